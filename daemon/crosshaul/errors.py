@@ -1,0 +1,134 @@
+"""One tree of errors. Everything foreign is mapped into it once, by the owner of the foreign library.
+
+Each error reads as one line for a person: what happened, to which file or account, and what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class CrosshaulError(Exception):
+    """The root: ``str(error)`` is one line; ``exit_code`` is what the process ends with if nobody handles it."""
+
+    exit_code = 1
+
+
+class ConfigError(CrosshaulError):
+    """The configuration can't be used; ``faults`` lists every reason, one line each."""
+
+    exit_code = 2
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class NotReadyError(CrosshaulError):
+    """An identity or destination is unusable at start and ``--require-ready`` was given."""
+
+    exit_code = 3
+
+
+class LockedError(CrosshaulError):
+    """Another instance holds ``state_dir``."""
+
+    exit_code = 4
+
+
+class StateDirError(CrosshaulError):
+    """``state_dir`` or the journal in it can't be used (permissions, disk full, corruption)."""
+
+    exit_code = 2
+
+
+class ListenError(CrosshaulError):
+    """The HTTP address can't be listened on."""
+
+    exit_code = 2
+
+
+class SourceError(CrosshaulError):
+    """Something about a local file or directory."""
+
+
+class FileGoneError(SourceError):
+    """The file is not there any more."""
+
+
+class FileChangedError(SourceError):
+    """The file is not, or no longer, in the state that was recorded."""
+
+
+class FileUnreadableError(SourceError):
+    """The file is there and can't be read (permissions, input/output error)."""
+
+
+class Kind(StrEnum):
+    """What a fault of a call means for what happens next (retry.py decides from it)."""
+
+    EXPIRED = "expired"
+    """The session's credentials are no longer accepted: refresh, sign again, no failure of the file."""
+    THROTTLED = "throttled"
+    """SlowDown, 5xx, RequestTimeout: retry, and slow everyone down."""
+    NETWORK = "network"
+    """Nothing, or only half an answer, came: retry, and slow everyone down."""
+    DESTINATION = "destination"
+    """The fault is of the account or bucket (AccessDenied, NoSuchBucket, KMS.*, ...): park the destination."""
+    FILE = "file"
+    """The fault is of this file for good (KeyTooLong, EntityTooLarge, ...): quarantine it."""
+    CORRUPT = "corrupt"
+    """What arrived is not what was sent (BadDigest, checksum mismatch): stat the file, then send again."""
+    RESTART_UPLOAD = "restart_upload"
+    """The multipart upload can't be finished (NoSuchUpload, InvalidPart, 409 on Complete): start it over."""
+    EXISTS = "exists"
+    """412 on If-None-Match: an object is there already; it may be our own lost PUT."""
+    UNSUPPORTED = "unsupported"
+    """The store doesn't know something optional that was asked for (a checksum algorithm)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What a fault was, in the words that AWS uses; kept in the journal and shown to people. No secrets."""
+
+    kind: Kind
+    code: str
+    """AWS's error code, or our own for what never reached AWS (``ConnectTimeout``, ``TLSError``, ...)."""
+    message: str
+    operation: str = ""
+    """The API call, such as ``PutObject`` or ``AssumeRole``."""
+    status: int | None = None
+    """HTTP status; None when nothing answered."""
+    request_id: str | None = None
+    advice: str = ""
+    """What to do, and who has to do it."""
+    retry_after: float | None = None
+    """Seconds, where the server asked for a pause."""
+    ambiguous: bool = False
+    """The request may have taken effect although no good answer came."""
+
+    def line(self) -> str:
+        """One line for a person."""
+        where = f"{self.operation}: " if self.operation else ""
+        status = f"HTTP {self.status}, " if self.status is not None else "no answer, "
+        request = f", request id {self.request_id}" if self.request_id else ""
+        advice = f" {self.advice}" if self.advice else ""
+        return f"{where}{self.message.rstrip('.')} ({status}{self.code}{request}).{advice}"
+
+
+class Fault(CrosshaulError):
+    """A call to STS or S3 failed; ``diagnosis`` says how."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        super().__init__(diagnosis.line())
+        self.diagnosis = diagnosis
+
+    @property
+    def kind(self) -> Kind:
+        """What the fault means for what happens next."""
+        return self.diagnosis.kind
+
+    def as_ambiguous(self) -> Fault:
+        """The same fault, marked as one whose request may have taken effect."""
+        return Fault(replace(self.diagnosis, ambiguous=True))

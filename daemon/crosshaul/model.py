@@ -1,0 +1,291 @@
+"""The vocabulary: what the stages hand to each other through the journal. Values only, no behaviour to speak of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from crosshaul.errors import Diagnosis
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells one state of a file from another without reading it.
+
+    The device number is left out: it changes over a reboot on some volumes, and every file would go again.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Fingerprint:
+        """The fingerprint in a stat result."""
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A regular file as a scan saw it. ``path`` is relative to the route's root, in the file system's bytes."""
+
+    route: str
+    path: bytes
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a file can't be delivered as it is: a code and a sentence with the cure."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A file that came to rest, with where it is to go; or, with a refusal, why it can't go anywhere."""
+
+    sighting: Sighting
+    destination: str
+    key: str
+    refusal: Refusal | None = None
+
+
+class State(StrEnum):
+    """Where a file is on its way. The journal allows these moves and no others (see ``MOVES``)."""
+
+    PENDING = "pending"
+    """At rest, and due to be sent at ``due_at``."""
+    UPLOADING = "uploading"
+    """Claimed by the transfer loop."""
+    SETTLING = "settling"
+    """Found changed when it was to be sent: waits for intake to see it at rest again."""
+    DELIVERED = "delivered"
+    """S3 has said so, and the receipt is on disk."""
+    QUARANTINED = "quarantined"
+    """Set aside with a reason; ``crosshaul retry`` or a change of the file puts it back."""
+    GONE = "gone"
+    """Disappeared before it could be sent."""
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.PENDING, State.UPLOADING, State.GONE, State.QUARANTINED}),
+    State.UPLOADING: frozenset({State.PENDING, State.DELIVERED, State.QUARANTINED, State.SETTLING, State.GONE}),
+    State.SETTLING: frozenset({State.PENDING, State.GONE, State.QUARANTINED}),
+    State.DELIVERED: frozenset({State.PENDING, State.QUARANTINED}),
+    State.QUARANTINED: frozenset({State.PENDING, State.QUARANTINED, State.GONE}),
+    State.GONE: frozenset({State.PENDING, State.QUARANTINED}),
+}
+
+
+class ChecksumKind(StrEnum):
+    """How the store proves that it holds the bytes that were sent, best first."""
+
+    CRC64NVME = "CRC64NVME"
+    CRC32 = "CRC32"
+    MD5 = "MD5"
+    """Content-MD5: refused on mismatch by every S3 store, but not kept with the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A checksum as S3 writes it: base64 of the big-endian value."""
+
+    kind: ChecksumKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One uploaded part, as CompleteMultipartUpload needs it."""
+
+    number: int
+    size: int
+    etag: str
+    checksum: Checksum
+
+
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """An unfinished multipart upload: all that is needed to go on without ListParts."""
+
+    upload_id: str
+    key: str
+    part_size: int
+    checksum_kind: ChecksumKind
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A file handed to the transfer loop. An outcome for an older generation than the journal's is stale."""
+
+    id: int
+    generation: int
+    route: str
+    destination: str
+    path: bytes
+    fingerprint: Fingerprint
+    key: str
+    attempts: int = 0
+    """How often it was tried before, faults of the destination not counted."""
+    ambiguous: bool = False
+    """An earlier try may have succeeded unheard: ask S3 before sending again."""
+    multipart: Multipart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What S3 said when it took the object."""
+
+    etag: str
+    size: int
+    delivered_at: float
+    checksum: Checksum | None = None
+    version_id: str | None = None
+    request_id: str | None = None
+    proven_by: str = "answer"
+    """``answer`` (of the upload itself), ``head`` (a lost answer, found by token), or ``existing`` (overwrite: never)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The claim's file is in the bucket. ``after_due_at``: when the source may be deleted or moved; None = keep."""
+
+    receipt: Receipt
+    after_due_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Send it again at ``due_at``. ``counts``: a try of the file itself, rather than a fault around it."""
+
+    due_at: float
+    diagnosis: Diagnosis
+    counts: bool = True
+    drop_multipart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Set it aside, with the reason."""
+
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Put it back as it was (shutdown, parked destination)."""
+
+    due_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The file was not in its recorded state: intake has to see it at rest again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """The file is gone."""
+
+
+Outcome = Delivered | Retry | Quarantine | Release | Changed | Vanished
+
+
+class AfterAction(StrEnum):
+    """What became of the source after delivery."""
+
+    DONE = "done"
+    CHANGED = "changed"
+    """It was no longer the file that was delivered, and was left alone."""
+    GONE = "gone"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AfterTask:
+    """A delivered file whose source is due to be deleted or moved."""
+
+    id: int
+    generation: int
+    route: str
+    path: bytes
+    fingerprint: Fingerprint
+    receipt: Receipt
+
+
+class DestinationState(StrEnum):
+    """Whether a destination takes files."""
+
+    STARTING = "starting"
+    READY = "ready"
+    PARKED = "parked"
+    """A fault of the account or bucket: one file at a time is tried until it works again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationStatus:
+    """What the journal keeps of a destination, so that ``status`` can tell with the daemon down."""
+
+    name: str
+    state: DestinationState = DestinationState.STARTING
+    retry_at: float | None = None
+    credentials_expire_at: float | None = None
+    last_error: Diagnosis | None = None
+    checksum_kind: ChecksumKind | None = None
+    """What the store was seen to honour; None until the first upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteStatus:
+    """What the journal keeps of a route."""
+
+    name: str
+    watcher: str = "off"
+    """``watching``, ``scanning only: <why>``, ``root missing`` or ``off``."""
+    last_scan_at: float | None = None
+    last_scan_seconds: float | None = None
+    lost_events: int = 0
+    settling: int = 0
+    """Files seen that have not come to rest yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of one route."""
+
+    route: str
+    files: Mapping[State, int] = field(default_factory=dict)
+    pending_bytes: int = 0
+    delivered_bytes: int = 0
+    oldest_pending_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One file's whole story, as ``list`` and ``explain`` show it."""
+
+    id: int
+    route: str
+    destination: str
+    path: bytes
+    fingerprint: Fingerprint
+    key: str
+    state: State
+    generation: int
+    attempts: int
+    first_seen_at: float
+    changed_at: float
+    """When the state last moved."""
+    due_at: float
+    ambiguous: bool = False
+    diagnosis: Diagnosis | None = None
+    receipt: Receipt | None = None
+    after_due_at: float | None = None
+    after_action: AfterAction | None = None
+    multipart: Multipart | None = None
