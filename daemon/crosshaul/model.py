@@ -149,7 +149,7 @@ class Receipt:
     version_id: str | None = None
     request_id: str | None = None
     proven_by: str = "answer"
-    """``answer`` (of the upload itself), ``head`` (a lost answer, found by token), or ``existing`` (overwrite: never)."""
+    """``answer`` (of the upload itself), ``head`` (a lost answer, by its token) or ``existing`` (overwrite: never)."""
 
 
 @dataclass(frozen=True, slots=True)
