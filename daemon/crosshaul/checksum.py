@@ -1,0 +1,60 @@
+"""Checksums as S3 writes them, and their combination over parts. The one owner of awscrt.
+
+Pure computation; awscrt lets other threads run meanwhile, so big buffers belong in a thread.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable
+
+from awscrt import checksums
+
+from crosshaul.model import Checksum, ChecksumKind, Part
+
+_Buffer = bytes | bytearray | memoryview
+
+_WIDTH = {ChecksumKind.CRC64NVME: 8, ChecksumKind.CRC32: 4}
+_COMPUTE: dict[ChecksumKind, Callable[[_Buffer], int]] = {
+    ChecksumKind.CRC64NVME: checksums.crc64nvme,
+    ChecksumKind.CRC32: checksums.crc32,
+}
+_COMBINE: dict[ChecksumKind, Callable[[int, int, int], int]] = {
+    ChecksumKind.CRC64NVME: checksums.combine_crc64nvme,
+    ChecksumKind.CRC32: checksums.combine_crc32,
+}
+
+
+def compute(kind: ChecksumKind, data: _Buffer) -> Checksum:
+    """The checksum of ``data``, base64 of the big-endian value (for MD5: RFC 1864)."""
+    if kind is ChecksumKind.MD5:
+        digest = hashlib.md5(data, usedforsecurity=False).digest()
+    else:
+        digest = _COMPUTE[kind](data).to_bytes(_WIDTH[kind], "big")
+    return Checksum(kind, base64.b64encode(digest).decode())
+
+
+def combine(parts: Iterable[Part]) -> Checksum | None:
+    """The full-object checksum of parts in order, without reading them again; None for MD5, which can't be combined."""
+    total: int | None = None
+    kind = ChecksumKind.MD5
+    for part in parts:
+        kind = part.checksum.kind
+        if kind not in _COMBINE:
+            return None
+        value = int.from_bytes(base64.b64decode(part.checksum.value), "big")
+        total = value if total is None else _COMBINE[kind](total, value, part.size)
+    if total is None:
+        return None
+    return Checksum(kind, base64.b64encode(total.to_bytes(_WIDTH[kind], "big")).decode())
+
+
+def md5_hex(checksum: Checksum) -> str:
+    """The MD5 as an ETag writes it."""
+    return base64.b64decode(checksum.value).hex()
+
+
+def sha256_hex(data: _Buffer) -> str:
+    """The SHA-256 that SigV4 wants of a payload sent without TLS."""
+    return hashlib.sha256(data).hexdigest()

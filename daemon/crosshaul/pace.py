@@ -1,0 +1,67 @@
+"""How fast: the adaptive limit on requests in flight, and the bandwidth bucket. Pure arithmetic over given times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import time
+
+
+class AdaptiveLimit:
+    """Additive increase, multiplicative decrease: starts at the ceiling, halves when the store pushes back.
+
+    One decrease per ``hold`` seconds: the failures of one burst are one message.
+    """
+
+    def __init__(self, ceiling: int, hold: float = 1.0) -> None:
+        self._ceiling = float(ceiling)
+        self._limit = float(ceiling)
+        self._hold = hold
+        self._decreased_at = float("-inf")
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight now, at least 1."""
+        return int(self._limit)
+
+    def succeeded(self) -> None:
+        """One request was answered well."""
+        self._limit = min(self._ceiling, self._limit + 1.0 / self._limit)
+
+    def pushed_back(self, now: float) -> None:
+        """The store asked for less (SlowDown, 5xx, time-outs)."""
+        if now - self._decreased_at >= self._hold:
+            self._limit = max(1.0, self._limit / 2)
+            self._decreased_at = now
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From ``start`` (local time of day; None = always) so many bytes a second; None = no limit."""
+
+    start: time | None
+    bytes_per_second: int | None
+
+
+def rate_at(steps: Sequence[Step], local: time) -> int | None:
+    """The bandwidth in force at a local time of day; the last step of yesterday holds until the first of today."""
+    if not steps:
+        return None
+    begun = [step for step in steps if step.start is None or step.start <= local]
+    return (begun or steps)[-1].bytes_per_second
+
+
+class Bandwidth:
+    """A queue for the line: each reservation is told how long to wait so that the rate holds over any few seconds."""
+
+    def __init__(self) -> None:
+        self._free_at = float("-inf")
+
+    def reserve(self, size: int, rate: int | None, now: float) -> float:
+        """Seconds to wait before sending ``size`` bytes at ``rate`` bytes a second."""
+        if rate is None:
+            self._free_at = now
+            return 0.0
+        begin = max(now, self._free_at)
+        self._free_at = begin + size / rate
+        return begin - now

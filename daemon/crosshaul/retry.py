@@ -1,0 +1,121 @@
+"""What happens after a failed try, as data: (diagnosis, tries so far) -> when again, or quarantine, or park.
+
+Pure. The kinds of fault decide (design, section 5); the figures come from the configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from crosshaul.errors import Diagnosis, Kind
+
+_OF_THE_DESTINATION = frozenset({Kind.EXPIRED, Kind.DESTINATION})
+_OF_THE_FILE = frozenset({Kind.FILE, Kind.EXISTS})
+_SLOWS_EVERYONE = frozenset({Kind.THROTTLED, Kind.NETWORK})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``retry`` of the configuration: seconds, and the number of tries after which a file is set aside."""
+
+    initial: float = 1.0
+    max: float = 300.0
+    quarantine_after: int | None = None
+
+    def delay(self, tries: int, jitter: float) -> float:
+        """Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): ``jitter`` in [0, 1)."""
+        ceiling = min(self.max, self.initial * 2.0 ** min(tries, 60))
+        return ceiling * jitter
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try again after ``delay`` seconds."""
+
+    delay: float
+    drop_multipart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Quarantine the file."""
+
+    diagnosis: Diagnosis
+
+
+def decide(diagnosis: Diagnosis, tries: int, policy: Policy, jitter: float) -> Again | GiveUp:
+    """What is to become of a file whose try number ``tries`` (0 for the first) ended in ``diagnosis``."""
+    if diagnosis.kind in _OF_THE_FILE:
+        return GiveUp(diagnosis)
+    if policy.quarantine_after is not None and tries + 1 >= policy.quarantine_after:
+        return GiveUp(diagnosis)
+    delay = max(policy.delay(tries, jitter), diagnosis.retry_after or 0.0)
+    return Again(delay, drop_multipart=diagnosis.kind in {Kind.RESTART_UPLOAD, Kind.CORRUPT})
+
+
+def of_the_destination(diagnosis: Diagnosis) -> bool:
+    """Whether the account or bucket refuses, rather than this file failing."""
+    return diagnosis.kind in _OF_THE_DESTINATION
+
+
+def slows_everyone(diagnosis: Diagnosis) -> bool:
+    """Whether the store, or the way to it, asks for less."""
+    return diagnosis.kind in _SLOWS_EVERYONE
+
+
+class Refused(Enum):
+    """Whose fault a refusal is taken to be."""
+
+    THIS_FILE = auto()
+    PARKED = auto()
+    """The destination's, and this is the first that is heard of it."""
+    STILL_PARKED = auto()
+
+
+class Breaker:
+    """A destination's circuit breaker. Times are monotonic seconds.
+
+    A fault of the destination parks it, unless another file got through while this one was being refused: then the
+    fault is this file's own. A parked destination is given one file at a time (the canary) until one gets through.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._parked_until: float | None = None
+        self._parked_times = 0
+        self._last_success = float("-inf")
+
+    @property
+    def parked(self) -> bool:
+        """Whether only a canary may go."""
+        return self._parked_until is not None
+
+    @property
+    def retry_at(self) -> float | None:
+        """When the next canary may go; None when not parked."""
+        return self._parked_until
+
+    def succeeded(self, now: float) -> bool:
+        """A file got through; True if that ends a parking."""
+        self._last_success = now
+        self._parked_times = 0
+        was_parked, self._parked_until = self.parked, None
+        return was_parked
+
+    def refused(self, started: float, now: float, jitter: float) -> Refused:
+        """Note a fault of the destination in a try begun at ``started``."""
+        if self._last_success >= started:
+            return Refused.THIS_FILE
+        if self._parked_until is not None and now < self._parked_until:
+            return Refused.STILL_PARKED  # tries that were in flight when it was parked tell nothing new
+        verdict = Refused.PARKED if self._parked_until is None else Refused.STILL_PARKED
+        # At least half the step: several canaries in quick succession would teach nothing.
+        self._parked_until = now + self._policy.delay(self._parked_times, 0.5 + jitter / 2)
+        self._parked_times += 1
+        return verdict
+
+    def probe_now(self, now: float) -> None:
+        """Something changed for the better (new credentials): the canary need not wait."""
+        if self._parked_until is not None:
+            self._parked_until = min(self._parked_until, now)

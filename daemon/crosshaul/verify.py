@@ -1,0 +1,121 @@
+"""What was sent against what S3 says. Pure: the proof behind the word "delivered"."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from crosshaul.checksum import md5_hex
+from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.model import Checksum, ChecksumKind, Claim
+
+_LADDER = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32, ChecksumKind.MD5)
+_PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What S3 answered to an upload of an object or part."""
+
+    etag: str
+    checksum: Checksum | None = None
+    version_id: str | None = None
+    request_id: str | None = None
+    encrypted_by_kms: bool = False
+    """Then the ETag is no MD5 (AWS: Common response headers, ETag)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What HEAD says lies under a key."""
+
+    size: int
+    token: str | None
+    etag: str
+    checksum: Checksum | None = None
+    version_id: str | None = None
+
+
+def token_of(claim: Claim) -> str:
+    """The mark that an upload of exactly this state of this file carries in its metadata.
+
+    Made from the file and not drawn by lot, so that a daemon that lost its journal can still recognise its uploads.
+    """
+    print_ = claim.fingerprint
+    facts = f"{print_.size}\0{print_.mtime_ns}\0{print_.ctime_ns}\0{print_.inode}\0{claim.key}\0"
+    return hashlib.blake2b(facts.encode() + claim.path, digest_size=16).hexdigest()
+
+
+def is_ours(held: Held, claim: Claim) -> bool:
+    """Whether the object under the key is an upload of exactly this state of the file."""
+    return held.token == token_of(claim) and held.size == claim.fingerprint.size
+
+
+def check(operation: str, sent: tuple[Checksum, ...], answer: Answer) -> None:
+    """Hold the answer against what was sent; raises Fault(CORRUPT) where they contradict each other."""
+    expected = {checksum.kind: checksum for checksum in sent}
+    if answer.checksum is not None and answer.checksum.kind in expected:
+        _require(operation, expected[answer.checksum.kind].value, answer.checksum.value)
+    md5 = expected.get(ChecksumKind.MD5)
+    if md5 is not None and not answer.encrypted_by_kms and _PLAIN_MD5.fullmatch(answer.etag):
+        _require(operation, md5_hex(md5), answer.etag)
+
+
+def _require(operation: str, sent: str, told: str) -> None:
+    if sent != told:
+        message = f"S3 holds other bytes than were sent (checksum {told}, sent {sent})"
+        raise Fault(Diagnosis(Kind.CORRUPT, "ChecksumMismatch", message, operation, status=200))
+
+
+class Ladder:
+    """Which checksum the store honours: best first, one rung down whenever it ignores or refuses one.
+
+    While unknown, Content-MD5 goes along, which every store checks. No extra call: the first uploads are the probe.
+    """
+
+    def __init__(self, known: ChecksumKind | None = None) -> None:
+        self._rung = _LADDER.index(known) if known else 0
+        self._known = known is not None
+
+    @property
+    def kind(self) -> ChecksumKind:
+        """The checksum to use (or to try) now."""
+        return _LADDER[self._rung]
+
+    @property
+    def known(self) -> ChecksumKind | None:
+        """The checksum that the store has shown to honour; None until then."""
+        return self.kind if self._known else None
+
+    def kinds(self) -> tuple[ChecksumKind, ...]:
+        """What to compute for the next upload."""
+        if self._known or self.kind is ChecksumKind.MD5:
+            return (self.kind,)
+        return (self.kind, ChecksumKind.MD5)
+
+    def learn(self, tried: ChecksumKind, echoed: ChecksumKind | None) -> bool:
+        """Take in whether the store echoed what was tried; True if that settled the question anew."""
+        if self._known or tried is not self.kind:
+            return False
+        if echoed is tried or self._lowest():
+            self._known = True
+        else:
+            self._descend()
+        return self._known
+
+    def refuse(self, tried: ChecksumKind) -> bool:
+        """Note that the store refused it; True if there is another one to try."""
+        if tried is not self.kind:
+            return True
+        if self._lowest():
+            return False
+        self._descend()
+        return True
+
+    def _lowest(self) -> bool:
+        return self._rung == len(_LADDER) - 1
+
+    def _descend(self) -> None:
+        self._rung += 1
+        self._known = self._lowest()
