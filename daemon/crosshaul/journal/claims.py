@@ -1,0 +1,113 @@
+"""What the transfer loop writes: claims, and the state of multipart uploads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from crosshaul.journal import rows
+from crosshaul.journal.moves import IllegalMove
+from crosshaul.journal.queries import SQL
+from crosshaul.model import ChecksumKind, Claim, Multipart, Part, State
+
+
+class Request(NamedTuple):
+    """One call of ``Journal.claim``."""
+
+    routes: Sequence[str]
+    limit: int
+    now: float
+
+
+class Claimer:
+    """Hands out due files, each route in turn; remembers from one call to the next whose turn it is."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, int] = {}
+        self._turn = 0
+
+    def claim(self, connection: sqlite3.Connection, request: Request) -> list[Claim]:
+        """Move due files to uploading, oldest due first within a route."""
+        ids = self._pick(connection, request)
+        if not ids:
+            return []
+        text = rows.ids_text(ids)
+        multiparts = multiparts_of(connection, text)
+        claimed = connection.execute(SQL["claim"], (request.now, text)).fetchall()
+        by_id = {row[0]: _claim(row, multiparts.get(row[0])) for row in claimed}
+        return [by_id[file] for file in ids]
+
+    def _pick(self, connection: sqlite3.Connection, request: Request) -> list[int]:
+        routes = sorted(dict.fromkeys(request.routes), key=lambda route: self._turns.get(route, 0))
+        lanes = {route: deque(_due(connection, route, request)) for route in routes}
+        picked: list[int] = []
+        while lanes:
+            for route in list(lanes):
+                if not lanes[route]:
+                    del lanes[route]
+                elif len(picked) == request.limit:
+                    return picked
+                else:
+                    picked.append(lanes[route].popleft())
+                    self._turn += 1
+                    self._turns[route] = self._turn
+        return picked
+
+
+def _due(connection: sqlite3.Connection, route: str, request: Request) -> Iterable[int]:
+    return (row[0] for row in connection.execute(SQL["due"], (route, request.now, request.limit)))
+
+
+def _claim(row: rows.Row, multipart: Multipart | None) -> Claim:
+    file, generation, route, destination, path, fingerprint, key, attempts, ambiguous = row
+    seen = rows.fingerprint(fingerprint)
+    return Claim(file, generation, route, destination, path, seen, key, attempts, bool(ambiguous), multipart)
+
+
+def multiparts_of(connection: sqlite3.Connection, ids: str) -> dict[int, Multipart]:
+    """The unfinished multipart uploads of some files, by file; ``ids`` is a JSON list."""
+    begun = connection.execute(SQL["multiparts_of"], (ids,)).fetchall()
+    if not begun:
+        return {}
+    parts: dict[int, list[Part]] = {}
+    for row in connection.execute(SQL["parts_of"], (ids,)):
+        parts.setdefault(row[0], []).append(rows.part(row))
+    return {
+        file: Multipart(upload_id, key, part_size, ChecksumKind(kind), tuple(parts.get(file, ())))
+        for file, upload_id, key, part_size, kind in begun
+    }
+
+
+def begin_multipart(connection: sqlite3.Connection, argument: tuple[Claim, Multipart]) -> None:
+    """Remember an upload, with the parts it may have already, in place of an earlier one of this file."""
+    claim, upload = argument
+    if not _holds(connection, claim):
+        return
+    kind = upload.checksum_kind
+    connection.execute(SQL["drop_multipart"], (claim.id,))
+    connection.execute(SQL["begin_multipart"], (claim.id, upload.upload_id, upload.key, upload.part_size, kind))
+    connection.executemany(SQL["add_part"], [rows.part_columns(claim.id, part) for part in upload.parts])
+
+
+def add_parts(connection: sqlite3.Connection, arguments: Sequence[tuple[Claim, Part]]) -> Sequence[Exception | None]:
+    """Remember parts that S3 has taken; those of a stale claim are of no use."""
+    for claim, part in arguments:
+        if _holds(connection, claim):
+            connection.execute(SQL["add_part"], rows.part_columns(claim.id, part))
+    return [None] * len(arguments)
+
+
+def drop_multipart(connection: sqlite3.Connection, claim: Claim) -> None:
+    """Forget the upload and its parts."""
+    if _holds(connection, claim):
+        connection.execute(SQL["drop_multipart"], (claim.id,))
+
+
+def _holds(connection: sqlite3.Connection, claim: Claim) -> bool:
+    """Whether the claim is of the file's present state; raises IllegalMove if it is no claim any more."""
+    row = connection.execute(SQL["standing"], (rows.ids_text([claim.id]),)).fetchone()
+    if row is None or row[1] != State.UPLOADING or row[2] != claim.generation:
+        raise IllegalMove(f"record {claim.id}: not claimed in generation {claim.generation}")
+    return bool(row[3] == claim.generation)

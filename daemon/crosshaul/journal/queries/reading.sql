@@ -1,0 +1,35 @@
+-- name: known
+SELECT path, id, state, fingerprint, recheck, holds_key, destination, key FROM files WHERE route = ? AND path IN (/*paths*/)
+
+-- name: next_due
+SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ?
+
+-- name: tallies
+SELECT route, state, files, bytes FROM tallies WHERE files > 0 ORDER BY route
+
+-- name: oldest_pending
+SELECT min(queued_at) FROM files WHERE state = 'pending' AND route = ?
+
+-- name: after_due
+SELECT id, generation, route, path, fingerprint,
+    etag, receipt_size, delivered_at, checksum_kind, checksum, version_id, request_id, proven_by
+FROM files WHERE after_due_at IS NOT NULL AND after_due_at <= ? ORDER BY after_due_at, id LIMIT ?
+
+-- name: next_after
+SELECT min(after_due_at) FROM files WHERE after_due_at IS NOT NULL
+
+-- name: destinations
+SELECT name, state, retry_at, credentials_expire_at, last_error, checksum_kind FROM destinations ORDER BY name
+
+-- name: routes
+SELECT name, watcher, last_scan_at, last_scan_seconds, lost_events, settling FROM routes ORDER BY name
+
+-- name: records
+SELECT * FROM files WHERE id > :after AND (:state IS NULL OR state = :state) AND (:route IS NULL OR route = :route)
+ORDER BY id LIMIT :limit
+
+-- name: record_of_path
+SELECT * FROM files WHERE route = ? AND path = ?
+
+-- name: record_of_key
+SELECT * FROM files WHERE destination = ? AND key = ? AND holds_key = 1

@@ -1,0 +1,57 @@
+-- name: due
+SELECT id FROM files WHERE state = 'pending' AND route = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?
+
+-- name: claim
+UPDATE files SET state = 'uploading', claimed = generation, changed_at = ?
+WHERE id IN (SELECT value FROM json_each(?))
+RETURNING id, generation, route, destination, path, fingerprint, key, attempts, ambiguous
+
+-- name: multiparts_of
+SELECT file, upload_id, key, part_size, checksum_kind FROM multiparts
+WHERE file IN (SELECT value FROM json_each(?))
+
+-- name: parts_of
+SELECT file, number, size, etag, checksum_kind, checksum FROM parts
+WHERE file IN (SELECT value FROM json_each(?)) ORDER BY file, number
+
+-- name: standing
+SELECT id, state, claimed, generation, holds_key, attempts, ambiguous, diagnosis FROM files
+WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: deliver
+UPDATE files SET state = 'delivered', claimed = NULL, attempts = 0, ambiguous = 0, diagnosis = NULL,
+    changed_at = ?, after_due_at = ?, after_action = NULL,
+    etag = ?, receipt_size = ?, delivered_at = ?, checksum_kind = ?, checksum = ?,
+    version_id = ?, request_id = ?, proven_by = ?
+WHERE id = ?
+
+-- name: put_back
+UPDATE files SET state = ?, claimed = NULL, changed_at = ?, due_at = ?, attempts = ?, ambiguous = ?, diagnosis = ?,
+    holds_key = ?
+WHERE id = ?
+
+-- name: drop_multipart
+DELETE FROM multiparts WHERE file = ?
+
+-- name: begin_multipart
+INSERT INTO multiparts (file, upload_id, key, part_size, checksum_kind) VALUES (?, ?, ?, ?, ?)
+
+-- name: add_part
+INSERT INTO parts (file, number, size, etag, checksum_kind, checksum) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (file, number) DO UPDATE SET
+    size = excluded.size, etag = excluded.etag, checksum_kind = excluded.checksum_kind, checksum = excluded.checksum
+
+-- name: make_due
+UPDATE files SET due_at = ?1
+WHERE state = 'pending' AND due_at > ?1 AND route IN (SELECT value FROM json_each(?2))
+
+-- name: after_done
+UPDATE files SET after_due_at = NULL, after_action = ?, diagnosis = ?
+WHERE id = ? AND generation = ? AND after_due_at IS NOT NULL
+
+-- name: save_destination
+INSERT INTO destinations (name, state, retry_at, credentials_expire_at, last_error, checksum_kind)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET
+    state = excluded.state, retry_at = excluded.retry_at, credentials_expire_at = excluded.credentials_expire_at,
+    last_error = excluded.last_error, checksum_kind = excluded.checksum_kind

@@ -1,0 +1,185 @@
+"""Reading the journal from any process, with the daemon up or down; and ``requeue``, which ``crosshaul retry`` uses."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from crosshaul.errors import StateDirError
+from crosshaul.journal import connect, known, lock, rows
+from crosshaul.journal.claims import multiparts_of
+from crosshaul.journal.migrate import check_current
+from crosshaul.journal.queries import SQL
+from crosshaul.model import AfterTask, DestinationStatus, Record, RouteStatus, Sighting, State, Tally
+
+_PAGE = 1000
+
+
+class Reader:
+    """A read-only view; each call sees all that was committed before it. Every method may raise StateDirError."""
+
+    def __init__(self, state_dir: Path, connection: sqlite3.Connection) -> None:
+        self._state_dir = state_dir
+        self._connection = connection
+
+    @classmethod
+    def open(cls, state_dir: Path) -> Reader:
+        """Open the journal in ``state_dir``; raises StateDirError if there is none, or it can't be read."""
+        database = _existing(state_dir)
+        with _explained(database):
+            connection = connect.open_readable(database)
+            try:
+                check_current(connection, database)
+            except (StateDirError, sqlite3.Error):
+                connection.close()
+                raise
+        return cls(state_dir, connection)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def daemon_pid(self) -> int | None:
+        """The pid of the process that holds ``state_dir``; None if there is none."""
+        return lock.holder(self._state_dir)
+
+    def tallies(self) -> list[Tally]:
+        """Counts by route, from counters: never a walk over the files."""
+        with self._snapshot() as connection:
+            counted: dict[str, dict[State, tuple[int, int]]] = {}
+            for route, state, files, size in connection.execute(SQL["tallies"]):
+                counted.setdefault(route, {})[State(state)] = (files, size)
+            return [_tally(connection, route, counts) for route, counts in counted.items()]
+
+    def destinations(self) -> list[DestinationStatus]:
+        """What was last saved of each destination."""
+        with self._snapshot() as connection:
+            return [rows.destination(row) for row in connection.execute(SQL["destinations"])]
+
+    def routes(self) -> list[RouteStatus]:
+        """What was last saved of each route."""
+        with self._snapshot() as connection:
+            return [rows.route(row) for row in connection.execute(SQL["routes"])]
+
+    def records(
+        self, state: State | None = None, route: str | None = None, limit: int | None = None
+    ) -> Iterator[Record]:
+        """The records in the order in which they were first seen; read page by page, so memory stays small."""
+        after, left = 0, limit
+        while left is None or left > 0:
+            page = self._page(state, route, after, _PAGE if left is None else min(_PAGE, left))
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after, left = page[-1].id, None if left is None else left - len(page)
+
+    def find(self, route: str, path: bytes) -> Record | None:
+        """The record of a file; ``path`` is relative to the route's root."""
+        return next(iter(self._records("record_of_path", (route, path))), None)
+
+    def by_key(self, destination: str, key: str) -> Record | None:
+        """The record of the file whose object this is."""
+        return next(iter(self._records("record_of_key", (destination, key))), None)
+
+    def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
+        """See ``Journal.unfamiliar``."""
+        with self._snapshot() as connection:
+            return known.unfamiliar(connection, route, sightings)
+
+    def next_due(self, routes: Sequence[str]) -> float | None:
+        """See ``Journal.next_due``."""
+        with self._snapshot() as connection:
+            found = [connection.execute(SQL["next_due"], (route,)).fetchone()[0] for route in routes]
+        return min((due for due in found if due is not None), default=None)
+
+    def after_due(self, now: float, limit: int) -> list[AfterTask]:
+        """See ``Journal.after_due``."""
+        with self._snapshot() as connection:
+            return [rows.after_task(row) for row in connection.execute(SQL["after_due"], (now, limit))]
+
+    def next_after(self) -> float | None:
+        """See ``Journal.next_after``."""
+        with self._snapshot() as connection:
+            due: float | None = connection.execute(SQL["next_after"]).fetchone()[0]
+        return due
+
+    def _page(self, state: State | None, route: str | None, after: int, limit: int) -> list[Record]:
+        return self._records("records", {"after": after, "state": state, "route": route, "limit": limit})
+
+    def _records(self, query: str, values: Sequence[object] | dict[str, object]) -> list[Record]:
+        with self._snapshot() as connection:
+            cursor = connection.cursor()
+            cursor.row_factory = sqlite3.Row
+            found = cursor.execute(SQL[query], values).fetchall()
+            multiparts = multiparts_of(connection, rows.ids_text(row["id"] for row in found))
+        return [rows.record(row, multiparts.get(row["id"])) for row in found]
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, so that several queries tell of the same moment."""
+        with _explained(self._state_dir / connect.DATABASE):
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("COMMIT")
+
+
+def _tally(connection: sqlite3.Connection, route: str, counts: dict[State, tuple[int, int]]) -> Tally:
+    oldest = connection.execute(SQL["oldest_pending"], (route,)).fetchone()[0]
+    return Tally(
+        route=route,
+        files={state: files for state, (files, _size) in counts.items()},
+        pending_bytes=counts.get(State.PENDING, (0, 0))[1],
+        delivered_bytes=counts.get(State.DELIVERED, (0, 0))[1],
+        oldest_pending_at=oldest,
+    )
+
+
+def requeue(state_dir: Path, selections: Sequence[tuple[str, bytes]] | None) -> int:
+    """Put quarantined files back in the queue, all or those of the given (route, path); returns how many.
+
+    A file that was refused, or whose key is another's, has no key to be sent under: the next scan judges it anew.
+    Safe beside a running daemon. Raises StateDirError.
+    """
+    database = _existing(state_dir)
+    with _explained(database), contextlib.closing(connect.open_writable(database)) as connection:
+        check_current(connection, database)
+        connection.execute("BEGIN IMMEDIATE")
+        now = time.time()
+        if selections is None:
+            changed = connection.execute(SQL["requeue_all"], (now,)).rowcount
+        else:
+            changed = connection.executemany(SQL["requeue_one"], [(now, *one) for one in selections]).rowcount
+        connection.execute("COMMIT")
+    return changed
+
+
+def _existing(state_dir: Path) -> Path:
+    database = state_dir / connect.DATABASE
+    try:
+        found = database.is_file()
+    except OSError as error:
+        raise StateDirError(f"state_dir {state_dir} can't be read: {error.strerror}.") from error
+    if not found:
+        raise StateDirError(f"There is no journal in {state_dir} yet: start the daemon, or check state_dir.")
+    return database
+
+
+@contextlib.contextmanager
+def _explained(database: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise connect.storage_error(database, error) from error

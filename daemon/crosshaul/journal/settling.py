@@ -1,0 +1,154 @@
+"""What became of claims: many at once, each judged by the record it finds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from crosshaul.errors import Diagnosis
+from crosshaul.journal import rows
+from crosshaul.journal.moves import IllegalMove, check_move
+from crosshaul.journal.queries import SQL
+from crosshaul.model import (
+    AfterAction,
+    AfterTask,
+    Changed,
+    Claim,
+    Delivered,
+    Outcome,
+    Quarantine,
+    Release,
+    Retry,
+    State,
+    Vanished,
+)
+
+
+class Settlement(NamedTuple):
+    """One call of ``Journal.settle``."""
+
+    claim: Claim
+    outcome: Outcome
+    now: float
+
+
+class AfterReport(NamedTuple):
+    """One call of ``Journal.settle_after``."""
+
+    task: AfterTask
+    action: AfterAction
+    diagnosis: Diagnosis | None
+
+
+class _Standing(NamedTuple):
+    """The record as it is; the order is that of the query ``standing``."""
+
+    id: int
+    state: str
+    claimed: int | None
+    generation: int
+    holds_key: int
+    attempts: int
+    ambiguous: int
+    diagnosis: str | None
+
+
+class _Back(NamedTuple):
+    """The columns of ``put_back``, in its order."""
+
+    state: State
+    changed_at: float
+    due_at: float
+    attempts: int
+    ambiguous: int
+    diagnosis: str | None
+    holds_key: int
+    id: int
+
+
+@dataclass(slots=True)
+class _Changes:
+    delivered: list[tuple[object, ...]] = field(default_factory=list)
+    back: list[_Back] = field(default_factory=list)
+    finished: list[tuple[int]] = field(default_factory=list)
+    """Those whose multipart upload is of no use any more."""
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        connection.executemany(SQL["deliver"], self.delivered)
+        connection.executemany(SQL["put_back"], self.back)
+        connection.executemany(SQL["drop_multipart"], self.finished)
+
+
+def settle(connection: sqlite3.Connection, settlements: Sequence[Settlement]) -> list[State | Exception]:
+    """Move each claimed file where its outcome says; a file that isn't claimed so any more answers with IllegalMove."""
+    ids = rows.ids_text(settlement.claim.id for settlement in settlements)
+    standing = {row[0]: _Standing._make(row) for row in connection.execute(SQL["standing"], (ids,))}
+    changes = _Changes()
+    # Taken out of `standing`, so that a claim which is settled twice in one batch is found out.
+    answers = [_judge(standing.pop(one.claim.id, None), one, changes) for one in settlements]
+    changes.write(connection)
+    return answers
+
+
+def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) -> State | Exception:
+    claim, outcome, now = settlement
+    if record is None or record.state != State.UPLOADING or record.claimed != claim.generation:
+        return IllegalMove(f"record {claim.id}: not claimed in generation {claim.generation}, so it can't be settled")
+    if record.generation != claim.generation:
+        back = _stale(record, outcome, now)
+    elif isinstance(outcome, Delivered):
+        changes.delivered.append((now, outcome.after_due_at, *rows.receipt_columns(outcome.receipt), record.id))
+        changes.finished.append((record.id,))
+        return check_move(record.id, State.UPLOADING, State.DELIVERED)
+    else:
+        back = _fresh(record, outcome, now)
+    changes.back.append(back)
+    if _ends_multipart(outcome):
+        changes.finished.append((record.id,))
+    return check_move(record.id, State.UPLOADING, back.state)
+
+
+def _stale(record: _Standing, outcome: Outcome, now: float) -> _Back:
+    """The file changed while it was sent: whatever came of that, it has to go again in its new state."""
+    target = State.PENDING if record.holds_key else State.QUARANTINED
+    if isinstance(outcome, Changed | Vanished):
+        target = State.SETTLING
+    return _Back(target, now, now, record.attempts, record.ambiguous, record.diagnosis, record.holds_key, record.id)
+
+
+def _fresh(record: _Standing, outcome: Outcome, now: float) -> _Back:
+    same = _Back(
+        State.PENDING, now, now, record.attempts, record.ambiguous, record.diagnosis, record.holds_key, record.id
+    )
+    match outcome:
+        case Retry(due_at, diagnosis, counts):
+            return _with_reason(same, diagnosis)._replace(due_at=due_at, attempts=record.attempts + counts)
+        case Quarantine(diagnosis):
+            return _with_reason(same, diagnosis)._replace(state=State.QUARANTINED)
+        case Release(due_at):
+            return same._replace(due_at=due_at)
+        case Changed():
+            return same._replace(state=State.SETTLING)
+        case Vanished():
+            return same._replace(state=State.GONE, holds_key=0)
+        case _:
+            raise TypeError(f"{outcome!r} is no outcome")
+
+
+def _with_reason(back: _Back, diagnosis: Diagnosis) -> _Back:
+    return back._replace(diagnosis=rows.diagnosis_text(diagnosis), ambiguous=back.ambiguous or diagnosis.ambiguous)
+
+
+def _ends_multipart(outcome: Outcome) -> bool:
+    return isinstance(outcome, Changed | Vanished) or (isinstance(outcome, Retry) and outcome.drop_multipart)
+
+
+def settle_after(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:
+    """Write down what became of sources; one whose file changed since is passed over."""
+    connection.executemany(
+        SQL["after_done"],
+        [(action, rows.diagnosis_text(why), task.id, task.generation) for task, action, why in reports],
+    )
+    return [None] * len(reports)

@@ -1,0 +1,231 @@
+"""The journal as the daemon uses it: everything that is awaited here is on disk when it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from crosshaul.clock import Clock
+from crosshaul.errors import Diagnosis, StateDirError
+from crosshaul.journal import admission, claims, connect, lock, rows, settling
+from crosshaul.journal.migrate import migrate
+from crosshaul.journal.queries import SQL
+from crosshaul.journal.reader import Reader
+from crosshaul.journal.writer import CommitStats, Writer, one_by_one
+from crosshaul.model import (
+    AfterAction,
+    AfterTask,
+    Claim,
+    DestinationStatus,
+    Multipart,
+    Outcome,
+    Part,
+    Record,
+    RouteStatus,
+    Settled,
+    Sighting,
+    State,
+    Tally,
+)
+
+T = TypeVar("T")
+
+_ADMIT_AT_ONCE = 1000
+"""Files per unit of work, so that a large scan never holds up the outcomes of uploads for long."""
+
+
+def _make_due(connection: sqlite3.Connection, argument: tuple[float, str]) -> None:
+    connection.execute(SQL["make_due"], argument)
+
+
+def _save_route(connection: sqlite3.Connection, status: RouteStatus) -> None:
+    connection.execute(SQL["save_route"], rows.route_columns(status))
+
+
+def _save_destination(connection: sqlite3.Connection, status: DestinationStatus) -> None:
+    connection.execute(SQL["save_destination"], rows.destination_columns(status))
+
+
+_ADMIT = one_by_one(admission.admit)
+_VANISH = one_by_one(admission.vanish)
+_BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
+_DROP_MULTIPART = one_by_one(claims.drop_multipart)
+_MAKE_DUE = one_by_one(_make_due)
+_SAVE_ROUTE = one_by_one(_save_route)
+_SAVE_DESTINATION = one_by_one(_save_destination)
+
+
+class Journal:
+    """What is known of every file. Every method may raise StateDirError; one that raises has changed nothing.
+
+    Writes wait for their commit, which they share with all others that are waiting. Reads have a connection of their
+    own and see whatever was awaited before. A write whose caller is cancelled may still take place.
+    """
+
+    def __init__(self, state_dir: Path, clock: Clock, held: lock.StateLock, writer: Writer, reader: Reader) -> None:
+        self._state_dir = state_dir
+        self._clock = clock
+        self._lock = held
+        self._writer = writer
+        self._reader = reader
+        self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crosshaul-journal-read")
+        self._claim = one_by_one(claims.Claimer().claim)
+
+    @classmethod
+    async def open(cls, state_dir: Path, clock: Clock) -> Journal:
+        """Take ``state_dir`` (made if need be), bring its journal up to date and put back what a crash left half done.
+
+        Raises LockedError if another process holds it, StateDirError if it can't be used.
+        """
+        held, connection, reader = await asyncio.to_thread(_open, state_dir, clock.now())
+        return cls(state_dir, clock, held, Writer(connection, state_dir / connect.DATABASE), reader)
+
+    async def close(self) -> None:
+        """Finish what is queued, close the journal and let go of ``state_dir``."""
+        await self._writer.close()
+        await asyncio.to_thread(self._reading.shutdown)
+        self._reader.close()
+        self._lock.release()
+
+    @property
+    def commits(self) -> int:
+        """How many commits there were since it was opened."""
+        return self._writer.commits
+
+    @property
+    def last_commit(self) -> CommitStats | None:
+        """How long the last transaction took, and how many writes it made durable."""
+        return self._writer.last_commit
+
+    def on_commit(self, callback: Callable[[CommitStats], None] | None) -> None:
+        """Have ``callback`` called in the loop after each commit."""
+        self._writer.on_commit = callback
+
+    async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
+        """Those of ``sightings`` that intake has to settle: new, changed, gone before, or found changed when sent."""
+        return await self._read(lambda: self._reader.unfamiliar(route, sightings))
+
+    async def admit(self, settled: Sequence[Settled]) -> None:
+        """Queue files that came to rest; those that are refused, or whose key is another file's, are quarantined.
+
+        A file that is being uploaded stays so and gets a new generation, which makes the running claim stale.
+        """
+        for start in range(0, len(settled), _ADMIT_AT_ONCE):
+            portion = settled[start : start + _ADMIT_AT_ONCE]
+            await self._writer.do(_ADMIT, admission.Admission(portion, self._clock.now()))
+
+    async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
+        """These files disappeared: what was not sent yet is gone, the rest stays as it is."""
+        if paths:
+            await self._writer.do(_VANISH, admission.Vanishing(route, paths, self._clock.now()))
+
+    async def save_route(self, status: RouteStatus) -> None:
+        """Keep a route's status for those who ask from outside."""
+        await self._writer.do(_SAVE_ROUTE, status)
+
+    async def claim(self, routes: Sequence[str], limit: int) -> list[Claim]:
+        """At most ``limit`` due files, shared fairly among ``routes``, oldest due first; they are uploading now."""
+        return await self._writer.do(self._claim, claims.Request(routes, limit, self._clock.now()))
+
+    async def next_due(self, routes: Sequence[str]) -> float | None:
+        """When the next pending file of ``routes`` is due (seconds since the epoch, may be past); None if none is."""
+        return await self._read(lambda: self._reader.next_due(routes))
+
+    async def settle(self, claim: Claim, outcome: Outcome) -> State:
+        """Write down what became of a claim, and return the file's state. IllegalMove if it is no claim any more.
+
+        If the file changed meanwhile the outcome is of an older state: nothing is delivered, and the file is due again.
+        """
+        return await self._writer.do(settling.settle, settling.Settlement(claim, outcome, self._clock.now()))
+
+    async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None:
+        """Remember an upload that S3 has opened. Nothing happens if the claim is stale; IllegalMove if it is none."""
+        await self._writer.do(_BEGIN_MULTIPART, (claim, multipart))
+
+    async def add_part(self, claim: Claim, part: Part) -> None:
+        """Remember a part that S3 has taken. Nothing happens if the claim is stale; IllegalMove if it is none."""
+        await self._writer.do(claims.add_parts, (claim, part))
+
+    async def drop_multipart(self, claim: Claim) -> None:
+        """Forget the upload. Nothing happens if the claim is stale; IllegalMove if it is none."""
+        await self._writer.do(_DROP_MULTIPART, claim)
+
+    async def make_due(self, routes: Sequence[str]) -> None:
+        """All pending files of ``routes`` are due now (their destination works again)."""
+        await self._writer.do(_MAKE_DUE, (self._clock.now(), rows.names_text(routes)))
+
+    async def after_due(self, limit: int) -> list[AfterTask]:
+        """Delivered files whose source is to be deleted or moved by now, oldest due first."""
+        now = self._clock.now()
+        return await self._read(lambda: self._reader.after_due(now, limit))
+
+    async def next_after(self) -> float | None:
+        """When the next source is to be deleted or moved (seconds since the epoch, may be past); None if none is."""
+        return await self._read(self._reader.next_after)
+
+    async def settle_after(self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None) -> None:
+        """Write down what became of the source; nothing happens if the file changed since."""
+        await self._writer.do(settling.settle_after, settling.AfterReport(task, action, diagnosis))
+
+    async def save_destination(self, status: DestinationStatus) -> None:
+        """Keep a destination's status, for the next start and for those who ask from outside."""
+        await self._writer.do(_SAVE_DESTINATION, status)
+
+    async def destinations(self) -> list[DestinationStatus]:
+        """What was last saved of each destination."""
+        return await self._read(self._reader.destinations)
+
+    async def tallies(self) -> list[Tally]:
+        """Counts by route."""
+        return await self._read(self._reader.tallies)
+
+    async def find(self, route: str, path: bytes) -> Record | None:
+        """The record of a file; ``path`` is relative to the route's root."""
+        return await self._read(lambda: self._reader.find(route, path))
+
+    async def _read(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, question)
+
+
+def _open(state_dir: Path, now: float) -> tuple[lock.StateLock, sqlite3.Connection, Reader]:
+    lock.prepare(state_dir)
+    with contextlib.ExitStack() as undo:
+        held = lock.StateLock.take(state_dir)
+        undo.callback(held.release)
+        connection = _open_database(state_dir / connect.DATABASE, now)
+        undo.callback(connection.close)
+        reader = Reader.open(state_dir)
+        undo.pop_all()
+    return held, connection, reader
+
+
+def _open_database(database: Path, now: float) -> sqlite3.Connection:
+    os.close(lock.private_file(database))
+    try:
+        connection = connect.open_writable(database)
+    except sqlite3.Error as error:
+        raise connect.storage_error(database, error) from error
+    try:
+        migrate(connection, database)
+        _recover(connection, now)
+    except sqlite3.Error as error:
+        connection.close()
+        raise connect.storage_error(database, error) from error
+    except StateDirError:
+        connection.close()
+        raise
+    return connection
+
+
+def _recover(connection: sqlite3.Connection, now: float) -> None:
+    """An upload that was under way may have succeeded unheard; nobody waits any more for files to come to rest."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(SQL["recover_uploading"], (now,))
+    connection.execute(SQL["recover_settling"], (now,))
+    connection.execute("COMMIT")
