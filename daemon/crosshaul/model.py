@@ -289,3 +289,30 @@ class Record:
     after_due_at: float | None = None
     after_action: AfterAction | None = None
     multipart: Multipart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushProgress:
+    """How far a push is, told several times a second. Counts are of this push alone."""
+
+    found: int
+    """Files that are to be sent: new or changed, and at rest."""
+    delivered: int
+    failed: int
+    delivered_bytes: int
+    total_bytes: int
+    current: tuple[str, ...] = ()
+    """Names of the files being sent."""
+    settling: int = 0
+    """Files that have not come to rest yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushSummary:
+    """What a push did."""
+
+    delivered: int
+    unchanged: int
+    failed: tuple[Record, ...]
+    delivered_bytes: int
+    seconds: float

@@ -1,0 +1,64 @@
+"""Is it alive, and is it of use? Pure facts; the web pages and systemd's watchdog read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from crosshaul.model import DestinationState, DestinationStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Yes or no, with a line for each thing that is wrong (there may be some even if it is a yes)."""
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Pulse:
+    """The loops' heartbeat. A loop that is expected has to beat at least every ``limit`` seconds, idle or not."""
+
+    def __init__(self, monotonic: Callable[[], float], limit: float = 60.0) -> None:
+        self._monotonic = monotonic
+        self._limit = limit
+        self._beats: dict[str, float] = {}
+
+    def expect(self, *loops: str) -> None:
+        """From now on these have to beat."""
+        for loop in loops:
+            self.beat(loop)
+
+    def beat(self, loop: str) -> None:
+        """The loop is alive."""
+        self._beats[loop] = self._monotonic()
+
+    def end(self, loop: str) -> None:
+        """The loop has ended in good order (shutdown) and is no longer waited for."""
+        self._beats.pop(loop, None)
+
+    def late(self) -> dict[str, float]:
+        """Loops that have not beaten in time, and the seconds since they last did."""
+        now = self._monotonic()
+        return {loop: now - at for loop, at in self._beats.items() if now - at > self._limit}
+
+
+def live(pulse: Pulse) -> Verdict:
+    """Whether every loop beats. If not, a restart is the cure."""
+    reasons = tuple(f"the {loop} loop has not moved for {silence:.0f} s" for loop, silence in pulse.late().items())
+    return Verdict(not reasons, reasons)
+
+
+def ready(*, journal_open: bool, destinations: Sequence[DestinationStatus]) -> Verdict:
+    """Whether files can be delivered: the journal is open and at least one destination takes files."""
+    if not journal_open:
+        return Verdict(ok=False, reasons=("the journal is not open",))
+    usable = any(status.state is DestinationState.READY for status in destinations)
+    return Verdict(
+        usable, tuple(_unready(status) for status in destinations if status.state is not DestinationState.READY)
+    )
+
+
+def _unready(status: DestinationStatus) -> str:
+    why = f": {status.last_error.line()}" if status.last_error else ""
+    return f"destination {status.name} is {status.state}{why}"

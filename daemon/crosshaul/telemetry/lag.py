@@ -1,0 +1,28 @@
+"""How late the event loop is for its appointments: the measure of whether anything blocks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from crosshaul.clock import Clock
+
+
+class LagMeter:
+    """A small service. A blockage of N seconds is seen as N minus at most ``interval``."""
+
+    def __init__(self, record: Callable[[float], None], clock: Clock, interval: float = 0.05) -> None:
+        self._record = record
+        self._clock = clock
+        self._interval = interval
+        self.max = 0.0
+        """The worst lag seen, in seconds."""
+
+    async def run(self) -> NoReturn:
+        """Measure until cancelled."""
+        while True:
+            due = self._clock.monotonic() + self._interval
+            await self._clock.sleep(self._interval)
+            lag = max(0.0, self._clock.monotonic() - due)
+            self.max = max(self.max, lag)
+            self._record(lag)

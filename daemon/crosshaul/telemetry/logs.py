@@ -1,0 +1,156 @@
+"""The log: structured events, one per line, to stderr; JSON for machines, colours for a terminal.
+
+The only user of structlog. What other libraries say through ``logging`` (warnings and worse) goes the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from os import PathLike, fspath
+from typing import Any, Literal, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from crosshaul.telemetry.redact import REDACTED, conceal, is_secret_name, redact
+
+__all__ = ["Logger", "conceal", "configure", "get"]
+
+Logger = FilteringBoundLogger
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "console", "json"]
+
+_FIRST = ("timestamp", "level", "logger", "event")
+_OURS = frozenset({"timestamp", "level", "logger"})
+_NAMES_OF_FILES = frozenset({"path", "key", "root", "file", "name", "source", "target"})
+_DEEPEST = 6
+# Whatever moves the cursor, breaks a line or turns the direction of writing.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def configure(level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002 - the configuration's own word
+    """Set the log up; may be called again. ``auto`` is ``console`` on a terminal and ``json`` elsewhere."""
+    stream = stream or sys.stderr
+    console = format == "console" or (format == "auto" and stream.isatty())
+    structlog.configure(
+        processors=[*_gather(), *(_for_terminal(colours=stream.isatty()) if console else (_render_json,))],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_factory(stream),
+        cache_logger_on_first_use=False,  # a reload of the configuration has to reach the loggers that are there
+    )
+    _take_over_logging()
+
+
+def get(name: str) -> Logger:
+    """The logger of a module; may be called before ``configure``."""
+    return cast("Logger", structlog.get_logger(name))
+
+
+def _gather() -> tuple[Processor, ...]:
+    return (
+        structlog.stdlib.add_logger_name,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _make_plain,
+    )
+
+
+def _make_plain(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Everything as JSON's own types, without secrets, in a steady order."""
+    plain = {name: value if name in _OURS else _plain(value, name) for name, value in event.items()}
+    return {name: plain.pop(name) for name in _FIRST if name in plain} | plain
+
+
+def _plain(value: object, name: str, depth: int = 0) -> Any:  # noqa: ANN401 - JSON's types
+    if value is None or isinstance(value, bool | int):
+        return value
+    if is_secret_name(name):
+        return REDACTED
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping) and depth < _DEEPEST:
+        return {_text(key): _plain(item, str(key), depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset) and depth < _DEEPEST:
+        return [_plain(item, name, depth + 1) for item in value]
+    return redact(_text(value), shapes=name not in _NAMES_OF_FILES)
+
+
+def _text(value: object) -> str:
+    """Bytes and paths as text that any terminal and any JSON parser takes; what is not UTF-8 shows escaped."""
+    if isinstance(value, PathLike):
+        value = fspath(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).decode("utf-8", "backslashreplace")
+    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return json.dumps(event)
+
+
+def _for_terminal(*, colours: bool) -> tuple[Processor, ...]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=colours, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    return _make_printable, renderer
+
+
+def _make_printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Nothing in a value can begin a line or move the cursor; a traceback's lines are each marked as such."""
+    traceback = event.pop("exception", None)
+    printable = {name: _printable(value) for name, value in event.items()}
+    if traceback is not None:
+        lines = [_printable(line) for line in str(traceback).splitlines()]
+        printable["exception"] = "\n".join(f"  | {line}" for line in lines)
+    return printable
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, str):
+        return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+    if isinstance(value, dict | list):
+        return _printable(json.dumps(value, ensure_ascii=False))
+    return value
+
+
+class _Lines:
+    """Writes one event with one call. A log that can't be written (full disk, closed pipe) stops no delivery."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream = stream
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            return
+
+    log = debug = info = warning = error = critical = exception = msg
+
+
+def _factory(stream: TextIO) -> Callable[..., _Lines]:
+    return lambda name="": _Lines(stream, name)
+
+
+class _Foreign(logging.Handler):
+    """Hands records of the standard ``logging`` to our own log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))  # libraries invent levels between
+        get(record.name).log(level, record.getMessage(), exc_info=record.exc_info)
+
+
+def _take_over_logging() -> None:
+    """Warnings and worse only: at lower levels the AWS libraries write signatures and tokens."""
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    root.handlers = [_Foreign()]
+    logging.captureWarnings(capture=True)

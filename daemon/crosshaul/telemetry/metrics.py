@@ -1,0 +1,134 @@
+"""What Prometheus reads. The only user of prometheus_client; the names are a contract (design, section 3)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+
+from crosshaul import __version__
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_CODE = re.compile(r"[A-Za-z0-9_.]{1,64}")
+_MOST_CODES = 64
+
+
+class Metrics:
+    """One registry of its own, so that several daemons can live in one process.
+
+    Label values come from the configuration, but for error codes, which a server makes up: of those the first 64
+    distinct ones are told apart and the rest counts as ``other``. ``monotonic`` gives seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._registry = CollectorRegistry()
+        self._codes: set[str] = set()
+        self._lag_max = 0.0
+        self._define_files()
+        self._define_account()
+        self._define_process()
+
+    def expect(self, routes: Iterable[str], destinations: Iterable[str]) -> None:
+        """Show these with zeros from the start: a counter that appears with its first event has no rate."""
+        for route in routes:
+            for counter in (self._files, self._bytes, self._lost_events, self._pending, self._oldest):
+                counter.labels(route)
+        for destination in destinations:
+            self._parked.labels(destination)
+
+    def delivered(self, route: str, size: int, seconds: float) -> None:
+        """A file of ``size`` bytes is in the bucket; sending it took ``seconds``."""
+        self._files.labels(route).inc()
+        self._bytes.labels(route).inc(size)
+        self._duration.observe(seconds)
+
+    def failed(self, route: str, code: str) -> None:
+        """A try ended in an error with this code."""
+        self._failures.labels(route, self._bounded(code)).inc()
+
+    def pending(self, route: str, files: int, oldest_age_seconds: float | None) -> None:
+        """How many files of the route wait, and for how long the oldest has (None = nothing waits)."""
+        self._pending.labels(route).set(files)
+        self._oldest.labels(route).set(oldest_age_seconds or 0.0)
+
+    def credentials(self, destination: str, expires_in_seconds: float | None) -> None:
+        """The destination's session ends in so many seconds; the gauge counts down by itself. None = never."""
+        ends = float("inf") if expires_in_seconds is None else self._monotonic() + expires_in_seconds
+        self._expiry.labels(destination).set_function(lambda: ends - self._monotonic())
+
+    def sts(self, destination: str, outcome: str) -> None:
+        """One AssumeRole call, with ``ok`` or the error code."""
+        self._sts.labels(destination, self._bounded(outcome)).inc()
+
+    def lost_events(self, route: str, n: int) -> None:
+        """The watcher lost ``n`` events (at least)."""
+        self._lost_events.labels(route).inc(n)
+
+    def in_flight(self, n: int) -> None:
+        """Requests under way now."""
+        self._in_flight.set(n)
+
+    def concurrency_limit(self, n: int) -> None:
+        """Requests that may be under way now."""
+        self._limit.set(n)
+
+    def destination_parked(self, destination: str, parked: bool) -> None:  # noqa: FBT001 - it is the value of the gauge
+        """Whether the destination takes no files for now."""
+        self._parked.labels(destination).set(parked)
+
+    def loop_lag(self, seconds: float) -> None:
+        """How late the event loop was for an appointment."""
+        self._lag.observe(seconds)
+        self._lag_max = max(self._lag_max, seconds)
+
+    def render(self) -> bytes:
+        """Everything in Prometheus's text format (``CONTENT_TYPE``)."""
+        return generate_latest(self._registry)
+
+    def _bounded(self, code: str) -> str:
+        if code in self._codes:
+            return code
+        if len(self._codes) >= _MOST_CODES or not _CODE.fullmatch(code):
+            return "other"
+        self._codes.add(code)
+        return code
+
+    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        return Counter(f"crosshaul_{name}", help_, labels, registry=self._registry)
+
+    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(f"crosshaul_{name}", help_, labels, registry=self._registry)
+
+    def _histogram(self, name: str, help_: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"crosshaul_{name}", help_, buckets=buckets, registry=self._registry)
+
+    def _define_files(self) -> None:
+        self._files = self._counter("files_delivered", "Files that S3 has confirmed.", "route")
+        self._bytes = self._counter("bytes_delivered", "Bytes in files that S3 has confirmed.", "route")
+        self._failures = self._counter("upload_failures", "Tries that ended in an error.", "route", "code")
+        self._pending = self._gauge("pending_files", "Files at rest that are not delivered yet.", "route")
+        self._oldest = self._gauge(
+            "oldest_pending_age_seconds", "How long the oldest pending file has waited.", "route"
+        )
+        self._lost_events = self._counter("watch_lost_events", "File system events known to be lost.", "route")
+        self._duration = self._histogram("upload_duration_seconds", "From the first byte to the receipt.", _SECONDS)
+
+    def _define_account(self) -> None:
+        self._expiry = self._gauge("credentials_expiry_seconds", "Time until the session ends.", "destination")
+        self._sts = self._counter("sts_requests", "AssumeRole calls.", "destination", "outcome")
+        self._parked = self._gauge("destination_parked", "1 while the account or bucket refuses.", "destination")
+
+    def _define_process(self) -> None:
+        self._in_flight = self._gauge("in_flight_requests", "Requests under way.")
+        self._limit = self._gauge("concurrency_limit_requests", "Requests that may be under way.")
+        self._lag = self._histogram("loop_lag_seconds", "How late the event loop is.", _LAG_SECONDS)
+        self._gauge("loop_lag_max_seconds", "The worst since the start.").set_function(lambda: self._lag_max)
+        Info("crosshaul_build", "What is running.", registry=self._registry).info({"version": __version__})
+        ProcessCollector(registry=self._registry)

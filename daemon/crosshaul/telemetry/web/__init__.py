@@ -1,0 +1,5 @@
+"""The HTTP side of telemetry: health, metrics, status and a page for people. The data comes from callables."""
+
+from crosshaul.telemetry.web.server import Sources, serving
+
+__all__ = ["Sources", "serving"]

@@ -1,0 +1,171 @@
+"""Serves what it is given. Read-only: GET and HEAD, nothing that a request could change."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from crosshaul.errors import CrosshaulError, ListenError
+from crosshaul.telemetry.health import Verdict
+from crosshaul.telemetry.metrics import CONTENT_TYPE
+from crosshaul.telemetry.web.page import STYLE_HASH, render
+
+_DEADLINE = 5.0
+_SECURITY = {
+    "Server": "crosshaul",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the answers come from. ``status`` gives JSON's types, as ``telemetry.status.snapshot`` makes them."""
+
+    live: Callable[[], Verdict]
+    ready: Callable[[], Awaitable[Verdict]]
+    metrics: Callable[[], bytes]
+    status: Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+@asynccontextmanager
+async def serving(host: str, port: int, sources: Sources) -> AsyncIterator[int]:
+    """Serve until the block is left; gives the port in use (of interest when ``port`` is 0). Raises ListenError."""
+    runner = web.AppRunner(
+        _application(host, sources),
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=30.0,
+        shutdown_timeout=1.0,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        await _listen(runner, host, port)
+        yield cast("int", runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except (OSError, OverflowError) as error:
+        raise ListenError(_complaint(host, port, error)) from error
+
+
+def _complaint(host: str, port: int, error: OSError | OverflowError) -> str:
+    where = f"http.listen: {_address(host, port)}"
+    match error:
+        case socket.gaierror():
+            return f"{where}: the name {host} can't be resolved; give an address, such as 127.0.0.1."
+        case OSError(errno=errno.EADDRINUSE):
+            return f"{where} is in use by another program; stop that, or set another port (null = no HTTP)."
+        case OSError(errno=errno.EACCES | errno.EPERM):
+            return f"{where}: not permitted; ports below 1024 are the administrator's, set a higher one."
+        case OSError(errno=errno.EADDRNOTAVAIL):
+            return f"{where}: this machine has no address {host}; set one it has, or 0.0.0.0 for all."
+    return f"{where} can't be listened on: {error}"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _application(host: str, sources: Sources) -> web.Application:
+    application = web.Application(middlewares=[_only_for(host), _in_time], client_max_size=1024)
+    application.on_response_prepare.append(_harden)
+    handlers = _Handlers(sources)
+    application.add_routes(
+        [
+            web.get("/livez", handlers.livez),
+            web.get("/readyz", handlers.readyz),
+            web.get("/metrics", handlers.metrics),
+            web.get("/status.json", handlers.status),
+            web.get("/", handlers.page),
+        ]
+    )
+    return application
+
+
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_SECURITY)
+
+
+def _only_for(listening_on: str) -> Middleware:
+    """On a loopback address only local names are answered: a web page can't reach in by rebinding its own name."""
+    guarded = _is_loopback(listening_on)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if guarded and not (_names_an_address(request.url.host) or request.url.host in {"localhost", listening_on}):
+            raise web.HTTPMisdirectedRequest(text="Ask by address, or as localhost.\n")
+        return await handler(request)
+
+    return check
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_names_an_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _names_an_address(host: str | None) -> bool:
+    try:
+        ipaddress.ip_address(host or "")
+    except ValueError:
+        return False
+    return True
+
+
+@web.middleware
+async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        async with asyncio.timeout(_DEADLINE):
+            return await handler(request)
+    except TimeoutError:
+        return web.Response(status=503, text=f"No answer from the daemon's inside within {_DEADLINE:.0f} s.\n")
+    except CrosshaulError as error:
+        return web.Response(status=503, text=f"{error}\n")
+
+
+class _Handlers:
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    async def livez(self, _request: web.Request) -> web.Response:
+        return _verdict(self._sources.live())
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        return _verdict(await self._sources.ready())
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._sources.metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def status(self, _request: web.Request) -> web.Response:
+        status = await self._sources.status()
+        return web.json_response(status, dumps=lambda facts: json.dumps(facts, indent=2) + "\n")
+
+    async def page(self, _request: web.Request) -> web.Response:
+        page = render(await self._sources.status(), self._sources.live(), await self._sources.ready())
+        return web.Response(text=page, content_type="text/html")
+
+
+def _verdict(verdict: Verdict) -> web.Response:
+    lines = ["ok" if verdict.ok else "not ok", *verdict.reasons]
+    return web.Response(status=200 if verdict.ok else 503, text="\n".join(lines) + "\n")
