@@ -79,8 +79,9 @@ class Signer:
 
         ``host``: as in the Host header. ``path``: percent-encoded, as it goes on the wire. ``query``: plain pairs, or
         the encoded string that goes on the wire. ``headers``: all others of the request (``host`` counts from the
-        argument); all are signed but those that may change on the way. ``payload_hash``: hex SHA-256 of the body or ``UNSIGNED_PAYLOAD``. ``now``: seconds
-        since the epoch. Raises ValueError when ``headers`` has one that is set here.
+        argument); all are signed but those that may change on the way. ``payload_hash``: hex SHA-256 of the body or
+        ``UNSIGNED_PAYLOAD``. ``now``: seconds since the epoch. Raises ValueError when ``headers`` has one that is set
+        here.
         """
         stamp = self._timestamp(now)
         day = self._day(stamp[:8])

@@ -1,0 +1,12 @@
+"""A small HTTP/1.1 client for requests with bodies, on asyncio's Protocol and httptools (llhttp).
+
+``Client`` owes what a client owes: a bounded keep-alive pool, deadlines on everything, back-pressure, early answers,
+checked certificates, proxies, and honest errors: ``WireError`` says whether the request may have been acted upon.
+"""
+
+from crosshaul.aws.http1.pool import Client
+from crosshaul.aws.http1.proxy import Proxy, proxy_for
+from crosshaul.aws.http1.terms import Answer, Deadlines, Origin, Pace, WireError
+from crosshaul.aws.http1.tls import tls_context
+
+__all__ = ["Answer", "Client", "Deadlines", "Origin", "Pace", "Proxy", "WireError", "proxy_for", "tls_context"]

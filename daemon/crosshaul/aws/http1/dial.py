@@ -1,0 +1,145 @@
+"""New connections: the name's addresses in turn, the proxy's tunnel, the TLS handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from crosshaul.aws.http1.connection import Connection
+from crosshaul.aws.http1.proxy import Proxy, open_tunnel
+from crosshaul.aws.http1.terms import Deadlines, Origin, WireError
+from crosshaul.aws.http1.tls import tls_error
+
+_FRESH = 60.0
+"""Seconds for which the addresses of a name are kept: S3 moves its names about every few seconds to minutes."""
+_TRIES = 4
+"""Addresses tried for one connection, so that each gets a fair share of the deadline."""
+
+
+class Address(NamedTuple):
+    """One address of a name, as getaddrinfo gives it."""
+
+    family: int
+    sockaddr: tuple[Any, ...]
+
+
+class Addresses:
+    """The addresses of one name; each call starts with another, and those that failed are left out for a while."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._known: list[Address] = []
+        self._until = 0.0
+        self._lock = asyncio.Lock()
+
+    async def next(self) -> list[Address]:
+        """Return up to ``_TRIES`` addresses to try in this order. Raises WireError (DNSError)."""
+        loop = asyncio.get_running_loop()
+        async with self._lock:
+            if not self._known or loop.time() >= self._until:
+                self._known = await self._resolve()
+                self._until = loop.time() + _FRESH
+        self._known.append(self._known.pop(0))
+        return [self._known[-1], *self._known[: _TRIES - 1]][: len(self._known)]
+
+    def failed(self, address: Address) -> None:
+        """Leave this one out until the name is asked again, which is at once when it was the last."""
+        if address in self._known:
+            self._known.remove(address)
+
+    async def _resolve(self) -> list[Address]:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise WireError("DNSError", f"the name {self._host} can't be resolved: {error}") from error
+        return list(dict.fromkeys(Address(family, sockaddr) for family, _, _, _, sockaddr in found))
+
+
+class Dialer:
+    """Opens connections to one origin."""
+
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, deadlines: Deadlines, proxy: Proxy | None) -> None:
+        if (tls is not None) != (origin.scheme == "https"):
+            raise ValueError("a TLS context goes with https, and with nothing else")
+        self._origin = origin
+        self._tls = tls
+        self._deadlines = deadlines
+        self._proxy = proxy
+        self._name = f"{origin.host}:{origin.port}" if proxy is None else f"the proxy {proxy.name}"
+        self._addresses = Addresses(*((proxy.host, proxy.port) if proxy else (origin.host, origin.port)))
+
+    async def dial(self, make: Callable[[], Connection]) -> Connection:
+        """Return a new connection, ready for a request. Raises WireError, never ambiguous."""
+        sock = await self._connected()
+        try:
+            if self._proxy is not None and self._tls is not None:
+                slow = WireError("ProxyError", f"{self._name} gave no answer in {self._deadlines.connect:g} s")
+                async with _deadline(self._deadlines.connect, slow):
+                    await open_tunnel(sock, self._proxy, self._origin)
+        except BaseException:
+            sock.close()
+            raise
+        return await self._wrapped(sock, make)
+
+    async def _connected(self) -> socket.socket:
+        late = f"{self._name} could not be resolved in {self._deadlines.connect:g} s"
+        async with _deadline(self._deadlines.connect, WireError("DNSError", late)):
+            addresses = await self._addresses.next()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._deadlines.connect
+        error = WireError("ConnectError", f"{self._name} has no address")
+        for number, address in enumerate(addresses):
+            share = (end - loop.time()) / (len(addresses) - number)
+            try:
+                return await self._try(address, share)
+            except WireError as failure:
+                self._addresses.failed(address)
+                error = failure
+        raise error
+
+    async def _try(self, address: Address, seconds: float) -> socket.socket:
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(0)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            slow = f"{self._name} ({address.sockaddr[0]}) did not accept a connection in {seconds:.1f} s"
+            async with _deadline(seconds, WireError("ConnectTimeout", slow)):
+                await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, OSError):
+                message = f"no connection to {self._name} ({address.sockaddr[0]}): {error.strerror or error}"
+                raise WireError("ConnectError", message) from error
+            raise
+        return sock
+
+    async def _wrapped(self, sock: socket.socket, make: Callable[[], Connection]) -> Connection:
+        loop = asyncio.get_running_loop()
+        if self._tls is None:
+            return (await loop.create_connection(make, sock=sock))[1]
+        host = self._origin.host
+        slow = WireError("TLSTimeout", f"no TLS handshake with {host} in {self._deadlines.tls:g} s")
+        try:
+            async with _deadline(self._deadlines.tls, slow):
+                return (await loop.create_connection(make, sock=sock, ssl=self._tls, server_hostname=host))[1]
+        except OSError as error:
+            raise tls_error(host, error) from error
+
+
+@asynccontextmanager
+async def _deadline(seconds: float, error: WireError) -> AsyncIterator[None]:
+    """Raise ``error`` when the block takes longer; a TimeoutError of the block's own passes."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if limit.expired():
+            raise error from None
+        raise

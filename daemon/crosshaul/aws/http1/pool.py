@@ -1,0 +1,227 @@
+"""The client: a bounded pool of kept connections to one origin."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from crosshaul.aws.http1.connection import Connection
+from crosshaul.aws.http1.dial import Dialer
+from crosshaul.aws.http1.proxy import Proxy
+from crosshaul.aws.http1.reader import AnswerReader
+from crosshaul.aws.http1.request import Request
+from crosshaul.aws.http1.terms import Answer, Body, Deadlines, Origin, Pace, WireError
+
+_MAX_IDLE = 60.0
+"""Seconds after which a kept connection is not trusted any more: routers forget idle ones and say nothing."""
+
+
+class Client:
+    """Sends requests to one origin. Belongs to the event loop that it is made in; ``close`` it.
+
+    A place in the pool is held by whoever dials, sends or waits with a connection; ``_open`` counts places.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        tls: ssl.SSLContext | None,
+        max_connections: int,
+        deadlines: Deadlines,
+        proxy: Proxy | None,
+        pace: Pace | None = None,
+        max_head: int = 64 * 1024,
+        max_body: int = 1024 * 1024,
+    ) -> None:
+        """Raise ValueError unless ``tls`` (a context that checks) is given for https, and only for it.
+
+        ``pace`` is awaited before each write with its size in bytes. ``max_head`` and ``max_body`` bound the answer,
+        in bytes.
+        """
+        self._origin = origin
+        self._dialer = Dialer(origin, tls, deadlines, proxy)
+        self._deadlines = deadlines
+        self._pace = pace
+        self._bounds = (max_head, max_body)
+        self._max = max_connections
+        self._open = 0
+        self._idle: dict[Connection, None] = {}
+        self._live: set[Connection] = set()
+        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._closed = False
+        # A plain http request goes to the proxy as it is, with the whole URL; https goes through a tunnel.
+        forwarded = proxy is not None and tls is None
+        self._prefix = f"http://{origin.authority}" if forwarded else ""
+        authorization = proxy.authorization if proxy is not None and forwarded else None
+        self._extra = [("proxy-authorization", authorization)] if authorization else []
+
+    async def send(
+        self,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: Body,
+        *,
+        total: float | None = None,
+    ) -> Answer:
+        """Send a request and return the answer, whatever its status.
+
+        ``target``: path and query, percent-encoded. ``headers``: Host and Content-Length are added if they are not
+        there; text that is not ASCII goes as UTF-8. ``body`` must not change until this returns. ``total``: seconds
+        for everything, the wait for a connection included. A request that breaks on a kept connection before a byte of
+        an answer came is sent once more on a new one, if the method is idempotent (PUT is).
+
+        Raises WireError; ValueError for a header with a line break or a wrong Content-Length. A cancelled send closes
+        its connection.
+        """
+        request = Request(method, self._prefix + target, self._origin.authority, [*self._extra, *headers], body)
+        deadline = math.inf if total is None else asyncio.get_running_loop().time() + total
+        connection = self._take_idle() or await self._check_out(deadline)
+        try:
+            return await connection.exchange(request, deadline)
+        except WireError as error:
+            if not (request.idempotent and connection.broke_while_kept(error)) or self._closed:
+                raise
+            connection, answer = await self._send_again(request, deadline, error)
+            return answer
+        finally:
+            self._give_back(connection)
+
+    async def close(self) -> None:
+        """Close all connections; senders and those who wait for their turn get a WireError."""
+        self._closed = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(_closed_error())
+        self._waiters.clear()
+        live = list(self._live)
+        for connection in live:
+            connection.shut()
+        await asyncio.gather(*(connection.closed for connection in live))
+
+    async def _send_again(self, request: Request, deadline: float, first: WireError) -> tuple[Connection, Answer]:
+        """Use the place of the broken connection for a new one. Each failure now is at least as ambiguous as before."""
+        try:
+            connection = await self._dial(deadline)
+            try:
+                return connection, replace(await connection.exchange(request, deadline), resent=first.ambiguous)
+            except BaseException:
+                connection.abort()
+                raise
+        except WireError as error:
+            raise WireError(error.code, error.message, ambiguous=error.ambiguous or first.ambiguous) from error
+
+    def _take_idle(self) -> Connection | None:
+        """Return the connection that was used last; close those that are broken or old."""
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if connection.usable and asyncio.get_running_loop().time() - connection.idle_since < _MAX_IDLE:
+                return connection
+            connection.abort()
+            self._free_place()
+        return None
+
+    async def _check_out(self, deadline: float) -> Connection:
+        """Wait for a place, and dial unless it comes with a connection."""
+        if self._closed:
+            raise _closed_error()
+        if self._open < self._max:
+            self._open += 1
+        else:
+            connection = await self._wait_for_place(deadline)
+            if connection is not None and connection.usable:
+                return connection
+        try:
+            return await self._dial(deadline)
+        except BaseException:
+            self._free_place()
+            raise
+
+    async def _wait_for_place(self, deadline: float) -> Connection | None:
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout_at(None if deadline == math.inf else deadline):
+                return await waiter
+        except TimeoutError:
+            self._leave_queue(waiter)
+            message = f"all {self._max} connections to {self._origin.host} were busy all the time"
+            raise WireError("TotalTimeout", message) from None
+        except asyncio.CancelledError:
+            self._leave_queue(waiter)
+            raise
+
+    def _leave_queue(self, waiter: asyncio.Future[Connection | None]) -> None:
+        """Forget a waiter; what it was given in the same moment goes to the next."""
+        if waiter.cancelled():
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        elif waiter.exception() is None:
+            connection = waiter.result()
+            if connection is None:
+                self._free_place()
+            else:
+                self._give_back(connection)
+
+    async def _dial(self, deadline: float) -> Connection:
+        """Return a new connection; the caller holds the place for it."""
+        try:
+            async with asyncio.timeout_at(None if deadline == math.inf else deadline) as limit:
+                connection = await self._dialer.dial(self._make_connection)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise WireError("TotalTimeout", f"no connection to {self._origin.host} in time") from None
+        if not connection.closed.done():
+            connection.lost = self._on_lost
+            self._live.add(connection)
+        if self._closed:
+            connection.abort()
+            raise _closed_error()
+        return connection
+
+    def _make_connection(self) -> Connection:
+        return Connection(self._origin.host, AnswerReader(*self._bounds), self._deadlines.progress, self._pace)
+
+    def _give_back(self, connection: Connection) -> None:
+        """Hand the connection on, keep it, or, if it is of no more use, free its place."""
+        if self._closed or not connection.usable:
+            connection.abort()
+            self._free_place()
+            return
+        waiter = self._next_waiter()
+        if waiter is not None:
+            waiter.set_result(connection)
+        else:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle[connection] = None
+
+    def _free_place(self) -> None:
+        waiter = self._next_waiter()
+        if waiter is not None:
+            waiter.set_result(None)
+        else:
+            self._open -= 1
+
+    def _next_waiter(self) -> asyncio.Future[Connection | None] | None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                return waiter
+        return None
+
+    def _on_lost(self, connection: Connection) -> None:
+        """Forget a closed connection; one that was kept held a place of its own."""
+        self._live.discard(connection)
+        if connection in self._idle:
+            del self._idle[connection]
+            self._free_place()
+
+
+def _closed_error() -> WireError:
+    return WireError("ClientClosed", "the client was closed")

@@ -1,0 +1,73 @@
+"""A request as it goes on the wire: the head in one piece, the body in slices that are never copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from crosshaul.aws.http1.terms import Body
+
+JOINED = 64 * 1024
+"""Bytes up to which head and body are one write."""
+SLICE = 256 * 1024
+"""Bytes of one write of a larger body."""
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+# RFC 9110, section 9.3: no meaning is defined for a body of these, so an empty one is not announced.
+_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class Request:
+    """One request, ready to be sent, and sent again."""
+
+    __slots__ = ("_body", "_head", "head_only", "idempotent", "size")
+
+    def __init__(
+        self, method: str, target: str, authority: str, headers: Sequence[tuple[str, str]], body: Body
+    ) -> None:
+        """Raise ValueError for a header or target that would break out of its line, or that lies about the body."""
+        view = body if isinstance(body, bytes) else memoryview(body).cast("B")
+        self._head = _head(method, target, authority, headers, len(view))
+        self._body = view
+        self.size = len(self._head) + len(view)
+        self.head_only = method == "HEAD"
+        self.idempotent = method in _IDEMPOTENT
+
+    def whole(self) -> bytes:
+        """Head and body in one."""
+        return b"".join((self._head, self._body))
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """Head and body in writes of at most ``SLICE`` bytes; a small request is one."""
+        if self.size <= JOINED:
+            yield self.whole()
+            return
+        yield self._head
+        view = memoryview(self._body)
+        for start in range(0, len(view), SLICE):
+            yield view[start : start + SLICE]
+
+
+def _head(method: str, target: str, authority: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:
+    names = {name.lower(): value for name, value in headers}
+    if "transfer-encoding" in names:
+        raise ValueError("transfer-encoding can't be asked for: bodies go with their length")
+    lines = [f"{method} {target} HTTP/1.1"]
+    if "host" not in names:
+        lines.append(f"host: {authority}")
+    if "content-length" not in names:
+        if length or method not in _BODILESS:
+            lines.append(f"content-length: {length}")
+    elif names["content-length"] != str(length):
+        raise ValueError(f"content-length says {names['content-length']}, but the body has {length} bytes")
+    lines += [f"{name}: {value}" for name, value in headers]
+    head = "\r\n".join(lines)
+    if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or "\0" in head or target.count(" "):
+        _complain(method, target, headers)
+    return f"{head}\r\n\r\n".encode()
+
+
+def _complain(method: str, target: str, headers: Sequence[tuple[str, str]]) -> None:
+    # The value stays out of the message: it may be a secret.
+    for name, value in headers:
+        if any(mark in f"{name}{value}" for mark in "\r\n\0"):
+            raise ValueError(f"header {name!r} has a line break or a NUL character in it")
+    raise ValueError(f"not a request line: {method!r} {target!r}")

@@ -1,0 +1,76 @@
+"""What the client is told and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from crosshaul.errors import CrosshaulError
+
+Body = bytes | bytearray | memoryview
+Pace = Callable[[int], Awaitable[None]]
+"""Comes back when so many bytes may be sent."""
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where requests go: ``scheme`` is http or https."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """Return the origin of a URL. Raises ValueError when it has no http or https scheme or no host."""
+        parts = urlsplit(url)
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ValueError("not an http:// or https:// URL with a host")
+        return cls(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme])
+
+    @property
+    def authority(self) -> str:
+        """Host and, unless it is the scheme's own, port: the Host header's value."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds. The deadline of a whole request is the caller's, who knows its size."""
+
+    connect: float = 10.0
+    """For the name, one TCP connection to any of its addresses, and a proxy's word, each."""
+    tls: float = 10.0
+    progress: float = 30.0
+    """Without a byte that moved in either direction; noticed up to a half later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer; header names are lower-case, repeated headers are joined by ``, ``."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    resent: bool = False
+    """The request was sent twice, since a kept connection broke: the first one may have been acted upon, too."""
+
+
+class WireError(CrosshaulError):
+    """No whole answer came.
+
+    ``code``: ConnectError, ConnectTimeout, DNSError, TLSError (certificate, host name, protocol), TLSTimeout,
+    ProxyError, ProgressTimeout, TotalTimeout, ConnectionReset, ProtocolError, AnswerTooLarge or ClientClosed.
+    ``ambiguous``: a byte of the request was handed to a connection, so that it may have been acted upon; False means
+    that it certainly was not. ``str(error)`` says what happened and where.
+    """
+
+    def __init__(self, code: str, message: str, *, ambiguous: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.ambiguous = ambiguous
