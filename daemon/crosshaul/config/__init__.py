@@ -1,0 +1,24 @@
+"""The configuration: one YAML file, checked whole, as frozen values. The only user of pydantic and yaml."""
+
+from crosshaul.config.destination import Destination
+from crosshaul.config.load import load
+from crosshaul.config.model import BandwidthStep, Config, HostPort, Http, Identity, Log, Retry, Transfer
+from crosshaul.config.route import AfterUpload, Route, Settle
+from crosshaul.config.schema import schema
+
+__all__ = [
+    "AfterUpload",
+    "BandwidthStep",
+    "Config",
+    "Destination",
+    "HostPort",
+    "Http",
+    "Identity",
+    "Log",
+    "Retry",
+    "Route",
+    "Settle",
+    "Transfer",
+    "load",
+    "schema",
+]

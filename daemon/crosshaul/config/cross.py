@@ -1,0 +1,96 @@
+"""What no section can see by itself: names that must exist or be unique, and directories inside each other.
+
+Works on the file's plain values, so that these faults are found beside any others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from itertools import combinations
+from pathlib import PurePosixPath
+
+from crosshaul.config.document import Location, Value
+
+Fault = tuple[Location, str]
+
+
+def cross_faults(root: dict[str, Value]) -> list[Fault]:
+    """Every fault between sections."""
+    raw = root.get("routes")
+    routes = (
+        [(index, route) for index, route in enumerate(raw) if isinstance(route, dict)] if isinstance(raw, list) else []
+    )
+    destinations = root.get("destinations")
+    known = destinations if isinstance(destinations, dict) else {}
+    return [
+        *_named_destinations(known),
+        *(fault for index, route in routes for fault in _destination_faults(index, route, known)),
+        *(fault for one, other in combinations(routes, 2) for fault in _pair_faults(one, other)),
+        *(fault for index, route in routes for fault in _directory_faults(index, route, routes)),
+        *_state_dir_faults(root.get("state_dir"), routes),
+    ]
+
+
+def _named_destinations(destinations: dict[str, Value]) -> Iterator[Fault]:
+    for name, destination in destinations.items():
+        if isinstance(destination, dict) and "name" in destination:
+            yield (
+                ("destinations", name, "name"),
+                f"unknown key; a destination's name is the key above it, {name}; remove it",
+            )
+
+
+def _destination_faults(index: int, route: dict[str, Value], known: dict[str, Value]) -> Iterator[Fault]:
+    wanted = route.get("destination")
+    if isinstance(wanted, str) and known and wanted not in known:
+        close = get_close_matches(wanted, known, 1)
+        cure = f"write {close[0]}" if close else "write one of " + ", ".join(known)
+        yield ("routes", index, "destination"), f"no destination is called {wanted!r}; {cure}"
+
+
+def _pair_faults(one: tuple[int, dict[str, Value]], other: tuple[int, dict[str, Value]]) -> Iterator[Fault]:
+    (first, outer), (second, inner) = one, other
+    if outer.get("name") == inner.get("name") and isinstance(outer.get("name"), str):
+        yield ("routes", second, "name"), f"routes[{first}] is called {outer['name']!r} too; write another name"
+    above, below = _path(outer, "path"), _path(inner, "path")
+    if above is None or below is None or not (above == below or above in below.parents or below in above.parents):
+        return
+    if _same_objects(outer, inner):
+        relation = "the same directory as" if above == below else "in one tree with"
+        message = f"is {relation} routes[{first}].path, and every file in both would go twice to the same destination"
+        yield ("routes", second, "path"), f"{message}; give one of them another key, destination or exclude"
+
+
+def _same_objects(one: dict[str, Value], other: dict[str, Value]) -> bool:
+    """Whether two routes would put the same files, by the same rule, in one place."""
+    if any(one.get(setting) != other.get(setting) for setting in ("destination", "key", "include", "exclude")):
+        return False
+    return "{route}" not in str(one.get("key"))
+
+
+def _directory_faults(
+    index: int, route: dict[str, Value], routes: list[tuple[int, dict[str, Value]]]
+) -> Iterator[Fault]:
+    after = route.get("after_upload")
+    target = _path(after, "move_to") if isinstance(after, dict) else None
+    for other, watched in routes:
+        if target is not None and target == _path(watched, "path"):
+            message = f"is watched itself, by routes[{other}]; write another directory (inside or outside it)"
+            yield ("routes", index, "after_upload", "move_to"), message
+
+
+def _state_dir_faults(state_dir: Value, routes: list[tuple[int, dict[str, Value]]]) -> Iterator[Fault]:
+    state = PurePosixPath(state_dir) if isinstance(state_dir, str) else None
+    for index, route in routes:
+        watched = _path(route, "path")
+        if state is not None and watched is not None and (watched == state or watched in state.parents):
+            message = (
+                f"it lies in routes[{index}].path, and the journal would be delivered; write a directory outside it"
+            )
+            yield ("state_dir",), message
+
+
+def _path(section: dict[str, Value], key: str) -> PurePosixPath | None:
+    value = section.get(key)
+    return PurePosixPath(value) if isinstance(value, str) and value.startswith("/") else None

@@ -1,0 +1,222 @@
+"""The configuration as the program sees it: frozen values, sizes in bytes, durations in seconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from crosshaul.config.defaults import filled_in
+from crosshaul.config.destination import Destination
+from crosshaul.config.route import Route, without
+from crosshaul.config.types import (
+    AbsolutePath,
+    Duration,
+    Label,
+    OptionalText,
+    OptionalUrl,
+    Region,
+    Section,
+    Size,
+    Whole,
+)
+from crosshaul.config.units import GIB, MIB, format_duration, format_size, parse_rate
+
+
+class Identity(Section):
+    """Account A: who signs sts:AssumeRole."""
+
+    profile: OptionalText = None
+    """A profile of the AWS config files; null = the standard chain of environment, SSO, IRSA, ECS, EC2."""
+    region: Region = "us-east-1"
+    """The region whose STS is asked."""
+    sts_endpoint_url: OptionalUrl = None
+    """Where STS is, for compatible stores; null = AWS."""
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"([01]?[0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueError(f"{value!r} is not a time of day; write HH:MM")
+    hours, minutes = value.split(":")
+    return time(int(hours), int(minutes))
+
+
+class BandwidthStep(Section):
+    """From ``start`` (local time; None = always) on, this many bytes per second; None = no limit."""
+
+    start: Annotated[time | None, BeforeValidator(_moment)] = None
+    bytes_per_second: Annotated[int | None, BeforeValidator(parse_rate)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pair(cls, value: object) -> object:
+        if isinstance(value, (list, tuple)):
+            if [type(item) for item in value] != [str, str]:
+                raise ValueError('a step is a time and a rate; write ["08:00", "2MiB/s"]')
+            return {"start": value[0], "bytes_per_second": value[1]}
+        return value
+
+
+def _steps(value: object) -> object:
+    if value is None or value == "off":
+        return ()
+    return value if isinstance(value, (list, tuple)) else ({"bytes_per_second": parse_rate(value)},)
+
+
+def _timetable(steps: tuple[BandwidthStep, ...]) -> tuple[BandwidthStep, ...]:
+    starts = [step.start for step in steps if step.start is not None]
+    if len(set(starts)) != len(starts):
+        raise ValueError("two steps begin at the same time; keep one of them")
+    return tuple(sorted(steps, key=lambda step: step.start or time.min))
+
+
+_RATE_SCHEMA = {"type": ["string", "integer"], "minimum": 1}
+_PAIR_SCHEMA = {"type": "array", "prefixItems": [{"type": "string"}, _RATE_SCHEMA], "minItems": 2, "maxItems": 2}
+Bandwidth = Annotated[
+    tuple[BandwidthStep, ...],
+    BeforeValidator(_steps),
+    AfterValidator(_timetable),
+    WithJsonSchema({"anyOf": [_RATE_SCHEMA, {"type": "array", "items": _PAIR_SCHEMA}, {"type": "null"}]}),
+]
+
+
+class Transfer(Section):
+    """How much goes at once."""
+
+    max_concurrency: Whole = Field(64, ge=1, le=4096)
+    """Requests in flight; fewer while the store asks for less."""
+    part_size: Size = Field(8 * MIB, ge=5 * MIB, le=5 * GIB)
+    """The size of a multipart upload's parts; grows so that no file needs more than 10,000."""
+    multipart_threshold: Size = Field(16 * MIB, ge=5 * MIB, le=5 * GIB)
+    """Files of this size and larger go in parts."""
+    memory_limit: Size = Field(64 * MIB, validate_default=True)
+    """Bytes of file data in flight."""
+    bandwidth: Bandwidth = ()
+    """A rate such as ``20MiB/s``, or a timetable of local times and rates; null = no limit."""
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _holds_a_part(cls, value: int, info: ValidationInfo) -> int:
+        part = info.data.get("part_size", 0)
+        if value < part:
+            message = f"{format_size(value)} can't hold one part, and part_size is {format_size(part)}"
+            raise ValueError(f"{message}; write {format_size(part)} or more")
+        return value
+
+
+class Retry(Section):
+    """When what failed is tried again: at random up to a bound that doubles from initial to max."""
+
+    initial: Duration = Field(1.0, gt=0)
+    """The first bound."""
+    max: Duration = Field(300.0, validate_default=True)
+    """The last bound."""
+    quarantine_after: Whole | None = Field(None, ge=1)
+    """Tries of a file before it is set aside; null = never."""
+
+    @field_validator("max")
+    @classmethod
+    def _not_below(cls, value: float, info: ValidationInfo) -> float:
+        initial = info.data.get("initial", 0.0)
+        if value < initial:
+            least = format_duration(initial)
+            raise ValueError(
+                f"{format_duration(value)} is shorter than initial, which is {least}; write {least} or more"
+            )
+        return value
+
+
+_LAST_PORT = 65535
+
+
+class HostPort(Section):
+    """An address to listen on; port 0 = any free one."""
+
+    host: str
+    port: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        address = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", value)
+        if address is None or int(address[3]) > _LAST_PORT:
+            raise ValueError(
+                f"{value!r} is not an address to listen on; write HOST:PORT or [IPv6]:PORT: 127.0.0.1:9464"
+            )
+        return {"host": address[1] or address[2], "port": int(address[3])}
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+Listen = Annotated[HostPort | None, WithJsonSchema({"type": ["string", "null"]})]
+
+
+class Http(Section):
+    """Metrics, health and the status page."""
+
+    listen: Listen = HostPort(host="127.0.0.1", port=9464)
+    """HOST:PORT to listen on; null = off."""
+
+
+class Log(Section):
+    """What is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """``auto`` = console on a terminal and json elsewhere."""
+
+
+class Config(Section):
+    """The whole file."""
+
+    state_dir: AbsolutePath = Field(examples=["/var/lib/crosshaul"])
+    """The directory of the journal, the lock and the control socket; made with mode 0700."""
+    identity: Identity = Identity()
+    """Account A."""
+    destinations: dict[Label, Destination] = Field(min_length=1, examples=[{"partner": {"bucket": "partner-bucket"}}])
+    """The partners' buckets, by a name of your own."""
+    routes: tuple[Route, ...] = Field(min_length=1, examples=[[{"name": "exports", "path": "/srv/exports"}]])
+    """The watched directories."""
+    transfer: Transfer = Transfer()
+    """How much goes at once."""
+    retry: Retry = Retry()
+    """When what failed is tried again."""
+    http: Http = Http()
+    """Metrics, health and the status page; null = off."""
+    log: Log = Log()
+    """What is logged."""
+    shutdown_timeout: Duration = 30.0
+    """How long a stop waits for uploads in flight."""
+
+    @field_validator("http", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        return {"listen": None} if value is None else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: object) -> object:
+        return filled_in(data) if isinstance(data, dict) else data
+
+    @field_validator("routes")
+    @classmethod
+    def _exclude_move_targets(cls, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        """Leave out of each watched tree what routes move into it: it would be delivered again, and for ever."""
+        targets = [route.after_upload.move_to for route in routes if route.after_upload.move_to is not None]
+        return tuple(without(route, targets) for route in routes)
