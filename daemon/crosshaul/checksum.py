@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from awscrt import checksums
 
@@ -55,6 +56,27 @@ def md5_hex(checksum: Checksum) -> str:
     return base64.b64decode(checksum.value).hex()
 
 
-def sha256_hex(data: _Buffer) -> str:
+def _sha256_hex(data: _Buffer) -> str:
     """The SHA-256 that SigV4 wants of a payload sent without TLS."""
     return hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The body of one upload with all that has to be computed of it before the first byte goes."""
+
+    data: bytes | bytearray | memoryview
+    checksums: tuple[Checksum, ...]
+    sha256: str | None
+    """Hex; None where TLS guards the body and SigV4 may leave it unsigned."""
+
+    @classmethod
+    def of(cls, data: bytes | bytearray | memoryview, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
+        """Compute; 8 MiB take some milliseconds, so call it in a thread."""
+        checksums = tuple(compute(kind, data) for kind in kinds)
+        return cls(data, checksums, _sha256_hex(data) if hashed else None)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)

@@ -84,6 +84,8 @@ class Kind(StrEnum):
     """The multipart upload can't be finished (NoSuchUpload, InvalidPart, 409 on Complete): start it over."""
     EXISTS = "exists"
     """412 on If-None-Match: an object is there already; it may be our own lost PUT."""
+    LOCAL = "local"
+    """The file can't be read at the moment (permissions, input/output error): retry, it may be mended."""
     UNSUPPORTED = "unsupported"
     """The store doesn't know something optional that was asked for (a checksum algorithm)."""
 
@@ -112,6 +114,8 @@ class Diagnosis:
         """One line for a person."""
         where = f"{self.operation}: " if self.operation else ""
         status = f"HTTP {self.status}, " if self.status is not None else "no answer, "
+        if self.kind is Kind.LOCAL:
+            status = ""
         request = f", request id {self.request_id}" if self.request_id else ""
         advice = f" {self.advice}" if self.advice else ""
         return f"{where}{self.message.rstrip('.')} ({status}{self.code}{request}).{advice}"

@@ -51,7 +51,13 @@ def decide(diagnosis: Diagnosis, tries: int, policy: Policy, jitter: float) -> A
     if policy.quarantine_after is not None and tries + 1 >= policy.quarantine_after:
         return GiveUp(diagnosis)
     delay = max(policy.delay(tries, jitter), diagnosis.retry_after or 0.0)
-    return Again(delay, drop_multipart=diagnosis.kind in {Kind.RESTART_UPLOAD, Kind.CORRUPT})
+    return Again(delay, drop_multipart=_unfinishable(diagnosis))
+
+
+def _unfinishable(diagnosis: Diagnosis) -> bool:
+    if diagnosis.kind is Kind.RESTART_UPLOAD:
+        return True
+    return diagnosis.kind is Kind.CORRUPT and diagnosis.operation == "CompleteMultipartUpload"
 
 
 def of_the_destination(diagnosis: Diagnosis) -> bool:

@@ -1,0 +1,298 @@
+"""The one place that constructs: what there is, in the order in which it is opened; and `run`, the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from crosshaul.after import After
+from crosshaul.aws import http1
+from crosshaul.aws.bucket import Bucket
+from crosshaul.aws.control import Control, Location
+from crosshaul.aws.identity import Chain, Refresher
+from crosshaul.aws.wire import Wire
+from crosshaul.clock import Clock, SystemClock
+from crosshaul.config import Config, Destination, Route
+from crosshaul.errors import Diagnosis, Fault, NotReadyError
+from crosshaul.flow import Budget, line
+from crosshaul.intake import Intake
+from crosshaul.journal import Journal
+from crosshaul.model import DestinationState, DestinationStatus, State
+from crosshaul.pace import AdaptiveLimit, Step
+from crosshaul.report import Reporter
+from crosshaul.retry import Policy
+from crosshaul.supervisor import Service, Supervisor
+from crosshaul.telemetry import logs
+from crosshaul.telemetry.health import Pulse, Verdict, live, ready
+from crosshaul.telemetry.lag import LagMeter
+from crosshaul.telemetry.metrics import Metrics
+from crosshaul.telemetry.status import snapshot
+from crosshaul.telemetry.web import Sources, serving
+from crosshaul.transfer import Transfer
+from crosshaul.upload import Means
+from crosshaul.verify import Ladder
+
+_THREADS = 16
+"""For reading files and for their checksums; awscrt and the kernel let the others run meanwhile."""
+_READY_WITHIN = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One destination with all that serves it."""
+
+    refresher: Refresher
+    bucket: Bucket
+    reporter: Reporter
+    transfer: Transfer
+    routes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that a daemon or a push consists of, opened."""
+
+    config: Config
+    clock: Clock
+    journal: Journal
+    metrics: Metrics
+    pulse: Pulse
+    lanes: dict[str, Lane]
+    intakes: dict[str, Intake]
+    after: After
+
+    def carriers(self) -> list[Service]:
+        """The services that move files; they stop first."""
+        services = [Service(f"intake.{name}", intake.run) for name, intake in self.intakes.items()]
+        return [*services, *self.senders(), Service("after", self.after.run)]
+
+    def senders(self) -> list[Service]:
+        """The services that send."""
+        return [Service(f"transfer.{name}", lane.transfer.run) for name, lane in self.lanes.items()]
+
+    def lane_of(self, route: str) -> Lane:
+        """The lane that serves a route."""
+        return next(lane for lane in self.lanes.values() if route in lane.routes)
+
+    def helpers(self) -> list[Service]:
+        """The services that the others need to the last."""
+        services = [Service(f"credentials.{name}", lane.refresher.run) for name, lane in self.lanes.items()]
+        services += [Service(f"report.{name}", lane.reporter.run) for name, lane in self.lanes.items()]
+        return services
+
+
+@asynccontextmanager
+async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> AsyncIterator[House]:
+    """Open the journal and construct what ``routes`` need; close everything at the end of the block.
+
+    Raises LockedError or StateDirError.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="crosshaul"))
+    async with AsyncExitStack() as stack:
+        journal = await Journal.open(config.state_dir, clock)
+        stack.push_async_callback(journal.close)
+        metrics, pulse = Metrics(), Pulse(clock.monotonic)
+        metrics.expect([route.name for route in routes], {route.destination for route in routes})
+        builder = _Builder(config, clock, journal, metrics, pulse)
+        known = {status.name: status for status in await journal.destinations()}
+        lanes = {}
+        for name in dict.fromkeys(route.destination for route in routes):
+            lanes[name] = builder.lane(config.destinations[name], routes, known.get(name))
+            stack.push_async_callback(lanes[name].bucket.close)
+        intakes = {route.name: builder.intake(route) for route in routes}
+        for lane in lanes.values():
+            await lane.reporter.flush()
+        after = After(journal, {route.name: route for route in routes}, clock, logs.get("after"))
+        yield House(config, clock, journal, metrics, pulse, lanes, intakes, after)
+
+
+class _Builder:
+    """Puts the parts together; holds what they share."""
+
+    def __init__(self, config: Config, clock: Clock, journal: Journal, metrics: Metrics, pulse: Pulse) -> None:
+        self._config = config
+        self._clock = clock
+        self._journal = journal
+        self._metrics = metrics
+        self._pulse = pulse
+        self._chain = Chain(config.identity)
+        self._line = line(_steps(config), clock)
+        self._intakes: dict[str, Intake] = {}
+
+    def lane(self, destination: Destination, routes: Sequence[Route], known: DestinationStatus | None) -> Lane:
+        """A destination's refresher, bucket and loop."""
+        reporter = self._reporter(destination, known)
+        watcher = _Renewals(reporter)
+        refresher = Refresher(self._chain, destination, self._clock, watcher)
+        bucket = Bucket(destination, refresher, Control(destination, refresher), self._wire(destination))
+        limit = AdaptiveLimit(self._config.transfer.max_concurrency)
+        means = self._means(destination, routes, bucket, limit, Ladder(known.checksum_kind if known else None))
+        retry = self._config.retry
+        policy = Policy(retry.initial, retry.max, retry.quarantine_after)
+        transfer = Transfer(means, self._journal, limit, policy, reporter, refresher.suspect)
+        watcher.on_renewed = transfer.probe
+        self._journal.on_due(transfer.wake)
+        reporter.on_changed = self._look_again
+        return Lane(refresher, bucket, reporter, transfer, tuple(means.routes))
+
+    def intake(self, route: Route) -> Intake:
+        """A route's loop."""
+        log = logs.get("intake").bind(route=route.name)
+        intake = Intake(route, self._journal, self._clock, self._metrics, log, socket.gethostname())
+        self._intakes[route.name] = intake
+        return intake
+
+    def _look_again(self, route: str, path: bytes) -> None:
+        if route in self._intakes:
+            self._intakes[route].hint(path)
+
+    def _reporter(self, destination: Destination, known: DestinationStatus | None) -> Reporter:
+        kind = known.checksum_kind if known else None
+        status = DestinationStatus(destination.name, DestinationState.STARTING, checksum_kind=kind)
+        log = logs.get("transfer")
+        return Reporter(status, self._journal, self._clock, self._metrics, self._pulse, log)
+
+    def _means(
+        self, destination: Destination, routes: Sequence[Route], bucket: Bucket, limit: AdaptiveLimit, ladder: Ladder
+    ) -> Means:
+        sizes = self._config.transfer
+        # An equal share each, so that a destination that stalls can't sit on all the memory.
+        share = max(sizes.part_size, sizes.memory_limit // max(1, len({route.destination for route in routes})))
+        return Means(
+            bucket=bucket,
+            journal=self._journal,
+            routes={route.name: route for route in routes if route.destination == destination.name},
+            sizes=sizes,
+            memory=Budget(lambda: share),
+            slots=Budget(lambda: limit.limit),
+            ladder=ladder,
+            clock=self._clock,
+        )
+
+    def _wire(self, destination: Destination) -> Callable[[Location], Wire]:
+        def to(location: Location) -> Wire:
+            origin = http1.Origin(location.scheme, location.host, location.port)
+            tls = http1.tls_context(destination.tls_ca_bundle) if location.scheme == "https" else None
+            client = http1.Client(
+                origin,
+                tls=tls,
+                max_connections=self._config.transfer.max_concurrency,
+                deadlines=http1.Deadlines(),
+                proxy=http1.proxy_for(origin, os.environ),
+                pace=self._line,
+            )
+            return Wire(client, location, destination.region, self._clock)
+
+        return to
+
+
+class _Renewals:
+    """Passes the refresher's news on to the reporter, and good news to the transfer loop."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.on_renewed: Callable[[], None] = lambda: None
+
+    def renewed(self, destination: str, expires_in: float | None) -> None:
+        self._reporter.renewed(destination, expires_in)
+        self.on_renewed()
+
+    def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
+        self._reporter.refused(destination, diagnosis, expires_in)
+
+
+def _steps(config: Config) -> tuple[Step, ...]:
+    return tuple(Step(step.start, step.bytes_per_second) for step in config.transfer.bandwidth)
+
+
+# The daemon
+
+
+async def run(config: Config, *, require_ready: bool = False) -> int:
+    """The daemon: until SIGTERM or SIGINT. Returns 0 after a full drain, 1 if something was cut off (it is resumable).
+
+    Raises LockedError, StateDirError, ListenError and, with ``require_ready``, NotReadyError.
+    """
+    clock, log = SystemClock(), logs.get("crosshaul")
+    stop, hurry = _signals()
+    async with opened(config, config.routes, clock) as house, _served(house):
+        supervisor = Supervisor(clock, log, config.shutdown_timeout)
+        helpers = [*house.helpers(), Service("gauges", partial(_gauges, house)), Service("lag", _lag(house).run)]
+        async with supervisor.around(helpers, hurry):
+            if require_ready:
+                await _require_ready(house)
+            log.info("started", routes=list(house.intakes), destinations=list(house.lanes), pid=os.getpid())
+            drained = await supervisor.run(house.carriers(), stop, hurry)
+        log.info("stopped", drained=drained)
+    return 0 if drained else 1
+
+
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """``stop`` is set by the first SIGTERM or SIGINT, ``hurry`` by the second."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def received() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, received)
+    return stop, hurry
+
+
+async def _require_ready(house: House) -> None:
+    for name, lane in house.lanes.items():
+        try:
+            async with asyncio.timeout(_READY_WITHIN):
+                await lane.bucket.probe(house.config.destinations[name].key_prefix)
+        except Fault as fault:
+            raise NotReadyError(f"destination {name} can't be used: {fault}") from fault
+        except TimeoutError as error:
+            raise NotReadyError(f"destination {name} gave no answer within {_READY_WITHIN:.0f} s.") from error
+
+
+async def _gauges(house: House, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        for tally in await house.journal.tallies():
+            waiting = tally.files.get(State.PENDING, 0) + tally.files.get(State.SETTLING, 0)
+            oldest = tally.oldest_pending_at
+            age = None if oldest is None else max(0.0, house.clock.now() - oldest)
+            house.metrics.pending(tally.route, waiting, age)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2.0):
+                await stop.wait()
+
+
+def _lag(house: House) -> LagMeter:
+    return LagMeter(house.metrics.loop_lag, house.clock)
+
+
+def _served(house: House) -> AbstractAsyncContextManager[object]:
+    """The HTTP pages over the block, or nothing where ``http.listen`` is null."""
+    listen = house.config.http.listen
+    if listen is None:
+        return nullcontext()
+    destinations = [lane.reporter for lane in house.lanes.values()]
+
+    async def is_ready() -> Verdict:
+        return ready(journal_open=True, destinations=[reporter.status for reporter in destinations])
+
+    async def status() -> dict[str, Any]:
+        return snapshot(
+            await house.journal.tallies(),
+            [reporter.status for reporter in destinations],
+            await house.journal.routes(),
+            house.clock.now(),
+            daemon_pid=os.getpid(),
+            configured_routes=list(house.intakes),
+        )
+
+    sources = Sources(lambda: live(house.pulse), is_ready, house.metrics.render, status)
+    return serving(listen.host, listen.port, sources)

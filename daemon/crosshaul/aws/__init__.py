@@ -1,0 +1,1 @@
+"""Everything that is AWS: whose credentials, which calls, what their errors mean."""

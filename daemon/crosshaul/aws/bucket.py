@@ -1,0 +1,183 @@
+"""One partner's bucket as the transfer loop sees it: aioboto3 talks, the wire carries, and both use one session.
+
+Everything here needs PutObject and GetObject only. Every method raises Fault and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from crosshaul.aws import attributes
+from crosshaul.aws.control import Control, Location
+from crosshaul.aws.identity import Refresher
+from crosshaul.aws.sigv4 import Credentials
+from crosshaul.aws.wire import Wire
+from crosshaul.checksum import Payload
+from crosshaul.config import Destination
+from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
+from crosshaul.verify import Answer, Held, check
+
+_T = TypeVar("_T")
+_ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
+_DONT_KNOW = frozenset({"403", "404", "AccessDenied", "NoSuchKey", "NotFound"})
+
+
+class Bucket:
+    """The calls on one bucket; one that is refused as expired is signed once more, with a new session."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        refresher: Refresher,
+        control: Control,
+        wire_to: Callable[[Location], Wire],
+    ) -> None:
+        self._destination = destination
+        self._refresher = refresher
+        self._control = control
+        self._wire_to = wire_to
+        self._wire: Wire | None = None
+        self._locating = asyncio.Lock()
+        self._signed: bool = True
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._wire is not None:
+            await self._wire.close()
+        await self._control.close()
+
+    async def needs_hash(self) -> bool:
+        """Whether the body has to be signed, as it has without TLS."""
+        await self._opened()
+        return self._signed
+
+    async def put_object(self, key: str, payload: Payload, mtime_ns: int, token: str, *, if_new: bool) -> Answer:
+        """PutObject, checked against its answer. ``if_new``: only where no object has the key."""
+        carried = attributes.of_object(self._destination, key, mtime_ns, token)
+        if if_new:
+            carried["IfNoneMatch"] = "*"
+        headers = attributes.as_headers(carried)
+        wire = await self._opened()
+        answer = await self._with_session(lambda session: wire.put_object(session, key, headers, payload))
+        check("PutObject", payload.checksums, answer)
+        return answer
+
+    async def create_multipart_upload(self, key: str, mtime_ns: int, token: str, kind: ChecksumKind) -> str:
+        """CreateMultipartUpload; returns the upload id."""
+        carried = attributes.of_object(self._destination, key, mtime_ns, token)
+        if kind is not ChecksumKind.MD5:
+            carried |= {"ChecksumAlgorithm": kind.value, "ChecksumType": "FULL_OBJECT"}
+        created = await self._call("create_multipart_upload", key, **carried)
+        return str(created["UploadId"])
+
+    async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> Answer:
+        """UploadPart, checked against its answer."""
+        owner = self._destination.expected_bucket_owner
+        headers = attributes.as_headers({"ExpectedBucketOwner": owner} if owner else {})
+        wire = await self._opened()
+        answer = await self._with_session(
+            lambda session: wire.upload_part(session, key, upload_id, number, headers, payload)
+        )
+        check("UploadPart", payload.checksums, answer)
+        return answer
+
+    async def complete_multipart_upload(
+        self, multipart: Multipart, whole: Checksum | None, *, size: int, if_new: bool
+    ) -> Answer:
+        """CompleteMultipartUpload, with the full object's checksum and size where the store knows them."""
+        extra: dict[str, Any] = {"MultipartUpload": {"Parts": [_completed(part) for part in multipart.parts]}}
+        if whole is not None:
+            extra |= {"ChecksumType": "FULL_OBJECT", f"Checksum{whole.kind.value}": whole.value, "MpuObjectSize": size}
+        if if_new:
+            extra["IfNoneMatch"] = "*"
+        answer = await self._with_session(
+            lambda _: self._control.complete(multipart.key, {"UploadId": multipart.upload_id, **extra})
+        )
+        told = _answer(answer)
+        check("CompleteMultipartUpload", (whole,) if whole else (), told)
+        return told
+
+    async def abort_multipart_upload(self, multipart: Multipart) -> None:
+        """AbortMultipartUpload, where the role may."""
+        await self._call("abort_multipart_upload", multipart.key, UploadId=multipart.upload_id)
+
+    async def head_object(self, key: str) -> Held | None:
+        """What lies under ``key``; None for "nothing, or don't know" (without ListBucket, S3 says 403 to both)."""
+        try:
+            answer = await self._call("head_object", key)
+        except Fault as fault:
+            if fault.diagnosis.code in _DONT_KNOW:
+                return None
+            raise
+        told = _answer(answer)
+        token = answer.get("Metadata", {}).get(attributes.TOKEN)
+        return Held(int(answer["ContentLength"]), token, told.etag, told.checksum, told.version_id)
+
+    async def get_range(self, key: str, first: int, last: int) -> bytes:
+        """The bytes ``first`` to ``last``, both included, by a ranged GET."""
+        answer = await self._call("get_object", key, Range=f"bytes={first}-{last}")
+        body: bytes = await asyncio.wait_for(answer["Body"].read(), 60)
+        return body
+
+    async def probe(self, prefix: str) -> None:
+        """Whether the bucket answers this session at all; a missing key's 403 or 404 is a good answer."""
+        try:
+            await self._call("get_object", f"{prefix}crosshaul-check", Range="bytes=0-0")
+        except Fault as fault:
+            if fault.diagnosis.operation != "GetObject" or fault.diagnosis.code not in _ANSWERS:
+                raise
+
+    async def _call(self, operation: str, key: str, **parameters: object) -> dict[str, Any]:
+        return await self._with_session(lambda _: self._control.call(operation, key, parameters))
+
+    async def _with_session(self, call: Callable[[Credentials], Awaitable[_T]]) -> _T:
+        credentials = await self._refresher.credentials()
+        try:
+            return await call(credentials)
+        except Fault as fault:
+            if fault.kind is not Kind.EXPIRED:
+                raise
+        await self._refresher.renew(credentials)
+        try:
+            return await call(await self._refresher.credentials())
+        except Fault as fault:
+            raise _of_destination(fault) from fault
+
+    async def _opened(self) -> Wire:
+        async with self._locating:
+            if self._wire is None:
+                location = await self._control.location()
+                self._signed = location.scheme != "https"
+                self._wire = self._wire_to(location)
+        return self._wire
+
+
+def _of_destination(fault: Fault) -> Fault:
+    """New credentials were called expired as well: the account's trouble (or the clock's), not the session's."""
+    if fault.kind is not Kind.EXPIRED:
+        return fault
+    diagnosis: Diagnosis = replace(fault.diagnosis, kind=Kind.DESTINATION, advice="Is this machine's clock right?")
+    return Fault(diagnosis)
+
+
+def _completed(part: Part) -> dict[str, Any]:
+    entry: dict[str, Any] = {"PartNumber": part.number, "ETag": f'"{part.etag}"'}
+    if part.checksum.kind is not ChecksumKind.MD5:
+        entry[f"Checksum{part.checksum.kind.value}"] = part.checksum.value
+    return entry
+
+
+def _answer(answer: dict[str, Any]) -> Answer:
+    kinds = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32)
+    checksum = next((Checksum(kind, value) for kind in kinds if (value := answer.get(f"Checksum{kind.value}"))), None)
+    return Answer(
+        etag=str(answer.get("ETag", "")).strip('"'),
+        checksum=checksum if answer.get("ChecksumType") != "COMPOSITE" else None,
+        version_id=answer.get("VersionId"),
+        request_id=answer.get("ResponseMetadata", {}).get("RequestId"),
+        encrypted_by_kms=str(answer.get("ServerSideEncryption", "")).startswith("aws:kms"),
+    )

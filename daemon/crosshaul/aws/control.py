@@ -1,0 +1,145 @@
+"""aioboto3's part: where the bucket is, and every S3 call that carries no body."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError
+
+from crosshaul.aws import faults
+from crosshaul.aws.identity import Refresher
+from crosshaul.config import Destination
+from crosshaul.errors import Diagnosis, Fault, Kind
+
+_DEADLINE = 60.0
+_COMPLETE_DEADLINE = 600.0
+"""AWS: "processing of a CompleteMultipartUpload request could take several minutes"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a bucket answers: what every request line and Host header is made of."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    """The Host header: the port only where it isn't the scheme's own."""
+    prefix: str
+    """Path before the key: ``/`` for virtual-hosted style, ``/BUCKET/`` for path style."""
+
+
+def locate(url: str, key: str) -> Location:
+    """Read the location out of a URL that botocore's endpoint rules made for ``key``."""
+    parts = urlsplit(url)
+    default = 443 if parts.scheme == "https" else 80
+    port = parts.port or default
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    authority = shown if port == default else f"{shown}:{port}"
+    return Location(parts.scheme, host, port, authority, parts.path.removesuffix(key))
+
+
+class _Credentials:
+    """What botocore asks for credentials at each request: the refresher's, so that no client outlives its session."""
+
+    method = "crosshaul"
+
+    def __init__(self, refresher: Refresher) -> None:
+        self._refresher = refresher
+
+    async def load_credentials(self) -> _Credentials:
+        return self
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        now = await self._refresher.credentials()
+        return ReadOnlyCredentials(now.access_key_id, now.secret_access_key, now.session_token)
+
+
+class Control:
+    """One destination's aioboto3 client. Every method raises Fault and nothing else."""
+
+    def __init__(self, destination: Destination, refresher: Refresher) -> None:
+        self._destination = destination
+        self._refresher = refresher
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._client: Any = None
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._stack.aclose()
+
+    async def location(self) -> Location:
+        """Where botocore's endpoint rules put the bucket (host, style, partition, dual-stack, FIPS)."""
+        client = await self._open()
+        key = "crosshaul"
+        url = await client.generate_presigned_url("put_object", {"Bucket": self._destination.bucket, "Key": key})
+        return locate(url, key)
+
+    async def call(
+        self, operation: str, key: str, parameters: dict[str, Any], deadline: float = _DEADLINE
+    ) -> dict[str, Any]:
+        """One S3 call by botocore's method name, such as ``head_object``."""
+        name = "".join(word.capitalize() for word in operation.split("_"))
+        client = await self._open()
+        if self._destination.expected_bucket_owner:
+            parameters = {"ExpectedBucketOwner": self._destination.expected_bucket_owner, **parameters}
+        try:
+            method = getattr(client, operation)
+            answer: dict[str, Any] = await asyncio.wait_for(
+                method(Bucket=self._destination.bucket, Key=key, **parameters), deadline
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise faults.from_botocore(name, error) from error
+        except TimeoutError as error:
+            text = f"S3 gave no answer within {deadline:.0f} s"
+            raise Fault(Diagnosis(Kind.NETWORK, "TotalTimeout", text, name, ambiguous=True)) from error
+        return answer
+
+    async def complete(self, key: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """CompleteMultipartUpload, which may take minutes."""
+        return await self.call("complete_multipart_upload", key, parameters, _COMPLETE_DEADLINE)
+
+    async def _open(self) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
+        async with self._opening:
+            if self._client is None:
+                session = await asyncio.to_thread(self._session)
+                self._client = await self._stack.enter_async_context(session.client("s3", **self._options()))
+        return self._client
+
+    def _session(self) -> aioboto3.Session:
+        """A session with its service models read, which takes botocore tenths of a second."""
+        botocore_session = get_session()
+        botocore_session.register_component("credential_provider", _Credentials(self._refresher))
+        loader = botocore_session.get_component("data_loader")
+        for kind in ("service-2", "endpoint-rule-set-1", "paginators-1"):
+            loader.load_service_model("s3", kind)
+        for data in ("endpoints", "partitions", "sdk-default-configuration"):
+            loader.load_data(data)
+        return aioboto3.Session(botocore_session=botocore_session, region_name=self._destination.region)
+
+    def _options(self) -> dict[str, Any]:
+        destination = self._destination
+        style = destination.addressing_style
+        if style == "auto" and destination.endpoint_url:
+            style = "path"  # compatible stores seldom have a DNS name for each bucket
+        config = AioConfig(
+            signature_version="s3v4",
+            s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
+            connect_timeout=10,
+            read_timeout=_COMPLETE_DEADLINE,
+            retries={"total_max_attempts": 1},  # retries are data in the journal
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        verify = str(destination.tls_ca_bundle) if destination.tls_ca_bundle else None
+        return {"endpoint_url": destination.endpoint_url, "config": config, "verify": verify}

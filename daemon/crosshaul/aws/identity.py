@@ -1,0 +1,286 @@
+"""Whose credentials: Account A's own (the standard chain), and those that AssumeRole gives in Account B.
+
+One background refresher per destination. It is the only caller of STS, so that a refresh never stands on a request's
+path (botocore refreshes there, ten minutes before expiry, with no back-off: design, section 5). Credentials are used
+until shortly before their end, however STS is; expiry is counted from the server's own Date on the monotonic clock,
+so that neither a wrong nor a jumping clock shortens or stretches a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from crosshaul.aws import faults
+from crosshaul.aws.policy import session_policy
+from crosshaul.aws.sigv4 import Credentials
+from crosshaul.clock import Clock
+from crosshaul.config import Destination
+from crosshaul.config import Identity as IdentityConfig
+from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.retry import Policy
+
+_STS_CONFIG = AioConfig(
+    connect_timeout=10,
+    read_timeout=15,
+    retries={"total_max_attempts": 1},  # the refresher has a back-off of its own
+    sts_regional_endpoints="regional",
+)
+_STS_DEADLINE = 40.0
+_FORCED_INTERVAL = 5.0
+"""Seconds between refreshes that rejected credentials ask for: a store that refuses all is not asked for more."""
+_SUSPECT_AFTER = 60.0
+"""Seconds that a session must have lived before an AccessDenied casts doubt on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Credentials and their end, on the monotonic clock (None: they don't end, or renew themselves)."""
+
+    credentials: Credentials
+    began: float
+    ends: float | None
+
+    def usable_until(self) -> float:
+        """A minute before the end; for sessions shorter than a quarter of an hour a fifteenth of their life before."""
+        if self.ends is None:
+            return float("inf")
+        return self.ends - min(60.0, (self.ends - self.began) / 15)
+
+    def refresh_at(self, jitter: float) -> float:
+        """Ten minutes, or a fifth of a shorter life, before the end; up to a tenth of that earlier by ``jitter``."""
+        if self.ends is None:
+            return self.began + 300.0
+        lead = min(600.0, (self.ends - self.began) / 5)
+        return self.ends - lead * (1 + jitter / 10)
+
+
+class Watcher(Protocol):
+    """Who is told how refreshing goes."""
+
+    def renewed(self, destination: str, expires_in: float | None) -> None:
+        """New credentials are in use."""
+
+    def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
+        """A refresh failed; the old credentials are used for ``expires_in`` more seconds."""
+
+
+class Chain:
+    """Account A's credentials by the standard chain (environment, profile, SSO, IRSA, ECS, EC2)."""
+
+    def __init__(self, config: IdentityConfig) -> None:
+        self._config = config
+        self._session: aioboto3.Session | None = None
+
+    async def session(self) -> aioboto3.Session:
+        """The aioboto3 session; raises Fault if the profile doesn't exist."""
+        if self._session is None:
+            # In a thread: reading the service models takes botocore tenths of a second.
+            self._session = await asyncio.to_thread(self._open)
+        return self._session
+
+    def _open(self) -> aioboto3.Session:
+        try:
+            session = aioboto3.Session(profile_name=self._config.profile, region_name=self._config.region)
+            loader = session._session.get_component("data_loader")  # noqa: SLF001 - aioboto3 hands out no other way
+            loader.load_service_model("sts", "service-2")
+            loader.load_service_model("sts", "endpoint-rule-set-1")
+            for data in ("endpoints", "partitions", "sdk-default-configuration"):
+                loader.load_data(data)
+        except BotoCoreError as error:
+            raise faults.from_botocore("Credentials", error) from error
+        return session
+
+    def forget(self) -> None:
+        """Read the chain anew at the next use: the credentials on disk or in the environment may be others now."""
+        self._session = None
+
+    async def credentials(self) -> Credentials:
+        """Account A's own credentials now; raises Fault where there are none."""
+        session = await self.session()
+        try:
+            found = await session.get_credentials()
+            if found is None:
+                raise _no_credentials()
+            frozen = await found.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise faults.from_botocore("Credentials", error) from error
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    async def assume_role(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """One AssumeRole; raises Fault."""
+        session = await self.session()
+        if await session.get_credentials() is None:
+            raise _no_credentials()
+        endpoint = self._config.sts_endpoint_url
+        try:
+            async with session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client:
+                answer: dict[str, Any] = await asyncio.wait_for(client.assume_role(**parameters), _STS_DEADLINE)
+        except (BotoCoreError, ClientError) as error:
+            raise faults.from_botocore("AssumeRole", error) from error
+        except TimeoutError as error:
+            text = f"STS gave no answer within {_STS_DEADLINE:.0f} s"
+            raise Fault(Diagnosis(Kind.NETWORK, "ReadTimeout", text, "AssumeRole")) from error
+        return answer
+
+
+def _no_credentials() -> Fault:
+    advice = "Give Account A credentials: environment, `identity.profile`, SSO, or the machine's own role."
+    text = "Account A has no credentials anywhere in the standard chain"
+    return Fault(Diagnosis(Kind.DESTINATION, "NoCredentials", text, "Credentials", advice=advice))
+
+
+async def _direct(chain: Chain, _destination: Destination, clock: Clock) -> Session:
+    return Session(await chain.credentials(), clock.monotonic(), None)
+
+
+async def _assume(chain: Chain, destination: Destination, clock: Clock) -> Session:
+    """AssumeRole with each external ID in turn: a list is a rotation under way; AccessDenied means "the other one"."""
+    external_ids: tuple[str | None, ...] = await asyncio.to_thread(destination.external_ids) or (None,)
+    for remaining, external_id in zip(range(len(external_ids) - 1, -1, -1), external_ids, strict=True):
+        try:
+            began = clock.monotonic()
+            answer = await chain.assume_role(await asyncio.to_thread(_parameters, destination, external_id))
+            return _session(answer, began, clock)
+        except Fault as fault:
+            if remaining == 0 or fault.diagnosis.code != "AccessDenied":
+                raise
+    raise AssertionError  # the last round returns or raises
+
+
+def _parameters(destination: Destination, external_id: str | None) -> dict[str, Any]:
+    parameters = {
+        "RoleArn": destination.role_arn,
+        "RoleSessionName": destination.role_session_name,
+        "DurationSeconds": destination.duration_seconds,
+        "ExternalId": external_id,
+        "Policy": session_policy(destination),
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _session(answer: dict[str, Any], began: float, clock: Clock) -> Session:
+    given = answer["Credentials"]
+    expiration: datetime = given["Expiration"]
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    server_now = parsedate_to_datetime(date).timestamp() if date else clock.now()
+    life = expiration.timestamp() - server_now
+    return Session(
+        Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]), began, began + life
+    )
+
+
+class Refresher:
+    """A destination's credentials, kept fresh in the background; ``run`` is a service, the rest is for callers."""
+
+    def __init__(self, chain: Chain, destination: Destination, clock: Clock, watcher: Watcher) -> None:
+        self._chain = chain
+        self._destination = destination
+        self._clock = clock
+        self._watcher = watcher
+        self._obtain = _assume if destination.role_arn else _direct
+        self._session: Session | None = None
+        self._fault: Fault | None = None
+        self._wanted = asyncio.Event()
+        self._attempted = asyncio.Condition()
+        self._forced_at = float("-inf")
+
+    def expires_in(self) -> float | None:
+        """Seconds until the present credentials end; None when there are none or they don't end."""
+        if self._session is None or self._session.ends is None:
+            return None
+        return self._session.ends - self._clock.monotonic()
+
+    async def credentials(self) -> Credentials:
+        """Credentials that S3 should accept now.
+
+        Raises Fault(DESTINATION) when there are none, with what STS said last. Waits only for a first answer.
+        """
+        if self._session is None and self._fault is None:
+            await self._next_attempt()
+        if self._session is not None and self._clock.monotonic() < self._session.usable_until():
+            return self._session.credentials
+        raise self._fault or _expired(self._destination.name)
+
+    async def renew(self, rejected: Credentials) -> None:
+        """Have ``rejected`` replaced, unless that has happened already. Many callers share one refresh."""
+        if self._session is None or self._session.credentials != rejected:
+            return
+        now = self._clock.monotonic()
+        if now - self._forced_at < _FORCED_INTERVAL:
+            return
+        self._forced_at = now
+        self._chain.forget()
+        await self._next_attempt()
+
+    def suspect(self) -> None:
+        """S3 refuses without calling the session expired: it may be revoked, so get another, but not all the time."""
+        now = self._clock.monotonic()
+        if self._session is not None and now - self._session.began >= _SUSPECT_AFTER:
+            self._wanted.set()
+
+    async def _next_attempt(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * _STS_DEADLINE), self._attempted:
+                self._wanted.set()
+                await self._attempted.wait()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Refresh ahead of each expiry, with jitter; after a failure with back-off; until ``stop``."""
+        failures = 0
+        while not stop.is_set():
+            self._wanted.clear()
+            failures = 0 if await self._attempt() else failures + 1
+            async with self._attempted:
+                self._attempted.notify_all()
+            await self._pause(self._next_due(failures), stop)
+
+    async def _attempt(self) -> bool:
+        try:
+            self._session = await self._obtain(self._chain, self._destination, self._clock)
+        except Fault as fault:
+            # Whatever STS's trouble is, for the files it is the destination's: none of them is to blame.
+            self._fault = Fault(replace(fault.diagnosis, kind=Kind.DESTINATION))
+            self._chain.forget()
+            self._watcher.refused(self._destination.name, fault.diagnosis, self.expires_in())
+            return False
+        self._fault = None
+        self._watcher.renewed(self._destination.name, self.expires_in())
+        return True
+
+    def _next_due(self, failures: int) -> float:
+        jitter = random.random()  # noqa: S311 - spreads load, guards nothing
+        if failures:
+            return max(0.2, _BACK_OFF.delay(failures - 1, 0.5 + jitter / 2))
+        assert self._session is not None  # noqa: S101 - a success has set it
+        return max(0.2, self._session.refresh_at(jitter) - self._clock.monotonic())
+
+    async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
+        waits: list[asyncio.Future[object]] = [
+            asyncio.ensure_future(wait) for wait in (stop.wait(), self._wanted.wait(), self._clock.sleep(seconds))
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            for wait in waits:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await wait
+
+
+_BACK_OFF = Policy(initial=1.0, max=60.0)
+
+
+def _expired(name: str) -> Fault:
+    text = f"the credentials for {name} have expired and could not be refreshed yet"
+    return Fault(Diagnosis(Kind.DESTINATION, "ExpiredToken", text, "AssumeRole"))

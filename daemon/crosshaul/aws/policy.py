@@ -1,0 +1,62 @@
+"""The session policy that narrows each assumed session to what its destination needs (``session_policy: auto``)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from crosshaul.config import Destination
+from crosshaul.errors import Diagnosis, Fault, Kind
+
+
+def session_policy(destination: Destination) -> str | None:
+    """The inline session policy for AssumeRole as compact JSON, or None; raises Fault if its file can't be read.
+
+    A session policy only ever takes away (IAM user guide, "Session policies"), so rights that the role may not have
+    (Abort, ListParts) can stand here and do no harm.
+    """
+    match destination.session_policy:
+        case "none":
+            return None
+        case Path() as path:
+            return _from_file(path)
+        case _:
+            return json.dumps(_narrowed(destination), separators=(",", ":"))
+
+
+def _narrowed(destination: Destination) -> dict[str, Any]:
+    partition = (destination.role_arn or "arn:aws").split(":")[1]
+    actions = ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    if destination.tags:
+        actions.append("s3:PutObjectTagging")
+    if destination.acl:
+        actions.append("s3:PutObjectAcl")
+    objects = f"arn:{partition}:s3:::{destination.bucket}/{_literal(destination.key_prefix)}*"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": actions, "Resource": objects},
+            {
+                # The bucket's own default encryption may need the key, whatever the destination asks for.
+                "Effect": "Allow",
+                "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+                "Resource": "*",
+                "Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com*"}},
+            },
+        ],
+    }
+
+
+def _literal(prefix: str) -> str:
+    """``prefix`` with what IAM reads as wildcards or variables written out (IAM user guide, "Policy variables")."""
+    return "".join({"*": "${*}", "?": "${?}", "$": "${$}"}.get(character, character) for character in prefix)
+
+
+def _from_file(path: Path) -> str:
+    try:
+        return json.dumps(json.loads(path.read_text()), separators=(",", ":"))
+    except (OSError, ValueError) as error:
+        text = f"the session policy {path} can't be used: {error}"
+        advice = "Give `session_policy` a readable JSON file, `auto` or `none`."
+        raise Fault(Diagnosis(Kind.DESTINATION, "SessionPolicy", text, "AssumeRole", advice=advice)) from error

@@ -1,0 +1,80 @@
+"""Back-pressure in asyncio: budgets that callers queue for, and the pace of the line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from crosshaul.clock import Clock
+from crosshaul.pace import Bandwidth, Step, rate_at
+
+
+class Budget:
+    """An amount shared by callers who queue for it, first come, first served: bytes of memory, requests in flight.
+
+    A request for more than there is in all is served alone, so that it can't wait for ever.
+    """
+
+    def __init__(self, capacity: Callable[[], int]) -> None:
+        self._capacity = capacity
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.used = 0
+
+    @asynccontextmanager
+    async def hold(self, amount: int) -> AsyncIterator[None]:
+        """Wait for ``amount``, and give it back at the end of the block."""
+        await self.acquire(amount)
+        try:
+            yield
+        finally:
+            self.release(amount)
+
+    async def acquire(self, amount: int) -> None:
+        """Wait for ``amount``; the caller owes a ``release`` of it."""
+        if not self._queue and self._fits(amount):
+            self.used += amount
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append((amount, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release(amount)
+            raise
+
+    def release(self, amount: int) -> None:
+        """Give ``amount`` back and let the next in."""
+        self.used -= amount
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._queue:
+            amount, turn = self._queue[0]
+            if not turn.cancelled():
+                if not self._fits(amount):
+                    return
+                self.used += amount
+                turn.set_result(None)
+            self._queue.popleft()
+
+    def _fits(self, amount: int) -> bool:
+        return self.used == 0 or self.used + amount <= self._capacity()
+
+
+def line(steps: tuple[Step, ...], clock: Clock) -> Callable[[int], Awaitable[None]] | None:
+    """What every connection asks before it sends so many bytes; None where no bandwidth is set."""
+    if not steps:
+        return None
+    bandwidth = Bandwidth()
+
+    async def wait_turn(size: int) -> None:
+        local = datetime.fromtimestamp(clock.now()).astimezone().time()
+        delay = bandwidth.reserve(size, rate_at(steps, local), clock.monotonic())
+        if delay > 0:
+            await clock.sleep(delay)
+
+    return wait_turn

@@ -1,0 +1,197 @@
+"""One pass instead of a daemon: scan, settle, upload, finish; and its preview, which sends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from crosshaul.app import House, opened
+from crosshaul.clock import SystemClock
+from crosshaul.config import Config, Route
+from crosshaul.errors import ConfigError
+from crosshaul.journal import Reader
+from crosshaul.model import (
+    Claim,
+    Delivered,
+    Outcome,
+    PushProgress,
+    PushSummary,
+    Quarantine,
+    Record,
+    Retry,
+    Settled,
+    State,
+    Tally,
+)
+from crosshaul.supervisor import Supervisor
+from crosshaul.telemetry import logs
+
+_TICK = 0.2
+_TRIES = 5
+"""Failed tries after which a push stops waiting for a file; its record stays, for the next push or the daemon."""
+_REFUSALS = 3
+"""Refused canaries after which a push stops waiting for a parked destination."""
+_UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
+
+
+class Watch(Protocol):
+    """Who is shown how far it is."""
+
+    def tick(self, progress: PushProgress) -> None:
+        """Called some five times a second."""
+
+
+class _Count:
+    """What this push alone did."""
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.delivered_bytes = 0
+        self.given_up: set[int] = set()
+        self._tries: dict[int, int] = {}
+        self._moved = asyncio.Event()
+
+    async def moved(self) -> None:
+        """Come back when a try has ended, or soon."""
+        self._moved.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TICK):
+                await self._moved.wait()
+
+    def ended(self, claim: Claim, outcome: Outcome, state: State) -> None:
+        self._moved.set()
+        if state is State.DELIVERED and isinstance(outcome, Delivered):
+            self.delivered += 1
+            self.delivered_bytes += outcome.receipt.size
+            self.given_up.discard(claim.id)
+        elif isinstance(outcome, Retry):
+            self._tries[claim.id] = self._tries.get(claim.id, 0) + 1
+            if self._tries[claim.id] >= _TRIES:
+                self.given_up.add(claim.id)
+        elif isinstance(outcome, Quarantine):
+            self.given_up.discard(claim.id)
+
+
+async def push(config: Config, names: tuple[str, ...], watch: Watch) -> PushSummary:
+    """Bring everything that is new or changed in the routes ``names`` (none = all) into the bucket.
+
+    Raises ConfigError for an unknown route, LockedError, StateDirError, SourceError where a root can't be read.
+    """
+    clock = SystemClock()
+    routes = _chosen(config, names)
+    hurry = asyncio.Event()
+    async with opened(config, routes, clock) as house:
+        await house.journal.make_due(list(house.intakes))
+        supervisor = Supervisor(clock, logs.get("crosshaul"), config.shutdown_timeout)
+        this = _Pass(house, watch)
+        async with supervisor.around(house.helpers(), hurry), supervisor.around(house.senders(), hurry):
+            await this.run()
+        return await this.summary()
+
+
+async def preview(config: Config, names: tuple[str, ...]) -> list[Settled]:
+    """What a push would send, and where to; nothing is sent and nothing is written down."""
+    async with opened(config, _chosen(config, names), SystemClock()) as house:
+        return [settled for intake in house.intakes.values() for settled in await intake.preview()]
+
+
+def _chosen(config: Config, names: Sequence[str]) -> tuple[Route, ...]:
+    known = {route.name: route for route in config.routes}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError([f"there is no route {name}; there are: {', '.join(known)}" for name in unknown])
+    return tuple(known[name] for name in names) or config.routes
+
+
+class _Pass:
+    """Sweeps each root, and waits until everything found is in the bucket or given up."""
+
+    def __init__(self, house: House, watch: Watch) -> None:
+        self._house = house
+        self._watch = watch
+        self._count = _Count()
+        self._began = house.clock.monotonic()
+        self._swept = False
+        for lane in house.lanes.values():
+            lane.reporter.on_ended = self._count.ended
+
+    async def run(self) -> None:
+        """Everything a push does; raises SourceError where a root can't be read."""
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(self._tick())
+            await self._sweep()
+            await self._sent()
+            await self._house.after.drain()
+            ticking.cancel()
+        await self._show()
+
+    async def _sweep(self) -> None:
+        sweeps = (intake.sweep() for intake in self._house.intakes.values())
+        results = await asyncio.gather(*sweeps, return_exceptions=True)
+        self._swept = True
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _sent(self) -> None:
+        """Wait until what is left has been tried often enough, or can't be tried."""
+        while await self._left() > len(self._count.given_up):
+            await self._count.moved()
+
+    async def _left(self) -> int:
+        """Files that may still get through; a destination that refuses again and again gets none."""
+        tallies = [tally for tally in await self._tallies() if not self._refused(tally.route)]
+        return sum(tally.files.get(state, 0) for tally in tallies for state in _UNFINISHED)
+
+    def _refused(self, route: str) -> bool:
+        return self._house.lane_of(route).reporter.refusals >= _REFUSALS
+
+    async def _tallies(self) -> list[Tally]:
+        return [tally for tally in await self._house.journal.tallies() if tally.route in self._house.intakes]
+
+    async def _tick(self) -> None:
+        while True:
+            await self._show()
+            await asyncio.sleep(_TICK)
+
+    async def _show(self) -> None:
+        tallies, count = await self._tallies(), self._count
+        left = sum(tally.files.get(state, 0) for tally in tallies for state in _UNFINISHED)
+        waiting_bytes = sum(tally.pending_bytes for tally in tallies)
+        sending = [claim for lane in self._house.lanes.values() for claim in lane.reporter.sending.values()]
+        self._watch.tick(
+            PushProgress(
+                found=count.delivered + left,
+                delivered=count.delivered,
+                failed=len(count.given_up) + sum(tally.files.get(State.QUARANTINED, 0) for tally in tallies),
+                delivered_bytes=count.delivered_bytes,
+                total_bytes=count.delivered_bytes + waiting_bytes,
+                current=tuple(claim.path.decode(errors="backslashreplace") for claim in sending[:5]),
+            )
+        )
+
+    async def summary(self) -> PushSummary:
+        """What came of it, with the record of each file that is not in the bucket."""
+        failed = await asyncio.to_thread(self._unfinished)
+        delivered = sum(tally.files.get(State.DELIVERED, 0) for tally in await self._tallies())
+        return PushSummary(
+            delivered=self._count.delivered,
+            unchanged=max(0, delivered - self._count.delivered),
+            failed=failed,
+            delivered_bytes=self._count.delivered_bytes,
+            seconds=self._house.clock.monotonic() - self._began,
+        )
+
+    def _unfinished(self) -> tuple[Record, ...]:
+        reader = Reader.open(self._house.config.state_dir)
+        try:
+            return tuple(
+                record
+                for route in self._house.intakes
+                for state in (*_UNFINISHED, State.QUARANTINED)
+                for record in reader.records(state, route, None)
+            )
+        finally:
+            reader.close()

@@ -1,0 +1,159 @@
+"""What one destination's refresher and transfer loop tell, put into the log, the metrics and the journal.
+
+First failure, then a count at each doubling, then "delivered" or "resumed": an outage of an hour is a few lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from crosshaul.clock import Clock
+from crosshaul.errors import Diagnosis
+from crosshaul.model import (
+    Changed,
+    ChecksumKind,
+    Claim,
+    Delivered,
+    DestinationState,
+    DestinationStatus,
+    Outcome,
+    Quarantine,
+    Retry,
+    State,
+)
+from crosshaul.telemetry.health import Pulse
+from crosshaul.telemetry.logs import Logger
+from crosshaul.telemetry.metrics import Metrics
+
+
+class Journal(Protocol):
+    """Where a destination's state is kept, so that ``status`` can tell with the daemon down."""
+
+    async def save_destination(self, status: DestinationStatus) -> None: ...  # noqa: D102 - described in journal/store.py
+
+
+class Reporter:
+    """The listener of one destination. Its calls never block; ``run`` is the service that writes to the journal."""
+
+    def __init__(
+        self, status: DestinationStatus, journal: Journal, clock: Clock, metrics: Metrics, pulse: Pulse, log: Logger
+    ) -> None:
+        self.status = status
+        self.sending: dict[int, Claim] = {}
+        self.on_changed: Callable[[str, bytes], None] = lambda _route, _path: None
+        self.on_ended: Callable[[Claim, Outcome, State], None] = lambda _claim, _outcome, _state: None
+        self._journal = journal
+        self._clock = clock
+        self._metrics = metrics
+        self._pulse = pulse
+        self._log = log.bind(destination=status.name)
+        self.refusals = 0
+        self._changed = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep the journal's copy up to date until ``stop``."""
+        while not stop.is_set():
+            try:
+                async with asyncio.timeout(1.0):
+                    await stop.wait()
+            except TimeoutError:
+                await self.flush()
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has changed."""
+        if self._changed.is_set():
+            self._changed.clear()
+            await self._journal.save_destination(self.status)
+
+    def _becomes(self, **changes: object) -> None:
+        changed = replace(self.status, **changes)  # type: ignore[arg-type] # the names are checked by replace itself
+        if changed != self.status:
+            self.status = changed
+            self._changed.set()
+
+    # The refresher's
+
+    def renewed(self, destination: str, expires_in: float | None) -> None:
+        """New credentials are in use."""
+        self._metrics.sts(destination, "ok")
+        self._metrics.credentials(destination, expires_in)
+        self._log.info("credentials renewed", expire_in_seconds=expires_in and round(expires_in, 1))
+        if self.status.state is DestinationState.STARTING:
+            self._becomes(state=DestinationState.READY, last_error=None)
+        self._becomes(credentials_expire_at=None if expires_in is None else self._clock.now() + expires_in)
+
+    def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
+        """A refresh failed."""
+        self._metrics.sts(destination, diagnosis.code)
+        self._becomes(last_error=diagnosis)
+        self._log.error("credentials not renewed", error=diagnosis.line(), present_ones_end_in_seconds=expires_in)
+
+    # The transfer loop's
+
+    def began(self, claim: Claim) -> None:
+        """A file is being sent."""
+        self.sending[claim.id] = claim
+
+    def ended(self, claim: Claim, outcome: Outcome, state: State, seconds: float) -> None:
+        """A try ended."""
+        self.sending.pop(claim.id, None)
+        self.on_ended(claim, outcome, state)
+        facts: dict[str, object] = {"route": claim.route, "path": claim.path, "key": claim.key}
+        match outcome:
+            case Delivered(receipt) if state is State.DELIVERED:
+                self._metrics.delivered(claim.route, receipt.size, seconds)
+                self._log.info(
+                    "file delivered",
+                    **facts,
+                    bytes=receipt.size,
+                    seconds=round(seconds, 3),
+                    proven_by=receipt.proven_by,
+                )
+            case Retry(diagnosis=diagnosis, due_at=due_at):
+                self._metrics.failed(claim.route, diagnosis.code)
+                tries = claim.attempts + 1
+                if outcome.counts and tries & claim.attempts == 0:  # the 1st, 2nd, 4th, 8th, ...
+                    pause = round(max(0.0, due_at - self._clock.now()), 1)
+                    self._log.warning("upload failed", **facts, tries=tries, again_in=pause, error=diagnosis.line())
+            case Changed():
+                self._log.debug("file changed while it was to be sent", **facts)
+                self.on_changed(claim.route, claim.path)
+            case Quarantine(diagnosis):
+                self._metrics.failed(claim.route, diagnosis.code)
+                self._log.error("file quarantined", **facts, error=diagnosis.line())
+
+    def parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
+        """The destination takes nothing for now."""
+        self._becomes(state=DestinationState.PARKED, last_error=diagnosis, retry_at=self._clock.now() + retry_in)
+        self._metrics.destination_parked(self.status.name, parked=True)
+        self._log.error("destination parked", error=diagnosis.line(), again_in=round(retry_in, 1))
+
+    def still_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
+        """A canary was refused as well."""
+        self.refusals += 1
+        self._becomes(last_error=diagnosis, retry_at=self._clock.now() + retry_in)
+        if self.refusals & (self.refusals - 1) == 0:
+            self._log.error("destination still parked", error=diagnosis.line(), refusals=self.refusals)
+
+    def resumed(self) -> None:
+        """The destination takes files again."""
+        self._log.info("destination resumed", refusals=self.refusals)
+        self.refusals = 0
+        self._becomes(state=DestinationState.READY, last_error=None, retry_at=None)
+        self._metrics.destination_parked(self.status.name, parked=False)
+
+    def load(self, in_flight: int, limit: int) -> None:
+        """How much is under way."""
+        self._pulse.beat(f"transfer.{self.status.name}")
+        self._metrics.in_flight(in_flight)
+        self._metrics.concurrency_limit(limit)
+
+    def learned(self, checksum: ChecksumKind | None) -> None:
+        """The store was seen to honour this checksum."""
+        if checksum is not None and checksum is not self.status.checksum_kind:
+            self._log.info("checksum in use", checksum=str(checksum))
+            self._becomes(checksum_kind=checksum)

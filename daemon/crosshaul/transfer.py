@@ -1,0 +1,231 @@
+"""Loop 2: journal.claim -> deliver -> journal.settle, for one destination.
+
+Each destination has a loop of its own (workers, adaptive limit, breaker), so that one that fails or stalls holds up no
+other. Capacity comes before the claim: what is claimed is about to be sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, SourceError
+from crosshaul.model import (
+    Changed,
+    ChecksumKind,
+    Claim,
+    Delivered,
+    Outcome,
+    Quarantine,
+    Receipt,
+    Release,
+    Retry,
+    State,
+    Vanished,
+)
+from crosshaul.pace import AdaptiveLimit
+from crosshaul.retry import Breaker, GiveUp, Policy, Refused, decide, of_the_destination, slows_everyone
+from crosshaul.upload import Means, deliver, of_source
+
+_REFUSED = frozenset({401, 403})
+"""HTTP statuses that may also mean a session revoked: the refresher is told."""
+_POLL = 5.0
+"""Seconds after which the journal is asked again even if nobody said anything."""
+
+
+class Journal(Protocol):
+    """The part of the journal that this loop works on."""
+
+    async def reclaim(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/store.py
+    async def claim(self, routes: Sequence[str], limit: int) -> list[Claim]: ...  # noqa: D102
+    async def next_due(self, routes: Sequence[str]) -> float | None: ...  # noqa: D102
+    async def settle(self, claim: Claim, outcome: Outcome) -> State: ...  # noqa: D102
+
+
+class Listener(Protocol):
+    """Who is told what happens; must not block."""
+
+    def began(self, claim: Claim) -> None:
+        """A file is being sent."""
+
+    def ended(self, claim: Claim, outcome: Outcome, state: State, seconds: float) -> None:
+        """A try ended, and the journal holds its outcome."""
+
+    def parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
+        """The destination takes nothing for now."""
+
+    def still_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
+        """A canary was refused as well."""
+
+    def resumed(self) -> None:
+        """The destination takes files again."""
+
+    def load(self, in_flight: int, limit: int) -> None:
+        """How much is under way, and how much may be."""
+
+    def learned(self, checksum: ChecksumKind | None) -> None:
+        """The store was seen to honour this checksum."""
+
+
+class Transfer:
+    """One destination's loop. ``wake`` and ``probe`` are for others to call on the loop's thread."""
+
+    def __init__(
+        self,
+        means: Means,
+        journal: Journal,
+        limit: AdaptiveLimit,
+        policy: Policy,
+        listener: Listener,
+        suspect: Callable[[], None],
+    ) -> None:
+        self._means = means
+        self._journal = journal
+        self._limit = limit
+        self._policy = policy
+        self._listener = listener
+        self._suspect = suspect
+        self._breaker = Breaker(policy)
+        self._routes = tuple(means.routes)
+        self._workers = means.sizes.max_concurrency
+        self._claims: asyncio.Queue[Claim | None] = asyncio.Queue()
+        self._under_way = 0
+        self._awake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._awake.set()
+
+    def probe(self) -> None:
+        """Something changed for the better: a parked destination is tried at once."""
+        self._breaker.probe_now(self._means.clock.monotonic())
+        self._awake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until ``stop``; then end what is being sent and put back what was only claimed."""
+        self._claims, self._under_way = asyncio.Queue(), 0
+        await self._journal.reclaim(self._routes)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._wake_at(stop))
+            for _ in range(self._workers):
+                group.create_task(self._work())
+            await self._dispatch(stop)
+            await self._put_back()
+            for _ in range(self._workers):
+                self._claims.put_nowait(None)
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.wake()
+
+    # Claiming
+
+    async def _dispatch(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            self._awake.clear()
+            wanted = self._wanted()
+            claims = await self._journal.claim(self._routes, wanted) if wanted else []
+            self._under_way += len(claims)
+            for claim in claims:
+                self._claims.put_nowait(claim)
+            self._listener.load(self._means.slots.used, self._limit.limit)
+            if len(claims) < wanted or not wanted:
+                await self._doze(await self._idle_for(wanted))
+
+    def _wanted(self) -> int:
+        """How many to claim: up to a queue of one more for each worker, a canary when parked, none when busy enough."""
+        if self._breaker.parked:
+            due = (self._breaker.retry_at or 0.0) <= self._means.clock.monotonic()
+            return 1 if due and not self._under_way else 0
+        free = 2 * self._workers - self._under_way
+        return free if 2 * free >= self._workers else 0
+
+    async def _idle_for(self, wanted: int) -> float:
+        if self._breaker.retry_at is not None and not wanted:
+            return self._breaker.retry_at - self._means.clock.monotonic() if not self._under_way else _POLL
+        due = await self._journal.next_due(self._routes) if wanted else None
+        return _POLL if due is None else due - self._means.clock.now()
+
+    async def _doze(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(min(_POLL, max(0.001, seconds))):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+
+    async def _put_back(self) -> None:
+        """Release what was claimed and not begun."""
+        while not self._claims.empty():
+            claim = self._claims.get_nowait()
+            if claim is not None:
+                await self._journal.settle(claim, Release(self._means.clock.now()))
+                self._under_way -= 1
+
+    # Sending
+
+    async def _work(self) -> None:
+        while (claim := await self._claims.get()) is not None:
+            await self._one(claim)
+            self._under_way -= 1
+            # Waking for each file would claim one at a time; half a house empty is worth a transaction.
+            if self._wanted():
+                self.wake()
+
+    async def _one(self, claim: Claim) -> None:
+        clock = self._means.clock
+        self._listener.began(claim)
+        started = clock.monotonic()
+        outcome = await self._outcome(claim, started)
+        state = await self._journal.settle(claim, outcome)
+        self._listener.ended(claim, outcome, state, clock.monotonic() - started)
+
+    async def _outcome(self, claim: Claim, started: float) -> Outcome:
+        try:
+            receipt = await deliver(claim, self._means)
+        except FileChangedError:
+            return Changed()
+        except FileGoneError:
+            return Vanished()
+        except SourceError as error:
+            return self._failed(claim, of_source(error, claim.path.decode(errors="backslashreplace")))
+        except Fault as fault:
+            return await self._faulted(claim, fault, started)
+        return self._delivered(claim, receipt)
+
+    def _delivered(self, claim: Claim, receipt: Receipt) -> Outcome:
+        self._limit.succeeded()
+        self._listener.learned(self._means.ladder.known)
+        if self._breaker.succeeded(self._means.clock.monotonic()):
+            self._listener.resumed()
+        after = self._means.routes[claim.route].after_upload
+        due = None if after.action == "keep" else self._means.clock.now() + after.grace
+        return Delivered(receipt, due)
+
+    async def _faulted(self, claim: Claim, fault: Fault, started: float) -> Outcome:
+        diagnosis = fault.diagnosis
+        now = self._means.clock.monotonic()
+        if slows_everyone(diagnosis):
+            self._limit.pushed_back(now)
+        if not of_the_destination(diagnosis):
+            return self._failed(claim, diagnosis)
+        verdict = self._breaker.refused(started, now, random.random())  # noqa: S311 - spreads load
+        retry_in = (self._breaker.retry_at or now) - now
+        match verdict:
+            case Refused.THIS_FILE:
+                return self._failed(claim, diagnosis)
+            case Refused.PARKED:
+                self._listener.parked(diagnosis, retry_in)
+                await self._put_back()
+            case Refused.STILL_PARKED:
+                self._listener.still_parked(diagnosis, retry_in)
+        if diagnosis.status in _REFUSED:
+            self._suspect()
+        return Retry(self._means.clock.now(), diagnosis, counts=False)
+
+    def _failed(self, claim: Claim, diagnosis: Diagnosis) -> Outcome:
+        decision = decide(diagnosis, claim.attempts, self._policy, random.random())  # noqa: S311 - spreads load
+        if isinstance(decision, GiveUp):
+            return Quarantine(decision.diagnosis)
+        return Retry(self._means.clock.now() + decision.delay, diagnosis, drop_multipart=decision.drop_multipart)

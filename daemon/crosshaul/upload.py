@@ -1,0 +1,277 @@
+"""One claim's way into the bucket: open, read, send, prove. Small files in one request, large ones in parts.
+
+The file is read from one descriptor and held against its recorded fingerprint before, during and after: what is sent is
+one state that the file really had. Bytes are in memory only while they are sent, under a budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from crosshaul.checksum import Payload, combine
+from crosshaul.clock import Clock
+from crosshaul.config import Route
+from crosshaul.config import Transfer as TransferConfig
+from crosshaul.errors import Diagnosis, Fault, FileChangedError, Kind, SourceError
+from crosshaul.flow import Budget
+from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
+from crosshaul.source import Root, SourceFile
+from crosshaul.verify import Answer, Held, Ladder, is_ours, token_of
+
+_MAX_PARTS = 10_000
+_MIB = 1 << 20
+
+
+class ObjectStore(Protocol):
+    """What an upload needs of a bucket; each method raises Fault and nothing else."""
+
+    async def needs_hash(self) -> bool: ...  # noqa: D102 - described where it is implemented (aws/bucket.py)
+    async def put_object(  # noqa: D102
+        self, key: str, payload: Payload, mtime_ns: int, token: str, *, if_new: bool
+    ) -> Answer: ...
+    async def create_multipart_upload(  # noqa: D102
+        self, key: str, mtime_ns: int, token: str, kind: ChecksumKind
+    ) -> str: ...
+    async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> Answer: ...  # noqa: D102
+    async def complete_multipart_upload(  # noqa: D102
+        self, multipart: Multipart, whole: Checksum | None, *, size: int, if_new: bool
+    ) -> Answer: ...
+    async def abort_multipart_upload(self, multipart: Multipart) -> None: ...  # noqa: D102
+    async def head_object(self, key: str) -> Held | None: ...  # noqa: D102
+
+
+class Progress(Protocol):
+    """Where multipart uploads are kept, so that a restart goes on where they were."""
+
+    async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None: ...  # noqa: D102
+    async def add_part(self, claim: Claim, part: Part) -> None: ...  # noqa: D102
+    async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all uploads to one destination share."""
+
+    bucket: ObjectStore
+    journal: Progress
+    routes: Mapping[str, Route]
+    sizes: TransferConfig
+    memory: Budget
+    slots: Budget
+    """Requests in flight."""
+    ladder: Ladder
+    clock: Clock
+
+
+def part_size(size: int, wanted: int) -> int:
+    """``wanted`` bytes, or as much more as keeps the parts of a file of ``size`` bytes within 10,000 (whole MiB)."""
+    least = -(-size // _MAX_PARTS)
+    return wanted if least <= wanted else -(-least // _MIB) * _MIB
+
+
+async def deliver(claim: Claim, means: Means) -> Receipt:
+    """Bring the claim's file into the bucket; raises Fault or SourceError."""
+    if claim.ambiguous and (found := await _found(claim, means)) is not None:
+        return found
+    try:
+        if claim.fingerprint.size < means.sizes.multipart_threshold:
+            return await _in_one(claim, means)
+        return await _in_parts(claim, means)
+    except Fault as fault:
+        if fault.kind is not Kind.EXISTS:
+            raise
+        # The object that is there already may be our own, put by a try whose answer was lost.
+        found = await _found(claim, means)
+        if found is None:
+            raise
+        return found
+
+
+async def _found(claim: Claim, means: Means) -> Receipt | None:
+    async with means.slots.hold(1):
+        held = await means.bucket.head_object(claim.key)
+    if held is None or not is_ours(held, claim):
+        return None
+    return Receipt(held.etag, held.size, means.clock.now(), held.checksum, version_id=held.version_id, proven_by="head")
+
+
+def _receipt(claim: Claim, answer: Answer, means: Means) -> Receipt:
+    return Receipt(
+        answer.etag,
+        claim.fingerprint.size,
+        means.clock.now(),
+        answer.checksum,
+        answer.version_id,
+        answer.request_id,
+    )
+
+
+def _open(claim: Claim, route: Route) -> SourceFile:
+    """Open the file in its recorded state; blocks."""
+    with Root.open(Path(route.path)) as root:
+        source = root.open_file(claim.path, follow_inside=route.symlinks == "follow_inside")
+    if source.fingerprint != claim.fingerprint:
+        source.close()
+        raise FileChangedError("the file changed after it had come to rest")
+    return source
+
+
+# In one request
+
+
+async def _in_one(claim: Claim, means: Means) -> Receipt:
+    route = means.routes[claim.route]
+    hashed = await means.bucket.needs_hash()
+    async with means.memory.hold(claim.fingerprint.size), means.slots.hold(1):
+        while True:
+            kinds = means.ladder.kinds()
+            payload = await asyncio.to_thread(_whole, claim, route, kinds, hashed=hashed)
+            try:
+                answer = await means.bucket.put_object(
+                    claim.key, payload, claim.fingerprint.mtime_ns, token_of(claim), if_new=route.overwrite == "never"
+                )
+            except Fault as fault:
+                if fault.kind is not Kind.UNSUPPORTED or not means.ladder.refuse(kinds[0]):
+                    raise
+            else:
+                means.ladder.learn(kinds[0], answer.checksum.kind if answer.checksum else None)
+                return _receipt(claim, _with_proof(answer, payload.checksums), means)
+
+
+def _whole(claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
+    with _open(claim, route) as source:
+        data = source.read(0, claim.fingerprint.size)
+        source.unchanged()
+    return Payload.of(data, kinds, hashed=hashed)
+
+
+def _with_proof(answer: Answer, sent: tuple[Checksum, ...]) -> Answer:
+    """A store that echoes no checksum has still checked the Content-MD5 it was given."""
+    return answer if answer.checksum else replace(answer, checksum=sent[-1])
+
+
+# In parts
+
+
+async def _in_parts(claim: Claim, means: Means) -> Receipt:
+    route = means.routes[claim.route]
+    source = await asyncio.to_thread(_open, claim, route)
+    try:
+        multipart = claim.multipart or await _begin(claim, means)
+        sender = _Sender(claim, means, source, multipart)
+        try:
+            parts = await sender.send()
+            await asyncio.to_thread(source.unchanged)
+        except FileChangedError:
+            await _abandon(claim, multipart, means)
+            raise
+    finally:
+        await asyncio.to_thread(source.close)
+    return await _complete(claim, replace(multipart, parts=parts), means, if_new=route.overwrite == "never")
+
+
+async def _begin(claim: Claim, means: Means) -> Multipart:
+    size = part_size(claim.fingerprint.size, means.sizes.part_size)
+    while True:
+        kind = means.ladder.kind
+        try:
+            async with means.slots.hold(1):
+                upload_id = await means.bucket.create_multipart_upload(
+                    claim.key, claim.fingerprint.mtime_ns, token_of(claim), kind
+                )
+        except Fault as fault:
+            if fault.kind is not Kind.UNSUPPORTED or not means.ladder.refuse(kind):
+                raise
+        else:
+            multipart = Multipart(upload_id, claim.key, size, kind)
+            await means.journal.begin_multipart(claim, multipart)
+            return multipart
+
+
+async def _abandon(claim: Claim, multipart: Multipart, means: Means) -> None:
+    await means.journal.drop_multipart(claim)
+    try:
+        await means.bucket.abort_multipart_upload(multipart)
+    except Fault:
+        # Abort is a right of its own that the role need not have; the bucket's lifecycle rule clears up then.
+        return
+
+
+async def _complete(claim: Claim, multipart: Multipart, means: Means, *, if_new: bool) -> Receipt:
+    honoured = means.ladder.known is multipart.checksum_kind
+    whole = combine(multipart.parts) if honoured else None
+    if not honoured:
+        plain = Checksum(ChecksumKind.MD5, "")
+        multipart = replace(multipart, parts=tuple(replace(part, checksum=plain) for part in multipart.parts))
+    async with means.slots.hold(1):
+        answer = await means.bucket.complete_multipart_upload(
+            multipart, whole, size=claim.fingerprint.size, if_new=if_new
+        )
+    return _receipt(claim, answer if whole is None else replace(answer, checksum=whole), means)
+
+
+class _Sender:
+    """Sends the missing parts in parallel. A part that fails stops new ones; those under way end and are kept."""
+
+    def __init__(self, claim: Claim, means: Means, source: SourceFile, multipart: Multipart) -> None:
+        self._claim = claim
+        self._means = means
+        self._source = source
+        self._multipart = multipart
+        self._done = {part.number: part for part in multipart.parts}
+        self._failure: Fault | SourceError | None = None
+
+    async def send(self) -> tuple[Part, ...]:
+        """All parts in order; raises the first failure."""
+        hashed = await self._means.bucket.needs_hash()
+        total = -(-self._claim.fingerprint.size // self._multipart.part_size)
+        async with asyncio.TaskGroup() as group:
+            for number in range(1, total + 1):
+                if number in self._done:
+                    continue
+                size = self._size_of(number)
+                await self._means.memory.acquire(size)
+                if self._failure is not None:
+                    self._means.memory.release(size)
+                    break
+                group.create_task(self._part(number, size, hashed=hashed))
+        if self._failure is not None:
+            raise self._failure
+        return tuple(self._done[number] for number in range(1, total + 1))
+
+    def _size_of(self, number: int) -> int:
+        offset = (number - 1) * self._multipart.part_size
+        return min(self._multipart.part_size, self._claim.fingerprint.size - offset)
+
+    async def _part(self, number: int, size: int, *, hashed: bool) -> None:
+        try:
+            async with self._means.slots.hold(1):
+                part = await self._send_part(number, size, hashed=hashed)
+            await self._means.journal.add_part(self._claim, part)
+            self._done[number] = part
+        except (Fault, SourceError) as failure:
+            self._failure = self._failure or failure
+        finally:
+            self._means.memory.release(size)
+
+    async def _send_part(self, number: int, size: int, *, hashed: bool) -> Part:
+        kind, ladder = self._multipart.checksum_kind, self._means.ladder
+        kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
+        payload = await asyncio.to_thread(self._read, number, size, kinds, hashed=hashed)
+        answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
+        ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
+        return Part(number, size, answer.etag, payload.checksums[0])
+
+    def _read(self, number: int, size: int, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
+        data = self._source.read((number - 1) * self._multipart.part_size, size)
+        self._source.unchanged()
+        return Payload.of(data, kinds, hashed=hashed)
+
+
+def of_source(error: SourceError, path: str) -> Diagnosis:
+    """A local trouble in the words of a diagnosis."""
+    return Diagnosis(Kind.LOCAL, type(error).__name__.removesuffix("Error"), f"{path}: {error}")
