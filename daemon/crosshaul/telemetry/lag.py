@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import NoReturn
 
 from crosshaul.clock import Clock
 
@@ -18,9 +18,9 @@ class LagMeter:
         self.max = 0.0
         """The worst lag seen, in seconds."""
 
-    async def run(self) -> NoReturn:
-        """Measure until cancelled."""
-        while True:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Measure until ``stop``."""
+        while not stop.is_set():
             due = self._clock.monotonic() + self._interval
             await self._clock.sleep(self._interval)
             lag = max(0.0, self._clock.monotonic() - due)

@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import sys
 from collections.abc import Callable, Mapping
-from os import PathLike, fspath
 from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from crosshaul.telemetry.plain import printable, text
 from crosshaul.telemetry.redact import REDACTED, conceal, is_secret_name, redact
 
 __all__ = ["Logger", "conceal", "configure", "get"]
@@ -29,8 +28,6 @@ _FIRST = ("timestamp", "level", "logger", "event")
 _OURS = frozenset({"timestamp", "level", "logger"})
 _NAMES_OF_FILES = frozenset({"path", "key", "root", "file", "name", "source", "target"})
 _DEEPEST = 6
-# Whatever moves the cursor, breaks a line or turns the direction of writing.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def configure(level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002 - the configuration's own word
@@ -75,19 +72,10 @@ def _plain(value: object, name: str, depth: int = 0) -> Any:  # noqa: ANN401 - J
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping) and depth < _DEEPEST:
-        return {_text(key): _plain(item, str(key), depth + 1) for key, item in value.items()}
+        return {text(key): _plain(item, str(key), depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset) and depth < _DEEPEST:
         return [_plain(item, name, depth + 1) for item in value]
-    return redact(_text(value), shapes=name not in _NAMES_OF_FILES)
-
-
-def _text(value: object) -> str:
-    """Bytes and paths as text that any terminal and any JSON parser takes; what is not UTF-8 shows escaped."""
-    if isinstance(value, PathLike):
-        value = fspath(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).decode("utf-8", "backslashreplace")
-    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return redact(text(value), shapes=name not in _NAMES_OF_FILES)
 
 
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
@@ -112,11 +100,9 @@ def _make_printable(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 
 def _printable(value: object) -> object:
-    if isinstance(value, str):
-        return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
     if isinstance(value, dict | list):
-        return _printable(json.dumps(value, ensure_ascii=False))
-    return value
+        value = json.dumps(value, ensure_ascii=False)
+    return printable(value) if isinstance(value, str) else value
 
 
 class _Lines:
