@@ -1,0 +1,62 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each sets up what it needs (python3 >= 3.11).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-real lint format types arch check bench lock clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## Make the virtual environment from the committed lock
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Crosshaul needs Python 3.11 or later")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(READY) ## The whole story on an embedded partner account, in under a minute
+	$(BIN)/crosshaul demo
+
+test: $(READY) ## Unit, contract, property, fault and system tests
+	$(PYTEST) -m 'not real'
+
+test-real: $(READY) ## The end-to-end cases against Ceph's gateway (Debian, root; installs it)
+	tests/real/run $(BIN)/python
+
+lint: $(READY) ## Style and likely mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+arch: $(READY) ## Who may import whom
+	$(BIN)/lint-imports
+
+check: lint types arch test ## Everything that a change has to pass
+
+bench: $(READY) ## Measure; nothing here is a test
+	$(BIN)/python benchmarks/journal.py
+	$(BIN)/python benchmarks/sigv4.py
+	$(BIN)/python benchmarks/wire.py
+
+lock: $(READY) ## Make the lock anew, from the ranges in pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements/run.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group test --constraints requirements/run.txt --output-file requirements/test.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev --constraints requirements/test.txt --output-file requirements/dev.txt
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache .demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
