@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from crosshaul.config.document import Location, Value
 
 Fault = tuple[Location, str]
+_DEFAULTS: dict[str, Value] = {"destination": None, "key": "{path}", "include": ["**"], "exclude": []}
 
 
 def cross_faults(root: dict[str, Value]) -> list[Fault]:
@@ -58,15 +59,18 @@ def _pair_faults(one: tuple[int, dict[str, Value]], other: tuple[int, dict[str, 
         return
     if _same_objects(outer, inner):
         relation = "the same directory as" if above == below else "in one tree with"
-        message = f"is {relation} routes[{first}].path, and every file in both would go twice to the same destination"
+        message = (
+            f"it is {relation} routes[{first}].path, and every file in both would go twice to the same destination"
+        )
         yield ("routes", second, "path"), f"{message}; give one of them another key, destination or exclude"
 
 
 def _same_objects(one: dict[str, Value], other: dict[str, Value]) -> bool:
     """Whether two routes would put the same files, by the same rule, in one place."""
-    if any(one.get(setting) != other.get(setting) for setting in ("destination", "key", "include", "exclude")):
-        return False
-    return "{route}" not in str(one.get("key"))
+    rules = [
+        {**_DEFAULTS, **{key: value for key, value in route.items() if key in _DEFAULTS}} for route in (one, other)
+    ]
+    return rules[0] == rules[1] and "{route}" not in str(rules[0]["key"])
 
 
 def _directory_faults(
@@ -76,7 +80,7 @@ def _directory_faults(
     target = _path(after, "move_to") if isinstance(after, dict) else None
     for other, watched in routes:
         if target is not None and target == _path(watched, "path"):
-            message = f"is watched itself, by routes[{other}]; write another directory (inside or outside it)"
+            message = f"it is itself watched, by routes[{other}]; write another directory, which may lie inside"
             yield ("routes", index, "after_upload", "move_to"), message
 
 

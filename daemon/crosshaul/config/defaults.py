@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crosshaul.config.rules import is_region
+
 
 def filled_in(data: dict[str, Any]) -> dict[str, Any]:
     """Give each destination its name and region, and each route the destination where there is only one."""
@@ -25,7 +27,7 @@ def filled_in(data: dict[str, Any]) -> dict[str, Any]:
 
 def _region(identity: object) -> Mapping[str, str]:
     region = identity.get("region") if isinstance(identity, dict) else getattr(identity, "region", None)
-    return {"region": region} if isinstance(region, str) else {}
+    return {"region": region} if isinstance(region, str) and is_region(region) else {}
 
 
 def _destination(name: str, value: object, region: Mapping[str, str]) -> object:

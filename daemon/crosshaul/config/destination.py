@@ -158,7 +158,7 @@ class Destination(Section):
     @field_validator("external_id", "external_id_file", "session_policy")
     @classmethod
     def _of_a_role(cls, value: object, info: ValidationInfo) -> object:
-        if value and info.data.get("role_arn", ...) is None:
+        if value not in {(), None, "auto", "none"} and info.data.get("role_arn", ...) is None:
             raise ValueError("it means nothing without role_arn; add role_arn, or remove it")
         if info.field_name == "external_id_file" and value and info.data.get("external_id"):
             raise ValueError("external_id is given too; keep one of the two")

@@ -138,14 +138,11 @@ class Retry(Section):
         return value
 
 
-_LAST_PORT = 65535
-
-
 class HostPort(Section):
     """An address to listen on; port 0 = any free one."""
 
     host: str
-    port: int
+    port: int = Field(ge=0, le=65535)
 
     @model_validator(mode="before")
     @classmethod
@@ -153,7 +150,7 @@ class HostPort(Section):
         if not isinstance(value, str):
             return value
         address = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", value)
-        if address is None or int(address[3]) > _LAST_PORT:
+        if address is None:
             raise ValueError(
                 f"{value!r} is not an address to listen on; write HOST:PORT or [IPv6]:PORT: 127.0.0.1:9464"
             )

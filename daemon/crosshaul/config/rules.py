@@ -45,6 +45,11 @@ _REGION_PREFIXES: Mapping[str, tuple[str, str]] = {
 }
 
 
+def is_region(value: str) -> bool:
+    """Whether a text can be a region's name; which regions there are is AWS's to say."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value) is not None
+
+
 def check_bucket(value: str) -> str:
     """Hold a name against S3's rules for general purpose buckets."""
     if value.startswith("s3://") or "/" in value:

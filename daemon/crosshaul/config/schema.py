@@ -32,8 +32,8 @@ def _as_written(node: object) -> object:
     written = {key: _as_written(value) for key, value in node.items() if key != "title" or not isinstance(value, str)}
     writers = {"size": format_size, "duration": format_duration}
     writer = writers.get(str(written.get("format")))
-    if writer is not None and "default" in written:
-        written["default"] = writer(written["default"])
+    if writer is not None and isinstance(default := written.get("default"), (int, float)):
+        written["default"] = writer(int(default))
     if isinstance(written.get("enum"), list):
         words = {key: written.pop(key) for key in ("enum", "type") if key in written}
         written["anyOf"] = [words, _VARIABLE]

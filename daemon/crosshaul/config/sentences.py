@@ -34,6 +34,8 @@ _BOUNDS = {
 def sentences(error: ValidationError, root: Value) -> Iterator[tuple[Location, str]]:
     """Each finding's location in the file, and its sentence."""
     for finding in error.errors(include_url=False):
+        if finding["type"] == "too_short" and finding["input"]:
+            continue  # it has entries, none of them usable, and each has its own finding
         yield _location(finding["loc"], root), _sentence(finding)
 
 
@@ -62,7 +64,7 @@ def _sentence(finding: ErrorDetails) -> str:
         name, sentence = _BOUNDS[kind]
         return "it is " + sentence.format(_number(context[name]))
     if kind == "too_short":
-        return "it is empty; write at least one, or remove it to get the default where there is one"
+        return "it is empty; write at least one entry"
     return _wrong_type(finding)
 
 
@@ -97,7 +99,8 @@ def _wrong_type(finding: ErrorDetails) -> str:
         wanted = f"one of {finding['ctx']['expected']}"
     value = finding["input"]
     shape = {type(None): "nothing", dict: "a mapping", list: "a list"}.get(type(value), "text")
-    return f"{shape} stands where {wanted} belongs; write that, or remove the key if it has a default"
+    cure = json.dumps([value]) if finding["type"] == "tuple_type" and isinstance(value, str) else "that, or remove it"
+    return f"{shape} stands where {wanted} belongs; write {cure}"
 
 
 def _number(bound: float) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
+from crosshaul.config.rules import is_region
 from crosshaul.config.units import parse_duration, parse_size
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
@@ -57,7 +58,7 @@ def _url(value: str) -> str:
         parts = urlsplit(value)
         port_fits = parts.port is None or parts.port > 0
     except ValueError:
-        parts, port_fits = urlsplit(""), False
+        raise ValueError("it is not an http(s) address; write https://HOST or https://HOST:PORT") from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("it holds a user name or password; credentials belong in the AWS credential chain")
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_fits:
@@ -68,7 +69,7 @@ def _url(value: str) -> str:
 
 
 def _region(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
+    if not is_region(value):
         raise ValueError(f"{value!r} is not a region; write for instance eu-central-1")
     return value
 
