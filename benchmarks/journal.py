@@ -33,8 +33,9 @@ def timed(what: str, rows: int) -> Iterator[None]:
 
 
 def sightings(files: int) -> list[Sighting]:
+    # As a walk yields them: directory by directory, and in no order within one.
     return [
-        Sighting(ROUTE, b"some/directory/%04d/file-%07d.csv" % (i % 997, i), Fingerprint(4096, i, i, i))
+        Sighting(ROUTE, b"some/directory/%04d/file-%03d.csv" % (i // 1000, i * 7919 % 1000), Fingerprint(4096, i, i, i))
         for i in range(files)
     ]
 

@@ -28,19 +28,17 @@ class Known(NamedTuple):
     key: str
 
 
-def batches(paths: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """The paths in portions that one query can take."""
+def _ask(connection: sqlite3.Connection, query: str, route: str, paths: Sequence[bytes]) -> Iterator[sqlite3.Cursor]:
+    """The query's answers for ``paths``, in portions that one statement can take."""
     for start in range(0, len(paths), _BATCH):
-        yield paths[start : start + _BATCH]
+        batch = paths[start : start + _BATCH]
+        statement = SQL[query].replace("/*paths*/", ",".join("?" * len(batch)))
+        yield connection.execute(statement, (route, *batch))
 
 
 def known(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, Known]:
     """The records of those of ``paths`` that have one."""
-    found: dict[bytes, Known] = {}
-    for batch in batches(paths):
-        statement = SQL["known"].replace("/*paths*/", ",".join("?" * len(batch)))
-        found.update((row[0], Known._make(row)) for row in connection.execute(statement, (route, *batch)))
-    return found
+    return {row[0]: Known._make(row) for cursor in _ask(connection, "known", route, paths) for row in cursor}
 
 
 def is_news(record: Known | None, fingerprint: str) -> bool:
@@ -51,7 +49,9 @@ def is_news(record: Known | None, fingerprint: str) -> bool:
 
 
 def unfamiliar(connection: sqlite3.Connection, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
-    """Those of ``sightings`` (all of ``route``) that are news."""
-    records = known(connection, route, [sighting.path for sighting in sightings])
-    find, text = records.get, rows.fingerprint_text
-    return [sighting for sighting in sightings if is_news(find(sighting.path), text(sighting.fingerprint))]
+    """Those of ``sightings`` (all of ``route``) that are news, as ``is_news`` has it: here the query says so."""
+    familiar: dict[bytes, str] = {}
+    for cursor in _ask(connection, "familiar", route, [sighting.path for sighting in sightings]):
+        familiar.update(cursor)
+    find, text = familiar.get, rows.fingerprint_text
+    return [sighting for sighting in sightings if find(sighting.path) != text(sighting.fingerprint)]

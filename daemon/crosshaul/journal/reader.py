@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from crosshaul.clock import SystemClock
 from crosshaul.errors import StateDirError
 from crosshaul.journal import connect, known, lock, rows
 from crosshaul.journal.claims import multiparts_of
@@ -140,7 +140,7 @@ def _tally(connection: sqlite3.Connection, route: str, counts: dict[State, tuple
     oldest = connection.execute(SQL["oldest_pending"], (route,)).fetchone()[0]
     return Tally(
         route=route,
-        files={state: files for state, (files, _size) in counts.items()},
+        files={state: counts.get(state, (0, 0))[0] for state in State},
         pending_bytes=counts.get(State.PENDING, (0, 0))[1],
         delivered_bytes=counts.get(State.DELIVERED, (0, 0))[1],
         oldest_pending_at=oldest,
@@ -157,7 +157,7 @@ def requeue(state_dir: Path, selections: Sequence[tuple[str, bytes]] | None) -> 
     with _explained(database), contextlib.closing(connect.open_writable(database)) as connection:
         check_current(connection, database)
         connection.execute("BEGIN IMMEDIATE")
-        now = time.time()
+        now = SystemClock().now()
         if selections is None:
             changed = connection.execute(SQL["requeue_all"], (now,)).rowcount
         else:

@@ -75,6 +75,7 @@ class Journal:
         self._writer = writer
         self._reader = reader
         self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crosshaul-journal-read")
+        self._closed = False
         self._claim = one_by_one(claims.Claimer().claim)
 
     @classmethod
@@ -87,10 +88,14 @@ class Journal:
         return cls(state_dir, clock, held, Writer(connection, state_dir / connect.DATABASE), reader)
 
     async def close(self) -> None:
-        """Finish what is queued, close the journal and let go of ``state_dir``."""
-        await self._writer.close()
+        """Finish what is queued, close the journal and let go of ``state_dir``; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         await asyncio.to_thread(self._reading.shutdown)
         self._reader.close()
+        # Last, because only a writer that is alone can fold the write-ahead log into the database.
+        await self._writer.close()
         self._lock.release()
 
     @property

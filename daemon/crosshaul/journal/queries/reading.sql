@@ -1,6 +1,10 @@
 -- name: known
 SELECT path, id, state, fingerprint, recheck, holds_key, destination, key FROM files WHERE route = ? AND path IN (/*paths*/)
 
+-- name: familiar
+SELECT path, fingerprint FROM files
+WHERE route = ? AND path IN (/*paths*/) AND recheck = 0 AND state NOT IN ('settling', 'gone')
+
 -- name: next_due
 SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ?
 

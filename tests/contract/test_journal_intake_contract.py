@@ -1,0 +1,152 @@
+"""What any store of the journal has to do for intake."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from crosshaul.model import (
+    Sighting,
+    State,
+)
+from journal_contract import BUT_UPLOADING, TO_SETTLE, Store, reach, the
+from journal_samples import (
+    DONE,
+    PARTNER,
+    ROUTE,
+    START,
+    TOO_LONG,
+    TurnableClock,
+    settled,
+    sighting,
+)
+
+
+async def test_a_settled_file_waits_to_be_sent(store: Store, clock: TurnableClock) -> None:
+    """Admitting a new file records all that was told of it, pending and due now."""
+    await store.admit([settled(b"dir/\xff", 3)])
+    record = await the(store, b"dir/\xff")
+    told = (record.path, record.fingerprint, record.destination, record.key)
+    assert told == (b"dir/\xff", sighting(b"", 3).fingerprint, PARTNER, "dir/\\xff")
+    assert (record.state, record.generation, record.attempts) == (State.PENDING, 1, 0)
+    assert (record.first_seen_at, record.changed_at, record.due_at) == (START, START, START)
+
+
+async def test_a_fingerprint_of_any_size_comes_back(store: Store) -> None:
+    """Times far from now and inode numbers beyond 63 bits survive the journal."""
+    odd = replace(sighting(b"a").fingerprint, mtime_ns=15 * 10**18, ctime_ns=-(10**18), inode=2**64 - 1)
+    await store.admit([replace(settled(b"a"), sighting=Sighting(ROUTE, b"a", odd))])
+    assert (await the(store)).fingerprint == odd
+
+
+async def test_what_is_recorded_is_familiar(store: Store) -> None:
+    """Only new and changed files are unfamiliar, each route for itself, and in the order in which they were given."""
+    await store.admit([settled(b"same"), settled(b"changed")])
+    seen = [sighting(b"new"), sighting(b"same"), sighting(b"changed", 2)]
+    assert await store.unfamiliar(ROUTE, seen) == [seen[0], seen[2]]
+    elsewhere = [sighting(b"same", route="other")]
+    assert await store.unfamiliar("other", elsewhere) == elsewhere
+
+
+async def test_many_sightings_are_compared_at_once(store: Store) -> None:
+    """A batch larger than any one query is answered completely."""
+    await store.admit([settled(b"%05d" % number) for number in range(2500)])
+    seen = [sighting(b"%05d" % number, 2 if number % 1000 == 0 else 1) for number in range(2600)]
+    assert [int(one.path) for one in await store.unfamiliar(ROUTE, seen)] == [0, 1000, 2000, *range(2500, 2600)]
+
+
+@pytest.mark.parametrize("state", State)
+async def test_which_states_are_unfamiliar(store: Store, state: State) -> None:
+    """An unchanged file has to be seen at rest again only when it was found changed, or gone."""
+    await reach(store, state)
+    expected = [sighting(b"a")] if state in TO_SETTLE else []
+    assert await store.unfamiliar(ROUTE, [sighting(b"a")]) == expected
+
+
+@pytest.mark.parametrize("state", BUT_UPLOADING)
+async def test_a_changed_file_goes_again(store: Store, state: State, clock: TurnableClock) -> None:
+    """From every state but uploading a changed file is pending anew: next generation, nothing of the former left."""
+    await reach(store, state)
+    clock.at += 60
+    await store.admit([settled(b"a", 2)])
+    record = await the(store)
+    assert (record.state, record.generation, record.attempts, record.ambiguous) == (State.PENDING, 2, 0, False)
+    assert (record.receipt, record.diagnosis, record.after_due_at, record.multipart) == (None, None, None, None)
+    assert (record.first_seen_at, record.changed_at, record.due_at) == (START, START + 60, START + 60)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in TO_SETTLE])
+async def test_admitting_the_same_again_changes_nothing(store: Store, state: State) -> None:
+    """A hint and a scan may both report one state of a file: the second one is passed over."""
+    await reach(store, state)
+    before = await the(store)
+    await store.admit([settled(b"a")])
+    assert await the(store) == before
+
+
+@pytest.mark.parametrize("state", TO_SETTLE)
+async def test_a_file_that_is_seen_at_rest_again_goes(store: Store, state: State) -> None:
+    """A file that was found changed, or gone, is pending again even if its fingerprint is the old one."""
+    await reach(store, state)
+    await store.admit([settled(b"a")])
+    assert (await the(store)).state == State.PENDING
+
+
+@pytest.mark.parametrize("state", State)
+async def test_a_refused_file_is_quarantined_with_its_reason(store: Store, state: State) -> None:
+    """A refusal puts the file aside from any state, at once or when its running upload is settled."""
+    claim = await reach(store, state)
+    await store.admit([settled(b"a", 2, refusal=TOO_LONG)])
+    if state == State.UPLOADING:
+        assert await store.settle(claim, DONE) == State.QUARANTINED
+    record = await the(store)
+    assert (record.state, record.receipt) == (State.QUARANTINED, None)
+    assert record.diagnosis is not None
+    assert (record.diagnosis.code, record.diagnosis.message) == (TOO_LONG.code, TOO_LONG.message)
+
+
+async def test_two_files_never_share_a_key(store: Store) -> None:
+    """The second file of a key is quarantined with KeyConflict and the name of the first, within a batch and later."""
+    await store.admit([settled(b"first", key="k"), settled(b"second", key="k")])
+    await store.admit([settled(b"third", key="k", route="other")])
+    for path, route in ((b"second", ROUTE), (b"third", "other")):
+        record = await the(store, path, route)
+        assert record.diagnosis is not None
+        assert (record.state, record.diagnosis.code) == (State.QUARANTINED, "KeyConflict")
+        assert "first" in record.diagnosis.message
+    assert (await the(store, b"first")).state == State.PENDING
+
+
+async def test_a_refused_file_takes_no_key(store: Store) -> None:
+    """A file that can't go anywhere doesn't keep its key from others, and lets go of one that it had."""
+    await store.admit([settled(b"first", key="k")])
+    await store.admit([settled(b"first", 2, key="k", refusal=TOO_LONG), settled(b"second", key="k")])
+    assert (await the(store, b"second")).state == State.PENDING
+
+
+async def test_a_key_is_free_when_its_file_is_gone(store: Store) -> None:
+    """When the first file disappears unsent the one in conflict is unfamiliar again, and takes the key."""
+    await store.admit([settled(b"first", key="k"), settled(b"second", key="k")])
+    assert await store.unfamiliar(ROUTE, [sighting(b"second")]) == []
+    await store.vanished(ROUTE, [b"first"])
+    assert await store.unfamiliar(ROUTE, [sighting(b"second")]) == [sighting(b"second")]
+    await store.admit([settled(b"second", key="k")])
+    assert (await the(store, b"second")).state == State.PENDING
+
+
+async def test_keys_change_hands_within_a_batch(store: Store) -> None:
+    """A file that moves to another key leaves its old one to the file that comes after it."""
+    await store.admit([settled(b"a", key="one"), settled(b"b", key="two")])
+    await store.admit([settled(b"a", 2, key="three"), settled(b"b", 2, key="one"), settled(b"c", key="two")])
+    states = [(await the(store, path)).state for path in (b"a", b"b", b"c")]
+    assert states == [State.PENDING] * 3
+
+
+@pytest.mark.parametrize("state", State)
+async def test_only_what_was_not_sent_can_vanish(store: Store, state: State) -> None:
+    """A file that disappears is gone if it was pending, settling or quarantined; else nothing changes."""
+    await reach(store, state)
+    await store.vanished(ROUTE, [b"a", b"never seen"])
+    unsent = {State.PENDING, State.SETTLING, State.QUARANTINED}
+    assert (await the(store)).state == (State.GONE if state in unsent else state)

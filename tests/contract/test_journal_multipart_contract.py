@@ -1,0 +1,109 @@
+"""What any store of the journal has to remember of multipart uploads."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from crosshaul.journal import IllegalMove
+from crosshaul.model import (
+    Changed,
+    Outcome,
+    Quarantine,
+    Release,
+    Retry,
+    State,
+    Vanished,
+)
+from journal_contract import BUT_UPLOADING, Store, claimed, reach, the
+from journal_samples import (
+    DONE,
+    LOST,
+    ROUTE,
+    SLOW,
+    START,
+    multipart,
+    part,
+    settled,
+)
+
+
+async def test_an_unfinished_upload_comes_with_the_next_claim(store: Store) -> None:
+    """Upload id, part size and parts are there again after a retry, the parts in order."""
+    claim = await claimed(store)
+    await store.begin_multipart(claim, multipart())
+    for number in (3, 1, 2):
+        await store.add_part(claim, part(number))
+    await store.add_part(claim, part(2, size=9))
+    await store.settle(claim, Retry(START, LOST))
+    (again,) = await store.claim([ROUTE], 1)
+    assert again.multipart == replace(multipart(), parts=(part(1), part(2, size=9), part(3)))
+    assert (await the(store)).multipart == again.multipart
+
+
+async def test_parts_are_added_together(store: Store) -> None:
+    """Parts of several files that finish at once each come to their own upload."""
+    await store.admit([settled(b"a"), settled(b"b")])
+    claims = await store.claim([ROUTE], 2)
+    await asyncio.gather(*(store.begin_multipart(claim, multipart(key=claim.key)) for claim in claims))
+    await asyncio.gather(*(store.add_part(claim, part(number)) for number in range(1, 20) for claim in claims))
+    for claim in claims:
+        found = (await the(store, claim.path)).multipart
+        assert found is not None
+        assert (found.key, [one.number for one in found.parts]) == (claim.key, list(range(1, 20)))
+
+
+async def test_a_new_upload_takes_the_place_of_the_old(store: Store) -> None:
+    """begin_multipart forgets an earlier upload and its parts, and drop_multipart forgets the last."""
+    claim = await claimed(store)
+    await store.begin_multipart(claim, multipart(1, 2))
+    await store.begin_multipart(claim, multipart(upload_id="upload-2"))
+    assert (await the(store)).multipart == multipart(upload_id="upload-2")
+    await store.drop_multipart(claim)
+    assert (await the(store)).multipart is None
+
+
+ENDINGS: dict[str, tuple[Outcome, bool]] = {
+    "delivered": (DONE, False),
+    "retry": (Retry(START, SLOW), True),
+    "retry from the start": (Retry(START, SLOW, drop_multipart=True), False),
+    "quarantine": (Quarantine(SLOW), True),
+    "release": (Release(), True),
+    "changed": (Changed(), False),
+    "vanished": (Vanished(), False),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+async def test_which_outcomes_end_an_upload(store: Store, name: str) -> None:
+    """The multipart upload is kept as long as it can be finished, and no longer."""
+    outcome, kept = ENDINGS[name]
+    claim = await claimed(store)
+    await store.begin_multipart(claim, multipart(1))
+    await store.settle(claim, outcome)
+    assert (await the(store)).multipart == (multipart(1) if kept else None)
+
+
+async def test_a_changed_file_starts_its_upload_over(store: Store) -> None:
+    """A new generation drops the upload, and the running claim can add nothing to it."""
+    claim = await claimed(store)
+    await store.begin_multipart(claim, multipart(1))
+    await store.admit([settled(b"a", 2)])
+    await store.add_part(claim, part(2))
+    await store.begin_multipart(claim, multipart(1))
+    await store.drop_multipart(claim)
+    assert (await the(store)).multipart is None
+
+
+@pytest.mark.parametrize("state", BUT_UPLOADING)
+async def test_only_a_claim_has_parts(store: Store, state: State) -> None:
+    """Multipart state of a file that isn't uploading is an illegal move."""
+    claim = await reach(store, state)
+    with pytest.raises(IllegalMove):
+        await store.begin_multipart(claim, multipart())
+    with pytest.raises(IllegalMove):
+        await store.add_part(claim, part(1))
+    with pytest.raises(IllegalMove):
+        await store.drop_multipart(claim)

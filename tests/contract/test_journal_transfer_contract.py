@@ -1,0 +1,201 @@
+"""What any store of the journal has to do for the transfer loop: claims, and what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from crosshaul.journal import IllegalMove
+from crosshaul.model import (
+    MOVES,
+    Changed,
+    Claim,
+    Delivered,
+    Outcome,
+    Quarantine,
+    Release,
+    Retry,
+    State,
+    Vanished,
+)
+from journal_contract import BUT_UPLOADING, Store, claimed, reach, the
+from journal_samples import (
+    DONE,
+    LOST,
+    PARTNER,
+    RECEIPT,
+    ROUTE,
+    SLOW,
+    START,
+    TurnableClock,
+    settled,
+    sighting,
+)
+
+
+async def test_a_claim_carries_all_that_is_needed(store: Store) -> None:
+    """A claim has the file's route, destination, path, fingerprint and key, and the file is uploading."""
+    await store.admit([settled(b"a", 4, key="k")])
+    (claim,) = await store.claim([ROUTE], 5)
+    fingerprint = sighting(b"a", 4).fingerprint
+    assert claim == Claim(claim.id, 1, ROUTE, PARTNER, b"a", fingerprint, "k", 0, ambiguous=False, multipart=None)
+    assert (await the(store)).state == State.UPLOADING
+    assert await store.claim([ROUTE], 5) == []
+
+
+async def test_only_due_files_of_the_named_routes_are_claimed(store: Store, clock: TurnableClock) -> None:
+    """A file that is due later, or of another route, isn't handed out; next_due tells when it will be."""
+    claim = await claimed(store)
+    await store.settle(claim, Retry(START + 30, SLOW))
+    await store.admit([settled(b"b", route="other")])
+    assert await store.claim([ROUTE], 5) == []
+    assert (await store.next_due([ROUTE]), await store.next_due([ROUTE, "other"])) == (START + 30, START)
+    assert await store.next_due(["no such route"]) is None
+    clock.at += 30
+    assert [one.path for one in await store.claim([ROUTE], 5)] == [b"a"]
+
+
+async def test_the_oldest_due_goes_first(store: Store, clock: TurnableClock) -> None:
+    """Within a route files are claimed in the order in which they became due."""
+    for path in (b"c", b"a", b"b"):
+        await store.admit([settled(path)])
+        clock.at += 1
+    assert [one.path for one in await store.claim([ROUTE], 2)] == [b"c", b"a"]
+    assert [one.path for one in await store.claim([ROUTE], 2)] == [b"b"]
+
+
+async def test_a_route_with_a_backlog_starves_nobody(store: Store, clock: TurnableClock) -> None:
+    """Two routes share a claim half and half, and one by one they take turns, however old the one's backlog is."""
+    await store.admit([settled(b"%03d" % number, route="big", key=f"big/{number}") for number in range(200)])
+    clock.at += 60
+    await store.admit([settled(b"%03d" % number, route="small", key=f"small/{number}") for number in range(20)])
+    routes = [one.route for one in await store.claim(["big", "small"], 20)]
+    assert (routes.count("big"), routes.count("small")) == (10, 10)
+    singly = [(await store.claim(["big", "small"], 1))[0].route for _ in range(10)]
+    assert (singly.count("big"), singly.count("small")) == (5, 5)
+    rest = [one.route for one in await store.claim(["big", "small"], 50)]
+    assert (rest.count("big"), rest.count("small")) == (45, 5)
+
+
+async def test_a_delivered_file_has_its_receipt(store: Store, clock: TurnableClock) -> None:
+    """Delivered keeps the receipt and when the source is due, and clears what went wrong before."""
+    claim = await claimed(store)
+    await store.settle(claim, Retry(START, LOST))
+    (again,) = await store.claim([ROUTE], 1)
+    clock.at += 9
+    assert await store.settle(again, Delivered(RECEIPT, after_due_at=START + 99)) == State.DELIVERED
+    record = await the(store)
+    assert (record.state, record.receipt, record.after_due_at) == (State.DELIVERED, RECEIPT, START + 99)
+    assert (record.attempts, record.ambiguous, record.diagnosis) == (0, False, None)
+    assert record.changed_at == START + 9
+
+
+async def test_a_retry_keeps_count_and_reason(store: Store) -> None:
+    """Retry counts tries of the file alone, keeps the diagnosis whole, and ambiguity stays until it is resolved."""
+    claim = await claimed(store)
+    assert await store.settle(claim, Retry(START, LOST)) == State.PENDING
+    record = await the(store)
+    assert (record.attempts, record.ambiguous, record.diagnosis) == (1, True, LOST)
+    (again,) = await store.claim([ROUTE], 1)
+    assert (again.attempts, again.ambiguous) == (1, True)
+    await store.settle(again, Retry(START + 3, SLOW, counts=False))
+    record = await the(store)
+    assert (record.attempts, record.ambiguous, record.diagnosis, record.due_at) == (1, True, SLOW, START + 3)
+
+
+async def test_a_released_file_is_as_it_was(store: Store) -> None:
+    """Release changes neither attempts nor diagnosis."""
+    claim = await claimed(store)
+    await store.settle(claim, Retry(START, LOST))
+    before = await the(store)
+    (again,) = await store.claim([ROUTE], 1)
+    assert await store.settle(again, Release(START)) == State.PENDING
+    assert await the(store) == before
+
+
+async def test_a_quarantined_file_keeps_the_reason(store: Store) -> None:
+    """Quarantine keeps the diagnosis, and the file is not claimed any more."""
+    assert await store.settle(await claimed(store), Quarantine(SLOW)) == State.QUARANTINED
+    assert (await the(store)).diagnosis == SLOW
+    assert await store.claim([ROUTE], 1) == []
+
+
+OUTCOMES: dict[str, tuple[Outcome, State, State]] = {
+    "delivered": (DONE, State.DELIVERED, State.PENDING),
+    "retry": (Retry(START + 50, LOST), State.PENDING, State.PENDING),
+    "quarantine": (Quarantine(SLOW), State.QUARANTINED, State.PENDING),
+    "release": (Release(START + 50), State.PENDING, State.PENDING),
+    "changed": (Changed(), State.SETTLING, State.SETTLING),
+    "vanished": (Vanished(), State.GONE, State.SETTLING),
+}
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+async def test_where_each_outcome_leads(store: Store, name: str) -> None:
+    """Every outcome of a current claim moves the file to its state, and says so."""
+    outcome, state, _ = OUTCOMES[name]
+    assert await store.settle(await claimed(store), outcome) == state
+    assert (await the(store)).state == state
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+async def test_a_stale_outcome_sends_the_new_state(store: Store, name: str, clock: TurnableClock) -> None:
+    """If the file changed while it was sent nothing of the outcome is kept, and it is due at once in its new state."""
+    outcome, _, state = OUTCOMES[name]
+    claim = await claimed(store)
+    await store.admit([settled(b"a", 2)])
+    running = await the(store)
+    assert (running.state, running.generation, running.fingerprint.mtime_ns) == (State.UPLOADING, 2, 2)
+    assert await store.claim([ROUTE], 1) == []
+    clock.at += 7
+    assert await store.settle(claim, outcome) == state
+    record = await the(store)
+    assert (record.state, record.attempts, record.ambiguous, record.receipt) == (state, 0, False, None)
+    assert (record.diagnosis, record.due_at, record.multipart) == (None, START + 7, None)
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+@pytest.mark.parametrize("state", BUT_UPLOADING)
+async def test_only_a_claim_can_be_settled(store: Store, state: State, name: str) -> None:
+    """Settling a file that isn't uploading is an illegal move, whatever the outcome, and changes nothing."""
+    claim = await reach(store, state)
+    before = await the(store)
+    with pytest.raises(IllegalMove):
+        await store.settle(claim, OUTCOMES[name][0])
+    assert await the(store) == before
+
+
+async def test_a_claim_of_an_earlier_round_is_none(store: Store) -> None:
+    """A stale claim that was settled can't be settled again while the file's new state is under way."""
+    first = await claimed(store)
+    await store.admit([settled(b"a", 2)])
+    await store.settle(first, DONE)
+    (second,) = await store.claim([ROUTE], 1)
+    with pytest.raises(IllegalMove):
+        await store.settle(first, DONE)
+    assert await store.settle(second, DONE) == State.DELIVERED
+
+
+async def test_one_bad_settlement_harms_no_other(store: Store) -> None:
+    """Of settlements that are waiting at once only the illegal one fails, also if it is the same claim twice."""
+    await store.admit([settled(b"%d" % number) for number in range(10)])
+    claims = await store.claim([ROUTE], 10)
+    waiting = [store.settle(claim, DONE) for claim in (*claims[:5], claims[2], *claims[5:])]
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(answers.pop(5), IllegalMove)
+    assert answers == [State.DELIVERED] * 10
+
+
+def test_the_outcomes_reach_every_legal_move() -> None:
+    """Each move of the model from uploading is the answer to one outcome at least."""
+    assert {state for _, state, _ in OUTCOMES.values()} == MOVES[State.UPLOADING]
+
+
+async def test_make_due_calls_off_the_waiting(store: Store) -> None:
+    """When a destination works again the pending files of its routes are due now, those of others are not."""
+    await store.admit([settled(b"a"), settled(b"b", route="other")])
+    for claim in await store.claim([ROUTE, "other"], 2):
+        await store.settle(claim, Retry(START + 300, SLOW))
+    await store.make_due([ROUTE])
+    assert (await store.next_due([ROUTE]), await store.next_due(["other"])) == (START, START + 300)
