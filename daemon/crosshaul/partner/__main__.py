@@ -1,0 +1,51 @@
+"""``python -m crosshaul.partner``: a partner account in a process of its own.
+
+It prints one JSON line, all that a client needs, and serves until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+from crosshaul.partner import PartnerAccount, Settings
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m crosshaul.partner", description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--spool", type=Path, help="directory for bodies")
+    parser.add_argument("--tls", nargs=2, type=Path, metavar=("CERT", "KEY"))
+    parser.add_argument("--session-seconds", type=float, help="how long sessions really live")
+    parser.add_argument("--config", default="{}", help="further settings, a JSON object")
+    return parser.parse_args()
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    settings = Settings.from_json(json.loads(arguments.config))
+    settings.port = arguments.port
+    settings.spool = arguments.spool or settings.spool
+    if arguments.tls:
+        settings.tls_certificate, settings.tls_key = arguments.tls
+    if arguments.session_seconds is not None:
+        settings.session_seconds = arguments.session_seconds
+    return settings
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with PartnerAccount(settings) as account:
+        sys.stdout.write(json.dumps(account.describe()) + "\n")
+        sys.stdout.flush()
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(_settings(_arguments())))

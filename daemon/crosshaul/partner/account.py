@@ -1,0 +1,153 @@
+"""A partner account that serves for as long as a ``with`` block lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from crosshaul.partner.control import PREFIX
+from crosshaul.partner.faults import Faults
+from crosshaul.partner.server import Server
+from crosshaul.partner.settings import Settings
+from crosshaul.partner.state import Call, State
+from crosshaul.partner.store import StoredObject, Upload
+
+_MAX_LINE = 64 * 1024
+_LINGER = 2.0
+
+
+class PartnerAccount:
+    """Account B, with Account A's user and the role between them, on a loopback port.
+
+    ``async with PartnerAccount(Settings(...)) as account``: raises OSError when the port is taken, Refusal when a
+    policy document is malformed.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self._state = State(self.settings)
+        self._runner: web.ServerRunner | None = None
+        self._port = 0
+
+    async def __aenter__(self) -> Self:
+        server = web.Server(
+            Server(self._state).handle,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=self.settings.keepalive_timeout,
+            lingering_time=_LINGER,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_LINE,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.settings.host, self.settings.port, ssl_context=self._tls(), backlog=1024)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await asyncio.to_thread(self._state.spool.close)
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.settings.tls_certificate is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.settings.tls_certificate, self.settings.tls_key)
+        return context
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where S3 answers; STS does too."""
+        scheme = "https" if self.settings.tls_certificate else "http"
+        return f"{scheme}://{self.settings.host}:{self._port}"
+
+    @property
+    def sts_endpoint_url(self) -> str:
+        """Where STS answers."""
+        return self.endpoint_url
+
+    @property
+    def control_url(self) -> str:
+        """Where the control answers."""
+        return self.endpoint_url + PREFIX.rstrip("/")
+
+    @property
+    def access_key_id(self) -> str:
+        """Of Account A's user."""
+        return self.settings.access_key_id
+
+    @property
+    def secret_access_key(self) -> str:
+        """Of Account A's user."""
+        return self.settings.secret_access_key
+
+    @property
+    def role_arn(self) -> str:
+        """The role that the user may assume."""
+        return self.settings.role_arn
+
+    @property
+    def external_id(self) -> str | None:
+        """What the role's trust policy demands."""
+        return self.settings.external_id
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that the role may write to."""
+        return self.settings.bucket
+
+    @property
+    def region(self) -> str:
+        """The bucket's region, and the endpoint's."""
+        return self.settings.region
+
+    @property
+    def faults(self) -> Faults:
+        """The script of faults."""
+        return self._state.faults
+
+    @property
+    def calls(self) -> deque[Call]:
+        """The call log, oldest first, up to ``Settings.calls_kept``."""
+        return self._state.calls
+
+    @property
+    def objects(self) -> dict[str, StoredObject]:
+        """What the bucket holds, by key."""
+        return self._state.buckets[self.settings.bucket].objects
+
+    @property
+    def uploads(self) -> dict[str, Upload]:
+        """Unfinished multipart uploads of the bucket, by id."""
+        return self._state.buckets[self.settings.bucket].uploads
+
+    def read(self, key: str) -> bytes:
+        """An object's bytes; blocks. Raises KeyError."""
+        return self.objects[key].read()
+
+    def change(self, **values: object) -> None:
+        """Change settings at run time; raises ValueError or Refusal."""
+        self._state.change(values)
+
+    def revoke_sessions(self, code: str = "ExpiredToken") -> None:
+        """Refuse every session that exists now with ``code`` (ExpiredToken, InvalidToken, AccessDenied)."""
+        self._state.directory.revoke(code)
+
+    def describe(self) -> Mapping[str, str | None]:
+        """All that a client needs, secrets included."""
+        names = (
+            "endpoint_url", "sts_endpoint_url", "access_key_id", "secret_access_key", "role_arn", "external_id",
+            "bucket", "region", "control_url",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}

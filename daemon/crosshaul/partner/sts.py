@@ -1,0 +1,149 @@
+"""The Security Token Service: AssumeRole and GetCallerIdentity, by the query protocol.
+
+Source: AWS STS API Reference, AssumeRole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from crosshaul.partner.access import identify
+from crosshaul.partner.body import small
+from crosshaul.partner.errors import Refusal, element
+from crosshaul.partner.exchange import Answer, Exchange
+from crosshaul.partner.identity import Caller, authorize_assume_role
+from crosshaul.partner.policy import Policy
+from crosshaul.partner.settings import Settings
+from crosshaul.partner.signature import query_values
+
+_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+_MAX_BODY = 256 * 1024
+_MIN_SECONDS = 900
+_MAX_SECONDS = 43200
+_CHAINED_SECONDS = 3600
+_MAX_POLICY = 2048
+_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, "ValidationError", message)
+
+
+def _constraint(value: str, name: str, rule: str) -> Refusal:
+    return _invalid(
+        f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: Member must {rule}"
+    )
+
+
+def _document(exchange: Exchange, operation: str, result: str) -> Answer:
+    metadata = f"<ResponseMetadata>{element('RequestId', exchange.request_id)}</ResponseMetadata>"
+    body = (
+        f'<{operation}Response xmlns="{_NAMESPACE}"><{operation}Result>{result}</{operation}Result>'
+        f"{metadata}</{operation}Response>"
+    )
+    return Answer(headers={"Content-Type": "text/xml"}, body=body.encode())
+
+
+async def read_parameters(exchange: Exchange) -> tuple[bytes, dict[str, str]]:
+    """The form, and the bytes that the signature is of."""
+    body = await small(exchange, _MAX_BODY)
+    return body, query_values(body.decode("utf-8", "replace"))
+
+
+def answer(exchange: Exchange, body: bytes, parameters: Mapping[str, str]) -> Answer:
+    """Carry the call out; raises Refusal."""
+    claimed, caller = identify(exchange)
+    if claimed.region != exchange.settings.region:
+        message = "Credential should be scoped to a valid region."
+        raise Refusal(HTTPStatus.FORBIDDEN, "SignatureDoesNotMatch", message)
+    exchange.state.verifier.verify(exchange.received, claimed, caller.secret, hashlib.sha256(body).hexdigest())
+    exchange.caller = caller
+    if exchange.target.operation == "AssumeRole":
+        return _assume_role(exchange, caller, parameters)
+    if exchange.target.operation == "GetCallerIdentity":
+        return _caller_identity(exchange, caller)
+    message = f"Could not find operation {parameters.get('Action', '')} for version {parameters.get('Version', '')}"
+    raise Refusal(HTTPStatus.BAD_REQUEST, "InvalidAction", message)
+
+
+def _caller_identity(exchange: Exchange, caller: Caller) -> Answer:
+    result = element("Arn", caller.arn) + element("UserId", caller.user_id) + element("Account", caller.account)
+    return _document(exchange, "GetCallerIdentity", result)
+
+
+def _assume_role(exchange: Exchange, caller: Caller, parameters: Mapping[str, str]) -> Answer:
+    settings, state = exchange.settings, exchange.state
+    _validate(parameters)
+    policy = _session_policy(parameters.get("Policy"))
+    authorize_assume_role(caller, settings, state.policies, parameters["RoleArn"], _context(exchange, parameters))
+    asked = int(parameters.get("DurationSeconds", "3600"))
+    _check_duration(asked, settings, chained=settings.role_chaining or caller.role_arn is not None)
+    lifetime = asked if settings.session_seconds is None else settings.session_seconds
+    session = state.directory.open_session(parameters["RoleSessionName"], exchange.now, lifetime, policy)
+    return _document(exchange, "AssumeRole", _session_xml(session, parameters.get("Policy")))
+
+
+def _validate(parameters: Mapping[str, str]) -> None:
+    if len(parameters.get("RoleArn", "")) < 20:  # noqa: PLR2004 - STS's own minimum
+        raise _constraint(parameters.get("RoleArn", ""), "roleArn", "have length greater than or equal to 20")
+    name = parameters.get("RoleSessionName", "")
+    if not _SESSION_NAME.fullmatch(name):
+        raise _constraint(name, "roleSessionName", r"satisfy regular expression pattern: [\w+=,.@-]*")
+    external_id = parameters.get("ExternalId")
+    if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id):
+        raise _constraint("***", "externalId", r"satisfy regular expression pattern: [\w+=,.@:\/-]*")
+    duration = parameters.get("DurationSeconds", "3600")
+    if not duration.isdigit() or int(duration) < _MIN_SECONDS:
+        raise _constraint(duration, "durationSeconds", f"have value greater than or equal to {_MIN_SECONDS}")
+    if int(duration) > _MAX_SECONDS:
+        raise _constraint(duration, "durationSeconds", f"have value less than or equal to {_MAX_SECONDS}")
+
+
+def _check_duration(asked: int, settings: Settings, *, chained: bool) -> None:
+    if chained and asked > _CHAINED_SECONDS:
+        raise _invalid(
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
+        )
+    if asked > settings.max_session_seconds:
+        raise _invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+
+
+def _session_policy(text: str | None) -> Policy | None:
+    if text is None:
+        return None
+    if len(text) > _MAX_POLICY:
+        percent = len(text) * 100 // _MAX_POLICY
+        message = f"Packed policy consumes {percent}% of allotted space, please use smaller policy."
+        raise Refusal(HTTPStatus.BAD_REQUEST, "PackedPolicyTooLarge", message)
+    return Policy.parse(text)
+
+
+def _context(exchange: Exchange, parameters: Mapping[str, str]) -> dict[str, str]:
+    context = {
+        "sts:rolesessionname": parameters["RoleSessionName"],
+        "aws:principalarn": exchange.who.role_arn or exchange.who.arn,
+        "aws:principalaccount": exchange.who.account,
+        "aws:securetransport": str(exchange.secure).lower(),
+        "aws:sourceip": exchange.request.remote or "",
+    }
+    if "ExternalId" in parameters:
+        context["sts:externalid"] = parameters["ExternalId"]
+    return context
+
+
+def _session_xml(session: Caller, policy: str | None) -> str:
+    expiration = datetime.fromtimestamp(session.expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    credentials = (
+        element("AccessKeyId", session.access_key_id)
+        + element("SecretAccessKey", session.secret)
+        + element("SessionToken", session.token)
+        + element("Expiration", expiration)
+    )
+    user = element("AssumedRoleId", session.user_id) + element("Arn", session.arn)
+    packed = element("PackedPolicySize", len(policy) * 100 // _MAX_POLICY) if policy else ""
+    return f"<AssumedRoleUser>{user}</AssumedRoleUser><Credentials>{credentials}</Credentials>{packed}"
