@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import get_session
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
@@ -48,12 +49,11 @@ def locate(url: str, key: str) -> Location:
     return Location(parts.scheme, host, port, authority, parts.path.removesuffix(key))
 
 
-class _Credentials:
+class _Credentials(AioCredentials):  # type: ignore[misc] # aiobotocore ships no types
     """What botocore asks for credentials at each request: the refresher's, so that no client outlives its session."""
 
-    method = "crosshaul"
-
     def __init__(self, refresher: Refresher) -> None:
+        super().__init__("", "", method="crosshaul")
         self._refresher = refresher
 
     async def load_credentials(self) -> _Credentials:

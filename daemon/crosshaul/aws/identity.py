@@ -33,7 +33,6 @@ _STS_CONFIG = AioConfig(
     connect_timeout=10,
     read_timeout=15,
     retries={"total_max_attempts": 1},  # the refresher has a back-off of its own
-    sts_regional_endpoints="regional",
 )
 _STS_DEADLINE = 40.0
 _FORCED_INTERVAL = 5.0
