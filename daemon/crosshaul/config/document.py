@@ -27,7 +27,7 @@ _STANDARD_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "timestamp", "value")
 )
 _NULL = "tag:yaml.org,2002:null"
-_QUOTED = re.compile(r"'[^'<][^']+'")
+_QUOTED = re.compile("'[^']*'")
 
 
 @dataclass(slots=True)
@@ -69,9 +69,16 @@ def _syntax_fault(error: yaml.MarkedYAMLError, name: str) -> str:
     mark = error.problem_mark or error.context_mark
     where = f"{name}:{mark.line + 1}" if mark else name
     column = f" at column {mark.column + 1}" if mark else ""
-    problem = _QUOTED.sub("...", " ".join((error.problem or error.context or "unknown").split()))
-    cure = "text that begins with * & ! % @ ` or holds ': ' needs quotes, and indentation takes spaces only"
+    said = " ".join((error.problem or error.context or "unknown").split())
+    problem = _QUOTED.sub(lambda quoted: quoted[0] if _is_token(quoted[0]) else "...", said)
+    cure = (
+        "quote text that begins with * & ! % @ ` or holds ': ', and ${...} inside { } or [ ]; indent with spaces only"
+    )
     return f"{where}: not YAML{column}: {problem}; {cure}"
+
+
+def _is_token(quoted: str) -> bool:
+    return quoted.startswith("'<") or len(quoted) <= len(r"'\t'")
 
 
 class _Builder(yaml.constructor.SafeConstructor):

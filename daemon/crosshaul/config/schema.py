@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from crosshaul.config.model import Config
+from crosshaul.config.model import Config, Http
 from crosshaul.config.units import format_duration, format_size
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
@@ -19,6 +19,7 @@ def schema() -> dict[str, Any]:
     del sections["Destination"]["properties"]["region"]["default"]
     sections["Route"]["required"].remove("destination")
     sections["AfterUpload"] = {"anyOf": [{"enum": ["keep", "delete"]}, _VARIABLE, sections["AfterUpload"]]}
+    sections["Http"]["properties"]["listen"]["default"] = str(Http().listen)
     sections["Http"] = {"anyOf": [{"type": "null"}, sections["Http"]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated, "title": "Crosshaul configuration"}
 
@@ -30,6 +31,8 @@ def _as_written(node: object) -> object:
     if not isinstance(node, dict):
         return node
     written = {key: _as_written(value) for key, value in node.items() if key != "title" or not isinstance(value, str)}
+    if "$ref" in written:
+        written.pop("default", None)  # a section's defaults are those of its keys
     writers = {"size": format_size, "duration": format_duration}
     writer = writers.get(str(written.get("format")))
     if writer is not None and isinstance(default := written.get("default"), (int, float)):
