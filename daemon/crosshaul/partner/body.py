@@ -6,10 +6,9 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import BinaryIO
 
 from aiohttp import ClientError, web
 
@@ -19,7 +18,7 @@ from crosshaul.partner.chunked import KINDS, Chain, Decoder
 from crosshaul.partner.errors import ConnectionGoneError, Refusal
 from crosshaul.partner.exchange import Exchange
 from crosshaul.partner.signature import UNSIGNED
-from crosshaul.partner.store import Segment
+from crosshaul.partner.store import Segment, SpoolFile
 
 _BATCH = 512 * 1024
 _MD5_LENGTH = 16
@@ -134,34 +133,40 @@ class Intake:
     async def take(self) -> Taken:
         """Read, hash and spool the body, then check it; raises Refusal, and leaves nothing behind then."""
         announced = expected_length(self._exchange.headers)
-        path, file = self._exchange.state.spool.create()
         try:
-            with file:
-                await self._drain(file)
+            segment = await self._drain()
+        finally:
             self._exchange.moved = self._size
-            checksum = self._verify(announced)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return Taken(Segment(path, self._size), self._md5.digest(), checksum)
+        return Taken(segment, self._md5.digest(), self._verify(announced))
 
-    async def _drain(self, file: BinaryIO) -> None:
+    async def _drain(self) -> Segment:
+        spool = self._exchange.state.spool
+        file: SpoolFile | None = None
         batch: list[bytes] = []
         waiting = 0
         async for data in wire(self._exchange):
             batch.append(data)
             waiting += len(data)
             if waiting >= _BATCH:
-                await asyncio.to_thread(self._absorb, file, batch)
+                file = file or spool.create()
+                await asyncio.to_thread(self._absorb, batch, file)
                 batch, waiting = [], 0
-        self._absorb(file, batch)
+        if file is None:
+            return spool.add_small(b"".join(self._hashed(batch)))
+        self._absorb(batch, file)
+        file.seal()
+        return Segment(file, 0, file.size)
 
-    def _absorb(self, file: BinaryIO, batch: list[bytes]) -> None:
+    def _absorb(self, batch: list[bytes], file: SpoolFile) -> None:
+        for piece in self._hashed(batch):
+            file.append(piece)
+
+    def _hashed(self, batch: list[bytes]) -> Iterator[bytes]:
         for data in batch:
             for piece in self._decoder.feed(data) if self._decoder else (data,):
-                self._absorb_piece(file, piece)
+                yield self._hash(piece)
 
-    def _absorb_piece(self, file: BinaryIO, piece: bytes) -> None:
+    def _hash(self, piece: bytes) -> bytes:
         seen, stored = self._exchange.fault.store(piece)
         self._size += len(piece)
         self._md5.update(seen)
@@ -169,7 +174,7 @@ class Intake:
             self._checksum.update(seen)
         if self._sha256:
             self._sha256.update(seen)
-        file.write(stored)
+        return stored
 
     def _verify(self, announced: int) -> Checksum | None:
         if self._decoder:

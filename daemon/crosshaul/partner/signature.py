@@ -6,6 +6,7 @@ Sources: "Authenticating Requests (AWS Signature Version 4)" of the Amazon S3 AP
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import re
@@ -80,9 +81,14 @@ class Claimed:
     def signed_at(self) -> float:
         """Seconds since the epoch; raises Refusal (AccessDenied) when the stamp is no ISO 8601 basic time."""
         try:
-            return datetime.strptime(self.stamp, _STAMP).replace(tzinfo=UTC).timestamp()
+            return _moment(self.stamp)
         except ValueError:
             raise access_denied("AWS authentication requires a valid Date or x-amz-date header") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _moment(text: str) -> float:
+    return datetime.strptime(text, _STAMP).replace(tzinfo=UTC).timestamp()
 
 
 def stamp(moment: float) -> str:

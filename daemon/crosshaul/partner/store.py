@@ -10,32 +10,58 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from crosshaul.partner.checksums import Algorithm, Checksum
 
 _CHUNK = 256 * 1024
+_PACK = 32 * 1024 * 1024
 
 
-class Segment:
-    """A file of body bytes; it goes when nothing refers to it any more."""
+class SpoolFile:
+    """A file in the spool; it goes when nothing refers to it any more."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.size = size
-        finalizer = weakref.finalize(self, path.unlink, missing_ok=True)
+        self.size = 0
+        self._file = path.open("xb", buffering=0)
+        finalizer = weakref.finalize(self, _remove, self._file, path)
         finalizer.atexit = False
+
+    def seal(self) -> None:
+        """Nothing more will be written: give the descriptor back."""
+        self._file.close()
+
+    def append(self, data: bytes) -> int:
+        """Write at the end, and say where; blocks."""
+        start = self.size
+        self.size += self._file.write(data)
+        return start
+
+
+def _remove(file: FileIO, path: Path) -> None:
+    file.close()
+    path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of body bytes in a file of the spool."""
+
+    file: SpoolFile
+    offset: int
+    size: int
 
     def read(self, start: int, length: int) -> bytes:
         """Bytes of it; blocks."""
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(start)
+        with self.file.path.open("rb", buffering=0) as file:
+            file.seek(self.offset + start)
             return file.read(length)
 
 
 class Spool:
-    """The directory of segments."""
+    """The directory of bodies: big ones in files of their own, small ones many to a file."""
 
     def __init__(self, directory: Path | None) -> None:
         self._own = directory is None
@@ -43,14 +69,22 @@ class Spool:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._prefix = f"body-{secrets.token_hex(4)}-"
         self._numbers = itertools.count()
+        self._pack = self.create()
 
-    def create(self) -> tuple[Path, BinaryIO]:
-        """A new file to write into."""
-        path = self._directory / f"{self._prefix}{next(self._numbers)}"
-        return path, path.open("xb", buffering=0)
+    def create(self) -> SpoolFile:
+        """A new file."""
+        return SpoolFile(self._directory / f"{self._prefix}{next(self._numbers)}")
+
+    def add_small(self, data: bytes) -> Segment:
+        """Keep a small body."""
+        if self._pack.size > _PACK:
+            self._pack.seal()
+            self._pack = self.create()
+        return Segment(self._pack, self._pack.append(data), len(data))
 
     def close(self) -> None:
         """Remove the files, and the directory if it is the spool's own."""
+        self._pack.seal()
         if self._own:
             shutil.rmtree(self._directory, ignore_errors=True)
             return
