@@ -150,3 +150,10 @@ async def test_only_what_was_not_sent_can_vanish(store: Store, state: State) -> 
     await store.vanished(ROUTE, [b"a", b"never seen"])
     unsent = {State.PENDING, State.SETTLING, State.QUARANTINED}
     assert (await the(store)).state == (State.GONE if state in unsent else state)
+
+
+async def test_a_key_that_is_let_go_later_in_the_batch(store: Store) -> None:
+    """A file that asks for a key just before its holder lets go of it is unfamiliar again, not stuck."""
+    await store.admit([settled(b"holder", key="k")])
+    await store.admit([settled(b"early", key="k"), settled(b"holder", 2, key="other")])
+    assert await store.unfamiliar(ROUTE, [sighting(b"early"), sighting(b"holder", 2)]) == [sighting(b"early")]

@@ -41,16 +41,18 @@ class _Changes:
     """The rows to write, gathered so that each kind is one statement."""
 
     released: list[tuple[int]] = field(default_factory=list)
+    offered: list[tuple[str, str, int]] = field(default_factory=list)
     new: list[tuple[object, ...]] = field(default_factory=list)
     changed: list[tuple[object, ...]] = field(default_factory=list)
     restarted: list[tuple[int]] = field(default_factory=list)
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Keys are let go before others take them."""
+        """Keys are let go before others take them, and offered when all of this batch stand where they belong."""
         connection.executemany(SQL["release_key"], self.released)
         connection.executemany(SQL["admit_changed"], self.changed)
         connection.executemany(SQL["drop_multipart"], self.restarted)
         connection.executemany(SQL["admit_new"], self.new)
+        connection.executemany(SQL["offer_key"], self.offered)
 
 
 def admit(connection: sqlite3.Connection, admission: Admission) -> None:
@@ -90,6 +92,7 @@ def _judge(one: Settled, record: Known | None, holders: dict[Key, File], changes
     if record and held and (one.refusal or held != wanted):
         holders.pop(held, None)
         changes.released.append((record.id,))
+        changes.offered.append((*held, record.id))
     refusal = one.refusal or _take_key(one, holders)
     columns = _columns(one, refusal, now)
     if record is None:

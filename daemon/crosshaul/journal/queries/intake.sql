@@ -9,6 +9,10 @@ UPDATE files SET holds_key = 0,
     delivered_at = NULL, after_due_at = NULL
 WHERE id = ?
 
+-- name: offer_key
+UPDATE files SET recheck = 1
+WHERE destination = ? AND key = ? AND holds_key = 0 AND state = 'quarantined' AND id <> ?
+
 -- name: admit_new
 INSERT INTO files (
     destination, key, holds_key, state, size, fingerprint, due_at, diagnosis,
