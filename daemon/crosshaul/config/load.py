@@ -79,4 +79,5 @@ def _custom_sts(root: dict[str, Value]) -> bool:
 
 def _line(path: Path, line: int, location: Location, sentence: str) -> str:
     key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).removeprefix(".")
-    return f"{path}:{line}: {key}: {sentence}" if key else f"{path}:{line}: {sentence}"
+    told = f"{path}:{line}: {key}: {sentence}" if key else f"{path}:{line}: {sentence}"
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in told)
