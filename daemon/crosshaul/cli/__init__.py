@@ -1,0 +1,1 @@
+"""The commands: one file per verb, imported only when that verb is asked for."""

@@ -1,0 +1,83 @@
+"""`crosshaul explain PATH`: gathers the facts of one file and has the story told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from crosshaul.cli.journals import looked_into
+from crosshaul.cli.options import config_option
+from crosshaul.cli.places import Place, locate, url_of
+from crosshaul.cli.story import Scene, tell
+from crosshaul.cli.verb import Verb
+from crosshaul.clock import SystemClock
+from crosshaul.journal.reader import Reader
+from crosshaul.telemetry.plain import printable
+
+if TYPE_CHECKING:
+    from crosshaul.config import Config
+
+
+@click.command(cls=Verb)
+@config_option
+@click.argument("path", type=click.Path(path_type=Path))
+def command(config: Config, path: Path) -> None:
+    """Say why a file is in the bucket, or why it is not there yet, and what would help.
+
+    PATH is the local file, absolute or relative; it need not exist any more. Works with the daemon up or down.
+
+    Examples:
+      crosshaul explain /srv/exports/2026/report.csv
+
+    Exit codes:
+      0  told, whatever it is
+      2  PATH is in no route, bad configuration, or the journal can't be read
+    """
+    place = locate(config, path)
+    with looked_into(config.state_dir) as reader:
+        scene = _scene(config, place, reader)
+    for line in tell(scene):
+        click.echo(printable(line))
+
+
+def _scene(config: Config, place: Place, reader: Reader | None) -> Scene:
+    route = place.route
+    record = reader.find(route.name, place.relative) if reader else None
+    destinations = {status.name: status for status in reader.destinations()} if reader else {}
+    routes = {status.name: status for status in reader.routes()} if reader else {}
+    return Scene(
+        path=str(place),
+        url=url_of(config, record.destination, record.key) if record and record.key else "",
+        route=route,
+        record=record,
+        destination=destinations.get(record.destination if record else route.destination),
+        watcher=routes.get(route.name),
+        daemon_running=reader is not None and reader.daemon_pid() is not None,
+        stat=_stat(place),
+        left_out=_left_out(place),
+        now=SystemClock().now(),
+    )
+
+
+def _stat(place: Place) -> os.stat_result | None:
+    try:
+        return os.stat(place.absolute, follow_symlinks=place.route.symlinks == "follow_inside")  # noqa: PTH116 - bytes
+    except OSError:
+        return None
+
+
+def _left_out(place: Place) -> bool:
+    from crosshaul.scan import Scanner  # noqa: PLC0415 - --help does without pathspec and pydantic
+
+    selection = Scanner(place.route).selection
+    return not (selection.takes(place.relative) and all(map(selection.enters, _parents(place.relative))))
+
+
+def _parents(path: bytes) -> Iterator[bytes]:
+    while b"/" in path:
+        path = path.rpartition(b"/")[0]
+        yield path

@@ -1,0 +1,118 @@
+"""`crosshaul list`: the journal's records, streamed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crosshaul.cli.journals import looked_into
+from crosshaul.cli.options import check_routes, config_option
+from crosshaul.cli.places import place_of, url_of
+from crosshaul.cli.verb import Verb
+from crosshaul.model import Record, State
+from crosshaul.telemetry.plain import printable, text
+
+if TYPE_CHECKING:
+    from crosshaul.config import Config
+
+
+@click.command(cls=Verb)
+@config_option
+@click.option("--state", type=click.Choice([str(state) for state in State]), help="Only files in this state.")
+@click.option("--route", metavar="NAME", help="Only files of this route.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def command(config: Config, state: str | None, route: str | None, limit: int | None, *, as_json: bool) -> None:
+    """List what the journal knows: one line per file, in the order they were first seen.
+
+    Each line has the state, the size in bytes, the local path and the object; and the reason, where there is one. Works
+    with the daemon up or down. Names that are not UTF-8 are shown escaped; --json has their bytes as path_base64.
+
+    Examples:
+      crosshaul list --state quarantined
+      crosshaul list --json | jq -r 'select(.size > 1e9) | .path'
+
+    Exit codes:
+      0  done
+      2  bad usage, bad configuration, or the journal can't be read
+    """
+    check_routes(config, (route,) if route else ())
+    line: Callable[[Config, Record], str] = _json_line if as_json else _plain_line
+    with looked_into(config.state_dir) as reader:
+        for record in reader.records(State(state) if state else None, route, limit) if reader else ():
+            click.echo(line(config, record))
+
+
+def _plain_line(config: Config, record: Record) -> str:
+    why = f"  ({printable(record.diagnosis.line())})" if record.diagnosis else ""
+    place = place_of(config, record.route, record.path)
+    url = url_of(config, record.destination, record.key) if record.key else "nowhere"
+    return f"{record.state:<11} {record.fingerprint.size:>13}  {place} -> {url}{why}"
+
+
+def _json_line(config: Config, record: Record) -> str:
+    destination = config.destinations.get(record.destination)
+    facts: dict[str, Any] = {
+        "id": record.id,
+        "route": record.route,
+        "path": text(record.path),
+        "destination": record.destination,
+        "bucket": destination.bucket if destination else None,
+        "key": record.key or None,
+        "state": str(record.state),
+        "size": record.fingerprint.size,
+        "mtime": record.fingerprint.mtime_ns / 1e9,
+        "generation": record.generation,
+        "attempts": record.attempts,
+        "first_seen_at": record.first_seen_at,
+        "changed_at": record.changed_at,
+        "due_at": record.due_at,
+        "error": _error(record),
+        "receipt": _receipt(record),
+        "after": {"due_at": record.after_due_at, "action": record.after_action},
+    }
+    if not _is_utf8(record.path):
+        facts["path_base64"] = base64.b64encode(record.path).decode()
+    return json.dumps(facts)
+
+
+def _error(record: Record) -> dict[str, Any] | None:
+    found = record.diagnosis
+    if found is None:
+        return None
+    return {
+        "code": found.code,
+        "message": found.message,
+        "operation": found.operation or None,
+        "status": found.status,
+        "request_id": found.request_id,
+        "advice": found.advice or None,
+        "line": found.line(),
+    }
+
+
+def _receipt(record: Record) -> dict[str, Any] | None:
+    found = record.receipt
+    if found is None:
+        return None
+    return {
+        "delivered_at": found.delivered_at,
+        "size": found.size,
+        "etag": found.etag,
+        "checksum": {"kind": found.checksum.kind, "value": found.checksum.value} if found.checksum else None,
+        "version_id": found.version_id,
+        "request_id": found.request_id,
+        "proven_by": found.proven_by,
+    }
+
+
+def _is_utf8(path: bytes) -> bool:
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""The command `crosshaul`: finds the verb, runs it, and turns what went wrong into lines and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import NoReturn, cast
+
+import click
+
+from crosshaul import __version__
+from crosshaul.errors import CrosshaulError
+
+# Told here as well as in each verb's own file, because importing those would make --help slow.
+VERBS = {
+    "run": "The daemon: watch, and deliver for ever.",
+    "push": "Deliver once what is there now, then end.",
+    "validate": "Check the configuration, offline.",
+    "status": "How much is delivered, and what waits.",
+    "list": "The journal, file by file.",
+    "explain": "Why a file is, or is not yet, in the bucket.",
+    "retry": "Put quarantined files back in the queue.",
+    "wait": "Until everything that is there now is delivered.",
+    "demo": "See it at work on this machine, without AWS.",
+    "version": "The versions of Crosshaul and of what it uses.",
+}
+_INTERRUPTED = 130
+_BROKEN_PIPE = 1
+
+
+class _Verbs(click.Group):
+    """Imports a verb's module when the verb is run, and not for the list in --help."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        return cast("click.Command", import_module(f"crosshaul.cli.{name}").command)
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=_Verbs,
+    subcommand_metavar="VERB [OPTIONS]...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`crosshaul VERB --help` has examples and exit codes.",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def crosshaul() -> None:
+    """Deliver the files of watched directories to an S3 bucket in a partner's AWS account.
+
+    What is delivered, and where to, stands in a YAML file: -c FILE, or the variable CROSSHAUL_CONFIG, or
+    /etc/crosshaul/config.yaml.
+    """
+
+
+def main() -> NoReturn:
+    """Run what the command line says, and end the process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; returns the exit code. Errors that are ours are lines on stderr, never tracebacks."""
+    try:
+        code = crosshaul.main(list(arguments), prog_name="crosshaul", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort as abort:
+        return _interrupted(abort)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return _without_reader()
+    except (CrosshaulError, BaseExceptionGroup) as error:
+        return _complain(error)
+    return code if isinstance(code, int) else 0
+
+
+def _interrupted(abort: click.Abort) -> int:
+    """Click makes an Abort of Ctrl-C, but also of any EOFError, which is no wish of the user's."""
+    if isinstance(abort.__cause__, EOFError):
+        raise abort.__cause__
+    return _INTERRUPTED
+
+
+def _without_reader() -> int:
+    """Whoever read our output (head, less) has left: what is still buffered goes nowhere, quietly."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _BROKEN_PIPE
+
+
+def _complain(error: CrosshaulError | BaseExceptionGroup) -> int:
+    """One line for each thing that is wrong; a group with anything that is not ours in it is a bug, and raised."""
+    ours = list(_leaves(error))
+    for line in dict.fromkeys(line for each in ours for line in str(each).splitlines()):
+        click.echo(f"crosshaul: {line}", err=True)
+    return ours[0].exit_code
+
+
+def _leaves(error: BaseException) -> Iterator[CrosshaulError]:
+    if isinstance(error, CrosshaulError):
+        yield error
+    elif isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from _leaves(member)
+    else:
+        raise error

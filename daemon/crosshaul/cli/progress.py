@@ -1,0 +1,59 @@
+"""The progress bar of a push, on a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Column
+
+from crosshaul.cli.words import count
+from crosshaul.model import PushProgress
+from crosshaul.telemetry.plain import printable
+
+
+class Bar:
+    """One line: bar, bytes, rate, time left, counts, and a file that is being sent. Gone when the block is left."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._progress = Progress(
+            BarColumn(bar_width=20),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            ),
+            console=console or Console(stderr=True),
+            transient=True,
+            expand=True,
+        )
+        self._task = self._progress.add_task("looking for files", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def tick(self, progress: PushProgress) -> None:
+        """Show how far it is."""
+        self._progress.update(
+            self._task,
+            completed=progress.delivered_bytes,
+            total=progress.total_bytes or None,
+            description=_description(progress),
+        )
+
+
+def _description(progress: PushProgress) -> str:
+    told = [f"{progress.delivered:,}/{count(progress.found, 'file')}"]
+    if progress.failed:
+        told.append(f"{progress.failed:,} failed")
+    if progress.settling:
+        told.append(f"{progress.settling:,} not at rest yet")
+    told += [printable(name) for name in progress.current[:1]]
+    return ", ".join(told)

@@ -1,0 +1,124 @@
+"""`crosshaul push`: one pass, with a progress bar on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from crosshaul.cli.options import check_routes, config_option
+from crosshaul.cli.places import place_of, url_of
+from crosshaul.cli.verb import Verb
+from crosshaul.cli.words import count, duration, size
+from crosshaul.model import PushProgress, PushSummary, Record, Settled
+from crosshaul.telemetry.plain import printable
+
+if TYPE_CHECKING:
+    from crosshaul.config import Config
+
+_SHOWN = 20
+"""Failed files told one by one."""
+
+
+class Watch(Protocol):
+    """Who is told how far the push is, about five times a second."""
+
+    def tick(self, progress: PushProgress) -> None:
+        """Show it."""
+
+
+@click.command(cls=Verb)
+@config_option
+@click.option("--route", "routes", metavar="NAME", multiple=True, help="Only this route; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go where. Sends nothing, asks AWS nothing.")
+@click.pass_context
+def command(context: click.Context, config: Config, routes: tuple[str, ...], *, dry_run: bool) -> None:
+    """Deliver what is in the routes' directories now, then end: for cron, and for a first try.
+
+    Files that are still being written are waited for, within settle.max_wait. What the journal says is delivered, and
+    has not changed since, is not sent again. Files that could not be delivered stay in the journal for the next time.
+
+    Examples:
+      crosshaul push -c config.yaml --dry-run
+      crosshaul push -c config.yaml --route exports
+
+    Exit codes:
+      0  all delivered (--dry-run: all would go)
+      1  some not; each is a line on stderr
+      2  bad usage, or the configuration or state_dir can't be used
+      4  a daemon, or another push, holds state_dir
+    """
+    check_routes(config, routes)
+    context.exit(_preview(config, routes) if dry_run else _push(config, routes))
+
+
+def _preview(config: Config, routes: tuple[str, ...]) -> int:
+    from crosshaul.push import preview  # noqa: PLC0415 - --help does without the AWS libraries
+
+    _log(config)
+    refused = 0
+    for settled in asyncio.run(preview(config, routes)):
+        refused += settled.refusal is not None
+        click.echo(_preview_line(config, settled))
+    return 1 if refused else 0
+
+
+def _preview_line(config: Config, settled: Settled) -> str:
+    place = place_of(config, settled.sighting.route, settled.sighting.path)
+    if settled.refusal:
+        return f"{place}: refused: {printable(settled.refusal.message)}"
+    return f"{place} -> {url_of(config, settled.destination, settled.key)}"
+
+
+def _push(config: Config, routes: tuple[str, ...]) -> int:
+    from crosshaul.push import push  # noqa: PLC0415 - --help does without the AWS libraries
+
+    with _watching() as watch:
+        _log(config)
+        summary = asyncio.run(push(config, routes, watch))
+    click.echo(_sentence(summary))
+    _tell_failed(config, summary.failed)
+    return 1 if summary.failed else 0
+
+
+def _watching() -> AbstractContextManager[Watch]:
+    if not sys.stderr.isatty():
+        return nullcontext(_Blind())
+    from crosshaul.cli.progress import Bar  # noqa: PLC0415 - off a terminal it goes without rich
+
+    return Bar()
+
+
+class _Blind:
+    def tick(self, progress: PushProgress) -> None:
+        """Nobody is watching."""
+
+
+def _log(config: Config) -> None:
+    """The bar or the last line says what goes well; a debug log is wanted whole."""
+    from crosshaul.telemetry import logs  # noqa: PLC0415 - --help does without structlog
+
+    logs.configure("warning" if config.log.level == "info" else config.log.level, config.log.format)
+
+
+def _sentence(summary: PushSummary) -> str:
+    told = f"Delivered {count(summary.delivered, 'file')}"
+    if summary.delivered:
+        rate = size(summary.delivered_bytes / max(summary.seconds, 0.001))
+        told += f" ({size(summary.delivered_bytes)}) in {duration(summary.seconds)}, {rate}/s"
+    if summary.unchanged:
+        told += f"; {summary.unchanged:,} {'was' if summary.unchanged == 1 else 'were'} there already"
+    if summary.failed:
+        told += f"; {count(len(summary.failed), 'file')} not delivered"
+    return f"{told}."
+
+
+def _tell_failed(config: Config, failed: tuple[Record, ...]) -> None:
+    for record in failed[:_SHOWN]:
+        why = record.diagnosis.line() if record.diagnosis else f"it is {record.state}"
+        click.echo(f"crosshaul: {place_of(config, record.route, record.path)}: {printable(why)}", err=True)
+    if len(failed) > _SHOWN:
+        click.echo(f"crosshaul: and {len(failed) - _SHOWN:,} more: see `crosshaul list`", err=True)

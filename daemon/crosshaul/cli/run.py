@@ -1,0 +1,43 @@
+"""`crosshaul run`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from crosshaul.cli.options import config_option
+from crosshaul.cli.verb import Verb
+
+if TYPE_CHECKING:
+    from crosshaul.config import Config
+
+
+@click.command(cls=Verb)
+@config_option
+@click.option("--require-ready", is_flag=True, help="End with code 3 if an identity or destination is unusable now.")
+@click.pass_context
+def command(context: click.Context, config: Config, *, require_ready: bool) -> None:
+    """Watch the routes' directories, and deliver every file that comes to rest in them.
+
+    Runs in the foreground until SIGTERM or Ctrl-C. It then takes no new files, lets uploads in flight end within
+    shutdown_timeout, and goes; a second signal cuts that short. Nothing is lost either way: the journal in state_dir
+    knows what is delivered, and unfinished uploads go on from their last part.
+
+    Examples:
+      crosshaul run -c /etc/crosshaul/config.yaml
+      crosshaul run --require-ready && echo "drained and ended"
+
+    Exit codes:
+      0  ended after a drain
+      1  ended, and uploads were cut off (they go on at the next start)
+      2  the configuration, state_dir or http.listen can't be used
+      3  --require-ready, and an identity or destination is unusable
+      4  another instance holds state_dir
+    """
+    from crosshaul import app  # noqa: PLC0415 - --help does without the AWS libraries
+    from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
+
+    logs.configure(config.log.level, config.log.format)
+    context.exit(asyncio.run(app.run(config, require_ready=require_ready)))

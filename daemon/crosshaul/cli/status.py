@@ -1,0 +1,58 @@
+"""`crosshaul status`: how much is delivered, what waits, and whether anything is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crosshaul.cli.journals import looked_into
+from crosshaul.cli.options import config_option
+from crosshaul.cli.verb import Verb
+from crosshaul.clock import SystemClock
+from crosshaul.journal.reader import Reader
+from crosshaul.telemetry.status import snapshot
+
+if TYPE_CHECKING:
+    from crosshaul.config import Config
+
+
+@click.command(cls=Verb)
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def command(config: Config, *, as_json: bool) -> None:
+    """Show counts, the age of the oldest pending file, the destinations' credentials and the watchers' health.
+
+    Reads the journal, so it works with the daemon up or down; the daemon serves the same facts as /status.json.
+    `pending` counts what is on its way and not being sent right now.
+
+    Examples:
+      crosshaul status
+      crosshaul status --json | jq .pending
+
+    Exit codes:
+      0  shown, whatever it says
+      2  bad configuration, or the journal can't be read
+    """
+    from crosshaul.cli.tables import show  # noqa: PLC0415 - --help does without rich
+
+    with looked_into(config.state_dir) as reader:
+        facts = gathered(config, reader)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        show(facts, nothing_yet=reader is None, state_dir=config.state_dir)
+
+
+def gathered(config: Config, reader: Reader | None) -> dict[str, Any]:
+    """The snapshot of the journal as ``reader`` (None = there is none yet) has it."""
+    return snapshot(
+        reader.tallies() if reader else [],
+        reader.destinations() if reader else [],
+        reader.routes() if reader else [],
+        SystemClock().now(),
+        daemon_pid=reader.daemon_pid() if reader else None,
+        configured_routes=[route.name for route in config.routes],
+        configured_destinations=list(config.destinations),
+    )

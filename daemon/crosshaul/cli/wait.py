@@ -1,0 +1,104 @@
+"""`crosshaul wait`: until everything that was there before now is delivered."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from crosshaul.cli.expected import Expected, File, expected
+from crosshaul.cli.journals import looked_into
+from crosshaul.cli.options import config_option
+from crosshaul.cli.verb import Verb
+from crosshaul.cli.words import count, duration
+from crosshaul.clock import SystemClock
+from crosshaul.journal.reader import Reader
+from crosshaul.model import State
+
+if TYPE_CHECKING:
+    from crosshaul.config import Config
+
+_POLL = 0.25
+
+
+def _seconds(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    from crosshaul.config.units import parse_duration  # noqa: PLC0415 - --help does without pydantic
+
+    if value is None:
+        return None
+    try:
+        return parse_duration(float(value) if value.isdigit() else value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
+@click.command(cls=Verb)
+@config_option
+@click.option("--timeout", metavar="TIME", callback=_seconds, help="Give up after 30s, 10m, ...  [default: never]")
+@click.pass_context
+def command(context: click.Context, config: Config, timeout: float | None) -> None:
+    """Wait until everything that is in the routes' directories now, or on its way already, is delivered.
+
+    Files that appear later are not waited for; one that changes meanwhile is done with when any later state of it is
+    delivered; one that disappears is not missed. Where files have markers, one without is not waited for.
+
+    Examples:
+      cp report.csv /srv/exports/ && crosshaul wait --timeout 10m && echo "the partner has it"
+
+    Exit codes:
+      0  all delivered
+      1  the time is up, or files are quarantined; a line on stderr says what is left
+      2  bad usage, bad configuration, or the journal can't be read
+    """
+    began = SystemClock().now()
+    problems: list[str] = []
+    with looked_into(config.state_dir) as reader:
+        left = Expected(expected(config, reader, problems), began)
+    for problem in problems:
+        _tell(problem)
+    code = _wait(config, left, timeout)
+    context.exit(max(code, _quarantined(config)))
+
+
+def _wait(config: Config, left: Expected, timeout: float | None) -> int:
+    deadline = time.monotonic() + timeout if timeout is not None else float("inf")
+    told = False
+    while True:
+        with looked_into(config.state_dir) as reader:
+            file = left.first_left(reader)
+            if file is None:
+                return 0
+            if time.monotonic() >= deadline:
+                _tell(_time_is_up(file, left.count(reader), timeout or 0.0))
+                return 1
+            told = told or _tell_if_down(reader)
+        time.sleep(min(_POLL, max(0.0, deadline - time.monotonic())))
+
+
+def _time_is_up(file: File, number: int, timeout: float) -> str:
+    verb = "is" if number == 1 else "are"
+    left = f"after {duration(timeout)} {count(number, 'file')} {verb} not delivered, such as {file.place}"
+    return f"{left}; `crosshaul explain` says why."
+
+
+def _tell_if_down(reader: Reader | None) -> bool:
+    """Say so if no daemon runs; True if it was said."""
+    if reader is not None and reader.daemon_pid() is not None:
+        return False
+    _tell("no daemon is running, and nothing is delivered until one is: `crosshaul run`.")
+    return True
+
+
+def _quarantined(config: Config) -> int:
+    with looked_into(config.state_dir) as reader:
+        tallies = reader.tallies() if reader else []
+    number = sum(tally.files.get(State.QUARANTINED, 0) for tally in tallies)
+    if number:
+        verb = "is" if number == 1 else "are"
+        _tell(f"{count(number, 'file')} {verb} quarantined: `crosshaul list --state quarantined` says why.")
+    return 1 if number else 0
+
+
+def _tell(line: str) -> None:
+    click.echo(f"crosshaul: {line}", err=True)

@@ -1,0 +1,108 @@
+"""Words: sizes, spans, moments and numbers as people read them; and where a path belongs."""
+
+import os
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from cli_world import World
+from crosshaul.cli import words
+from crosshaul.cli.places import locate, place_of, url_of
+from crosshaul.config import load
+from crosshaul.telemetry.plain import printable
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, "0 B"), (0.4, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (36_175_872, "34.5 MiB"), (1024**6, "1024.0 PiB")],
+)
+def test_sizes(count, told):
+    """Sizes take the largest unit below them."""
+    assert words.size(count) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        *((-1, "0.0 s"), (1.24, "1.2 s"), (12.3, "12 s"), (59.7, "1 min"), (243, "4 min 3 s"), (3600, "1 h")),
+        *((7500, "2 h 5 min"), (273_600, "3 d 4 h")),
+    ],
+)
+def test_durations(seconds, told):
+    """Spans have two units at most, and tenths only where these matter."""
+    assert words.duration(seconds) == told
+
+
+def test_moments():
+    """Today's moments are a time of day, others have their date."""
+    now = time.mktime((2026, 11, 23, 14, 3, 12, 0, 0, -1))
+    assert words.moment(now, now) == "14:03:12"
+    assert words.moment(now - 86400, now) == "2026-11-22 14:03:12"
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(1, "first"), (3, "third"), (10, "tenth"), (11, "11th"), (12, "12th"), (22, "22nd"), (111, "111th")],
+)
+def test_ordinals(number, told):
+    """Ordinals are words up to ten."""
+    assert words.ordinal(number) == told
+
+
+def test_counts():
+    """One is singular, and thousands are grouped."""
+    assert (words.count(1, "file"), words.count(0, "file"), words.count(2000, "file")) == (
+        "1 file",
+        "0 files",
+        "2,000 files",
+    )
+
+
+def test_names_can_not_command_the_terminal():
+    """Control characters, direction marks and bytes that are not UTF-8 are shown escaped."""
+    assert printable(b"a\nb\x1b[2J\xff\xc3\xa9\xe2\x80\xae") == "a\\nb\\x1b[2J\\xff\u00e9\\u202e"
+    assert printable(os.fsdecode(b"\xff")) == "\\xff"
+
+
+@pytest.fixture
+def config(tmp_path):
+    return load(World(tmp_path).config)
+
+
+def test_a_path_belongs_to_the_longest_root(config, tmp_path):
+    """Of nested routes the inner one has the file."""
+    inner = locate(config, tmp_path / "exports" / "inner" / "a")
+    assert (inner.route.name, inner.relative) == ("inner", b"a")
+    outer = locate(config, tmp_path / "exports" / "innermost" / "a")
+    assert (outer.route.name, outer.relative) == ("exports", b"innermost/a")
+
+
+def test_a_path_may_be_relative_or_by_a_link(config, tmp_path, monkeypatch):
+    """Relative paths, ``..`` and another name of the directory all lead to the same place."""
+    monkeypatch.chdir(tmp_path / "exports")
+    (tmp_path / "link").symlink_to(tmp_path / "exports")
+    for path in ("a", "inner/../a", "../link/a", tmp_path / "link" / "a"):
+        assert locate(config, Path(path)).relative == b"a"
+
+
+def test_a_path_keeps_its_bytes(config, tmp_path):
+    """A name that is not UTF-8 comes through to the byte."""
+    place = locate(config, tmp_path / "exports" / os.fsdecode(b"caf\xe9"))
+    assert place.relative == b"caf\xe9"
+    assert place.absolute.endswith(b"/exports/caf\xe9")
+    assert str(place).endswith("/exports/caf\\xe9")
+
+
+def test_a_path_in_no_route_is_a_usage_error(config, tmp_path):
+    """Of a path elsewhere it is said which directories are watched."""
+    with pytest.raises(click.UsageError, match=r"elsewhere is in no route. Watched are: .*/exports \(exports\)"):
+        locate(config, tmp_path / "elsewhere")
+
+
+def test_records_of_former_routes_are_shown_as_they_are(config):
+    """Routes and destinations that are no longer configured do no harm."""
+    assert place_of(config, "former", b"a/b") == "a/b"
+    assert url_of(config, "former", "a/b") == "s3://former/a/b"
+    assert url_of(config, "partner", "a/b") == "s3://partner-bucket/a/b"
