@@ -1,0 +1,282 @@
+"""One request and its answer over real sockets: what is sent, what is understood, and what is given up when."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+
+import pytest
+
+from crosshaul.aws.http1 import Answer, Origin, WireError
+from scripted_http import OK, Meter, Peer, client_of, never, polite, says, scripted
+
+BIG = bytes(range(256)) * 65_536  # 16 MiB: more than the kernel takes for a peer that does not read
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+async def answer_of(*pieces: bytes, pause: float = 0, method: str = "PUT", **limits) -> Answer:
+    async with scripted(says(*pieces, pause=pause)) as server, client_of(server.port, **limits) as client:
+        return await client.send(method, "/k", [], b"x")
+
+
+async def refusal_of(*pieces: bytes, pause: float = 0, **limits) -> WireError:
+    with pytest.raises(WireError) as caught:
+        await answer_of(*pieces, pause=pause, **limits)
+    assert caught.value.ambiguous
+    return caught.value
+
+
+async def failure_of(script, body: bytes = b"x", total: float | None = None, **limits) -> WireError:
+    async with scripted(script) as server, client_of(server.port, **limits) as client:
+        with pytest.raises(WireError) as caught:
+            await client.send("PUT", "/k", [], body, total=total)
+        return caught.value
+
+
+@pytest.mark.parametrize("body", [b"", b"abc", bytearray(b"abc"), memoryview(b"abc"), BIG, memoryview(bytearray(BIG))])
+@pytest.mark.parametrize("paced", [False, True])
+async def test_a_body_of_any_kind_arrives_whole(body, paced):
+    """Whatever holds the bytes, and however many they are, the peer gets them with their length and our headers."""
+    seen = []
+
+    async def script(peer: Peer) -> None:
+        seen.append(await peer.request())
+        await peer.say(OK)
+
+    meter = Meter()
+    async with scripted(script) as server, client_of(server.port, pace=meter if paced else None) as client:
+        answer = await client.send("PUT", "/b/k?x=1", [("X-A", "ä")], body)
+    head, arrived = seen[0]
+    assert (answer.status, answer.body, answer.headers) == (200, b"ok", {"content-length": "2"})
+    assert hashlib.sha256(arrived).digest() == hashlib.sha256(body).digest()
+    assert head.startswith(b"PUT /b/k?x=1 HTTP/1.1\r\n")
+    assert f"\r\nhost: 127.0.0.1:{server.port}\r\n".encode() in head
+    assert f"\r\ncontent-length: {len(body)}\r\n".encode() in head
+    assert "\r\nX-A: ä\r\n".encode() in head
+    assert not paced or sum(meter.asked) == len(head) + len(body)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status", "body"),
+    [
+        ([HEAD + b"content-length: 3\r\n\r\nabc"], 200, b"abc"),
+        ([b"HTTP", b"/1.1 404 No\r", b"\ncontent-le", b"ngth: 3\r\n\r", b"\na", b"bc"], 404, b"abc"),
+        ([HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n", b"2\r\nbc\r\n0\r\nx-t: 1\r\n\r\n"], 200, b"abc"),
+        ([b"HTTP/1.1 204 No Content\r\n\r\n"], 204, b""),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Hints\r\nlink: x\r\n\r\n", OK], 200, b"ok"),
+    ],
+)
+async def test_an_answer_of_any_form_is_understood(pieces, status, body):
+    """Counted, chunked, empty and interim answers, in one piece or in many, give status, headers and body."""
+    answer = await answer_of(*pieces, pause=0.01)
+    assert (answer.status, answer.body) == (status, body)
+    assert "link" not in answer.headers
+    assert "x-t" not in answer.headers
+
+
+async def test_an_answer_may_last_as_long_as_its_connection():
+    """Without a length the end of the connection is the end of the answer."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(HEAD + b"\r\nabc", b"def")
+
+    async with scripted(script) as server, client_of(server.port) as client:
+        assert (await client.send("PUT", "/k", [], b"x")).body == b"abcdef"
+
+
+async def test_head_has_no_body_whatever_its_headers_say():
+    """An answer to HEAD ends with its head, and its connection is kept."""
+
+    async def script(peer: Peer) -> None:
+        for answer in (HEAD + b"content-length: 9\r\n\r\n", OK):
+            await peer.request()
+            await peer.say(answer)
+
+    async with scripted(script) as server, client_of(server.port) as client:
+        answer = await client.send("HEAD", "/k", [], b"")
+        assert (answer.headers["content-length"], answer.body) == ("9", b"")
+        assert (await client.send("GET", "/k", [], b"")).body == b"ok"
+        assert server.accepted == 1
+
+
+async def test_repeated_headers_are_joined():
+    """Header names come in lower case, and repeated ones as one value."""
+    answer = await answer_of(HEAD + b"X-A: 1\r\nx-a: 2\r\ncontent-length: 0\r\n\r\n")
+    assert answer.headers["x-a"] == "1, 2"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "code"),
+    [
+        ([b"SSH-2.0-OpenSSH\r\n"], "ProtocolError"),
+        ([HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\n"], "ProtocolError"),
+        ([HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n"], "ProtocolError"),
+        ([b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"], "ProtocolError"),
+        ([HEAD + b"x: " + b"y" * 5000 + b"\r\n\r\n"], "AnswerTooLarge"),
+        ([HEAD + b"x: ", *[b"y" * 1000] * 5], "AnswerTooLarge"),
+        ([b"HTTP/1.1 100 C\r\n\r\n" * 300], "AnswerTooLarge"),
+        ([HEAD + b"content-length: 5000\r\n\r\n" + b"y" * 5000], "AnswerTooLarge"),
+        ([HEAD + b"transfer-encoding: chunked\r\n\r\n", *[b"3e8\r\n" + b"y" * 1000 + b"\r\n"] * 5], "AnswerTooLarge"),
+        ([HEAD + b"transfer-encoding: chunked\r\n\r\n0\r\nx: ", *[b"y" * 1000] * 15], "AnswerTooLarge"),
+    ],
+)
+async def test_garbage_and_endless_answers_are_refused(pieces, code):
+    """What is not HTTP, or is over the bounds of head and body, ends with an error that says so."""
+    error = await refusal_of(*pieces, max_head=4096, max_body=4096)
+    assert error.code == code
+
+
+@pytest.mark.parametrize("pieces", [[], [b"HTTP/1."], [HEAD + b"content-le"], [HEAD + b"content-length: 9\r\n\r\nabc"]])
+@pytest.mark.parametrize("hard", [False, True])
+async def test_half_an_answer_is_none(pieces, hard):
+    """A connection that ends, softly or by a reset, before the answer is whole fails, and the outcome is open."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(*pieces)
+        if hard:
+            peer.reset()
+
+    error = await failure_of(script)
+    assert (error.code, error.ambiguous) == ("ConnectionReset", True)
+
+
+@pytest.mark.parametrize("pieces", [[], [b"HTTP/1."], [HEAD + b"content-length: 9\r\n\r\nabc"]])
+async def test_a_peer_that_falls_silent_is_given_up(pieces):
+    """No byte in the time of a progress deadline, in the head or in the body, ends the request."""
+    start = time.monotonic()
+    error = await refusal_of(*pieces, progress=0.2)
+    assert error.code == "ProgressTimeout"
+    assert 0.2 <= time.monotonic() - start < 0.5
+
+
+async def test_a_peer_that_stops_reading_is_given_up():
+    """A peer that takes a part of a large body and then no more is noticed by the progress deadline."""
+
+    async def script(peer: Peer) -> None:
+        await peer.reader.readexactly(100_000)
+        peer.writer.transport.pause_reading()
+        await never()
+
+    start = time.monotonic()
+    error = await failure_of(script, BIG, progress=0.2)
+    assert (error.code, error.ambiguous) == ("ProgressTimeout", True)
+    assert time.monotonic() - start < 1
+
+
+async def test_a_slow_answer_is_not_a_silent_one():
+    """Bytes that keep coming keep the request alive past its progress deadline."""
+    answer = await answer_of(HEAD + b"content-length: 8\r\n\r\n", *[b"x"] * 8, pause=0.08, progress=0.2)
+    assert answer.body == b"x" * 8
+
+
+async def test_a_slow_reader_is_not_a_silent_one():
+    """A peer that takes a little of the body at a time, less than one write, is waited for."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        for _ in range(10):
+            await peer.reader.readexactly(16_384)
+            await asyncio.sleep(0.06)
+        await peer.reader.readexactly(2_000_000 - 163_840)
+        await peer.say(OK)
+
+    async with scripted(script, buffer=8192) as server, client_of(server.port, progress=0.2) as client:
+        assert (await client.send("PUT", "/k", [], bytes(2_000_000))).status == 200
+
+
+async def test_the_whole_has_a_deadline_of_its_own():
+    """A peer that trickles for ever is ended by the deadline of the request."""
+    start = time.monotonic()
+    error = await failure_of(says(*[b"HTTP/1.1 100 C\r\n\r\n"] * 50, pause=0.02), total=0.2)
+    assert (error.code, error.ambiguous) == ("TotalTimeout", True)
+    assert 0.2 <= time.monotonic() - start < 0.4
+
+
+@pytest.mark.parametrize("allowed", [None, 200_000])
+async def test_an_early_answer_ends_the_sending(allowed):
+    """An error that comes before the body is through is returned at once, even to a paced sender; that's the end."""
+    taken = []
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 4\r\n\r\n", b"nope", pause=0.02)
+        taken.append(len(await peer.reader.read()))
+
+    pace = None if allowed is None else Meter(allowed)
+    async with scripted(script) as server, client_of(server.port, pace=pace) as client:
+        answer = await client.send("PUT", "/k", [], BIG * 4, total=2)
+        assert (answer.status, answer.body) == (403, b"nope")
+        await server.until_open(0)
+    assert taken[0] < len(BIG * 4)
+
+
+async def test_an_early_answer_survives_the_reset_behind_it():
+    """A server that refuses a body and slams the door is heard, not reported as a broken connection."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 400 Bad\r\nconnection: close\r\ncontent-length: 4\r\n\r\nnope")
+
+    async with scripted(script) as server, client_of(server.port) as client:
+        for _ in range(20):
+            assert (await client.send("PUT", "/k", [], BIG)).status == 400
+
+
+async def test_the_wait_for_the_pace_is_no_silence():
+    """A bandwidth limit that holds a piece back longer than the progress deadline does not end the request."""
+
+    async def pace(_: int) -> None:
+        await asyncio.sleep(0.3)
+
+    async with scripted(polite) as server, client_of(server.port, progress=0.1, pace=pace) as client:
+        assert (await client.send("PUT", "/k", [], b"x")).status == 200
+
+
+async def test_a_request_that_never_left_is_not_ambiguous():
+    """When the deadline comes before the pace lets a byte through, nothing can have happened at the peer."""
+    error = await failure_of(polite, total=0.1, pace=Meter(0))
+    assert (error.code, error.ambiguous) == ("TotalTimeout", False)
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/k", [("x", "a\r\nevil: 1")]),
+        ("/k", [("x\n", "a")]),
+        ("/k", [("x", "a\0")]),
+        ("/k HTTP/1.1\r\nx: y", []),
+        ("/a b", []),
+        ("/k", [("Content-Length", "9")]),
+        ("/k", [("Transfer-Encoding", "chunked")]),
+    ],
+)
+async def test_a_header_can_not_break_out_of_its_line(target, headers):
+    """Line breaks, NUL characters and lengths that lie are refused before anything is sent, without the value."""
+    async with scripted(polite) as server, client_of(server.port) as client:
+        with pytest.raises(ValueError, match=r"^(?!.*evil)"):
+            await client.send("PUT", target, headers, b"x")
+        assert server.accepted == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "authority"),
+    [
+        ("https://b.s3.amazonaws.com", Origin("https", "b.s3.amazonaws.com", 443), "b.s3.amazonaws.com"),
+        ("http://minio:9000/x", Origin("http", "minio", 9000), "minio:9000"),
+        ("http://[::1]:80", Origin("http", "::1", 80), "[::1]"),
+    ],
+)
+def test_an_origin_comes_from_a_url(url, origin, authority):
+    """The Host header leaves out the scheme's own port and brackets IPv6."""
+    assert Origin.of(url) == origin
+    assert origin.authority == authority
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "https://", "bucket"])
+def test_other_urls_have_no_origin(url):
+    """Only http and https URLs with a host can be asked."""
+    with pytest.raises(ValueError, match="http"):
+        Origin.of(url)

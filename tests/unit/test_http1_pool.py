@@ -1,0 +1,382 @@
+"""Connections over real sockets: kept, shared, bounded, replaced, given up and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from crosshaul.aws.http1 import Client, Deadlines, Origin, WireError
+from scripted_http import OK, Meter, Peer, client_of, never, polite, says, scripted
+
+PARTIAL = b"HTTP/1.1 2"
+
+
+def put(client: Client, total: float | None = None, body: bytes = b"x"):
+    return client.send("PUT", "/k", [], body, total=total)
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+async def one_then(peer: Peer, *after: bytes) -> None:
+    """Answer one request, and to the next say only this."""
+    await peer.request()
+    await peer.say(OK)
+    await peer.request()
+    await peer.say(*after)
+
+
+async def polite_once(peer: Peer) -> None:
+    """Answer one request, and keep silent to the next."""
+    await peer.request()
+    await peer.say(OK)
+    await never()
+
+
+async def test_a_connection_is_kept_for_the_next_request():
+    """Requests one after the other share one connection."""
+    async with scripted(polite) as server, client_of(server.port) as client:
+        for _ in range(5):
+            assert (await put(client)).resent is False
+        assert server.accepted == 1
+
+
+async def test_the_connection_used_last_is_used_next():
+    """Idle connections are taken from the warm end, so that a quiet client lets the others go."""
+    used = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            used.append((head.split()[1], peer.writer.get_extra_info("peername")))
+            await asyncio.sleep(0.05 if head.startswith(b"PUT /slow") else 0)
+            await peer.say(OK)
+
+    async with scripted(script) as server, client_of(server.port) as client:
+        await asyncio.gather(*(client.send("PUT", path, [], b"x") for path in ("/slow", "/fast")))
+        await client.send("PUT", "/last", [], b"x")
+        assert dict(used)[b"/last"] == dict(used)[b"/slow"] != dict(used)[b"/fast"]
+
+
+async def test_the_pool_is_bounded_and_fair():
+    """No more connections than allowed are open, and those who wait get their turn in order."""
+    order = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            order.append(int(head.split()[1][1:]))
+            await asyncio.sleep(0.005)
+            await peer.say(OK)
+
+    async with scripted(script) as server, client_of(server.port, most=2) as client:
+        await asyncio.gather(*(client.send("PUT", f"/{number}", [], b"x") for number in range(12)))
+        assert server.most_open == server.accepted == 2
+    assert sorted(order[:2]) == [0, 1]
+    assert all(abs(place - number) <= 1 for place, number in enumerate(order))
+
+
+async def test_a_place_is_handed_on_when_its_connection_ends():
+    """Waiters get through although each answer closes its connection."""
+    bye = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    async with scripted(says(bye)) as server, client_of(server.port, most=1) as client:
+        answers = await asyncio.gather(*(put(client, total=2) for _ in range(5)))
+        assert [answer.status for answer in answers] == [200] * 5
+        assert server.accepted == 5
+
+
+async def test_a_connection_closed_while_idle_is_noticed():
+    """The end of an idle connection is seen before it is used: nothing is sent into it."""
+
+    async def once(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+
+    async with scripted(once) as server, client_of(server.port, most=1) as client:
+        for _ in range(3):
+            assert (await put(client)).resent is False
+            await server.until_open(0)
+            await asyncio.sleep(0.01)
+        assert server.accepted == 3
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("size", [1, 8_000_000])
+async def test_a_request_that_broke_on_a_kept_connection_is_sent_again(hard, size):
+    """The server closed just as we sent: the request goes once more, on a new connection, and says so."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+        await peer.head()
+        if hard:
+            peer.reset()
+
+    async with scripted(script, polite) as server, client_of(server.port, most=1) as client:
+        await put(client)
+        answer = await put(client, body=bytes(size))
+        assert (answer.status, answer.resent, server.accepted) == (200, True, 2)
+
+
+async def test_it_is_sent_again_only_once():
+    """When the new connection breaks, too, the error is told, and that the outcome is open."""
+
+    async def mute(peer: Peer) -> None:
+        await peer.request()
+
+    async with scripted(one_then, mute) as server, client_of(server.port) as client:
+        await put(client)
+        with pytest.raises(WireError) as caught:
+            await put(client)
+        assert (caught.value.code, caught.value.ambiguous, server.accepted) == ("ConnectionReset", True, 2)
+
+
+async def test_a_lost_request_stays_ambiguous_when_no_new_connection_comes():
+    """The first sending may have been acted upon, so a refused second connection does not make it certain."""
+    async with scripted(one_then) as server, client_of(server.port) as client:
+        await put(client)
+        client._dialer._addresses._known = []
+        client._dialer._addresses._port = closed_port()
+        with pytest.raises(WireError) as caught:
+            await put(client)
+        assert (caught.value.code, caught.value.ambiguous) == ("ConnectError", True)
+        assert client._open == 0
+
+
+@pytest.mark.parametrize(("method", "after"), [("POST", []), ("PUT", [PARTIAL])])
+async def test_what_may_have_been_acted_upon_is_not_sent_again(method, after):
+    """Neither a method that is not idempotent, nor a request whose answer had begun, is repeated."""
+
+    async def script(peer: Peer) -> None:
+        await one_then(peer, *after)
+
+    async with scripted(script, polite) as server, client_of(server.port) as client:
+        await put(client)
+        with pytest.raises(WireError) as caught:
+            await client.send(method, "/k", [], b"x")
+        assert (caught.value.code, caught.value.ambiguous, server.accepted) == ("ConnectionReset", True, 1)
+
+
+async def test_an_old_connection_is_not_trusted(monkeypatch):
+    """A connection that was idle too long is replaced before a router's forgetfulness costs a deadline."""
+    monkeypatch.setattr("crosshaul.aws.http1.pool._MAX_IDLE", 0.05)
+    async with scripted(polite) as server, client_of(server.port, most=1) as client:
+        await put(client)
+        await asyncio.sleep(0.1)
+        await put(client)
+        assert server.accepted == 2
+
+
+@pytest.mark.parametrize("extra", [OK, b"junk"])
+@pytest.mark.parametrize("pause", [0, 0.02])
+async def test_bytes_that_nobody_asked_for_end_the_connection(extra, pause):
+    """What follows an answer can't become the answer to the next request."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(*([OK, extra] if pause else [OK + extra]), pause=pause)
+        await peer.gone()
+
+    async with scripted(script, polite) as server, client_of(server.port) as client:
+        assert (await put(client)).body == b"ok"
+        await asyncio.sleep(0.05)
+        await server.until_open(0)
+        assert (await put(client)).resent is False
+        assert server.accepted == 2
+
+
+@pytest.mark.parametrize("size", [1, 20_000_000])
+async def test_a_cancelled_request_closes_its_connection_and_frees_its_place(size):
+    """Cancelled while it waits for an answer or for the peer to read, a request leaves nothing behind."""
+
+    async def script(peer: Peer) -> None:
+        peer.writer.transport.pause_reading()
+        await asyncio.sleep(0.1)
+        peer.writer.transport.resume_reading()
+        await peer.gone()
+
+    async with scripted(script, polite) as server, client_of(server.port, most=1) as client:
+        task = asyncio.create_task(put(client, body=bytes(size)))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await server.until_open(0)
+        assert (await put(client, total=1)).status == 200
+        assert (client._open, len(client._live)) == (1, 1)
+
+
+async def test_a_cancelled_wait_for_the_pace_frees_the_place():
+    """A sender that is held back can be cancelled, too."""
+    async with scripted(polite) as server, client_of(server.port, most=1, pace=Meter(0)) as client:
+        task = asyncio.create_task(put(client))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+        assert client._open == 0
+
+
+async def test_a_cancelled_waiter_leaves_the_queue():
+    """A place that becomes free in the very moment its waiter is cancelled goes to the next one."""
+    async with scripted(polite) as server, client_of(server.port, most=1) as client:
+        for _ in range(10):
+            first, second, third = (asyncio.create_task(put(client, total=1)) for _ in range(3))
+            await first
+            second.cancel()
+            assert (await third).status == 200
+            await asyncio.wait([second])
+        assert (server.most_open, client._open, len(client._waiters)) == (1, 1, 0)
+
+
+async def test_a_wait_for_a_place_has_an_end():
+    """Whoever gets no connection within the deadline is told, with certainty that nothing was sent."""
+
+    async def script(peer: Peer) -> None:
+        await peer.gone()
+
+    async with scripted(script) as server, client_of(server.port, most=1) as client:
+        busy = asyncio.create_task(put(client))
+        await asyncio.sleep(0.02)
+        with pytest.raises(WireError) as caught:
+            await put(client, total=0.1)
+        assert (caught.value.code, caught.value.ambiguous, len(client._waiters)) == ("TotalTimeout", False, 0)
+        busy.cancel()
+        await asyncio.wait([busy])
+
+
+async def test_close_ends_everything():
+    """Closing wakes who sends and who waits, closes kept connections, and refuses what comes later."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await never()
+
+    async with scripted(polite_once, script) as server, client_of(server.port, most=2) as client:
+        await put(client)
+        tasks = [asyncio.create_task(put(client)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        assert (server.open, len(client._waiters)) == (2, 2)
+        await client.close()
+        results = await asyncio.gather(*tasks, put(client), return_exceptions=True)
+        assert [(result.code, result.ambiguous) for result in results] == [
+            ("ClientClosed", sent) for sent in (True, True, False, False, False)
+        ]
+        assert (client._open, len(client._live), len(client._idle)) == (0, 0, 0)
+        await client.close()
+
+
+async def test_close_during_a_dial_leaves_no_connection():
+    """A connection that is ready only after the client was closed is closed at once."""
+    async with scripted(polite) as server, client_of(server.port) as client:
+        task = asyncio.create_task(put(client))
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(WireError, match="closed"):
+            await task
+        assert (client._open, len(client._live)) == (0, 0)
+
+
+async def test_nobody_listens():
+    """A refused connection is told as such, and nothing was sent."""
+    async with client_of(closed_port()) as client:
+        with pytest.raises(WireError, match=r"127\.0\.0\.1") as caught:
+            await put(client)
+        assert (caught.value.code, caught.value.ambiguous, client._open) == ("ConnectError", False, 0)
+
+
+async def test_a_peer_that_accepts_nothing_has_a_deadline():
+    """A full backlog, which drops what knocks, ends with ConnectTimeout."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        async with client_of(full.getsockname()[1], setup=0.2) as client:
+            with pytest.raises(WireError) as caught:
+                await put(client)
+        for filler in fillers:
+            filler.close()
+    assert (caught.value.code, caught.value.ambiguous) == ("ConnectTimeout", False)
+
+
+def resolving(monkeypatch, *addresses: str) -> list[str]:
+    """Let every name have these addresses; return the names that were asked for."""
+    asked = []
+
+    async def getaddrinfo(host, port, **_):
+        asked.append(host)
+        if not addresses:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    return asked
+
+
+async def test_connections_are_spread_over_all_addresses(monkeypatch):
+    """Each new connection starts with the next address of the name, which is asked for once."""
+    asked = resolving(monkeypatch, "127.0.0.1", "127.0.0.2", "127.0.0.3")
+    ports = closed_port()
+    seen = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("sockname")[0])
+        await Peer(reader, writer).request()
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(script, "0.0.0.0", ports)
+    async with server, client_of(ports, host="spread.test") as client:
+        for _ in range(6):
+            await put(client)
+    assert sorted(seen) == sorted(["127.0.0.1", "127.0.0.2", "127.0.0.3"] * 2)
+    assert asked == ["spread.test"]
+
+
+async def test_a_dead_address_is_passed_over(monkeypatch):
+    """When one address refuses, the next one is tried; when all do, the name is asked anew."""
+    asked = resolving(monkeypatch, "127.0.0.2", "127.0.0.1")
+    async with scripted(polite) as server, client_of(server.port, host="half-dead.test", most=2) as client:
+        assert [answer.status for answer in await asyncio.gather(put(client), put(client))] == [200, 200]
+    async with client_of(closed_port(), host="dead.test") as client:
+        for _ in range(2):
+            with pytest.raises(WireError, match=r"dead\.test"):
+                await put(client)
+    assert asked == ["half-dead.test", "dead.test", "dead.test"]
+
+
+async def test_a_name_that_nobody_knows(monkeypatch):
+    """A name without an address is a DNSError that names it."""
+    resolving(monkeypatch)
+    async with client_of(80, host="typo.test") as client:
+        with pytest.raises(WireError, match=r"typo\.test") as caught:
+            await put(client)
+    assert (caught.value.code, caught.value.ambiguous) == ("DNSError", False)
+
+
+async def test_a_name_server_that_is_silent(monkeypatch):
+    """Resolving has a deadline, too."""
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: never())
+    async with client_of(80, host="slow.test", setup=0.1) as client:
+        with pytest.raises(WireError) as caught:
+            await put(client)
+    assert caught.value.code == "DNSError"
+
+
+async def test_the_total_deadline_covers_the_dial(monkeypatch):
+    """A request whose time is up before it has a connection ends with TotalTimeout, unambiguous."""
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: never())
+    async with client_of(80, host="slow.test") as client:
+        with pytest.raises(WireError) as caught:
+            await put(client, total=0.1)
+        assert (caught.value.code, caught.value.ambiguous, client._open) == ("TotalTimeout", False, 0)
+
+
+async def test_tls_goes_with_https_only():
+    """A client can't be made that would send https in the clear."""
+    with pytest.raises(ValueError, match="TLS"):
+        Client(Origin("https", "h", 443), tls=None, max_connections=1, deadlines=Deadlines(), proxy=None)
