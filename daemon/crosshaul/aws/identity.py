@@ -172,7 +172,8 @@ def _session(answer: dict[str, Any], began: float, clock: Clock) -> Session:
     expiration: datetime = given["Expiration"]
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     server_now = parsedate_to_datetime(date).timestamp() if date else clock.now()
-    life = expiration.timestamp() - server_now
+    # Date has whole seconds; with the same cut on both sides the difference is the life that was granted.
+    life = int(expiration.timestamp()) - server_now
     return Session(
         Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]), began, began + life
     )
