@@ -91,7 +91,7 @@ async def test_the_role_is_assumed_with_external_id_name_duration_and_session_po
         credentials = await refresher.credentials()
         assert credentials.access_key_id.startswith("ASIA")
         assert credentials.session_token
-        assert 3590 < (refresher.expires_in() or 0) <= 3602
+        assert 3590 < (refresher.expires_in() or 0) <= 3600
 
 
 async def test_a_wrong_external_id_is_an_access_denied_that_names_both_possible_culprits(partner, config_for):
@@ -159,7 +159,7 @@ async def test_a_skewed_clock_neither_shortens_nor_stretches_a_session(partner, 
     """Expiry is counted from the server's Date: ten minutes of error leave an hour's session an hour long."""
     async with refreshing(config_for(role(partner)), SkewedClock()) as (refresher, _):
         await refresher.credentials()
-        assert 3590 < (refresher.expires_in() or 0) <= 3602
+        assert 3590 < (refresher.expires_in() or 0) <= 3600
 
 
 async def test_an_sts_outage_leaves_the_present_credentials_in_use_and_ends_by_itself(partner, config_for):

@@ -26,7 +26,7 @@ from crosshaul.aws.sigv4 import Credentials
 from crosshaul.clock import Clock
 from crosshaul.config import Destination
 from crosshaul.config import Identity as IdentityConfig
-from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 from crosshaul.retry import Policy
 
 _STS_CONFIG = AioConfig(
@@ -132,6 +132,10 @@ class Chain:
         return answer
 
 
+def _unreadable(error: ConfigError) -> Fault:
+    return Fault(Diagnosis(Kind.DESTINATION, "ExternalId", " ".join(error.faults), "AssumeRole"))
+
+
 def _no_credentials() -> Fault:
     advice = "Give Account A credentials: environment, `identity.profile`, SSO, or the machine's own role."
     text = "Account A has no credentials anywhere in the standard chain"
@@ -171,9 +175,9 @@ def _session(answer: dict[str, Any], began: float, clock: Clock) -> Session:
     given = answer["Credentials"]
     expiration: datetime = given["Expiration"]
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    server_now = parsedate_to_datetime(date).timestamp() if date else clock.now()
-    # Date has whole seconds; with the same cut on both sides the difference is the life that was granted.
-    life = int(expiration.timestamp()) - server_now
+    # Date is cut to whole seconds, so that up to one more has passed.
+    server_now = parsedate_to_datetime(date).timestamp() + 1 if date else clock.now()
+    life = max(1.0, expiration.timestamp() - server_now)
     return Session(
         Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]), began, began + life
     )
@@ -247,7 +251,8 @@ class Refresher:
     async def _attempt(self) -> bool:
         try:
             self._session = await self._obtain(self._chain, self._destination, self._clock)
-        except Fault as fault:
+        except (Fault, ConfigError) as error:
+            fault = error if isinstance(error, Fault) else _unreadable(error)
             # Whatever STS's trouble is, for the files it is the destination's: none of them is to blame.
             self._fault = Fault(replace(fault.diagnosis, kind=Kind.DESTINATION))
             self._chain.forget()
