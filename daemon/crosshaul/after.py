@@ -1,0 +1,110 @@
+"""What becomes of a local file once it is delivered: kept, deleted or moved.
+
+The journal lists a file only when its receipt is on disk, and source.py touches it only if it still is, to the
+nanosecond, the file that was delivered. Whatever goes wrong, the file is kept, and the reason with its record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from crosshaul.clock import Clock
+from crosshaul.config import Route
+from crosshaul.errors import Diagnosis, FileChangedError, FileGoneError, Kind, SourceError
+from crosshaul.model import AfterAction, AfterTask
+from crosshaul.source import Root, shown
+
+_AT_ONCE = 200
+_POLL = 1.0
+"""How late a delivery is noticed at most, in seconds: nobody waits for this."""
+
+Result = tuple[AfterTask, AfterAction, Diagnosis | None]
+
+
+class AfterJournal(Protocol):
+    """What is needed of the journal."""
+
+    async def after_due(self, limit: int) -> list[AfterTask]:
+        """Delivered files whose source is due to be deleted or moved."""
+
+    async def next_after(self) -> float | None:
+        """When the next one is due."""
+
+    async def settle_after(self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None) -> None:
+        """Write down what became of it."""
+
+
+class Log(Protocol):
+    """What is used of a logger."""
+
+    def warning(self, event: str, **fields: object) -> object:
+        """Something a person should look at."""
+
+
+class After:
+    """Deletes or moves the sources of delivered files, for all routes."""
+
+    def __init__(self, journal: AfterJournal, routes: Mapping[str, Route], clock: Clock, log: Log) -> None:
+        self._journal = journal
+        self._routes = routes
+        self._clock = clock
+        self._log = log
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Do what falls due, until ``stop``. Raises StateDirError."""
+        while not stop.is_set():
+            await self.drain()
+            due = await self._journal.next_after()
+            left = _POLL if due is None else min(_POLL, due - self._clock.now())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, left)):
+                    await stop.wait()
+
+    async def drain(self) -> None:
+        """Do everything that is due now. Raises StateDirError."""
+        while tasks := await self._journal.after_due(_AT_ONCE):
+            results = await asyncio.to_thread(self._finish_all, tasks)
+            async with asyncio.TaskGroup() as group:
+                for result in results:
+                    group.create_task(self._journal.settle_after(*result))
+            self._tell(results)
+
+    def _finish_all(self, tasks: Sequence[AfterTask]) -> list[Result]:
+        return [self._finish(task) for task in tasks]
+
+    def _finish(self, task: AfterTask) -> Result:
+        route = self._routes.get(task.route)
+        if route is None or route.after_upload.action == "keep":
+            message = f"{shown(task.path)}: kept, since route {task.route} does not ask for more any longer"
+            return task, AfterAction.FAILED, _diagnosis("AfterUploadKeep", message)
+        try:
+            with Root.open(route.path) as root:
+                return _act(root, route, task)
+        except SourceError as error:
+            return task, AfterAction.FAILED, _diagnosis("SourceKept", str(error))
+
+    def _tell(self, results: Sequence[Result]) -> None:
+        for task, action, diagnosis in results:
+            if diagnosis is not None:
+                reason = diagnosis.message
+                self._log.warning("source_kept", route=task.route, path=shown(task.path), action=action, reason=reason)
+
+
+def _act(root: Root, route: Route, task: AfterTask) -> Result:
+    try:
+        if route.after_upload.move_to is not None:
+            root.move(task.path, task.fingerprint, route.after_upload.move_to)
+        else:
+            root.unlink(task.path, task.fingerprint)
+    except FileGoneError:
+        return task, AfterAction.GONE, None
+    except FileChangedError as error:
+        return task, AfterAction.CHANGED, _diagnosis("FileChanged", str(error))
+    return task, AfterAction.DONE, None
+
+
+def _diagnosis(code: str, message: str) -> Diagnosis:
+    return Diagnosis(Kind.FILE, code, message)

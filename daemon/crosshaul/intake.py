@@ -1,0 +1,365 @@
+"""Loop 1: what a walk or the watcher saw goes to the settle rule, and what came to rest to the journal.
+
+A walk at the start, every ``rescan_interval``, and whenever events were lost; in between the watcher's hints. File
+system calls run in two threads of the route's own (one walks, one looks at single paths), so that neither a long walk
+nor the transfers' reading delays a hint. Each batch of a walk is asked for when the one before has been dealt with, so
+one batch is all that is ever in memory. Nothing here ever touches the bucket, and a root that is missing or was
+replaced never makes a file count as deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Protocol, TypeVar
+
+from crosshaul.clock import Clock
+from crosshaul.config import Route
+from crosshaul.errors import FileUnreadableError, SourceError
+from crosshaul.model import RouteStatus, Settled, Sighting
+from crosshaul.naming import Namer
+from crosshaul.scan import Batch, Entering, Problem, Scanner
+from crosshaul.settle import AtRest, Reason, Settler
+from crosshaul.source import shown
+from crosshaul.watch import Kind, Watcher
+
+T = TypeVar("T")
+
+MAX_HINTS = 50_000
+"""Hints that may be waiting; more than these are answered by one walk of everything."""
+_LOOKS_AT_ONCE = 2_000
+_LISTED_PROBLEMS = 1_000
+_BREATH = 0.5
+
+
+class IntakeJournal(Protocol):
+    """What intake needs of the journal."""
+
+    async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
+        """Those that are not recorded in this very state."""
+
+    async def admit(self, settled: Sequence[Settled]) -> None:
+        """Queue them, or set them aside with their refusal."""
+
+    async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
+        """What was not sent yet is gone."""
+
+    async def save_route(self, status: RouteStatus) -> None:
+        """Keep it for those who ask."""
+
+
+class IntakeMetrics(Protocol):
+    """What intake counts."""
+
+    def lost_events(self, route: str, n: int) -> None:
+        """The watcher lost events."""
+
+
+class Log(Protocol):
+    """What is used of a logger."""
+
+    def info(self, event: str, **fields: object) -> object:
+        """Something a person may want to know."""
+
+    def warning(self, event: str, **fields: object) -> object:
+        """Something a person should look at."""
+
+
+class Intake:
+    """Finds the files of one route that came to rest, and gives them to the journal."""
+
+    def __init__(
+        self,
+        route: Route,
+        journal: IntakeJournal,
+        clock: Clock,
+        metrics: IntakeMetrics,
+        log: Log,
+        hostname: str,
+        key_prefix: str,
+    ) -> None:
+        self._route = route
+        self._journal = journal
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+        self._namer = Namer(route, hostname, key_prefix)
+        self._scanner = Scanner(route)
+        self._settler = Settler(route.settle.quiet, route.settle.max_wait, route.settle.marker)
+        self._watcher = Watcher(route.path, self, clock, log)
+        self._walking = ThreadPoolExecutor(1, f"walk-{route.name}")
+        self._looking = ThreadPoolExecutor(1, f"look-{route.name}")
+        self._hints: dict[bytes, Kind] = {}
+        self._hinted = asyncio.Event()
+        self._attending = asyncio.Lock()
+        self._directories: dict[bytes, bool] = {}
+        self._directory_found = asyncio.Event()
+        self._walk_wanted = asyncio.Event()
+        self._status = RouteStatus(route.name)
+        self._status_changed = asyncio.Event()
+        self._problems: set[Problem] = set()
+
+    # What others call
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep finding files until ``stop``. Raises StateDirError."""
+        services = (
+            self._watcher.run,
+            self._walk_regularly,
+            self._walk_new_directories,
+            self._attend_always,
+            self._save_changes,
+        )
+        await self._until(stop, services)
+        await self._save()
+
+    async def attend(self, stop: asyncio.Event) -> None:
+        """Answer hints until ``stop`` without watching or walking: beside a sweep, for files that change meanwhile."""
+        await self._until(stop, (self._attend_always,))
+
+    async def sweep(self) -> None:
+        """Walk once, and wait until all that was seen is at rest or ``max_wait`` is over; markers are not waited for.
+
+        Raises SourceError if the root can't be read, StateDirError.
+        """
+        await self._walk()
+        while True:
+            await self._attend()
+            due = self._settler.next_due()
+            if due is None:
+                break
+            await self._clock.sleep(due - self._clock.monotonic())
+        await self._save()
+
+    async def preview(self) -> list[Settled]:
+        """What a sweep would give to the journal, without giving it, and without waiting for it to settle.
+
+        Raises SourceError if the root can't be read.
+        """
+        found: list[Settled] = []
+        async for batch in self._batches(b""):
+            fresh = await self._journal.unfamiliar(self._route.name, batch.sightings)
+            if self._settler.marker is not None:
+                marked = await self._in(self._looking, partial(self._scanner.marked, fresh))
+                fresh = [sighting for sighting in fresh if sighting.path in marked]
+            found += await self._name(fresh)
+        return found
+
+    def hint(self, path: bytes) -> None:
+        """Look at ``path`` (relative to the root) soon; called in the loop."""
+        self.heard(path, Kind.CHANGED)
+
+    # What the watcher calls
+
+    def heard(self, path: bytes, kind: Kind) -> None:
+        """Look at ``path`` soon. What says more about a path stays."""
+        if not path:
+            return
+        if len(self._hints) >= MAX_HINTS and path not in self._hints:
+            self._walk_wanted.set()
+        elif self._hints.get(path) is not Kind.RENAMED:
+            appeared = self._hints.get(path) is Kind.APPEARED and kind is not Kind.RENAMED
+            self._hints[path] = Kind.APPEARED if appeared else kind
+        self._hinted.set()
+
+    def lost(self, events: int) -> None:
+        """Count it, and walk everything."""
+        self._metrics.lost_events(self._route.name, events)
+        self._status = replace(self._status, lost_events=self._status.lost_events + events)
+        self._log.warning("watch_lost_events", root=str(self._route.path), cure="raise fs.inotify.max_queued_events")
+        self._walk_wanted.set()
+
+    def rescan(self) -> None:
+        """Walk everything."""
+        self._walk_wanted.set()
+
+    def watcher_is(self, state: str) -> None:
+        """Say so, and have it saved."""
+        say = self._log.info if state in {"watching", "off"} else self._log.warning
+        say("watcher", state=state, root=str(self._route.path))
+        self._status = replace(self._status, watcher=state)
+        self._status_changed.set()
+
+    # Services
+
+    async def _until(self, stop: asyncio.Event, services: Sequence[Callable[[], Coroutine[None, None, None]]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(service()) for service in services]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def _walk_regularly(self) -> None:
+        while True:
+            await self._event(self._walk_wanted, self._route.rescan_interval)
+            self._walk_wanted.clear()
+            began = self._clock.monotonic()
+            try:
+                await self._walk()
+            except SourceError as error:
+                self._log.warning("walk_failed", root=str(self._route.path), reason=str(error))
+            # Events lost in a row must not turn into walking without end.
+            await self._clock.sleep(max(_BREATH, self._clock.monotonic() - began))
+
+    async def _walk_new_directories(self) -> None:
+        while True:
+            await self._directory_found.wait()
+            self._directory_found.clear()
+            while self._directories:
+                path = next(iter(self._directories))
+                renamed = self._directories.pop(path)
+                try:
+                    await self._walk_below(path, renamed=renamed)
+                except SourceError:
+                    self._walk_wanted.set()
+
+    async def _attend_always(self) -> None:
+        while True:
+            due = self._settler.next_due()
+            await self._event(self._hinted, None if due is None else due - self._clock.monotonic())
+            await self._attend()
+
+    async def _save_changes(self) -> None:
+        while True:
+            await self._status_changed.wait()
+            await self._save()
+
+    async def _save(self) -> None:
+        self._status_changed.clear()
+        self._status = replace(self._status, settling=len(self._settler))
+        await self._journal.save_route(self._status)
+
+    # Steps
+
+    async def _walk(self) -> None:
+        began, problems = self._clock.monotonic(), set[Problem]()
+        async for batch in self._batches(b"", self._watcher.entering):
+            await self._take(batch.sightings)
+            self._report([problem for problem in batch.problems if problem not in self._problems])
+            problems.update(batch.problems[: _LISTED_PROBLEMS - len(problems)])
+        self._problems = problems
+        self._watcher.walked()
+        if self._settler.turned_away:
+            self._log.warning(
+                "too_many_unsettled", waiting=len(self._settler), left_to_next_walk=self._settler.turned_away
+            )
+            self._settler.turned_away = 0
+        took = self._clock.monotonic() - began
+        self._status = replace(self._status, last_scan_at=self._clock.now(), last_scan_seconds=took)
+        await self._save()
+
+    async def _walk_below(self, directory: bytes, *, renamed: bool) -> None:
+        """Walk a new directory; if it was renamed into place, so was all that is in it."""
+        async for batch in self._batches(directory, self._watcher.entering):
+            await self._take(batch.sightings, lambda _: renamed)
+            self._report(batch.problems)
+
+    async def _batches(self, start: bytes, entering: Entering | None = None) -> AsyncIterator[Batch]:
+        """A walk, batch by batch: the next is asked for when the one before has been dealt with."""
+        walk: Iterator[Batch] = self._scanner.scan(start, entering)
+        while (batch := await self._in(self._walking, partial(next, walk, None))) is not None:
+            yield batch
+
+    async def _attend(self) -> None:
+        """Look at what was hinted at and what is due."""
+        async with self._attending:
+            self._hinted.clear()
+            hints, self._hints = self._hints, {}
+            for path in self._settler.due(self._clock.monotonic()):
+                hints.setdefault(path, Kind.CHANGED)
+            paths = list(hints)
+            for start in range(0, len(paths), _LOOKS_AT_ONCE):
+                await self._look_at({path: hints[path] for path in paths[start : start + _LOOKS_AT_ONCE]})
+
+    async def _look_at(self, hints: dict[bytes, Kind]) -> None:
+        try:
+            look = await self._in(self._looking, partial(self._scanner.look, hints))
+        except SourceError:
+            # The root is gone or another one. Nothing can be said of single files; the next walk finds them.
+            self._settler.forget_all(hints)
+            self._walk_wanted.set()
+            return
+        self._settler.forget_all([*look.absent, *(problem.path for problem in look.problems)])
+        await self._journal.vanished(self._route.name, look.absent)
+        for path in look.directories:
+            if hints[path] in {Kind.APPEARED, Kind.RENAMED}:
+                self._directories[path] = hints[path] is Kind.RENAMED
+                self._directory_found.set()
+        for marker in look.markers:
+            for path in self._settler.waiting_for(marker):
+                self.hint(path)
+        familiar = await self._take(look.sightings, lambda path: hints[path] is Kind.RENAMED)
+        self._settler.forget_all(familiar)
+        self._report(look.problems)
+
+    async def _take(self, sightings: list[Sighting], renamed: Callable[[bytes], bool] = lambda _: False) -> set[bytes]:
+        """Judge what was seen, and admit what is at rest; gives the paths that the journal knows in this very state."""
+        fresh = await self._journal.unfamiliar(self._route.name, sightings)
+        if fresh:
+            resting = await self._judge(fresh, renamed)
+            await self._journal.admit(await self._name(resting))
+        return {sighting.path for sighting in sightings}.difference(sighting.path for sighting in fresh)
+
+    async def _judge(self, fresh: list[Sighting], renamed: Callable[[bytes], bool]) -> list[Sighting]:
+        """Those of ``fresh`` that are at rest; the settler keeps the others in mind."""
+        marked: set[bytes] = set()
+        if self._settler.marker is not None:
+            marked = await self._in(self._looking, partial(self._scanner.marked, fresh))
+        moved = await self._moved(fresh)
+        next_due, resting = self._settler.next_due(), []
+        now, wall_ns = self._clock.monotonic(), int(self._clock.now() * 1e9)
+        for sighting in fresh:
+            path = sighting.path
+            verdict = self._settler.observe(
+                sighting, now, wall_ns, renamed=renamed(path) or path in moved, marked=path in marked
+            )
+            if isinstance(verdict, AtRest):
+                resting.append(sighting)
+                if verdict.reason is Reason.CEILING:
+                    self._log.warning("taken_while_changing", path=shown(path), waited=self._route.settle.max_wait)
+        if self._settler.next_due() != next_due:
+            self._hinted.set()
+        return resting
+
+    async def _moved(self, fresh: list[Sighting]) -> set[bytes]:
+        """Those that were seen under another name, where nothing is now: renamed, although nobody heard it."""
+        twins = {sighting.path: twin for sighting in fresh if (twin := self._settler.twin(sighting)) is not None}
+        if not twins:
+            return set()
+        look = await self._in(self._looking, partial(self._scanner.look, list(twins.values())))
+        gone = set(look.absent)
+        return {path for path, twin in twins.items() if twin in gone}
+
+    async def _name(self, resting: list[Sighting]) -> list[Settled]:
+        if not self._namer.needs_sha256:
+            return [self._namer.name(sighting, None) for sighting in resting]
+        named = []
+        for sighting in resting:
+            try:
+                named.append(self._namer.name(sighting, await asyncio.to_thread(self._namer.sha256, sighting)))
+            except FileUnreadableError as error:
+                named.append(self._namer.refuse(sighting, "FileUnreadable", str(error)))
+            except SourceError:
+                self.hint(sighting.path)
+        return named
+
+    def _report(self, problems: Sequence[Problem]) -> None:
+        for problem in problems:
+            self._log.warning("left_out", path=shown(problem.path), reason=problem.message)
+
+    async def _in(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, call)
+
+    async def _event(self, event: asyncio.Event, seconds: float | None) -> None:
+        """Come back when ``event`` is set, or after ``seconds``."""
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(event.wait())]
+        if seconds is not None:
+            waits.append(asyncio.create_task(self._clock.sleep(seconds)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()

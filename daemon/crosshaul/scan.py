@@ -1,0 +1,303 @@
+"""Walk a watched directory: the truth about what is there, where events are only hints.
+
+The walk holds directory descriptors and opens each directory from its parent's, so that paths may be of any length and
+no symlink that appears meanwhile leads outside. It keeps its own stack, and gives what it found in small batches, so
+that neither depth nor number of files matters for memory. Everything here blocks: callers use a thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pathspec import GitIgnoreSpec
+
+from crosshaul.config import Route
+from crosshaul.errors import FileChangedError, FileGoneError, SourceError
+from crosshaul.model import Fingerprint, Sighting
+from crosshaul.settle import Marker
+from crosshaul.source import Root, shown
+
+BATCH = 500
+"""Directory entries per batch: some 5 ms of work."""
+_OPEN_AT_ONCE = 64
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Entering = Callable[[bytes, int], None]
+"""Called with a directory's path and descriptor before it is listed, so that nothing is missed if it is watched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What was left out, and why; the message is one line with the cure."""
+
+    path: bytes
+    message: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """A part of what a walk found."""
+
+    sightings: list[Sighting] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Look:
+    """What single paths turned out to be."""
+
+    sightings: list[Sighting] = field(default_factory=list)
+    directories: list[bytes] = field(default_factory=list)
+    markers: list[bytes] = field(default_factory=list)
+    absent: list[bytes] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """A directory to be walked: what it is called, and where it really is (they differ below a followed symlink)."""
+
+    path: bytes
+    real: bytes
+    linked: bool = False
+
+    def child(self, name: bytes) -> _Directory:
+        return _Directory(_join(self.path, name), _join(self.real, name), self.linked)
+
+
+def _join(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name if directory else name
+
+
+class Selection:
+    """Which paths a route delivers, by its gitignore-style patterns. Nothing is hidden by default."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str], marker: str | None) -> None:
+        self._include = None if tuple(include) == ("**",) else GitIgnoreSpec.from_lines(include)
+        self._exclude = GitIgnoreSpec.from_lines(exclude) if exclude else None
+        # A pattern that brings something back may do so anywhere below an excluded directory.
+        self._prunes = not any(line.startswith("!") for line in exclude)
+        self._marker = Marker(marker) if marker else None
+
+    def takes(self, path: bytes) -> bool:
+        """Whether the file at ``path`` is to be delivered."""
+        if self._include is None and self._exclude is None:
+            return not self.is_marker(path)
+        text = path.decode("utf-8", "surrogateescape")
+        included = self._include is None or self._include.match_file(text)
+        return included and not (self._exclude and self._exclude.match_file(text)) and not self.is_marker(path)
+
+    def enters(self, directory: bytes) -> bool:
+        """Whether anything below ``directory`` can be of interest."""
+        if self._exclude is None or not self._prunes:
+            return True
+        return not self._exclude.match_file(directory.decode("utf-8", "surrogateescape") + "/")
+
+    def is_marker(self, path: bytes) -> bool:
+        """Whether the file only says that another is finished."""
+        return self._marker is not None and self._marker.is_marker(path)
+
+
+class Scanner:
+    """Sees the files of one route. Every method opens the root anew, so a root that was replaced is seen as it is."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._marker = Marker(route.settle.marker) if route.settle.marker else None
+        self._walked: tuple[int, int] | None = None
+        self.selection = Selection(route.include, route.exclude, route.settle.marker)
+
+    def scan(self, start: bytes = b"", entering: Entering | None = None) -> Iterator[Batch]:
+        """Everything at and below the directory ``start``, in batches.
+
+        Raises SourceError if the root can't be opened; that never means that its files were deleted.
+        """
+        with Root.open(self._route.path) as root:
+            if not start:
+                self._walked = (root.device, root.inode)
+            yield from _Walk(root, self._route, self.selection, entering).run(start)
+
+    def look(self, paths: Iterable[bytes]) -> Look:
+        """What is at each of ``paths`` now.
+
+        Raises SourceError if the root can't be opened, or is not the directory that was last walked: what is not in a
+        directory that took its place (an unmounted volume's) was not deleted.
+        """
+        found = Look()
+        with Root.open(self._route.path) as root:
+            if self._walked not in {None, (root.device, root.inode)}:
+                raise FileChangedError(
+                    f"{self._route.path}: another directory took its place; it is walked again first"
+                )
+            for path in paths:
+                try:
+                    self._look(root, path, found)
+                except (FileGoneError, FileChangedError):
+                    found.absent.append(path)
+                except SourceError as error:
+                    found.problems.append(Problem(path, str(error)))
+        return found
+
+    def _look(self, root: Root, path: bytes, found: Look) -> None:
+        stat_ = root.stat(path)
+        if stat.S_ISLNK(stat_.st_mode) and self._route.symlinks == "follow_inside":
+            stat_ = root.stat(root.resolve(path))
+        if stat.S_ISDIR(stat_.st_mode):
+            if self.selection.enters(path):
+                found.directories.append(path)
+        elif not stat.S_ISREG(stat_.st_mode):
+            found.absent.append(path)
+        elif self.selection.is_marker(path):
+            found.markers.append(path)
+        elif self.selection.takes(path):
+            found.sightings.append(Sighting(self._route.name, path, Fingerprint.of(stat_)))
+
+    def marked(self, sightings: Iterable[Sighting]) -> set[bytes]:
+        """Paths of those whose marker is there; empty for a route without markers."""
+        if self._marker is None:
+            return set()
+        with Root.open(self._route.path) as root:
+            return {sighting.path for sighting in sightings if _exists(root, self._marker.of(sighting.path))}
+
+
+def _exists(root: Root, path: bytes) -> bool:
+    try:
+        root.stat(path)
+    except SourceError:
+        return False
+    return True
+
+
+class _Walk:
+    """One walk: a stack of directories still to be listed, and the open descriptors on the way to the current one."""
+
+    def __init__(self, root: Root, route: Route, selection: Selection, entering: Entering | None) -> None:
+        self._root = root
+        self._route = route
+        self._selection = selection
+        self._entering = entering
+        self._follows = route.symlinks == "follow_inside"
+        self._stack: list[_Directory] = []
+        self._trail = _Trail(root.descriptor)
+        self._batch = Batch()
+        self._seen = 0
+
+    def run(self, start: bytes) -> Iterator[Batch]:
+        """Walk from ``start`` down."""
+        self._stack = [_Directory(start, start)]
+        try:
+            while self._stack:
+                yield from self._list(self._stack.pop())
+            yield self._batch
+        finally:
+            self._trail.close()
+
+    def _list(self, directory: _Directory) -> Iterator[Batch]:
+        try:
+            descriptor = self._open(directory)
+            if descriptor is None:
+                return
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    self._see(directory, entry)
+                    self._seen += 1
+                    if self._seen % BATCH == 0:
+                        batch, self._batch = self._batch, Batch()
+                        yield batch
+        except OSError as error:
+            self._report(directory.path, error)
+
+    def _open(self, directory: _Directory) -> int | None:
+        descriptor = self._trail.open(directory.real)
+        if not self._route.cross_filesystems and os.fstat(descriptor).st_dev != self._root.device:
+            reason = "it is on another file system; set cross_filesystems: true to have it walked"
+            self._note(directory.path, f"{shown(directory.path)}: {reason}")
+            return None
+        # Below a followed symlink the directory is watched under its own name already.
+        if self._entering is not None and not directory.linked:
+            self._entering(directory.path, descriptor)
+        return descriptor
+
+    def _see(self, directory: _Directory, entry: os.DirEntry[str]) -> None:
+        child = directory.child(os.fsencode(entry.name))
+        try:
+            if entry.is_symlink():
+                if self._follows:
+                    self._follow(child)
+            elif entry.is_dir(follow_symlinks=False):
+                self._enter(child)
+            elif entry.is_file(follow_symlinks=False) and self._selection.takes(child.path):
+                self._sight(child.path, entry.stat(follow_symlinks=False))
+        except OSError as error:
+            self._report(child.path, error)
+
+    def _enter(self, directory: _Directory) -> None:
+        if self._selection.enters(directory.path):
+            self._stack.append(directory)
+
+    def _sight(self, path: bytes, found: os.stat_result) -> None:
+        self._batch.sightings.append(Sighting(self._route.name, path, Fingerprint.of(found)))
+
+    def _follow(self, link: _Directory) -> None:
+        """See what a symlink leads to, unless that is outside, nowhere, or around in circles."""
+        try:
+            target = self._root.resolve(link.path)
+            found = self._root.stat(target)
+        except FileGoneError:
+            return
+        except SourceError as error:
+            self._note(link.path, str(error))
+            return
+        if stat.S_ISREG(found.st_mode) and self._selection.takes(link.path):
+            self._sight(link.path, found)
+        # One directory link on a path is enough: links in what a link leads to could go round for ever.
+        elif stat.S_ISDIR(found.st_mode) and not link.linked and not (link.real + b"/").startswith(target + b"/"):
+            self._enter(_Directory(link.path, target, linked=True))
+
+    def _report(self, path: bytes, error: OSError) -> None:
+        # What went or was replaced while we walked is for the next look.
+        if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            self._note(
+                path, f"{shown(path) or self._route.path}: {error.strerror}; it is left out until that is mended"
+            )
+
+    def _note(self, path: bytes, message: str) -> None:
+        self._batch.problems.append(Problem(path, message))
+
+
+class _Trail:
+    """Open descriptors of the last few directories on the way from the root to the current one."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._open: list[tuple[bytes, int]] = []
+
+    def open(self, path: bytes) -> int:
+        """The descriptor of the directory at ``path``, good until the next call. Raises OSError."""
+        while self._open and not _leads_to(self._open[-1][0], path):
+            os.close(self._open.pop()[1])
+        here, descriptor = self._open[-1] if self._open else (b"", self._root)
+        for name in path[len(here) :].split(b"/"):
+            if name:
+                here = _join(here, name)
+                descriptor = os.open(name, _LIST, dir_fd=descriptor)
+                self._keep(here, descriptor)
+        return descriptor
+
+    def _keep(self, path: bytes, descriptor: int) -> None:
+        self._open.append((path, descriptor))
+        if len(self._open) > _OPEN_AT_ONCE:
+            os.close(self._open.pop(0)[1])
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        while self._open:
+            os.close(self._open.pop()[1])
+
+
+def _leads_to(ancestor: bytes, path: bytes) -> bool:
+    return path == ancestor or path.startswith(ancestor + b"/")

@@ -1,0 +1,333 @@
+"""The only way to a local file's bytes: by directory descriptors, never through a symlink, and only in a known state.
+
+Whoever can write into a watched directory must not get us to read, delete or move anything outside it. So each
+component of a path is opened from its parent's descriptor with O_NOFOLLOW, and what was opened is looked at (fstat)
+before it is used. Paths of any length work, since only one name at a time goes to the kernel. Everything here blocks:
+callers on an event loop use a thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+
+from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError, SourceError
+from crosshaul.model import Fingerprint
+
+# O_PATH needs no right to list a directory, only to pass through it; systems without it have to ask for more.
+_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_HASH_CHUNK = 1 << 20
+_MAX_SUFFIX = 10_000
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+def shown(path: bytes) -> str:
+    """``path`` as one printable line: bytes that are no UTF-8 and control characters as escapes."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _refuse(error: OSError, path: bytes) -> NoReturn:
+    """Map what the kernel says about ``path`` into our tree."""
+    if error.errno == errno.ENOENT:
+        raise FileGoneError(f"{shown(path)}: it is not there any more") from error
+    if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}:
+        raise FileChangedError(f"{shown(path)}: it, or a directory on the way to it, is now something else") from error
+    reason = error.strerror or type(error).__name__
+    raise FileUnreadableError(f"{shown(path)}: {reason}; check owner, mode and disk") from error
+
+
+def _parts(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    if any(part in {b"", b".", b".."} or b"\0" in part for part in parts):
+        raise FileUnreadableError(f"{shown(path)}: this is not a path below a watched directory")
+    return parts
+
+
+class SourceFile:
+    """An open regular file in the state it had when it was opened (``fingerprint``)."""
+
+    def __init__(self, descriptor: int, path: bytes, fingerprint: Fingerprint) -> None:
+        self.path = path
+        self.fingerprint = fingerprint
+        self._descriptor = descriptor
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``.
+
+        Raises FileChangedError if the file ends earlier, FileUnreadableError on an input/output error.
+        """
+        data = self._pread(offset, length)
+        while len(data) < length:
+            more = self._pread(offset + len(data), length - len(data))
+            if not more:
+                raise FileChangedError(f"{shown(self.path)}: it became shorter while it was read")
+            data += more
+        return data
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        try:
+            return os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            _refuse(error, self.path)
+
+    def unchanged(self) -> None:
+        """Raise FileChangedError unless the file still is in the state it was opened in."""
+        if Fingerprint.of(os.fstat(self._descriptor)) != self.fingerprint:
+            raise FileChangedError(f"{shown(self.path)}: it changed while it was read")
+
+    def sha256(self) -> str:
+        """The SHA-256 of all bytes, in lower-case hex; raises as ``read`` and ``unchanged`` do."""
+        digest = hashlib.sha256()
+        for offset in range(0, self.fingerprint.size, _HASH_CHUNK):
+            digest.update(self.read(offset, min(_HASH_CHUNK, self.fingerprint.size - offset)))
+        self.unchanged()
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Give the descriptor back; may be called twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+class Root:
+    """A watched directory, held by its descriptor: what is done through it stays in this very directory."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        found = os.fstat(descriptor)
+        self.path = path
+        self.descriptor = descriptor
+        self.device = found.st_dev
+        self.inode = found.st_ino
+
+    @classmethod
+    def open(cls, path: Path) -> Root:
+        """Open a directory (through a symlink if the operator named one).
+
+        Raises FileGoneError, FileChangedError (no directory) or FileUnreadableError.
+        """
+        try:
+            return cls(os.open(path, _LIST), path)
+        except OSError as error:
+            _refuse(error, os.fsencode(path))
+
+    def close(self) -> None:
+        """Give the descriptor back; may be called twice."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    @contextmanager
+    def parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """Descriptor of the directory that holds ``path``, and the last name; no symlink is followed.
+
+        Raises FileGoneError, FileChangedError or FileUnreadableError.
+        """
+        *directories, name = _parts(path)
+        descriptor = os.dup(self.descriptor)
+        try:
+            for part in directories:
+                descriptor = _step(descriptor, part, path)
+            yield descriptor, name
+        finally:
+            os.close(descriptor)
+
+    def stat(self, path: bytes) -> os.stat_result:
+        """What is at ``path`` now, symlinks not followed; raises as ``parent`` does."""
+        with self.parent(path) as (directory, name):
+            return _stat(directory, name, path)
+
+    def resolve(self, path: bytes) -> bytes:
+        """The path below this root that the symlink (or the path through one) at ``path`` leads to.
+
+        Raises FileChangedError if it leads outside, FileGoneError if nowhere. The answer is only as good as the moment:
+        open it with ``open_file``, which follows nothing.
+        """
+        try:
+            top = os.path.realpath(os.fsencode(self.path), strict=True)
+            target = os.path.realpath(top + b"/" + path, strict=True)
+        except OSError as error:
+            _refuse(error, path)
+        prefix = top.rstrip(b"/") + b"/"
+        if not target.startswith(prefix):
+            raise FileChangedError(f"{shown(path)}: it is a symlink that leads out of {self.path}")
+        return target[len(prefix) :]
+
+    def open_file(self, path: bytes, *, follow_inside: bool = False) -> SourceFile:
+        """Open the regular file at ``path``; with ``follow_inside``, through symlinks that stay below this root.
+
+        Raises FileGoneError, FileChangedError (no regular file; a symlink on the way) or FileUnreadableError.
+        """
+        try:
+            return self._open(path)
+        except FileChangedError:
+            if not follow_inside:
+                raise
+            target = self.resolve(path)
+            if target == path:
+                raise
+            return self._open(target)
+
+    def _open(self, path: bytes) -> SourceFile:
+        with self.parent(path) as (directory, name):
+            try:
+                descriptor = os.open(name, _READ, dir_fd=directory)
+            except OSError as error:
+                _refuse(error, path)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(descriptor)
+            raise FileChangedError(f"{shown(path)}: it is not a regular file any more")
+        return SourceFile(descriptor, path, Fingerprint.of(found))
+
+    def unlink(self, path: bytes, fingerprint: Fingerprint) -> None:
+        """Delete the file at ``path`` if it still is in the state ``fingerprint``.
+
+        A symlink never is (the fingerprint is its target's), and so is left alone. Raises FileGoneError,
+        FileChangedError or FileUnreadableError.
+        """
+        with self.parent(path) as (directory, name):
+            _expect(directory, name, path, fingerprint)
+            try:
+                os.unlink(name, dir_fd=directory)
+            except OSError as error:
+                _refuse(error, path)
+
+    def move(self, path: bytes, fingerprint: Fingerprint, target_dir: Path) -> Path:
+        """Move the file at ``path`` under ``target_dir``, keeping its relative path and overwriting nothing.
+
+        A name that is taken gets a suffix (``.1``, ``.2``, ...). Gives the new path. Raises FileGoneError,
+        FileChangedError, FileUnreadableError, or SourceError (another file system: it must be this one, since only a
+        rename can't lose or double the file).
+        """
+        *directories, name = _parts(path)
+        with self.parent(path) as (source, _), _made(target_dir, directories) as target:
+            if _finished_before(source, target, name, fingerprint):
+                os.unlink(name, dir_fd=source)
+                return target_dir / os.fsdecode(path)
+            _expect(source, name, path, fingerprint)
+            try:
+                taken = _relink(source, target, name)
+            except OSError as error:
+                _refuse_move(error, path, target_dir)
+        return target_dir.joinpath(*(os.fsdecode(part) for part in directories), os.fsdecode(taken))
+
+
+def _step(descriptor: int, part: bytes, path: bytes) -> int:
+    """Descriptor of the directory ``part`` in ``descriptor``, which is closed once the step is made."""
+    try:
+        below = os.open(part, _PASS, dir_fd=descriptor)
+    except OSError as error:
+        _refuse(error, path)
+    os.close(descriptor)
+    return below
+
+
+def _stat(directory: int, name: bytes, path: bytes) -> os.stat_result:
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError as error:
+        _refuse(error, path)
+
+
+def _expect(directory: int, name: bytes, path: bytes, fingerprint: Fingerprint) -> None:
+    if Fingerprint.of(_stat(directory, name, path)) != fingerprint:
+        raise FileChangedError(f"{shown(path)}: it is not the file that was delivered any more, and is left alone")
+
+
+@contextmanager
+def _made(top: Path, directories: list[bytes]) -> Iterator[int]:
+    """Descriptor of the directory below ``top``, made as needed; no symlink below ``top`` is followed."""
+    shown_path = b"/".join([os.fsencode(top), *directories])
+    try:
+        top.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(top, _LIST)
+    except OSError as error:
+        _refuse(error, shown_path)
+    try:
+        for part in directories:
+            try:
+                os.mkdir(part, dir_fd=descriptor)
+            except FileExistsError:
+                pass
+            except OSError as error:
+                _refuse(error, shown_path)
+            descriptor = _step(descriptor, part, shown_path)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _finished_before(source: int, target: int, name: bytes, fingerprint: Fingerprint) -> bool:
+    """Whether an earlier move was cut short between link and unlink: both names are the one delivered file."""
+    try:
+        here = os.stat(name, dir_fd=source, follow_symlinks=False)
+        there = os.stat(name, dir_fd=target, follow_symlinks=False)
+    except OSError:
+        return False
+    known = (fingerprint.inode, fingerprint.size, fingerprint.mtime_ns)
+    return os.path.samestat(here, there) and (here.st_ino, here.st_size, here.st_mtime_ns) == known
+
+
+def _relink(source: int, target: int, name: bytes) -> bytes:
+    """Give the file a free name in ``target`` and take the old one away; gives the new name."""
+    for number in range(_MAX_SUFFIX):
+        taken = name if number == 0 else b"%b.%d" % (name, number)
+        try:
+            _rename(source, target, name, taken)
+        except FileExistsError:
+            continue
+        return taken
+    raise FileExistsError(errno.EEXIST, "no free name is left there")
+
+
+def _rename(source: int, target: int, name: bytes, taken: bytes) -> None:
+    """Rename without overwriting: rename(2) would replace a file, link(2) refuses."""
+    try:
+        os.link(name, taken, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _rename_unlinked(source, target, name, taken)
+    else:
+        os.unlink(name, dir_fd=source)
+
+
+def _rename_unlinked(source: int, target: int, name: bytes, taken: bytes) -> None:
+    """For file systems without hard links: look first, and live with the moment in between."""
+    try:
+        os.stat(taken, dir_fd=target, follow_symlinks=False)
+    except FileNotFoundError:
+        os.rename(name, taken, src_dir_fd=source, dst_dir_fd=target)
+    else:
+        raise FileExistsError(errno.EEXIST, "taken")
+
+
+def _refuse_move(error: OSError, path: bytes, target_dir: Path) -> NoReturn:
+    if error.errno == errno.EXDEV:
+        message = f"{shown(path)}: {target_dir} is on another file system; let move_to name a directory on the same one"
+        raise SourceError(message) from error
+    _refuse(error, path)
