@@ -104,7 +104,7 @@ def test_an_interrupt_is_130(monkeypatch):
 
 def test_a_reader_that_leaves_is_no_error(world):
     """``crosshaul list | head -1`` says nothing on stderr, although the pipe is closed under it."""
-    world.admit(*(world.file(f"file-{number:04}") for number in range(3000)))
+    world.admit(*(world.file(f"file-{number:04}") for number in range(1000)))
     command = f"{sys.executable} -c 'from crosshaul.cli.main import main; main()' list -c {world.config} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
@@ -136,6 +136,14 @@ def test_a_missing_configuration_is_one_line(world):
         done = world.process("validate", "-c", str(wrong))
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert str(wrong) in done.stderr
+
+
+def test_a_terminal_that_knows_few_letters_is_no_error(world):
+    """Where standard output can't write a letter it is escaped, and nothing fails."""
+    world.admit(world.file("caf\u00e9"))
+    done = world.process("list", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "caf\\xe9 ->" in done.stdout
 
 
 def test_validate_counts_what_it_read(world, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def command(config: Config, state: str | None, route: str | None, limit: int | N
     line: Callable[[Config, Record], str] = _json_line if as_json else _plain_line
     with looked_into(config.state_dir) as reader:
         for record in reader.records(State(state) if state else None, route, limit) if reader else ():
-            click.echo(line(config, record))
+            sys.stdout.write(line(config, record) + "\n")  # click.echo would flush each line
 
 
 def _plain_line(config: Config, record: Record) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn, cast
 
 import click
@@ -63,6 +64,8 @@ def crosshaul() -> None:
 
 def main() -> NoReturn:
     """Run what the command line says, and end the process."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does of itself
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,0 +1,144 @@
+"""What push and run say and how they end; what they do is the business of the modules that they call."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from cli_world import DENIED, World
+from crosshaul.cli import push as verb
+from crosshaul.cli.progress import Bar
+from crosshaul.errors import NotReadyError
+from crosshaul.model import Fingerprint, PushProgress, PushSummary, Record, Refusal, Settled, Sighting, State
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def record(number):
+    print_ = Fingerprint(1, 1, 1, 1)
+    path = b"file-%d\n" % number
+    return Record(
+        number, "exports", "partner", path, print_, "key", State.QUARANTINED, 1, 1, 0.0, 0.0, 0.0, diagnosis=DENIED
+    )
+
+
+def pushing(monkeypatch, summary=None, preview=()):
+    """Stands in for the AWS side of a push; gives the calls it got."""
+    calls = []
+
+    async def push(config, routes, watch):
+        calls.append(routes)
+        watch.tick(PushProgress(3, 1, 0, 5, 10))
+        return summary
+
+    async def previewed(config, routes):
+        calls.append(routes)
+        return list(preview)
+
+    monkeypatch.setitem(sys.modules, "crosshaul.push", SimpleNamespace(push=push, preview=previewed))
+    return calls
+
+
+def test_a_good_push_is_one_line(world, monkeypatch, capsys):
+    """All delivered: figures in one line on stdout, nothing on stderr, code 0."""
+    calls = pushing(monkeypatch, PushSummary(1200, 3, (), 36_175_872, 3.2))
+    assert world.run("push", "--route", "exports", "--route", "inner") == 0
+    told = capsys.readouterr()
+    assert told.out == "Delivered 1,200 files (34.5 MiB) in 3.2 s, 10.8 MiB/s; 3 were there already.\n"
+    assert told.err == ""
+    assert calls == [("exports", "inner")]
+
+
+def test_a_push_with_nothing_to_do_says_so(world, monkeypatch, capsys):
+    """Nothing new is 0 files and code 0, without a rate."""
+    pushing(monkeypatch, PushSummary(0, 1, (), 0, 0.0))
+    assert world.run("push") == 0
+    assert capsys.readouterr().out == "Delivered 0 files; 1 was there already.\n"
+
+
+def test_failed_files_are_lines_and_code_1(world, monkeypatch, capsys):
+    """Up to 20 failed files have a line with path, reason and advice each; the rest is a number."""
+    pushing(monkeypatch, PushSummary(1, 0, tuple(map(record, range(23))), 1, 1.0))
+    assert world.run("push") == 1
+    told = capsys.readouterr()
+    assert told.out.endswith("; 23 files not delivered.\n")
+    lines = told.err.splitlines()
+    assert len(lines) == 21
+    assert lines[0] == f"crosshaul: {world.root}/file-0\\n: {DENIED.line()}"
+    assert lines[-1] == "crosshaul: and 3 more: see `crosshaul list`"
+
+
+def test_a_dry_run_says_what_would_go_where(world, monkeypatch, capsys):
+    """Each file is a line with its object, or why it can't go; refusals make it code 1."""
+    sighting = Sighting("exports", b"a", Fingerprint(1, 1, 1, 1))
+    good = Settled(sighting, "partner", "key/a")
+    calls = pushing(monkeypatch, preview=[good])
+    assert world.run("push", "--dry-run") == 0
+    pushing(monkeypatch, preview=[good, Settled(sighting, "partner", "", Refusal("KeyTooLongError", "too long"))])
+    assert world.run("push", "--dry-run") == 1
+    line = f"{world.root}/a -> s3://partner-bucket/key/a"
+    assert capsys.readouterr().out.splitlines() == [line, line, f"{world.root}/a: refused: too long"]
+    assert calls == [()]
+
+
+def test_an_unknown_route_is_told_before_anything_runs(world, monkeypatch, capsys):
+    """A route that isn't configured is a usage error with the known names."""
+    calls = pushing(monkeypatch)
+    assert world.run("push", "--route", "nope") == 2
+    assert "there are: exports, inner" in capsys.readouterr().err
+    assert calls == []
+
+
+def test_the_bar_fits_any_terminal_and_leaves_nothing(world):
+    """On a terminal the bar is one line that fits, odd names included, and is gone at the end."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60)
+    with Bar(console) as bar:
+        bar.tick(PushProgress(2000, 17, 2, 5 * 2**20, 10 * 2**20, ("evil\n\x1b[2J[red]" + "x" * 500,), settling=4))
+        bar._progress.refresh()
+    told = out.getvalue()
+    assert "17/2,000 files" in told
+    assert "5.0/10.0" in told
+    assert "\x1b[2J" not in told
+    assert told.endswith("\x1b[2K") or told.rstrip().endswith("\x1b[2K")
+
+
+def test_the_bar_is_only_on_a_terminal(monkeypatch):
+    """Off a terminal nothing is drawn."""
+    assert isinstance(verb._watching().__enter__(), verb._Blind)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert isinstance(verb._watching(), Bar)
+
+
+@pytest.mark.parametrize(("code", "arguments", "asked"), [(0, [], False), (1, ["--require-ready"], True)])
+def test_run_ends_with_the_daemon_s_own_code(world, monkeypatch, code, arguments, asked):
+    """The daemon's return value is the exit code, and --require-ready reaches it."""
+    seen = []
+
+    async def run(config, *, require_ready):
+        seen.append(require_ready)
+        return code
+
+    monkeypatch.setitem(sys.modules, "crosshaul.app", SimpleNamespace(run=run))
+    monkeypatch.setattr("crosshaul.app", sys.modules["crosshaul.app"], raising=False)
+    monkeypatch.setattr("crosshaul.telemetry.logs.configure", lambda *_: None)
+    assert world.run("run", *arguments) == code
+    assert seen == [asked]
+
+
+def test_run_that_is_not_ready_is_code_3(world, monkeypatch, capsys):
+    """NotReadyError is one line and code 3."""
+
+    async def run(config, *, require_ready):
+        raise NotReadyError("destination partner can't be used")
+
+    monkeypatch.setitem(sys.modules, "crosshaul.app", SimpleNamespace(run=run))
+    monkeypatch.setattr("crosshaul.app", sys.modules["crosshaul.app"], raising=False)
+    monkeypatch.setattr("crosshaul.telemetry.logs.configure", lambda *_: None)
+    assert world.run("run", "--require-ready") == 3
+    assert capsys.readouterr().err == "crosshaul: destination partner can't be used\n"
