@@ -31,6 +31,7 @@ async def failure_of(script, body: bytes = b"x", total: float | None = None, **l
     async with scripted(script) as server, client_of(server.port, **limits) as client:
         with pytest.raises(WireError) as caught:
             await client.send("PUT", "/k", [], body, total=total)
+        assert server.accepted == 1
         return caught.value
 
 
@@ -213,6 +214,56 @@ async def test_an_early_answer_ends_the_sending(allowed):
     assert taken[0] < len(BIG * 4)
 
 
+async def test_an_early_answer_is_heard_between_writes_that_never_block():
+    """A body that the kernel takes at once is not written to its end after the peer has refused it."""
+    taken = []
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+        await peer.head()
+        await peer.say(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+        taken.append(len(await peer.reader.read()))
+
+    async with scripted(script) as server, client_of(server.port) as client:
+        await client.send("PUT", "/k", [], b"x")
+        assert (await client.send("PUT", "/k", [], bytes(1_500_000))).status == 403
+        await server.until_open(0)
+    assert taken[0] < 1_500_000
+
+
+async def test_a_peer_that_hangs_up_without_reading_is_noticed_at_once():
+    """The end of what the peer says fails the request even while our bytes still wait to be taken."""
+
+    async def script(peer: Peer) -> None:
+        peer.writer.transport.pause_reading()
+        await asyncio.sleep(0.05)
+        peer.writer.write_eof()
+        await never()
+
+    start = time.monotonic()
+    error = await failure_of(script, BIG, progress=5)
+    assert (error.code, error.ambiguous) == ("ConnectionReset", True)
+    assert time.monotonic() - start < 1
+
+
+async def test_a_shorter_deadline_counts_on_a_kept_connection():
+    """The watchdog that an earlier request left behind does not sleep past the next one's deadline."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+        await never()
+
+    async with scripted(script) as server, client_of(server.port, progress=10) as client:
+        await client.send("PUT", "/k", [], b"x")
+        start = time.monotonic()
+        with pytest.raises(WireError) as caught:
+            await client.send("PUT", "/k", [], b"x", total=0.1)
+    assert caught.value.code == "TotalTimeout"
+    assert time.monotonic() - start < 1
+
+
 async def test_an_early_answer_survives_the_reset_behind_it():
     """A server that refuses a body and slams the door is heard, not reported as a broken connection."""
 
@@ -246,6 +297,7 @@ async def test_a_request_that_never_left_is_not_ambiguous():
     [
         ("/k", [("x", "a\r\nevil: 1")]),
         ("/k", [("x\n", "a")]),
+        ("/k", [("x", "a\rb")]),
         ("/k", [("x", "a\0")]),
         ("/k HTTP/1.1\r\nx: y", []),
         ("/a b", []),

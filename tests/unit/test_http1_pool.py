@@ -43,6 +43,8 @@ async def test_a_connection_is_kept_for_the_next_request():
         for _ in range(5):
             assert (await put(client)).resent is False
         assert server.accepted == 1
+        sock = next(iter(client._live))._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 async def test_the_connection_used_last_is_used_next():
@@ -202,6 +204,7 @@ async def test_a_cancelled_request_closes_its_connection_and_frees_its_place(siz
     async with scripted(script, polite) as server, client_of(server.port, most=1) as client:
         task = asyncio.create_task(put(client, body=bytes(size)))
         await asyncio.sleep(0.05)
+        assert all(connection._transport.get_write_buffer_size() < 1_000_000 for connection in client._live)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -223,12 +226,16 @@ async def test_a_cancelled_wait_for_the_pace_frees_the_place():
 async def test_a_cancelled_waiter_leaves_the_queue():
     """A place that becomes free in the very moment its waiter is cancelled goes to the next one."""
     async with scripted(polite) as server, client_of(server.port, most=1) as client:
-        for _ in range(10):
-            first, second, third = (asyncio.create_task(put(client, total=1)) for _ in range(3))
-            await first
-            second.cancel()
-            assert (await third).status == 200
-            await asyncio.wait([second])
+
+        async def put_then_cancel() -> None:
+            await put(client)
+            assert (len(client._waiters), second.cancel()) == (1, True)
+
+        first = asyncio.create_task(put_then_cancel())
+        second, third = (asyncio.create_task(put(client, total=1)) for _ in range(2))
+        await first
+        assert (await third).status == 200
+        assert second.cancelled()
         assert (server.most_open, client._open, len(client._waiters)) == (1, 1, 0)
 
 
@@ -277,6 +284,24 @@ async def test_close_during_a_dial_leaves_no_connection():
         await client.close()
         with pytest.raises(WireError, match="closed"):
             await task
+        assert (client._open, len(client._live)) == (0, 0)
+
+
+async def test_a_connection_lost_before_its_first_request_leaves_nothing(monkeypatch):
+    """When the peer is gone before the request is written, nothing was sent, and nothing is kept."""
+    async with scripted(polite) as server, client_of(server.port) as client:
+        dial = client._dialer.dial
+
+        async def dial_and_lose(make):
+            connection = await dial(make)
+            connection.abort()
+            await connection.closed
+            return connection
+
+        monkeypatch.setattr(client._dialer, "dial", dial_and_lose)
+        with pytest.raises(WireError) as caught:
+            await put(client)
+        assert (caught.value.code, caught.value.ambiguous) == ("ConnectionReset", False)
         assert (client._open, len(client._live)) == (0, 0)
 
 

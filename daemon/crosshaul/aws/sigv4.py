@@ -65,7 +65,7 @@ class Signer:
         self._second = -1
         self._stamp = ""
 
-    def sign(  # noqa: PLR0917 - the order is that of the request line and what follows it
+    def sign(
         self,
         method: str,
         host: str,

@@ -32,6 +32,6 @@ def tls_error(host: str, error: OSError) -> WireError:
     """Say what a failed handshake with ``host`` means; SSLError is an OSError."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return WireError("TLSError", f"the certificate of {host} was refused: {error.verify_message}")
-    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+    if isinstance(error, ssl.SSLError):
         return WireError("TLSError", f"no TLS with {host}: {error.reason or error}")
     return WireError("ConnectionReset", f"{host} closed the connection during the TLS handshake")
