@@ -1,0 +1,122 @@
+"""New connections over real sockets: which address is taken, and what a name or a peer that fails means."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from crosshaul.aws.http1 import Client, Deadlines, Origin, WireError
+from scripted_http import Peer, client_of, never, polite, scripted
+
+
+def put(client: Client, total: float | None = None):
+    return client.send("PUT", "/k", [], b"x", total=total)
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+async def test_nobody_listens():
+    """A refused connection is told as such, and nothing was sent."""
+    async with client_of(closed_port()) as client:
+        with pytest.raises(WireError, match=r"127\.0\.0\.1") as caught:
+            await put(client)
+        assert (caught.value.code, caught.value.ambiguous, client._open) == ("ConnectError", False, 0)
+
+
+async def test_a_peer_that_accepts_nothing_has_a_deadline():
+    """A full backlog, which drops what knocks, ends with ConnectTimeout."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        async with client_of(full.getsockname()[1], setup=0.2) as client:
+            with pytest.raises(WireError) as caught:
+                await put(client)
+        for filler in fillers:
+            filler.close()
+    assert (caught.value.code, caught.value.ambiguous) == ("ConnectTimeout", False)
+
+
+def resolving(monkeypatch, *addresses: str) -> list[str]:
+    """Let every name have these addresses; return the names that were asked for."""
+    asked = []
+
+    async def getaddrinfo(host, port, **_):
+        asked.append(host)
+        if not addresses:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    return asked
+
+
+async def test_connections_are_spread_over_all_addresses(monkeypatch):
+    """Each new connection starts with the next address of the name, which is asked for once."""
+    asked = resolving(monkeypatch, "127.0.0.1", "127.0.0.2", "127.0.0.3")
+    ports = closed_port()
+    seen = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("sockname")[0])
+        await Peer(reader, writer).request()
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(script, "0.0.0.0", ports)
+    async with server, client_of(ports, host="spread.test") as client:
+        for _ in range(6):
+            await put(client)
+    assert sorted(seen) == sorted(["127.0.0.1", "127.0.0.2", "127.0.0.3"] * 2)
+    assert asked == ["spread.test"]
+
+
+async def test_a_dead_address_is_passed_over(monkeypatch):
+    """When one address refuses, the next one is tried; when all do, the name is asked anew."""
+    asked = resolving(monkeypatch, "127.0.0.2", "127.0.0.1")
+    async with scripted(polite) as server, client_of(server.port, host="half-dead.test", most=2) as client:
+        assert [answer.status for answer in await asyncio.gather(put(client), put(client))] == [200, 200]
+    async with client_of(closed_port(), host="dead.test") as client:
+        for _ in range(2):
+            with pytest.raises(WireError, match=r"dead\.test"):
+                await put(client)
+    assert asked == ["half-dead.test", "dead.test", "dead.test"]
+
+
+async def test_a_name_that_nobody_knows(monkeypatch):
+    """A name without an address is a DNSError that names it."""
+    resolving(monkeypatch)
+    async with client_of(80, host="typo.test") as client:
+        with pytest.raises(WireError, match=r"typo\.test") as caught:
+            await put(client)
+    assert (caught.value.code, caught.value.ambiguous) == ("DNSError", False)
+
+
+async def test_a_name_server_that_is_silent(monkeypatch):
+    """Resolving has a deadline, too."""
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: never())
+    async with client_of(80, host="slow.test", setup=0.1) as client:
+        with pytest.raises(WireError) as caught:
+            await put(client)
+    assert caught.value.code == "DNSError"
+
+
+async def test_the_total_deadline_covers_the_dial(monkeypatch):
+    """A request whose time is up before it has a connection ends with TotalTimeout, unambiguous."""
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: never())
+    async with client_of(80, host="slow.test") as client:
+        with pytest.raises(WireError) as caught:
+            await put(client, total=0.1)
+        assert (caught.value.code, caught.value.ambiguous, client._open) == ("TotalTimeout", False, 0)
+
+
+async def test_tls_goes_with_https_only():
+    """A client can't be made that would send https in the clear."""
+    with pytest.raises(ValueError, match="TLS"):
+        Client(Origin("https", "h", 443), tls=None, max_connections=1, deadlines=Deadlines(), proxy=None)
