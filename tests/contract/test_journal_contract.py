@@ -20,6 +20,7 @@ from crosshaul.model import (
     Quarantine,
     Retry,
     RouteStatus,
+    Settled,
     State,
 )
 from journal_contract import Factory, Store, after_crash, claimed, the
@@ -94,6 +95,15 @@ async def test_tallies_count_each_route(store: Store, clock: TurnableClock) -> N
     assert counted == {State.DELIVERED: 1, State.UPLOADING: 1, State.PENDING: 2}
     assert (tallies[ROUTE].pending_bytes, tallies[ROUTE].delivered_bytes) == (22, 11)
     assert (tallies[ROUTE].oldest_pending_at, tallies["other"].oldest_pending_at) == (START, START + 10)
+
+
+async def test_bytes_follow_the_file(store: Store) -> None:
+    """A file that grows while it waits counts with its new size, whichever of two reports of a batch is the last."""
+    await store.admit([settled(b"a"), settled(b"b")])
+    grown = [Settled(sighting(b"a", state, size=size), PARTNER, "a") for state, size in ((2, 500), (3, 1000))]
+    await store.admit(grown)
+    (tally,) = await store.tallies()
+    assert (tally.files[State.PENDING], tally.pending_bytes) == (2, 1011)
 
 
 async def test_destinations_are_remembered(factory: Factory, store: Store, state_dir: Path, clock: Clock) -> None:

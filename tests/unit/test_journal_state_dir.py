@@ -65,7 +65,7 @@ async def test_a_shared_directory_is_refused(tmp_path: Path) -> None:
     line = await refusal(tmp_path)
     assert "open to other users (mode 1777)" in line
     assert "chmod 700" in line
-    assert (mode(tmp_path), os.listdir(tmp_path)) == (0o1777, ["theirs"])
+    assert (mode(tmp_path), (tmp_path / "lock").exists()) == (0o1777, False)
 
 
 async def test_a_file_in_its_place(tmp_path: Path) -> None:

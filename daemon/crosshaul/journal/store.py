@@ -44,6 +44,10 @@ def _make_due(connection: sqlite3.Connection, argument: tuple[float, str]) -> No
     connection.execute(SQL["make_due"], argument)
 
 
+def _reclaim(connection: sqlite3.Connection, argument: tuple[float, str]) -> None:
+    connection.execute(SQL["reclaim"], argument)
+
+
 def _save_route(connection: sqlite3.Connection, status: RouteStatus) -> None:
     connection.execute(SQL["save_route"], rows.route_columns(status))
 
@@ -57,6 +61,7 @@ _VANISH = one_by_one(admission.vanish)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
 _MAKE_DUE = one_by_one(_make_due)
+_RECLAIM = one_by_one(_reclaim)
 _SAVE_ROUTE = one_by_one(_save_route)
 _SAVE_DESTINATION = one_by_one(_save_destination)
 
@@ -77,6 +82,7 @@ class Journal:
         self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crosshaul-journal-read")
         self._closed = False
         self._claim = one_by_one(claims.Claimer().claim)
+        self._due_callbacks: list[Callable[[], None]] = []
 
     @classmethod
     async def open(cls, state_dir: Path, clock: Clock) -> Journal:
@@ -112,6 +118,14 @@ class Journal:
         """Have ``callback`` called in the loop after each commit."""
         self._writer.on_commit = callback
 
+    def on_due(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called in the loop whenever files may have become due."""
+        self._due_callbacks.append(callback)
+
+    def _tell_due(self) -> None:
+        for callback in self._due_callbacks:
+            callback()
+
     async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
         """Those of ``sightings`` that intake has to settle: new, changed, gone before, or found changed when sent."""
         return await self._read(lambda: self._reader.unfamiliar(route, sightings))
@@ -124,6 +138,7 @@ class Journal:
         for start in range(0, len(settled), _ADMIT_AT_ONCE):
             portion = settled[start : start + _ADMIT_AT_ONCE]
             await self._writer.do(_ADMIT, admission.Admission(portion, self._clock.now()))
+            self._tell_due()
 
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
         """These files disappeared: what was not sent yet is gone, the rest stays as it is."""
@@ -164,6 +179,11 @@ class Journal:
     async def make_due(self, routes: Sequence[str]) -> None:
         """All pending files of ``routes`` are due now (their destination works again)."""
         await self._writer.do(_MAKE_DUE, (self._clock.now(), rows.names_text(routes)))
+        self._tell_due()
+
+    async def reclaim(self, routes: Sequence[str]) -> None:
+        """Put back what an earlier life of the caller's loop left uploading: it may have been delivered unheard."""
+        await self._writer.do(_RECLAIM, (self._clock.now(), rows.names_text(routes)))
 
     async def after_due(self, limit: int) -> list[AfterTask]:
         """Delivered files whose source is to be deleted or moved by now, oldest due first."""
@@ -185,6 +205,10 @@ class Journal:
     async def destinations(self) -> list[DestinationStatus]:
         """What was last saved of each destination."""
         return await self._read(self._reader.destinations)
+
+    async def routes(self) -> list[RouteStatus]:
+        """What was last saved of each route."""
+        return await self._read(self._reader.routes)
 
     async def tallies(self) -> list[Tally]:
         """Counts by route."""

@@ -4,6 +4,13 @@ UPDATE files SET
     ambiguous = ambiguous OR claimed = generation, claimed = NULL, changed_at = ?1, due_at = min(due_at, ?1)
 WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'
 
+-- name: reclaim
+UPDATE files SET
+    state = CASE holds_key WHEN 1 THEN 'pending' ELSE 'quarantined' END,
+    ambiguous = ambiguous OR claimed = generation, claimed = NULL, changed_at = ?1, due_at = min(due_at, ?1)
+WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'
+    AND route IN (SELECT value FROM json_each(?2))
+
 -- name: recover_settling
 UPDATE files SET
     state = CASE holds_key WHEN 1 THEN 'pending' ELSE 'quarantined' END, changed_at = ?1, due_at = ?1
