@@ -146,7 +146,8 @@ class _Builder:
     def intake(self, route: Route) -> Intake:
         """A route's loop."""
         log = logs.get("intake").bind(route=route.name)
-        intake = Intake(route, self._journal, self._clock, self._metrics, log, socket.gethostname())
+        prefix = self._config.destinations[route.destination].key_prefix
+        intake = Intake(route, self._journal, self._clock, self._metrics, log, socket.gethostname(), prefix)
         self._intakes[route.name] = intake
         return intake
 

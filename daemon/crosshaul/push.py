@@ -25,7 +25,7 @@ from crosshaul.model import (
     State,
     Tally,
 )
-from crosshaul.supervisor import Supervisor
+from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
 
 _TICK = 0.2
@@ -86,7 +86,9 @@ async def push(config: Config, names: tuple[str, ...], watch: Watch) -> PushSumm
         await house.journal.make_due(list(house.intakes))
         supervisor = Supervisor(clock, logs.get("crosshaul"), config.shutdown_timeout)
         this = _Pass(house, watch)
-        async with supervisor.around(house.helpers(), hurry), supervisor.around(house.senders(), hurry):
+        attendants = [Service(f"attend.{name}", intake.attend) for name, intake in house.intakes.items()]
+        services = [*attendants, *house.senders()]
+        async with supervisor.around(house.helpers(), hurry), supervisor.around(services, hurry):
             await this.run()
         return await this.summary()
 

@@ -81,7 +81,7 @@ class Reporter:
         """New credentials are in use."""
         self._metrics.sts(destination, "ok")
         self._metrics.credentials(destination, expires_in)
-        self._log.info("credentials renewed", expire_in_seconds=expires_in and round(expires_in, 1))
+        self._log.info("credentials_renewed", expire_in_seconds=expires_in and round(expires_in, 1))
         if self.status.state is DestinationState.STARTING:
             self._becomes(state=DestinationState.READY, last_error=None)
         self._becomes(credentials_expire_at=None if expires_in is None else self._clock.now() + expires_in)
@@ -90,7 +90,7 @@ class Reporter:
         """A refresh failed."""
         self._metrics.sts(destination, diagnosis.code)
         self._becomes(last_error=diagnosis)
-        self._log.error("credentials not renewed", error=diagnosis.line(), present_ones_end_in_seconds=expires_in)
+        self._log.error("credentials_not_renewed", error=diagnosis.line(), present_ones_end_in_seconds=expires_in)
 
     # The transfer loop's
 
@@ -107,7 +107,7 @@ class Reporter:
             case Delivered(receipt) if state is State.DELIVERED:
                 self._metrics.delivered(claim.route, receipt.size, seconds)
                 self._log.info(
-                    "file delivered",
+                    "file_delivered",
                     **facts,
                     bytes=receipt.size,
                     seconds=round(seconds, 3),
@@ -118,30 +118,30 @@ class Reporter:
                 tries = claim.attempts + 1
                 if outcome.counts and tries & claim.attempts == 0:  # the 1st, 2nd, 4th, 8th, ...
                     pause = round(max(0.0, due_at - self._clock.now()), 1)
-                    self._log.warning("upload failed", **facts, tries=tries, again_in=pause, error=diagnosis.line())
+                    self._log.warning("upload_failed", **facts, tries=tries, again_in=pause, error=diagnosis.line())
             case Changed():
-                self._log.debug("file changed while it was to be sent", **facts)
+                self._log.debug("file_changed_while_it_was_to_be_sent", **facts)
                 self.on_changed(claim.route, claim.path)
             case Quarantine(diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
-                self._log.error("file quarantined", **facts, error=diagnosis.line())
+                self._log.error("file_quarantined", **facts, error=diagnosis.line())
 
     def parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         """The destination takes nothing for now."""
         self._becomes(state=DestinationState.PARKED, last_error=diagnosis, retry_at=self._clock.now() + retry_in)
         self._metrics.destination_parked(self.status.name, parked=True)
-        self._log.error("destination parked", error=diagnosis.line(), again_in=round(retry_in, 1))
+        self._log.error("destination_parked", error=diagnosis.line(), again_in=round(retry_in, 1))
 
     def still_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         """A canary was refused as well."""
         self.refusals += 1
         self._becomes(last_error=diagnosis, retry_at=self._clock.now() + retry_in)
         if self.refusals & (self.refusals - 1) == 0:
-            self._log.error("destination still parked", error=diagnosis.line(), refusals=self.refusals)
+            self._log.error("destination_still_parked", error=diagnosis.line(), refusals=self.refusals)
 
     def resumed(self) -> None:
         """The destination takes files again."""
-        self._log.info("destination resumed", refusals=self.refusals)
+        self._log.info("destination_resumed", refusals=self.refusals)
         self.refusals = 0
         self._becomes(state=DestinationState.READY, last_error=None, retry_at=None)
         self._metrics.destination_parked(self.status.name, parked=False)
@@ -155,5 +155,5 @@ class Reporter:
     def learned(self, checksum: ChecksumKind | None) -> None:
         """The store was seen to honour this checksum."""
         if checksum is not None and checksum is not self.status.checksum_kind:
-            self._log.info("checksum in use", checksum=str(checksum))
+            self._log.info("checksum_in_use", checksum=str(checksum))
             self._becomes(checksum_kind=checksum)

@@ -110,9 +110,9 @@ class Supervisor:
 
     def _tell(self, service: Service, known: CrosshaulError | None) -> None:
         if known is None:
-            self._log.exception("service failed", service=service.name)
+            self._log.exception("service_failed", service=service.name)
         else:
-            self._log.error("service failed", service=service.name, error=str(known))
+            self._log.error("service_failed", service=service.name, error=str(known))
 
     async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
         try:

@@ -1,0 +1,6 @@
+"""``python -m crosshaul`` is the command ``crosshaul``."""
+
+from crosshaul.cli.main import main
+
+if __name__ == "__main__":
+    main()
