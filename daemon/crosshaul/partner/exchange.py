@@ -89,7 +89,7 @@ class Exchange:
 
     async def send_continue(self) -> None:
         """Say 100 Continue, once, to a client that waits for it."""
-        if self.continued or self.headers.get("expect", "").lower() != "100-continue":
+        if self.continued or not self._waits():
             return
         self.continued = True
         self.write_raw(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -101,6 +101,11 @@ class Exchange:
             raise ConnectionGoneError
         transport.write(data)
 
+    def _waits(self) -> bool:
+        return self.headers.get("expect", "").lower() == "100-continue"
+
     def owes_body(self) -> bool:
-        """Whether the client still has a part of its body to send."""
+        """Whether the client still has a part of its body to send, or still waits to be told to."""
+        if self._waits() and not self.continued:
+            return True
         return self.request.body_exists and not self.request.content.at_eof()
