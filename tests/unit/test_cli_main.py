@@ -1,5 +1,6 @@
 """The command itself: fast help, exit codes, one line per fault, never a traceback."""
 
+import os
 import subprocess
 import sys
 
@@ -109,6 +110,18 @@ def test_a_reader_that_leaves_is_no_error(world):
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+def test_a_reader_that_never_listened_is_no_error(world):
+    """Also output so short that it is written at the very end may meet a closed pipe, and nothing is said of it."""
+    world.admit(world.file("a"))
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "from crosshaul.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "list", "-c", str(world.config)]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("verb", ["run", "push", "validate", "status", "list", "wait", "retry"])

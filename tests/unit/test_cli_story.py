@@ -31,7 +31,9 @@ SLOW = Diagnosis(Kind.THROTTLED, "SlowDown", "Please reduce your request rate", 
 DENIED = Diagnosis(Kind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403, advice="Ask B's admin.")
 ROUTE = Route(name="exports", path=Path("/srv/exports"), destination="partner", settle=Settle(quiet=2.0))
 URL = "s3://bucket/a.csv"
-CRC = Checksum(ChecksumKind.CRC64NVME, "AAAAAAAAAAA=")
+FILE = "/srv/exports/a.csv"
+VALUE = "AAAAAAAAAAA="
+CRC = Checksum(ChecksumKind.CRC64NVME, VALUE)
 RECEIPT = Receipt('"etag"', 12345, NOW - 60, CRC, "v1", "REQ7")
 NO_DAEMON = "No daemon is running: start it (`crosshaul run`), or deliver once (`crosshaul push`)."
 
@@ -82,7 +84,7 @@ def test_a_delivered_file_is_told_with_its_proof():
     """When, where, how many bytes, by which proof, and what to quote to AWS; nothing about daemons or destinations."""
     parked = DestinationStatus("partner", DestinationState.PARKED, last_error=DENIED)
     assert told(delivered(), daemon_running=False, destination=parked) == [
-        f"/srv/exports/a.csv was delivered at 14:02:00 as {URL}: 12,345 bytes, proven by S3's own CRC64NVME ({CRC.value}).",
+        f"{FILE} was delivered at 14:02:00 as {URL}: 12,345 bytes, proven by S3's own CRC64NVME ({VALUE}).",
         'S3\'s receipt: ETag "etag", version v1, request id REQ7.',
     ]
 

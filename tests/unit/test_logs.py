@@ -183,6 +183,12 @@ def test_ordinary_text_is_left_alone(stream, text):
     assert only_event(stream)["event"] == text
 
 
+def test_a_file_that_holds_a_secret_is_no_secret(stream):
+    """The path in external_id_file is shown: it is what one has to look at."""
+    logs.get("x").info("read", external_id_file=b"/run/credentials/id")
+    assert only_event(stream)["external_id_file"] == "/run/credentials/id"
+
+
 def test_a_path_that_looks_like_a_key_is_left_alone(stream):
     """A path of 40 characters stays readable, where the same text elsewhere would pass for a secret key."""
     name = "exports/2026/Reports/January/Overview001"
@@ -208,7 +214,8 @@ def test_known_secrets_are_bounded():
 
 
 def test_other_libraries_warnings_go_the_same_way(stream):
-    """A warning through the standard ``logging`` becomes an event of ours; its debug chatter is dropped."""
+    """A warning through the standard ``logging`` becomes an event of ours; debug chatter never does: it has tokens."""
+    logs.configure("debug", "json", stream)
     logging.getLogger("botocore.auth").debug("CanonicalRequest with token")
     logging.getLogger("asyncio").warning("slow: %s\nexternal_id=hush", "100%")
     event = only_event(stream)
@@ -238,6 +245,8 @@ def test_odd_values_make_valid_json(stream):
     """Not-a-number, unknown objects and endless nesting come out as JSON that a strict parser takes."""
     endless: list[object] = []
     endless.append(endless)
-    logs.get("x").info("odd", ratio=float("nan"), thing=object, endless=endless)
+    round_: dict[str, object] = {}
+    round_["again"] = round_
+    logs.get("x").info("odd", ratio=float("nan"), thing=object, endless=endless, round=round_)
     event = json.loads(stream.getvalue(), parse_constant=pytest.fail)
     assert event["ratio"] == "nan"
