@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import threading
 
 import pytest
 from rich.console import Console
@@ -46,6 +47,18 @@ def test_status_before_the_first_run_is_zeros(world, capsys):
     assert status["routes"]["inner"]["watcher"] == "off"
     assert world.run("status") == 0
     assert f"Nothing has run yet: there is no journal in {world.state}." in lines(capsys)
+
+
+def test_a_journal_in_the_making_is_waited_for(filled, capsys):
+    """A journal whose file a starting daemon has only just made is read as soon as it is whole."""
+    whole = filled.state / "journal.db"
+    kept = whole.read_bytes()
+    whole.write_bytes(b"")
+    thread = threading.Timer(0.2, whole.write_bytes, [kept])
+    thread.start()
+    assert filled.run("status", "--json") == 0
+    thread.join()
+    assert json.loads(capsys.readouterr().out)["delivered"] == 1
 
 
 def test_status_counts_what_the_journal_has(filled, capsys):

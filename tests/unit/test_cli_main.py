@@ -9,7 +9,7 @@ import pytest
 
 from cli_world import World
 from crosshaul import __version__
-from crosshaul.cli import main
+from crosshaul.cli import journals, main
 from crosshaul.errors import ConfigError, LockedError, StateDirError
 
 
@@ -119,7 +119,8 @@ def test_a_reader_that_never_listened_is_no_error(world):
     os.close(reading)
     code = "from crosshaul.cli.main import main; main()"
     command = [sys.executable, "-c", code, "list", "-c", str(world.config)]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, env=buffered, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
 
@@ -168,8 +169,9 @@ def test_validate_counts_what_it_read(world, capsys):
 
 
 @pytest.mark.parametrize("verb", ["status", "list", "wait", "retry"])
-def test_an_unreadable_journal_is_one_line(world, verb, capsys):
+def test_an_unreadable_journal_is_one_line(world, verb, capsys, monkeypatch):
     """A journal that is none is one line with code 2, for whichever verb reads it."""
+    monkeypatch.setattr(journals, "_PATIENCE", 0.0)
     world.state.mkdir(mode=0o700)
     (world.state / "journal.db").write_bytes(b"no database" * 1000)
     assert world.run(verb) == 2

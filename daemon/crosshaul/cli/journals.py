@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from crosshaul.errors import StateDirError
 from crosshaul.journal.connect import DATABASE
 from crosshaul.journal.reader import Reader
+
+_PATIENCE = 1.0
+_PAUSE = 0.02
 
 
 @contextmanager
@@ -16,8 +21,20 @@ def looked_into(state_dir: Path) -> Iterator[Reader | None]:
     if _nothing_yet(state_dir / DATABASE):
         yield None
         return
-    with Reader.open(state_dir) as reader:
+    with _opened(state_dir) as reader:
         yield reader
+
+
+def _opened(state_dir: Path) -> Reader:
+    """A daemon that starts this moment has made the file, and not yet what is in it: it is given a second."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return Reader.open(state_dir)
+        except StateDirError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _nothing_yet(database: Path) -> bool:
