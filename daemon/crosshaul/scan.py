@@ -144,8 +144,8 @@ class Scanner:
 
     def _look(self, root: Root, path: bytes, found: Look) -> None:
         stat_ = root.stat(path)
-        if stat.S_ISLNK(stat_.st_mode) and self._route.symlinks == "follow_inside":
-            stat_ = root.stat(root.resolve(path))
+        if stat.S_ISLNK(stat_.st_mode) and self._route.symlinks == "follow_inside" and (target := root.resolve(path)):
+            stat_ = root.stat(target)
         if stat.S_ISDIR(stat_.st_mode):
             if self.selection.enters(path):
                 found.directories.append(path)
@@ -246,6 +246,8 @@ class _Walk:
         """See what a symlink leads to, unless that is outside, nowhere, or around in circles."""
         try:
             target = self._root.resolve(link.path)
+            if not target:
+                return
             found = self._root.stat(target)
         except FileGoneError:
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ _PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MAPPED = 256 * 1024
+"""Bytes from which a buffer is a mapping."""
 _HASH_CHUNK = 1 << 20
 _MAX_SUFFIX = 10_000
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -54,6 +57,14 @@ def _parts(path: bytes) -> list[bytes]:
     return parts
 
 
+def _buffer(length: int) -> memoryview:
+    """Memory of its own mapping, which goes back to the kernel with its last view.
+
+    From the heap, buffers of this size stay with the process: each thread's arena keeps what its largest ones took.
+    """
+    return memoryview(mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE))
+
+
 class SourceFile:
     """An open regular file in the state it had when it was opened (``fingerprint``)."""
 
@@ -62,24 +73,35 @@ class SourceFile:
         self.fingerprint = fingerprint
         self._descriptor = descriptor
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | memoryview:
         """Exactly ``length`` bytes from ``offset``.
 
         Raises FileChangedError if the file ends earlier, FileUnreadableError on an input/output error.
         """
-        data = self._pread(offset, length)
-        while len(data) < length:
-            more = self._pread(offset + len(data), length - len(data))
-            if not more:
-                raise FileChangedError(f"{shown(self.path)}: it became shorter while it was read")
-            data += more
-        return data
+        if length < _MAPPED:
+            data = self._pread(offset, length)
+            if len(data) == length:
+                return data
+        buffer = _buffer(length)
+        filled = 0
+        while filled < length:
+            filled += self._preadv(buffer[filled:], offset + filled)
+        return buffer
 
     def _pread(self, offset: int, length: int) -> bytes:
         try:
             return os.pread(self._descriptor, length, offset)
         except OSError as error:
             _refuse(error, self.path)
+
+    def _preadv(self, buffer: memoryview, offset: int) -> int:
+        try:
+            read = os.preadv(self._descriptor, [buffer], offset)
+        except OSError as error:
+            _refuse(error, self.path)
+        if not read:
+            raise FileChangedError(f"{shown(self.path)}: it became shorter while it was read")
+        return read
 
     def unchanged(self) -> None:
         """Raise FileChangedError unless the file still is in the state it was opened in."""
@@ -161,7 +183,7 @@ class Root:
             return _stat(directory, name, path)
 
     def resolve(self, path: bytes) -> bytes:
-        """The path below this root that the symlink (or the path through one) at ``path`` leads to.
+        """The path below this root that the symlink (or the path through one) at ``path`` leads to; empty = the root.
 
         Raises FileChangedError if it leads outside, FileGoneError if nowhere. The answer is only as good as the moment:
         open it with ``open_file``, which follows nothing.
@@ -172,7 +194,7 @@ class Root:
         except OSError as error:
             _refuse(error, path)
         prefix = top.rstrip(b"/") + b"/"
-        if not target.startswith(prefix):
+        if target != top and not target.startswith(prefix):
             raise FileChangedError(f"{shown(path)}: it is a symlink that leads out of {self.path}")
         return target[len(prefix) :]
 

@@ -91,6 +91,7 @@ class Watcher:
         self._clock = clock
         self._log = log
         self._state = "off"
+        self._deaf = "scanning only: watchfiles gave up"
         self._kernel: _Kernel | None = None
         self._walked = asyncio.Event()
 
@@ -105,9 +106,9 @@ class Watcher:
         kernel = self._kernel
         if kernel is not None:
             kernel.drop_unvisited()
-            if kernel.full:
-                cause = f"fs.inotify.max_user_watches is used up after {len(kernel.names)} directories; raise it"
-                self._say(f"scanning only: {cause}")
+            cause = f"fs.inotify.max_user_watches is used up after {len(kernel.names)} directories; raise it"
+            self._say(f"scanning only: {cause}" if kernel.full else "watching")
+            kernel.full = False
         self._walked.set()
 
     async def run(self) -> None:
@@ -157,7 +158,8 @@ class Watcher:
         except OSError as error:
             full = error.errno == errno.EMFILE
             cause = "fs.inotify.max_user_instances is used up; raise it" if full else os.strerror(error.errno or 0)
-            self._say(f"scanning only: {cause}")
+            self._deaf = f"scanning only: {cause}"
+            self._say(self._deaf)
             return None
 
     async def _guard(self, identity: tuple[int, int]) -> None:
@@ -172,10 +174,11 @@ class Watcher:
             await self._until_small_enough()
             try:
                 await self._hear_bulk()
-            # What watchfiles can't do it says in these: its own error is a RuntimeError (names that are no UTF-8), a
-            # root that is no UTF-8 is a UnicodeError, and the rest comes from the kernel.
-            except (RuntimeError, UnicodeError, OSError) as error:
-                self._log.info("watchfiles_gave_up", root=str(self._root), reason=str(error), again_in_seconds=pause)
+            # What watchfiles can't do it says in these, in a group or not: its own error (a name that is no UTF-8) is a
+            # RuntimeError, a root that is no UTF-8 is a UnicodeError, and the rest comes from the kernel.
+            except* (RuntimeError, UnicodeError, OSError) as group:
+                reason = str(_first(group))
+                self._log.info("watchfiles_gave_up", root=str(self._root), reason=reason, again_in_seconds=pause)
             await self._widen()
             self._listener.rescan()
             await self._clock.sleep(pause)
@@ -218,7 +221,7 @@ class Watcher:
 
     async def _widen(self) -> None:
         if self._kernel is None:
-            self._say("scanning only: watchfiles gave up")
+            self._say(self._deaf)
         else:
             await asyncio.to_thread(self._kernel.listen_for, _EVERYTHING)
 
@@ -250,7 +253,7 @@ class _Kernel:
         self.names: dict[int, bytes] = {}
         """Watch descriptor to directory, as the last walk called it."""
         self.full = False
-        """The kernel has no more watches for us."""
+        """In this walk the kernel had no more watches for us."""
 
     def add(self, directory: bytes, descriptor: int) -> None:
         """Watch the open directory ``descriptor``; through /proc, so that it is this one, however long its path."""
@@ -309,6 +312,10 @@ class _Kernel:
     def close(self) -> None:
         """Give all watches back."""
         self._inotify.close()
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _identity(root: Path) -> tuple[int, int] | None:

@@ -1,5 +1,7 @@
 """Intake with a real file system, a real journal and the real clock."""
 
+# ruff: noqa: ASYNC110, ASYNC240 - tests poll what other threads and the kernel do, and their files are small
+
 import asyncio
 import hashlib
 import os
@@ -40,7 +42,7 @@ class Metrics:
     def __init__(self) -> None:
         self.lost = 0
 
-    def lost_events(self, route: str, n: int) -> None:
+    def lost_events(self, _: str, n: int) -> None:
         self.lost += n
 
 
@@ -147,3 +149,305 @@ async def test_a_slow_writer_is_not_taken_before_it_is_quiet(world: World):
         assert record.fingerprint.size == 16
         assert 0.35 <= world.admitted_at[b"slow"] - last < 0.8
         assert world.admissions == 1
+
+
+async def test_what_was_there_before_goes_once_and_goes_again_when_it_changes(world: World):
+    """Old files are admitted by the first walk, an unchanged one never again, a changed one with a new generation."""
+    for name in ("a", "d/e/b"):
+        (world.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (world.root / name).write_text(name)
+    async with world.running(settle={"quiet": 0}):
+        first = await world.until(b"d/e/b")
+        await world.until(b"a")
+        (world.root / "d/e/b").write_text("changed")
+        async with asyncio.timeout(5):
+            while (record := await world.record(b"d/e/b")) is None or record.generation == first.generation:
+                await asyncio.sleep(0.01)
+        assert record.fingerprint.size == 7
+    async with world.running(settle={"quiet": 0}):
+        pass
+    assert {path: record.generation for path, record in world.records().items()} == {b"a": 1, b"d/e/b": 2}
+
+
+async def test_plain_writes_are_heard_and_admitted_promptly(world: World):
+    """With quiet 0, a file that is written is in the journal well within a second of its close."""
+    async with world.running(settle={"quiet": 0}):
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        (world.root / "f").write_bytes(b"x")
+        await world.until(b"f")
+        assert world.admitted_at[b"f"] - began < 0.5
+
+
+async def test_names_that_are_no_utf_8_are_heard_while_watching(world: World):
+    """A name that kills watchfiles is admitted nevertheless, and so is everything after it."""
+    async with world.running(settle={"quiet": 0}):
+        await world.eventually(lambda: (world.root / "warm").touch() or b"warm" in world.admitted_at)
+        Path(os.fsdecode(os.fsencode(world.root) + b"/caf\xe9")).write_text("x")
+        record = await world.until(b"caf\xe9")
+        assert record.key == "in/caf%E9"
+        await world.eventually(lambda: bool(world.log.events("watchfiles_gave_up")))
+        (world.root / "after").write_text("x")
+        (world.root / "new/dir").mkdir(parents=True)
+        (world.root / "new/dir/after").write_text("x")
+        await world.until(b"after", within=2)
+        await world.until(b"new/dir/after", within=2)
+    assert world.metrics.lost == 0
+
+
+async def test_new_nested_directories_are_walked_and_watched(world: World):
+    """Files made at once with their directories are found, and renames in those directories are heard at once."""
+    async with world.running(settle={"quiet": 0.3, "max_wait": 60}):
+        for number in range(30):
+            directory = world.root / f"n{number}/a/b/c"
+            directory.mkdir(parents=True)
+            (directory / "f").write_text("x")
+        for number in range(30):
+            await world.until(b"n%d/a/b/c/f" % number)
+        began = time.monotonic()
+        (directory / ".tmp").write_text("x")
+        (directory / ".tmp").rename(directory / "final")
+        await world.until(b"n29/a/b/c/final")
+        assert world.admitted_at[b"n29/a/b/c/final"] - began < 0.25
+
+
+async def test_a_directory_that_is_renamed_into_place_is_at_rest_at_once(world: World, tmp_path: Path):
+    """Everything in a directory that is moved in is admitted without waiting for quiet."""
+    (tmp_path / "made/sub").mkdir(parents=True)
+    (tmp_path / "made/sub/f").write_text("x")
+    async with world.running(settle={"quiet": 30, "max_wait": 60}):
+        (tmp_path / "made").rename(world.root / "in")
+        await world.until(b"in/sub/f", within=2)
+
+
+async def test_a_rename_nobody_heard_is_known_by_the_file_itself(world: World):
+    """Without a watcher, the same unwritten file under a new name, with the old one gone, is at rest at once."""
+    intake = world.intake(settle={"quiet": 30, "max_wait": 60})
+    (world.root / ".tmp").write_text("x")
+    intake.hint(b".tmp")
+    await intake._attend()
+    os.link(world.root / ".tmp", world.root / "second")
+    intake.hint(b"second")
+    await intake._attend()
+    assert await world.record(b"second") is None
+    (world.root / "second").unlink()
+    (world.root / ".tmp").rename(world.root / "final")
+    intake.hint(b"final")
+    await intake._attend()
+    assert (await world.until(b"final")).fingerprint.size == 1
+
+
+async def test_a_root_that_is_deleted_and_made_again_is_watched_again(world: World):
+    """The state says root missing, nothing counts as deleted, and files in the new root are heard."""
+    (world.root / "f").write_text("x")
+    async with world.running(settle={"quiet": 0}):
+        await world.until(b"f")
+        (world.root / "f").unlink()
+        world.root.rmdir()
+        await world.eventually(lambda: world.status().watcher == "root missing")
+        world.root.mkdir()
+        await world.eventually(lambda: world.status().watcher == "watching")
+        (world.root / "g").write_text("x")
+        await world.until(b"g")
+
+
+async def test_a_root_that_comes_late_is_picked_up(world: World):
+    """A root that isn't there at the start is reported, and watched as soon as it is."""
+    world.root.rmdir()
+    intake, stop = world.intake(settle={"quiet": 0}), asyncio.Event()
+    task = asyncio.create_task(intake.run(stop))
+    await world.eventually(lambda: (s := world.status()) is not None and s.watcher == "root missing")
+    world.root.mkdir()
+    (world.root / "f").write_text("x")
+    await world.until(b"f")
+    stop.set()
+    await task
+
+
+async def test_a_root_that_is_swapped_for_an_empty_one_deletes_nothing(world: World, tmp_path: Path):
+    """With the volume away, what is pending stays pending, and what waits to settle is found again when it is back."""
+    (world.root / "old").write_text("x")
+    os.utime(world.root / "old", OLD)
+    async with world.running(settle={"quiet": 0.3, "max_wait": 60}):
+        await world.until(b"old")
+        (world.root / "fresh").write_text("x")
+        world.root.rename(tmp_path / "away")
+        world.root.mkdir()
+        await asyncio.sleep(0.6)
+        assert (await world.record(b"old")).state is State.PENDING
+        world.root.rmdir()
+        (tmp_path / "away").rename(world.root)
+        await world.until(b"fresh")
+
+
+async def test_deleted_files_are_gone_before_they_are_sent(world: World):
+    """A pending file that is deleted while we watch is recorded as gone."""
+    (world.root / "f").write_text("x")
+    async with world.running(settle={"quiet": 0}):
+        await world.until(b"f")
+        (world.root / "f").unlink()
+        await world.until(b"f", State.GONE)
+
+
+async def test_a_symlink_to_outside_is_never_read(world: World, tmp_path: Path):
+    """A link that leads out, made while we watch, is not admitted, even with follow_inside."""
+    (tmp_path / "secret").write_text("s")
+    async with world.running(settle={"quiet": 0}, symlinks="follow_inside"):
+        (world.root / "leak").symlink_to(tmp_path / "secret")
+        (world.root / "inside").write_text("x")
+        (world.root / "good").symlink_to("inside")
+        await world.until(b"good")
+        await asyncio.sleep(0.2)
+    assert set(world.records()) == {b"good", b"inside"}
+
+
+async def test_fifos_and_sockets_are_ignored_without_blocking(world: World):
+    """Special files made while we watch hold up nothing."""
+    async with world.running(settle={"quiet": 0}):
+        os.mkfifo(world.root / "fifo")
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(world.root / "sock"))
+            (world.root / "f").write_text("x")
+            await world.until(b"f", within=2)
+    assert set(world.records()) == {b"f"}
+
+
+async def test_a_file_goes_when_its_marker_appears(world: World):
+    """With a marker template a file waits for its marker, in whichever order they come, and the marker stays."""
+    (world.root / "both").write_text("x")
+    (world.root / "both.done").touch()
+    (world.root / "waits").write_text("x")
+    async with world.running(settle={"marker": "{path}.done"}):
+        await world.until(b"both")
+        await asyncio.sleep(0.1)
+        assert await world.record(b"waits") is None
+        (world.root / "waits.done").touch()
+        await world.until(b"waits", within=2)
+    assert set(world.records()) == {b"both", b"waits"}
+
+
+async def test_a_file_that_never_stands_still_is_taken_at_the_ceiling(world: World):
+    """A writer that never ends is taken after max_wait, as it stands, and the log names it."""
+    async with world.running(settle={"quiet": 0.5, "max_wait": 0.8}):
+        began = time.monotonic()
+        with (world.root / "busy").open("wb", buffering=0) as file:
+            while time.monotonic() - began < 1.3:
+                file.write(b"x")
+                await asyncio.sleep(0.05)
+        assert 0.7 <= world.admitted_at[b"busy"] - began < 1.3
+    assert [line["path"] for line in world.log.events("taken_while_changing")] == ["busy"]
+
+
+async def test_what_changed_while_it_was_sent_comes_back_by_a_hint(world: World):
+    """A record that transfer found changed is admitted again after its hint."""
+    (world.root / "f").write_text("x")
+    async with world.running(settle={"quiet": 0}) as intake:
+        await world.until(b"f")
+        (claim,) = await world.journal.claim(["r"], 1)
+        await world.journal.settle(claim, Changed())
+        intake.hint(b"f")
+        assert (await world.until(b"f")).generation == 2
+
+
+async def test_keys_by_content_and_keys_that_can_t_be(world: World):
+    """{sha256} is the content's digest, and a file without a possible key is quarantined with the reason."""
+    (world.root / "f").write_text("content")
+    await world.intake(key="{sha256}/{name}", settle={"quiet": 0}).sweep()
+    digest = hashlib.sha256(b"content").hexdigest()
+    assert (await world.until(b"f")).key == f"in/{digest}/f"
+    long = "/".join(["d" * 200] * 5 + ["f" * 100])
+    (world.root / long).parent.mkdir(parents=True)
+    (world.root / long).touch()
+    await world.intake(settle={"quiet": 0}).sweep()
+    record = await world.until(long.encode(), State.QUARANTINED)
+    assert record.diagnosis is not None
+    assert record.diagnosis.code == "KeyTooLongError"
+
+
+async def test_a_sweep_waits_for_what_has_not_settled(world: World):
+    """One pass admits the old file and, after its quiet time, the fresh one; then it comes back."""
+    (world.root / "old").touch()
+    os.utime(world.root / "old", OLD)
+    (world.root / "fresh").touch()
+    began = time.monotonic()
+    await world.intake(settle={"quiet": 0.3, "max_wait": 5}).sweep()
+    assert 0.2 < time.monotonic() - began < 1.5
+    assert set(world.records()) == {b"old", b"fresh"}
+    assert world.status().settling == 0
+
+
+async def test_a_sweep_of_a_missing_root_says_so(world: World):
+    """A root that can't be read ends the sweep and the preview with one line."""
+    world.root.rmdir()
+    for pass_ in (world.intake().sweep, world.intake().preview):
+        with pytest.raises(SourceError, match="root"):
+            await pass_()
+
+
+async def test_beside_a_sweep_hints_are_answered(world: World):
+    """attend() brings back a file that transfer found changed, without watching or walking."""
+    (world.root / "f").write_text("x")
+    intake, stop = world.intake(settle={"quiet": 0}), asyncio.Event()
+    beside = asyncio.create_task(intake.attend(stop))
+    await intake.sweep()
+    (claim,) = await world.journal.claim(["r"], 1)
+    (world.root / "f").write_text("longer")
+    await world.journal.settle(claim, Changed())
+    intake.hint(b"f")
+    assert (await world.until(b"f")).fingerprint.size == 6
+    stop.set()
+    await beside
+
+
+async def test_a_preview_writes_nothing(world: World):
+    """What would go is told with its key, and neither the journal nor the next sweep notices."""
+    (world.root / "f").write_text("x")
+    intake = world.intake(settle={"quiet": 30, "max_wait": 60})
+    assert [(one.sighting.path, one.key) for one in await intake.preview()] == [(b"f", "in/f")]
+    assert world.records() == {}
+
+
+async def test_lost_events_are_counted_and_walked_for(world: World):
+    """When the kernel's queue overflows, the loss is counted and a walk finds what nobody heard of."""
+    async with world.running(settle={"quiet": 0}) as intake:
+        before = world.status().last_scan_at
+        intake.lost(1)
+        await world.eventually(lambda: world.status().last_scan_at > before)
+    assert world.metrics.lost == 1
+    assert world.status().lost_events == 1
+
+
+async def test_more_hints_than_can_be_kept_turn_into_a_walk(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Hints beyond the bound are dropped, and the walk that replaces them finds the files."""
+    monkeypatch.setattr("crosshaul.intake.MAX_HINTS", 10)
+    async with world.running(settle={"quiet": 0}, rescan_interval=600):
+        for number in range(300):
+            (world.root / f"{number}").touch()
+        await world.eventually(lambda: len(world.admitted_at) == 300, within=8)
+
+
+async def test_the_loop_is_never_blocked_while_thousands_of_files_arrive(world: World):
+    """With 3,000 files there at the start and 1,000 arriving, no turn of the loop takes over 100 ms."""
+    for number in range(3_000):
+        (world.root / f"{number % 30}").mkdir(exist_ok=True)
+        (world.root / f"{number % 30}" / f"{number}").touch()
+    longest = 0.0
+
+    async def measure() -> None:
+        nonlocal longest
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.monotonic() - began)
+
+    meter = asyncio.create_task(measure())
+    async with world.running(settle={"quiet": 0}):
+
+        def write() -> None:
+            for number in range(1_000):
+                (world.root / f"{number % 30}" / f"later{number}").touch()
+
+        await asyncio.to_thread(write)
+        await world.eventually(lambda: len(world.admitted_at) == 4_000, within=15)
+    meter.cancel()
+    assert longest < 0.1

@@ -1,0 +1,188 @@
+"""What the watcher hears, from the real kernel."""
+
+# ruff: noqa: ASYNC110, ASYNC240 - tests poll what other threads and the kernel do, and their files are small
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncinotify
+import pytest
+
+from crosshaul import watch
+from crosshaul.clock import SystemClock
+from crosshaul.config import Route
+from crosshaul.scan import Scanner
+from crosshaul.watch import Kind, Watcher
+
+
+class Ear:
+    """Listens, and walks the tree when it is asked to, as intake does."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.hints: list[tuple[bytes, Kind]] = []
+        self.states: list[str] = []
+        self.lines: list[str] = []
+        self.lost_events = 0
+        self.walks = 0
+        self.watcher = Watcher(root, self, SystemClock(), self)
+
+    def heard(self, path: bytes, kind: Kind) -> None:
+        self.hints.append((path, kind))
+
+    def lost(self, events: int) -> None:
+        self.lost_events += events
+
+    def rescan(self) -> None:
+        self.walks += 1
+        for _ in Scanner(Route(name="r", path=self.root, destination="d")).scan(entering=self.watcher.entering):
+            pass
+        self.watcher.walked()
+
+    def watcher_is(self, state: str) -> None:
+        self.states.append(state)
+
+    def info(self, event: str, **_: object) -> None:
+        self.lines.append(event)
+
+    warning = info
+
+    async def until(self, condition: Callable[[], object], within: float = 4.0) -> None:
+        async with asyncio.timeout(within):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    @asynccontextmanager
+    async def listening(self, *, with_watchfiles: bool = False) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.watcher.run())
+        await self.until(lambda: self.walks)
+        if with_watchfiles:
+            await self.until(lambda: self.watcher._kernel._mask == watch._RENAMES)
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def ear(tmp_path: Path) -> Ear:
+    (tmp_path / "root").mkdir()
+    return Ear(tmp_path / "root")
+
+
+async def test_watchfiles_hears_writes_and_the_kernel_s_watch_hears_renames(ear: Ear):
+    """With both at work, a write comes from watchfiles alone, and a rename is known as one within 30 ms."""
+    async with ear.listening(with_watchfiles=True):
+        (ear.root / "f").write_text("x")
+        await ear.until(lambda: (b"f", Kind.APPEARED) in ear.hints)
+        (ear.root / "f").rename(ear.root / "g")
+        await ear.until(lambda: (b"g", Kind.RENAMED) in ear.hints, within=0.3)
+        (ear.root / "g").unlink()
+        await ear.until(lambda: (b"g", Kind.GONE) in ear.hints)
+
+
+async def test_beyond_the_limit_the_kernel_s_watches_hear_everything(ear: Ear, monkeypatch: pytest.MonkeyPatch):
+    """A tree of too many directories is not given to watchfiles, and creation, close, rename and deletion are heard."""
+    monkeypatch.setattr(watch, "BULK_LIMIT", 0)
+    monkeypatch.setattr(watch, "awatch", None)
+    (ear.root / "d").mkdir()
+    async with ear.listening():
+        (ear.root / "d/f").write_text("x")
+        (ear.root / "d/f").rename(ear.root / "g")
+        (ear.root / "g").unlink()
+        await ear.until(lambda: (b"g", Kind.GONE) in ear.hints)
+    assert {(b"d/f", Kind.APPEARED), (b"d/f", Kind.CHANGED), (b"g", Kind.RENAMED), (b"d/f", Kind.GONE)} <= set(
+        ear.hints
+    )
+
+
+async def test_a_name_that_kills_watchfiles_makes_nobody_deaf(ear: Ear):
+    """After a name that is no UTF-8, the whole tree is walked again and writes are still heard."""
+    async with ear.listening(with_watchfiles=True):
+        walks = ear.walks
+        Path(os.fsdecode(os.fsencode(ear.root) + b"/caf\xe9")).touch()
+        await ear.until(lambda: ear.walks > walks)
+        assert ear.lines == ["watchfiles_gave_up"]
+        (ear.root / "f").write_text("x")
+        await ear.until(lambda: (b"f", Kind.CHANGED) in ear.hints)
+        Path(os.fsdecode(os.fsencode(ear.root) + b"/caf\xe8")).touch()
+        await ear.until(lambda: (b"caf\xe8", Kind.APPEARED) in ear.hints)
+
+
+async def test_a_queue_that_overflows_is_reported(ear: Ear, monkeypatch: pytest.MonkeyPatch):
+    """More events than the kernel keeps, while the loop is busy, count as lost."""
+    monkeypatch.setattr(watch, "BULK_LIMIT", 0)
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    (ear.root / "a").touch()
+    async with ear.listening():
+        for number in range(limit // 2 + 10):
+            old, new = ("a", "b") if number % 2 == 0 else ("b", "a")
+            (ear.root / old).rename(ear.root / new)
+        await ear.until(lambda: ear.lost_events, within=10)
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_root_that_goes_and_comes_is_watched_again(ear: Ear, again: bool):
+    """Deleted and made again at once or later, the root is heard again."""
+    async with ear.listening():
+        walks = ear.walks
+        ear.root.rmdir()
+        if again:
+            await ear.until(lambda: ear.states[-1] == "root missing")
+        ear.root.mkdir()
+        await ear.until(lambda: ear.walks > walks)
+        (ear.root / "f").write_text("x")
+        await ear.until(lambda: any(path == b"f" for path, _ in ear.hints))
+
+
+async def test_a_directory_moved_within_the_tree_is_heard_under_its_new_name(ear: Ear):
+    """After the walk that follows, a moved directory's events carry its new path, and one moved out is not watched."""
+    (ear.root / "d").mkdir()
+    (ear.root / "out").mkdir()
+    async with ear.listening():
+        (ear.root / "d").rename(ear.root / "e")
+        (ear.root / "out").rename(ear.root.parent / "out")
+        ear.rescan()
+        ear.hints.clear()
+        (ear.root.parent / "out/x").touch()
+        (ear.root / "e/f").touch()
+        await ear.until(lambda: any(path == b"e/f" for path, _ in ear.hints))
+    assert not any(path.startswith((b"d/", b"out/")) for path, _ in ear.hints)
+
+
+async def test_when_watches_run_out_it_says_which_setting_to_raise(ear: Ear, monkeypatch: pytest.MonkeyPatch):
+    """At the kernel's limit the state is scanning only, with the sysctl's name and nothing raised."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(asyncinotify.Inotify, "add_watch", full)
+    async with ear.listening():
+        await ear.until(lambda: ear.states[-1].startswith("scanning only: fs.inotify.max_user_watches"))
+
+
+async def test_when_instances_run_out_it_says_which_setting_to_raise(ear: Ear, monkeypatch: pytest.MonkeyPatch):
+    """Without an inotify instance there is nothing but scanning, and the state says why."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncinotify, "Inotify", full)
+    monkeypatch.setattr(watch, "awatch", full)
+    async with ear.listening():
+        await ear.until(lambda: ear.states[-1].startswith("scanning only: fs.inotify.max_user_instances"))
+
+
+async def test_it_ends_at_once_when_it_is_cancelled_and_gives_everything_back(ear: Ear):
+    """Cancelled, it is off within a second, and no descriptor is left."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    began = asyncio.get_running_loop().time()
+    async with ear.listening(with_watchfiles=True):
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 1
+    assert ear.states == ["watching", "off"]
+    # watchfiles' own thread ends a moment later.
+    await ear.until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before, within=2)
