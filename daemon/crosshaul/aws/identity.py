@@ -210,7 +210,7 @@ class Refresher:
         Raises Fault(DESTINATION) when there are none, with what STS said last. Waits only for a first answer.
         """
         if self._session is None and self._fault is None:
-            await self._next_attempt()
+            await self._next_attempt()  # the first one, which comes unasked
         if self._session is not None and self._clock.monotonic() < self._session.usable_until():
             return self._session.credentials
         raise self._fault or _expired(self._destination.name)
@@ -224,6 +224,7 @@ class Refresher:
             return
         self._forced_at = now
         self._chain.forget()
+        self._wanted.set()
         await self._next_attempt()
 
     def suspect(self) -> None:
@@ -235,7 +236,6 @@ class Refresher:
     async def _next_attempt(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2 * _STS_DEADLINE), self._attempted:
-                self._wanted.set()
                 await self._attempted.wait()
 
     async def run(self, stop: asyncio.Event) -> None:
