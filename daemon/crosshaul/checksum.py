@@ -37,16 +37,19 @@ def compute(kind: ChecksumKind, data: _Buffer) -> Checksum:
 
 
 def combine(parts: Iterable[Part]) -> Checksum | None:
-    """The full-object checksum of parts in order, without reading them again; None for MD5, which can't be combined."""
+    """The full-object checksum of parts in order, without reading them again; None where there is none.
+
+    MD5s can't be combined, nor can checksums of different kinds.
+    """
     total: int | None = None
-    kind = ChecksumKind.MD5
+    kind: ChecksumKind | None = None
     for part in parts:
-        kind = part.checksum.kind
-        if kind not in _COMBINE:
+        if part.checksum.kind not in _COMBINE or kind not in {None, part.checksum.kind}:
             return None
+        kind = part.checksum.kind
         value = int.from_bytes(base64.b64decode(part.checksum.value), "big")
         total = value if total is None else _COMBINE[kind](total, value, part.size)
-    if total is None:
+    if total is None or kind is None:
         return None
     return Checksum(kind, base64.b64encode(total.to_bytes(_WIDTH[kind], "big")).decode())
 

@@ -42,7 +42,9 @@ class Budget:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.cancelled():
+                self._admit()  # it may have been the one in the way
+            else:
                 self.release(amount)
             raise
 

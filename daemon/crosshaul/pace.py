@@ -51,6 +51,10 @@ def rate_at(steps: Sequence[Step], local: time) -> int | None:
     return (begun or steps)[-1].bytes_per_second
 
 
+_CREDIT = 0.05
+"""Seconds of the line's time that may be made up for: an event loop wakes up to a millisecond late, piece by piece."""
+
+
 class Bandwidth:
     """A queue for the line: each reservation is told how long to wait so that the rate holds over any few seconds."""
 
@@ -62,6 +66,6 @@ class Bandwidth:
         if rate is None:
             self._free_at = now
             return 0.0
-        begin = max(now, self._free_at)
+        begin = max(now - _CREDIT, self._free_at)
         self._free_at = begin + size / rate
-        return begin - now
+        return max(0.0, begin - now)

@@ -13,6 +13,7 @@ from crosshaul.errors import Diagnosis, Kind
 _OF_THE_DESTINATION = frozenset({Kind.EXPIRED, Kind.DESTINATION})
 _OF_THE_FILE = frozenset({Kind.FILE, Kind.EXISTS})
 _SLOWS_EVERYONE = frozenset({Kind.THROTTLED, Kind.NETWORK})
+_ASKS_FOR_CHECKSUM = frozenset({"PutObject", "CreateMultipartUpload"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +46,32 @@ class GiveUp:
 
 
 def decide(diagnosis: Diagnosis, tries: int, policy: Policy, jitter: float) -> Again | GiveUp:
-    """What is to become of a file whose try number ``tries`` (0 for the first) ended in ``diagnosis``."""
+    """What is to become of a file whose try number ``tries`` (0 for the first) ended in ``diagnosis``.
+
+    An outage never sets a file aside, however many tries it costs: the network and the store's load are not the file's.
+    """
     if diagnosis.kind in _OF_THE_FILE:
         return GiveUp(diagnosis)
-    if policy.quarantine_after is not None and tries + 1 >= policy.quarantine_after:
+    often_enough = policy.quarantine_after is not None and tries + 1 >= policy.quarantine_after
+    if often_enough and not slows_everyone(diagnosis):
         return GiveUp(diagnosis)
     delay = max(policy.delay(tries, jitter), diagnosis.retry_after or 0.0)
     return Again(delay, drop_multipart=_unfinishable(diagnosis))
 
 
 def _unfinishable(diagnosis: Diagnosis) -> bool:
-    if diagnosis.kind is Kind.RESTART_UPLOAD:
+    if diagnosis.kind in {Kind.RESTART_UPLOAD, Kind.UNSUPPORTED}:
         return True
     return diagnosis.kind is Kind.CORRUPT and diagnosis.operation == "CompleteMultipartUpload"
 
 
 def of_the_destination(diagnosis: Diagnosis) -> bool:
-    """Whether the account or bucket refuses, rather than this file failing."""
+    """Whether the account or bucket refuses, rather than this file failing.
+
+    So it does when not even the last checksum that could be asked for is known to it.
+    """
+    if diagnosis.kind is Kind.UNSUPPORTED:
+        return diagnosis.operation in _ASKS_FOR_CHECKSUM
     return diagnosis.kind in _OF_THE_DESTINATION
 
 
@@ -89,6 +99,7 @@ class Breaker:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._parked_until: float | None = None
+        self._parked_since = float("-inf")
         self._parked_times = 0
         self._last_success = float("-inf")
 
@@ -113,11 +124,12 @@ class Breaker:
         """Note a fault of the destination in a try begun at ``started``."""
         if self._last_success >= started:
             return Refused.THIS_FILE
-        if self._parked_until is not None and now < self._parked_until:
+        if self._parked_until is not None and (now < self._parked_until or started < self._parked_since):
             return Refused.STILL_PARKED  # tries that were in flight when it was parked tell nothing new
         verdict = Refused.PARKED if self._parked_until is None else Refused.STILL_PARKED
         # At least half the step: several canaries in quick succession would teach nothing.
         self._parked_until = now + self._policy.delay(self._parked_times, 0.5 + jitter / 2)
+        self._parked_since = now
         self._parked_times += 1
         return verdict
 

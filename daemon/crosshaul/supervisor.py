@@ -1,13 +1,14 @@
 """Named services in one TaskGroup: the kind of error decides whether one is restarted or everything ends.
 
-A service runs until its stop event and then drains. What can mend itself (the disk, the network, our own mistakes) is
-restarted with a back-off; a CrosshaulError that says how to exit (a lock, a configuration) ends the daemon.
+A service runs until its stop event and then drains. What can mend itself (the disk, the network, a file that another
+program writes, our own mistakes) is restarted with a back-off, and so is a service that ends unasked; what can't (a
+lock, an address, a start that was to be proven) ends the daemon.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -49,14 +50,17 @@ class Supervisor:
         self._drain_timeout = drain_timeout
 
     async def run(self, services: Sequence[Service], stop: asyncio.Event, hurry: asyncio.Event) -> bool:
-        """Run until ``stop``; True if all drained in time. ``hurry`` cuts the drain short.
+        """Run until ``stop``; True if all drained in time and well. ``hurry`` cuts the drain short.
 
-        Raises the CrosshaulError of a service that ended for good.
+        Raises the CrosshaulError of a service that ended for good, be it in the drain.
         """
         tasks = [asyncio.create_task(self._keep(service, stop), name=service.name) for service in services]
         stopping = asyncio.create_task(stop.wait())
         try:
-            await self._until_stopped(tasks, stopping)
+            ended, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                for task in ended:
+                    task.result()
             return await self._drain(tasks, hurry)
         finally:
             stop.set()
@@ -64,49 +68,58 @@ class Supervisor:
 
     @asynccontextmanager
     async def around(self, services: Sequence[Service], hurry: asyncio.Event) -> AsyncIterator[None]:
-        """Keep services up over the block, and have them drain after it."""
+        """Keep services up over the block, and have them drain after it; one that ends for good ends the block."""
         stop = asyncio.Event()
         running = asyncio.create_task(self.run(services, stop, hurry))
         try:
-            yield
+            async with _cut_short_by(running):
+                yield
         finally:
             stop.set()
             await running
 
-    async def _until_stopped(self, tasks: list[asyncio.Task[None]], stopping: asyncio.Task[bool]) -> None:
-        running: set[asyncio.Task[None]] = set(tasks)
-        while running and not stopping.done():
-            done, _ = await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if task is not stopping:
-                    running.discard(task)
-                    task.result()
-
-    async def _drain(self, tasks: list[asyncio.Task[None]], hurry: asyncio.Event) -> bool:
+    async def _drain(self, tasks: list[asyncio.Task[bool]], hurry: asyncio.Event) -> bool:
         hurrying = asyncio.create_task(hurry.wait())
         drained = asyncio.create_task(_all(tasks))
         try:
             await asyncio.wait({drained, hurrying}, timeout=self._drain_timeout, return_when=asyncio.FIRST_COMPLETED)
-            return drained.done()
         finally:
             await _cancel([drained, hurrying])
+        for task in tasks:
+            if not task.done():
+                self._log.error("service_cut_off", service=task.get_name())
+        results = [task.result() for task in tasks if task.done()]
+        return len(results) == len(tasks) and all(results)
 
-    async def _keep(self, service: Service, stop: asyncio.Event) -> None:
+    async def _keep(self, service: Service, stop: asyncio.Event) -> bool:
+        """Run it again and again until ``stop``; True if its last run ended well."""
         failures = 0
         while True:
             began = self._clock.monotonic()
-            try:
-                await service.run(stop)
-                return
-            except Exception as error:
-                known = _known(error)
-                if isinstance(known, _FATAL):
-                    raise known from error
-                self._tell(service, known)
+            if await self._once(service, stop):
+                return True
             failures = failures + 1 if self._clock.monotonic() - began < _HEALTHY_AFTER else 0
             if stop.is_set():
-                return
+                return False
             await self._pause(_BACK_OFF.delay(failures, 0.99), stop)
+
+    async def _once(self, service: Service, stop: asyncio.Event) -> bool:
+        try:
+            await service.run(stop)
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            self._tell(service, None)  # not we were cancelled, but something that the service waited for
+            return False
+        except Exception as error:  # whatever it is, the other services go on
+            known = _known(error)
+            if isinstance(known, _FATAL):
+                raise known from error
+            self._tell(service, known)
+            return False
+        if not stop.is_set():
+            self._log.error("service_failed", service=service.name, error="it ended without being asked to")
+        return stop.is_set()
 
     def _tell(self, service: Service, known: CrosshaulError | None) -> None:
         if known is None:
@@ -122,20 +135,59 @@ class Supervisor:
             return
 
 
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _known(error: BaseException) -> CrosshaulError | None:
     """The error of ours in ``error``, which a service's own TaskGroup may have wrapped; None for a bug."""
+    leaves = list(_leaves(error))
+    known = [leaf for leaf in leaves if isinstance(leaf, CrosshaulError)]
+    fatal = [leaf for leaf in known if isinstance(leaf, _FATAL)]
+    if fatal:
+        return fatal[0]
+    return known[0] if len(known) == len(leaves) else None
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        known = [_known(member) for member in error.exceptions]
-        return known[0] if all(known) else None
-    return error if isinstance(error, CrosshaulError) else None
+        for member in error.exceptions:
+            yield from _leaves(member)
+    else:
+        yield error
 
 
-async def _all(tasks: Sequence[asyncio.Task[None]]) -> bool:
-    await asyncio.gather(*tasks)
+@asynccontextmanager
+async def _cut_short_by(running: asyncio.Task[bool]) -> AsyncIterator[None]:
+    """Cancel the block if ``running`` ends under it; whoever awaits ``running`` next hears why."""
+    block = asyncio.current_task()
+    assert block is not None  # noqa: S101 - a coroutine runs in a task
+    others, cut = block.cancelling(), False
+
+    def cut_short(_: asyncio.Task[bool]) -> None:
+        nonlocal cut
+        cut = block.cancel()
+
+    running.add_done_callback(cut_short)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not cut or block.cancelling() > others + 1:
+            raise
+    finally:
+        running.remove_done_callback(cut_short)
+        if cut:
+            block.uncancel()
+
+
+async def _all(tasks: Sequence[asyncio.Task[bool]]) -> bool:
+    if tasks:
+        await asyncio.wait(tasks)
     return True
 
 
-async def _cancel(tasks: Sequence[asyncio.Task[None] | asyncio.Task[bool]]) -> None:
+async def _cancel(tasks: Sequence[asyncio.Task[bool]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -53,10 +53,14 @@ def is_ours(held: Held, claim: Claim) -> bool:
 
 
 def check(operation: str, sent: tuple[Checksum, ...], answer: Answer) -> None:
-    """Hold the answer against what was sent; raises Fault(CORRUPT) where they contradict each other."""
+    """Hold the answer against what was sent; raises Fault(CORRUPT) where they contradict each other.
+
+    An ETag is the MD5 in most cases only (API reference, Object, ETag), so it counts where there is nothing better.
+    """
     expected = {checksum.kind: checksum for checksum in sent}
     if answer.checksum is not None and answer.checksum.kind in expected:
         _require(operation, expected[answer.checksum.kind].value, answer.checksum.value)
+        return
     md5 = expected.get(ChecksumKind.MD5)
     if md5 is not None and not answer.encrypted_by_kms and _PLAIN_MD5.fullmatch(answer.etag):
         _require(operation, md5_hex(md5), answer.etag)
@@ -95,20 +99,26 @@ class Ladder:
         return (self.kind, ChecksumKind.MD5)
 
     def learn(self, tried: ChecksumKind, echoed: ChecksumKind | None) -> bool:
-        """Take in whether the store echoed what was tried; True if that settled the question anew."""
-        if self._known or tried is not self.kind:
+        """Take in whether the store echoed what was tried; True if that settled the question anew.
+
+        One that no longer echoes what it once did (another store behind the name) is in question again.
+        """
+        if tried is not self.kind or self._lowest():
             return False
-        if echoed is tried or self._lowest():
-            self._known = True
-        else:
+        was_known, self._known = self._known, echoed is tried
+        if not was_known and not self._known:
             self._descend()
-        return self._known
+        return self._known and not was_known
 
     def refuse(self, tried: ChecksumKind) -> bool:
-        """Note that the store refused it; True if there is another one to try."""
+        """Note that the store refused it; True if there is another one to try.
+
+        One refusal of what it was seen to honour says more about that file: it only puts the question anew.
+        """
         if tried is not self.kind:
             return True
-        if self._lowest():
+        if self._known:
+            self._known = self._lowest()
             return False
         self._descend()
         return True

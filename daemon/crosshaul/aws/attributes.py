@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -23,12 +25,21 @@ _HEADERS = {
     "ExpectedBucketOwner": "x-amz-expected-bucket-owner",
     "IfNoneMatch": "if-none-match",
 }
+_PLAIN_SUFFIX = re.compile(r"\.[A-Za-z0-9_+-]+")
+_UNKNOWN_TYPE = "application/octet-stream"
+_COMPRESSED = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+    "compress": "application/x-compress",
+    "br": "application/x-brotli",
+}
 
 
 def of_object(destination: Destination, key: str, mtime_ns: int, token: str) -> dict[str, Any]:
     """The attributes of one object, by botocore's parameter names; what isn't asked for isn't sent."""
     wanted = {
-        "ContentType": mimetypes.guess_type(key)[0] or "application/octet-stream",
+        "ContentType": _type_of(key),
         "ServerSideEncryption": destination.server_side_encryption,
         "SSEKMSKeyId": destination.ssekms_key_id,
         "BucketKeyEnabled": destination.bucket_key_enabled,
@@ -47,6 +58,19 @@ def as_headers(attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
     metadata: Mapping[str, str] = attributes.get("Metadata", {})
     headers += [(f"x-amz-meta-{name}", value) for name, value in metadata.items()]
     return headers
+
+
+def _type_of(key: str) -> str:
+    """The type that the key's suffix stands for; of a compressed file, the compression's.
+
+    Only the suffix is looked up: guess_type reads a whole key as a URL, takes ``data:TYPE,`` at its word, line breaks
+    and all, and raises at other keys.
+    """
+    suffix = PurePosixPath(key).suffix
+    if not _PLAIN_SUFFIX.fullmatch(suffix):
+        return _UNKNOWN_TYPE
+    type_, encoding = mimetypes.guess_type(f"file{suffix}")
+    return _COMPRESSED.get(encoding, _UNKNOWN_TYPE) if encoding else type_ or _UNKNOWN_TYPE
 
 
 def _text(value: object) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Fault, Kind
 
+_LONGEST = 2048
+"""Characters of an inline session policy (STS API reference, AssumeRole, Policy)."""
+
 
 def session_policy(destination: Destination) -> str | None:
     """The inline session policy for AssumeRole as compact JSON, or None; raises Fault if its file can't be read.
@@ -22,17 +25,33 @@ def session_policy(destination: Destination) -> str | None:
         case Path() as path:
             return _from_file(path)
         case _:
-            return json.dumps(_narrowed(destination), separators=(",", ":"))
+            return _fitting(destination)
 
 
-def _narrowed(destination: Destination) -> dict[str, Any]:
+def _fitting(destination: Destination) -> str:
+    """The policy for as much of the prefix as there is room for: to a cut one the same keys belong, and more."""
+    prefix = destination.key_prefix
+    while len(text := _compact(_narrowed(destination, prefix))) > _LONGEST:
+        prefix = prefix[: -max(1, (len(text) - _LONGEST) // _WIDEST)]
+    return text
+
+
+_WIDEST = len(json.dumps("\N{GRINNING FACE}")) - 2
+"""Characters that one character of a prefix may take."""
+
+
+def _compact(document: object) -> str:
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _narrowed(destination: Destination, prefix: str) -> dict[str, Any]:
     partition = (destination.role_arn or "arn:aws").split(":")[1]
     actions = ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     if destination.tags:
         actions.append("s3:PutObjectTagging")
     if destination.acl:
         actions.append("s3:PutObjectAcl")
-    objects = f"arn:{partition}:s3:::{destination.bucket}/{_literal(destination.key_prefix)}*"
+    objects = f"arn:{partition}:s3:::{destination.bucket}/{_literal(prefix)}*"
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -55,8 +74,8 @@ def _literal(prefix: str) -> str:
 
 def _from_file(path: Path) -> str:
     try:
-        return json.dumps(json.loads(path.read_text()), separators=(",", ":"))
-    except (OSError, ValueError) as error:
+        return _compact(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
         text = f"the session policy {path} can't be used: {error}"
         advice = "Give `session_policy` a readable JSON file, `auto` or `none`."
         raise Fault(Diagnosis(Kind.DESTINATION, "SessionPolicy", text, "AssumeRole", advice=advice)) from error

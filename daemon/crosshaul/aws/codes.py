@@ -1,0 +1,170 @@
+"""What the error codes of S3, STS and KMS mean, and what to do about them. Pure tables.
+
+Sources: the S3 API reference, "Error responses"; the STS API reference, "AssumeRole" and "Common errors"; botocore's
+list of throttling codes (botocore/retries/standard.py); docs/ARCHITECTURE.md, "Facts".
+"""
+
+from __future__ import annotations
+
+import re
+
+from crosshaul.errors import Kind
+
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(
+        ("ExpiredToken", "InvalidToken", "ExpiredTokenException", "InvalidTokenId", "TokenRefreshRequired"),
+        Kind.EXPIRED,
+    ),
+    **dict.fromkeys(
+        (
+            *("SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "Busy", "InternalError"),
+            *("RequestTimeout", "RequestTimeoutException", "OperationAborted", "PriorRequestNotComplete"),
+            *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled"),
+            *("RequestThrottledException", "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException"),
+            *("TooManyRequests", "TooManyRequestsException", "IDPCommunicationError"),
+        ),
+        Kind.THROTTLED,
+    ),
+    # Spelled out, since they also come inside an answer of 200, which botocore turns into a 500.
+    **dict.fromkeys(
+        (
+            *("AccessDenied", "AllAccessDisabled", "AccountProblem", "NotSignedUp", "InvalidSecurity"),
+            *("InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"),
+            *("NoSuchBucket", "InvalidBucketName", "InvalidBucketState", "PermanentRedirect", "TemporaryRedirect"),
+            *("MethodNotAllowed", "InvalidStorageClass", "InvalidTag", "AccessControlListNotSupported"),
+            # Of MinIO and Ceph; some come with a 507, which looks like a passing trouble and isn't.
+            *("QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507"),
+        ),
+        Kind.DESTINATION,
+    ),
+    **dict.fromkeys(
+        (
+            *("KeyTooLongError", "EntityTooLarge", "MaxMessageLengthExceeded", "MetadataTooLarge", "InvalidURI"),
+            *("InvalidObjectName", "XMinioInvalidObjectName", "XMinioParentIsObject", "XMinioObjectExistsAsDirectory"),
+            *("InvalidObjectState", "413", "414"),
+        ),
+        Kind.FILE,
+    ),
+    **dict.fromkeys(
+        (
+            *("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"),
+            "IncompleteBody",
+        ),
+        Kind.CORRUPT,
+    ),
+    **dict.fromkeys(
+        ("NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "ConditionalRequestConflict"),
+        Kind.RESTART_UPLOAD,
+    ),
+    "PreconditionFailed": Kind.EXISTS,
+    "412": Kind.EXISTS,
+}
+_KMS_PASSES = frozenset(
+    {
+        *("ThrottlingException", "RequestLimitExceeded", "DependencyTimeoutException", "KeyUnavailableException"),
+        *("KMSInternalException", "InternalException", "InternalFailure", "ServiceUnavailableException"),
+    }
+)
+"""KMS's own passing troubles (KMS API reference, "Common errors"); every other one is for the key's owner to end."""
+_NOT_IMPLEMENTED = frozenset({"NotImplemented", "501"})
+_REFUSALS = frozenset({"InvalidRequest", "InvalidArgument"})
+_OF_CHECKSUMS = re.compile(r"checksum|algorithm", re.IGNORECASE)
+_OF_OTHER_OPTIONS = re.compile(r"encrypt|kms|tagging|\bacl\b|storage.?class|if-none-match|conditional", re.IGNORECASE)
+
+_REGION = "Set the destination's `region` to the bucket's own."
+_CLOCK = "Set this machine's clock (is NTP running?)."
+_PREFIX = "Account B's admin: "
+ADVICE: dict[str, str] = {
+    "AccessDenied": f"{_PREFIX}do the role's policy, the bucket policy and any KMS key policy allow it?",
+    "AllAccessDisabled": f"{_PREFIX}AWS has shut off the bucket; its support has to be asked.",
+    "AccountProblem": f"{_PREFIX}AWS has shut off the account; its support has to be asked.",
+    "NoSuchBucket": "Check `bucket` and `endpoint_url`, or ask Account B's admin for the bucket's name.",
+    "InvalidBucketName": "Check `bucket`.",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "TemporaryRedirect": "The bucket is new, and its name not yet known everywhere: this passes.",
+    "MethodNotAllowed": "Check `endpoint_url`: it doesn't answer as S3 does.",
+    "RequestTimeTooSkewed": _CLOCK,
+    "RequestExpired": _CLOCK,
+    "InvalidAccessKeyId": "Account A: the access key does not exist (any more); set up the credentials anew.",
+    "InvalidClientTokenId": "Account A: the access key does not exist (any more); set up the credentials anew.",
+    "SignatureDoesNotMatch": "Check the secret access key, and that no proxy changes the request.",
+    "KMS.NotFoundException": "Check `ssekms_key_id` (the full key ARN) with Account B's admin.",
+    "KMS.DisabledException": f"{_PREFIX}enable the KMS key.",
+    "KMS.KMSInvalidStateException": f"{_PREFIX}the KMS key can't be used in its present state.",
+    "AccessControlListNotSupported": "The bucket takes no ACLs: set `acl: null`.",
+    "InvalidStorageClass": "Check `storage_class`.",
+    "InvalidTag": "Check `tags`.",
+    "NotImplemented": "Leave out what the store doesn't know: encryption, `tags`, `acl`, `storage_class`, `overwrite`.",
+    "QuotaExceeded": f"{_PREFIX}make room, or raise the quota.",
+    "XMinioStorageFull": f"{_PREFIX}make room.",
+    "XMinioAdminBucketQuotaExceeded": f"{_PREFIX}make room, or raise the quota.",
+    "KeyTooLongError": "Shorten the path or the `key` template: a key has at most 1,024 bytes.",
+    "EntityTooLarge": "The file is larger than the store takes.",
+    "413": "The store, or a proxy before it, takes no body of this size: lower `multipart_threshold` or `part_size`.",
+    "MetadataTooLarge": "Shorten `metadata`: at most 2 KB in all.",
+    "InvalidObjectState": "The object is archived: it has to be restored before it can be read.",
+    "PreconditionFailed": "Another object has this key, and the route says `overwrite: never`: change `key`.",
+    "412": "Another object has this key, and the route says `overwrite: never`: change `key`.",
+    "NoCredentials": "Give Account A credentials: environment, `identity.profile`, SSO, or the machine's own role.",
+    "ProfileNotFound": "Check `identity.profile`.",
+    "UnauthorizedSSOToken": "Account A: sign in again (aws sso login).",
+    "SSOTokenLoad": "Account A: sign in (aws sso login).",
+    "TokenRetrieval": "Account A: sign in again (aws sso login).",
+    "CredentialRetrieval": "Account A: check `credential_process`, or whatever else gives this machine credentials.",
+    "MetadataRetrieval": "Account A: this machine's metadata service doesn't give its role's credentials.",
+    "InvalidIdentityToken": "Account A: check the web identity token and its provider.",
+    "PackedPolicyTooLarge": "Set `session_policy: none`, or shorten the policy.",
+    "MalformedPolicyDocument": "Check the file named in `session_policy`.",
+    "RegionDisabledException": "Set `identity.region` to one in which Account B has STS enabled.",
+    "TLSError": "Check the endpoint's name and `tls_ca_bundle`.",
+    "ProxyError": "Check HTTPS_PROXY and NO_PROXY.",
+    "DNSError": "Check `endpoint_url` and `region`, and this machine's resolver.",
+}
+_STS_ADVICE = {
+    "AccessDenied": "Either Account A's policy does not allow sts:AssumeRole on this role, or the role's trust policy "
+    "(Account B) names another principal or another external ID.",
+    "ExpiredToken": "Account A: its own credentials have expired; sign in again, or renew them.",
+    "ExpiredTokenException": "Account A: its own credentials have expired; sign in again, or renew them.",
+}
+_STS_DURATION = "Lower `duration_seconds`: it exceeds the role's MaxSessionDuration, or 3600 where roles are chained."
+_NAMES_A_REGION = frozenset(
+    {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "400"}
+)
+
+
+def kind_of(operation: str, code: str, status: int | None, message: str = "") -> Kind:
+    """What an AWS error code means; unknown ones go by their HTTP status."""
+    if code in _KINDS:
+        return _KINDS[code]
+    if code.startswith("KMS."):
+        return Kind.THROTTLED if code.removeprefix("KMS.") in _KMS_PASSES else Kind.DESTINATION
+    if code in _NOT_IMPLEMENTED:
+        return Kind.DESTINATION if _OF_OTHER_OPTIONS.search(message) else Kind.UNSUPPORTED
+    if code in _REFUSALS and _OF_CHECKSUMS.search(message) and not _OF_OTHER_OPTIONS.search(message):
+        return Kind.UNSUPPORTED
+    if operation == "HeadObject" and code == "400":
+        return Kind.EXPIRED  # HEAD has no body to say so; one refresh decides whether it was that
+    return _by_status(operation, status)
+
+
+def _by_status(operation: str, status: int | None) -> Kind:
+    if operation == "CompleteMultipartUpload" and status == 409:  # noqa: PLR2004 - HTTP's own number
+        return Kind.RESTART_UPLOAD
+    # An error inside a 200 is what a 500 would be, had it come in time (API reference, CompleteMultipartUpload).
+    if status is not None and (status >= 500 or status in {200, 408, 429}):  # noqa: PLR2004 - HTTP's own numbers
+        return Kind.THROTTLED
+    return Kind.DESTINATION
+
+
+def advice_for(operation: str, code: str, message: str, region: str | None) -> str:
+    """What to do about it, and who; "" where nothing is known."""
+    if operation.startswith("AssumeRole"):
+        if code in _STS_ADVICE:
+            return _STS_ADVICE[code]
+        if code == "ValidationError" and "DurationSeconds" in message:
+            return _STS_DURATION
+    if region and code in _NAMES_A_REGION:
+        return f"Set the destination's `region` to {region}."
+    return ADVICE.get(code, "")

@@ -1,0 +1,57 @@
+"""The few elements of an S3 error document that matter, out of whatever bytes came instead of one.
+
+Half a document gives what it has, HTML and other things give nothing, and nothing makes it raise, nest or expand:
+what stands at the other end is the partner's, or somebody's proxy.
+"""
+
+from __future__ import annotations
+
+from xml.parsers import expat
+
+_MOST = 64 * 1024
+"""Bytes read; a real one has some hundreds."""
+_WANTED = frozenset({"Code", "Message", "RequestId", "Region"})
+
+
+def elements(body: bytes) -> dict[str, str]:
+    """The first ``Code``, ``Message``, ``RequestId`` and ``Region`` inside ``<Error>``, those that there are."""
+    reader = _Reader()
+    try:
+        reader.parser.Parse(body[:_MOST], True)  # noqa: FBT003 - expat's own flag for "this is all"
+    except (expat.ExpatError, _NotAnErrorDocument):
+        return reader.found
+    return reader.found
+
+
+class _NotAnErrorDocument(Exception):
+    """It has a document type, which no S3 error has and every entity bomb needs."""
+
+
+class _Reader:
+    """Follows the parser with a stack of names: no recursion, however deep the document."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+        self._open: list[str] = []
+        self._text: list[str] = []
+        self.parser = expat.ParserCreate("utf-8")  # or a document would choose among all of Python's codecs
+        self.parser.StartDoctypeDeclHandler = self.doctype
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = self.end
+        self.parser.CharacterDataHandler = self.text
+
+    def doctype(self, *_: object) -> None:
+        raise _NotAnErrorDocument
+
+    def start(self, name: str, _attributes: dict[str, str]) -> None:
+        self._open.append(name.rpartition(":")[2])
+        self._text.clear()
+
+    def text(self, data: str) -> None:
+        self._text.append(data)
+
+    def end(self, _name: str) -> None:
+        name = self._open.pop()
+        if name in _WANTED and self._open[-1:] == ["Error"]:
+            self.found.setdefault(name, "".join(self._text).strip())
+        self._text.clear()

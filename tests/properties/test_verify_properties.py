@@ -1,0 +1,51 @@
+"""verify, proven over all states: tokens tell them apart, and the ladder always leaves something to check by."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crosshaul.model import ChecksumKind, Claim, Fingerprint
+from crosshaul.verify import Ladder, token_of
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
+STATES = st.tuples(
+    st.binary(max_size=4).map(lambda path: path.replace(b"\0", b"0")),
+    TEXT,
+    *(st.integers(0, 12) for _ in range(4)),
+)
+KINDS = list(ChecksumKind)
+
+
+def claim(state: tuple[bytes, str, int, int, int, int]) -> Claim:
+    path, key, *print_ = state
+    return Claim(1, 1, "r", "d", path, Fingerprint(*print_), key)
+
+
+@given(STATES, STATES)
+def test_tokens_tell_states_apart(one, other):
+    """Two claims share a token exactly when path, key and fingerprint are the same."""
+    assert (token_of(claim(one)) == token_of(claim(other))) == (one == other)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(KINDS), st.sampled_from([*KINDS, None])), max_size=40))
+def test_the_ladder_only_leads_down_and_keeps_a_proof(events):
+    """Whatever stores answer, the rung never rises, and what is not known to be honoured goes with MD5."""
+    ladder = Ladder()
+    for refused, tried, echoed in events:
+        before = KINDS.index(ladder.kind)
+        if refused:
+            ladder.refuse(tried)
+        else:
+            ladder.learn(tried, echoed)
+        assert before <= KINDS.index(ladder.kind) <= before + 1
+        assert ladder.known is not None or ladder.kinds()[-1] is ChecksumKind.MD5
+
+
+@given(st.sampled_from([None, *KINDS]))
+def test_a_store_that_refuses_everything_is_given_up_on(known):
+    """Trying for as long as there is another checksum ends, from wherever it begins."""
+    ladder, tries = Ladder(known), 1
+    while ladder.refuse(ladder.kind):
+        tries += 1
+        assert tries <= len(KINDS)

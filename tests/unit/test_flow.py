@@ -1,0 +1,184 @@
+"""flow: budgets that callers queue for, and the pace of the line."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from crosshaul.flow import Budget, line
+from crosshaul.pace import Step
+
+
+class FakeClock:
+    """Sleeping moves it on."""
+
+    def __init__(self) -> None:
+        self.time = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+async def ticks() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def waiter(budget: Budget, amount: int) -> asyncio.Task[None]:
+    return asyncio.create_task(budget.acquire(amount))
+
+
+async def test_first_come_first_served():
+    """A small request doesn't overtake a large one that waits."""
+    budget = Budget(lambda: 10)
+    await budget.acquire(8)
+    large, small = waiter(budget, 5), waiter(budget, 1)
+    await ticks()
+    assert not large.done()
+    assert not small.done()
+    budget.release(8)
+    await asyncio.gather(large, small)
+    assert budget.used == 6
+
+
+async def test_a_newcomer_does_not_overtake():
+    """Who asks while others wait queues behind them, even where the amount would fit."""
+    budget = Budget(lambda: 10)
+    await budget.acquire(8)
+    large = waiter(budget, 5)
+    await ticks()
+    late = waiter(budget, 2)
+    await ticks()
+    assert not late.done()
+    budget.release(8)
+    await asyncio.gather(large, late)
+
+
+async def test_an_oversized_request_is_served_alone():
+    """More than the capacity is given when nothing else is out, and holds up everybody until it is back."""
+    budget = Budget(lambda: 10)
+    await budget.acquire(1)
+    huge, next_ = waiter(budget, 50), waiter(budget, 1)
+    await ticks()
+    assert not huge.done()
+    budget.release(1)
+    await ticks()
+    assert huge.done()
+    assert not next_.done()
+    budget.release(50)
+    await next_
+    assert budget.used == 1
+
+
+async def test_cancelled_while_waiting():
+    """One that is cancelled in the queue takes nothing, and those behind it move up at once."""
+    budget = Budget(lambda: 10)
+    await budget.acquire(8)
+    large, small = waiter(budget, 5), waiter(budget, 2)
+    await ticks()
+    large.cancel()
+    await ticks()
+    assert small.done()
+    budget.release(8)
+    budget.release(2)
+    assert budget.used == 0
+
+
+async def test_cancelled_in_the_moment_of_its_turn():
+    """One that is cancelled after it was served and before it could know gives its amount back."""
+    budget = Budget(lambda: 10)
+    await budget.acquire(10)
+    served, next_ = waiter(budget, 10), waiter(budget, 10)
+    await ticks()
+    budget.release(10)
+    served.cancel()
+    await ticks()
+    assert served.cancelled()
+    assert next_.done()
+    assert budget.used == 10
+
+
+async def test_a_block_gives_back_when_it_fails():
+    """``hold`` returns its amount whatever ends the block."""
+    budget = Budget(lambda: 10)
+    with pytest.raises(ZeroDivisionError):
+        async with budget.hold(10):
+            raise ZeroDivisionError
+    assert budget.used == 0
+
+
+async def test_a_capacity_that_shrinks_lets_nobody_in_until_it_fits():
+    """The capacity is asked for at each turn, as an adaptive limit needs."""
+    capacity = 4
+    budget = Budget(lambda: capacity)
+    for _ in range(4):
+        await budget.acquire(1)
+    capacity, waiting = 2, waiter(budget, 1)
+    await ticks()
+    budget.release(1)
+    budget.release(1)
+    await ticks()
+    assert not waiting.done()
+    budget.release(1)
+    await waiting
+    assert budget.used == 2
+
+
+async def test_many_tasks_that_come_go_and_are_cancelled_leak_nothing():
+    """Under a storm of cancellations the capacity is never exceeded, and all is back at the end."""
+    budget, peak = Budget(lambda: 7), 0
+
+    async def worker(number: int) -> None:
+        nonlocal peak
+        async with budget.hold(number % 5 + 1):
+            peak = max(peak, budget.used)
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(worker(number)) for number in range(500)]
+    for number in range(500):
+        await asyncio.sleep(0)
+        if number % 3 == 0:
+            tasks[(number * 7) % 500].cancel()
+        assert budget.used <= 7
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert budget.used == 0
+    assert 5 <= peak <= 7
+
+
+def test_no_bandwidth_no_pace():
+    """Where no rate is set, connections have nothing to wait for."""
+    assert line((), FakeClock()) is None
+
+
+async def test_the_line_keeps_its_rate():
+    """Ten megabytes at a megabyte a second take ten seconds."""
+    clock = FakeClock()
+    turn = line((Step(None, 1_000_000),), clock)
+    assert turn is not None
+    began = clock.time
+    for _ in range(101):
+        await turn(100_000)
+    assert clock.time - began == pytest.approx(10.0, abs=0.1)
+
+
+async def test_the_timetable_goes_by_local_time():
+    """A step begins when this machine's wall clock says so."""
+    clock = FakeClock()
+    start = datetime.fromtimestamp(clock.now() + 60).astimezone().time().replace(microsecond=0)
+    turn = line((Step(datetime.fromtimestamp(clock.now() - 60).astimezone().time(), None), Step(start, 1_000)), clock)
+    assert turn is not None
+    began = clock.time
+    await turn(10**9)
+    assert clock.time == began
+    clock.time += 61
+    await turn(1_000)
+    await turn(1_000)
+    assert clock.time - began == pytest.approx(62, abs=0.1)

@@ -1,0 +1,139 @@
+"""verify: what was sent against what S3 says, and which checksum a store honours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from crosshaul.checksum import compute, md5_hex
+from crosshaul.errors import Fault, Kind
+from crosshaul.model import ChecksumKind, Claim, Fingerprint
+from crosshaul.verify import Answer, Held, Ladder, check, is_ours, token_of
+
+CRC64, CRC32, MD5 = ChecksumKind.CRC64NVME, ChecksumKind.CRC32, ChecksumKind.MD5
+SENT = (compute(CRC64, b"bytes"), compute(MD5, b"bytes"))
+OTHER = (compute(CRC64, b"others"), compute(MD5, b"others"))
+CLAIM = Claim(1, 1, "exports", "partner", b"a/b", Fingerprint(5, 1, 2, 3), "in/a/b")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(md5_hex(SENT[1]), SENT[0]),
+        Answer(md5_hex(SENT[1])),
+        Answer(""),
+        Answer(f"{md5_hex(OTHER[1])}-3"),
+        Answer(md5_hex(OTHER[1]), encrypted_by_kms=True),
+        Answer(md5_hex(OTHER[1]), SENT[0]),
+        Answer(md5_hex(SENT[1]), compute(CRC32, b"others")),
+    ],
+    ids=["all", "only MD5", "nothing", "of parts", "KMS", "no MD5 but a checksum", "a checksum nobody sent"],
+)
+def test_answers_that_contradict_nothing(answer):
+    """An ETag that need not be an MD5, or a checksum that was not sent, contradicts nothing."""
+    check("PutObject", SENT, answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(md5_hex(SENT[1]), OTHER[0]), Answer(md5_hex(OTHER[1])), Answer(md5_hex(OTHER[1]), OTHER[0])],
+    ids=["checksum", "MD5", "both"],
+)
+def test_answers_that_contradict(answer):
+    """A checksum, or where there is none an ETag, of other bytes is a fault that says corrupt."""
+    with pytest.raises(Fault, match="other bytes than were sent") as caught:
+        check("UploadPart", SENT, answer)
+    assert caught.value.kind is Kind.CORRUPT
+    assert caught.value.diagnosis.operation == "UploadPart"
+
+
+def test_an_etag_says_nothing_where_no_md5_was_sent():
+    """With a checksum alone, the ETag is not looked at."""
+    check("PutObject", SENT[:1], Answer(md5_hex(OTHER[1])))
+
+
+def test_ours_is_what_carries_our_token_and_size():
+    """An object under the key is our upload only with this file's token and its size."""
+    held = Held(5, token_of(CLAIM), "etag")
+    assert is_ours(held, CLAIM)
+    assert not is_ours(replace(held, size=4), CLAIM)
+    assert not is_ours(replace(held, token=None), CLAIM)
+    assert not is_ours(held, replace(CLAIM, fingerprint=replace(CLAIM.fingerprint, mtime_ns=2)))
+
+
+def test_the_token_outlives_a_lost_journal():
+    """It is made from the file alone: not from the journal's id, generation, tries or the route's name."""
+    other = replace(CLAIM, id=9, generation=7, attempts=3, ambiguous=True, route="renamed", destination="renamed")
+    assert token_of(other) == token_of(CLAIM)
+
+
+# The ladder
+
+
+def test_while_unknown_md5_goes_along():
+    """A store not seen yet is sent the best checksum and the one that every store checks."""
+    ladder = Ladder()
+    assert ladder.kinds() == (CRC64, MD5)
+    assert ladder.known is None
+
+
+def test_an_echo_settles_it():
+    """Once the store has echoed a checksum, that one goes alone, and this is told once."""
+    ladder = Ladder()
+    assert ladder.learn(CRC64, CRC64) is True
+    assert ladder.learn(CRC64, CRC64) is False
+    assert ladder.kinds() == (CRC64,)
+    assert ladder.known is CRC64
+
+
+def test_what_is_ignored_is_not_asked_for_again():
+    """A store that echoes nothing is led down rung by rung to Content-MD5."""
+    ladder = Ladder()
+    assert ladder.learn(CRC64, None) is False
+    assert ladder.learn(CRC64, None) is False
+    assert ladder.kinds() == (CRC32, MD5)
+    assert ladder.learn(CRC32, CRC64) is True
+    assert ladder.known is MD5
+    assert ladder.kinds() == (MD5,)
+    assert ladder.learn(MD5, None) is False
+
+
+def test_refusals_lead_down_and_end():
+    """Each refusal of what is in question leads one rung down, and the last one has no other."""
+    ladder = Ladder()
+    assert [ladder.refuse(CRC64), ladder.refuse(CRC32), ladder.refuse(MD5)] == [True, True, False]
+    assert ladder.kind is MD5
+
+
+def test_a_late_refusal_of_what_was_given_up_already():
+    """A try that was under way with the former checksum is simply sent again with the present one."""
+    ladder = Ladder()
+    ladder.refuse(CRC64)
+    assert ladder.refuse(CRC64) is True
+    assert ladder.kind is CRC32
+
+
+def test_one_odd_refusal_takes_nothing_from_the_others():
+    """A checksum seen to be honoured is given up only if it is refused again before it is honoured again."""
+    ladder = Ladder(CRC64)
+    assert ladder.refuse(CRC64) is False
+    assert ladder.kinds() == (CRC64, MD5)
+    assert ladder.learn(CRC64, CRC64) is True
+    assert ladder.refuse(CRC64) is False
+    assert ladder.refuse(CRC64) is True
+    assert ladder.kind is CRC32
+
+
+def test_another_store_behind_the_name():
+    """A store that stops echoing what it once did is in question again: MD5 goes along from the next upload on."""
+    ladder = Ladder(CRC64)
+    assert ladder.learn(CRC64, None) is False
+    assert ladder.kinds() == (CRC64, MD5)
+
+
+@pytest.mark.parametrize("kind", list(ChecksumKind))
+def test_what_was_known_before_a_restart_is_used_at_once(kind):
+    """A ladder starts where the journal says that the last one ended."""
+    assert Ladder(kind).kinds() == (kind,)
+    assert Ladder(kind).known is kind
