@@ -111,6 +111,20 @@ def test_a_wrong_trailer_is_refused(tls_account, certificates):
     assert refusal == (400, "BadDigest")
 
 
+def test_a_length_that_isnt_the_payloads_is_refused(tls_account, certificates):
+    """A framed body of another length than x-amz-decoded-content-length says is IncompleteBody."""
+    client = s3(tls_account, verify=certificates.authority)
+
+    def lie(request, **_):
+        request.headers.replace_header("X-Amz-Decoded-Content-Length", "10")
+
+    client.meta.events.register("before-sign.s3.PutObject", lie)
+    with refused() as refusal:
+        client.put_object(Bucket=tls_account.bucket, Key="short", Body=CHECK)
+    assert refusal == (400, "IncompleteBody")
+    assert "short" not in tls_account.objects
+
+
 def test_an_old_store_ignores_them():
     """A store of quality "ignored" accepts a wrong checksum and echoes none."""
     with serving(Settings(checksums="ignored")) as account:

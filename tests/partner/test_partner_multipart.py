@@ -89,6 +89,14 @@ def test_composite_checksums(account, client, algorithm):
     assert done[f"Checksum{algorithm}"].endswith("-2")
 
 
+def test_the_size_of_the_whole_is_verified(account, client):
+    """Complete refuses another size of the whole as InvalidRequest."""
+    target = start(account, client, "size")
+    with refused() as refusal:
+        finish(client, target, send(client, target, [SECOND]), MpuObjectSize=len(SECOND) + 1)
+    assert refusal == (400, "InvalidRequest")
+
+
 def test_crc32_can_be_of_the_full_object(account, client):
     """CRC32 with the type FULL_OBJECT is the CRC32 of the bytes."""
     target = start(account, client, "full", ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT")

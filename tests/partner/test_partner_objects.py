@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 
 import pytest
 
@@ -127,6 +128,13 @@ def test_only_put_and_get_are_allowed(account, client, call, parameters):
     assert refusal.code in {"AccessDenied", "403"}
 
 
+def test_the_service_itself_is_refused(client):
+    """Listing the partner's buckets is 403."""
+    with refused() as refusal:
+        client.list_buckets()
+    assert refusal == (403, "AccessDenied")
+
+
 def test_the_refusal_says_who_may_not_do_what(account, client):
     """A 403 names the session, the action and the resource, as IAM words it."""
     with refused() as refusal:
@@ -216,7 +224,10 @@ def test_conditional_writes(account, client):
         client.put_object(Bucket=account.bucket, Key="once", Body=b"second", IfNoneMatch="*")
     with refused() as other:
         client.put_object(Bucket=account.bucket, Key="once", Body=b"third", IfMatch='"0"')
+    with refused() as missing:
+        client.put_object(Bucket=account.bucket, Key="never", Body=b"", IfMatch=first["ETag"])
     assert second == other == (412, "PreconditionFailed")
+    assert missing == (403, "AccessDenied")
     assert account.read("once") == b"first"
     client.put_object(Bucket=account.bucket, Key="once", Body=b"fourth", IfMatch=first["ETag"])
     assert account.read("once") == b"fourth"
@@ -312,6 +323,17 @@ def test_the_buckets_own_encryption_needs_the_rights_too():
         put = s3(account).put_object(Bucket=account.bucket, Key="a", Body=b"")
     assert refusal == (403, "AccessDenied")
     assert put["SSEKMSKeyId"] == KEY
+
+
+def test_what_is_written_over_leaves_the_disk(tmp_path):
+    """The spool keeps one file for a big object, however often it is written."""
+    with serving(Settings(spool=tmp_path)) as account:
+        client = s3(account)
+        for _ in range(4):
+            client.put_object(Bucket=account.bucket, Key="big", Body=b"x" * 1_000_000)
+        gc.collect()
+        assert len([path for path in tmp_path.iterdir() if path.stat().st_size]) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_it_serves_in_the_same_loop(partner):

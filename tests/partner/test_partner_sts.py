@@ -49,6 +49,14 @@ def test_account_a_may_assume_exactly_that_role(account):
     assert refusal == (403, "AccessDenied")
 
 
+def test_account_a_must_allow_it_too():
+    """The trust of the partner isn't enough: without sts:AssumeRole in Account A the call is refused."""
+    other = document(statement(["sts:GetCallerIdentity"], "*"))
+    with serving(Settings(user_policy=other)) as account, refused() as refusal:
+        assume(account)
+    assert refusal == (403, "AccessDenied")
+
+
 def test_account_a_may_do_nothing_else(account):
     """Account A's own credentials can't write to the partner's bucket."""
     keys = {"aws_access_key_id": account.access_key_id, "aws_secret_access_key": account.secret_access_key}

@@ -112,15 +112,15 @@ def _wrong_region(exchange: Exchange, claimed: Claimed, bucket: Bucket) -> Refus
     return Refusal(HTTPStatus.BAD_REQUEST, "AuthorizationHeaderMalformed", message, {"Region": bucket.region}, headers)
 
 
-def authenticate(exchange: Exchange) -> Bucket:
-    """Identify and verify an S3 request, in the order S3 does; raises Refusal."""
+def authenticate(exchange: Exchange) -> Bucket | None:
+    """Identify and verify an S3 request, in the order S3 does; None for one on the service. Raises Refusal."""
     claimed, caller = identify(exchange)
-    bucket = bucket_of(exchange, claimed)
+    bucket = bucket_of(exchange, claimed) if exchange.target.bucket else None
     _check_payload_kind(exchange, claimed)
     exchange.state.verifier.verify(exchange.received, claimed, caller.secret, claimed.payload)
     exchange.caller = caller
     expected = exchange.headers.get("x-amz-expected-bucket-owner")
-    if expected is not None and expected != bucket.owner:
+    if expected is not None and bucket is not None and expected != bucket.owner:
         raise access_denied()
     return bucket
 

@@ -49,6 +49,14 @@ def invalid_argument(message: str, name: str = "", value: str = "") -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, "InvalidArgument", message, {"ArgumentName": name, "ArgumentValue": value})
 
 
+def number(query: Mapping[str, str], name: str, default: int) -> int:
+    """A number out of the query; raises Refusal (InvalidArgument)."""
+    text = query.get(name, str(default))
+    if not text.isdecimal():
+        raise invalid_argument(f"Provided {name} not an integer or within integer range", name, text)
+    return int(text)
+
+
 def not_implemented() -> Refusal:
     """501 NotImplemented."""
     message = "A header or query you provided requests functionality that is not implemented"

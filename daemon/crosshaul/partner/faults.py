@@ -1,6 +1,7 @@
 """A script of faults: which call goes wrong, and how.
 
-Each action hooks into the places where a real service, or the network in front of it, goes wrong.
+Each action hooks into the places where a real service, or the network in front of it, goes wrong. Which call of STS a
+request is stands in its body, so what goes wrong there goes wrong after the body.
 """
 
 from __future__ import annotations
@@ -191,7 +192,7 @@ class Delay(Action):
 
 @dataclass
 class Corrupt(Action):
-    """One bit of the body turns: on its way, so that checksums see it, or on the disk, so that none does."""
+    """Bits of the body turn: on its way, so that checksums see it, or on the disk, so that none does."""
 
     kind = "corrupt"
     seen: bool = True

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
-from crosshaul.partner.errors import element, invalid_argument
+from crosshaul.partner.errors import element, invalid_argument, number
 from crosshaul.partner.exchange import Answer, Exchange, xml
 from crosshaul.partner.store import Bucket, StoredObject
 
@@ -19,7 +19,7 @@ async def list_objects(exchange: Exchange, bucket: Bucket) -> Answer:
     query = exchange.target.query
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     after = _token(query["continuation-token"]) if "continuation-token" in query else query.get("start-after", "")
-    limit = min(int(query.get("max-keys", _PAGE)), _PAGE)
+    limit = min(number(query, "max-keys", _PAGE), _PAGE)
     names = _names(bucket, prefix, delimiter, after)
     page, more = names[:limit], len(names) > limit
     encode = quote if query.get("encoding-type") == "url" else str

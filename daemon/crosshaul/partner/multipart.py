@@ -16,12 +16,13 @@ from xml.etree import ElementTree as ET
 from crosshaul.partner import attributes, checksums, objects
 from crosshaul.partner.body import Intake, expected_length, small
 from crosshaul.partner.checksums import ALGORITHMS, COMPOSITE, DEFAULT, FULL_OBJECT, Algorithm, Checksum
-from crosshaul.partner.errors import Refusal, element, invalid_argument, invalid_request
+from crosshaul.partner.errors import Refusal, element, invalid_argument, invalid_request, number
 from crosshaul.partner.exchange import Answer, Exchange, xml
 from crosshaul.partner.store import Bucket, StoredObject, StoredPart, Upload
 
 _MIN_PART = 5 * 1024 * 1024
 _MAX_PARTS = 10_000
+_PAGE = 1000
 _MAX_DOCUMENT = 8 * 1024 * 1024
 
 
@@ -241,7 +242,7 @@ async def list_parts(exchange: Exchange, bucket: Bucket) -> Answer:
     """ListParts, in pages of up to 1,000."""
     upload = upload_of(exchange, bucket)
     query = exchange.target.query
-    marker, limit = int(query.get("part-number-marker", "0")), min(int(query.get("max-parts", "1000")), 1000)
+    marker, limit = number(query, "part-number-marker", 0), min(number(query, "max-parts", _PAGE), _PAGE)
     rest = sorted((part for part in upload.parts.values() if part.number > marker), key=lambda part: part.number)
     page = rest[:limit]
     head = element("Bucket", bucket.name) + element("Key", upload.key) + element("UploadId", upload.id)

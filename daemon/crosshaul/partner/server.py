@@ -124,12 +124,10 @@ class Server:
 
     async def _perform_s3(self, exchange: Exchange) -> Answer:
         target = exchange.target
-        bucket = authenticate(exchange) if target.bucket else None
-        if bucket is None:
-            raise not_implemented()
+        bucket = authenticate(exchange)
         allow(exchange, target.action)
         carry_out = _OPERATIONS.get(target.operation)
-        if carry_out is None:
+        if carry_out is None or bucket is None:
             raise not_implemented()
         return await carry_out(exchange, bucket)
 
