@@ -230,6 +230,7 @@ async def run(config: Config, *, require_ready: bool = False) -> int:
         async with supervisor.around(helpers, hurry):
             if require_ready:
                 await _require_ready(house)
+            house.pulse.expect(*(f"transfer.{name}" for name in house.lanes))
             log.info("started", routes=list(house.intakes), destinations=list(house.lanes), pid=os.getpid())
             drained = await supervisor.run(house.carriers(), stop, hurry)
         log.info("stopped", drained=drained)

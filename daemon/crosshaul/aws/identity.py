@@ -28,6 +28,7 @@ from crosshaul.config import Destination
 from crosshaul.config import Identity as IdentityConfig
 from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 from crosshaul.retry import Policy
+from crosshaul.telemetry.logs import conceal
 
 _STS_CONFIG = AioConfig(
     connect_timeout=10,
@@ -150,6 +151,7 @@ async def _assume(chain: Chain, destination: Destination, clock: Clock) -> Sessi
     """AssumeRole with each external ID in turn: a list is a rotation under way; AccessDenied means "the other one"."""
     external_ids: tuple[str | None, ...] = await asyncio.to_thread(destination.external_ids) or (None,)
     for remaining, external_id in zip(range(len(external_ids) - 1, -1, -1), external_ids, strict=True):
+        conceal(external_id or "")
         try:
             began = clock.monotonic()
             answer = await chain.assume_role(await asyncio.to_thread(_parameters, destination, external_id))
@@ -177,6 +179,7 @@ def _session(answer: dict[str, Any], began: float, clock: Clock) -> Session:
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     # Date is cut to whole seconds, so that up to one more has passed.
     server_now = parsedate_to_datetime(date).timestamp() + 1 if date else clock.now()
+    conceal(given["SecretAccessKey"], given["SessionToken"])
     life = max(1.0, expiration.timestamp() - server_now)
     return Session(
         Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]), began, began + life
@@ -195,6 +198,7 @@ class Refresher:
         self._session: Session | None = None
         self._fault: Fault | None = None
         self._wanted = asyncio.Event()
+        self._attempting = False
         self._attempted = asyncio.Condition()
         self._forced_at = float("-inf")
 
@@ -219,12 +223,13 @@ class Refresher:
         """Have ``rejected`` replaced, unless that has happened already. Many callers share one refresh."""
         if self._session is None or self._session.credentials != rejected:
             return
-        now = self._clock.monotonic()
-        if now - self._forced_at < _FORCED_INTERVAL:
-            return
-        self._forced_at = now
-        self._chain.forget()
-        self._wanted.set()
+        if not (self._attempting or self._wanted.is_set()):
+            now = self._clock.monotonic()
+            if now - self._forced_at < _FORCED_INTERVAL:
+                return
+            self._forced_at = now
+            self._chain.forget()
+            self._wanted.set()
         await self._next_attempt()
 
     def suspect(self) -> None:
@@ -242,8 +247,10 @@ class Refresher:
         """Refresh ahead of each expiry, with jitter; after a failure with back-off; until ``stop``."""
         failures = 0
         while not stop.is_set():
+            self._attempting = True
             self._wanted.clear()
             failures = 0 if await self._attempt() else failures + 1
+            self._attempting = False
             async with self._attempted:
                 self._attempted.notify_all()
             await self._pause(self._next_due(failures), stop)

@@ -1,0 +1,427 @@
+"""What becomes of files when S3, or the way to it, goes wrong at each call: on the strict account, with real parts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from lane import MIB, lane_to
+
+from crosshaul.config import AfterUpload
+from crosshaul.errors import Kind
+from crosshaul.model import Changed, ChecksumKind, Delivered, Retry, State, Vanished
+from crosshaul.partner import (
+    Close,
+    Corrupt,
+    Error,
+    ErrorInside,
+    HalfAnswer,
+    PartnerAccount,
+    Reset,
+    Rule,
+    Stall,
+    WrongETag,
+)
+from crosshaul.retry import Policy
+
+BIG = os.urandom(12 * MIB + 7)
+
+
+@pytest.fixture(autouse=True)
+def account_a(partner: PartnerAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Account A's user in the environment, and nothing else of this machine's."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", partner.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", partner.secret_access_key)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+TRANSIENT = {
+    "SlowDown": Error(503, "SlowDown", "Reduce your request rate."),
+    "InternalError": Error(500, "InternalError", "We encountered an internal error."),
+    "InternalError after commit": Error(500, "InternalError", "We encountered an internal error.", when="after_commit"),
+    "RequestTimeout": Error(400, "RequestTimeout", "Your socket connection was not read from."),
+    "early error": Error(503, "SlowDown", "Reduce your request rate.", when="before_body"),
+    "BadDigest": Error(400, "BadDigest", "The CRC64NVME you specified did not match."),
+    "reset before the body": Reset("before_body"),
+    "reset in the body": Reset("mid_body"),
+    "reset after the body": Reset("after_body"),
+    "lost answer": Reset("after_commit"),
+    "half an answer": HalfAnswer(),
+    "corrupted on the way": Corrupt(),
+    "closed after the answer": Close(),
+}
+
+
+@pytest.mark.parametrize("name", TRANSIENT)
+async def test_a_small_file_gets_through_a_passing_fault(name: str, partner: PartnerAccount, tmp_path: Path):
+    """Whatever happens to PutObject twice, the file is there in the end, byte for byte, and is not quarantined."""
+    partner.faults.add(Rule(operation="PutObject", times=2, action=TRANSIENT[name]))
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("a.bin", b"x" * 70_000)
+        await lane.comes_to("a.bin", State.DELIVERED)
+    assert partner.read("a.bin") == b"x" * 70_000
+
+
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])
+@pytest.mark.parametrize("name", ["SlowDown", "InternalError after commit", "lost answer", "half an answer"])
+async def test_a_multipart_upload_gets_through_a_passing_fault(
+    name: str, operation: str, partner: PartnerAccount, tmp_path: Path
+):
+    """A fault at any of the three calls costs a retry, never the file."""
+    partner.faults.add(Rule(operation=operation, times=1, action=TRANSIENT[name]))
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("big", BIG)
+        record = await lane.comes_to("big", State.DELIVERED)
+    assert partner.read("big") == BIG
+    assert record.receipt is not None
+    assert record.receipt.size == len(BIG)
+
+
+async def test_a_lost_answer_is_settled_by_head_and_not_by_a_second_put(partner: PartnerAccount, tmp_path: Path):
+    """The object that was put unheard is recognised by its token, and not written again."""
+    partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_commit")))
+    async with lane_to(partner, tmp_path) as lane:
+        # The client sends once more by itself where a kept connection broke; this is the first on a new one.
+        await lane.drop("a", b"once")
+        record = await lane.comes_to("a", State.DELIVERED)
+    assert record.receipt is not None
+    assert record.receipt.proven_by == "head"
+    assert partner.objects["a"].writes == 1
+
+
+async def test_an_object_under_the_key_that_is_not_ours_is_not_taken_for_ours(partner: PartnerAccount, tmp_path: Path):
+    """HEAD finds an older state's token: the new state is sent."""
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("a", b"old")
+        await lane.comes_to("a", State.DELIVERED)
+        partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_body")))
+        await lane.drop("a", b"new!")
+        await lane.comes_to("a", State.DELIVERED)
+    assert partner.read("a") == b"new!"
+
+
+async def test_complete_that_says_200_with_an_error_inside_is_not_a_delivery(partner: PartnerAccount, tmp_path: Path):
+    """A status of 200 alone proves nothing: the upload is completed again."""
+    partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=ErrorInside()))
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("big", BIG)
+        await lane.comes_to("big", State.DELIVERED)
+        retries = [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+    assert len(retries) == 1
+    assert partner.read("big") == BIG
+    assert len(lane.calls("UploadPart")) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("NoSuchUpload", 404), ("InvalidPart", 400), ("ConditionalRequestConflict", 409)]
+)
+async def test_an_upload_that_cannot_be_finished_is_started_over(
+    code: str, status: int, partner: PartnerAccount, tmp_path: Path
+):
+    """The parts of an upload that the store forgot are sent to a new one."""
+    partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=Error(status, code, "gone")))
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("big", BIG)
+        await lane.comes_to("big", State.DELIVERED)
+    assert len(lane.calls("CreateMultipartUpload")) == 2
+    assert partner.read("big") == BIG
+
+
+async def test_a_part_that_fails_costs_no_other_part(partner: PartnerAccount, tmp_path: Path):
+    """After a fault on part 2 of 3 only part 2 is sent again."""
+    partner.faults.add(Rule(operation="UploadPart", part=2, times=1, action=TRANSIENT["InternalError"]))
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("big", BIG)
+        await lane.comes_to("big", State.DELIVERED)
+    assert sorted(call.part for call in lane.calls("UploadPart")) == [1, 2, 2, 3]
+
+
+async def test_a_stalled_connection_is_given_up_and_the_file_sent_again(partner: PartnerAccount, tmp_path: Path):
+    """A peer that neither reads nor answers costs the progress deadline, not the daemon."""
+    partner.faults.add(Rule(operation="PutObject", times=1, action=Stall(seconds=30)))
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("a", b"x" * 1000)
+        await lane.comes_to("a", State.DELIVERED, timeout=10)
+        await lane.drop("b", b"y")
+        await lane.comes_to("b", State.DELIVERED)
+
+
+async def test_a_store_that_holds_other_bytes_is_not_believed(partner: PartnerAccount, tmp_path: Path):
+    """An answer whose ETag or checksum is not that of the bytes sent is no delivery."""
+    partner.change(checksums="ignored")
+    partner.faults.add(Rule(operation="PutObject", times=1, action=WrongETag()))
+    async with lane_to(partner, tmp_path, known=ChecksumKind.MD5) as lane:
+        await lane.drop("a", b"bytes")
+        await lane.comes_to("a", State.DELIVERED)
+        kinds = [outcome.diagnosis.kind for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+    assert kinds == [Kind.CORRUPT]
+
+
+@pytest.mark.parametrize("quality", ["honoured", "crc32 only", "ignored"])
+async def test_the_checksum_that_the_store_knows_is_found_without_extra_calls(
+    quality: str, partner: PartnerAccount, tmp_path: Path
+):
+    """CRC64NVME, else CRC32, else Content-MD5: small and large files arrive on each kind of store, and it is told."""
+    partner.change(checksums=quality)
+    wanted = {"honoured": ChecksumKind.CRC64NVME, "crc32 only": ChecksumKind.CRC32, "ignored": ChecksumKind.MD5}
+    async with lane_to(partner, tmp_path) as lane:
+        for name, data in {"a": b"1", "b": b"2", "big": BIG, "c": b"3", "d": b""}.items():
+            await lane.drop(name, data)
+            await lane.comes_to(name, State.DELIVERED)
+            assert partner.read(name) == data
+        assert lane.means.ladder.known is wanted[quality]
+    assert lane.calls("HeadObject") == []
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
+async def test_an_expired_session_is_no_failure_of_the_file(code: str, partner: PartnerAccount, tmp_path: Path):
+    """One refresh, one more signature, and the journal has nothing to complain about."""
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("first", b"1")
+        await lane.comes_to("first", State.DELIVERED)
+        partner.revoke_sessions(code)
+        for number in range(20):
+            await lane.drop(f"f{number}", b"2")
+        await lane.drop("big", BIG)
+        await lane.comes_to("big", State.DELIVERED)
+        for number in range(20):
+            await lane.comes_to(f"f{number}", State.DELIVERED)
+        assert all(isinstance(outcome, Delivered) for _, outcome in lane.ear.outcomes)
+    assert len(lane.calls("AssumeRole")) == 2
+
+
+PARKING = {
+    "AccessDenied": 403,
+    "NoSuchBucket": 404,
+    "RequestTimeTooSkewed": 403,
+    "PermanentRedirect": 301,
+    "KMS.DisabledException": 400,
+    "AccessControlListNotSupported": 400,
+    "InvalidAccessKeyId": 403,
+    "AuthorizationHeaderMalformed": 400,
+}
+
+
+@pytest.mark.parametrize("code", PARKING)
+async def test_a_fault_of_the_account_parks_the_destination_and_blames_no_file(
+    code: str, partner: PartnerAccount, tmp_path: Path
+):
+    """While the account refuses, one file at a time is tried; afterwards all are delivered with no try counted."""
+    partner.faults.add(Rule(operation="PutObject", times=None, action=Error(PARKING[code], code, "refused")))
+    async with lane_to(partner, tmp_path) as lane:
+        for number in range(10):
+            await lane.drop(f"f{number}", b"x")
+        await asyncio.sleep(0.6)
+        records = [await lane.record(f"f{number}") for number in range(10)]
+        assert {record.state for record in records} <= {State.PENDING, State.UPLOADING}
+        assert {record.attempts for record in records} == {0}
+        assert [said.code for said in lane.ear.parkings] == [code]
+        assert len(lane.calls("PutObject")) < 20
+        partner.faults.clear()
+        for number in range(10):
+            await lane.comes_to(f"f{number}", State.DELIVERED)
+        assert lane.ear.resumptions == 1
+
+
+async def test_one_file_that_is_refused_while_others_get_through_is_that_files_own_fault(
+    partner: PartnerAccount, tmp_path: Path
+):
+    """A key that the partner's policy denies doesn't stop the destination for long, and its own tries are counted."""
+    partner.faults.add(
+        Rule(operation="PutObject", key="poison", times=None, action=Error(403, "AccessDenied", "not this one"))
+    )
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("poison", b"x")
+        for number in range(60):
+            await lane.drop(f"f{number}", b"x")
+        for number in range(60):
+            await lane.comes_to(f"f{number}", State.DELIVERED)
+        assert (await lane.record("poison")).state in {State.PENDING, State.UPLOADING}
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("KeyTooLongError", 400), ("EntityTooLarge", 400), ("MetadataTooLarge", 400)]
+)
+async def test_a_fault_of_the_file_quarantines_it_with_its_reason(
+    code: str, status: int, partner: PartnerAccount, tmp_path: Path
+):
+    """What can't get better by waiting isn't tried again, and holds up nobody."""
+    partner.faults.add(Rule(operation="PutObject", key="bad", action=Error(status, code, "too much")))
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("bad", b"x")
+        await lane.drop("good", b"x")
+        record = await lane.comes_to("bad", State.QUARANTINED)
+        await lane.comes_to("good", State.DELIVERED)
+    assert record.diagnosis is not None
+    assert record.diagnosis.code == code
+    assert record.diagnosis.request_id
+
+
+async def test_quarantine_after_so_many_tries(partner: PartnerAccount, tmp_path: Path):
+    """With quarantine_after: 3 the third failure sets the file aside."""
+    partner.faults.add(Rule(operation="PutObject", times=None, action=TRANSIENT["InternalError"]))
+    async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=3)) as lane:
+        await lane.drop("a", b"x")
+        await lane.comes_to("a", State.QUARANTINED)
+    assert len(lane.calls("PutObject")) == 3
+
+
+async def test_throttling_slows_everyone_down_and_ends(partner: PartnerAccount, tmp_path: Path):
+    """SlowDown on a third of the calls lowers the limit; all files arrive all the same."""
+    partner.faults.add(Rule(operation="PutObject", times=None, probability=0.3, action=TRANSIENT["SlowDown"]))
+    async with lane_to(partner, tmp_path, max_concurrency=16) as lane:
+        for number in range(100):
+            await lane.drop(f"f{number}", b"x")
+        lowest = 16
+        for number in range(100):
+            await lane.comes_to(f"f{number}", State.DELIVERED)
+            lowest = min(lowest, lane.limit.limit)
+    assert lowest < 16
+
+
+async def test_never_overwrite_leaves_a_strangers_object_alone(partner: PartnerAccount, tmp_path: Path):
+    """If-None-Match: * is answered 412, and the file is set aside, in one request as in parts."""
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("a", b"theirs")
+        await lane.drop("big", BIG)
+        await lane.comes_to("a", State.DELIVERED)
+        await lane.comes_to("big", State.DELIVERED)
+    (tmp_path / "second").mkdir()
+    async with lane_to(partner, tmp_path / "second", overwrite="never") as lane:
+        await lane.drop("a", b"ours")
+        await lane.drop("big", BIG[::-1])
+        record = await lane.comes_to("a", State.QUARANTINED)
+        await lane.comes_to("big", State.QUARANTINED)
+    assert record.diagnosis is not None
+    assert "overwrite: never" in record.diagnosis.line()
+    assert partner.read("a") == b"theirs"
+    assert partner.read("big") == BIG
+
+
+async def test_never_overwrite_recognises_its_own_lost_put(partner: PartnerAccount, tmp_path: Path):
+    """A 412 that our own unheard PUT caused is a delivery."""
+    partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_commit")))
+    partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=Reset("after_commit")))
+    async with lane_to(partner, tmp_path, overwrite="never") as lane:
+        await lane.drop("a", b"once")
+        await lane.drop("big", BIG)
+        await lane.comes_to("a", State.DELIVERED)
+        await lane.comes_to("big", State.DELIVERED)
+    assert partner.objects["a"].writes == 1
+    assert partner.objects["big"].writes == 1
+
+
+async def test_a_file_that_changed_since_it_settled_is_not_sent(partner: PartnerAccount, tmp_path: Path):
+    """What was recorded is not what is there: it goes back to be settled anew, without a request and without a try."""
+    async with lane_to(partner, tmp_path, running=False) as lane:
+        await lane.drop("a", b"as it was")
+        (lane.root / "a").write_bytes(b"as it is now")
+        await lane.drop("gone", b"x")
+        (lane.root / "gone").unlink()
+        await run_until_idle(lane)
+        outcomes = dict(lane.ear.outcomes)
+        assert (await lane.record("a")).state is State.SETTLING
+        assert (await lane.record("gone")).state is State.GONE
+    assert outcomes == {b"a": Changed(), b"gone": Vanished()}
+    assert lane.calls("PutObject") == []
+
+
+async def test_a_file_that_changes_between_its_parts_never_becomes_an_object(partner: PartnerAccount, tmp_path: Path):
+    """A torn state is not completed; the multipart upload is dropped."""
+    partner.faults.add(Rule(operation="UploadPart", part=1, times=1, action=Stall(seconds=0.3)))
+    async with lane_to(partner, tmp_path, memory=5 * MIB) as lane:
+        await lane.drop("big", BIG)
+        await asyncio.sleep(0.15)
+        with (lane.root / "big").open("r+b") as file:
+            file.write(b"changed")
+        await lane.comes_to("big", State.SETTLING)
+        assert "big" not in partner.objects
+        await lane.admit("big")
+        await lane.comes_to("big", State.DELIVERED)
+    assert partner.read("big") == b"changed" + BIG[7:]
+
+
+async def test_after_upload_is_due_only_with_the_receipt_and_after_the_grace(partner: PartnerAccount, tmp_path: Path):
+    """The journal lists a source for deletion once it is delivered, and not before its grace is over."""
+    after = AfterUpload(action="delete", grace=60.0)
+    async with lane_to(partner, tmp_path, after=after) as lane:
+        await lane.drop("a", b"x")
+        record = await lane.comes_to("a", State.DELIVERED)
+        assert record.after_due_at is not None
+        assert 55 < record.after_due_at - lane.means.clock.now() <= 60
+        assert await lane.journal.after_due(10) == []
+
+
+async def test_attributes_arrive_with_the_object(partner: PartnerAccount, tmp_path: Path):
+    """Encryption, storage class, tags, metadata, type and time stand on small and large objects alike."""
+    partner.change(role_actions=("s3:PutObjectTagging", "kms:GenerateDataKey", "kms:Decrypt"))
+    key = partner.settings.kms_keys[0]
+    more = {
+        "server_side_encryption": "aws:kms", "ssekms_key_id": key, "bucket_key_enabled": True,
+        "storage_class": "STANDARD_IA", "tags": {"team": "data + co"}, "metadata": {"origin": "host-1"},
+    }  # fmt: skip
+    async with lane_to(partner, tmp_path, **more) as lane:
+        (lane.root / "a.csv").write_bytes(b"x")
+        os.utime(lane.root / "a.csv", ns=(0, 1_700_000_000_123_456_789))
+        await lane.admit("a.csv")
+        await lane.drop("b.csv", BIG)
+        await lane.comes_to("a.csv", State.DELIVERED)
+        await lane.comes_to("b.csv", State.DELIVERED)
+    small, large = partner.objects["a.csv"], partner.objects["b.csv"]
+    for stored in (small, large):
+        described = str(stored)
+        assert stored.metadata["origin"] == "host-1"
+        assert stored.metadata["crosshaul-token"]
+        assert stored.tags == {"team": "data + co"}
+        assert "STANDARD_IA" in described
+        assert key in described
+        assert "text/csv" in described
+    assert small.metadata["mtime"] == "1700000000.123456789"
+
+
+async def test_a_loop_that_starts_again_takes_up_what_it_had_claimed(partner: PartnerAccount, tmp_path: Path):
+    """Files that a crashed loop left uploading are not forgotten until the next start of the process."""
+    async with lane_to(partner, tmp_path, running=False) as lane:
+        await lane.drop("a", b"x")
+        claims = await lane.journal.claim(["r"], 10)
+        assert len(claims) == 1
+        await run_until_idle(lane)
+        assert (await lane.record("a")).state is State.DELIVERED
+
+
+async def test_memory_is_bounded_by_the_budget(partner: PartnerAccount, tmp_path: Path):
+    """With a budget of two parts no more than two are held at once, and large and small files get through."""
+    async with lane_to(partner, tmp_path, memory=10 * MIB) as lane:
+        most = 0
+        for name in ("one", "two", "three"):
+            await lane.drop(name, BIG)
+        await lane.drop("small", b"x")
+        async with asyncio.timeout(20):
+            while len(partner.objects) < 4:
+                most = max(most, lane.means.memory.used)
+                await asyncio.sleep(0.005)
+    assert 0 < most <= 10 * MIB
+    assert lane.means.memory.used == 0
+    assert lane.means.slots.used == 0
+
+
+async def test_stopping_puts_back_what_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
+    """After a stop nothing is left uploading: what was in flight ended, the rest is pending."""
+    async with lane_to(partner, tmp_path, max_concurrency=2) as lane:
+        for number in range(40):
+            await lane.drop(f"f{number}", b"x")
+        await asyncio.sleep(0.05)
+        lane.stop.set()
+        await asyncio.sleep(0.5)
+        states = [(await lane.record(f"f{number}")).state for number in range(40)]
+    assert set(states) <= {State.DELIVERED, State.PENDING}
+
+
+async def run_until_idle(lane) -> None:
+    """Run the loop until every file has been tried."""
+    running = asyncio.create_task(lane.transfer.run(lane.stop))
+    await asyncio.sleep(1.0)
+    lane.stop.set()
+    await running

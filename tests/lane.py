@@ -1,0 +1,179 @@
+"""One destination's loop on real parts: real files, the real journal, and the strict partner account in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crosshaul.aws import http1
+from crosshaul.aws.bucket import Bucket
+from crosshaul.aws.control import Control, Location
+from crosshaul.aws.identity import Chain, Refresher
+from crosshaul.aws.wire import Wire
+from crosshaul.clock import SystemClock
+from crosshaul.config import AfterUpload, Destination, Identity, Route
+from crosshaul.config import Transfer as TransferConfig
+from crosshaul.errors import Diagnosis
+from crosshaul.flow import Budget
+from crosshaul.journal import Journal
+from crosshaul.model import (
+    ChecksumKind,
+    Claim,
+    Fingerprint,
+    Outcome,
+    Record,
+    Settled,
+    Sighting,
+    State,
+)
+from crosshaul.pace import AdaptiveLimit
+from crosshaul.partner import PartnerAccount
+from crosshaul.retry import Policy
+from crosshaul.transfer import Transfer
+from crosshaul.upload import Means
+from crosshaul.verify import Ladder
+
+MIB = 1 << 20
+QUICK = http1.Deadlines(connect=1.0, tls=1.0, progress=0.6)
+
+
+class Ear:
+    """Writes down what the loop tells."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[tuple[bytes, Outcome]] = []
+        self.parkings: list[Diagnosis] = []
+        self.refusals: list[Diagnosis] = []
+        self.resumptions = 0
+        self.most_in_flight = 0
+
+    def began(self, claim: Claim) -> None: ...
+
+    def ended(self, claim: Claim, outcome: Outcome, state: State, seconds: float) -> None:
+        self.outcomes.append((claim.path, outcome))
+
+    def parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
+        self.parkings.append(diagnosis)
+
+    def still_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
+        self.refusals.append(diagnosis)
+
+    def resumed(self) -> None:
+        self.resumptions += 1
+
+    def load(self, in_flight: int, limit: int) -> None:
+        self.most_in_flight = max(self.most_in_flight, in_flight)
+
+    def learned(self, checksum: ChecksumKind | None) -> None: ...
+
+    def renewed(self, destination: str, expires_in: float | None) -> None: ...
+
+    def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None: ...
+
+
+@dataclass
+class Lane:
+    """What a test works with."""
+
+    root: Path
+    account: PartnerAccount
+    journal: Journal
+    bucket: Bucket
+    means: Means
+    transfer: Transfer
+    ear: Ear
+    route: Route
+    limit: AdaptiveLimit
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def drop(self, name: str, data: bytes) -> None:
+        """Write a file and give it to the journal as settled."""
+        path = self.root / name
+        path.write_bytes(data)
+        await self.admit(name)
+
+    async def admit(self, name: str) -> None:
+        sighting = Sighting("r", os.fsencode(name), Fingerprint.of((self.root / name).stat()))
+        await self.journal.admit([Settled(sighting, "partner", name)])
+
+    async def record(self, name: str) -> Record:
+        found = await self.journal.find("r", os.fsencode(name))
+        assert found is not None
+        return found
+
+    async def comes_to(self, name: str, *states: State, timeout: float = 15.0) -> Record:
+        """Wait until the file is in one of the states."""
+        async with asyncio.timeout(timeout):
+            while (record := await self.record(name)).state not in states:
+                await asyncio.sleep(0.02)
+        return record
+
+    def calls(self, operation: str) -> list[Any]:
+        return [call for call in self.account.calls if call.operation == operation]
+
+
+@asynccontextmanager
+async def lane_to(
+    account: PartnerAccount,
+    home: Path,
+    *,
+    policy: Policy | None = None,
+    overwrite: str = "always",
+    after: AfterUpload | None = None,
+    known: ChecksumKind | None = None,
+    running: bool = True,
+    memory: int = 64 * MIB,
+    max_concurrency: int = 8,
+    deadlines: http1.Deadlines = QUICK,
+    tls_ca_bundle: Path | None = None,
+    **destination: Any,
+) -> AsyncIterator[Lane]:
+    """Everything of one destination, opened; with ``running`` its loop runs."""
+    root = home / "root"
+    root.mkdir(exist_ok=True)
+    clock, ear = SystemClock(), Ear()
+    given = {
+        "name": "partner", "bucket": account.bucket, "endpoint_url": account.endpoint_url,
+        "role_arn": account.role_arn, "external_id": account.external_id, "tls_ca_bundle": tls_ca_bundle,
+    }  # fmt: skip
+    partner = Destination(**(given | destination))
+    identity = Identity(sts_endpoint_url=account.sts_endpoint_url)
+    refresher = Refresher(Chain(identity), partner, clock, ear)
+
+    def wire(location: Location) -> Wire:
+        origin = http1.Origin(location.scheme, location.host, location.port)
+        tls = http1.tls_context(tls_ca_bundle) if location.scheme == "https" else None
+        client = http1.Client(origin, tls=tls, max_connections=64, deadlines=deadlines, proxy=None)
+        return Wire(client, location, partner.region, clock)
+
+    bucket = Bucket(partner, refresher, Control(partner, refresher), wire)
+    journal = await Journal.open(home / "state", clock)
+    sizes = TransferConfig(part_size=5 * MIB, multipart_threshold=6 * MIB, max_concurrency=max_concurrency)
+    limit = AdaptiveLimit(max_concurrency)
+    route = Route(name="r", path=root, destination="partner", overwrite=overwrite, after_upload=after or AfterUpload())
+    means = Means(
+        bucket, journal, {"r": route}, sizes, Budget(lambda: memory), Budget(lambda: limit.limit), Ladder(known), clock
+    )
+    transfer = Transfer(means, journal, limit, policy or Policy(0.05, 0.4), ear, refresher.suspect)
+    journal.on_due(transfer.wake)
+    lane = Lane(root, account, journal, bucket, means, transfer, ear, route, limit)
+    stop_refreshing = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(refresher.run(stop_refreshing))
+            moving = group.create_task(transfer.run(lane.stop)) if running else None
+            try:
+                yield lane
+            finally:
+                lane.stop.set()
+                if moving is not None:
+                    await asyncio.wait({moving}, timeout=20)
+                stop_refreshing.set()
+    finally:
+        await bucket.close()
+        await journal.close()
