@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 MAX_HINTS = 50_000
 """Hints that may be waiting; more than these are answered by one walk of everything."""
-_LOOKS_AT_ONCE = 2_000
+_LOOKS_AT_ONCE = 500
 _LISTED_PROBLEMS = 1_000
 _BREATH = 0.5
 

@@ -80,6 +80,8 @@ class World:
         async with asyncio.timeout(within):
             while (record := await self.record(path)) is None or record.state is not state:
                 await asyncio.sleep(0.005)
+            while path not in self.admitted_at:
+                await asyncio.sleep(0.005)
         return record
 
     def records(self) -> dict[bytes, Record]:
@@ -426,8 +428,35 @@ async def test_more_hints_than_can_be_kept_turn_into_a_walk(world: World, monkey
         await world.eventually(lambda: len(world.admitted_at) == 300, within=8)
 
 
-async def test_the_loop_is_never_blocked_while_thousands_of_files_arrive(world: World):
-    """With 3,000 files there at the start and 1,000 arriving, no turn of the loop takes over 100 ms."""
+async def test_while_the_root_is_away_what_waited_is_left_to_the_next_walk(world: World, tmp_path: Path):
+    """A due look at a root that went forgets the files without calling them gone, and asks for a walk."""
+    intake = world.intake(settle={"quiet": 0.05, "max_wait": 60})
+    (world.root / "f").write_text("x")
+    intake.hint(b"f")
+    await intake._attend()
+    assert len(intake._settler) == 1
+    world.root.rename(tmp_path / "away")
+    await asyncio.sleep(0.1)
+    await intake._attend()
+    assert len(intake._settler) == 0
+    assert intake._walk_wanted.is_set()
+
+
+async def test_what_went_back_to_its_recorded_state_is_not_waited_for(world: World):
+    """A candidate that the journal knows by the time it is due is forgotten."""
+    (world.root / "f").write_text("x")
+    intake = world.intake(settle={"quiet": 0.05, "max_wait": 60})
+    intake.hint(b"f")
+    await intake._attend()
+    await world.intake(settle={"quiet": 0}).sweep()
+    await asyncio.sleep(0.1)
+    await intake._attend()
+    assert len(intake._settler) == 0
+    assert world.admissions == 1
+
+
+async def test_the_loop_is_never_busy_for_long_while_thousands_of_files_arrive(world: World):
+    """With 3,000 files there at the start and 1,000 arriving, no turn of the loop takes 50 ms of processor time."""
     for number in range(3_000):
         (world.root / f"{number % 30}").mkdir(exist_ok=True)
         (world.root / f"{number % 30}" / f"{number}").touch()
@@ -436,9 +465,10 @@ async def test_the_loop_is_never_blocked_while_thousands_of_files_arrive(world: 
     async def measure() -> None:
         nonlocal longest
         while True:
-            began = time.monotonic()
-            await asyncio.sleep(0.001)
-            longest = max(longest, time.monotonic() - began)
+            # The thread's own time: what else runs on this machine is no fault of ours.
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - began)
 
     meter = asyncio.create_task(measure())
     async with world.running(settle={"quiet": 0}):
@@ -450,4 +480,4 @@ async def test_the_loop_is_never_blocked_while_thousands_of_files_arrive(world: 
         await asyncio.to_thread(write)
         await world.eventually(lambda: len(world.admitted_at) == 4_000, within=15)
     meter.cancel()
-    assert longest < 0.1
+    assert longest < 0.05

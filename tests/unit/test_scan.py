@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import tracemalloc
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,16 @@ def test_links_inside_are_followed_on_request_and_links_outside_never(top: Path,
     assert [sighting.path for sighting in look.sightings] == [b"file"]
     assert look.sightings[0].fingerprint == Fingerprint.of((top / "real/f").stat())
     assert look.absent == [b"leak", b"nowhere"]
+
+
+def test_directories_that_link_to_each_other_don_t_go_round_for_ever(top: Path):
+    """Of two directories with a link to the other, each is seen through the other once."""
+    make(top, "a/f", "b/g")
+    (top / "a/x").symlink_to("../b")
+    (top / "b/y").symlink_to("../a")
+    batches = scanner(top, symlinks="follow_inside").scan()
+    seen = {sighting.path for batch in islice(batches, 10) for sighting in batch.sightings}
+    assert seen == {b"a/f", b"b/g", b"a/x/g", b"b/y/f"}
 
 
 def test_a_directory_that_becomes_a_symlink_during_the_walk_is_not_entered(top: Path, tmp_path: Path):
