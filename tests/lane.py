@@ -1,4 +1,4 @@
-"""One destination's loop on real parts: real files, the real journal, and the strict partner account in this process."""
+"""One destination's loop on real parts: files, the journal, and the strict partner account in this process."""
 
 from __future__ import annotations
 

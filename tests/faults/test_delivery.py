@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-from lane import MIB, lane_to
 
 from crosshaul.config import AfterUpload
 from crosshaul.errors import Kind
@@ -25,6 +24,7 @@ from crosshaul.partner import (
     WrongETag,
 )
 from crosshaul.retry import Policy
+from lane import MIB, lane_to
 
 BIG = os.urandom(12 * MIB + 7)
 
