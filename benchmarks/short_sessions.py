@@ -2,8 +2,9 @@
 
     python benchmarks/short_sessions.py [SECONDS] [SESSION_SECONDS]
 
-Is any upload refused for its credentials, and how often is STS asked? Runs the real daemon against the strict partner account, both in processes of their own on loopback. Prints the files
-delivered, the tries that failed, the AssumeRole calls beside duration / lifetime, and the daemon's peak memory.
+Is any upload refused for its credentials, and how often is STS asked? Runs the real daemon against the strict partner
+account, both in processes of their own on loopback. Prints the files delivered, the tries that failed, the AssumeRole
+calls beside duration / lifetime, and the daemon's peak memory.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Scripted:
     async def until_open(self, count: int) -> None:
         """Wait, for a second at most, until so many connections are open."""
         async with asyncio.timeout(1):
-            while self.open != count:  # noqa: ASYNC110 - a count is no event
+            while self.open != count:
                 await asyncio.sleep(0.005)
 
 

@@ -1,6 +1,6 @@
 """Deleting and moving delivered files: real files, a real journal."""
 
-# ruff: noqa: ASYNC110 - tests poll what other threads and the kernel do, and their files are small
+
 
 import asyncio
 import os

@@ -1,6 +1,6 @@
 """Intake with a real file system, a real journal and the real clock."""
 
-# ruff: noqa: ASYNC110, ASYNC240 - tests poll what other threads and the kernel do, and their files are small
+# ruff: noqa: ASYNC240 - tests poll what other threads and the kernel do, and their files are small
 
 import asyncio
 import hashlib

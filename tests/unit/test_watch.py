@@ -1,6 +1,6 @@
 """What the watcher hears, from the real kernel."""
 
-# ruff: noqa: ASYNC110, ASYNC240 - tests poll what other threads and the kernel do, and their files are small
+# ruff: noqa: ASYNC240 - tests poll what other threads and the kernel do, and their files are small
 
 import asyncio
 import errno
