@@ -21,6 +21,14 @@ def test_a_burst_of_failures_is_one_message():
     assert limit.limit == 16
 
 
+def test_one_request_is_always_allowed():
+    """However often the store pushes back, one request may be in flight."""
+    limit = AdaptiveLimit(2, hold=0.0)
+    for now in range(100):
+        limit.pushed_back(float(now))
+    assert limit.limit == 1
+
+
 def test_it_grows_by_one_for_as_many_successes_as_are_in_flight():
     """Additive increase: a round of good answers is worth one request more, up to the ceiling."""
     limit = AdaptiveLimit(64)

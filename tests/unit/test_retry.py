@@ -93,11 +93,12 @@ def test_a_refusal_beside_a_success_is_the_files_own():
 
 
 def test_tries_in_flight_when_it_was_parked_tell_nothing_new():
-    """However late they end, refusals of tries begun before the parking don't lengthen it."""
+    """Neither tries begun before the parking, however late they end, nor any that slipped in lengthen it."""
     breaker = Breaker(Policy(initial=10.0))
     breaker.refused(0.0, 1.0, 0.0)
     until = breaker.retry_at
     assert breaker.refused(0.0, 2.0, 0.0) is Refused.STILL_PARKED
+    assert breaker.refused(1.5, 2.0, 0.0) is Refused.STILL_PARKED
     assert breaker.refused(0.5, 100.0, 0.0) is Refused.STILL_PARKED
     assert breaker.retry_at == until
 

@@ -351,8 +351,9 @@ async def test_a_fatal_error_ends_the_block_it_is_around(desk):
     task = asyncio.current_task()
     assert task is not None
     with pytest.raises(LockedError, match="held"):
-        async with asyncio.timeout(5), desk.supervisor.around([Service("s", run)], desk.hurry):
+        async with asyncio.timeout(1) as limit, desk.supervisor.around([Service("s", run)], desk.hurry):
             await asyncio.sleep(60)
+    assert not limit.expired()
     assert task.cancelling() == 0
     await asyncio.sleep(0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,7 +24,6 @@ _HEADERS = {
     "ExpectedBucketOwner": "x-amz-expected-bucket-owner",
     "IfNoneMatch": "if-none-match",
 }
-_PLAIN_SUFFIX = re.compile(r"\.[A-Za-z0-9_+-]+")
 _UNKNOWN_TYPE = "application/octet-stream"
 _COMPRESSED = {
     "gzip": "application/gzip",
@@ -66,10 +64,7 @@ def _type_of(key: str) -> str:
     Only the suffix is looked up: guess_type reads a whole key as a URL, takes ``data:TYPE,`` at its word, line breaks
     and all, and raises at other keys.
     """
-    suffix = PurePosixPath(key).suffix
-    if not _PLAIN_SUFFIX.fullmatch(suffix):
-        return _UNKNOWN_TYPE
-    type_, encoding = mimetypes.guess_type(f"file{suffix}")
+    type_, encoding = mimetypes.guess_type(f"file{PurePosixPath(key).suffix}")
     return _COMPRESSED.get(encoding, _UNKNOWN_TYPE) if encoding else type_ or _UNKNOWN_TYPE
 
 
