@@ -1,0 +1,86 @@
+"""The commands in the documents do what they say, run as they stand there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from partner_fixtures import PartnerProcess, partner_process
+
+REPOSITORY = Path(__file__).parents[2]
+EXTERNAL_ID = "an-external-id-for-the-docs"
+_BLOCK = re.compile(r"<!-- (file|run|policy):? ?(\S*) -->\n```\w+\n(.*?)```", re.DOTALL)
+
+
+def blocks(document: str, kind: str) -> dict[str, str]:
+    """The marked blocks of a document: name (or number) -> text."""
+    found = [match.groups() for match in _BLOCK.finditer((REPOSITORY / document).read_text())]
+    return {name or str(number): text for number, (what, name, text) in enumerate(found) if what == kind}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A new user's home, with the README's configuration in it."""
+    for name, text in blocks("README.md", "file").items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def run(script: str, home: Path, account: PartnerProcess) -> str:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CROSSHAUL_"))}
+    environment = clean | {
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PARTNER_EXTERNAL_ID": EXTERNAL_ID,
+        "AWS_ACCESS_KEY_ID": account.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": account.secret_access_key,
+        # What stands in the documents is for AWS; this is how the SDK is pointed elsewhere without changing a word of it.
+        "AWS_ENDPOINT_URL": account.endpoint_url,
+    }
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_readmes_five_minute_start_delivers_the_file(home: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A new user who copies the README's configuration and commands has the file in the partner's bucket."""
+    with partner_process(external_id=EXTERNAL_ID, spool=tmp_path_factory.mktemp("spool")) as account:
+        for script in blocks("README.md", "run").values():
+            said = run(script, home, account)
+            assert "hello.txt" in said
+        assert account.read("hello.txt") == b"This is from cross account!\n"
+        for script in blocks("docs/OPERATIONS.md", "run").values():
+            said = run(script, home, account)
+            assert '"delivered": 1' in said
+
+
+def test_the_policies_of_the_accounts_page_are_enough_and_are_needed(home: Path, tmp_path_factory):
+    """With exactly the documents of docs/ACCOUNTS.md the file arrives; with another external ID it doesn't."""
+    policies = {name: json.loads(text) for name, text in blocks("docs/ACCOUNTS.md", "policy").items()}
+    settings = {
+        "trust_policy": policies["trust"],
+        "role_policy": policies["role"],
+        "user_policy": policies["identity"],
+    }
+    script = "mkdir -p ~/exports && echo x > ~/exports/a && crosshaul push -c config.yaml"
+    with partner_process(**settings, spool=tmp_path_factory.mktemp("spool")) as account:
+        with pytest.raises(AssertionError, match="external ID"):
+            run(script, home, account)
+        policies["trust"]["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"] = EXTERNAL_ID
+        account.settings(trust_policy=policies["trust"])
+        run(script, home, account)
+        assert account.read("a") == b"x\n"
+
+
+def test_every_link_in_the_documents_leads_to_a_file():
+    """No document points at a page that isn't there."""
+    for document in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
