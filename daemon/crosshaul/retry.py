@@ -48,12 +48,12 @@ class GiveUp:
 def decide(diagnosis: Diagnosis, tries: int, policy: Policy, jitter: float) -> Again | GiveUp:
     """What is to become of a file whose try number ``tries`` (0 for the first) ended in ``diagnosis``.
 
-    An outage never sets a file aside, however many tries it costs: the network and the store's load are not the file's.
+    Silence never sets a file aside, however many tries a partition costs: nobody has said anything against the file.
     """
     if diagnosis.kind in _OF_THE_FILE:
         return GiveUp(diagnosis)
     often_enough = policy.quarantine_after is not None and tries + 1 >= policy.quarantine_after
-    if often_enough and not slows_everyone(diagnosis):
+    if often_enough and diagnosis.kind is not Kind.NETWORK:
         return GiveUp(diagnosis)
     delay = max(policy.delay(tries, jitter), diagnosis.retry_after or 0.0)
     return Again(delay, drop_multipart=_unfinishable(diagnosis))
