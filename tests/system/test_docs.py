@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from partner_fixtures import PartnerProcess, partner_process
 
 REPOSITORY = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def run(script: str, home: Path, account: PartnerProcess) -> str:
         "PARTNER_EXTERNAL_ID": EXTERNAL_ID,
         "AWS_ACCESS_KEY_ID": account.access_key_id,
         "AWS_SECRET_ACCESS_KEY": account.secret_access_key,
-        # What stands in the documents is for AWS; this is how the SDK is pointed elsewhere without changing a word of it.
+        # The documents speak of AWS; this is how the SDK is pointed elsewhere without changing a word of them.
         "AWS_ENDPOINT_URL": account.endpoint_url,
     }
     done = subprocess.run(
