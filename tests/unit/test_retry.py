@@ -36,7 +36,7 @@ def test_no_partition_sets_files_aside():
 def test_a_pause_the_store_asks_for_is_kept():
     """Retry-After lengthens the delay and never shortens it."""
     assert decide(fault(Kind.THROTTLED, retry_after=7.0), 0, POLICY, 0.5) == Again(7.0)
-    assert decide(fault(Kind.THROTTLED, retry_after=7.0), 5, POLICY, 0.5) == Again(16.0)
+    assert decide(fault(Kind.THROTTLED, retry_after=7.0), 5, Policy(1.0, 60.0), 0.5) == Again(16.0)
 
 
 @pytest.mark.parametrize(
