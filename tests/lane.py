@@ -50,9 +50,11 @@ class Ear:
         self.parkings: list[Diagnosis] = []
         self.refusals: list[Diagnosis] = []
         self.resumptions = 0
+        self.sent = 0
         self.most_in_flight = 0
 
-    def began(self, claim: Claim) -> None: ...
+    def began(self, claim: Claim) -> None:
+        self.sent += 1
 
     def ended(self, claim: Claim, outcome: Outcome, state: State, seconds: float) -> None:
         self.outcomes.append((claim.path, outcome))

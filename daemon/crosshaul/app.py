@@ -18,7 +18,7 @@ from crosshaul.aws import http1
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Chain, Refresher
-from crosshaul.aws.wire import Wire
+from crosshaul.aws.wire import SLOWEST, Wire
 from crosshaul.clock import Clock, SystemClock
 from crosshaul.config import Config, Destination, Route
 from crosshaul.errors import Diagnosis, Fault, NotReadyError
@@ -190,7 +190,7 @@ class _Builder:
                 proxy=http1.proxy_for(origin, os.environ),
                 pace=self._line,
             )
-            return Wire(client, location, destination.region, self._clock)
+            return Wire(client, location, destination.region, self._clock, _slowest(self._config))
 
         return to
 
@@ -208,6 +208,12 @@ class _Renewals:
 
     def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
         self._reporter.refused(destination, diagnosis, expires_in)
+
+
+def _slowest(config: Config) -> float:
+    """Bytes a second that a body may count on; a bandwidth limit shared by all connections is no stall."""
+    rates = [step.bytes_per_second for step in config.transfer.bandwidth if step.bytes_per_second]
+    return min([SLOWEST, *(rate / (2 * config.transfer.max_concurrency) for rate in rates)])
 
 
 def _steps(config: Config) -> tuple[Step, ...]:

@@ -104,6 +104,11 @@ class Intake:
 
     # What others call
 
+    @property
+    def settling(self) -> int:
+        """Files that were seen and have not come to rest."""
+        return len(self._settler)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Keep finding files until ``stop``. Raises StateDirError."""
         services = (

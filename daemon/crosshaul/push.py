@@ -171,6 +171,7 @@ class _Pass:
                 delivered_bytes=count.delivered_bytes,
                 total_bytes=count.delivered_bytes + waiting_bytes,
                 current=tuple(claim.path.decode(errors="backslashreplace") for claim in sending[:5]),
+                settling=sum(intake.settling for intake in self._house.intakes.values()),
             )
         )
 

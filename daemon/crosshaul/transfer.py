@@ -159,9 +159,11 @@ class Transfer:
         """Release what was claimed and not begun."""
         while not self._claims.empty():
             claim = self._claims.get_nowait()
-            if claim is not None:
-                await self._journal.settle(claim, Release(self._means.clock.now()))
-                self._under_way -= 1
+            if claim is None:  # the end that each worker waits for: a worker that parks must not take it from another
+                self._claims.put_nowait(None)
+                return
+            await self._journal.settle(claim, Release(self._means.clock.now()))
+            self._under_way -= 1
 
     # Sending
 

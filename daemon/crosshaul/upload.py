@@ -262,7 +262,12 @@ class _Sender:
         kind, ladder = self._multipart.checksum_kind, self._means.ladder
         kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
         payload = await asyncio.to_thread(self._read, number, size, kinds, hashed=hashed)
-        answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
+        try:
+            answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
+        except Fault as fault:
+            if fault.kind is Kind.UNSUPPORTED:
+                ladder.refuse(kind)  # the next try begins a new upload, with the next checksum
+            raise
         ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
         return Part(number, size, answer.etag, payload.checksums[0])
 

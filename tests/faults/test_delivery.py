@@ -425,3 +425,18 @@ async def run_until_idle(lane) -> None:
     await asyncio.sleep(1.0)
     lane.stop.set()
     await running
+
+
+async def test_a_parking_while_it_stops_leaves_no_worker_waiting(partner: PartnerAccount, tmp_path: Path):
+    """Refusals that come in while the loop drains don't keep it from ending."""
+    partner.faults.add(Rule(operation="PutObject", times=None, action=Error(403, "AccessDenied", "no")))
+    for _ in range(5):
+        async with lane_to(partner, tmp_path, running=False, max_concurrency=4) as lane:
+            for number in range(12):
+                await lane.drop(f"f{number}", b"x")
+            running = asyncio.create_task(lane.transfer.run(lane.stop))
+            while not lane.ear.sent:
+                await asyncio.sleep(0)
+            lane.stop.set()
+            async with asyncio.timeout(10):
+                await running

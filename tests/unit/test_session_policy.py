@@ -50,7 +50,7 @@ def test_it_is_no_wider_than_needed():
             },
             {
                 "Effect": "Allow",
-                "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+                "NotAction": "s3:*",
                 "Resource": "*",
                 "Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com*"}},
             },

@@ -72,6 +72,8 @@ class Bucket:
         if kind is not ChecksumKind.MD5:
             carried |= {"ChecksumAlgorithm": kind.value, "ChecksumType": "FULL_OBJECT"}
         created = await self._call("create_multipart_upload", key, **carried)
+        if not created.get("UploadId"):
+            raise _senseless("CreateMultipartUpload", "an upload id")
         return str(created["UploadId"])
 
     async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> Answer:
@@ -113,15 +115,15 @@ class Bucket:
             if fault.diagnosis.code in _DONT_KNOW:
                 return None
             raise
+        if "ContentLength" not in answer:
+            raise _senseless("HeadObject", "a content length")
         told = _answer(answer)
         token = answer.get("Metadata", {}).get(attributes.TOKEN)
         return Held(int(answer["ContentLength"]), token, told.etag, told.checksum, told.version_id)
 
     async def get_range(self, key: str, first: int, last: int) -> bytes:
         """The bytes ``first`` to ``last``, both included, by a ranged GET."""
-        answer = await self._call("get_object", key, Range=f"bytes={first}-{last}")
-        body: bytes = await asyncio.wait_for(answer["Body"].read(), 60)
-        return body
+        return await self._with_session(lambda _: self._control.get_range(key, first, last))
 
     async def probe(self, prefix: str) -> None:
         """Whether the bucket answers this session at all; a missing key's 403 or 404 is a good answer."""
@@ -160,8 +162,13 @@ def _of_destination(fault: Fault) -> Fault:
     """New credentials were called expired as well: the account's trouble (or the clock's), not the session's."""
     if fault.kind is not Kind.EXPIRED:
         return fault
-    diagnosis: Diagnosis = replace(fault.diagnosis, kind=Kind.DESTINATION, advice="Is this machine's clock right?")
-    return Fault(diagnosis)
+    advice = fault.diagnosis.advice or "Is this machine's clock right?"
+    return Fault(replace(fault.diagnosis, kind=Kind.DESTINATION, advice=advice))
+
+
+def _senseless(operation: str, what: str) -> Fault:
+    """A 200 that lacks what makes it one: a proxy, or half an answer."""
+    return Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", f"the answer lacks {what}", operation, ambiguous=True))
 
 
 def _completed(part: Part) -> dict[str, Any]:

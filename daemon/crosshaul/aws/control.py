@@ -13,7 +13,6 @@ from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import get_session
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError
 
 from crosshaul.aws import faults
 from crosshaul.aws.identity import Refresher
@@ -98,12 +97,24 @@ class Control:
             answer: dict[str, Any] = await asyncio.wait_for(
                 method(Bucket=self._destination.bucket, Key=key, **parameters), deadline
             )
-        except (BotoCoreError, ClientError) as error:
+        except faults.FOREIGN as error:
             raise faults.from_botocore(name, error) from error
         except TimeoutError as error:
             text = f"S3 gave no answer within {deadline:.0f} s"
             raise Fault(Diagnosis(Kind.NETWORK, "TotalTimeout", text, name, ambiguous=True)) from error
         return answer
+
+    async def get_range(self, key: str, first: int, last: int) -> bytes:
+        """GetObject of the bytes ``first`` to ``last``, both included."""
+        answer = await self.call("get_object", key, {"Range": f"bytes={first}-{last}"})
+        try:
+            body: bytes = await asyncio.wait_for(answer["Body"].read(), _DEADLINE)
+        except faults.FOREIGN as error:
+            raise faults.from_botocore("GetObject", error) from error
+        except (TimeoutError, OSError) as error:
+            diagnosis = Diagnosis(Kind.NETWORK, "ReadTimeout", "the object's bytes did not come", "GetObject")
+            raise Fault(diagnosis) from error
+        return body
 
     async def complete(self, key: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """CompleteMultipartUpload, which may take minutes."""

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import aioboto3
 from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
 from crosshaul.aws import faults
 from crosshaul.aws.policy import session_policy
@@ -125,7 +125,7 @@ class Chain:
         try:
             async with session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client:
                 answer: dict[str, Any] = await asyncio.wait_for(client.assume_role(**parameters), _STS_DEADLINE)
-        except (BotoCoreError, ClientError) as error:
+        except faults.FOREIGN as error:
             raise faults.from_botocore("AssumeRole", error) from error
         except TimeoutError as error:
             text = f"STS gave no answer within {_STS_DEADLINE:.0f} s"

@@ -16,18 +16,21 @@ from crosshaul.verify import Answer
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _AGENT = ("user-agent", f"crosshaul/{__version__}")
-_SLOWEST = 16 * 1024
+SLOWEST = 16 * 1024
 """Bytes a second below which a body is given up as a whole, however steadily it trickles."""
 
 
 class Wire:
     """Sends one destination's bodies. Raises Fault and nothing else."""
 
-    def __init__(self, client: http1.Client, location: Location, region: str, clock: Clock) -> None:
+    def __init__(
+        self, client: http1.Client, location: Location, region: str, clock: Clock, slowest: float = SLOWEST
+    ) -> None:
         self._client = client
         self._location = location
         self._region = region
         self._clock = clock
+        self._slowest = slowest
         self._signer: tuple[Credentials, Signer] | None = None
 
     async def close(self) -> None:
@@ -75,7 +78,7 @@ class Wire:
         target = path + (
             "?" + "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in query) if query else ""
         )
-        deadline = 120 + payload.size / _SLOWEST
+        deadline = 120 + payload.size / self._slowest
         try:
             answer = await self._client.send("PUT", target, [_AGENT, *signed], payload.data, total=deadline)
         except http1.WireError as error:
