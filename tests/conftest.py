@@ -1,1 +1,1 @@
-pytest_plugins = ["partner_fixtures"]
+pytest_plugins = ["partner_fixtures", "system_fixtures"]

@@ -1,4 +1,4 @@
-"""What the system tests share: an account (strict, or a real gateway), a configuration for it, and the command itself."""
+"""What the system tests share: an account (strict, or a real gateway), a configuration for it, and the command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import boto3
 import pytest
 from botocore.config import Config as BotoConfig
+
 from partner_fixtures import PartnerProcess, partner_process
 
 _PATIENCE = 60.0
@@ -25,8 +26,8 @@ REAL_STORE = "CROSSHAUL_REAL_STORE"
 """Names the JSON file that tests/real/ceph-s3-up printed."""
 
 
-class Account(Protocol):
-    """A partner account as the end-to-end cases need it."""
+class Way(Protocol):
+    """What Account A is told of an account: where it is, and whose credentials open it."""
 
     endpoint_url: str
     sts_endpoint_url: str
@@ -35,33 +36,56 @@ class Account(Protocol):
     role_arn: str
     external_id: str | None
     bucket: str
+    session_policy: str
+
+
+class Account(Way, Protocol):
+    """A partner account as the end-to-end cases need it."""
 
     def sha256(self) -> dict[str, str]:
         """What the bucket holds: key -> SHA-256 of its bytes."""
 
+    def marks(self) -> dict[str, object]:
+        """Key -> something that is another after each write of it."""
+
     def metadata(self, key: str) -> dict[str, str]:
         """An object's user metadata."""
+
+    def content_type(self, key: str) -> str:
+        """An object's content type."""
 
 
 class Strict:
     """The strict partner account, in a process of its own."""
 
+    session_policy = "auto"
+
     def __init__(self, process: PartnerProcess) -> None:
         self.process = process
-        for name in ("endpoint_url", "sts_endpoint_url", "access_key_id", "secret_access_key", "role_arn", "external_id", "bucket"):
-            setattr(self, name, getattr(process, name))
+        self.endpoint_url, self.sts_endpoint_url = process.endpoint_url, process.sts_endpoint_url
+        self.access_key_id, self.secret_access_key = process.access_key_id, process.secret_access_key
+        self.role_arn, self.external_id, self.bucket = process.role_arn, process.external_id, process.bucket
 
     def sha256(self) -> dict[str, str]:
         return {key: each["sha256"] for key, each in self.process.objects(sha256=True).items()}
 
+    def marks(self) -> dict[str, object]:
+        return {key: each["writes"] for key, each in self.process.objects().items()}
+
     def metadata(self, key: str) -> dict[str, str]:
         return self.process.objects()[key]["metadata"]
+
+    def content_type(self, key: str) -> str:
+        return self.process.objects()[key]["headers"]["content-type"]
 
 
 class Ceph:
     """Ceph's gateway; looked into with the credentials of the bucket's owner, never of the role."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
+    session_policy = "none"
+    """It refuses a policy that names actions of services that it doesn't have (KMS)."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
         self.endpoint_url, self.sts_endpoint_url = told["endpoint"], told["sts_endpoint"]
         self.access_key_id = told["account_a"]["access_key"]
         self.secret_access_key = told["account_a"]["secret_key"]
@@ -76,18 +100,24 @@ class Ceph:
         )
 
     def empty(self) -> None:
-        for key in self._keys():
+        for key in self._listed():
             self._owner.delete_object(Bucket=self.bucket, Key=key)
 
     def sha256(self) -> dict[str, str]:
-        return {key: hashlib.sha256(self._read(key)).hexdigest() for key in self._keys()}
+        return {key: hashlib.sha256(self._read(key)).hexdigest() for key in self._listed()}
+
+    def marks(self) -> dict[str, object]:
+        return {key: each["LastModified"] for key, each in self._listed().items()}
 
     def metadata(self, key: str) -> dict[str, str]:
         return self._owner.head_object(Bucket=self.bucket, Key=key)["Metadata"]
 
-    def _keys(self) -> list[str]:
+    def content_type(self, key: str) -> str:
+        return self._owner.head_object(Bucket=self.bucket, Key=key)["ContentType"]
+
+    def _listed(self) -> dict[str, dict[str, Any]]:
         pages = self._owner.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        return [each["Key"] for page in pages for each in page.get("Contents", [])]
+        return {each["Key"]: each for page in pages for each in page.get("Contents", [])}
 
     def _read(self, key: str) -> bytes:
         return self._owner.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -117,28 +147,73 @@ class Site:
     """Account A's side: a directory with roots, a configuration and credentials; and the command to run on it."""
 
     home: Path
-    account: Account | PartnerProcess
     config: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    told: list[Path] = field(default_factory=list)
+    """Where everything that the commands wrote to stderr is."""
 
     @property
     def root(self) -> Path:
         return self.home / "root"
 
     @property
+    def state_dir(self) -> Path:
+        return self.home / "state"
+
+    @property
     def config_file(self) -> Path:
         return self.home / "config.yaml"
 
+    @property
+    def external_id_file(self) -> Path:
+        return self.home / "external_id"
+
+    @property
+    def route(self) -> dict[str, Any]:
+        """The first route of the configuration; ``write`` makes changes to it count."""
+        return self.config["routes"][0]
+
+    @property
+    def destination(self) -> dict[str, Any]:
+        """The destination ``partner`` of the configuration."""
+        return self.config["destinations"]["partner"]
+
     def write(self, **changes: Any) -> None:
-        """Write the configuration; ``changes`` go into the first route, ``destination=`` into the destination."""
-        self.config["routes"][0].update(changes)
+        """Write the configuration; ``changes`` go into the first route."""
+        self.route.update(changes)
         self.config_file.write_text(json.dumps(self.config))
 
-    def crosshaul(self, *arguments: str, timeout: float = _PATIENCE) -> subprocess.CompletedProcess[str]:
+    def in_parts(self) -> None:
+        """Have files of 5 MiB and more go in parts of 5 MiB, the least that S3 takes."""
+        self.config["transfer"] = {"multipart_threshold": "5MiB", "part_size": "5MiB"}
+        self.write()
+
+    def add(self, name: str, content: bytes = b"") -> Path:
+        """A file below the root, written in place."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def crosshaul(self, verb: str, *arguments: str, timeout: float = _PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end."""
-        return subprocess.run(
-            self._command(*arguments), capture_output=True, text=True, timeout=timeout, env=self._env(), check=False
+        done = subprocess.run(
+            self._command(verb, *arguments),
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=timeout,
+            env=self._env(),
+            check=False,
         )
+        self._stderr().write_text(done.stderr, errors="surrogateescape")
+        return done
+
+    def push(self, *arguments: str) -> str:
+        """A push that has to deliver everything; gives its one line."""
+        done = self.crosshaul("push", *arguments)
+        assert (done.returncode, complaints(done.stderr)) == (0, []), done
+        return done.stdout.strip()
 
     def status(self) -> dict[str, Any]:
         """What ``status --json`` says."""
@@ -146,19 +221,30 @@ class Site:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def records(self) -> dict[str, dict[str, Any]]:
+        """What ``list --json`` says, by path."""
+        done = self.crosshaul("list", "--json")
+        assert done.returncode == 0, done.stderr
+        return {each["path"]: each for each in map(json.loads, done.stdout.splitlines())}
+
     @contextlib.contextmanager
     def daemon(self, *arguments: str) -> Iterator[Daemon]:
-        """The daemon over the block; killed at its end if it is still there."""
-        log = self.home / f"daemon-{time.monotonic_ns()}.log"
+        """The daemon over the block, from when it is up; killed at its end if it is still there."""
+        log = self._stderr()
         with log.open("wb") as stderr:
             process = subprocess.Popen(self._command("run", *arguments), stderr=stderr, env=self._env())
         daemon = Daemon(process, log)
         try:
+            until(lambda: daemon.events("started") or process.poll() is not None)
             yield daemon
         finally:
             if process.poll() is None:
                 process.kill()
             process.wait(timeout=_PATIENCE)
+
+    def _stderr(self) -> Path:
+        self.told.append(self.home / f"stderr-{len(self.told)}")
+        return self.told[-1]
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "crosshaul", verb, "-c", str(self.config_file), *arguments]
@@ -175,15 +261,24 @@ class Daemon:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def events(self, name: str | None = None) -> list[dict[str, Any]]:
-        """The log so far, as JSON."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in lines if name is None or line["event"] == name]
+    def events(self, *names: str) -> list[dict[str, Any]]:
+        """The log so far, as JSON; only events of these names, if any are given."""
+        lines = self.log.read_text().split("\n")[:-1]  # the last may still be being written
+        events = [json.loads(line) for line in lines if line.startswith("{")]
+        return [each for each in events if not names or each["event"] in names]
+
+    def complaints(self) -> list[str]:
+        """The lines so far that are for a person."""
+        return complaints(self.log.read_text())
+
+    def wait(self, timeout: float = _PATIENCE) -> int:
+        """Its exit code."""
+        return self.process.wait(timeout=timeout)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Signal it and wait for its end."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=_PATIENCE)
+        return self.wait()
 
     def kill(self) -> None:
         """As the kernel would."""
@@ -192,41 +287,64 @@ class Daemon:
 
 
 @pytest.fixture
-def site_for(tmp_path: Path) -> Callable[..., Site]:
-    """Make Account A's side for an account; keyword arguments go into the route."""
+def site_for(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Make Account A's side for an account; keyword arguments go into the route.
 
-    def make(account: Account | PartnerProcess, **route: Any) -> Site:
-        home = tmp_path / "site"
-        (home / "root").mkdir(parents=True)
-        (home / "external_id").write_text(account.external_id or "")
-        site = Site(home, account)
+    Whatever a test does, no command may answer with a traceback.
+    """
+    sites = []
+
+    def make(account: Way, **route: Any) -> Site:
+        site = Site(tmp_path / f"site-{len(sites)}")
+        sites.append(site)
+        site.root.mkdir(parents=True)
+        site.external_id_file.write_text(account.external_id or "")
         site.environment = {
             "AWS_ACCESS_KEY_ID": account.access_key_id,
             "AWS_SECRET_ACCESS_KEY": account.secret_access_key,
         }
         site.config = {
-            "state_dir": str(home / "state"),
+            "state_dir": str(site.state_dir),
             "identity": {"sts_endpoint_url": account.sts_endpoint_url},
-            "destinations": {
-                "partner": {
-                    "bucket": account.bucket,
-                    "role_arn": account.role_arn,
-                    "external_id_file": str(home / "external_id"),
-                    "endpoint_url": account.endpoint_url,
+            "destinations": {"partner": destination(account, site.external_id_file)},
+            "routes": [
+                {
+                    "name": "r",
+                    "path": str(site.root),
+                    "destination": "partner",
+                    "settle": {"quiet": "200ms"},
+                    **route,
                 }
-            },
-            "routes": [{"name": "r", "path": str(home / "root"), "settle": {"quiet": "200ms"}, **route}],
-            "retry": {"initial": "200ms", "max": "2s"},
+            ],
+            "retry": {"initial": "200ms", "max": "1s"},
             "http": {"listen": None},
             "log": {"format": "json"},
         }
         site.write()
         return site
 
-    return make
+    yield make
+    told = [path.read_text(errors="replace") for site in sites for path in site.told]
+    assert not [each for each in told if "Traceback" in each or '"exception"' in each]
 
 
-def until(condition: Callable[[], object], timeout: float = _PATIENCE) -> None:
+def destination(account: Way, external_id_file: Path) -> dict[str, Any]:
+    """The entry under ``destinations`` for an account."""
+    return {
+        "bucket": account.bucket,
+        "role_arn": account.role_arn,
+        "external_id_file": str(external_id_file),
+        "endpoint_url": account.endpoint_url,
+        "session_policy": getattr(account, "session_policy", "auto"),
+    }
+
+
+def complaints(stderr: str) -> list[str]:
+    """The lines for a person, as opposed to the log's."""
+    return [line for line in stderr.splitlines() if not line.startswith("{")]
+
+
+def until(condition: Callable[[], object], timeout: float = _PATIENCE / 2) -> None:
     """Wait for a condition; fails with what it last gave."""
     end = time.monotonic() + timeout
     last: object = None
@@ -236,6 +354,11 @@ def until(condition: Callable[[], object], timeout: float = _PATIENCE) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"not within {timeout} s; last: {last!r}")
+
+
+def is_empty(root: Path) -> bool:
+    """Whether there is no file below ``root``."""
+    return not any(names for _, _, names in os.walk(root))
 
 
 def sha256_of(root: Path) -> dict[str, str]:

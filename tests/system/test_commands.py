@@ -1,0 +1,113 @@
+"""What the installed command says of itself, and how it refuses what can't be."""
+
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from crosshaul.cli.main import VERBS
+from system_fixtures import complaints
+
+
+def crosshaul(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "crosshaul", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_every_verb_helps():
+    """--help of the command and of each verb ends with 0, has examples and exit codes, and is silent on stderr."""
+    with ThreadPoolExecutor(4) as pool:
+        helped = dict(zip(VERBS, pool.map(lambda verb: crosshaul(verb, "--help"), VERBS), strict=True))
+    for verb, done in helped.items():
+        assert (done.returncode, done.stderr) == (0, ""), verb
+        assert done.stdout.startswith(f"Usage: crosshaul {verb} ")
+        assert "Examples:" in done.stdout or verb == "version", verb
+        assert "Exit codes:" in done.stdout, verb
+    whole = crosshaul("--help")
+    assert whole.returncode == 0
+    assert all(f"  {verb} " in whole.stdout for verb in VERBS)
+
+
+def refused(site, verb="run", *arguments):
+    """The exit code and the one line for a person of a command that has to fail."""
+    done = site.crosshaul(verb, *arguments)
+    [line] = complaints(done.stderr)
+    return done.returncode, line
+
+
+def test_what_stands_in_the_way_is_one_line(strict, site_for, tmp_path):
+    """A port in use and a state_dir that is a file end the daemon with 2 and a line that names them."""
+    site = site_for(strict)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        site.config["http"] = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
+        site.write()
+        code, line = refused(site)
+    assert code == 2
+    assert site.config["http"]["listen"] in line
+    site.config["http"] = {"listen": None}
+    (tmp_path / "a-file").write_text("")
+    site.config["state_dir"] = str(tmp_path / "a-file")
+    site.write()
+    code, line = refused(site)
+    assert code == 2
+    assert str(tmp_path / "a-file") in line
+
+
+def test_without_credentials_a_push_says_so(strict, site_for):
+    """With no credentials anywhere in the chain a push ends with 1 and says what to give it."""
+    site = site_for(strict)
+    site.environment = {"HOME": str(site.home)}
+    site.add("file")
+    code, line = refused(site, "push")
+    assert code == 1
+    assert "Give Account A credentials" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("bucket", "nowhere-to-be-found", "NoSuchBucket"),
+        ("role_arn", "arn:aws:iam::222222222222:role/another", "AssumeRole"),
+        ("endpoint_url", "http://127.0.0.1:9", "127.0.0.1"),
+    ],
+)
+def test_a_destination_that_is_wrong_is_one_line(strict, site_for, key, value, words):
+    """A wrong bucket, role or address is one line at the start with --require-ready, and code 3."""
+    site = site_for(strict)
+    site.destination[key] = value
+    site.write()
+    code, line = refused(site, "run", "--require-ready")
+    assert code == 3
+    assert "destination partner" in line
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("expected_bucket_owner", "333333333333", "Account B's admin"),
+        ("region", "eu-west-1", "Set the destination's `region` to us-east-1"),
+    ],
+)
+def test_a_push_to_what_refuses_is_one_line(strict, site_for, key, value, words):
+    """A wrong owner or region is one line at the end of a push, with the file and what to do, and code 1."""
+    site = site_for(strict)
+    site.destination[key] = value
+    site.write()
+    path = site.add("file")
+    code, line = refused(site, "push")
+    assert code == 1
+    assert str(path) in line
+    assert words in line
+
+
+def test_a_missing_root_is_one_line(strict, site_for):
+    """A root that isn't there fails a push with a line that names it."""
+    site = site_for(strict)
+    site.root.rmdir()
+    code, line = refused(site, "push")
+    assert code == 1
+    assert str(site.root) in line

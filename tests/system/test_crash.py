@@ -1,0 +1,225 @@
+"""The daemon is killed, stopped and doubled at the worst moments: nothing is lost, and nothing goes twice."""
+
+import hashlib
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from crosshaul.journal import Reader
+from system_fixtures import is_empty, sha256_of, until
+
+MIB = 1 << 20
+PARTS = 8
+LARGE = random.Random(2).randbytes(PARTS * 5 * MIB - 3)
+
+
+def sha256(account):
+    return {key: each["sha256"] for key, each in account.objects(sha256=True).items()}
+
+
+def parts_kept(site):
+    """The numbers of the parts that the journal holds of the file `large`."""
+    reader = Reader.open(site.state_dir)
+    try:
+        record = reader.find("r", b"large")
+    finally:
+        reader.close()
+    multipart = record.multipart if record else None
+    return sorted(part.number for part in multipart.parts) if multipart else []
+
+
+def in_mid_upload(strict, site, sent=3):
+    """A condition: `sent` parts are in the journal, and all the others are stuck on their way."""
+    stuck = PARTS - sent
+    return lambda: len(parts_kept(site)) == sent and strict.faults()[0]["hits"] == stuck
+
+
+def resumes(strict, site, kept):
+    """Let the daemon go on: it sends the parts that are not in ``kept`` once each, and the object is right."""
+    strict.clear_faults()
+    strict.forget_calls()
+    with site.daemon() as daemon:
+        until(lambda: "large" in strict.objects())
+        until(lambda: daemon.events("file_delivered"))
+        assert daemon.stop() == 0
+    sent = Counter(call["part"] for call in strict.calls("UploadPart"))
+    assert sent == Counter(set(range(1, PARTS + 1)) - set(kept))
+    assert strict.calls("CreateMultipartUpload") == []
+    assert sha256(strict) == sha256_of(site.root)
+    assert strict.objects()["large"]["writes"] == 1
+    assert strict.uploads() == []
+
+
+@pytest.fixture
+def large(strict, site_for):
+    """A file in eight parts, of which five don't get through."""
+    site = site_for(strict)
+    site.in_parts()
+    site.add("large", LARGE)
+    strict.fault("stall", "UploadPart", rule={"after": 3, "times": None}, seconds=60, where="unread")
+    return site
+
+
+def test_kill_in_mid_multipart_sends_only_what_is_missing(strict, large):
+    """A kill -9 with three of eight parts sent: after the restart the other five are sent, each once."""
+    with large.daemon() as daemon:
+        until(in_mid_upload(strict, large))
+        daemon.kill()
+    kept = parts_kept(large)
+    assert len(kept) == 3
+    resumes(strict, large, kept)
+
+
+def test_a_file_that_changed_while_nobody_ran_starts_over(strict, large):
+    """Parts of a file that is another one since are not mixed with its new bytes."""
+    with large.daemon() as daemon:
+        until(in_mid_upload(strict, large))
+        daemon.kill()
+    strict.clear_faults()
+    large.add("large", LARGE[::-1])
+    with large.daemon() as daemon:
+        until(lambda: daemon.events("file_delivered"))
+        assert daemon.stop() == 0
+    assert sha256(strict) == sha256_of(large.root)
+    assert strict.objects()["large"]["writes"] == 1
+
+
+@pytest.mark.parametrize(("operation", "size"), [("PutObject", 3), ("CompleteMultipartUpload", 6 * MIB)])
+def test_kill_between_commit_and_answer_writes_once(strict, site_for, operation, size):
+    """A kill -9 when S3 has the file and its answer is not out: the restart proves it by HEAD, and writes nothing."""
+    site = site_for(strict)
+    site.in_parts()
+    site.add("file", bytes(size))
+    strict.fault("stall", operation, seconds=60, where="head")
+    with site.daemon() as daemon:
+        until(lambda: "file" in strict.objects())
+        daemon.kill()
+    strict.forget_calls()
+    with site.daemon() as daemon:
+        until(lambda: daemon.events("file_delivered"))
+        assert daemon.stop() == 0
+    [delivered] = daemon.events("file_delivered")
+    assert delivered["proven_by"] == "head"
+    assert [call["operation"] for call in strict.calls() if call["operation"] != "AssumeRole"] == ["HeadObject"]
+    assert strict.objects()["file"]["writes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "size", "fault"),
+    [
+        ("PutObject", 3, {"kind": "reset", "when": "after_commit"}),
+        ("PutObject", 3, {"kind": "half_answer"}),
+        ("CompleteMultipartUpload", 6 * MIB, {"kind": "reset", "when": "after_commit"}),
+    ],
+)
+def test_a_lost_answer_is_no_second_write(strict, site_for, operation, size, fault):
+    """When the answer is lost on its way, HEAD with the token finds the object, which is not sent again."""
+    site = site_for(strict)
+    site.in_parts()
+    site.add("file", bytes(size))
+    strict.fault(operation=operation, **fault)
+    assert site.push().startswith("Delivered 1 file ")
+    assert strict.objects()["file"]["writes"] == 1
+    assert site.records()["file"]["receipt"]["proven_by"] == "head"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(strict, site_for, number):
+    """SIGTERM or SIGINT in mid-upload: what is being sent arrives, nothing new is begun, and the code is 0."""
+    site = site_for(strict)
+    site.add("under way", b"1")
+    strict.fault("delay", "PutObject", seconds=1.5)
+    with site.daemon() as daemon:
+        until(lambda: strict.faults()[0]["hits"])
+        daemon.process.send_signal(number)
+        site.add("too late", b"2")
+        assert daemon.wait() == 0
+    assert set(strict.objects()) == {"under way"}
+    assert daemon.events("stopped")[0]["drained"] is True
+    assert len(daemon.events("file_delivered")) == 1
+
+
+def test_a_stalled_upload_is_cut_off_at_the_deadline(strict, large):
+    """SIGTERM with an upload that doesn't move: code 1 after shutdown_timeout; the next start goes on from there."""
+    large.config["shutdown_timeout"] = "1s"
+    large.write()
+    with large.daemon() as daemon:
+        until(in_mid_upload(strict, large))
+        began = time.monotonic()
+        assert daemon.stop() == 1
+        assert 1.0 <= time.monotonic() - began < 4
+    assert daemon.events("stopped")[0]["drained"] is False
+    resumes(strict, large, parts_kept(large))
+
+
+def test_a_second_signal_ends_it_at_once(strict, large):
+    """A second SIGTERM cuts the drain short, and what is in the journal is not lost."""
+    with large.daemon() as daemon:
+        until(in_mid_upload(strict, large))
+        daemon.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert daemon.process.poll() is None
+        began = time.monotonic()
+        assert daemon.stop() == 1
+        assert time.monotonic() - began < 2
+    assert len(parts_kept(large)) == 3
+
+
+def test_a_second_instance_is_refused(strict, site_for):
+    """A second daemon, or a push, on the same state_dir ends with 4 and one line that names the first one's pid."""
+    site = site_for(strict)
+    with site.daemon() as daemon:
+        for verb in ("run", "push"):
+            done = site.crosshaul(verb)
+            assert done.returncode == 4
+            [line] = done.stderr.splitlines()
+            assert f"pid {daemon.process.pid}" in line
+            assert str(site.state_dir) in line
+        site.add("file", b"the first one goes on")
+        until(lambda: set(strict.objects()) == {"file"})
+        assert daemon.stop() == 0
+
+
+def test_what_came_while_it_was_down_arrives(strict, site_for):
+    """Killed while idle, files dropped, changed and deleted meanwhile: the restart delivers what is there."""
+    site = site_for(strict)
+    old, gone = site.add("old", b"1"), site.add("gone", b"2")
+    with site.daemon() as daemon:
+        until(lambda: len(daemon.events("file_delivered")) == 2)
+        daemon.kill()
+    old.write_bytes(b"one")
+    gone.unlink()
+    site.add("new/file", b"3")
+    with site.daemon() as daemon:
+        until(lambda: sha256(strict) == {**sha256_of(site.root), "gone": hashlib.sha256(b"2").hexdigest()})
+        assert daemon.stop() == 0
+    assert {key: each["writes"] for key, each in strict.objects().items()} == {"old": 2, "gone": 1, "new/file": 1}
+
+
+def test_kills_at_any_moment_lose_nothing(strict, site_for):
+    """Killed three times at random while files come and are deleted after delivery: each one arrives, and goes then."""
+    site = site_for(strict, settle={"quiet": "0s"}, after_upload="delete")
+    strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.02)
+    expected, chance = {}, random.Random(os.getpid())
+    for round_ in range(4):
+        for number in range(100):
+            content = f"{round_} {number}".encode()
+            site.add(f"{number}/{round_}", content)
+            expected[f"{number}/{round_}"] = hashlib.sha256(content).hexdigest()
+        with site.daemon() as daemon:
+            if round_ == 3:
+                until(lambda: is_empty(site.root))
+                assert daemon.stop() == 0
+            else:
+                time.sleep(chance.uniform(0.0, 0.6))
+                daemon.kill()
+        held = sha256(strict)
+        assert {
+            name: each for name, each in expected.items() if not (site.root / name).exists()
+        }.items() <= held.items()
+    assert sha256(strict) == expected
+    assert {each["writes"] for each in strict.objects().values()} == {1}

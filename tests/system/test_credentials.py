@@ -1,0 +1,204 @@
+"""Sessions that end, are revoked, can't be had or may do nothing any more: the files wait, and none is blamed."""
+
+import contextlib
+import hashlib
+import time
+
+import pytest
+
+from crosshaul.journal import Reader
+from crosshaul.partner import document, statement
+from partner_fixtures import partner_process
+from system_fixtures import sha256_of, until
+
+FAILURES = ("upload_failed", "file_quarantined")
+NOTHING = document(statement(["s3:GetObjectTagging"], "*"))
+"""A role policy that allows nothing of what is needed."""
+
+
+def sha256(account):
+    return {key: each["sha256"] for key, each in account.objects(sha256=True).items()}
+
+
+def delivered(account, site):
+    return lambda: len(account.objects()) == len(sha256_of(site.root))
+
+
+def nothing_failed(daemon, site):
+    """No try of any file was counted against it."""
+    assert daemon.events(*FAILURES) == []
+    reader = Reader.open(site.state_dir)
+    assert {record.attempts for record in reader.records(None, None, None)} == {0}
+    reader.close()
+
+
+def keep_coming(site, seconds, name="file", every=0.05):
+    """Drop files for so long."""
+    began, number = time.monotonic(), 0
+    while time.monotonic() - began < seconds:
+        site.add(f"{name} {number}", b"%d" % number)
+        number += 1
+        time.sleep(every)
+    return number
+
+
+def test_sessions_of_seconds_under_a_stream_of_files(strict, site_for):
+    """With sessions of three seconds, every file of seven arrives; none fails; STS is asked once in a session."""
+    strict.settings(session_seconds=3)
+    site = site_for(strict)
+    with site.daemon() as daemon:
+        began = time.monotonic()
+        keep_coming(site, 7)
+        until(delivered(strict, site))
+        lasted = time.monotonic() - began
+        assert daemon.stop() == 0
+    assert sha256(strict) == sha256_of(site.root)
+    assert daemon.events(*FAILURES, "destination_parked", "credentials_not_renewed") == []
+    # A session lives 2 to 3 s by what it tells, whole seconds; a fifth of that is left when the next is fetched.
+    assert lasted / 3 - 1 <= len(strict.calls("AssumeRole")) <= lasted / 1.4 + 2
+    assert {call["code"] for call in strict.calls("PutObject")} <= {"", "ExpiredToken"}
+
+
+def test_an_upload_goes_on_over_a_refresh(strict, site_for):
+    """A multipart upload that outlives several sessions is finished by them, part by part, without a second start."""
+    strict.settings(session_seconds=2)
+    site = site_for(strict)
+    site.in_parts()
+    site.config["transfer"]["memory_limit"] = "5MiB"
+    site.write()
+    strict.fault("delay", "UploadPart", rule={"times": None}, seconds=0.6)
+    site.add("large", bytes(range(256)) * (5 * 20480))
+    with site.daemon() as daemon:
+        until(delivered(strict, site))
+        assert daemon.stop() == 0
+    assert sha256(strict) == sha256_of(site.root)
+    assert len(strict.calls("CreateMultipartUpload")) == 1
+    assert len({call["access_key_id"] for call in strict.calls("UploadPart")}) > 1
+    nothing_failed(daemon, site)
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
+def test_revoked_sessions_are_replaced(strict, site_for, code):
+    """When S3 suddenly calls the session expired or invalid, in the middle of many uploads, another is fetched."""
+    site = site_for(strict, settle={"quiet": "0s"})
+    strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.2)
+    with site.daemon() as daemon:
+        keep_coming(site, 0.6, "before", every=0.005)
+        strict.revoke(code)
+        keep_coming(site, 0.6, "after", every=0.005)
+        until(delivered(strict, site))
+        assert daemon.stop() == 0
+    assert sha256(strict) == sha256_of(site.root)
+    assert code in {call["code"] for call in strict.calls("PutObject")}
+    assert {each["writes"] for each in strict.objects().values()} == {1}
+    assert len(strict.calls("AssumeRole")) == 2
+    nothing_failed(daemon, site)
+
+
+def test_sts_out_of_order_for_a_while(strict, site_for):
+    """While STS is down the present session is used to its end; then files wait; when STS is back they go."""
+    strict.settings(session_seconds=4)
+    site = site_for(strict, settle={"quiet": "0s"})
+    with site.daemon() as daemon:
+        until(lambda: daemon.events("credentials_renewed"))
+        strict.fault("reset", "AssumeRole", rule={"times": None})
+        number = 0
+        while not daemon.events("destination_parked"):
+            number += keep_coming(site, 0.3, f"{number}")
+        strict.clear_faults()
+        until(delivered(strict, site), 10)
+        assert daemon.stop() == 0
+    assert sha256(strict) == sha256_of(site.root)
+    told = [each["event"] for each in daemon.events("credentials_not_renewed", "file_delivered", "destination_parked")]
+    refused, parked = told.index("credentials_not_renewed"), told.index("destination_parked")
+    assert "file_delivered" in told[refused:parked]
+    assert len(daemon.events("destination_parked")) == len(daemon.events("destination_resumed")) == 1
+    nothing_failed(daemon, site)
+
+
+def test_sts_out_of_order_at_the_start(strict, site_for):
+    """A daemon that starts while STS is down waits for it."""
+    strict.fault("error", "AssumeRole", rule={"times": 2}, status=503, code="ServiceUnavailable")
+    site = site_for(strict)
+    site.add("file")
+    with site.daemon() as daemon:
+        until(delivered(strict, site), 15)
+        assert daemon.stop() == 0
+    nothing_failed(daemon, site)
+
+
+@contextlib.contextmanager
+def second_account(first, spool):
+    """An account that gives Account A's user access by its bucket policy, without a role."""
+    user, objects = "arn:aws:iam::111111111111:user/crosshaul", "arn:aws:s3:::second/*"
+    actions = ["s3:PutObject", "s3:GetObject"]
+    with partner_process(
+        spool=spool,
+        bucket="second",
+        access_key_id=first.access_key_id,
+        secret_access_key=first.secret_access_key,
+        user_policy=document(statement(actions, objects)),
+        bucket_policy=document(statement(actions, objects, Principal={"AWS": user})),
+    ) as process:
+        yield process
+
+
+def test_a_role_that_may_nothing_parks_its_destination_only(strict, site_for, tmp_path):
+    """With the role's rights withdrawn its destination waits, in one line and at no file's cost; another goes on."""
+    site = site_for(strict)
+    root = site.home / "second"
+    root.mkdir()
+    with second_account(strict, tmp_path / "second") as second:
+        direct = {"bucket": "second", "endpoint_url": second.endpoint_url, "expected_bucket_owner": "222222222222"}
+        site.config["destinations"]["second"] = direct
+        site.config["routes"].append({**site.route, "name": "s", "path": str(root), "destination": "second"})
+        site.write()
+        with site.daemon() as daemon:
+            site.add("before")
+            until(delivered(strict, site))
+            strict.settings(role_policy=NOTHING)
+            for number in range(30):
+                site.add(f"refused {number}", b"%d" % number)
+            until(lambda: daemon.events("destination_parked"))
+            for number in range(30):
+                (root / f"{number}").write_bytes(b"%d" % number)
+            until(lambda: len(second.objects()) == 30, 3)
+            assert len(strict.objects()) == 1
+            status = site.status()
+            assert status["destinations"]["partner"]["state"] == "parked"
+            assert "AccessDenied" in str(status["destinations"]["partner"]["last_error"])
+            assert status["destinations"]["second"]["state"] == "ready"
+            strict.settings(role_policy=None)
+            until(delivered(strict, site), 10)
+            assert daemon.stop() == 0
+        assert sha256(second) == sha256_of(root)
+    assert sha256(strict) == sha256_of(site.root)
+    [parked] = daemon.events("destination_parked")
+    assert parked["destination"] == "partner"
+    assert "AccessDenied" in parked["error"]
+    assert len(daemon.events("destination_resumed")) == 1
+    nothing_failed(daemon, site)
+
+
+def test_the_external_id_is_rotated(strict, site_for):
+    """An external ID that is changed on both sides, in either order, needs no restart, and secrets are not logged."""
+    strict.settings(session_seconds=2)
+    site = site_for(strict)
+    old, new = site.external_id_file.read_text(), hashlib.sha256(b"new").hexdigest()
+    with site.daemon() as daemon:
+        site.external_id_file.write_text(f"{new}\n{old}\n")
+        until(lambda: [call["code"] for call in strict.calls("AssumeRole")][-2:] == ["AccessDenied", ""])
+        strict.settings(external_id=new)  # between two refreshes, which come a second apart
+        until(lambda: [call["code"] for call in strict.calls("AssumeRole")][-2:] == ["", ""])
+        site.add("both known")
+        until(delivered(strict, site), 3)
+        assert daemon.events("credentials_not_renewed", "destination_parked") == []
+        strict.settings(external_id=old)
+        site.external_id_file.write_text("neither-of-them")
+        until(lambda: daemon.events("credentials_not_renewed"))
+        site.external_id_file.write_text(old)
+        site.add("mended")
+        until(delivered(strict, site), 15)
+        assert daemon.stop() == 0
+    nothing_failed(daemon, site)
+    assert not any(secret in daemon.log.read_text() for secret in (old, new, "neither-of-them"))
