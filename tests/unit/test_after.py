@@ -1,7 +1,5 @@
 """Deleting and moving delivered files: real files, a real journal."""
 
-
-
 import asyncio
 import os
 from collections.abc import AsyncIterator
