@@ -36,7 +36,6 @@ class Way(Protocol):
     role_arn: str
     external_id: str | None
     bucket: str
-    session_policy: str
 
 
 class Account(Way, Protocol):
@@ -57,8 +56,6 @@ class Account(Way, Protocol):
 
 class Strict:
     """The strict partner account, in a process of its own."""
-
-    session_policy = "auto"
 
     def __init__(self, process: PartnerProcess) -> None:
         self.process = process
@@ -81,9 +78,6 @@ class Strict:
 
 class Ceph:
     """Ceph's gateway; looked into with the credentials of the bucket's owner, never of the role."""
-
-    session_policy = "none"
-    """It refuses a policy that names actions of services that it doesn't have (KMS)."""
 
     def __init__(self, told: Mapping[str, Any]) -> None:
         self.endpoint_url, self.sts_endpoint_url = told["endpoint"], told["sts_endpoint"]
@@ -335,7 +329,6 @@ def destination(account: Way, external_id_file: Path) -> dict[str, Any]:
         "role_arn": account.role_arn,
         "external_id_file": str(external_id_file),
         "endpoint_url": account.endpoint_url,
-        "session_policy": getattr(account, "session_policy", "auto"),
     }
 
 

@@ -84,6 +84,8 @@ def test_a_rename_into_place_is_quick(account, site_for):
     """With a long quiet time, a file renamed into place goes at once, and one written in place does not."""
     site = site_for(account, settle={"quiet": "5m"})
     with site.daemon() as daemon:
+        # Who renames before the directory is watched is not heard: the first walk is what sets the watches.
+        until(lambda: site.status()["routes"]["r"]["last_scan_at"])
         written = site.add("written", b"in place")
         (site.home / "made").write_bytes(b"elsewhere")
         began = time.monotonic()

@@ -24,7 +24,6 @@ class Moto:
     role_arn: str = "arn:aws:iam::123456789012:role/partner-upload"
     external_id: str | None = "any"
     bucket: str = "partner-inbox"
-    session_policy: str = "auto"
 
     def client(self):
         return boto3.client(
