@@ -25,7 +25,7 @@ demo: $(READY) ## The whole story on an embedded partner account, in under a min
 	$(BIN)/crosshaul demo
 
 test: $(READY) ## Unit, contract, property, fault and system tests
-	$(PYTEST) -m 'not real'
+	$(PYTEST) -m 'not real' --numprocesses 4 --dist loadfile
 
 test-real: $(READY) ## The end-to-end cases against Ceph's gateway (Debian, root; installs it)
 	tests/real/run $(BIN)/python
@@ -57,7 +57,7 @@ lock: $(READY) ## Make the lock anew, from the ranges in pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group test --constraints requirements/run.txt --output-file requirements/test.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev --constraints requirements/test.txt --output-file requirements/dev.txt
-LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache .demo

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, SourceError
+from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
 from crosshaul.model import (
     Changed,
     ChecksumKind,
@@ -171,8 +171,9 @@ class Transfer:
         while (claim := await self._claims.get()) is not None:
             await self._one(claim)
             self._under_way -= 1
-            # Waking for each file would claim one at a time; half a house empty is worth a transaction.
-            if self._wanted():
+            # Waking for each file would claim one at a time; half a house empty is worth a transaction. After a canary
+            # the time of the next one is another.
+            if self._wanted() or self._breaker.parked:
                 self.wake()
 
     async def _one(self, claim: Claim) -> None:
@@ -215,8 +216,11 @@ class Transfer:
         verdict = self._breaker.refused(started, now, random.random())  # noqa: S311 - spreads load
         retry_in = (self._breaker.retry_at or now) - now
         match verdict:
-            case Refused.THIS_FILE:
+            case Refused.THIS_FILE if diagnosis.kind is not Kind.EXPIRED:
                 return self._failed(claim, diagnosis)
+            case Refused.THIS_FILE:
+                # Sessions revoked faster than they may be replaced: no file is to blame for that.
+                return Retry(self._means.clock.now() + self._policy.delay(1, 1.0), diagnosis, counts=False)
             case Refused.PARKED:
                 self._listener.parked(diagnosis, retry_in)
                 await self._put_back()

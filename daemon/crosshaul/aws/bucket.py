@@ -147,7 +147,7 @@ class Bucket:
         try:
             return await call(await self._refresher.credentials())
         except Fault as fault:
-            raise _of_destination(fault) from fault
+            raise _advised(fault) from fault
 
     async def _opened(self) -> Wire:
         async with self._locating:
@@ -158,12 +158,11 @@ class Bucket:
         return self._wire
 
 
-def _of_destination(fault: Fault) -> Fault:
-    """New credentials were called expired as well: the account's trouble (or the clock's), not the session's."""
-    if fault.kind is not Kind.EXPIRED:
+def _advised(fault: Fault) -> Fault:
+    """New credentials were called expired as well: that may be the clock's fault."""
+    if fault.kind is not Kind.EXPIRED or fault.diagnosis.advice:
         return fault
-    advice = fault.diagnosis.advice or "Is this machine's clock right?"
-    return Fault(replace(fault.diagnosis, kind=Kind.DESTINATION, advice=advice))
+    return Fault(replace(fault.diagnosis, advice="Is this machine's clock right?"))
 
 
 def _senseless(operation: str, what: str) -> Fault:

@@ -63,6 +63,11 @@ class _Credentials(AioCredentials):  # type: ignore[misc] # aiobotocore ships no
         return ReadOnlyCredentials(now.access_key_id, now.secret_access_key, now.session_token)
 
 
+def _stay_in_region(context: dict[str, Any], **_: object) -> None:
+    """No silent redirect to the bucket's own region: the wire doesn't follow, and a wrong `region` is to be told."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
 class Control:
     """One destination's aioboto3 client. Every method raises Fault and nothing else."""
 
@@ -125,6 +130,7 @@ class Control:
             if self._client is None:
                 session = await asyncio.to_thread(self._session)
                 self._client = await self._stack.enter_async_context(session.client("s3", **self._options()))
+                self._client.meta.events.register_last("before-parameter-build.s3", _stay_in_region)
         return self._client
 
     def _session(self) -> aioboto3.Session:
