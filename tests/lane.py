@@ -92,6 +92,7 @@ class Lane:
     route: Route
     limit: AdaptiveLimit
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    moving: asyncio.Task[None] | None = None
 
     async def drop(self, name: str, data: bytes) -> None:
         """Write a file and give it to the journal as settled."""
@@ -102,6 +103,11 @@ class Lane:
     async def admit(self, name: str) -> None:
         sighting = Sighting("r", os.fsencode(name), Fingerprint.of((self.root / name).stat()))
         await self.journal.admit([Settled(sighting, "partner", name)])
+
+    async def stopped(self) -> None:
+        """Wait until the loop has ended."""
+        assert self.moving is not None
+        await asyncio.wait({self.moving}, timeout=20)
 
     async def record(self, name: str) -> Record:
         found = await self.journal.find("r", os.fsencode(name))
@@ -168,13 +174,13 @@ async def lane_to(
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(refresher.run(stop_refreshing))
-            moving = group.create_task(transfer.run(lane.stop)) if running else None
+            lane.moving = group.create_task(transfer.run(lane.stop)) if running else None
             try:
                 yield lane
             finally:
                 lane.stop.set()
-                if moving is not None:
-                    await asyncio.wait({moving}, timeout=20)
+                if running:
+                    await lane.stopped()
                 stop_refreshing.set()
     finally:
         await bucket.close()

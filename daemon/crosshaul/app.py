@@ -250,8 +250,11 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
     def received() -> None:
         (hurry if stop.is_set() else stop).set()
 
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, received)
+        loop.add_signal_handler(number, received)
+    # Left alone, SIGHUP would end the daemon undrained.
+    loop.add_signal_handler(signal.SIGHUP, logs.get("crosshaul").warning, "no_reload_yet")
     return stop, hurry
 
 
@@ -273,6 +276,7 @@ async def _gauges(house: House, stop: asyncio.Event) -> None:
             oldest = tally.oldest_pending_at
             age = None if oldest is None else max(0.0, house.clock.now() - oldest)
             house.metrics.pending(tally.route, waiting, age)
+            house.metrics.quarantined(tally.route, tally.files.get(State.QUARANTINED, 0))
         with suppress(TimeoutError):
             async with asyncio.timeout(2.0):
                 await stop.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 from crosshaul.app import House, opened
@@ -22,6 +23,7 @@ from crosshaul.model import (
     Record,
     Retry,
     Settled,
+    Sighting,
     State,
     Tally,
 )
@@ -96,7 +98,21 @@ async def push(config: Config, names: tuple[str, ...], watch: Watch) -> PushSumm
 async def preview(config: Config, names: tuple[str, ...]) -> list[Settled]:
     """What a push would send, and where to; nothing is sent and nothing is written down."""
     async with opened(config, _chosen(config, names), SystemClock()) as house:
-        return [settled for intake in house.intakes.values() for settled in await intake.preview()]
+        fresh = [settled for intake in house.intakes.values() for settled in await intake.preview()]
+        waiting = await asyncio.to_thread(_waiting, house)
+    found = {(settled.sighting.route, settled.sighting.path): settled for settled in [*waiting, *fresh]}
+    return list(found.values())
+
+
+def _waiting(house: House) -> list[Settled]:
+    """What earlier runs left unsent."""
+    with Reader.open(house.config.state_dir) as reader:
+        return [
+            Settled(Sighting(route, record.path, record.fingerprint), record.destination, record.key)
+            for route in house.intakes
+            for state in _UNFINISHED
+            for record in reader.records(state, route, None)
+        ]
 
 
 def _chosen(config: Config, names: Sequence[str]) -> tuple[Route, ...]:
@@ -188,13 +204,10 @@ class _Pass:
         )
 
     def _unfinished(self) -> tuple[Record, ...]:
-        reader = Reader.open(self._house.config.state_dir)
-        try:
+        with Reader.open(self._house.config.state_dir) as reader:
             return tuple(
-                record
+                replace(record, diagnosis=record.diagnosis or self._house.lane_of(route).reporter.status.last_error)
                 for route in self._house.intakes
                 for state in (*_UNFINISHED, State.QUARANTINED)
                 for record in reader.records(state, route, None)
             )
-        finally:
-            reader.close()

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 from crosshaul.checksum import Payload, combine
 from crosshaul.clock import Clock
 from crosshaul.config import Route
 from crosshaul.config import Transfer as TransferConfig
-from crosshaul.errors import Diagnosis, Fault, FileChangedError, Kind, SourceError
+from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
 from crosshaul.flow import Budget
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
 from crosshaul.source import Root, SourceFile
@@ -112,12 +111,20 @@ def _receipt(claim: Claim, answer: Answer, means: Means) -> Receipt:
 
 def _open(claim: Claim, route: Route) -> SourceFile:
     """Open the file in its recorded state; blocks."""
-    with Root.open(Path(route.path)) as root:
+    with _root(route) as root:
         source = root.open_file(claim.path, follow_inside=route.symlinks == "follow_inside")
     if source.fingerprint != claim.fingerprint:
         source.close()
         raise FileChangedError("the file changed after it had come to rest")
     return source
+
+
+def _root(route: Route) -> Root:
+    try:
+        return Root.open(route.path)
+    except FileGoneError as error:
+        # An unmounted or missing root says nothing of the files in it; they wait for it.
+        raise SourceError(f"the watched directory {route.path} is missing; is it mounted?") from error
 
 
 # In one request

@@ -213,7 +213,9 @@ async def test_a_fault_of_the_account_parks_the_destination_and_blames_no_file(
     async with lane_to(partner, tmp_path) as lane:
         for number in range(10):
             await lane.drop(f"f{number}", b"x")
-        await asyncio.sleep(0.6)
+        async with asyncio.timeout(15):
+            while not lane.ear.refusals:  # a canary was tried, too
+                await asyncio.sleep(0.02)
         records = [await lane.record(f"f{number}") for number in range(10)]
         assert {record.state for record in records} <= {State.PENDING, State.UPLOADING}
         assert {record.attempts for record in records} == {0}
@@ -414,7 +416,7 @@ async def test_stopping_puts_back_what_was_only_claimed(partner: PartnerAccount,
             await lane.drop(f"f{number}", b"x")
         await asyncio.sleep(0.05)
         lane.stop.set()
-        await asyncio.sleep(0.5)
+        await lane.stopped()
         states = [(await lane.record(f"f{number}")).state for number in range(40)]
     assert set(states) <= {State.DELIVERED, State.PENDING}
 

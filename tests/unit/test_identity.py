@@ -164,14 +164,17 @@ async def test_a_skewed_clock_neither_shortens_nor_stretches_a_session(partner, 
 
 async def test_an_sts_outage_leaves_the_present_credentials_in_use_and_ends_by_itself(partner, config_for):
     """While STS answers 503, callers get the session they had; when it is back, a new one is there unasked."""
-    partner.change(session_seconds=4.0)
-    async with refreshing(config_for(role(partner))) as (refresher, ear):
+    partner.change(session_seconds=9.0)
+    async with refreshing(config_for(role(partner))) as (refresher, ear), asyncio.timeout(20):
         first = await refresher.credentials()
         partner.faults.add(Rule(operation="AssumeRole", times=1, action=Error(503, "ServiceUnavailable", "away")))
-        await asyncio.sleep(3.4)
+        while not ear.refusals:
+            assert await refresher.credentials() == first
+            await asyncio.sleep(0.02)
         assert await refresher.credentials() == first
         assert [said.code for said in ear.refusals] == ["ServiceUnavailable"]
-        await asyncio.sleep(1.6)
+        while len(ear.renewals) < 2:
+            await asyncio.sleep(0.02)
         assert await refresher.credentials() != first
 
 

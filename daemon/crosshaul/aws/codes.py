@@ -105,8 +105,10 @@ ADVICE: dict[str, str] = {
     "413": "The store, or a proxy before it, takes no body of this size: lower `multipart_threshold` or `part_size`.",
     "MetadataTooLarge": "Shorten `metadata`: at most 2 KB in all.",
     "InvalidObjectState": "The object is archived: it has to be restored before it can be read.",
-    "PreconditionFailed": "Another object has this key, and the route says `overwrite: never`: change `key`.",
-    "412": "Another object has this key, and the route says `overwrite: never`: change `key`.",
+    **dict.fromkeys(
+        ("PreconditionFailed", "412"),
+        "An object, perhaps an earlier state of this file, has this key, and the route says `overwrite: never`.",
+    ),
     "NoCredentials": "Give Account A credentials: environment, `identity.profile`, SSO, or the machine's own role.",
     "ProfileNotFound": "Check `identity.profile`.",
     "UnauthorizedSSOToken": "Account A: sign in again (aws sso login).",

@@ -38,8 +38,8 @@ class Metrics:
     def expect(self, routes: Iterable[str], destinations: Iterable[str]) -> None:
         """Show these with zeros from the start: a counter that appears with its first event has no rate."""
         for route in routes:
-            for counter in (self._files, self._bytes, self._lost_events, self._pending, self._oldest):
-                counter.labels(route)
+            for series in (self._files, self._bytes, self._lost_events, self._pending, self._quarantined, self._oldest):
+                series.labels(route)
         for destination in destinations:
             self._parked.labels(destination)
 
@@ -57,6 +57,10 @@ class Metrics:
         """How many files of the route wait, and for how long the oldest has (None = nothing waits)."""
         self._pending.labels(route).set(files)
         self._oldest.labels(route).set(oldest_age_seconds or 0.0)
+
+    def quarantined(self, route: str, files: int) -> None:
+        """How many files of the route are set aside."""
+        self._quarantined.labels(route).set(files)
 
     def credentials(self, destination: str, expires_in_seconds: float | None) -> None:
         """The destination's session ends in so many seconds; the gauge counts down by itself. None = never."""
@@ -114,6 +118,7 @@ class Metrics:
         self._bytes = self._counter("bytes_delivered", "Bytes in files that S3 has confirmed.", "route")
         self._failures = self._counter("upload_failures", "Tries that ended in an error.", "route", "code")
         self._pending = self._gauge("pending_files", "Files at rest that are not delivered yet.", "route")
+        self._quarantined = self._gauge("quarantined_files", "Files that are set aside, each with a reason.", "route")
         self._oldest = self._gauge(
             "oldest_pending_age_seconds", "How long the oldest pending file has waited.", "route"
         )
