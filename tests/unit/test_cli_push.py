@@ -2,6 +2,7 @@
 
 import io
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from rich.console import Console
 from cli_world import DENIED, World
 from crosshaul.cli import push as verb
 from crosshaul.cli.progress import Bar
-from crosshaul.errors import NotReadyError
+from crosshaul.errors import Diagnosis, Kind, NotReadyError
 from crosshaul.model import Fingerprint, PushProgress, PushSummary, Record, Refusal, Settled, Sighting, State
 
 
@@ -71,6 +72,24 @@ def test_failed_files_are_lines_and_code_1(world, monkeypatch, capsys):
     assert len(lines) == 21
     assert lines[0] == f"crosshaul: {world.root}/file-0\\n: {DENIED.line()}"
     assert lines[-1] == "crosshaul: and 3 more: see `crosshaul list`"
+
+
+def test_a_destination_that_takes_nothing_is_one_line(world, monkeypatch, capsys):
+    """What the destination is to blame for is told once, with the number of files, those not even tried included."""
+    refusal = Diagnosis(Kind.DESTINATION, "NoSuchBucket", "There is no bucket", "PutObject", 404, "REQ2", "Check it.")
+    silence = Diagnosis(Kind.NETWORK, "ConnectTimeout", "Nobody is there", "PutObject")
+    untried = replace(record(0), state=State.PENDING, diagnosis=None)
+    failed = [untried, *(replace(record(each), diagnosis=refusal) for each in range(1, 3000))]
+    failed += [replace(record(9), destination="other", diagnosis=silence), record(7)]
+    failed.append(replace(untried, destination="unheard of"))
+    pushing(monkeypatch, PushSummary(0, 0, tuple(failed), 0, 1.0))
+    assert world.run("push") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"crosshaul: destination partner: {refusal.line()} 3,000 files wait, such as {world.root}/file-1\\n",
+        f"crosshaul: destination other: {silence.line()} 1 file waits: {world.root}/file-9\\n",
+        f"crosshaul: {world.root}/file-7\\n: {DENIED.line()}",
+        f"crosshaul: {world.root}/file-0\\n: it is pending",
+    ]
 
 
 def test_a_dry_run_says_what_would_go_where(world, monkeypatch, capsys):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Verb)
 @config_option
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path, readable=False))
 def command(config: Config, path: Path) -> None:
     """Say why a file is in the bucket, or why it is not there yet, and what would help.
 

@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from typing import NoReturn, cast
 
 import click
 
 from crosshaul import __version__
 from crosshaul.errors import CrosshaulError
+from crosshaul.telemetry.plain import printable
 
 # Told here as well as in each verb's own file, because importing those would make --help slow.
 VERBS = {
@@ -29,6 +30,7 @@ VERBS = {
 }
 _INTERRUPTED = 130
 _BROKEN_PIPE = 1
+_UNWRITTEN = 1
 
 
 class _Verbs(click.Group):
@@ -64,9 +66,25 @@ def crosshaul() -> None:
 
 def main() -> NoReturn:
     """Run what the command line says, and end the process."""
+    _replace_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does of itself
     sys.exit(run(sys.argv[1:]))
+
+
+def _replace_closed_streams() -> None:
+    """What whoever started us has closed (``>&-``) goes nowhere, and no file of ours gets its number."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            _send_nowhere(number)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - stays open
+
+
+def _send_nowhere(number: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -75,14 +93,15 @@ def run(arguments: Sequence[str]) -> int:
         code = crosshaul.main(list(arguments), prog_name="crosshaul", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _misused(error)
     except click.Abort as abort:
         return _interrupted(abort)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
         return _without_reader()
+    except OSError as error:
+        return _unwritten(error)
     except (CrosshaulError, BaseExceptionGroup) as error:
         return _complain(error)
     return code if isinstance(code, int) else 0
@@ -97,15 +116,37 @@ def _interrupted(abort: click.Abort) -> int:
 
 def _without_reader() -> int:
     """Whoever read our output (head, less) has left: what is still buffered goes nowhere, quietly."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _send_nowhere(sys.stdout.fileno())
     return _BROKEN_PIPE
+
+
+def _unwritten(error: OSError) -> int:
+    """Standard output takes nothing (its disk is full, say). Any other such error is a bug, and raised."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as again:
+        if again.errno == error.errno:
+            click.echo(f"crosshaul: the output can't be written: {again.strerror}. Send it elsewhere.", err=True)
+            _send_nowhere(sys.stdout.fileno())
+            return _UNWRITTEN
+    raise error
+
+
+def _misused(error: click.ClickException) -> int:
+    """Click's own words, without what an argument that they quote could do to the terminal."""
+    told = StringIO()
+    error.show(told)
+    for line in told.getvalue().splitlines():
+        click.echo(printable(line), err=True)
+    return error.exit_code
 
 
 def _complain(error: CrosshaulError | BaseExceptionGroup) -> int:
     """One line for each thing that is wrong; a group with anything that is not ours in it is a bug, and raised."""
     ours = list(_leaves(error))
     for line in dict.fromkeys(line for each in ours for line in str(each).splitlines()):
-        click.echo(f"crosshaul: {line}", err=True)
+        click.echo(f"crosshaul: {printable(line)}", err=True)
     return ours[0].exit_code
 
 

@@ -30,7 +30,7 @@ def _option(name: str, **more: Any) -> Callable[[Function], Function]:  # noqa: 
         "-c",
         "--config",
         name,
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # loading says better what is wrong with it
         envvar="CROSSHAUL_CONFIG",
         default=DEFAULT,
         show_default=True,

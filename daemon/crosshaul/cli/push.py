@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,7 @@ from crosshaul.cli.options import check_routes, config_option
 from crosshaul.cli.places import place_of, url_of
 from crosshaul.cli.verb import Verb
 from crosshaul.cli.words import count, duration, size
+from crosshaul.errors import Kind
 from crosshaul.model import PushProgress, PushSummary, Record, Settled
 from crosshaul.telemetry.plain import printable
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 """Failed files told one by one."""
+_NO_FILES_FAULT = frozenset({Kind.DESTINATION, Kind.EXPIRED, Kind.NETWORK, Kind.THROTTLED})
+"""Of these all files of a destination suffer alike, and a line for each of them would tell nothing more."""
 
 
 class Watch(Protocol):
@@ -47,7 +51,7 @@ def command(context: click.Context, config: Config, routes: tuple[str, ...], *, 
 
     Exit codes:
       0  all delivered (--dry-run: all would go)
-      1  some not; each is a line on stderr
+      1  some not; stderr says why, in a line for each file, or for each destination that takes none
       2  bad usage, or the configuration or state_dir can't be used
       4  a daemon, or another push, holds state_dir
     """
@@ -117,8 +121,41 @@ def _sentence(summary: PushSummary) -> str:
 
 
 def _tell_failed(config: Config, failed: tuple[Record, ...]) -> None:
-    for record in failed[:_SHOWN]:
+    held_up, others = _held_up(failed)
+    for records in held_up:
+        click.echo(f"crosshaul: {_of_the_destination(config, records)}", err=True)
+    for record in others[:_SHOWN]:
         why = record.diagnosis.line() if record.diagnosis else f"it is {record.state}"
         click.echo(f"crosshaul: {place_of(config, record.route, record.path)}: {printable(why)}", err=True)
-    if len(failed) > _SHOWN:
-        click.echo(f"crosshaul: and {len(failed) - _SHOWN:,} more: see `crosshaul list`", err=True)
+    if len(others) > _SHOWN:
+        click.echo(f"crosshaul: and {len(others) - _SHOWN:,} more: see `crosshaul list`", err=True)
+
+
+def _held_up(failed: Iterable[Record]) -> tuple[list[list[Record]], list[Record]]:
+    """Those that a destination held up, by destination and reason; and the others.
+
+    A file that was not even tried waits behind whatever held up the first of its destination.
+    """
+    reasons: dict[tuple[str, str], list[Record]] = {}
+    first: dict[str, list[Record]] = {}
+    untried, others = [], []
+    for record in failed:
+        if record.diagnosis is None:
+            untried.append(record)
+        elif record.diagnosis.kind in _NO_FILES_FAULT:
+            reason = reasons.setdefault((record.destination, record.diagnosis.code), [])
+            reason.append(record)
+            first.setdefault(record.destination, reason)
+        else:
+            others.append(record)
+    for record in untried:
+        first.get(record.destination, others).append(record)
+    return list(reasons.values()), others
+
+
+def _of_the_destination(config: Config, records: list[Record]) -> str:
+    head = records[0]
+    why = head.diagnosis.line() if head.diagnosis else ""
+    wait = f"{count(len(records), 'file')} {'waits:' if len(records) == 1 else 'wait, such as'}"
+    place = place_of(config, head.route, head.path)
+    return f"destination {head.destination}: {printable(why)} {wait} {place}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Verb)
 @config_option
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path, readable=False))
 def command(config: Config, paths: tuple[Path, ...]) -> None:
     """Put quarantined files back in the queue: those given, or all.
 
