@@ -12,8 +12,9 @@ from typing import Any
 
 from crosshaul.aws import http1
 from crosshaul.aws.bucket import Bucket
+from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
-from crosshaul.aws.identity import Chain, Refresher
+from crosshaul.aws.identity import Refresher
 from crosshaul.aws.wire import Wire
 from crosshaul.clock import SystemClock
 from crosshaul.config import AfterUpload, Destination, Identity, Route

@@ -16,8 +16,9 @@ from typing import Any
 from crosshaul.after import After
 from crosshaul.aws import http1
 from crosshaul.aws.bucket import Bucket
+from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
-from crosshaul.aws.identity import Chain, Refresher
+from crosshaul.aws.identity import Refresher
 from crosshaul.aws.wire import SLOWEST, Wire
 from crosshaul.clock import Clock, SystemClock
 from crosshaul.config import Config, Destination, Route

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from crosshaul.aws.bucket import Bucket
+from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
-from crosshaul.aws.identity import Chain, Refresher
+from crosshaul.aws.identity import Refresher
 from crosshaul.clock import SystemClock
 from crosshaul.config import Config, Destination, load
 from crosshaul.errors import CrosshaulError, Diagnosis, Fault

@@ -1,6 +1,6 @@
 """What happens after a failed try, as data: (diagnosis, tries so far) -> when again, or quarantine, or park.
 
-Pure. The kinds of fault decide (design, section 5); the figures come from the configuration.
+Pure. The kinds of fault decide (docs/ARCHITECTURE.md); the figures come from the configuration.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.aws.identity import Chain, Refresher, Session
+from crosshaul.aws.chain import Chain
+from crosshaul.aws.identity import Refresher, Session
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.clock import SystemClock
 from crosshaul.config import Config, load

@@ -1,7 +1,7 @@
-"""Whose credentials: Account A's own (the standard chain), and those that AssumeRole gives in Account B.
+"""A destination's credentials: those that AssumeRole gives in Account B, or Account A's own.
 
 One background refresher per destination. It is the only caller of STS, so that a refresh never stands on a request's
-path (botocore refreshes there, ten minutes before expiry, with no back-off: design, section 5). Credentials are used
+path (botocore refreshes there, ten minutes before expiry, with no back-off: docs/ARCHITECTURE.md). Credentials are used
 until shortly before their end, however STS is; expiry is counted from the server's own Date on the monotonic clock,
 so that neither a wrong nor a jumping clock shortens or stretches a session.
 """
@@ -16,26 +16,15 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-import aioboto3
-from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError
-
-from crosshaul.aws import faults
+from crosshaul.aws.chain import STS_DEADLINE, Chain
 from crosshaul.aws.policy import session_policy
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.clock import Clock
 from crosshaul.config import Destination
-from crosshaul.config import Identity as IdentityConfig
 from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 from crosshaul.retry import Policy
 from crosshaul.telemetry.logs import conceal
 
-_STS_CONFIG = AioConfig(
-    connect_timeout=10,
-    read_timeout=15,
-    retries={"total_max_attempts": 1},  # the refresher has a back-off of its own
-)
-_STS_DEADLINE = 40.0
 _FORCED_INTERVAL = 5.0
 """Seconds between refreshes that rejected credentials ask for: a store that refuses all is not asked for more."""
 _SUSPECT_AFTER = 60.0
@@ -74,73 +63,8 @@ class Watcher(Protocol):
         """A refresh failed; the old credentials are used for ``expires_in`` more seconds."""
 
 
-class Chain:
-    """Account A's credentials by the standard chain (environment, profile, SSO, IRSA, ECS, EC2)."""
-
-    def __init__(self, config: IdentityConfig) -> None:
-        self._config = config
-        self._session: aioboto3.Session | None = None
-
-    async def session(self) -> aioboto3.Session:
-        """The aioboto3 session; raises Fault if the profile doesn't exist."""
-        if self._session is None:
-            # In a thread: reading the service models takes botocore tenths of a second.
-            self._session = await asyncio.to_thread(self._open)
-        return self._session
-
-    def _open(self) -> aioboto3.Session:
-        try:
-            session = aioboto3.Session(profile_name=self._config.profile, region_name=self._config.region)
-            loader = session._session.get_component("data_loader")  # noqa: SLF001 - aioboto3 hands out no other way
-            loader.load_service_model("sts", "service-2")
-            loader.load_service_model("sts", "endpoint-rule-set-1")
-            for data in ("endpoints", "partitions", "sdk-default-configuration"):
-                loader.load_data(data)
-        except BotoCoreError as error:
-            raise faults.from_botocore("Credentials", error) from error
-        return session
-
-    def forget(self) -> None:
-        """Read the chain anew at the next use: the credentials on disk or in the environment may be others now."""
-        self._session = None
-
-    async def credentials(self) -> Credentials:
-        """Account A's own credentials now; raises Fault where there are none."""
-        session = await self.session()
-        try:
-            found = await session.get_credentials()
-            if found is None:
-                raise _no_credentials()
-            frozen = await found.get_frozen_credentials()
-        except BotoCoreError as error:
-            raise faults.from_botocore("Credentials", error) from error
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
-
-    async def assume_role(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """One AssumeRole; raises Fault."""
-        session = await self.session()
-        if await session.get_credentials() is None:
-            raise _no_credentials()
-        endpoint = self._config.sts_endpoint_url
-        try:
-            async with session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client:
-                answer: dict[str, Any] = await asyncio.wait_for(client.assume_role(**parameters), _STS_DEADLINE)
-        except faults.FOREIGN as error:
-            raise faults.from_botocore("AssumeRole", error) from error
-        except TimeoutError as error:
-            text = f"STS gave no answer within {_STS_DEADLINE:.0f} s"
-            raise Fault(Diagnosis(Kind.NETWORK, "ReadTimeout", text, "AssumeRole")) from error
-        return answer
-
-
 def _unreadable(error: ConfigError) -> Fault:
     return Fault(Diagnosis(Kind.DESTINATION, "ExternalId", " ".join(error.faults), "AssumeRole"))
-
-
-def _no_credentials() -> Fault:
-    advice = "Give Account A credentials: environment, `identity.profile`, SSO, or the machine's own role."
-    text = "Account A has no credentials anywhere in the standard chain"
-    return Fault(Diagnosis(Kind.DESTINATION, "NoCredentials", text, "Credentials", advice=advice))
 
 
 async def _direct(chain: Chain, _destination: Destination, clock: Clock) -> Session:
@@ -240,7 +164,7 @@ class Refresher:
 
     async def _next_attempt(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2 * _STS_DEADLINE), self._attempted:
+            async with asyncio.timeout(2 * STS_DEADLINE), self._attempted:
                 await self._attempted.wait()
 
     async def run(self, stop: asyncio.Event) -> None:

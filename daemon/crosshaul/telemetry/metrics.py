@@ -1,4 +1,4 @@
-"""What Prometheus reads. The only user of prometheus_client; the names are a contract (design, section 3)."""
+"""What Prometheus reads. The only user of prometheus_client; the names are a contract (docs/OPERATIONS.md)."""
 
 from __future__ import annotations
 

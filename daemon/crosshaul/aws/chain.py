@@ -1,0 +1,88 @@
+"""Account A's own credentials, by the standard chain, and the one call that they are for: sts:AssumeRole."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError
+
+from crosshaul.aws import faults
+from crosshaul.aws.sigv4 import Credentials
+from crosshaul.config import Identity as IdentityConfig
+from crosshaul.errors import Diagnosis, Fault, Kind
+
+_STS_CONFIG = AioConfig(
+    connect_timeout=10,
+    read_timeout=15,
+    retries={"total_max_attempts": 1},  # the refresher has a back-off of its own
+)
+STS_DEADLINE = 40.0
+"""Seconds for one AssumeRole, its credentials included."""
+
+
+class Chain:
+    """Account A's credentials by the standard chain (environment, profile, SSO, IRSA, ECS, EC2)."""
+
+    def __init__(self, config: IdentityConfig) -> None:
+        self._config = config
+        self._session: aioboto3.Session | None = None
+
+    async def session(self) -> aioboto3.Session:
+        """The aioboto3 session; raises Fault if the profile doesn't exist."""
+        if self._session is None:
+            # In a thread: reading the service models takes botocore tenths of a second.
+            self._session = await asyncio.to_thread(self._open)
+        return self._session
+
+    def _open(self) -> aioboto3.Session:
+        try:
+            session = aioboto3.Session(profile_name=self._config.profile, region_name=self._config.region)
+            loader = session._session.get_component("data_loader")  # noqa: SLF001 - aioboto3 hands out no other way
+            loader.load_service_model("sts", "service-2")
+            loader.load_service_model("sts", "endpoint-rule-set-1")
+            for data in ("endpoints", "partitions", "sdk-default-configuration"):
+                loader.load_data(data)
+        except BotoCoreError as error:
+            raise faults.from_botocore("Credentials", error) from error
+        return session
+
+    def forget(self) -> None:
+        """Read the chain anew at the next use: the credentials on disk or in the environment may be others now."""
+        self._session = None
+
+    async def credentials(self) -> Credentials:
+        """Account A's own credentials now; raises Fault where there are none."""
+        session = await self.session()
+        try:
+            found = await session.get_credentials()
+            if found is None:
+                raise _no_credentials()
+            frozen = await found.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise faults.from_botocore("Credentials", error) from error
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    async def assume_role(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """One AssumeRole; raises Fault."""
+        session = await self.session()
+        if await session.get_credentials() is None:
+            raise _no_credentials()
+        endpoint = self._config.sts_endpoint_url
+        try:
+            async with session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client:
+                answer: dict[str, Any] = await asyncio.wait_for(client.assume_role(**parameters), STS_DEADLINE)
+        except faults.FOREIGN as error:
+            raise faults.from_botocore("AssumeRole", error) from error
+        except TimeoutError as error:
+            text = f"STS gave no answer within {STS_DEADLINE:.0f} s"
+            raise Fault(Diagnosis(Kind.NETWORK, "ReadTimeout", text, "AssumeRole")) from error
+        return answer
+
+
+def _no_credentials() -> Fault:
+    advice = "Give Account A credentials: environment, `identity.profile`, SSO, or the machine's own role."
+    text = "Account A has no credentials anywhere in the standard chain"
+    return Fault(Diagnosis(Kind.DESTINATION, "NoCredentials", text, "Credentials", advice=advice))
