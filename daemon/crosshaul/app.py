@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
@@ -22,7 +23,7 @@ from crosshaul.aws.identity import Refresher
 from crosshaul.aws.wire import SLOWEST, Wire
 from crosshaul.clock import Clock, SystemClock
 from crosshaul.config import Config, Destination, Route
-from crosshaul.errors import Diagnosis, Fault, NotReadyError
+from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind, NotReadyError
 from crosshaul.flow import Budget, line
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
@@ -130,10 +131,13 @@ class _Builder:
 
     def lane(self, destination: Destination, routes: Sequence[Route], known: DestinationStatus | None) -> Lane:
         """A destination's refresher, bucket and loop."""
+        if destination.tls_ca_bundle is not None:
+            http1.tls_context(destination.tls_ca_bundle)  # told at the start, rather than by the first upload
         reporter = self._reporter(destination, known)
         watcher = _Renewals(reporter)
         refresher = Refresher(self._chain, destination, self._clock, watcher)
-        bucket = Bucket(destination, refresher, Control(destination, refresher), self._wire(destination))
+        control = Control(destination, refresher, self._config.identity.profile)
+        bucket = Bucket(destination, refresher, control, self._wire(destination))
         limit = AdaptiveLimit(self._config.transfer.max_concurrency)
         means = self._means(destination, routes, bucket, limit, Ladder(known.checksum_kind if known else None))
         retry = self._config.retry
@@ -182,7 +186,7 @@ class _Builder:
     def _wire(self, destination: Destination) -> Callable[[Location], Wire]:
         def to(location: Location) -> Wire:
             origin = http1.Origin(location.scheme, location.host, location.port)
-            tls = http1.tls_context(destination.tls_ca_bundle) if location.scheme == "https" else None
+            tls = _tls(destination) if location.scheme == "https" else None
             client = http1.Client(
                 origin,
                 tls=tls,
@@ -209,6 +213,13 @@ class _Renewals:
 
     def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
         self._reporter.refused(destination, diagnosis, expires_in)
+
+
+def _tls(destination: Destination) -> ssl.SSLContext:
+    try:
+        return http1.tls_context(destination.tls_ca_bundle)
+    except ConfigError as error:
+        raise Fault(Diagnosis(Kind.DESTINATION, "TLSError", str(error), "Connect")) from error
 
 
 def _slowest(config: Config) -> float:

@@ -114,8 +114,8 @@ class Diagnosis:
         """One line for a person."""
         where = f"{self.operation}: " if self.operation else ""
         status = f"HTTP {self.status}, " if self.status is not None else "no answer, "
-        if self.kind is Kind.LOCAL:
-            status = ""
+        if self.status is None and self.kind in {Kind.LOCAL, Kind.DESTINATION}:
+            status = ""  # nobody was asked
         request = f", request id {self.request_id}" if self.request_id else ""
         advice = f" {self.advice}" if self.advice else ""
         return f"{where}{self.message.rstrip('.')} ({status}{self.code}{request}).{advice}"

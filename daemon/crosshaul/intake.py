@@ -121,6 +121,11 @@ class Intake:
         await self._until(stop, services)
         await self._save()
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the last walk had to leave out, a line each."""
+        return tuple(sorted(f"{self._route.path}/{problem.message}" for problem in self._problems))
+
     async def attend(self, stop: asyncio.Event) -> None:
         """Answer hints until ``stop`` without watching or walking: beside a sweep, for files that change meanwhile."""
         await self._until(stop, (self._attend_always,))

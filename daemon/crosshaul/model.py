@@ -316,3 +316,5 @@ class PushSummary:
     failed: tuple[Record, ...]
     delivered_bytes: int
     seconds: float
+    left_out: tuple[str, ...] = ()
+    """What could not be looked at (an unreadable directory), a line each."""

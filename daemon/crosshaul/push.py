@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from crosshaul.app import House, opened
 from crosshaul.clock import SystemClock
 from crosshaul.config import Config, Route
 from crosshaul.errors import ConfigError
+from crosshaul.intake import Intake
 from crosshaul.journal import Reader
 from crosshaul.model import (
     Claim,
@@ -22,6 +25,7 @@ from crosshaul.model import (
     Quarantine,
     Record,
     Retry,
+    RouteStatus,
     Settled,
     Sighting,
     State,
@@ -29,10 +33,14 @@ from crosshaul.model import (
 )
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
+from crosshaul.telemetry.metrics import Metrics
 
 _TICK = 0.2
 _TRIES = 5
 """Failed tries after which a push stops waiting for a file; its record stays, for the next push or the daemon."""
+_SILENT_TRIES = 3
+"""The same where nothing answers, which takes half a minute each time."""
+_SILENCE = frozenset({"ProgressTimeout", "TotalTimeout", "ReadTimeout", "ConnectTimeout", "TLSTimeout"})
 _REFUSALS = 3
 """Refused canaries after which a push stops waiting for a parked destination."""
 _UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
@@ -70,7 +78,7 @@ class _Count:
             self.given_up.discard(claim.id)
         elif isinstance(outcome, Retry):
             self._tries[claim.id] = self._tries.get(claim.id, 0) + 1
-            if self._tries[claim.id] >= _TRIES:
+            if self._tries[claim.id] >= (_SILENT_TRIES if outcome.diagnosis.code in _SILENCE else _TRIES):
                 self.given_up.add(claim.id)
         elif isinstance(outcome, Quarantine):
             self.given_up.discard(claim.id)
@@ -96,23 +104,61 @@ async def push(config: Config, names: tuple[str, ...], watch: Watch) -> PushSumm
 
 
 async def preview(config: Config, names: tuple[str, ...]) -> list[Settled]:
-    """What a push would send, and where to; nothing is sent and nothing is written down."""
-    async with opened(config, _chosen(config, names), SystemClock()) as house:
-        fresh = [settled for intake in house.intakes.values() for settled in await intake.preview()]
-        waiting = await asyncio.to_thread(_waiting, house)
+    """What a push would send, and where to; nothing is sent and nothing is written down.
+
+    Works beside a running daemon. Raises ConfigError for an unknown route, StateDirError, SourceError.
+    """
+    routes = _chosen(config, names)
+    journal = await asyncio.to_thread(_Peek, config.state_dir)
+    try:
+        fresh = [settled for route in routes for settled in await _intake(config, route, journal).preview()]
+        waiting = await asyncio.to_thread(lambda: [one for route in routes for one in journal.waiting(route.name)])
+    finally:
+        journal.close()
     found = {(settled.sighting.route, settled.sighting.path): settled for settled in [*waiting, *fresh]}
     return list(found.values())
 
 
-def _waiting(house: House) -> list[Settled]:
-    """What earlier runs left unsent."""
-    with Reader.open(house.config.state_dir) as reader:
+def _intake(config: Config, route: Route, journal: _Peek) -> Intake:
+    prefix = config.destinations[route.destination].key_prefix
+    log = logs.get("intake").bind(route=route.name)
+    return Intake(route, journal, SystemClock(), Metrics(), log, socket.gethostname(), prefix)
+
+
+class _Peek:
+    """The journal as a preview sees it: read-only, and empty where there is none yet."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._reader = Reader.open(state_dir) if (state_dir / "journal.db").exists() else None
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    def waiting(self, route: str) -> list[Settled]:
+        """What earlier runs left unsent."""
+        if self._reader is None:
+            return []
         return [
             Settled(Sighting(route, record.path, record.fingerprint), record.destination, record.key)
-            for route in house.intakes
             for state in _UNFINISHED
-            for record in reader.records(state, route, None)
+            for record in self._reader.records(state, route, None)
         ]
+
+    async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
+        """See ``Journal.unfamiliar``."""
+        if self._reader is None:
+            return list(sightings)
+        return await asyncio.to_thread(self._reader.unfamiliar, route, sightings)
+
+    async def admit(self, settled: Sequence[Settled]) -> None:
+        raise AssertionError(f"a preview admits nothing, and was given {len(settled)} files")
+
+    async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
+        raise AssertionError(f"a preview marks nothing as gone, and was given {len(paths)} files of {route}")
+
+    async def save_route(self, status: RouteStatus) -> None:
+        raise AssertionError(f"a preview saves nothing, and was given {status.name}")
 
 
 def _chosen(config: Config, names: Sequence[str]) -> tuple[Route, ...]:
@@ -201,6 +247,7 @@ class _Pass:
             failed=failed,
             delivered_bytes=self._count.delivered_bytes,
             seconds=self._house.clock.monotonic() - self._began,
+            left_out=tuple(line for intake in self._house.intakes.values() for line in intake.problems),
         )
 
     def _unfinished(self) -> tuple[Record, ...]:

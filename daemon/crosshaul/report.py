@@ -51,6 +51,7 @@ class Reporter:
         self._pulse = pulse
         self._log = log.bind(destination=status.name)
         self.refusals = 0
+        self._not_renewed = 0
         self._changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -79,6 +80,7 @@ class Reporter:
 
     def renewed(self, destination: str, expires_in: float | None) -> None:
         """New credentials are in use."""
+        self._not_renewed = 0
         self._metrics.sts(destination, "ok")
         self._metrics.credentials(destination, expires_in)
         self._log.info("credentials_renewed", expire_in_seconds=expires_in and round(expires_in, 1))
@@ -90,7 +92,10 @@ class Reporter:
         """A refresh failed."""
         self._metrics.sts(destination, diagnosis.code)
         self._becomes(last_error=diagnosis)
-        self._log.error("credentials_not_renewed", error=diagnosis.line(), present_ones_end_in_seconds=expires_in)
+        self._not_renewed += 1
+        if self._not_renewed & (self._not_renewed - 1) == 0:
+            facts = {"tries": self._not_renewed, "present_ones_end_in_seconds": expires_in and round(expires_in, 1)}
+            self._log.error("credentials_not_renewed", error=diagnosis.line(), **facts)
 
     # The transfer loop's
 

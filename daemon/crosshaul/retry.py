@@ -87,6 +87,9 @@ class Refused(Enum):
     PARKED = auto()
     """The destination's, and this is the first that is heard of it."""
     STILL_PARKED = auto()
+    """A canary's."""
+    IN_FLIGHT = auto()
+    """Of a try that was under way when the destination was parked: nothing new."""
 
 
 class Breaker:
@@ -125,7 +128,7 @@ class Breaker:
         if self._last_success >= started:
             return Refused.THIS_FILE
         if self._parked_until is not None and (now < self._parked_until or started < self._parked_since):
-            return Refused.STILL_PARKED  # tries that were in flight when it was parked tell nothing new
+            return Refused.IN_FLIGHT
         verdict = Refused.PARKED if self._parked_until is None else Refused.STILL_PARKED
         # At least half the step: several canaries in quick succession would teach nothing.
         self._parked_until = now + self._policy.delay(self._parked_times, 0.5 + jitter / 2)

@@ -147,6 +147,11 @@ class Root:
         """
         try:
             return cls(os.open(path, _LIST), path)
+        except FileNotFoundError as error:
+            cure = "make it, mount it, or correct the route's `path`"
+            raise FileGoneError(f"{path}: there is no such directory; {cure}") from error
+        except NotADirectoryError as error:
+            raise FileChangedError(f"{path}: it is not a directory; correct the route's `path`") from error
         except OSError as error:
             _refuse(error, os.fsencode(path))
 

@@ -192,7 +192,7 @@ class Transfer:
         except FileGoneError:
             return Vanished()
         except SourceError as error:
-            return self._failed(claim, of_source(error, claim.path.decode(errors="backslashreplace")))
+            return self._failed(claim, of_source(error, claim.path))
         except Fault as fault:
             return await self._faulted(claim, fault, started)
         return self._delivered(claim, receipt)

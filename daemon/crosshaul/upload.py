@@ -18,7 +18,7 @@ from crosshaul.config import Transfer as TransferConfig
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
 from crosshaul.flow import Budget
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
-from crosshaul.source import Root, SourceFile
+from crosshaul.source import Root, SourceFile, shown
 from crosshaul.verify import Answer, Held, Ladder, is_ours, token_of
 
 _MAX_PARTS = 10_000
@@ -284,6 +284,7 @@ class _Sender:
         return Payload.of(data, kinds, hashed=hashed)
 
 
-def of_source(error: SourceError, path: str) -> Diagnosis:
-    """A local trouble in the words of a diagnosis."""
-    return Diagnosis(Kind.LOCAL, type(error).__name__.removesuffix("Error"), f"{path}: {error}")
+def of_source(error: SourceError, path: bytes) -> Diagnosis:
+    """A local trouble in the words of a diagnosis, which is shown beside its file's path."""
+    message = str(error).removeprefix(f"{shown(path)}: ")
+    return Diagnosis(Kind.LOCAL, type(error).__name__.removesuffix("Error"), message)

@@ -68,10 +68,10 @@ class Chain:
     async def assume_role(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """One AssumeRole; raises Fault."""
         session = await self.session()
-        if await session.get_credentials() is None:
-            raise _no_credentials()
         endpoint = self._config.sts_endpoint_url
         try:
+            if await session.get_credentials() is None:
+                raise _no_credentials()
             async with session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client:
                 answer: dict[str, Any] = await asyncio.wait_for(client.assume_role(**parameters), STS_DEADLINE)
         except faults.FOREIGN as error:

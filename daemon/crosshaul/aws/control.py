@@ -19,7 +19,7 @@ from crosshaul.aws.identity import Refresher
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Fault, Kind
 
-_DEADLINE = 60.0
+_DEADLINE = 30.0
 _COMPLETE_DEADLINE = 600.0
 """AWS: "processing of a CompleteMultipartUpload request could take several minutes"."""
 
@@ -71,9 +71,10 @@ def _stay_in_region(context: dict[str, Any], **_: object) -> None:
 class Control:
     """One destination's aioboto3 client. Every method raises Fault and nothing else."""
 
-    def __init__(self, destination: Destination, refresher: Refresher) -> None:
+    def __init__(self, destination: Destination, refresher: Refresher, profile: str | None = None) -> None:
         self._destination = destination
         self._refresher = refresher
+        self._profile = profile
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._client: Any = None
@@ -128,14 +129,19 @@ class Control:
     async def _open(self) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
         async with self._opening:
             if self._client is None:
-                session = await asyncio.to_thread(self._session)
-                self._client = await self._stack.enter_async_context(session.client("s3", **self._options()))
+                try:
+                    session = await asyncio.to_thread(self._session)
+                    self._client = await self._stack.enter_async_context(session.client("s3", **self._options()))
+                except faults.FOREIGN as error:
+                    raise faults.from_botocore("S3Client", error) from error
                 self._client.meta.events.register_last("before-parameter-build.s3", _stay_in_region)
         return self._client
 
     def _session(self) -> aioboto3.Session:
         """A session with its service models read, which takes botocore tenths of a second."""
         botocore_session = get_session()
+        if self._profile is not None:
+            botocore_session.set_config_variable("profile", self._profile)
         botocore_session.register_component("credential_provider", _Credentials(self._refresher))
         loader = botocore_session.get_component("data_loader")
         for kind in ("service-2", "endpoint-rule-set-1", "paginators-1"):

@@ -27,6 +27,8 @@ from crosshaul.telemetry.logs import conceal
 
 _FORCED_INTERVAL = 5.0
 """Seconds between refreshes that rejected credentials ask for: a store that refuses all is not asked for more."""
+_PATIENCE = 5.0
+"""Seconds that a caller waits for the next attempt after a failed one."""
 _SUSPECT_AFTER = 60.0
 """Seconds that a session must have lived before an AccessDenied casts doubt on it."""
 
@@ -135,13 +137,17 @@ class Refresher:
     async def credentials(self) -> Credentials:
         """Credentials that S3 should accept now.
 
-        Raises Fault(DESTINATION) when there are none, with what STS said last. Waits only for a first answer.
+        Raises Fault(DESTINATION) when there are none, with what STS says to the attempt under way or to the next one.
         """
-        if self._session is None and self._fault is None:
-            await self._next_attempt()  # the first one, which comes unasked
-        if self._session is not None and self._clock.monotonic() < self._session.usable_until():
+        if not self._usable():
+            # What STS said last is old; the next attempt comes unasked.
+            await self._next_attempt()
+        if self._session is not None and self._usable():
             return self._session.credentials
         raise self._fault or _expired(self._destination.name)
+
+    def _usable(self) -> bool:
+        return self._session is not None and self._clock.monotonic() < self._session.usable_until()
 
     async def renew(self, rejected: Credentials) -> None:
         """Have ``rejected`` replaced, unless that has happened already. Many callers share one refresh."""
@@ -164,7 +170,8 @@ class Refresher:
 
     async def _next_attempt(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2 * STS_DEADLINE), self._attempted:
+            patience = 2 * STS_DEADLINE if self._attempting or self._fault is None else _PATIENCE
+            async with asyncio.timeout(patience), self._attempted:
                 await self._attempted.wait()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -173,10 +180,12 @@ class Refresher:
         while not stop.is_set():
             self._attempting = True
             self._wanted.clear()
-            failures = 0 if await self._attempt() else failures + 1
-            self._attempting = False
-            async with self._attempted:
-                self._attempted.notify_all()
+            try:
+                failures = 0 if await self._attempt() else failures + 1
+            finally:
+                self._attempting = False
+                async with self._attempted:
+                    self._attempted.notify_all()
             await self._pause(self._next_due(failures), stop)
 
     async def _attempt(self) -> bool:

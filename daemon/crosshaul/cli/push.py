@@ -85,7 +85,9 @@ def _push(config: Config, routes: tuple[str, ...]) -> int:
         summary = asyncio.run(push(config, routes, watch))
     click.echo(_sentence(summary))
     _tell_failed(config, summary.failed)
-    return 1 if summary.failed else 0
+    for line in summary.left_out:
+        click.echo(f"crosshaul: left out: {printable(line)}", err=True)
+    return 1 if summary.failed or summary.left_out else 0
 
 
 def _watching() -> AbstractContextManager[Watch]:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @click.command(cls=Verb)
 @config_option
-@click.option("--require-ready", is_flag=True, help="End with code 3 if an identity or destination is unusable now.")
+@click.option(
+    "--require-ready",
+    is_flag=True,
+    help="End with code 3 if an identity or destination is unusable now, as far as reading can tell.",
+)
 @click.pass_context
 def command(context: click.Context, config: Config, *, require_ready: bool) -> None:
     """Watch the routes' directories, and deliver every file that comes to rest in them.

@@ -19,7 +19,7 @@ def command(config_path: Path) -> None:
     Reports every fault at once, each with file, line, key and what to write instead.
 
     Examples:
-      crosshaul validate -c new.yaml && systemctl reload crosshaul
+      crosshaul validate -c /etc/crosshaul/config.yaml && systemctl restart crosshaul
 
     Exit codes:
       0  valid

@@ -48,7 +48,7 @@ def command(context: click.Context, config: Config, timeout: float | None) -> No
 
     Exit codes:
       0  all delivered
-      1  the time is up, or files are quarantined; a line on stderr says what is left
+      1  the time is up, files are quarantined, or a directory can't be read; a line on stderr says what is left
       2  bad usage, bad configuration, or the journal can't be read
     """
     began = SystemClock().now()
@@ -57,7 +57,7 @@ def command(context: click.Context, config: Config, timeout: float | None) -> No
         left = Expected(expected(config, reader, problems), began)
     for problem in problems:
         _tell(problem)
-    code = _wait(config, left, timeout)
+    code = max(_wait(config, left, timeout), 1 if problems else 0)
     context.exit(max(code, _quarantined(config)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -73,7 +74,9 @@ class StateLock:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(descriptor)
-            raise StateDirError(f"{state_dir / LOCK} can't be locked: {error.strerror}. Use a local disk.") from error
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            cure = "Make room." if full else "Use a local disk."
+            raise StateDirError(f"{state_dir / LOCK} can't be locked: {error.strerror}. {cure}") from error
         except LockedError:
             os.close(descriptor)
             raise
