@@ -29,7 +29,6 @@ from crosshaul.model import (
     Sighting,
     State,
     Tally,
-    Vanished,
 )
 from journal_samples import (
     DONE,
@@ -105,9 +104,11 @@ async def reach(store: Store, state: State) -> Claim:
         State.SETTLING: Changed(),
         State.DELIVERED: DONE,
         State.QUARANTINED: Quarantine(SLOW),
-        State.GONE: Vanished(),
     }
     if state in outcomes:
         await store.settle(claim, outcomes[state])
+    if state is State.GONE:
+        await store.settle(claim, Changed())
+        await store.vanished(ROUTE, [b"a"])
     assert (await the(store)).state == state
     return claim

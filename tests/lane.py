@@ -50,6 +50,7 @@ class Ear:
         self.outcomes: list[tuple[bytes, Outcome]] = []
         self.parkings: list[Diagnosis] = []
         self.refusals: list[Diagnosis] = []
+        self.surprises: list[Exception] = []
         self.resumptions = 0
         self.sent = 0
         self.most_in_flight = 0
@@ -59,6 +60,9 @@ class Ear:
 
     def ended(self, claim: Claim, outcome: Outcome, state: State, seconds: float) -> None:
         self.outcomes.append((claim.path, outcome))
+
+    def surprised(self, claim: Claim, error: Exception) -> None:
+        self.surprises.append(error)
 
     def parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         self.parkings.append(diagnosis)
@@ -166,7 +170,16 @@ async def lane_to(
     limit = AdaptiveLimit(max_concurrency)
     route = Route(name="r", path=root, destination="partner", overwrite=overwrite, after_upload=after or AfterUpload())
     means = Means(
-        bucket, journal, {"r": route}, sizes, Budget(lambda: memory), Budget(lambda: limit.limit), Ladder(known), clock
+        partner,
+        bucket,
+        journal,
+        {"r": route},
+        sizes,
+        Budget(lambda: memory),
+        Budget(lambda: limit.limit),
+        Ladder(known),
+        limit.succeeded,
+        clock,
     )
     transfer = Transfer(means, journal, limit, policy or Policy(0.05, 0.4), ear, refresher.suspect)
     journal.on_due(transfer.wake)

@@ -112,7 +112,7 @@ async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> Async
         intakes = {route.name: builder.intake(route) for route in routes}
         for lane in lanes.values():
             await lane.reporter.flush()
-        after = After(journal, {route.name: route for route in routes}, clock, logs.get("after"))
+        after = After(journal, {route.name: route for route in config.routes}, clock, logs.get("after"))
         yield House(config, clock, journal, metrics, pulse, lanes, intakes, after)
 
 
@@ -173,6 +173,7 @@ class _Builder:
         # An equal share each, so that a destination that stalls can't sit on all the memory.
         share = max(sizes.part_size, sizes.memory_limit // max(1, len({route.destination for route in routes})))
         return Means(
+            destination=destination,
             bucket=bucket,
             journal=self._journal,
             routes={route.name: route for route in routes if route.destination == destination.name},
@@ -180,6 +181,7 @@ class _Builder:
             memory=Budget(lambda: share),
             slots=Budget(lambda: limit.limit),
             ladder=ladder,
+            answered=limit.succeeded,
             clock=self._clock,
         )
 

@@ -93,6 +93,7 @@ class Intake:
         self._walking = ThreadPoolExecutor(1, f"walk-{route.name}")
         self._looking = ThreadPoolExecutor(1, f"look-{route.name}")
         self._hints: dict[bytes, Kind] = {}
+        self._after_walk: dict[bytes, Kind] = {}
         self._hinted = asyncio.Event()
         self._attending = asyncio.Lock()
         self._directories: dict[bytes, bool] = {}
@@ -123,8 +124,13 @@ class Intake:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What the last walk had to leave out, a line each."""
-        return tuple(sorted(f"{self._route.path}/{problem.message}" for problem in self._problems))
+        """What the last walk could not read, a line each."""
+        return tuple(sorted(f"{self._route.path}/{each.message}" for each in self._problems if each.unreadable))
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything that was seen or hinted at is still to be judged."""
+        return bool(self._hints or self._attending.locked() or self.settling)
 
     async def attend(self, stop: asyncio.Event) -> None:
         """Answer hints until ``stop`` without watching or walking: beside a sweep, for files that change meanwhile."""
@@ -252,6 +258,9 @@ class Intake:
             problems.update(batch.problems[: _LISTED_PROBLEMS - len(problems)])
         self._problems = problems
         self._watcher.walked()
+        for path, kind in self._after_walk.items():
+            self.heard(path, kind)
+        self._after_walk = {}
         if self._settler.turned_away:
             self._log.warning(
                 "too_many_unsettled", waiting=len(self._settler), left_to_next_walk=self._settler.turned_away
@@ -288,8 +297,9 @@ class Intake:
         try:
             look = await self._in(self._looking, partial(self._scanner.look, hints))
         except SourceError:
-            # The root is gone or another one. Nothing can be said of single files; the next walk finds them.
+            # The root is gone or another one. Nothing can be said of single files until it has been walked again.
             self._settler.forget_all(hints)
+            self._after_walk.update(list(hints.items())[: MAX_HINTS - len(self._after_walk)])
             self._walk_wanted.set()
             return
         self._settler.forget_all([*look.absent, *(problem.path for problem in look.problems)])

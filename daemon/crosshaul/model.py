@@ -74,7 +74,7 @@ class State(StrEnum):
 
 MOVES: Mapping[State, frozenset[State]] = {
     State.PENDING: frozenset({State.PENDING, State.UPLOADING, State.GONE, State.QUARANTINED}),
-    State.UPLOADING: frozenset({State.PENDING, State.DELIVERED, State.QUARANTINED, State.SETTLING, State.GONE}),
+    State.UPLOADING: frozenset({State.PENDING, State.DELIVERED, State.QUARANTINED, State.SETTLING}),
     State.SETTLING: frozenset({State.PENDING, State.GONE, State.QUARANTINED}),
     State.DELIVERED: frozenset({State.PENDING, State.QUARANTINED}),
     State.QUARANTINED: frozenset({State.PENDING, State.QUARANTINED, State.GONE}),
@@ -186,15 +186,10 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The file was not in its recorded state: intake has to see it at rest again."""
+    """The file was not there in its recorded state: intake has to look, and alone says that a file is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vanished:
-    """The file is gone."""
-
-
-Outcome = Delivered | Retry | Quarantine | Release | Changed | Vanished
+Outcome = Delivered | Retry | Quarantine | Release | Changed
 
 
 class AfterAction(StrEnum):

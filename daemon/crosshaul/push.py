@@ -17,12 +17,12 @@ from crosshaul.errors import ConfigError
 from crosshaul.intake import Intake
 from crosshaul.journal import Reader
 from crosshaul.model import (
+    Changed,
     Claim,
     Delivered,
     Outcome,
     PushProgress,
     PushSummary,
-    Quarantine,
     Record,
     Retry,
     RouteStatus,
@@ -40,6 +40,8 @@ _TRIES = 5
 """Failed tries after which a push stops waiting for a file; its record stays, for the next push or the daemon."""
 _SILENT_TRIES = 3
 """The same where nothing answers, which takes half a minute each time."""
+_RESTLESS_TRIES = 2
+"""The same for a file that changes whenever it is to be sent; each takes up to settle.max_wait."""
 _SILENCE = frozenset({"ProgressTimeout", "TotalTimeout", "ReadTimeout", "ConnectTimeout", "TLSTimeout"})
 _REFUSALS = 3
 """Refused canaries after which a push stops waiting for a parked destination."""
@@ -59,7 +61,10 @@ class _Count:
     def __init__(self) -> None:
         self.delivered = 0
         self.delivered_bytes = 0
-        self.given_up: set[int] = set()
+        self.given_up: dict[str, set[int]] = {}
+        """By route, files that failed often enough."""
+        self.restless: dict[str, set[int]] = {}
+        """By route, files that changed each time they were to be sent."""
         self._tries: dict[int, int] = {}
         self._moved = asyncio.Event()
 
@@ -75,13 +80,18 @@ class _Count:
         if state is State.DELIVERED and isinstance(outcome, Delivered):
             self.delivered += 1
             self.delivered_bytes += outcome.receipt.size
-            self.given_up.discard(claim.id)
-        elif isinstance(outcome, Retry):
-            self._tries[claim.id] = self._tries.get(claim.id, 0) + 1
-            if self._tries[claim.id] >= (_SILENT_TRIES if outcome.diagnosis.code in _SILENCE else _TRIES):
-                self.given_up.add(claim.id)
-        elif isinstance(outcome, Quarantine):
-            self.given_up.discard(claim.id)
+        self.given_up.setdefault(claim.route, set()).discard(claim.id)
+        self.restless.setdefault(claim.route, set()).discard(claim.id)
+        match outcome:
+            case Changed() if self._tried(claim) >= _RESTLESS_TRIES:
+                self.restless[claim.route].add(claim.id)
+            case Retry(diagnosis=diagnosis):
+                if self._tried(claim) >= (_SILENT_TRIES if diagnosis.code in _SILENCE else _TRIES):
+                    self.given_up[claim.route].add(claim.id)
+
+    def _tried(self, claim: Claim) -> int:
+        self._tries[claim.id] = self._tries.get(claim.id, 0) + 1
+        return self._tries[claim.id]
 
 
 async def push(config: Config, names: tuple[str, ...], watch: Watch) -> PushSummary:
@@ -201,13 +211,20 @@ class _Pass:
 
     async def _sent(self) -> None:
         """Wait until what is left has been tried often enough, or can't be tried."""
-        while await self._left() > len(self._count.given_up):
+        while await self._hopeful():
             await self._count.moved()
 
-    async def _left(self) -> int:
-        """Files that may still get through; a destination that refuses again and again gets none."""
-        tallies = [tally for tally in await self._tallies() if not self._refused(tally.route)]
-        return sum(tally.files.get(state, 0) for tally in tallies for state in _UNFINISHED)
+    async def _hopeful(self) -> bool:
+        """Whether anything may still get through; a destination that refuses again and again gets nothing."""
+        return any(self._may_go(tally) for tally in await self._tallies() if not self._refused(tally.route))
+
+    def _may_go(self, tally: Tally) -> bool:
+        waiting = tally.files.get(State.PENDING, 0) + tally.files.get(State.UPLOADING, 0)
+        if waiting > len(self._count.given_up.get(tally.route, ())):
+            return True
+        # What changed when it was to be sent comes back only if intake is at it: its root may be gone, too.
+        settling = tally.files.get(State.SETTLING, 0) - len(self._count.restless.get(tally.route, ()))
+        return settling > 0 and self._house.intakes[tally.route].busy
 
     def _refused(self, route: str) -> bool:
         return self._house.lane_of(route).reporter.refusals >= _REFUSALS
@@ -229,7 +246,8 @@ class _Pass:
             PushProgress(
                 found=count.delivered + left,
                 delivered=count.delivered,
-                failed=len(count.given_up) + sum(tally.files.get(State.QUARANTINED, 0) for tally in tallies),
+                failed=sum(map(len, count.given_up.values()))
+                + sum(tally.files.get(State.QUARANTINED, 0) for tally in tallies),
                 delivered_bytes=count.delivered_bytes,
                 total_bytes=count.delivered_bytes + waiting_bytes,
                 current=tuple(claim.path.decode(errors="backslashreplace") for claim in sending[:5]),

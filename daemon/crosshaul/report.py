@@ -131,6 +131,10 @@ class Reporter:
                 self._metrics.failed(claim.route, diagnosis.code)
                 self._log.error("file_quarantined", **facts, error=diagnosis.line())
 
+    def surprised(self, claim: Claim, error: Exception) -> None:
+        """A try ended in an error that is none of ours: a bug, told in full."""
+        self._log.error("unexpected_error", route=claim.route, path=claim.path, exc_info=error)
+
     def parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         """The destination takes nothing for now."""
         self._becomes(state=DestinationState.PARKED, last_error=diagnosis, retry_at=self._clock.now() + retry_in)

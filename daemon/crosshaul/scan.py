@@ -36,6 +36,8 @@ class Problem:
 
     path: bytes
     message: str
+    unreadable: bool = False
+    """It should have been looked at and could not be, rather than being left out by a rule."""
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ class Scanner:
                 except (FileGoneError, FileChangedError):
                     found.absent.append(path)
                 except SourceError as error:
-                    found.problems.append(Problem(path, str(error)))
+                    found.problems.append(Problem(path, str(error), unreadable=True))
         return found
 
     def _look(self, root: Root, path: bytes, found: Look) -> None:
@@ -263,9 +265,8 @@ class _Walk:
     def _report(self, path: bytes, error: OSError) -> None:
         # What went or was replaced while we walked is for the next look.
         if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
-            self._note(
-                path, f"{shown(path) or self._route.path}: {error.strerror}; it is left out until that is mended"
-            )
+            message = f"{shown(path) or self._route.path}: {error.strerror}; it is left out until that is mended"
+            self._batch.problems.append(Problem(path, message, unreadable=True))
 
     def _note(self, path: bytes, message: str) -> None:
         self._batch.problems.append(Problem(path, message))

@@ -23,7 +23,6 @@ from crosshaul.model import (
     Release,
     Retry,
     State,
-    Vanished,
 )
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.retry import Breaker, GiveUp, Policy, Refused, decide, of_the_destination, slows_everyone
@@ -52,6 +51,9 @@ class Listener(Protocol):
 
     def ended(self, claim: Claim, outcome: Outcome, state: State, seconds: float) -> None:
         """A try ended, and the journal holds its outcome."""
+
+    def surprised(self, claim: Claim, error: Exception) -> None:
+        """A try ended in an error that is none of ours."""
 
     def parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         """The destination takes nothing for now."""
@@ -171,6 +173,8 @@ class Transfer:
         while (claim := await self._claims.get()) is not None:
             await self._one(claim)
             self._under_way -= 1
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                return  # a library below swallowed the cancellation
             # Waking for each file would claim one at a time; half a house empty is worth a transaction. After a canary
             # the time of the next one is another.
             if self._wanted() or self._breaker.parked:
@@ -185,20 +189,22 @@ class Transfer:
         self._listener.ended(claim, outcome, state, clock.monotonic() - started)
 
     async def _outcome(self, claim: Claim, started: float) -> Outcome:
+        if not self._means.takes(claim):
+            return Changed()  # the configuration is another now: intake gives it its new key
         try:
             receipt = await deliver(claim, self._means)
-        except FileChangedError:
+        except (FileChangedError, FileGoneError):
             return Changed()
-        except FileGoneError:
-            return Vanished()
         except SourceError as error:
             return self._failed(claim, of_source(error, claim.path))
         except Fault as fault:
             return await self._faulted(claim, fault, started)
+        except Exception as error:  # noqa: BLE001 - a bug, or an error nobody thought of, in one file must not stop the others
+            self._listener.surprised(claim, error)
+            return self._failed(claim, Diagnosis(Kind.LOCAL, type(error).__name__, " ".join(str(error).split())))
         return self._delivered(claim, receipt)
 
     def _delivered(self, claim: Claim, receipt: Receipt) -> Outcome:
-        self._limit.succeeded()
         self._listener.learned(self._means.ladder.known)
         if self._breaker.succeeded(self._means.clock.monotonic()):
             self._listener.resumed()

@@ -7,13 +7,14 @@ one state that the file really had. Bytes are in memory only while they are sent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from crosshaul.checksum import Payload, combine
 from crosshaul.clock import Clock
-from crosshaul.config import Route
+from crosshaul.config import Destination, Route
 from crosshaul.config import Transfer as TransferConfig
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
 from crosshaul.flow import Budget
@@ -55,6 +56,7 @@ class Progress(Protocol):
 class Means:
     """What all uploads to one destination share."""
 
+    destination: Destination
     bucket: ObjectStore
     journal: Progress
     routes: Mapping[str, Route]
@@ -63,7 +65,13 @@ class Means:
     slots: Budget
     """Requests in flight."""
     ladder: Ladder
+    answered: Callable[[], None]
+    """Called for each body that S3 took: there is room for more."""
     clock: Clock
+
+    def takes(self, claim: Claim) -> bool:
+        """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
+        return claim.destination == self.destination.name and claim.key.startswith(self.destination.key_prefix)
 
 
 def part_size(size: int, wanted: int) -> int:
@@ -145,6 +153,7 @@ async def _in_one(claim: Claim, means: Means) -> Receipt:
                 if fault.kind is not Kind.UNSUPPORTED or not means.ladder.refuse(kinds[0]):
                     raise
             else:
+                means.answered()
                 means.ladder.learn(kinds[0], answer.checksum.kind if answer.checksum else None)
                 return _receipt(claim, _with_proof(answer, payload.checksums), means)
 
@@ -245,10 +254,15 @@ class _Sender:
                 if self._failure is not None:
                     self._means.memory.release(size)
                     break
-                group.create_task(self._part(number, size, hashed=hashed))
+                task = group.create_task(self._part(number, size, hashed=hashed))
+                # Not in the task itself: one that is cancelled before its first step would never give it back.
+                task.add_done_callback(partial(self._give_back, size))
         if self._failure is not None:
             raise self._failure
         return tuple(self._done[number] for number in range(1, total + 1))
+
+    def _give_back(self, size: int, _task: asyncio.Task[None]) -> None:
+        self._means.memory.release(size)
 
     def _size_of(self, number: int) -> int:
         offset = (number - 1) * self._multipart.part_size
@@ -262,8 +276,6 @@ class _Sender:
             self._done[number] = part
         except (Fault, SourceError) as failure:
             self._failure = self._failure or failure
-        finally:
-            self._means.memory.release(size)
 
     async def _send_part(self, number: int, size: int, *, hashed: bool) -> Part:
         kind, ladder = self._multipart.checksum_kind, self._means.ladder
@@ -275,6 +287,7 @@ class _Sender:
             if fault.kind is Kind.UNSUPPORTED:
                 ladder.refuse(kind)  # the next try begins a new upload, with the next checksum
             raise
+        self._means.answered()
         ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
         return Part(number, size, answer.etag, payload.checksums[0])
 

@@ -15,7 +15,6 @@ from crosshaul.model import (
     Release,
     Retry,
     State,
-    Vanished,
 )
 from journal_contract import BUT_UPLOADING, Store, claimed, reach, the
 from journal_samples import (
@@ -72,7 +71,6 @@ ENDINGS: dict[str, tuple[Outcome, bool]] = {
     "quarantine": (Quarantine(SLOW), True),
     "release": (Release(), True),
     "changed": (Changed(), False),
-    "vanished": (Vanished(), False),
 }
 
 

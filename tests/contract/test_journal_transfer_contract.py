@@ -17,7 +17,6 @@ from crosshaul.model import (
     Release,
     Retry,
     State,
-    Vanished,
 )
 from journal_contract import BUT_UPLOADING, Store, claimed, reach, the
 from journal_samples import (
@@ -126,8 +125,7 @@ OUTCOMES: dict[str, tuple[Outcome, State, State]] = {
     "retry": (Retry(START + 50, LOST), State.PENDING, State.PENDING),
     "quarantine": (Quarantine(SLOW), State.QUARANTINED, State.PENDING),
     "release": (Release(START + 50), State.PENDING, State.PENDING),
-    "changed": (Changed(), State.SETTLING, State.SETTLING),
-    "vanished": (Vanished(), State.GONE, State.SETTLING),
+    "changed": (Changed(), State.SETTLING, State.PENDING),
 }
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from crosshaul.config import AfterUpload
-from crosshaul.errors import Kind
-from crosshaul.model import Changed, ChecksumKind, Delivered, Retry, State, Vanished
+from crosshaul.errors import Kind, StateDirError
+from crosshaul.model import Changed, ChecksumKind, Delivered, Retry, State
 from crosshaul.partner import (
     Close,
     Corrupt,
@@ -24,6 +25,7 @@ from crosshaul.partner import (
     WrongETag,
 )
 from crosshaul.retry import Policy
+from crosshaul.source import SourceFile
 from lane import MIB, lane_to
 
 BIG = os.urandom(12 * MIB + 7)
@@ -325,8 +327,8 @@ async def test_a_file_that_changed_since_it_settled_is_not_sent(partner: Partner
         await run_until_idle(lane)
         outcomes = dict(lane.ear.outcomes)
         assert (await lane.record("a")).state is State.SETTLING
-        assert (await lane.record("gone")).state is State.GONE
-    assert outcomes == {b"a": Changed(), b"gone": Vanished()}
+        assert (await lane.record("gone")).state is State.SETTLING  # intake alone says that it is gone
+    assert outcomes == {b"a": Changed(), b"gone": Changed()}
     assert lane.calls("PutObject") == []
 
 
@@ -442,3 +444,56 @@ async def test_a_parking_while_it_stops_leaves_no_worker_waiting(partner: Partne
             lane.stop.set()
             async with asyncio.timeout(10):
                 await running
+
+
+async def test_a_journal_that_fails_in_mid_upload_leaves_no_memory_taken(partner: PartnerAccount, tmp_path: Path):
+    """Parts that were about to be sent when the loop broke off give their share of the budget back."""
+    async with lane_to(partner, tmp_path, running=False, memory=10 * MIB) as lane:
+        await lane.drop("big", BIG)
+
+        async def disk_full(*_: object) -> None:
+            raise StateDirError("the disk is full")
+
+        lane.journal.add_part = disk_full
+        with pytest.raises(ExceptionGroup):
+            await lane.transfer.run(lane.stop)
+        assert lane.means.memory.used == 0
+        assert lane.means.slots.used == 0
+        del lane.journal.add_part
+        await run_until_idle(lane)
+        await lane.comes_to("big", State.DELIVERED)
+    assert partner.read("big") == BIG
+
+
+async def test_an_error_that_nobody_thought_of_is_one_files_alone(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A stale file handle (or a bug) in one file is told and tried again; the others are delivered."""
+    unchanged = SourceFile.unchanged
+
+    def stale(self: SourceFile) -> None:
+        if self.path == b"odd":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        unchanged(self)
+
+    monkeypatch.setattr(SourceFile, "unchanged", stale)
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("odd", b"x")
+        for number in range(5):
+            await lane.drop(f"f{number}", b"x")
+            await lane.comes_to(f"f{number}", State.DELIVERED)
+        monkeypatch.undo()
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        await lane.comes_to("odd", State.DELIVERED)
+        assert lane.ear.surprises
+
+
+async def test_a_file_that_settled_for_another_prefix_is_not_sent_under_the_old_one(
+    partner: PartnerAccount, tmp_path: Path
+):
+    """What waits from before a change of key_prefix goes back to intake, which gives it its new key."""
+    async with lane_to(partner, tmp_path, running=False, key_prefix="new") as lane:
+        await lane.drop("a", b"x")
+        await run_until_idle(lane)
+        assert (await lane.record("a")).state is State.SETTLING
+    assert partner.objects == {}

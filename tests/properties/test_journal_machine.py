@@ -27,7 +27,6 @@ from crosshaul.model import (
     Retry,
     Settled,
     State,
-    Vanished,
 )
 from journal_samples import LOST, RECEIPT, SLOW, START, TOO_LONG, TurnableClock, multipart, part, settled, sighting
 
@@ -116,8 +115,6 @@ class Model:
         one.due_at = one.due_at if isinstance(outcome, Delivered) and one.generation == claim.generation else now
         if one.generation == claim.generation:
             self.settle_fresh(file, one, outcome)
-        elif isinstance(outcome, Changed | Vanished):
-            one.state = State.SETTLING
         else:
             one.state = State.PENDING if one.holds_key else State.QUARANTINED
 
@@ -136,8 +133,6 @@ class Model:
                 one.state, one.due_at = State.PENDING, due_at
             case Changed():
                 one.state, one.multipart = State.SETTLING, None
-            case Vanished():
-                self.gone(file)
 
     def crash(self, now: float) -> None:
         for one in self.files.values():
@@ -158,7 +153,6 @@ def outcomes(now: float) -> list[Outcome]:
         Quarantine(LOST),
         Release(now),
         Changed(),
-        Vanished(),
     ]
 
 

@@ -236,7 +236,7 @@ def test_a_missing_directory_fails_a_push_and_is_waited_for_by_the_daemon(strict
     site = site_for(strict)
     site.root.rmdir()
     code, line = refused(site, "push")
-    assert (code, lacks([str(site.root), "not there"], line)) == (1, []), line
+    assert (code, lacks([str(site.root), "no such directory"], line)) == (1, []), line
     site.root.write_bytes(b"a file")
     code, line = refused(site, "push")
     assert (code, lacks([str(site.root)], line)) == (1, []), line

@@ -207,3 +207,32 @@ def test_margins_scale_with_the_life_of_a_session():
     assert short.usable_until() == 14.0
     assert short.refresh_at(0.0) == 12.0
     assert dataclasses.replace(hour, ends=None).usable_until() == float("inf")
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/bin/echo no JSON"])
+async def test_a_provider_that_fails_oddly_is_a_fault_and_not_a_crash(
+    program: str, partner, config_for, monkeypatch, tmp_path
+):
+    """A credential_process that fails or prints nonsense is told, without what it printed, and tried again."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    (tmp_path / "aws").write_text(f"[default]\ncredential_process = {program}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    async with refreshing(config_for(role(partner))) as (refresher, ear):
+        with pytest.raises(Fault) as caught:
+            await refresher.credentials()
+        assert caught.value.kind is Kind.DESTINATION
+        assert "no JSON" not in str(caught.value)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", partner.access_key_id)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", partner.secret_access_key)
+        async with asyncio.timeout(10):
+            while not ear.renewals:
+                await asyncio.sleep(0.02)
+
+
+async def test_many_callers_at_the_start_wait_for_one_assumption(partner, config_for):
+    """A hundred uploads that begin together cause one AssumeRole."""
+    async with refreshing(config_for(role(partner))) as (refresher, _):
+        assert len({await one for one in asyncio.as_completed([refresher.credentials() for _ in range(100)])}) == 1
+        await asyncio.sleep(0.3)
+    assert assumptions(partner) == [200]

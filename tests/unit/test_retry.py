@@ -96,9 +96,9 @@ def test_tries_in_flight_when_it_was_parked_tell_nothing_new():
     breaker = Breaker(Policy(initial=10.0))
     breaker.refused(0.0, 1.0, 0.0)
     until = breaker.retry_at
-    assert breaker.refused(0.0, 2.0, 0.0) is Refused.STILL_PARKED
-    assert breaker.refused(1.5, 2.0, 0.0) is Refused.STILL_PARKED
-    assert breaker.refused(0.5, 100.0, 0.0) is Refused.STILL_PARKED
+    assert breaker.refused(0.0, 2.0, 0.0) is Refused.IN_FLIGHT
+    assert breaker.refused(1.5, 2.0, 0.0) is Refused.IN_FLIGHT
+    assert breaker.refused(0.5, 100.0, 0.0) is Refused.IN_FLIGHT
     assert breaker.retry_at == until
 
 

@@ -73,12 +73,9 @@ class Chain:
             if await session.get_credentials() is None:
                 raise _no_credentials()
             async with session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client:
-                answer: dict[str, Any] = await asyncio.wait_for(client.assume_role(**parameters), STS_DEADLINE)
+                answer: dict[str, Any] = await client.assume_role(**parameters)
         except faults.FOREIGN as error:
             raise faults.from_botocore("AssumeRole", error) from error
-        except TimeoutError as error:
-            text = f"STS gave no answer within {STS_DEADLINE:.0f} s"
-            raise Fault(Diagnosis(Kind.NETWORK, "ReadTimeout", text, "AssumeRole")) from error
         return answer
 
 

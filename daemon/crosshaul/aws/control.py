@@ -100,9 +100,9 @@ class Control:
             parameters = {"ExpectedBucketOwner": self._destination.expected_bucket_owner, **parameters}
         try:
             method = getattr(client, operation)
-            answer: dict[str, Any] = await asyncio.wait_for(
-                method(Bucket=self._destination.bucket, Key=key, **parameters), deadline
-            )
+            # Not wait_for, which can swallow a cancellation (python/cpython issue 86296, until 3.12).
+            async with asyncio.timeout(deadline):
+                answer: dict[str, Any] = await method(Bucket=self._destination.bucket, Key=key, **parameters)
         except faults.FOREIGN as error:
             raise faults.from_botocore(name, error) from error
         except TimeoutError as error:
@@ -114,7 +114,8 @@ class Control:
         """GetObject of the bytes ``first`` to ``last``, both included."""
         answer = await self.call("get_object", key, {"Range": f"bytes={first}-{last}"})
         try:
-            body: bytes = await asyncio.wait_for(answer["Body"].read(), _DEADLINE)
+            async with asyncio.timeout(_DEADLINE):
+                body: bytes = await answer["Body"].read()
         except faults.FOREIGN as error:
             raise faults.from_botocore("GetObject", error) from error
         except (TimeoutError, OSError) as error:
@@ -159,6 +160,7 @@ class Control:
             signature_version="s3v4",
             s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
             connect_timeout=10,
+            max_pool_connections=64,
             read_timeout=_COMPLETE_DEADLINE,
             retries={"total_max_attempts": 1},  # retries are data in the journal
             request_checksum_calculation="when_required",

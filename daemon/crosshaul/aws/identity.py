@@ -65,8 +65,17 @@ class Watcher(Protocol):
         """A refresh failed; the old credentials are used for ``expires_in`` more seconds."""
 
 
-def _unreadable(error: ConfigError) -> Fault:
-    return Fault(Diagnosis(Kind.DESTINATION, "ExternalId", " ".join(error.faults), "AssumeRole"))
+def _as_fault(error: Exception) -> Fault:
+    if isinstance(error, Fault):
+        return error
+    if isinstance(error, ConfigError):
+        return Fault(Diagnosis(Kind.DESTINATION, "ExternalId", " ".join(error.faults), "AssumeRole"))
+    if isinstance(error, TimeoutError):
+        text = f"neither Account A's credentials nor STS gave an answer within {STS_DEADLINE:.0f} s"
+        return Fault(Diagnosis(Kind.NETWORK, "ReadTimeout", text, "AssumeRole"))
+    # Only its name: what a provider read (a program's output) may stand in its text.
+    text = f"Account A's credentials could not be had: {type(error).__name__} in the credential chain"
+    return Fault(Diagnosis(Kind.DESTINATION, type(error).__name__, text, "Credentials"))
 
 
 async def _direct(chain: Chain, _destination: Destination, clock: Clock) -> Session:
@@ -190,9 +199,11 @@ class Refresher:
 
     async def _attempt(self) -> bool:
         try:
-            self._session = await self._obtain(self._chain, self._destination, self._clock)
-        except (Fault, ConfigError) as error:
-            fault = error if isinstance(error, Fault) else _unreadable(error)
+            # Over everything: the chain may run a program of the user's, or ask a metadata service.
+            async with asyncio.timeout(STS_DEADLINE):
+                self._session = await self._obtain(self._chain, self._destination, self._clock)
+        except Exception as error:  # noqa: BLE001 - whatever a provider in the chain raises, the next attempt is due
+            fault = _as_fault(error)
             # Whatever STS's trouble is, for the files it is the destination's: none of them is to blame.
             self._fault = Fault(replace(fault.diagnosis, kind=Kind.DESTINATION))
             self._chain.forget()

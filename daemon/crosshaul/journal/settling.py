@@ -22,7 +22,6 @@ from crosshaul.model import (
     Release,
     Retry,
     State,
-    Vanished,
 )
 
 
@@ -97,7 +96,7 @@ def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) 
     if record is None or record.state != State.UPLOADING or record.claimed != claim.generation:
         return IllegalMove(f"record {claim.id}: not claimed in generation {claim.generation}, so it can't be settled")
     if record.generation != claim.generation:
-        back = _stale(record, outcome, now)
+        back = _stale(record, now)
     elif isinstance(outcome, Delivered):
         changes.delivered.append((now, outcome.after_due_at, *rows.receipt_columns(outcome.receipt), record.id))
         changes.finished.append((record.id,))
@@ -110,11 +109,9 @@ def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) 
     return check_move(record.id, State.UPLOADING, back.state)
 
 
-def _stale(record: _Standing, outcome: Outcome, now: float) -> _Back:
+def _stale(record: _Standing, now: float) -> _Back:
     """The file changed while it was sent: whatever came of that, it has to go again in its new state."""
     target = State.PENDING if record.holds_key else State.QUARANTINED
-    if isinstance(outcome, Changed | Vanished):
-        target = State.SETTLING
     return _Back(target, now, now, record.attempts, record.ambiguous, record.diagnosis, record.holds_key, record.id)
 
 
@@ -131,8 +128,6 @@ def _fresh(record: _Standing, outcome: Outcome, now: float) -> _Back:
             return same._replace(due_at=due_at)
         case Changed():
             return same._replace(state=State.SETTLING)
-        case Vanished():
-            return same._replace(state=State.GONE, holds_key=0)
         case _:
             raise TypeError(f"{outcome!r} is no outcome")
 
@@ -142,7 +137,7 @@ def _with_reason(back: _Back, diagnosis: Diagnosis) -> _Back:
 
 
 def _ends_multipart(outcome: Outcome) -> bool:
-    return isinstance(outcome, Changed | Vanished) or (isinstance(outcome, Retry) and outcome.drop_multipart)
+    return isinstance(outcome, Changed) or (isinstance(outcome, Retry) and outcome.drop_multipart)
 
 
 def settle_after(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:

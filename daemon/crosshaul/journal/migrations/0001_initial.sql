@@ -53,7 +53,7 @@ CREATE INDEX files_after ON files (after_due_at) WHERE after_due_at IS NOT NULL;
 CREATE TRIGGER files_moves BEFORE UPDATE OF state ON files
 WHEN OLD.state <> NEW.state AND NOT CASE OLD.state
     WHEN 'pending' THEN NEW.state IN ('uploading', 'gone', 'quarantined')
-    WHEN 'uploading' THEN NEW.state IN ('pending', 'delivered', 'quarantined', 'settling', 'gone')
+    WHEN 'uploading' THEN NEW.state IN ('pending', 'delivered', 'quarantined', 'settling')
     WHEN 'settling' THEN NEW.state IN ('pending', 'gone', 'quarantined')
     WHEN 'delivered' THEN NEW.state IN ('pending', 'quarantined')
     WHEN 'quarantined' THEN NEW.state IN ('pending', 'gone')
