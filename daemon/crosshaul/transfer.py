@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
+from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError, StateDirError
 from crosshaul.model import (
     Changed,
     ChecksumKind,
@@ -199,6 +199,8 @@ class Transfer:
             return self._failed(claim, of_source(error, claim.path))
         except Fault as fault:
             return await self._faulted(claim, fault, started)
+        except StateDirError:
+            raise  # the journal's trouble is everyone's
         except Exception as error:  # noqa: BLE001 - a bug, or an error nobody thought of, in one file must not stop the others
             self._listener.surprised(claim, error)
             return self._failed(claim, Diagnosis(Kind.LOCAL, type(error).__name__, " ".join(str(error).split())))

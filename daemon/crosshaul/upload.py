@@ -245,6 +245,15 @@ class _Sender:
         """All parts in order; raises the first failure."""
         hashed = await self._means.bucket.needs_hash()
         total = -(-self._claim.fingerprint.size // self._multipart.part_size)
+        try:
+            await self._send_missing(total, hashed=hashed)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group  # the journal's trouble, or a bug: one is as good as all
+        if self._failure is not None:
+            raise self._failure
+        return tuple(self._done[number] for number in range(1, total + 1))
+
+    async def _send_missing(self, total: int, *, hashed: bool) -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(1, total + 1):
                 if number in self._done:
@@ -257,9 +266,6 @@ class _Sender:
                 task = group.create_task(self._part(number, size, hashed=hashed))
                 # Not in the task itself: one that is cancelled before its first step would never give it back.
                 task.add_done_callback(partial(self._give_back, size))
-        if self._failure is not None:
-            raise self._failure
-        return tuple(self._done[number] for number in range(1, total + 1))
 
     def _give_back(self, size: int, _task: asyncio.Task[None]) -> None:
         self._means.memory.release(size)
