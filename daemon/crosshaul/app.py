@@ -1,18 +1,15 @@
-"""The one place that constructs: what there is, in the order in which it is opened; and `run`, the daemon."""
+"""The one place that constructs: what there is, in the order in which it is opened."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from crosshaul.after import After
 from crosshaul.aws import http1
@@ -21,30 +18,26 @@ from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher
 from crosshaul.aws.wire import SLOWEST, Wire
-from crosshaul.clock import Clock, SystemClock
+from crosshaul.clock import Clock
 from crosshaul.config import Config, Destination, Route
-from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind, NotReadyError
+from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 from crosshaul.flow import Budget, line
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
-from crosshaul.model import DestinationState, DestinationStatus, State
+from crosshaul.model import DestinationState, DestinationStatus
 from crosshaul.pace import AdaptiveLimit, Step
 from crosshaul.report import Reporter
 from crosshaul.retry import Policy
-from crosshaul.supervisor import Service, Supervisor
+from crosshaul.supervisor import Service
 from crosshaul.telemetry import logs
-from crosshaul.telemetry.health import Pulse, Verdict, live, ready
-from crosshaul.telemetry.lag import LagMeter
+from crosshaul.telemetry.health import Pulse
 from crosshaul.telemetry.metrics import Metrics
-from crosshaul.telemetry.status import snapshot
-from crosshaul.telemetry.web import Sources, serving
 from crosshaul.transfer import Transfer
 from crosshaul.upload import Means
 from crosshaul.verify import Ladder
 
 _THREADS = 16
 """For reading files and for their checksums; awscrt and the kernel let the others run meanwhile."""
-_READY_WITHIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,93 +225,3 @@ def _slowest(config: Config) -> float:
 
 def _steps(config: Config) -> tuple[Step, ...]:
     return tuple(Step(step.start, step.bytes_per_second) for step in config.transfer.bandwidth)
-
-
-# The daemon
-
-
-async def run(config: Config, *, require_ready: bool = False) -> int:
-    """The daemon: until SIGTERM or SIGINT. Returns 0 after a full drain, 1 if something was cut off (it is resumable).
-
-    Raises LockedError, StateDirError, ListenError and, with ``require_ready``, NotReadyError.
-    """
-    clock, log = SystemClock(), logs.get("crosshaul")
-    stop, hurry = _signals()
-    async with opened(config, config.routes, clock) as house, _served(house):
-        supervisor = Supervisor(clock, log, config.shutdown_timeout)
-        helpers = [*house.helpers(), Service("gauges", partial(_gauges, house)), Service("lag", _lag(house).run)]
-        async with supervisor.around(helpers, hurry):
-            if require_ready:
-                await _require_ready(house)
-            house.pulse.expect(*(f"transfer.{name}" for name in house.lanes))
-            log.info("started", routes=list(house.intakes), destinations=list(house.lanes), pid=os.getpid())
-            drained = await supervisor.run(house.carriers(), stop, hurry)
-        log.info("stopped", drained=drained)
-    return 0 if drained else 1
-
-
-def _signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """``stop`` is set by the first SIGTERM or SIGINT, ``hurry`` by the second."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def received() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received)
-    # Left alone, SIGHUP would end the daemon undrained.
-    loop.add_signal_handler(signal.SIGHUP, logs.get("crosshaul").warning, "no_reload_yet")
-    return stop, hurry
-
-
-async def _require_ready(house: House) -> None:
-    for name, lane in house.lanes.items():
-        try:
-            async with asyncio.timeout(_READY_WITHIN):
-                await lane.bucket.probe(house.config.destinations[name].key_prefix)
-        except Fault as fault:
-            raise NotReadyError(f"destination {name} can't be used: {fault}") from fault
-        except TimeoutError as error:
-            raise NotReadyError(f"destination {name} gave no answer within {_READY_WITHIN:.0f} s.") from error
-
-
-async def _gauges(house: House, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        for tally in await house.journal.tallies():
-            waiting = tally.files.get(State.PENDING, 0) + tally.files.get(State.SETTLING, 0)
-            oldest = tally.oldest_pending_at
-            age = None if oldest is None else max(0.0, house.clock.now() - oldest)
-            house.metrics.pending(tally.route, waiting, age)
-            house.metrics.quarantined(tally.route, tally.files.get(State.QUARANTINED, 0))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(2.0):
-                await stop.wait()
-
-
-def _lag(house: House) -> LagMeter:
-    return LagMeter(house.metrics.loop_lag, house.clock)
-
-
-def _served(house: House) -> AbstractAsyncContextManager[object]:
-    """The HTTP pages over the block, or nothing where ``http.listen`` is null."""
-    listen = house.config.http.listen
-    if listen is None:
-        return nullcontext()
-    destinations = [lane.reporter for lane in house.lanes.values()]
-
-    async def is_ready() -> Verdict:
-        return ready(journal_open=True, destinations=[reporter.status for reporter in destinations])
-
-    async def status() -> dict[str, Any]:
-        return snapshot(
-            await house.journal.tallies(),
-            [reporter.status for reporter in destinations],
-            await house.journal.routes(),
-            house.clock.now(),
-            daemon_pid=os.getpid(),
-            configured_routes=list(house.intakes),
-        )
-
-    sources = Sources(lambda: live(house.pulse), is_ready, house.metrics.render, status)
-    return serving(listen.host, listen.port, sources)

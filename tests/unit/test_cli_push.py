@@ -143,8 +143,8 @@ def test_run_ends_with_the_daemon_s_own_code(world, monkeypatch, code, arguments
         seen.append(require_ready)
         return code
 
-    monkeypatch.setitem(sys.modules, "crosshaul.app", SimpleNamespace(run=run))
-    monkeypatch.setattr("crosshaul.app", sys.modules["crosshaul.app"], raising=False)
+    monkeypatch.setitem(sys.modules, "crosshaul.daemon", SimpleNamespace(run=run))
+    monkeypatch.setattr("crosshaul.daemon", sys.modules["crosshaul.daemon"], raising=False)
     monkeypatch.setattr("crosshaul.telemetry.logs.configure", lambda *_: None)
     assert world.run("run", *arguments) == code
     assert seen == [asked]
@@ -156,8 +156,8 @@ def test_run_that_is_not_ready_is_code_3(world, monkeypatch, capsys):
     async def run(config, *, require_ready):
         raise NotReadyError("destination partner can't be used")
 
-    monkeypatch.setitem(sys.modules, "crosshaul.app", SimpleNamespace(run=run))
-    monkeypatch.setattr("crosshaul.app", sys.modules["crosshaul.app"], raising=False)
+    monkeypatch.setitem(sys.modules, "crosshaul.daemon", SimpleNamespace(run=run))
+    monkeypatch.setattr("crosshaul.daemon", sys.modules["crosshaul.daemon"], raising=False)
     monkeypatch.setattr("crosshaul.telemetry.logs.configure", lambda *_: None)
     assert world.run("run", "--require-ready") == 3
     assert capsys.readouterr().err == "crosshaul: destination partner can't be used\n"

@@ -40,8 +40,8 @@ def command(context: click.Context, config: Config, *, require_ready: bool) -> N
       3  --require-ready, and an identity or destination is unusable
       4  another instance holds state_dir
     """
-    from crosshaul import app  # noqa: PLC0415 - --help does without the AWS libraries
+    from crosshaul import daemon  # noqa: PLC0415 - --help does without the AWS libraries
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
 
     logs.configure(config.log.level, config.log.format)
-    context.exit(asyncio.run(app.run(config, require_ready=require_ready)))
+    context.exit(asyncio.run(daemon.run(config, require_ready=require_ready)))
