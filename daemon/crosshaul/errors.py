@@ -5,7 +5,7 @@ Each error reads as one line for a person: what happened, to which file or accou
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -132,7 +132,3 @@ class Fault(CrosshaulError):
     def kind(self) -> Kind:
         """What the fault means for what happens next."""
         return self.diagnosis.kind
-
-    def as_ambiguous(self) -> Fault:
-        """The same fault, marked as one whose request may have taken effect."""
-        return Fault(replace(self.diagnosis, ambiguous=True))

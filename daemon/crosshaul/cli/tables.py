@@ -46,6 +46,8 @@ def _daemon(daemon: Mapping[str, Any]) -> str:
 
 def _totals(facts: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{facts[name]:,} {name}" for name in ("delivered", "uploading", "pending", "quarantined"))
+    if restless := sum(route["settling"] for route in facts["routes"].values()):
+        counts += f", {restless:,} not at rest yet"
     waits = f"; {size(facts['pending_bytes'])} wait, the oldest for {duration(facts['oldest_pending_seconds'])}"
     return f"Files: {counts}{waits if facts['pending'] else ''}."
 
