@@ -154,8 +154,10 @@ class Control:
     def _options(self) -> dict[str, Any]:
         destination = self._destination
         style = destination.addressing_style
-        if style == "auto" and destination.endpoint_url:
-            style = "path"  # compatible stores seldom have a DNS name for each bucket
+        if style == "auto":
+            # Compatible stores seldom have a DNS name for each bucket, and the certificate's wildcard covers no dots.
+            # Never botocore's own "auto": with that it presigns for the global endpoint, which redirects.
+            style = "path" if destination.endpoint_url or "." in destination.bucket else "virtual"
         config = AioConfig(
             signature_version="s3v4",
             s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
