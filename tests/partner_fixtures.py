@@ -181,3 +181,11 @@ def partner_process(
         finally:
             process.terminate()
             process.wait(timeout=20)
+
+
+@pytest.fixture
+def account_a(partner: PartnerAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Account A's user in the environment, and nothing else of this machine's."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", partner.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", partner.secret_access_key)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -20,10 +20,12 @@ from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, 
 from crosshaul.flow import Budget
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
 from crosshaul.source import Root, SourceFile, shown
-from crosshaul.verify import Answer, Held, Ladder, is_ours, token_of
+from crosshaul.verify import Answer, Held, Ladder, contradicts, is_ours, token_of
 
 _MAX_PARTS = 10_000
 _MIB = 1 << 20
+_ASK_FROM = 256 * 1024
+"""Bytes from which a HEAD costs less than a body that turns out to be in the bucket already."""
 
 
 class ObjectStore(Protocol):
@@ -82,28 +84,60 @@ def part_size(size: int, wanted: int) -> int:
 
 async def deliver(claim: Claim, means: Means) -> Receipt:
     """Bring the claim's file into the bucket; raises Fault or SourceError."""
-    if claim.ambiguous and (found := await _found(claim, means)) is not None:
-        return found
+    never, first = means.routes[claim.route].overwrite == "never", _is_first(claim)
+    if (claim.ambiguous or (first and claim.fingerprint.size >= _ASK_FROM)) and (held := await _found(claim, means)):
+        return _recognised(held, means)
+    cautious = first and means.ladder.conditional and claim.fingerprint.size < _ASK_FROM
     try:
-        if claim.fingerprint.size < means.sizes.multipart_threshold:
-            return await _in_one(claim, means)
-        return await _in_parts(claim, means)
+        return await _send(claim, means, if_new=never or cautious)
     except Fault as fault:
-        if fault.kind is not Kind.EXISTS:
+        if fault.kind is Kind.EXISTS:
+            # The object that is there may be our own: put by a try whose answer was lost, or before the journal was.
+            held = await _found(claim, means)
+            if held is not None and not await _contradicts(claim, held, means):
+                return _recognised(held, means)
+        elif cautious and fault.kind is Kind.UNSUPPORTED:
+            means.ladder.conditional = False
+        else:
             raise
-        # The object that is there already may be our own, put by a try whose answer was lost.
-        found = await _found(claim, means)
-        if found is None:
+        if never:
             raise
-        return found
+    return await _send(claim, means, if_new=False)
 
 
-async def _found(claim: Claim, means: Means) -> Receipt | None:
+def _is_first(claim: Claim) -> bool:
+    """Whether nothing is known of an earlier try: then the file is new, or the journal is, and must not send all again.
+
+    ``If-None-Match: *`` tells the two apart at no cost for a new file, and needs no right but PutObject.
+    """
+    return claim.generation == 1 and claim.attempts == 0 and claim.multipart is None
+
+
+async def _send(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
+    if claim.fingerprint.size < means.sizes.multipart_threshold:
+        return await _in_one(claim, means, if_new=if_new)
+    return await _in_parts(claim, means, if_new=if_new)
+
+
+async def _found(claim: Claim, means: Means) -> Held | None:
+    """What lies under the key, if it carries the token of this very state of the file."""
     async with means.slots.hold(1):
         held = await means.bucket.head_object(claim.key)
-    if held is None or not is_ours(held, claim):
-        return None
+    return held if held is not None and is_ours(held, claim) else None
+
+
+def _recognised(held: Held, means: Means) -> Receipt:
     return Receipt(held.etag, held.size, means.clock.now(), held.checksum, version_id=held.version_id, proven_by="head")
+
+
+async def _contradicts(claim: Claim, held: Held, means: Means) -> bool:
+    """Whether an object with our token holds other bytes: a store that garbled them once must not get away with it."""
+    size = claim.fingerprint.size
+    if size >= means.sizes.multipart_threshold:
+        return False  # each part was checked, and the ETag of the whole is no MD5
+    route = means.routes[claim.route]
+    async with means.memory.hold(size):
+        return await asyncio.to_thread(lambda: contradicts(held, _bytes_of(claim, route)))
 
 
 def _receipt(claim: Claim, answer: Answer, means: Means) -> Receipt:
@@ -138,8 +172,9 @@ def _root(route: Route) -> Root:
 # In one request
 
 
-async def _in_one(claim: Claim, means: Means) -> Receipt:
+async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     route = means.routes[claim.route]
+    asked = if_new and route.overwrite != "never"
     hashed = await means.bucket.needs_hash()
     async with means.memory.hold(claim.fingerprint.size), means.slots.hold(1):
         while True:
@@ -147,10 +182,10 @@ async def _in_one(claim: Claim, means: Means) -> Receipt:
             payload = await asyncio.to_thread(_whole, claim, route, kinds, hashed=hashed)
             try:
                 answer = await means.bucket.put_object(
-                    claim.key, payload, claim.fingerprint.mtime_ns, token_of(claim), if_new=route.overwrite == "never"
+                    claim.key, payload, claim.fingerprint.mtime_ns, token_of(claim), if_new=if_new
                 )
             except Fault as fault:
-                if fault.kind is not Kind.UNSUPPORTED or not means.ladder.refuse(kinds[0]):
+                if fault.kind is not Kind.UNSUPPORTED or asked or not means.ladder.refuse(kinds[0]):
                     raise
             else:
                 means.answered()
@@ -159,10 +194,14 @@ async def _in_one(claim: Claim, means: Means) -> Receipt:
 
 
 def _whole(claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
+    return Payload.of(_bytes_of(claim, route), kinds, hashed=hashed)
+
+
+def _bytes_of(claim: Claim, route: Route) -> bytes | memoryview:
     with _open(claim, route) as source:
         data = source.read(0, claim.fingerprint.size)
         source.unchanged()
-    return Payload.of(data, kinds, hashed=hashed)
+    return data
 
 
 def _with_proof(answer: Answer, sent: tuple[Checksum, ...]) -> Answer:
@@ -173,7 +212,7 @@ def _with_proof(answer: Answer, sent: tuple[Checksum, ...]) -> Answer:
 # In parts
 
 
-async def _in_parts(claim: Claim, means: Means) -> Receipt:
+async def _in_parts(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     route = means.routes[claim.route]
     source = await asyncio.to_thread(_open, claim, route)
     try:
@@ -187,7 +226,7 @@ async def _in_parts(claim: Claim, means: Means) -> Receipt:
             raise
     finally:
         await asyncio.to_thread(source.close)
-    return await _complete(claim, replace(multipart, parts=parts), means, if_new=route.overwrite == "never")
+    return await _complete(claim, replace(multipart, parts=parts), means, if_new=if_new)
 
 
 async def _begin(claim: Claim, means: Means) -> Multipart:

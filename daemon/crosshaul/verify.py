@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from crosshaul.checksum import md5_hex
+from crosshaul.checksum import compute, md5_hex
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, ChecksumKind, Claim
 
@@ -35,6 +35,7 @@ class Held:
     etag: str
     checksum: Checksum | None = None
     version_id: str | None = None
+    encrypted_by_kms: bool = False
 
 
 def token_of(claim: Claim) -> str:
@@ -50,6 +51,13 @@ def token_of(claim: Claim) -> str:
 def is_ours(held: Held, claim: Claim) -> bool:
     """Whether the object under the key is an upload of exactly this state of the file."""
     return held.token == token_of(claim) and held.size == claim.fingerprint.size
+
+
+def contradicts(held: Held, data: bytes | memoryview) -> bool:
+    """Whether the object's ETag, where it is an MD5, says that it holds other bytes than ``data``."""
+    if held.encrypted_by_kms or not _PLAIN_MD5.fullmatch(held.etag):
+        return False
+    return held.etag != md5_hex(compute(ChecksumKind.MD5, data))
 
 
 def check(operation: str, sent: tuple[Checksum, ...], answer: Answer) -> None:
@@ -73,7 +81,7 @@ def _require(operation: str, sent: str, told: str) -> None:
 
 
 class Ladder:
-    """Which checksum the store honours: best first, one rung down whenever it ignores or refuses one.
+    """What the store honours. Of checksums the best first, one rung down whenever it ignores or refuses one.
 
     While unknown, Content-MD5 goes along, which every store checks. No extra call: the first uploads are the probe.
     """
@@ -81,6 +89,8 @@ class Ladder:
     def __init__(self, known: ChecksumKind | None = None) -> None:
         self._rung = _LADDER.index(known) if known else 0
         self._known = known is not None
+        self.conditional = True
+        """Whether If-None-Match may be sent; a store that does not know it is asked once."""
 
     @property
     def kind(self) -> ChecksumKind:

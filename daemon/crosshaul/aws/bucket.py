@@ -119,7 +119,8 @@ class Bucket:
             raise _senseless("HeadObject", "a content length")
         told = _answer(answer)
         token = answer.get("Metadata", {}).get(attributes.TOKEN)
-        return Held(int(answer["ContentLength"]), token, told.etag, told.checksum, told.version_id)
+        size = int(answer["ContentLength"])
+        return Held(size, token, told.etag, told.checksum, told.version_id, told.encrypted_by_kms)
 
     async def get_range(self, key: str, first: int, last: int) -> bytes:
         """The bytes ``first`` to ``last``, both included, by a ranged GET."""
