@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real lint format types arch check bench lock clean
+.PHONY: help setup demo test test-real crash crash-points lint format types arch check bench lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,13 @@ test: $(READY) ## Unit, contract, property, fault and system tests
 
 test-real: $(READY) ## The end-to-end cases against Ceph's gateway (Debian, root; installs it)
 	tests/real/run $(BIN)/python
+
+crash-points: $(READY) ## Kill the daemon at every point where its state changes, and look
+	$(BIN)/python tests/crash/points.py
+
+KILLS ?= 1000
+crash: $(READY) ## Kill the daemon KILLS times at random moments under load, and look
+	$(BIN)/python tests/crash/kills.py --kills $(KILLS)
 
 lint: $(READY) ## Style and likely mistakes
 	$(BIN)/ruff check .

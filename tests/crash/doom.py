@@ -1,0 +1,136 @@
+"""Where a life may end: every transaction of the journal, every call to AWS, every touch of a source, from both sides.
+
+Wrapped around the product from outside. Each point has a name; passing it for the nth time is a moment that a life can
+be made to die at, by a SIGKILL that it sends itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from crosshaul.aws.chain import Chain
+from crosshaul.aws.control import Control
+from crosshaul.aws.wire import Wire
+from crosshaul.journal import claims, settling, store, writer
+
+
+class Doom:
+    """Notes each point that is passed in ``trace``, and ends the process at the ``nth`` passing of ``point``."""
+
+    def __init__(self, trace: Path, point: str | None = None, nth: int = 1) -> None:
+        self._trace = trace
+        self._fate = (point, nth)
+        self._passed: Counter[str] = Counter()
+
+    def lay(self) -> None:
+        """Wrap the product; for a process that is going to die anyway."""
+        _lay_journal(self._at)
+        _lay_calls(self._at)
+        _lay_sources(self._at)
+
+    def _at(self, point: str) -> None:
+        self._passed[point] += 1
+        with self._trace.open("a") as trace:
+            trace.write(f"{point}\n")
+        if (point, self._passed[point]) == self._fate:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+At = Callable[[str], None]
+
+_NAMES: dict[object, str] = {
+    getattr(store, name): name[1:].lower() for name in vars(store) if name.isupper() and callable(getattr(store, name))
+}
+_NAMES |= {settling.settle_after: "settle_after", claims.add_parts: "add_part"}
+
+
+def _kinds(units: Sequence[Any]) -> list[str]:
+    """What a transaction writes: each kind of work once, settlements by their outcome."""
+    return sorted({_kind(unit) for unit in units})
+
+
+def _kind(unit: Any) -> str:
+    if unit.work is settling.settle:
+        return f"settle_{type(unit.argument.outcome).__name__.lower()}"
+    return _NAMES.get(unit.work, "claim")
+
+
+class _Committing:
+    """The journal's connection, with a point before each commit."""
+
+    def __init__(self, connection: Any, before_commit: Callable[[], None]) -> None:
+        self._connection = connection
+        self._before_commit = before_commit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        if statement == "COMMIT":
+            self._before_commit()
+        return self._connection.execute(statement, *arguments)
+
+
+def _lay_journal(at: At) -> None:
+    transact = writer.Writer._transact
+
+    def doomed(self: Any, units: list[Any]) -> None:
+        kinds = _kinds(units)
+
+        def each(side: str) -> None:
+            for kind in kinds:
+                at(f"journal {kind}: {side}")
+
+        each("before it is written")
+        connection = self._connection
+        self._connection = _Committing(connection, lambda: each("written, not committed"))
+        try:
+            transact(self, units)
+        finally:
+            self._connection = connection
+        each("committed, nobody told")
+
+    writer.Writer._transact = doomed
+
+
+def _lay_calls(at: At) -> None:
+    for owner, method, name_of in (
+        (Chain, "assume_role", lambda *_: "AssumeRole"),
+        (Control, "call", lambda operation, *_: operation),
+        (Wire, "_send", lambda operation, *_: operation),
+    ):
+        setattr(owner, method, _around(getattr(owner, method), name_of, at))
+
+
+def _around(call: Callable[..., Any], name_of: Callable[..., str], at: At) -> Callable[..., Any]:
+    async def doomed(self: Any, *arguments: Any, **named: Any) -> Any:
+        name = name_of(*arguments)
+        at(f"call {name}: before it is sent")
+        try:
+            return await call(self, *arguments, **named)
+        finally:
+            at(f"call {name}: answered, not noted")
+
+    return doomed
+
+
+def _lay_sources(at: At) -> None:
+    for name in ("unlink", "link"):
+        setattr(os, name, _beside(getattr(os, name), f"source {name}", at))
+
+
+def _beside(touch: Callable[..., None], name: str, at: At) -> Callable[..., None]:
+    def doomed(*arguments: Any, **named: Any) -> None:
+        if not named:
+            touch(*arguments)  # some other file: sources are touched through directory descriptors
+            return
+        at(f"{name}: before")
+        touch(*arguments, **named)
+        at(f"{name}: done, not noted")
+
+    return doomed
