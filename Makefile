@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real crash crash-points lint format types arch check bench lock clean
+.PHONY: help setup demo test test-real crash crash-points simulate lint format types arch check bench lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,10 @@ crash-points: $(READY) ## Kill the daemon at every point where its state changes
 KILLS ?= 1000
 crash: $(READY) ## Kill the daemon KILLS times at random moments under load, and look
 	$(BIN)/python tests/crash/kills.py --kills $(KILLS)
+
+SEEDS ?= 10000
+simulate: $(READY) ## Play SEEDS stories in virtual time, or replay one: SEED=n
+	PYTHONPATH=tests $(BIN)/python -m simulation.run $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 lint: $(READY) ## Style and likely mistakes
 	$(BIN)/ruff check .

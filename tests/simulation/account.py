@@ -1,0 +1,247 @@
+"""The partner's account in the simulation: STS and one bucket; slow, throttled, forgetful and lying by chance."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from crosshaul.aws.control import Location
+from crosshaul.checksum import compute
+from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.model import ChecksumKind
+from crosshaul.verify import Answer
+
+_CRC = ChecksumKind.CRC64NVME
+SESSION_SECONDS = 60.0
+
+
+def fault(kind: Kind, code: str, operation: str, *, status: int | None = None, ambiguous: bool = False) -> Fault:
+    """A fault as aws/faults.py would make it."""
+    return Fault(Diagnosis(kind, code, "by chance", operation, status=status, ambiguous=ambiguous))
+
+
+_BEFORE = (
+    (Kind.THROTTLED, "SlowDown", 503),
+    (Kind.NETWORK, "ConnectError", None),
+    (Kind.CORRUPT, "BadDigest", 400),
+    (Kind.EXPIRED, "ExpiredToken", 400),
+)
+_AFTER = ((Kind.THROTTLED, "InternalError", 500), (Kind.NETWORK, "ConnectionReset", None))
+"""The call was done, and its answer is lost: ambiguous."""
+
+
+@dataclass
+class Object:
+    """What lies under a key."""
+
+    data: bytes
+    token: str
+    writes: int = 1
+
+
+@dataclass
+class Account:
+    """``written`` is told of each object, ``broken`` of what must not be."""
+
+    chance: random.Random
+    now: Callable[[], float]
+    written: Callable[[str, bytes], None]
+    broken: Callable[[str], None]
+    calm_at: float
+    objects: dict[str, Object] = field(default_factory=dict)
+    uploads: dict[str, tuple[str, str, dict[int, bytes]]] = field(default_factory=dict)
+    sessions: dict[str, float] = field(default_factory=dict)
+    refusing: tuple[float, float] = (0.0, 0.0)
+    """While the role may do nothing."""
+    sts_away: tuple[float, float] = (0.0, 0.0)
+    begun: int = 0
+    faulted: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    def _troubled(self) -> bool:
+        return self.now() < self.calm_at
+
+    async def call(self, operation: str, token: str | None, act: Callable[[], Any]) -> Any:
+        """One call: a while, perhaps a fault, the act, perhaps a lost answer."""
+        await asyncio.sleep(self.chance.random() * 0.08)
+        self._admit(operation, token)
+        roll = self.chance.random() if self._troubled() else 1.0
+        self.faulted += roll < 0.18
+        if roll < 0.02:
+            await asyncio.sleep(20.0)
+            raise fault(Kind.NETWORK, "ProgressTimeout", operation, ambiguous=True)
+        if roll < 0.12:
+            kind, code, status = self.chance.choice(_BEFORE)
+            raise fault(kind, code, operation, status=status)
+        done = act()
+        await asyncio.sleep(self.chance.random() * 0.08)
+        if roll < 0.18:
+            kind, code, status = self.chance.choice(_AFTER)
+            raise fault(kind, code, operation, status=status, ambiguous=True)
+        return done
+
+    def _admit(self, operation: str, token: str | None) -> None:
+        if token is None or token not in self.sessions:
+            self.broken(f"{operation} without a session")
+        elif self.now() >= self.sessions[token]:
+            self.broken(f"{operation} with credentials that ended {self.now() - self.sessions[token]:.1f} s ago")
+        if self.refusing[0] <= self.now() < self.refusing[1]:
+            raise fault(Kind.DESTINATION, "AccessDenied", operation, status=403)
+
+    # STS
+
+    async def assume_role(self) -> dict[str, Any]:
+        """A session of a minute."""
+        await asyncio.sleep(self.chance.random() * 0.2)
+        if self.sts_away[0] <= self.now() < self.sts_away[1]:
+            raise fault(Kind.NETWORK, "ConnectError", "AssumeRole")
+        token = f"session-{len(self.sessions)}"
+        self.sessions[token] = ends = self.now() + SESSION_SECONDS
+        expiration = datetime.fromtimestamp(ends, UTC)
+        given = {"AccessKeyId": token, "SecretAccessKey": token, "SessionToken": token, "Expiration": expiration}
+        return {"Credentials": given}
+
+    # S3
+
+    def put(self, key: str, data: bytes, token: str, *, if_new: bool) -> Answer:
+        """PutObject; now and then the store garbles what it keeps, and its checksum says so."""
+        if if_new and key in self.objects:
+            raise fault(Kind.EXISTS, "PreconditionFailed", "PutObject", status=412)
+        if self._troubled() and data and self.chance.random() < 0.01:
+            garbled = bytes([data[0] ^ 1]) + data[1:]
+            self._keep(key, garbled, "garbled")
+            return Answer("etag", compute(_CRC, garbled))
+        self.written(key, data)
+        self._keep(key, data, token)
+        return Answer("etag", compute(_CRC, data))
+
+    def _keep(self, key: str, data: bytes, token: str) -> None:
+        writes = self.objects[key].writes + 1 if key in self.objects else 1
+        self.objects[key] = Object(data, token, writes)
+
+    def create(self, key: str, token: str) -> dict[str, Any]:
+        self.begun += 1
+        upload = f"upload-{self.begun}"
+        self.uploads[upload] = (key, token, {})
+        return {"UploadId": upload}
+
+    def part(self, upload: str, number: int, data: bytes) -> Answer:
+        self._upload(upload, "UploadPart")[2][number] = data
+        return Answer(f"etag-{number}", compute(_CRC, data))
+
+    def complete(self, upload: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The parts joined; a wrong list, size or checksum is refused."""
+        key, token, parts = self._upload(upload, "CompleteMultipartUpload")
+        numbers = [part["PartNumber"] for part in parameters["MultipartUpload"]["Parts"]]
+        if numbers != sorted(parts):
+            self.broken(f"{key}: completed with the parts {numbers}, and {sorted(parts)} are there")
+        if parameters.get("IfNoneMatch") and key in self.objects:
+            raise fault(Kind.EXISTS, "PreconditionFailed", "CompleteMultipartUpload", status=412)
+        data = b"".join(parts[number] for number in numbers)
+        whole = compute(_CRC, data).value
+        if parameters.get("ChecksumCRC64NVME", whole) != whole:
+            raise fault(Kind.CORRUPT, "BadDigest", "CompleteMultipartUpload", status=400)
+        self.written(key, data)
+        self._keep(key, data, token)
+        del self.uploads[upload]
+        return {"ETag": '"whole-2"', "ChecksumCRC64NVME": whole, "ChecksumType": "FULL_OBJECT"}
+
+    def _upload(self, upload: str, operation: str) -> tuple[str, str, dict[int, bytes]]:
+        if self._troubled() and self.chance.random() < 0.01:
+            self.uploads.pop(upload, None)
+        if upload not in self.uploads:
+            raise fault(Kind.RESTART_UPLOAD, "NoSuchUpload", operation, status=404)
+        return self.uploads[upload]
+
+    def head(self, key: str) -> dict[str, Any]:
+        found = self.objects.get(key)
+        if found is None:
+            raise fault(Kind.DESTINATION, "AccessDenied", "HeadObject", status=403)
+        metadata = {"crosshaul-token": found.token}
+        return {"ContentLength": len(found.data), "ETag": '"etag"', "Metadata": metadata}
+
+
+class Chain:
+    """Account A's own credentials."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    async def assume_role(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        return await self._account.assume_role()
+
+    def forget(self) -> None:
+        """There is nothing to read anew."""
+
+
+class Control:
+    """Calls without a body, signed with whatever the refresher has at that moment."""
+
+    def __init__(self, account: Account, refresher: Any) -> None:
+        self._account = account
+        self._refresher = refresher
+
+    async def close(self) -> None: ...
+
+    async def location(self) -> Location:
+        return Location("https", "bucket.example", 443, "bucket.example", "/")
+
+    async def call(self, operation: str, key: str, parameters: dict[str, Any], deadline: float = 0.0) -> dict[str, Any]:
+        credentials = await self._refresher.credentials()
+        account = self._account
+        acts: dict[str, Callable[[], Any]] = {
+            "head_object": lambda: account.head(key),
+            "create_multipart_upload": lambda: account.create(key, parameters["Metadata"]["crosshaul-token"]),
+            "complete_multipart_upload": lambda: account.complete(parameters["UploadId"], parameters),
+            "abort_multipart_upload": lambda: account.uploads.pop(parameters["UploadId"], None),
+        }
+        answer = await account.call(operation, credentials.session_token, acts[operation])
+        return dict(answer) if isinstance(answer, dict) else {}
+
+    async def complete(self, key: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        return await self.call("complete_multipart_upload", key, parameters)
+
+
+class Wire:
+    """The two calls with bodies."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    async def close(self) -> None: ...
+
+    async def put_object(self, credentials: Any, key: str, headers: list[tuple[str, str]], payload: Any) -> Answer:
+        given = dict(headers)
+        token, if_new = given["x-amz-meta-crosshaul-token"], "if-none-match" in given
+        data = self._checked(payload)
+        return await self._carry(
+            credentials, "PutObject", data, lambda: self._account.put(key, data, token, if_new=if_new)
+        )
+
+    async def upload_part(
+        self, credentials: Any, key: str, upload: str, number: int, headers: list[tuple[str, str]], payload: Any
+    ) -> Answer:
+        data = self._checked(payload)
+        return await self._carry(credentials, "UploadPart", data, lambda: self._account.part(upload, number, data))
+
+    async def _carry(self, credentials: Any, operation: str, data: bytes, act: Callable[[], Any]) -> Answer:
+        account = self._account
+        account.in_flight += len(data)
+        account.most_in_flight = max(account.most_in_flight, account.in_flight)
+        try:
+            answer: Answer = await account.call(operation, credentials.session_token, act)
+        finally:
+            account.in_flight -= len(data)
+        return answer
+
+    def _checked(self, payload: Any) -> bytes:
+        data = bytes(payload.data)
+        for checksum in payload.checksums:
+            if compute(checksum.kind, data) != checksum:
+                self._account.broken("a body that is not what its checksum says")
+        return data

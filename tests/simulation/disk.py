@@ -1,0 +1,220 @@
+"""A file system in memory: the calls of ``os`` that scan.py and source.py make, and times from a made-up clock."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+
+@dataclass(eq=False)
+class Node:
+    """A directory (``entries``) or a file (``data``)."""
+
+    inode: int
+    entries: dict[bytes, Node] | None = None
+    data: bytes = b""
+    mtime_ns: int = 0
+    ctime_ns: int = 0
+    names: int = 1
+
+    def stat(self) -> Any:
+        mode = stat.S_IFREG if self.entries is None else stat.S_IFDIR
+        return SimpleNamespace(
+            st_mode=mode | 0o644, st_ino=self.inode, st_dev=1, st_nlink=self.names, st_size=len(self.data),
+            st_mtime_ns=self.mtime_ns, st_ctime_ns=self.ctime_ns,
+        )  # fmt: skip
+
+
+def _gone(name: object) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "No such file or directory", name)
+
+
+@dataclass
+class Disk:
+    """The tree, and what writers do to it. Paths are absolute, in bytes."""
+
+    now: Callable[[], float]
+    top: Node = field(default_factory=lambda: Node(1, {}))
+    inodes: int = 1
+    ticks: int = 0
+
+    def find(self, path: bytes) -> Node:
+        """The node at a path; FileNotFoundError."""
+        node = self.top
+        for part in path.split(b"/"):
+            if part:
+                if node.entries is None or part not in node.entries:
+                    raise _gone(path)
+                node = node.entries[part]
+        return node
+
+    def make(self, path: bytes) -> dict[bytes, Node]:
+        """The entries of a directory, made as needed."""
+        node = self.top
+        for part in path.split(b"/"):
+            if part:
+                assert node.entries is not None
+                node = node.entries.setdefault(part, self._node({}))
+        assert node.entries is not None
+        return node.entries
+
+    def write(self, path: bytes, data: bytes) -> None:
+        """Write a file over in place, or make it."""
+        folder, _, name = path.rpartition(b"/")
+        entries = self.make(folder)
+        node = entries.setdefault(name, self._node(None))
+        node.data = data
+        node.mtime_ns = node.ctime_ns = self._stamp()
+
+    def rename(self, source: bytes, target: bytes) -> None:
+        """Rename over whatever is there."""
+        folder, _, name = source.rpartition(b"/")
+        node = self.make(folder).pop(name)
+        folder, _, name = target.rpartition(b"/")
+        self.make(folder)[name] = node
+        node.ctime_ns = self._stamp()
+
+    def delete(self, path: bytes) -> None:
+        """Take the name away."""
+        folder, _, name = path.rpartition(b"/")
+        node = self.make(folder).pop(name)
+        node.names -= 1
+        node.ctime_ns = self._stamp()
+
+    def files(self, root: bytes) -> dict[bytes, bytes]:
+        """Path below ``root`` -> data of each file."""
+        found: dict[bytes, bytes] = {}
+
+        def descend(node: Node, path: bytes) -> None:
+            if node.entries is None:
+                found[path] = node.data
+                return
+            for name, child in node.entries.items():
+                descend(child, path + b"/" + name if path else name)
+
+        descend(self.find(root), b"")
+        return found
+
+    def _node(self, entries: dict[bytes, Node] | None) -> Node:
+        self.inodes += 1
+        stamp = self._stamp()
+        return Node(self.inodes, entries, b"", stamp, stamp)
+
+    def _stamp(self) -> int:
+        self.ticks += 1  # no two changes at one time: a coarse clock is tests/watching's affair
+        return int(self.now() * 1e9) + self.ticks
+
+
+class _Entry:
+    def __init__(self, name: bytes, node: Node) -> None:
+        self.name = os.fsdecode(name)
+        self._node = node
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        return self._node.entries is not None
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        return self._node.entries is None
+
+    def stat(self, *, follow_symlinks: bool = True) -> Any:
+        return self._node.stat()
+
+
+class DiskOs:
+    """``os`` for the product. ``reading`` is called before each piece is read, ``leaving`` before a name goes."""
+
+    def __init__(self, disk: Disk, reading: Callable[[], None], leaving: Callable[[Node], None]) -> None:
+        self._disk = disk
+        self._reading = reading
+        self._leaving = leaving
+        self._open: dict[int, Node] = {}
+        self._next = 1000
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def _take(self, node: Node) -> int:
+        self._next += 1
+        self._open[self._next] = node
+        return self._next
+
+    def _entry(self, name: Any, dir_fd: int | None) -> Node:
+        if dir_fd is None:
+            return self._disk.find(os.fsencode(name))
+        entries = self._open[dir_fd].entries
+        if entries is None or os.fsencode(name) not in entries:
+            raise _gone(name)
+        return entries[os.fsencode(name)]
+
+    def open(self, path: Any, flags: int, mode: int = 0, *, dir_fd: int | None = None) -> int:
+        node = self._entry(path, dir_fd)
+        if flags & os.O_DIRECTORY and node.entries is None:
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", path)
+        return self._take(node)
+
+    def dup(self, descriptor: int) -> int:
+        return self._take(self._open[descriptor])
+
+    def close(self, descriptor: int) -> None:
+        self._open.pop(descriptor, None)
+
+    def fstat(self, descriptor: int) -> Any:
+        return self._open[descriptor].stat()
+
+    def stat(self, name: Any, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> Any:
+        return self._entry(name, dir_fd).stat()
+
+    @contextmanager
+    def scandir(self, descriptor: int) -> Iterator[list[_Entry]]:
+        entries = self._open[descriptor].entries
+        assert entries is not None
+        yield [_Entry(name, node) for name, node in entries.items()]
+
+    def pread(self, descriptor: int, length: int, offset: int) -> bytes:
+        self._reading()
+        half = length // 2  # in two pieces, between which a writer may write
+        first = self._open[descriptor].data[offset : offset + half]
+        self._reading()
+        return first + self._open[descriptor].data[offset + half : offset + length]
+
+    def preadv(self, descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        data = self.pread(descriptor, len(buffers[0]), offset)
+        buffers[0][: len(data)] = data
+        return len(data)
+
+    def unlink(self, name: Any, *, dir_fd: int) -> None:
+        node = self._entry(name, dir_fd)
+        if node.names == 1:
+            self._leaving(node)
+        entries = self._open[dir_fd].entries
+        assert entries is not None
+        del entries[os.fsencode(name)]
+        node.names -= 1
+        node.ctime_ns = self._disk._stamp()
+
+    def link(self, name: Any, taken: Any, *, src_dir_fd: int, dst_dir_fd: int, follow_symlinks: bool = True) -> None:
+        entries = self._open[dst_dir_fd].entries
+        assert entries is not None
+        if os.fsencode(taken) in entries:
+            raise FileExistsError(errno.EEXIST, "File exists", taken)
+        node = self._entry(name, src_dir_fd)
+        self._leaving(node)
+        entries[os.fsencode(taken)] = node
+        node.names += 1
+        node.ctime_ns = self._disk._stamp()
+
+    def mkdir(self, name: Any, mode: int = 0o777, *, dir_fd: int) -> None:
+        entries = self._open[dir_fd].entries
+        assert entries is not None
+        if os.fsencode(name) in entries:
+            raise FileExistsError(errno.EEXIST, "File exists", name)
+        entries[os.fsencode(name)] = self._disk._node({})

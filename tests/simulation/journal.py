@@ -1,0 +1,103 @@
+"""The journal's real SQL in memory. A crash loses what was not committed, or only the answer to what was."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from crosshaul.journal import migrate, store
+from crosshaul.journal.reader import Reader
+from crosshaul.journal.writer import CommitStats, Writer
+
+_DATABASE = Path("journal.db")
+_template: sqlite3.Connection | None = None
+
+
+def fresh() -> sqlite3.Connection:
+    """An empty journal of the present schema."""
+    global _template  # noqa: PLW0603 - the schema is made once a process, for ten thousand seeds
+    if _template is None:
+        _template = _connect()
+        migrate.migrate(_template, _DATABASE)
+    copy = _connect()
+    _template.backup(copy)
+    return copy
+
+
+def _connect() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, cached_statements=512)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+class Kept:
+    """A connection that a life may close, and the next one opens."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def close(self) -> None:
+        """Keep it."""
+
+
+class _Lock:
+    def release(self) -> None:
+        """There is one life at a time."""
+
+
+def opener(connection: sqlite3.Connection) -> Any:
+    """What opens the journal of this world, in place of ``store._open``."""
+
+    def opened(state_dir: Path, now: float) -> Any:
+        kept = Kept(connection)
+        store._recover(kept, now)
+        return _Lock(), kept, Reader(state_dir, kept)
+
+    return opened
+
+
+class TurnWriter(Writer):
+    """The writer without its thread: it gathers units, commits them in one turn, and answers in a later one."""
+
+    chance: random.Random
+    """Set for each seed."""
+
+    def __init__(self, connection: Any, database: Path) -> None:
+        self.commits = 0
+        self.last_commit = None
+        self.on_commit = None
+        self._connection = connection
+        self._database = database
+        self._loop = asyncio.get_running_loop()
+        self._units: list[Any] = []
+        self._slots = asyncio.Semaphore(4096)
+
+    async def do(self, work: Any, argument: Any) -> Any:
+        """As the real one: comes back when it is committed."""
+        from crosshaul.journal.writer import _Unit
+
+        await self._slots.acquire()
+        future = self._loop.create_future()
+        if not self._units:
+            self._loop.call_later(self.chance.random() * 0.004, self._commit)
+        self._units.append(_Unit(work, argument, future))
+        return await future
+
+    def _commit(self) -> None:
+        units, self._units = self._units, []
+        self._transact(units)
+        self._loop.call_later(self.chance.random() * 0.004, self._resolve, units, CommitStats(0.0, len(units)))
+
+    async def close(self) -> None:
+        """Finish what waits."""
+        while self._units:
+            await asyncio.sleep(0.005)
