@@ -95,7 +95,7 @@ def _served(house: House) -> AbstractAsyncContextManager[object]:
     destinations = [lane.reporter for lane in house.lanes.values()]
 
     async def is_ready() -> Verdict:
-        return ready(journal_open=True, destinations=[reporter.status for reporter in destinations])
+        return ready(house.journal.trouble, [reporter.status for reporter in destinations])
 
     async def status() -> dict[str, Any]:
         return snapshot(
@@ -104,6 +104,7 @@ def _served(house: House) -> AbstractAsyncContextManager[object]:
             await house.journal.routes(),
             house.clock.now(),
             daemon_pid=os.getpid(),
+            journal_error=house.journal.trouble,
             configured_routes=list(house.intakes),
         )
 

@@ -38,9 +38,19 @@ class LockedError(CrosshaulError):
 
 
 class StateDirError(CrosshaulError):
-    """``state_dir`` or the journal in it can't be used (permissions, disk full, corruption)."""
+    """``state_dir`` or the journal in it can't be used (permissions, disk full)."""
 
     exit_code = 2
+
+
+class JournalDamagedError(StateDirError):
+    """The journal is damaged, or is none: somebody has to put another in its place."""
+
+
+class JournalMovedError(StateDirError):
+    """The journal was deleted or replaced under us: a new start goes on with what is there then."""
+
+    exit_code = 1
 
 
 class ListenError(CrosshaulError):

@@ -41,12 +41,12 @@ def test_a_loop_that_ended_is_not_missed():
 
 
 def test_ready_needs_the_journal_and_a_usable_destination():
-    """Ready means an open journal and at least one destination that takes files; the rest is told all the same."""
-    assert ready(journal_open=True, destinations=[READY]).reasons == ()
-    assert not ready(journal_open=False, destinations=[READY]).ok
-    assert not ready(journal_open=True, destinations=[PARKED]).ok
-    assert not ready(journal_open=True, destinations=[]).ok
-    mixed = ready(journal_open=True, destinations=[READY, PARKED])
+    """Ready means a writable journal and at least one destination that takes files; the rest is told all the same."""
+    assert ready(None, [READY]).reasons == ()
+    assert not ready("The disk is full.", [READY]).ok
+    assert not ready(None, [PARKED]).ok
+    assert not ready(None, []).ok
+    mixed = ready(None, [READY, PARKED])
     assert mixed.ok
     assert mixed.reasons == (f"destination other is parked: {DENIED.line()}",)
 

@@ -11,6 +11,7 @@ from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option
 from crosshaul.cli.verb import Verb
 from crosshaul.clock import SystemClock
+from crosshaul.journal.connect import obstacle
 from crosshaul.journal.reader import Reader
 from crosshaul.telemetry.status import snapshot
 
@@ -53,6 +54,7 @@ def gathered(config: Config, reader: Reader | None) -> dict[str, Any]:
         reader.routes() if reader else [],
         SystemClock().now(),
         daemon_pid=reader.daemon_pid() if reader else None,
+        journal_error=obstacle(config.state_dir),
         configured_routes=[route.name for route in config.routes],
         configured_destinations=list(config.destinations),
     )

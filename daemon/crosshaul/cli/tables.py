@@ -31,6 +31,8 @@ def show(facts: Mapping[str, Any], *, nothing_yet: bool, state_dir: Path) -> Non
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     console.print(_daemon(facts["daemon"]))
+    if facts["journal"]["error"]:
+        console.print(Text(printable(f"The journal can't be written: {facts['journal']['error']}"), style="bold red"))
     if nothing_yet:
         console.print(f"Nothing has run yet: there is no journal in {printable(state_dir)}.")
     console.print(_totals(facts))

@@ -105,6 +105,11 @@ class Journal:
         self._lock.release()
 
     @property
+    def trouble(self) -> str | None:
+        """Why the last write failed; None once one gets through again."""
+        return None if self._writer.trouble is None else str(self._writer.trouble)
+
+    @property
     def commits(self) -> int:
         """How many commits there were since it was opened."""
         return self._writer.commits
@@ -241,6 +246,7 @@ def _open_database(database: Path, now: float) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise connect.storage_error(database, error) from error
     try:
+        connect.check_whole(connection, database)
         migrate(connection, database)
         _recover(connection, now)
     except sqlite3.Error as error:

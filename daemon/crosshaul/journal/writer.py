@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from crosshaul.journal.connect import storage_error
+from crosshaul.errors import StateDirError
+from crosshaul.journal.connect import identity, moved, storage_error
 from crosshaul.journal.moves import IllegalMove
 
 A = TypeVar("A")
@@ -52,14 +53,19 @@ def one_by_one(function: Callable[[sqlite3.Connection, A], R]) -> Work[A, R]:
 
 
 class Writer:
-    """Owns the connection. ``commits`` and ``last_commit`` tell how it goes; ``on_commit`` is called in the loop."""
+    """Owns the connection. ``commits`` and ``last_commit`` tell how it goes; ``on_commit`` is called in the loop.
+
+    ``trouble`` is what the last write failed of, until one gets through.
+    """
 
     def __init__(self, connection: sqlite3.Connection, database: Path) -> None:
         self.commits = 0
         self.last_commit: CommitStats | None = None
         self.on_commit: Callable[[CommitStats], None] | None = None
+        self.trouble: StateDirError | None = None
         self._connection = connection
         self._database = database
+        self._identity = identity(database)
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Unit[Any, Any] | None] = queue.SimpleQueue()
         self._slots = asyncio.Semaphore(QUEUE_BOUND)
@@ -109,15 +115,31 @@ class Writer:
         return units, True
 
     def _transact(self, units: list[_Unit[Any, Any]]) -> None:
+        changes = self._connection.total_changes
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for work, run in itertools.groupby(units, key=lambda unit: unit.work):
-                self._perform(work, list(run))
-            self._connection.execute("COMMIT")
+            # What goes into a file without a name, or into another's log, is lost however well it is written.
+            if identity(self._database) != self._identity:
+                raise moved(self._database)
+            self._commit(units)
         except sqlite3.Error as error:
             self._roll_back()
-            for unit in units:
-                unit.answer = storage_error(self._database, error)
+            self._fail(units, storage_error(self._database, error))
+        except StateDirError as error:
+            self._fail(units, error)
+        else:
+            if self._connection.total_changes != changes:
+                self.trouble = None
+
+    def _commit(self, units: list[_Unit[Any, Any]]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        for work, run in itertools.groupby(units, key=lambda unit: unit.work):
+            self._perform(work, list(run))
+        self._connection.execute("COMMIT")
+
+    def _fail(self, units: list[_Unit[Any, Any]], error: StateDirError) -> None:
+        self.trouble = error
+        for unit in units:
+            unit.answer = error
 
     def _roll_back(self) -> None:
         # SQLite has rolled back by itself after some errors, and on a failing disk this may fail like the commit did.

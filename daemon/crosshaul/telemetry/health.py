@@ -49,10 +49,10 @@ def live(pulse: Pulse) -> Verdict:
     return Verdict(not reasons, reasons)
 
 
-def ready(*, journal_open: bool, destinations: Sequence[DestinationStatus]) -> Verdict:
-    """Whether files can be delivered: the journal is open and at least one destination takes files."""
-    if not journal_open:
-        return Verdict(ok=False, reasons=("the journal is not open",))
+def ready(journal_error: str | None, destinations: Sequence[DestinationStatus]) -> Verdict:
+    """Whether files can be delivered: the journal can be written and at least one destination takes files."""
+    if journal_error is not None:
+        return Verdict(ok=False, reasons=(journal_error,))
     usable = any(status.state is DestinationState.READY for status in destinations)
     return Verdict(
         usable, tuple(_unready(status) for status in destinations if status.state is not DestinationState.READY)

@@ -18,12 +18,14 @@ def snapshot(
     now: float,
     *,
     daemon_pid: int | None,
+    journal_error: str | None = None,
     configured_routes: Iterable[str] = (),
     configured_destinations: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The state at ``now`` (seconds since the epoch), in JSON's types.
 
     What is configured but not in the journal yet shows as ``starting`` or ``off``. ``daemon_pid`` None = not running.
+    ``journal_error`` is what keeps the journal from being written.
     """
     counts = {route.name: route for route in routes}
     known = {tally.route: tally for tally in tallies}
@@ -31,6 +33,7 @@ def snapshot(
     accounts = dict.fromkeys(configured_destinations) | {status.name: status for status in destinations}
     return {
         "daemon": {"running": daemon_pid is not None, "pid": daemon_pid},
+        "journal": {"error": journal_error},
         "now": now,
         **_totals(tallies, now),
         "destinations": {
