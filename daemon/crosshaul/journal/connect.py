@@ -47,7 +47,12 @@ def check_whole(connection: sqlite3.Connection, database: Path) -> None:
     """
     found = " ".join(str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0]).split())
     if found != "ok":
-        raise JournalDamagedError(f"The journal {database} can't be used: it is damaged ({found}). {_OUT_OF_PLACE}.")
+        raise damaged(database, found)
+
+
+def damaged(database: Path, found: str) -> JournalDamagedError:
+    """What to say of a journal in which this was found."""
+    return JournalDamagedError(f"The journal {database} can't be used: it is damaged ({found}). {_OUT_OF_PLACE}.")
 
 
 def identity(database: Path) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from crosshaul.errors import StateDirError
+from crosshaul.journal.connect import damaged
 
 
 def migrations() -> Mapping[int, str]:
@@ -38,6 +39,8 @@ def check_current(connection: sqlite3.Connection, database: Path) -> None:
 
 def _version(connection: sqlite3.Connection, database: Path, newest: int) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version < 0:
+        raise damaged(database, f"its version is {version}")
     if version > newest:
         raise StateDirError(
             f"The journal {database} has version {version}, and this Crosshaul knows up to {newest}: "
