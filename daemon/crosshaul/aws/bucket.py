@@ -100,6 +100,8 @@ class Bucket:
             lambda _: self._control.complete(multipart.key, {"UploadId": multipart.upload_id, **extra})
         )
         told = _answer(answer)
+        if not told.etag:
+            raise _senseless("CompleteMultipartUpload", "an ETag")
         check("CompleteMultipartUpload", (whole,) if whole else (), told)
         return told
 

@@ -80,7 +80,7 @@ def _fault(
     resent: bool = False,
 ) -> Fault:
     code = _matching(_CODE, details.get("Code")) or str(status)
-    message = _line(details.get("Message") or "") or "no reason was given"
+    message = _line(details.get("Message") or "") or _unexplained(status)
     kind = kind_of(operation, code, status, message)
     region = _matching(_REGION, headers.get("x-amz-bucket-region")) or _matching(_REGION, details.get("Region"))
     request_id = headers.get("x-amz-request-id") or details.get("RequestId")
@@ -97,6 +97,12 @@ def _fault(
             resent or _may_have_happened(operation, code, kind, status),
         )
     )
+
+
+def _unexplained(status: int | None) -> str:
+    if status == 200:  # noqa: PLR2004 - HTTP's own number
+        return "a 200 without an ETag is none of S3's (is there a proxy?)"
+    return "no reason was given"
 
 
 def _may_have_happened(operation: str, code: str, kind: Kind, status: int | None) -> bool:

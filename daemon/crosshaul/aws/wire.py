@@ -83,7 +83,8 @@ class Wire:
             answer = await self._client.send("PUT", target, [_AGENT, *signed], payload.data, total=deadline)
         except http1.WireError as error:
             raise faults.from_wire(operation, error) from error
-        if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+        # Whatever else says 200 (a proxy's page, an error in the body) lacks what only a store that took it can give.
+        if answer.status != 200 or not answer.headers.get("etag"):  # noqa: PLR2004 - HTTP's own number
             raise faults.from_answer(operation, answer)
         return _answer(answer.headers)
 
