@@ -6,11 +6,12 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from crosshaul.errors import JournalDamagedError, JournalMovedError, StateDirError
-from crosshaul.journal import Journal, connect
+from crosshaul.journal import Journal, Reader, connect
 from crosshaul.model import State
 from journal_samples import DONE, ROUTE, TOO_LONG, TurnableClock, settled
 from partner_fixtures import PartnerProcess
@@ -84,6 +85,37 @@ async def test_a_flipped_byte_of_the_header_is_told_or_harmless(tmp_path: Path, 
     database.write_bytes(flipped(database.read_bytes(), at, 1))
     refusal = await refusal_of(tmp_path / "state")
     assert not refusal or str(database) in refusal
+
+
+async def test_a_flipped_byte_anywhere_is_no_surprise(tmp_path: Path) -> None:
+    """One byte of the journal, at 80 places: whatever it means, the answer is one line about the journal, or work."""
+    database = await filled(tmp_path / "pristine")
+    pristine, chance = database.read_bytes(), Random(5)
+    state_dir = tmp_path / "hurt"
+    state_dir.mkdir(mode=0o700)
+    told = 0
+    for _ in range(80):
+        for each in state_dir.glob("journal.db*"):
+            each.unlink()
+        (state_dir / connect.DATABASE).write_bytes(flipped(pristine, chance.randrange(len(pristine)), 1))
+        try:
+            await claimed_in_all(state_dir)
+        except StateDirError:
+            told += 1
+    assert told > 10
+
+
+async def test_a_record_that_makes_no_sense_is_damage(tmp_path: Path) -> None:
+    """A value that rotted is told as damage by whoever reads it: the claim, and those who look from outside."""
+    database = await filled(tmp_path / "state")
+    connection = sqlite3.connect(database)
+    connection.execute("UPDATE files SET fingerprint = replace(fingerprint, ' ', '!')")
+    connection.commit()
+    connection.close()
+    with pytest.raises(JournalDamagedError, match="makes no sense"):
+        await claimed_in_all(tmp_path / "state")
+    with Reader.open(tmp_path / "state") as reader, pytest.raises(JournalDamagedError, match="makes no sense"):
+        list(reader.records())
 
 
 async def test_a_flipped_byte_of_the_log_costs_the_last_commits_at_most(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ class Reader:
             cursor.row_factory = sqlite3.Row
             found = cursor.execute(SQL[query], values).fetchall()
             multiparts = multiparts_of(connection, rows.ids_text(row["id"] for row in found))
-        return [rows.record(row, multiparts.get(row["id"])) for row in found]
+            return [rows.record(row, multiparts.get(row["id"])) for row in found]
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -183,3 +183,5 @@ def _explained(database: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise connect.storage_error(database, error) from error
+    except ValueError as error:
+        raise connect.damaged(database, f"a record makes no sense: {error}") from error

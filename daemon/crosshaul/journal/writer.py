@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from crosshaul.errors import StateDirError
-from crosshaul.journal.connect import identity, moved, storage_error
+from crosshaul.journal.connect import damaged, identity, moved, storage_error
 from crosshaul.journal.moves import IllegalMove
 
 A = TypeVar("A")
@@ -173,6 +173,10 @@ class Writer:
             if not isinstance(error, sqlite3.ProgrammingError):
                 raise
             failure = error
+        except (
+            ValueError
+        ) as error:  # of reading a row: SQLite keeps no checksums, so its own check sees no changed value
+            failure = damaged(self._database, f"a record makes no sense: {error}")
         except Exception as error:  # noqa: BLE001 - it is handed to the one who waits for this unit
             failure = error
         self._connection.execute("ROLLBACK TO unit")
