@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from crosshaul.clock import SystemClock
 from crosshaul.config import Config
 from crosshaul.errors import Fault, NotReadyError
 from crosshaul.model import State
+from crosshaul.stopping import Stop
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Verdict, live, ready
@@ -30,33 +32,34 @@ async def run(config: Config, *, require_ready: bool = False) -> int:
     Raises LockedError, StateDirError, ListenError and, with ``require_ready``, NotReadyError.
     """
     clock, log = SystemClock(), logs.get("crosshaul")
-    stop, hurry = _signals()
+    stop = Stop(config.shutdown_timeout, log)
+    stop.listen(signal.SIGTERM, signal.SIGINT)
+    # Left alone, SIGHUP would end the daemon undrained.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.warning, "no_reload_yet")
     async with opened(config, config.routes, clock) as house, _served(house):
         supervisor = Supervisor(clock, log, config.shutdown_timeout)
         helpers = [*house.helpers(), Service("gauges", partial(_gauges, house)), Service("lag", _lag(house).run)]
-        async with supervisor.around(helpers, hurry):
+        async with supervisor.around(helpers, stop.hurry):
             if require_ready:
-                await _require_ready(house)
+                await _unless(stop.asked, _require_ready(house))
             house.pulse.expect(*(f"transfer.{name}" for name in house.lanes))
             log.info("started", routes=list(house.intakes), destinations=list(house.lanes), pid=os.getpid())
-            drained = await supervisor.run(house.carriers(), stop, hurry)
+            drained = await supervisor.run(house.carriers(), stop.asked, stop.hurry)
         log.info("stopped", drained=drained)
     return 0 if drained else 1
 
 
-def _signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """``stop`` is set by the first SIGTERM or SIGINT, ``hurry`` by the second."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def received() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received)
-    # Left alone, SIGHUP would end the daemon undrained.
-    loop.add_signal_handler(signal.SIGHUP, logs.get("crosshaul").warning, "no_reload_yet")
-    return stop, hurry
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work to its end, or until ``stop``."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _require_ready(house: House) -> None:

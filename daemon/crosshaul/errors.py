@@ -53,6 +53,12 @@ class JournalMovedError(StateDirError):
     exit_code = 1
 
 
+class StoppedError(CrosshaulError):
+    """SIGTERM ended a push before it was done; the code is what a shell would make of the signal."""
+
+    exit_code = 143
+
+
 class ListenError(CrosshaulError):
     """The HTTP address can't be listened on."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Protocol
 from crosshaul.app import House, opened
 from crosshaul.clock import SystemClock
 from crosshaul.config import Config, Route
-from crosshaul.errors import ConfigError
+from crosshaul.errors import ConfigError, StoppedError
 from crosshaul.intake import Intake
 from crosshaul.journal import Reader
 from crosshaul.model import (
@@ -31,6 +32,7 @@ from crosshaul.model import (
     State,
     Tally,
 )
+from crosshaul.stopping import Stop
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.metrics import Metrics
@@ -97,11 +99,31 @@ class _Count:
 async def push(config: Config, names: tuple[str, ...], watch: Watch) -> PushSummary:
     """Bring everything that is new or changed in the routes ``names`` (none = all) into the bucket.
 
-    Raises ConfigError for an unknown route, LockedError, StateDirError, SourceError where a root can't be read.
+    Raises ConfigError for an unknown route, LockedError, StateDirError, SourceError where a root can't be read;
+    StoppedError after SIGTERM, once what was being sent has ended or shutdown_timeout is over.
     """
-    clock = SystemClock()
     routes = _chosen(config, names)
-    hurry = asyncio.Event()
+    stop = Stop(config.shutdown_timeout, logs.get("crosshaul"))
+    stop.listen(signal.SIGTERM)
+    working = asyncio.create_task(_pushed(config, routes, watch, stop.hurry))
+    asked = asyncio.create_task(stop.asked.wait())
+    try:
+        await asyncio.wait([working, asked], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            raise StoppedError(
+                "Stopped: what is not delivered yet stays in the journal, and the next push goes on with it."
+            )
+        return working.result()
+    finally:
+        asked.cancel()
+        working.cancel()
+        await asyncio.gather(working, asked, return_exceptions=True)
+
+
+async def _pushed(config: Config, routes: tuple[Route, ...], watch: Watch, hurry: asyncio.Event) -> PushSummary:
+    clock = SystemClock()
     async with opened(config, routes, clock) as house:
         await house.journal.make_due(list(house.intakes))
         supervisor = Supervisor(clock, logs.get("crosshaul"), config.shutdown_timeout)

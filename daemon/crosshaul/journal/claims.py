@@ -60,12 +60,14 @@ def _due(connection: sqlite3.Connection, route: str, request: Request) -> Iterab
     return (row[0] for row in connection.execute(SQL["due"], (route, request.now, request.limit)))
 
 
+@rows.reading
 def _claim(row: rows.Row, multipart: Multipart | None) -> Claim:
     file, generation, route, destination, path, fingerprint, key, attempts, ambiguous = row
     seen = rows.fingerprint(fingerprint)
     return Claim(file, generation, route, destination, path, seen, key, attempts, bool(ambiguous), multipart)
 
 
+@rows.reading
 def multiparts_of(connection: sqlite3.Connection, ids: str) -> dict[int, Multipart]:
     """The unfinished multipart uploads of some files, by file; ``ids`` is a JSON list."""
     begun = connection.execute(SQL["multiparts_of"], (ids,)).fetchall()

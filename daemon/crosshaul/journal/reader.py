@@ -183,5 +183,5 @@ def _explained(database: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise connect.storage_error(database, error) from error
-    except ValueError as error:
-        raise connect.damaged(database, f"a record makes no sense: {error}") from error
+    except rows.NonsenseError as error:
+        raise connect.damaged(database, str(error)) from error

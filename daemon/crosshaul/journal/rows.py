@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from crosshaul.errors import Diagnosis, Kind
 from crosshaul.model import (
@@ -24,7 +25,27 @@ from crosshaul.model import (
     State,
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 Row = Sequence[Any]
+
+
+class NonsenseError(Exception):
+    """A row that nobody can have written: SQLite keeps no checksums, so its own check sees no changed value."""
+
+
+def reading(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function that reads rows raise NonsenseError for what makes no sense."""
+
+    @wraps(function)
+    def read(*arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return function(*arguments, **options)
+        except (ValueError, TypeError, KeyError) as error:
+            raise NonsenseError(f"a record makes no sense: {error}") from error
+
+    return read
 
 
 def fingerprint_text(fingerprint: Fingerprint) -> str:
@@ -32,6 +53,7 @@ def fingerprint_text(fingerprint: Fingerprint) -> str:
     return f"{fingerprint.size} {fingerprint.mtime_ns} {fingerprint.ctime_ns} {fingerprint.inode}"
 
 
+@reading
 def fingerprint(text: str) -> Fingerprint:
     """The fingerprint in its text."""
     size, mtime_ns, ctime_ns, inode = text.split()
@@ -107,6 +129,7 @@ def _receipt_of(row: sqlite3.Row) -> Receipt | None:
     )
 
 
+@reading
 def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
     """The record in a whole row of ``files``."""
     return Record(
@@ -131,6 +154,7 @@ def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
     )
 
 
+@reading
 def after_task(row: Row) -> AfterTask:
     """The task in a row of the query ``after_due``."""
     done = receipt(row[5:])
@@ -139,6 +163,7 @@ def after_task(row: Row) -> AfterTask:
     return AfterTask(row[0], row[1], row[2], row[3], fingerprint(row[4]), done)
 
 
+@reading
 def part(row: Row) -> Part:
     """The part in a row of the query ``parts_of``."""
     _file, number, size, etag, kind, value = row
@@ -156,6 +181,7 @@ def destination_columns(status: DestinationStatus) -> tuple[object, ...]:
     return status.name, status.state, status.retry_at, status.credentials_expire_at, error, status.checksum_kind
 
 
+@reading
 def destination(row: Row) -> DestinationStatus:
     """The status in a row of ``destinations``."""
     name, state, retry_at, expire_at, error, kind = row
@@ -170,6 +196,7 @@ def route_columns(status: RouteStatus) -> tuple[object, ...]:
     return status.name, watcher, status.last_scan_at, seconds, status.lost_events, status.settling
 
 
+@reading
 def route(row: Row) -> RouteStatus:
     """The status in a row of ``routes``."""
     return RouteStatus(*row)

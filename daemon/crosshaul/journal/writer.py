@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from crosshaul.errors import StateDirError
 from crosshaul.journal.connect import damaged, identity, moved, storage_error
 from crosshaul.journal.moves import IllegalMove
+from crosshaul.journal.rows import NonsenseError
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -173,10 +174,8 @@ class Writer:
             if not isinstance(error, sqlite3.ProgrammingError):
                 raise
             failure = error
-        except (
-            ValueError
-        ) as error:  # of reading a row: SQLite keeps no checksums, so its own check sees no changed value
-            failure = damaged(self._database, f"a record makes no sense: {error}")
+        except NonsenseError as error:
+            failure = damaged(self._database, str(error))
         except Exception as error:  # noqa: BLE001 - it is handed to the one who waits for this unit
             failure = error
         self._connection.execute("ROLLBACK TO unit")
