@@ -143,6 +143,8 @@ class Site:
     home: Path
     config: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    under: list[str] = field(default_factory=list)
+    """A command that runs the daemon's, such as ``unshare``."""
     told: list[Path] = field(default_factory=list)
     """Where everything that the commands wrote to stderr is."""
 
@@ -241,7 +243,7 @@ class Site:
         return self.told[-1]
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "crosshaul", verb, "-c", str(self.config_file), *arguments]
+        return [*self.under, sys.executable, "-m", "crosshaul", verb, "-c", str(self.config_file), *arguments]
 
     def _env(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CROSSHAUL_"))}

@@ -116,12 +116,20 @@ class Scanner:
     def scan(self, start: bytes = b"", entering: Entering | None = None) -> Iterator[Batch]:
         """Everything at and below the directory ``start``, in batches.
 
-        Raises SourceError if the root can't be opened; that never means that its files were deleted.
+        Raises SourceError if the root can't be opened, or an empty directory took its place (a mount point whose volume
+        is away): neither means that its files were deleted.
         """
         with Root.open(self._route.path) as root:
             if not start:
-                self._walked = (root.device, root.inode)
+                self._adopt(root)
             yield from _Walk(root, self._route, self.selection, entering).run(start)
+
+    def _adopt(self, root: Root) -> None:
+        identity = (root.device, root.inode)
+        if self._walked not in {None, identity} and _is_empty(root):
+            reason = "an empty directory took its place, so its files wait for it; is the volume mounted?"
+            raise FileChangedError(f"{self._route.path}: {reason}")
+        self._walked = identity
 
     def look(self, paths: Iterable[bytes]) -> Look:
         """What is at each of ``paths`` now.
@@ -164,6 +172,11 @@ class Scanner:
             return set()
         with Root.open(self._route.path) as root:
             return {sighting.path for sighting in sightings if _exists(root, self._marker.of(sighting.path))}
+
+
+def _is_empty(root: Root) -> bool:
+    with os.scandir(root.descriptor) as entries:
+        return next(iter(entries), None) is None
 
 
 def _exists(root: Root, path: bytes) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crosshaul.journal import migrate, store
+from crosshaul.journal.connect import identity
 from crosshaul.journal.reader import Reader
 from crosshaul.journal.writer import CommitStats, Writer
 
@@ -45,6 +46,10 @@ class Kept:
     def in_transaction(self) -> bool:
         return self._connection.in_transaction
 
+    @property
+    def total_changes(self) -> int:
+        return self._connection.total_changes
+
     def close(self) -> None:
         """Keep it."""
 
@@ -75,6 +80,8 @@ class TurnWriter(Writer):
         self.commits = 0
         self.last_commit = None
         self.on_commit = None
+        self.trouble = None
+        self._identity = identity(database)
         self._connection = connection
         self._database = database
         self._loop = asyncio.get_running_loop()
@@ -88,11 +95,11 @@ class TurnWriter(Writer):
         await self._slots.acquire()
         future = self._loop.create_future()
         if not self._units:
-            self._loop.call_later(self.chance.random() * 0.004, self._commit)
+            self._loop.call_later(self.chance.random() * 0.004, self._turn)
         self._units.append(_Unit(work, argument, future))
         return await future
 
-    def _commit(self) -> None:
+    def _turn(self) -> None:
         units, self._units = self._units, []
         self._transact(units)
         self._loop.call_later(self.chance.random() * 0.004, self._resolve, units, CommitStats(0.0, len(units)))

@@ -31,7 +31,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         skipping = _Skipping()
         skipping.loop = self
         super().__init__(skipping)
-        self.set_exception_handler(lambda *_: None)
 
     def time(self) -> float:
         """Virtual seconds."""

@@ -279,6 +279,7 @@ class World:
     def _life(self) -> bool:
         """Run until rest (True) or until a crash."""
         self.loop = loop = VirtualLoop(self.moment, self.chance)
+        loop.set_exception_handler(self._surprised)
         self.watchers.clear()
         self.account.in_flight = self.account.most_in_flight = 0
         self.note("a life begins")
@@ -302,6 +303,11 @@ class World:
                 loop.close()
             else:
                 self._kept.append(loop)
+
+    def _surprised(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback of the simulation itself failed; what tasks raise is for those who wait for them."""
+        if "handle" in context:
+            self.broken(f"{context['message']}: {context.get('exception')!r}")
 
     async def _live(self) -> None:
         assert self.loop is not None

@@ -188,7 +188,7 @@ def test_other_file_systems_are_crossed_only_when_asked(top: Path):
 
 
 def test_a_missing_or_replaced_root_never_looks_like_deletion(top: Path, tmp_path: Path):
-    """Without its root nothing is absent, nor in a directory that took the root's place."""
+    """Without its root nothing is absent, nor in an empty directory that took the root's place."""
     make(top, "f")
     walks = scanner(top)
     list(walks.scan())
@@ -201,6 +201,9 @@ def test_a_missing_or_replaced_root_never_looks_like_deletion(top: Path, tmp_pat
     top.mkdir()
     with pytest.raises(FileChangedError, match="took its place"):
         walks.look([b"f"])
+    with pytest.raises(FileChangedError, match="is the volume mounted"):
+        list(walks.scan())
+    make(top, "other")
     list(walks.scan())
     assert walks.look([b"f"]).absent == [b"f"]
 
