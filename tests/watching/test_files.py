@@ -1,0 +1,248 @@
+"""However a file is written, named or swapped: what lands is a state that it had, and its last one in the end."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from system_fixtures import sha256_of, until
+
+MIB = 1 << 20
+PATIENCE = 60.0
+
+
+def bucket(strict):
+    return {key: each["sha256"] for key, each in strict.objects(sha256=True).items()}
+
+
+def same(strict, site):
+    return bucket(strict) == sha256_of(site.root)
+
+
+def run(*command: object) -> None:
+    subprocess.run([str(each) for each in command], check=True, capture_output=True)
+
+
+@pytest.fixture
+def site(strict, site_for):
+    """A site whose scans are an hour apart: what arrives soon was heard."""
+    return site_for(strict, rescan_interval="1h")
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Some files with old times, to be brought in by one tool or another."""
+    source = tmp_path / "source"
+    for number in range(20):
+        path = source / f"{number % 3}" / f"{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(number * 1000))
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    return source
+
+
+def by_cp(source, root):
+    run("cp", "-pr", source, root / "in")
+
+
+def by_rsync(source, root):
+    if not shutil.which("rsync"):
+        pytest.skip("rsync is not installed")
+    run("rsync", "-a", f"{source}/", root / "in")
+
+
+def by_tar(source, root):
+    run("sh", "-c", f"tar -C '{source}' -cf - . | (mkdir '{root}/in' && tar -C '{root}/in' -xf -)")
+
+
+def by_mv_from_another_file_system(source, root):
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("there is no other file system")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as shm:
+        run("cp", "-pr", source, f"{shm}/in")
+        run("mv", f"{shm}/in", root)
+
+
+def by_rename(source, root):
+    for path in [each for each in source.rglob("*") if each.is_file()]:
+        path.rename(root / path.name)
+
+
+@pytest.mark.parametrize("brought", [by_cp, by_rsync, by_tar, by_mv_from_another_file_system, by_rename])
+def test_each_tool_s_way_of_writing_arrives_without_a_scan(strict, site, source, brought):
+    """Twenty files with old times, brought in by the tool while the daemon watches: all there, byte for byte."""
+    with site.daemon():
+        until(lambda: site.status()["routes"].get("r", {}).get("watcher") == "watching")
+        brought(source, site.root)
+        until(lambda: len(bucket(strict)) == 20 and same(strict, site), PATIENCE)
+
+
+def test_appends_and_rewrites_of_the_same_size_within_a_second_are_told_apart(strict, site):
+    """A hundred rewrites in a row, of one size, and an append: the last state is in the bucket."""
+    with site.daemon():
+        log = site.add("log", b"")
+        for number in range(100):
+            site.add("same", b"%04d" % number)
+            with log.open("ab") as file:
+                file.write(b"line %d\n" % number)
+            time.sleep(0.01)
+        until(lambda: same(strict, site), PATIENCE)
+        site.add("same", b"last")
+        until(lambda: strict.read("same") == b"last", PATIENCE)
+
+
+def test_a_rewrite_of_the_same_size_just_after_the_delivery_goes_again(strict, site):
+    """Rewritten at the very moment it was delivered, with the same size: the new bytes follow."""
+    with site.daemon():
+        for number in range(10):
+            before, after = b"%04d" % number, b"%04x" % (number + 0xA000)
+            site.add("f", before)
+            until(lambda before=before: "f" in bucket(strict) and strict.read("f") == before)
+            site.add("f", after)
+            until(lambda after=after: strict.read("f") == after)
+
+
+def test_a_slow_writer_s_file_is_whole_in_the_end(strict, site):
+    """A writer that pauses for longer than `quiet`: each object is a state the file had, the last one its last."""
+    states = []
+    with site.daemon(), (site.root / "slow").open("wb") as file:
+        for number in range(4):
+            file.write(b"%d" % number * 5000)
+            file.flush()
+            states.append(hashlib.sha256((site.root / "slow").read_bytes()).hexdigest())
+            until(lambda: bucket(strict).get("slow") == states[-1], PATIENCE)
+    assert bucket(strict)["slow"] == states[-1]
+
+
+def test_a_writer_that_never_ends_is_taken_at_max_wait(strict, site):
+    """A file that is written to without a pause is sent as it is once `max_wait` is over, and the log says so."""
+    site.write(settle={"quiet": "1s", "max_wait": "2s"})
+    over = threading.Event()
+
+    def write() -> None:
+        with (site.root / "endless").open("ab", buffering=0) as file:
+            while not over.wait(0.05):
+                file.write(b"more")
+
+    writer = threading.Thread(target=write)
+    with site.daemon() as daemon:
+        writer.start()
+        try:
+            until(lambda: daemon.events("taken_while_changing"), PATIENCE)
+        finally:
+            over.set()
+            writer.join()
+        until(lambda: same(strict, site), PATIENCE)
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is replaced", "vanishes"])
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_a_change_at_each_part_of_an_upload_never_lands_torn(strict, site, change, part):
+    """The file changes while this part is on its way: nothing of the old state lands, and the new one arrives whole."""
+    site.in_parts()
+    large = site.add("large", os.urandom(12 * MIB))
+    strict.fault("stall", "UploadPart", rule={"part": part, "times": 1}, seconds=1.5, where="head")
+    with site.daemon() as daemon:
+        until(lambda: strict.faults()[0]["hits"] == 1)
+        if change == "grows":
+            with large.open("ab") as file:
+                file.write(b"more")
+        elif change == "shrinks":
+            os.truncate(large, 7 * MIB)
+        elif change == "is replaced":
+            site.home.joinpath("new").write_bytes(os.urandom(12 * MIB))
+            site.home.joinpath("new").rename(large)
+        else:
+            large.unlink()
+            site.add("after", b"it")
+            until(lambda: "after" in bucket(strict), PATIENCE)
+        until(lambda: change == "vanishes" or same(strict, site), PATIENCE)
+        assert daemon.stop() == 0
+    # A file that vanished in mid-upload may still land, whole: what it was is held by its open descriptor.
+    assert strict.objects().get("large", {"writes": 1})["writes"] == 1
+
+
+def test_what_is_no_file_blocks_nobody_and_what_is_sparse_or_linked_twice_arrives(strict, site):
+    """FIFO, socket, device and dangling link are passed by; sparse files and hard links are files."""
+    os.mkfifo(site.root / "fifo")
+    (site.root / "dangling").symlink_to("/nowhere")
+    if os.geteuid() == 0:
+        os.mknod(site.root / "device", 0o600 | 0o020000, os.makedev(1, 3))
+    bound = socket.socket(socket.AF_UNIX)
+    here = os.open(".", os.O_RDONLY)
+    os.chdir(site.root)  # the address of a socket has at most 108 bytes
+    try:
+        bound.bind("socket")
+    finally:
+        os.fchdir(here)
+        os.close(here)
+    site.add("sparse")
+    os.truncate(site.root / "sparse", 3 * MIB)
+    site.add("one", b"linked twice")
+    os.link(site.root / "one", site.root / "two")
+    with site.daemon() as daemon:
+        until(lambda: bucket(strict).keys() == {"sparse", "one", "two"}, PATIENCE)
+        assert same(strict, site)
+        assert daemon.stop() == 0
+    bound.close()
+
+
+@pytest.mark.parametrize("swapped", ["file", "directory"])
+def test_what_is_swapped_for_a_symlink_all_the_time_never_leaks(strict, site, swapped):
+    """A file, or a directory on the way to it, flips to a symlink and back: the secret behind it is never sent."""
+    outside = site.home / "outside"
+    outside.mkdir()
+    outside.joinpath("f").write_bytes(b"SECRET" * 10)
+    over = threading.Event()
+
+    def flip() -> None:
+        name = "d/f" if swapped == "file" else "d"
+        target, link, kept = site.root / name, site.home / "link", site.home / "kept"
+        goal = outside / "f" if swapped == "file" else outside
+        while not over.is_set():
+            link.unlink(missing_ok=True)
+            link.symlink_to(goal)
+            target.rename(kept)
+            link.rename(target)
+            target.unlink()
+            kept.rename(target)
+            os.utime(site.root / "d" / "f")
+
+    site.add("d/f", b"public" * 10)
+    flipping = threading.Thread(target=flip)
+    site.write(rescan_interval="1s")
+    with site.daemon() as daemon:
+        flipping.start()
+        try:
+            for number in range(40):
+                site.add(f"other-{number}", b"x")
+                time.sleep(0.1)
+        finally:
+            over.set()
+            flipping.join()
+        until(lambda: same(strict, site), PATIENCE)
+        assert daemon.stop() == 0
+    assert all(b"SECRET" not in strict.read(key) for key in strict.objects())
+
+
+def test_two_paths_with_one_key_are_told_and_neither_overwrites(strict, site):
+    """A template that drops the directory: the first file keeps it, the second is set aside and says whose it is."""
+    site.write(key="{name}")
+    site.add("a/f", b"first")
+    with site.daemon():
+        until(lambda: "f" in bucket(strict))
+        site.add("b/f", b"second")
+        until(lambda: site.records().get("b/f", {}).get("state") == "quarantined")
+    assert strict.read("f") == b"first"
+    told = site.crosshaul("explain", str(site.root / "b/f"))
+    assert "a/f" in told.stdout
+    assert Path(site.root / "b/f").read_bytes() == b"second"
