@@ -165,7 +165,7 @@ def test_a_second_signal_ends_it_at_once(strict, large):
         assert daemon.process.poll() is None
         began = time.monotonic()
         assert daemon.stop() == 1
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10  # of the 30 s that a drain may take
     assert len(parts_kept(large)) == 3
 
 
