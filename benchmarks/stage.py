@@ -9,11 +9,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+Shape = Callable[[dict[str, Any], Path], None]
 
 
 @dataclass
@@ -33,6 +35,12 @@ class Site:
         """The account's ``objects`` or ``calls``."""
         with urllib.request.urlopen(f"{self.told['control_url']}/{what}", timeout=60) as answer:
             return json.loads(answer.read())
+
+    def fault(self, operation: str, key: str, **action: object) -> None:
+        """From now on all these calls go wrong."""
+        rule = {"operation": operation, "key": key, "times": None, "action": action}
+        request = urllib.request.Request(f"{self.told['control_url']}/faults", json.dumps(rule).encode(), method="POST")
+        urllib.request.urlopen(request, timeout=60).close()
 
     def wait_for(self, count: int, seconds: float = 60) -> None:
         """Until so many objects are there, or the time is over."""
@@ -58,20 +66,25 @@ class Site:
 
 
 @contextmanager
-def site(port: int = 0, files: dict[str, int] | None = None, **settings: object) -> Iterator[Site]:
-    """The daemon at work over the block; ``files`` (name -> bytes) are there before it starts."""
+def site(
+    port: int = 0, files: dict[str, int] | None = None, shape: Shape | None = None, **settings: object
+) -> Iterator[Site]:
+    """The daemon at work over the block; ``files`` (name -> bytes) are there before it starts.
+
+    ``shape`` may change the configuration, and the home it is for, before the daemon sees them.
+    """
     with tempfile.TemporaryDirectory(prefix="crosshaul-bench-") as home:
         command = [sys.executable, "-m", "crosshaul.partner", "--config", json.dumps(settings)]
         with subprocess.Popen([*command, "--spool", f"{home}/spool"], stdout=subprocess.PIPE, text=True) as account:
             try:
-                with _daemon(Path(home), json.loads(account.stdout.readline()), port, files or {}) as running:
+                with _daemon(Path(home), json.loads(account.stdout.readline()), port, files or {}, shape) as running:
                     yield running
             finally:
                 account.terminate()
 
 
 @contextmanager
-def _daemon(home: Path, told: dict[str, str], port: int, files: dict[str, int]) -> Iterator[Site]:
+def _daemon(home: Path, told: dict[str, str], port: int, files: dict[str, int], shape: Shape | None) -> Iterator[Site]:
     (home / "root").mkdir()
     for name, size in files.items():
         with (home / "root" / name).open("wb") as file:
@@ -86,6 +99,8 @@ def _daemon(home: Path, told: dict[str, str], port: int, files: dict[str, int]) 
         "http": {"listen": f"127.0.0.1:{port}" if port else None},
         "log": {"format": "json"},
     }
+    if shape is not None:
+        shape(config, home)
     (home / "config.yaml").write_text(json.dumps(config))
     (home / "port").write_text(str(port))
     keys = {"AWS_ACCESS_KEY_ID": told["access_key_id"], "AWS_SECRET_ACCESS_KEY": told["secret_access_key"]}

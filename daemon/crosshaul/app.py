@@ -176,6 +176,7 @@ class _Builder:
             ladder=ladder,
             answered=limit.succeeded,
             clock=self._clock,
+            threads=ThreadPoolExecutor(_THREADS, thread_name_prefix=f"send-{destination.name}"),
         )
 
     def _wire(self, destination: Destination) -> Callable[[Location], Wire]:

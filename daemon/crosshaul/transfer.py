@@ -32,12 +32,15 @@ _REFUSED = frozenset({401, 403})
 """HTTP statuses that may also mean a session revoked: the refresher is told."""
 _POLL = 5.0
 """Seconds after which the journal is asked again even if nobody said anything."""
+_SET_BACK = 1.0
+"""Seconds by which the wall clock may fall behind between two looks without having been set back."""
 
 
 class Journal(Protocol):
     """The part of the journal that this loop works on."""
 
     async def reclaim(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/store.py
+    async def make_due(self, routes: Sequence[str]) -> None: ...  # noqa: D102
     async def claim(self, routes: Sequence[str], limit: int) -> list[Claim]: ...  # noqa: D102
     async def next_due(self, routes: Sequence[str]) -> float | None: ...  # noqa: D102
     async def settle(self, claim: Claim, outcome: Outcome) -> State: ...  # noqa: D102
@@ -95,6 +98,7 @@ class Transfer:
         self._claims: asyncio.Queue[Claim | None] = asyncio.Queue()
         self._under_way = 0
         self._awake = asyncio.Event()
+        self._wall_ahead = float("inf")
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -127,6 +131,7 @@ class Transfer:
     async def _dispatch(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._awake.clear()
+            await self._mind_the_clock()
             wanted = self._wanted()
             claims = await self._journal.claim(self._routes, wanted) if wanted else []
             self._under_way += len(claims)
@@ -135,6 +140,13 @@ class Transfer:
             self._listener.load(self._means.slots.used, self._limit.limit)
             if len(claims) < wanted or not wanted:
                 await self._doze(await self._idle_for(wanted))
+
+    async def _mind_the_clock(self) -> None:
+        """Due times are those of the wall clock. If it was set back, now or before the start, nothing waits for it."""
+        clock = self._means.clock
+        before, self._wall_ahead = self._wall_ahead, clock.now() - clock.monotonic()
+        if self._wall_ahead < before - _SET_BACK:
+            await self._journal.make_due(self._routes)
 
     def _wanted(self) -> int:
         """How many to claim: up to a queue of one more for each worker, a canary when parked, none when busy enough."""

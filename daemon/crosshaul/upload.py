@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from crosshaul.checksum import Payload, combine
 from crosshaul.clock import Clock
@@ -21,6 +22,9 @@ from crosshaul.flow import Budget
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
 from crosshaul.source import Root, SourceFile, shown
 from crosshaul.verify import Answer, Held, Ladder, contradicts, is_ours, token_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _MAX_PARTS = 10_000
 _MIB = 1 << 20
@@ -70,6 +74,12 @@ class Means:
     answered: Callable[[], None]
     """Called for each body that S3 took: there is room for more."""
     clock: Clock
+    threads: Executor
+    """For reading files: a file system that hangs must take no thread from another destination."""
+
+    async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What ``call`` gives, from one of these threads."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(call, *args, **kwargs))
 
     def takes(self, claim: Claim) -> bool:
         """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
@@ -137,7 +147,7 @@ async def _contradicts(claim: Claim, held: Held, means: Means) -> bool:
         return False  # each part was checked, and the ETag of the whole is no MD5
     route = means.routes[claim.route]
     async with means.memory.hold(size):
-        return await asyncio.to_thread(lambda: contradicts(held, _bytes_of(claim, route)))
+        return await means.in_thread(lambda: contradicts(held, _bytes_of(claim, route)))
 
 
 def _receipt(claim: Claim, answer: Answer, means: Means) -> Receipt:
@@ -179,7 +189,7 @@ async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     async with means.memory.hold(claim.fingerprint.size), means.slots.hold(1):
         while True:
             kinds = means.ladder.kinds()
-            payload = await asyncio.to_thread(_whole, claim, route, kinds, hashed=hashed)
+            payload = await means.in_thread(_whole, claim, route, kinds, hashed=hashed)
             try:
                 answer = await means.bucket.put_object(
                     claim.key, payload, claim.fingerprint.mtime_ns, token_of(claim), if_new=if_new
@@ -214,18 +224,18 @@ def _with_proof(answer: Answer, sent: tuple[Checksum, ...]) -> Answer:
 
 async def _in_parts(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     route = means.routes[claim.route]
-    source = await asyncio.to_thread(_open, claim, route)
+    source = await means.in_thread(_open, claim, route)
     try:
         multipart = claim.multipart or await _begin(claim, means)
         sender = _Sender(claim, means, source, multipart)
         try:
             parts = await sender.send()
-            await asyncio.to_thread(source.unchanged)
+            await means.in_thread(source.unchanged)
         except FileChangedError:
             await _abandon(claim, multipart, means)
             raise
     finally:
-        await asyncio.to_thread(source.close)
+        await means.in_thread(source.close)
     return await _complete(claim, replace(multipart, parts=parts), means, if_new=if_new)
 
 
@@ -325,7 +335,7 @@ class _Sender:
     async def _send_part(self, number: int, size: int, *, hashed: bool) -> Part:
         kind, ladder = self._multipart.checksum_kind, self._means.ladder
         kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
-        payload = await asyncio.to_thread(self._read, number, size, kinds, hashed=hashed)
+        payload = await self._means.in_thread(self._read, number, size, kinds, hashed=hashed)
         try:
             answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
         except Fault as fault:

@@ -34,7 +34,7 @@ BUGS = (
         "a large file that is written to while it is read lands torn",
         "upload.py",
         (
-            ("            await asyncio.to_thread(source.unchanged)\n", ""),
+            ("            await means.in_thread(source.unchanged)\n", ""),
             (
                 "self._multipart.part_size, size)\n        self._source.unchanged()\n",
                 "self._multipart.part_size, size)\n",
@@ -342,6 +342,12 @@ BUGS = (
         "if often_enough and diagnosis.kind is not Kind.NETWORK:",
         "if often_enough:",
         "tests/unit/test_retry.py",
+    ),
+    _bug(
+        "after the clock was set back by a day everything waits for a day",
+        "transfer.py",
+        "            await self._journal.make_due(self._routes)\n",
+        "            pass\n",
     ),
     _bug(
         "an account that refuses sets every file aside instead of being parked",

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 from crosshaul.aws.control import Location
@@ -17,6 +18,7 @@ from crosshaul.verify import Answer
 
 _CRC = ChecksumKind.CRC64NVME
 SESSION_SECONDS = 60.0
+_SKEW_ALLOWED = 900.0
 
 
 def fault(kind: Kind, code: str, operation: str, *, status: int | None = None, ambiguous: bool = False) -> Fault:
@@ -58,6 +60,8 @@ class Account:
     refusing: tuple[float, float] = (0.0, 0.0)
     """While the role may do nothing."""
     sts_away: tuple[float, float] = (0.0, 0.0)
+    skew: Callable[[], float] = lambda: 0.0
+    """By how much the caller's clock is wrong, in seconds."""
     begun: int = 0
     faulted: int = 0
     in_flight: int = 0
@@ -90,8 +94,13 @@ class Account:
             self.broken(f"{operation} without a session")
         elif self.now() >= self.sessions[token]:
             self.broken(f"{operation} with credentials that ended {self.now() - self.sessions[token]:.1f} s ago")
+        self._check_time(operation)
         if self.refusing[0] <= self.now() < self.refusing[1]:
             raise fault(Kind.DESTINATION, "AccessDenied", operation, status=403)
+
+    def _check_time(self, operation: str) -> None:
+        if abs(self.skew()) > _SKEW_ALLOWED:
+            raise fault(Kind.DESTINATION, "RequestTimeTooSkewed", operation, status=403)
 
     # STS
 
@@ -100,11 +109,13 @@ class Account:
         await asyncio.sleep(self.chance.random() * 0.2)
         if self.sts_away[0] <= self.now() < self.sts_away[1]:
             raise fault(Kind.NETWORK, "ConnectError", "AssumeRole")
+        self._check_time("AssumeRole")
         token = f"session-{len(self.sessions)}"
         self.sessions[token] = ends = self.now() + SESSION_SECONDS
         expiration = datetime.fromtimestamp(ends, UTC)
         given = {"AccessKeyId": token, "SecretAccessKey": token, "SessionToken": token, "Expiration": expiration}
-        return {"Credentials": given}
+        headers = {"date": format_datetime(datetime.fromtimestamp(self.now(), UTC), usegmt=True)}
+        return {"Credentials": given, "ResponseMetadata": {"HTTPHeaders": headers}}
 
     # S3
 

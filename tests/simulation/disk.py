@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -132,20 +133,22 @@ class _Entry:
 class DiskOs:
     """``os`` for the product. ``reading`` is called before each piece is read, ``leaving`` before a name goes."""
 
+    _descriptors = itertools.count(1000)
+    """Of all worlds: what is left of an earlier one closes its own when it is thrown away, whenever that is."""
+
     def __init__(self, disk: Disk, reading: Callable[[], None], leaving: Callable[[Node], None]) -> None:
         self._disk = disk
         self._reading = reading
         self._leaving = leaving
         self._open: dict[int, Node] = {}
-        self._next = 1000
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
     def _take(self, node: Node) -> int:
-        self._next += 1
-        self._open[self._next] = node
-        return self._next
+        descriptor = next(self._descriptors)
+        self._open[descriptor] = node
+        return descriptor
 
     def _entry(self, name: Any, dir_fd: int | None) -> Node:
         if dir_fd is None:

@@ -62,16 +62,17 @@ def _hand_over(future: asyncio.Future[Any], result: Any, error: Exception | None
 
 
 class VirtualClock:
-    """The loop's time for the product; ``now`` counts from a day in 2023."""
+    """The loop's time for the product; ``now`` counts from a day in 2023, and is wrong by ``skew`` seconds."""
 
     EPOCH = 1_700_000_000.0
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, loop: VirtualLoop, skew: Callable[[], float]) -> None:
         self._loop = loop
+        self._skew = skew
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return self.EPOCH + self._loop.moment
+        return self.EPOCH + self._loop.moment + self._skew()
 
     def monotonic(self) -> float:
         """Seconds of the loop."""

@@ -24,7 +24,7 @@ from simulation.loop import VirtualClock, VirtualLoop
 _TOP = b"/simulated"
 _WRITING = 25.0
 _TROUBLE = 40.0
-_PATIENCE = 400.0
+_PATIENCE = 1500.0
 _PART, _THRESHOLD, _MEMORY = 64, 150, 256
 KINDS = ("drop", "move", "never", "marked")
 
@@ -96,13 +96,15 @@ class World:
         self.watchers: list[Watcher] = []
         self.states: dict[str, set[bytes]] = defaultdict(set)
         """Key -> every state that its file ever had."""
-        self.disk = Disk(lambda: VirtualClock.EPOCH + self.now())
+        self.disk = Disk(lambda: VirtualClock.EPOCH + self.now() + self.skew())
         self.database = journal.fresh()
         self.account = Account(self.chance, lambda: VirtualClock.EPOCH + self.now(), self._written, self.broken, 0.0)
+        self.account.skew = self.skew
         self.account.calm_at = VirtualClock.EPOCH + _TROUBLE
         self.loop: VirtualLoop | None = None
         self._kept: list[object] = []
         self._writes = 0
+        self._skews: list[tuple[float, float]] = []
         self.routes = ("keep", self.chance.choice(KINDS))
         for route in self.routes:
             self.disk.make(_TOP + b"/" + route.encode())
@@ -111,6 +113,10 @@ class World:
 
     def now(self) -> float:
         return self.loop.moment if self.loop is not None else self.moment
+
+    def skew(self) -> float:
+        """By how much the machine's clock is wrong now, in seconds."""
+        return next((wrong for at, wrong in reversed(self._skews) if at <= self.now()), 0.0)
 
     def note(self, what: str) -> None:
         self.trace.append(f"{self.now():9.4f} {what}")
@@ -143,7 +149,10 @@ class World:
             self.account.refusing = (start, start + chance.random() * 15)
         if chance.random() < 0.3:
             start = epoch + chance.random() * 30
-            self.account.sts_away = (start, start + chance.random() * 90)
+            self.account.sts_away = (start, start + chance.choice([chance.random() * 90, 900.0]))
+        if chance.random() < 0.3:
+            jumps = [(chance.random() * 50, chance.choice([-86400.0, -1200.0, -300.0, 300.0, 1200.0])) for _ in "ab"]
+            self._skews = [*sorted(jumps), (60.0, 0.0)]
 
     def deed(self) -> None:
         """What a writer does."""
@@ -312,7 +321,9 @@ class World:
     async def _live(self) -> None:
         assert self.loop is not None
         stop, writing = asyncio.Event(), asyncio.create_task(self._write())
-        async with app.opened(config(self.routes), config(self.routes).routes, VirtualClock(self.loop)) as house:
+        async with app.opened(
+            config(self.routes), config(self.routes).routes, VirtualClock(self.loop, self.skew)
+        ) as house:
             services = [*house.carriers(), *house.helpers()]
             tasks = [asyncio.create_task(service.run(stop), name=service.name) for service in services]
             while not self._over(tasks, writing):
