@@ -100,6 +100,7 @@ def backlog(running: Site, route: str, files: int) -> None:
 
 def main(probes: int, files: int) -> None:
     with site(shape=shape) as running:
+        running.wait_for_event("started")
         probe(running, "warm", 20)
         calm = probe(running, "calm", probes)
         say("calm", calm, calm)

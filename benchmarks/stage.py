@@ -36,10 +36,17 @@ class Site:
         with urllib.request.urlopen(f"{self.told['control_url']}/{what}", timeout=60) as answer:
             return json.loads(answer.read())
 
-    def fault(self, operation: str, key: str, **action: object) -> None:
-        """From now on all these calls go wrong."""
-        rule = {"operation": operation, "key": key, "times": None, "action": action}
-        request = urllib.request.Request(f"{self.told['control_url']}/faults", json.dumps(rule).encode(), method="POST")
+    def fault(self, operation: str, key: str, probability: float | None = None, **action: object) -> None:
+        """From now on these calls go wrong: all, or so many by chance."""
+        rule = {"operation": operation, "key": key, "times": None, "probability": probability, "action": action}
+        self._tell("POST", json.dumps(rule).encode())
+
+    def clear_faults(self) -> None:
+        """Nothing goes wrong any more."""
+        self._tell("DELETE", None)
+
+    def _tell(self, method: str, body: bytes | None) -> None:
+        request = urllib.request.Request(f"{self.told['control_url']}/faults", body, method=method)
         urllib.request.urlopen(request, timeout=60).close()
 
     def wait_for(self, count: int, seconds: float = 60) -> None:
@@ -47,6 +54,12 @@ class Site:
         end = time.monotonic() + seconds
         while len(self.ask("objects")) < count and time.monotonic() < end:
             time.sleep(0.2)
+
+    def wait_for_event(self, name: str, seconds: float = 60) -> None:
+        """Until the daemon has logged this, or the time is over."""
+        end = time.monotonic() + seconds
+        while name not in self.events() and time.monotonic() < end:
+            time.sleep(0.05)
 
     def events(self) -> list[str]:
         """The names of the events in the daemon's log."""

@@ -24,7 +24,8 @@ from simulation.loop import VirtualClock, VirtualLoop
 _TOP = b"/simulated"
 _WRITING = 25.0
 _TROUBLE = 40.0
-_PATIENCE = 1500.0
+_PATIENCE = 360.0
+"""Seconds after the last trouble in which everything has to come to rest."""
 _PART, _THRESHOLD, _MEMORY = 64, 150, 256
 KINDS = ("drop", "move", "never", "marked")
 
@@ -151,8 +152,11 @@ class World:
             start = epoch + chance.random() * 30
             self.account.sts_away = (start, start + chance.choice([chance.random() * 90, 900.0]))
         if chance.random() < 0.3:
-            jumps = [(chance.random() * 50, chance.choice([-86400.0, -1200.0, -300.0, 300.0, 1200.0])) for _ in "ab"]
+            jumps = [
+                (chance.random() * 50, chance.choice([-86400.0, -1200.0, -300.0, 300.0, 1200.0, 86400.0])) for _ in "ab"
+            ]
             self._skews = [*sorted(jumps), (60.0, 0.0)]
+        self._rests_by = max(_TROUBLE, self.account.sts_away[1] - epoch) + _PATIENCE
 
     def deed(self) -> None:
         """What a writer does."""
@@ -257,7 +261,7 @@ class World:
         with ExitStack() as patches:
             self._patch(patches)
             while not self._life():
-                if self.faults or self.moment > _PATIENCE:
+                if self.faults or self.moment > self._rests_by:
                     break
         if not self.faults and (unrest := self.unrest()):
             self.broken(unrest)
@@ -343,7 +347,7 @@ class World:
         for task in tasks:
             if task.done():
                 self.broken(f"{task.get_name()} ended: {task.exception() if not task.cancelled() else 'cancelled'}")
-        if self.faults or self.now() > _PATIENCE:
+        if self.faults or self.now() > self._rests_by:
             return True
         return writing.done() and self.now() > _WRITING and not self.crashes and not self.unrest()
 
