@@ -8,9 +8,11 @@ from datetime import time
 
 
 class AdaptiveLimit:
-    """Additive increase, multiplicative decrease: starts at the ceiling, halves when the store pushes back.
+    """Additive increase, multiplicative decrease: starts at the ceiling, and falls when the store pushes back.
 
-    One decrease per ``hold`` seconds: the failures of one burst are one message.
+    One decrease per ``hold`` seconds: the failures of one burst are one message. The first after a calm halves; while
+    push-backs go on, each takes half of their share among the answers (as DCTCP does, RFC 8257), so that a store that
+    refuses some is not asked for far less than it admits (benchmarks/slow_down.py).
     """
 
     def __init__(self, ceiling: int, hold: float = 1.0) -> None:
@@ -18,6 +20,7 @@ class AdaptiveLimit:
         self._limit = float(ceiling)
         self._hold = hold
         self._decreased_at = float("-inf")
+        self._good = self._bad = 0
 
     @property
     def limit(self) -> int:
@@ -26,13 +29,18 @@ class AdaptiveLimit:
 
     def succeeded(self) -> None:
         """One request was answered well."""
+        self._good += 1
         self._limit = min(self._ceiling, self._limit + 1.0 / self._limit)
 
     def pushed_back(self, now: float) -> None:
         """The store asked for less (SlowDown, 5xx, time-outs)."""
-        if now - self._decreased_at >= self._hold:
-            self._limit = max(1.0, self._limit / 2)
-            self._decreased_at = now
+        self._bad += 1
+        since = now - self._decreased_at
+        if since < self._hold:
+            return
+        share = self._bad / (self._good + self._bad) if since < 2 * self._hold else 1.0
+        self._limit = max(1.0, self._limit * (1 - share / 2))
+        self._decreased_at, self._good, self._bad = now, 0, 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,29 @@ DAY = (Step(time(8), 2_000), Step(time(19), None))
 
 
 def test_a_burst_of_failures_is_one_message():
-    """The limit halves once per hold, however many requests are pushed back in it."""
+    """The limit halves once per hold, however many requests are pushed back in it, if none is answered well."""
     limit = AdaptiveLimit(64, hold=1.0)
     for now in (10.0, 10.1, 10.9):
         limit.pushed_back(now)
     assert limit.limit == 32
     limit.pushed_back(11.0)
     assert limit.limit == 16
+
+
+def test_a_store_that_refuses_some_is_asked_for_a_little_less():
+    """While 30 of 100 answers are push-backs, a second takes 15 % off; after a calm the first halves again."""
+    limit = AdaptiveLimit(1000, hold=1.0)
+    limit.pushed_back(10.0)
+    assert limit.limit == 500
+    for _ in range(70):
+        limit.succeeded()
+    for _ in range(30):
+        limit.pushed_back(10.5)
+    grown = limit.limit
+    limit.pushed_back(11.0)
+    assert limit.limit == int(grown * (1 - 31 / 101 / 2))
+    limit.pushed_back(60.0)
+    assert limit.limit <= grown * 0.85 / 2 + 1
 
 
 def test_one_request_is_always_allowed():
