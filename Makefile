@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real crash crash-points simulate mutants lint format types arch check bench lock clean
+.PHONY: help setup demo test test-real crash crash-points simulate overflow mutants lint format types arch check bench lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ crash: $(READY) ## Kill the daemon KILLS times at random moments under load, and
 SEEDS ?= 10000
 simulate: $(READY) ## Play SEEDS stories in virtual time, or replay one: SEED=n
 	PYTHONPATH=tests $(BIN)/python -m simulation.run $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+overflow: $(READY) ## Make 60,000 files while the daemon is stopped: more than the kernel can tell of
+	OVERFLOW=60000 $(PYTEST) tests/watching/test_kernel.py -k overflown
 
 mutants: $(READY) ## Put bugs in on purpose, and see each caught
 	$(BIN)/python tests/mutants/run.py

@@ -116,20 +116,20 @@ class Scanner:
     def scan(self, start: bytes = b"", entering: Entering | None = None) -> Iterator[Batch]:
         """Everything at and below the directory ``start``, in batches.
 
-        Raises SourceError if the root can't be opened, or an empty directory took its place (a mount point whose volume
-        is away): neither means that its files were deleted.
+        Raises SourceError if the root can't be opened; that never means that its files were deleted.
         """
         with Root.open(self._route.path) as root:
-            if not start:
-                self._adopt(root)
+            if not start and not self._adopts(root):
+                yield Batch(problems=[Problem(b"", _EMPTY, unreadable=True)])
             yield from _Walk(root, self._route, self.selection, entering).run(start)
 
-    def _adopt(self, root: Root) -> None:
+    def _adopts(self, root: Root) -> bool:
+        """Whether this is the root now: no empty directory in its place is, since it may be a mount point."""
         identity = (root.device, root.inode)
         if self._walked not in {None, identity} and _is_empty(root):
-            reason = "an empty directory took its place, so its files wait for it; is the volume mounted?"
-            raise FileChangedError(f"{self._route.path}: {reason}")
+            return False
         self._walked = identity
+        return True
 
     def look(self, paths: Iterable[bytes]) -> Look:
         """What is at each of ``paths`` now.
@@ -172,6 +172,9 @@ class Scanner:
             return set()
         with Root.open(self._route.path) as root:
             return {sighting.path for sighting in sightings if _exists(root, self._marker.of(sighting.path))}
+
+
+_EMPTY = ". is an empty directory in the place of the one that was there, whose files wait for it; is it mounted?"
 
 
 def _is_empty(root: Root) -> bool:

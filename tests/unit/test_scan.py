@@ -201,8 +201,9 @@ def test_a_missing_or_replaced_root_never_looks_like_deletion(top: Path, tmp_pat
     top.mkdir()
     with pytest.raises(FileChangedError, match="took its place"):
         walks.look([b"f"])
-    with pytest.raises(FileChangedError, match="is the volume mounted"):
-        list(walks.scan())
+    assert "is it mounted" in next(walks.scan()).problems[0].message
+    with pytest.raises(FileChangedError, match="took its place"):
+        walks.look([b"f"])
     make(top, "other")
     list(walks.scan())
     assert walks.look([b"f"]).absent == [b"f"]
