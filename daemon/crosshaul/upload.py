@@ -195,6 +195,8 @@ async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
                     claim.key, payload, claim.fingerprint.mtime_ns, token_of(claim), if_new=if_new
                 )
             except Fault as fault:
+                if fault.diagnosis.code == "SenselessAnswer":
+                    means.ladder.learn(kinds[0], None)  # the next is sent with an MD5 beside it
                 if fault.kind is not Kind.UNSUPPORTED or asked or not means.ladder.refuse(kinds[0]):
                     raise
             else:
@@ -339,6 +341,8 @@ class _Sender:
         try:
             answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
         except Fault as fault:
+            if fault.diagnosis.code == "SenselessAnswer":
+                ladder.learn(kind, None)
             if fault.kind is Kind.UNSUPPORTED:
                 ladder.refuse(kind)  # the next try begins a new upload, with the next checksum
             raise

@@ -70,6 +70,10 @@ def check(operation: str, sent: tuple[Checksum, ...], answer: Answer) -> None:
         _require(operation, expected[answer.checksum.kind].value, answer.checksum.value)
         return
     md5 = expected.get(ChecksumKind.MD5)
+    if md5 is None and expected:
+        # Only a store that was seen to echo its checksum is sent that alone: this answer may be another's.
+        message = "the answer lacks the checksum that this store gives (is there a proxy?)"
+        raise Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", message, operation, status=200, ambiguous=True))
     if md5 is not None and not answer.encrypted_by_kms and _PLAIN_MD5.fullmatch(answer.etag):
         _require(operation, md5_hex(md5), answer.etag)
 

@@ -9,7 +9,7 @@ import pytest
 
 from crosshaul.aws.codes import _KINDS
 from crosshaul.errors import Kind
-from crosshaul.model import Delivered, Record, State
+from crosshaul.model import ChecksumKind, Delivered, Record, State
 from crosshaul.partner import (
     Close,
     Corrupt,
@@ -213,6 +213,42 @@ LIES = {
     "200 that proves nothing": Error(200, "", ""),
     "closed after the answer": Close(),
 }
+FOREIGN = {"x-request-id": "none of ours", "ETag": '"5f3-62a1c0de"'}
+
+
+async def test_a_stranger_s_200_is_not_believed_where_the_store_is_known(partner: PartnerAccount, tmp_path: Path):
+    """An answer with an ETag of its own, but without the checksum that this store echoes, is settled by another try."""
+    async with lane_to(partner, tmp_path) as lane:
+        await drop(lane, "first", PUT)
+        await arrives(lane, "first")
+        partner.faults.add(Rule(operation=PUT, action=Error(200, "", "", headers=FOREIGN)))
+        await drop(lane, "second", PUT)
+        await arrives(lane, "second")
+        await drop(lane, "third", PUT)
+        await arrives(lane, "third")
+        assert lane.means.ladder.known is ChecksumKind.CRC64NVME
+
+
+@pytest.mark.parametrize("operation", ["AssumeRole", "HeadObject", CREATE])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_call_follows_a_redirect(operation: str, status: int, partner: PartnerAccount, tmp_path: Path):
+    """Whoever redirects gets neither the external ID nor a session token sent to another host; the file arrives."""
+    heard = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(100))
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as elsewhere:
+        port = elsewhere.sockets[0].getsockname()[1]
+        moved = Error(status, "Moved", "elsewhere", headers={"Location": f"http://localhost:{port}/there"})
+        partner.faults.add(Rule(operation=operation, action=moved))
+        async with lane_to(partner, tmp_path) as lane:
+            await drop(lane, "f", operation)
+            await arrives(lane, "f")
+    assert heard == []
+
+
 NOT_SEEN = {
     # What was damaged after S3 had checked it, no sender can see: docs/RELIABILITY.md, "not promised".
     (PUT, "damage in the store"), (PART, "damage in the store"), (COMPLETE, "damage in the store"),

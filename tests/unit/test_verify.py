@@ -48,9 +48,11 @@ def test_answers_that_contradict(answer):
     assert caught.value.diagnosis.operation == "UploadPart"
 
 
-def test_an_etag_says_nothing_where_no_md5_was_sent():
-    """With a checksum alone, the ETag is not looked at."""
-    check("PutObject", SENT[:1], Answer(md5_hex(OTHER[1])))
+def test_an_answer_without_the_checksum_that_the_store_gives_is_none():
+    """Where only a checksum was sent, an ETag alone proves nothing: the answer may be a stranger's."""
+    with pytest.raises(Fault) as caught:
+        check("PutObject", SENT[:1], Answer(md5_hex(OTHER[1])))
+    assert (caught.value.kind, caught.value.diagnosis.ambiguous) == (Kind.NETWORK, True)
 
 
 def test_ours_is_what_carries_our_token_and_size():

@@ -10,6 +10,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
 
 from crosshaul.aws import faults
+from crosshaul.aws.direct import DirectSession
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.config import Identity as IdentityConfig
 from crosshaul.errors import Diagnosis, Fault, Kind
@@ -18,6 +19,7 @@ _STS_CONFIG = AioConfig(
     connect_timeout=10,
     read_timeout=15,
     retries={"total_max_attempts": 1},  # the refresher has a back-off of its own
+    http_session_cls=DirectSession,
 )
 STS_DEADLINE = 40.0
 """Seconds for one AssumeRole, its credentials included."""

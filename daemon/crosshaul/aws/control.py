@@ -15,6 +15,7 @@ from aiobotocore.session import get_session
 from botocore.credentials import ReadOnlyCredentials
 
 from crosshaul.aws import faults
+from crosshaul.aws.direct import DirectSession
 from crosshaul.aws.identity import Refresher
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Fault, Kind
@@ -167,6 +168,7 @@ class Control:
             retries={"total_max_attempts": 1},  # retries are data in the journal
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            http_session_cls=DirectSession,
         )
         verify = str(destination.tls_ca_bundle) if destination.tls_ca_bundle else None
         return {"endpoint_url": destination.endpoint_url, "config": config, "verify": verify}
