@@ -30,8 +30,9 @@ test: $(READY) ## Unit, contract, property, fault and system tests
 test-real: $(READY) ## The end-to-end cases against Ceph's gateway (Debian, root; installs it)
 	tests/real/run $(BIN)/python
 
+PASSINGS ?= 2
 crash-points: $(READY) ## Kill the daemon at every point where its state changes, and look
-	$(BIN)/python tests/crash/points.py
+	$(BIN)/python tests/crash/points.py --passings $(PASSINGS)
 
 KILLS ?= 1000
 crash: $(READY) ## Kill the daemon KILLS times at random moments under load, and look
