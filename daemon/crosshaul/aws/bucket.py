@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from crosshaul.aws import attributes
+from crosshaul.aws.codes import STRANGER
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher
 from crosshaul.aws.sigv4 import Credentials
@@ -170,7 +171,10 @@ def _advised(fault: Fault) -> Fault:
 
 def _senseless(operation: str, what: str) -> Fault:
     """A 200 that lacks what makes it one: a proxy, or half an answer."""
-    return Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", f"the answer lacks {what}", operation, ambiguous=True))
+    text = f"the answer lacks {what} (is there a proxy?)"
+    return Fault(
+        Diagnosis(Kind.NETWORK, "SenselessAnswer", text, operation, status=200, advice=STRANGER, ambiguous=True)
+    )
 
 
 def _completed(part: Part) -> dict[str, Any]:

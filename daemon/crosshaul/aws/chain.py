@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import aioboto3
@@ -10,6 +11,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
 
 from crosshaul.aws import faults
+from crosshaul.aws.codes import STRANGER
 from crosshaul.aws.direct import DirectSession
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.config import Identity as IdentityConfig
@@ -21,6 +23,7 @@ _STS_CONFIG = AioConfig(
     retries={"total_max_attempts": 1},  # the refresher has a back-off of its own
     http_session_cls=DirectSession,
 )
+_GIVEN = frozenset({"AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"})
 STS_DEADLINE = 40.0
 """Seconds for one AssumeRole, its credentials included."""
 
@@ -75,10 +78,21 @@ class Chain:
             if await session.get_credentials() is None:
                 raise _no_credentials()
             async with session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client:
-                answer: dict[str, Any] = await client.assume_role(**parameters)
+                return await _answered(client.assume_role(**parameters))
         except faults.FOREIGN as error:
             raise faults.from_botocore("AssumeRole", error) from error
-        return answer
+
+
+async def _answered(call: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    """What STS gives; any well-formed document with a 200 (a sign-in page in XHTML) gets past botocore's parser."""
+    try:
+        answer = await call
+    except (KeyError, ValueError):  # how that parser misses an element, or a time in one
+        answer = {}
+    if not answer.get("Credentials", {}).keys() >= _GIVEN:
+        text = "the answer has no credentials in it, so it is not STS that answers (is there a proxy?)"
+        raise Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", text, "AssumeRole", 200, advice=STRANGER))
+    return answer
 
 
 def _no_credentials() -> Fault:

@@ -74,6 +74,7 @@ _OF_OTHER_OPTIONS = re.compile(r"encrypt|kms|tagging|\bacl\b|storage.?class|if-n
 _REGION = "Set the destination's `region` to the bucket's own."
 _CLOCK = "Set this machine's clock (is NTP running?)."
 _PREFIX = "Account B's admin: "
+STRANGER = "Check HTTPS_PROXY, NO_PROXY and the endpoint; or the network wants somebody to sign in (captive portal)."
 ADVICE: dict[str, str] = {
     "AccessDenied": f"{_PREFIX}do the role's policy, the bucket policy and any KMS key policy allow it?",
     "AllAccessDisabled": f"{_PREFIX}AWS has shut off the bucket; its support has to be asked.",
@@ -109,6 +110,10 @@ ADVICE: dict[str, str] = {
         ("PreconditionFailed", "412"),
         "An object, perhaps an earlier state of this file, has this key, and the route says `overwrite: never`.",
     ),
+    **dict.fromkeys(("200", "301", "302", "303", "307", "308"), STRANGER),
+    "SenselessAnswer": STRANGER,
+    "UnreadableAnswer": STRANGER,
+    "ProtocolError": STRANGER,
     "NoCredentials": "Give Account A credentials: environment, `identity.profile`, SSO, or the machine's own role.",
     "ProfileNotFound": "Check `identity.profile`.",
     "UnauthorizedSSOToken": "Account A: sign in again (aws sso login).",
@@ -155,7 +160,7 @@ def _by_status(operation: str, status: int | None) -> Kind:
     if operation == "CompleteMultipartUpload" and status == 409:  # noqa: PLR2004 - HTTP's own number
         return Kind.RESTART_UPLOAD
     # An error inside a 200 is what a 500 would be, had it come in time (API reference, CompleteMultipartUpload).
-    if status is not None and (status >= 500 or status in {200, 408, 429}):  # noqa: PLR2004 - HTTP's own numbers
+    if status is not None and (status >= 500 or status < 300 or status in {408, 429}):  # noqa: PLR2004 - HTTP's own numbers
         return Kind.THROTTLED
     return Kind.DESTINATION
 

@@ -6,21 +6,36 @@ what stands at the other end is the partner's, or somebody's proxy.
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from xml.parsers import expat
 
 _MOST = 64 * 1024
 """Bytes read; a real one has some hundreds."""
 _WANTED = frozenset({"Code", "Message", "RequestId", "Region"})
+_ZIPPED = frozenset({"gzip", "x-gzip", "deflate"})
+_ANY_ZLIB_HEADER = 47
+"""zlib's number for "gzip or deflate, whichever it is"."""
 
 
 def elements(body: bytes) -> dict[str, str]:
-    """The first ``Code``, ``Message``, ``RequestId`` and ``Region`` inside ``<Error>``, those that there are."""
+    """The first ``Code``, ``Message``, ``RequestId`` and ``Region`` of an ``<Error>``, those that there are."""
     reader = _Reader()
     try:
         reader.parser.Parse(body[:_MOST], True)  # noqa: FBT003 - expat's own flag for "this is all"
     except (expat.ExpatError, _NotAnErrorDocument):
         return reader.found
     return reader.found
+
+
+def unzipped(headers: Mapping[str, str], body: bytes, most: int = _MOST) -> bytes:
+    """The body as it was before a proxy packed it, though nobody asked it to; at most ``most`` bytes of it."""
+    if headers.get("content-encoding", "").strip().lower() not in _ZIPPED:
+        return body
+    try:
+        return zlib.decompressobj(_ANY_ZLIB_HEADER).decompress(body, most)
+    except zlib.error:
+        return body
 
 
 class _NotAnErrorDocument(Exception):
@@ -52,6 +67,7 @@ class _Reader:
 
     def end(self, _name: str) -> None:
         name = self._open.pop()
-        if name in _WANTED and self._open[-1:] == ["Error"]:
+        # STS puts its request id beside the error.
+        if name in _WANTED and self._open[-1:] in (["Error"], ["ErrorResponse"]):
             self.found.setdefault(name, "".join(self._text).strip())
         self._text.clear()

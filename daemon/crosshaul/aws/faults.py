@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -27,6 +28,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
 from crosshaul.aws.codes import ADVICE, advice_for, kind_of
+from crosshaul.aws.direct import EndlessAnswerError, NotHTTPError, RefusedError
 from crosshaul.aws.error_body import elements
 from crosshaul.aws.http1 import Answer, WireError
 from crosshaul.errors import Diagnosis, Fault, Kind
@@ -49,7 +51,8 @@ _QUOTED_EXTERNAL_ID = re.compile(r"Value '.*' at 'externalId'", re.DOTALL)
 
 def from_answer(operation: str, answer: Answer) -> Fault:
     """The fault in an S3 answer that the wire brought: an error status with or without an XML body."""
-    return _fault(operation, answer.status, answer.headers, elements(answer.body), resent=answer.resent)
+    details = elements(answer.body)
+    return _fault(operation, answer.status, answer.headers, details, resent=answer.resent)
 
 
 def from_wire(operation: str, error: WireError) -> Fault:
@@ -61,6 +64,8 @@ def from_wire(operation: str, error: WireError) -> Fault:
 
 def from_botocore(operation: str, error: BotoCoreError | ClientError | ResponseParserError) -> Fault:
     """The fault in a call that aioboto3 made; ``error`` is one of ``FOREIGN``."""
+    if isinstance(error, RefusedError):
+        return from_answer(operation, error.answer)
     if isinstance(error, ClientError):
         meta: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
         details = {"RequestId": meta.get("RequestId"), **error.response.get("Error", {})}
@@ -80,10 +85,10 @@ def _fault(
     resent: bool = False,
 ) -> Fault:
     code = _matching(_CODE, details.get("Code")) or str(status)
-    message = _line(details.get("Message") or "") or _unexplained(status)
+    message = _line(details.get("Message") or "") or _unexplained(status, headers)
     kind = kind_of(operation, code, status, message)
     region = _matching(_REGION, headers.get("x-amz-bucket-region")) or _matching(_REGION, details.get("Region"))
-    request_id = headers.get("x-amz-request-id") or details.get("RequestId")
+    request_id = headers.get("x-amz-request-id") or headers.get("x-amzn-requestid") or details.get("RequestId")
     return Fault(
         Diagnosis(
             kind,
@@ -99,17 +104,30 @@ def _fault(
     )
 
 
-def _unexplained(status: int | None) -> str:
-    if status == 200:  # noqa: PLR2004 - HTTP's own number
-        return "a 200 without an ETag is none of S3's (is there a proxy?)"
+def _unexplained(status: int | None, headers: Mapping[str, str]) -> str:
+    """What can be said of an answer that says nothing itself: S3 gives reasons, whoever stands in between seldom."""
+    if status is not None and 300 <= status < 400:  # noqa: PLR2004 - HTTP's own numbers
+        return f"the answer leads elsewhere{_place(headers)}, where nothing is sent (is there a proxy?)"
+    if "html" in headers.get("content-type", "").lower():
+        return "a web page came instead of what S3 and STS answer (is there a proxy?)"
+    if status is not None and status < 300:  # noqa: PLR2004
+        return f"a {status} with nothing in it that S3 and STS would answer (is there a proxy?)"
     return "no reason was given"
+
+
+def _place(headers: Mapping[str, str]) -> str:
+    try:
+        host = urlsplit(headers.get("location", "")).hostname
+    except ValueError:
+        host = None
+    return f" ({_line(host)[:_LONGEST_ID]})" if host else ""
 
 
 def _may_have_happened(operation: str, code: str, kind: Kind, status: int | None) -> bool:
     if operation == "CompleteMultipartUpload" and code == "NoSuchUpload":
         return True  # an earlier Complete, whose answer was lost, uses the upload up
     # 5xx says nothing about whether the request took effect (S3 API reference, InternalError).
-    return kind is Kind.THROTTLED and status is not None and (status >= 500 or status == 200)  # noqa: PLR2004
+    return kind is Kind.THROTTLED and status is not None and (status >= 500 or status < 300)  # noqa: PLR2004
 
 
 def _matching(form: re.Pattern[str], value: object) -> str | None:
@@ -136,24 +154,23 @@ def _message_of(error: BotoCoreError | ResponseParserError) -> str:
     return _line(error)
 
 
+_CODES: tuple[tuple[tuple[type[Exception], ...], str, Kind], ...] = (
+    ((ResponseParserError,), "UnreadableAnswer", Kind.NETWORK),
+    ((NotHTTPError,), "ProtocolError", Kind.NETWORK),
+    ((EndlessAnswerError,), "AnswerTooLarge", Kind.NETWORK),
+    ((NoCredentialsError, PartialCredentialsError), "NoCredentials", Kind.DESTINATION),
+    ((ProfileNotFound, ConfigNotFound), "ProfileNotFound", Kind.DESTINATION),
+    ((SSLError,), "TLSError", Kind.DESTINATION),
+    ((ProxyConnectionError,), "ProxyError", Kind.DESTINATION),
+    ((ConnectTimeoutError,), "ConnectTimeout", Kind.NETWORK),
+    ((ReadTimeoutError,), "ReadTimeout", Kind.NETWORK),
+    ((BotoConnectionError, HTTPClientError, IncompleteReadError), "ConnectionError", Kind.NETWORK),
+)
+"""The first that fits; the rest are faults of our own settings (endpoint, parameters, credential process)."""
+
+
 def _code_of(error: BotoCoreError | ResponseParserError) -> tuple[str, Kind]:
-    match error:
-        case ResponseParserError():
-            return "UnreadableAnswer", Kind.NETWORK
-        case NoCredentialsError() | PartialCredentialsError():
-            return "NoCredentials", Kind.DESTINATION
-        case ProfileNotFound() | ConfigNotFound():
-            return "ProfileNotFound", Kind.DESTINATION
-        case SSLError():
-            return "TLSError", Kind.DESTINATION
-        case ProxyConnectionError():
-            return "ProxyError", Kind.DESTINATION
-        case ConnectTimeoutError():
-            return "ConnectTimeout", Kind.NETWORK
-        case ReadTimeoutError():
-            return "ReadTimeout", Kind.NETWORK
-        case BotoConnectionError() | HTTPClientError() | IncompleteReadError():
-            return "ConnectionError", Kind.NETWORK
-        case _:
-            # The rest are faults of our own settings (endpoint, parameters, credential process).
-            return type(error).__name__.removesuffix("Error"), Kind.DESTINATION
+    for types, code, kind in _CODES:
+        if isinstance(error, types):
+            return code, kind
+    return type(error).__name__.removesuffix("Error"), Kind.DESTINATION

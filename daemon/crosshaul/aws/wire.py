@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import quote
 
 from crosshaul import __version__
 from crosshaul.aws import faults, http1
 from crosshaul.aws.control import Location
+from crosshaul.aws.error_body import unzipped
 from crosshaul.aws.sigv4 import Credentials, Signer, encode_key
 from crosshaul.checksum import Payload
 from crosshaul.clock import Clock
@@ -85,7 +87,7 @@ class Wire:
             raise faults.from_wire(operation, error) from error
         # Whatever else says 200 (a proxy's page, an error in the body) lacks what only a store that took it can give.
         if answer.status != 200 or not answer.headers.get("etag"):  # noqa: PLR2004 - HTTP's own number
-            raise faults.from_answer(operation, answer)
+            raise faults.from_answer(operation, replace(answer, body=unzipped(answer.headers, answer.body)))
         return _answer(answer.headers)
 
     def _signer_for(self, credentials: Credentials) -> Signer:

@@ -8,6 +8,8 @@ from crosshaul.aws.http1.terms import Answer, WireError
 
 _FINAL = 200
 """The lowest status that is not interim."""
+_ERROR = 300
+"""The lowest status that speaks for itself: what an error's body says more is a help, but not needed."""
 
 
 class AnswerReader:
@@ -67,7 +69,9 @@ class AnswerReader:
             raise WireError("AnswerTooLarge", f"the head of the answer is over {self._max_head:,} bytes")
         # The bytes as they came are bounded, too: chunks have headers and trailers, which the parser gathers.
         if self._body_size > self._max_body or self.raw_size > self._max_head + 2 * self._max_body:
-            raise WireError("AnswerTooLarge", f"the body of the answer is over {self._max_body:,} bytes")
+            if self._status < _ERROR:
+                raise WireError("AnswerTooLarge", f"the body of the answer is over {self._max_body:,} bytes")
+            self.done, self.keeps_alive = True, False  # the rest of it is not waited for
 
     def on_message_begin(self) -> None:
         """Start with a status line; one after the answer was not asked for."""

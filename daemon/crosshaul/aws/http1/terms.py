@@ -51,7 +51,10 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; header names are lower-case, repeated headers are joined by ``, ``."""
+    """A whole answer; header names are lower-case, repeated headers are joined by ``, ``.
+
+    The body of an error (status 300 and above) may be cut.
+    """
 
     status: int
     headers: Mapping[str, str]
