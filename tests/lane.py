@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +35,7 @@ from crosshaul.model import (
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.partner import PartnerAccount
 from crosshaul.retry import Policy
+from crosshaul.threads import Threads
 from crosshaul.transfer import Transfer
 from crosshaul.upload import Means
 from crosshaul.verify import Ladder
@@ -181,7 +181,7 @@ async def lane_to(
         Ladder(known),
         limit.succeeded,
         clock,
-        ThreadPoolExecutor(16),
+        Threads(16, "send"),
     )
     transfer = Transfer(means, journal, limit, policy or Policy(0.05, 0.4), ear, refresher.suspect)
     journal.on_due(transfer.wake)

@@ -7,7 +7,7 @@ nanosecond, the file that was delivered. Whatever goes wrong, the file is kept, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from crosshaul.config import Route
 from crosshaul.errors import Diagnosis, FileChangedError, FileGoneError, Kind, SourceError
 from crosshaul.model import AfterAction, AfterTask
 from crosshaul.source import Root, shown
+from crosshaul.threads import Threads
 
 _AT_ONCE = 200
 _POLL = 1.0
@@ -27,11 +28,11 @@ Result = tuple[AfterTask, AfterAction, Diagnosis | None]
 class AfterJournal(Protocol):
     """What is needed of the journal."""
 
-    async def after_due(self, limit: int) -> list[AfterTask]:
-        """Delivered files whose source is due to be deleted or moved."""
+    async def after_due(self, route: str, limit: int) -> list[AfterTask]:
+        """Delivered files of a route whose source is due to be deleted or moved."""
 
-    async def next_after(self) -> float | None:
-        """When the next one is due."""
+    async def next_after(self, route: str) -> float | None:
+        """When the next one of a route is due."""
 
     async def settle_after(self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None) -> None:
         """Write down what became of it."""
@@ -45,19 +46,25 @@ class Log(Protocol):
 
 
 class After:
-    """Deletes or moves the sources of delivered files, for all routes."""
+    """Deletes or moves the sources of a route's delivered files."""
 
-    def __init__(self, journal: AfterJournal, routes: Mapping[str, Route], clock: Clock, log: Log) -> None:
+    def __init__(self, route: Route, journal: AfterJournal, clock: Clock, threads: Threads, log: Log) -> None:
+        self._route = route
         self._journal = journal
-        self._routes = routes
         self._clock = clock
+        self._threads = threads
         self._log = log
+
+    @property
+    def route(self) -> str:
+        """Whose sources."""
+        return self._route.name
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do what falls due, until ``stop``. Raises StateDirError."""
         while not stop.is_set():
             await self.drain()
-            due = await self._journal.next_after()
+            due = await self._journal.next_after(self._route.name)
             left = _POLL if due is None else min(_POLL, due - self._clock.now())
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, left)):
@@ -65,8 +72,8 @@ class After:
 
     async def drain(self) -> None:
         """Do everything that is due now. Raises StateDirError."""
-        while tasks := await self._journal.after_due(_AT_ONCE):
-            results = await asyncio.to_thread(self._finish_all, tasks)
+        while tasks := await self._journal.after_due(self._route.name, _AT_ONCE):
+            results = await self._threads.run(self._finish_all, tasks)
             async with asyncio.TaskGroup() as group:
                 for result in results:
                     group.create_task(self._journal.settle_after(*result))
@@ -76,8 +83,8 @@ class After:
         return [self._finish(task) for task in tasks]
 
     def _finish(self, task: AfterTask) -> Result:
-        route = self._routes.get(task.route)
-        if route is None or route.after_upload.action == "keep":
+        route = self._route
+        if route.after_upload.action == "keep":
             message = f"{shown(task.path)}: kept, since route {task.route} does not ask for more any longer"
             return task, AfterAction.FAILED, _diagnosis("AfterUploadKeep", message)
         try:

@@ -32,6 +32,7 @@ from crosshaul.supervisor import Service
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Pulse
 from crosshaul.telemetry.metrics import Metrics
+from crosshaul.threads import Threads
 from crosshaul.transfer import Transfer
 from crosshaul.upload import Means
 from crosshaul.verify import Ladder
@@ -48,6 +49,7 @@ class Lane:
     bucket: Bucket
     reporter: Reporter
     transfer: Transfer
+    threads: Threads
     routes: tuple[str, ...]
 
 
@@ -62,12 +64,12 @@ class House:
     pulse: Pulse
     lanes: dict[str, Lane]
     intakes: dict[str, Intake]
-    after: After
+    afters: tuple[After, ...]
 
     def carriers(self) -> list[Service]:
         """The services that move files; they stop first."""
         services = [Service(f"intake.{name}", intake.run) for name, intake in self.intakes.items()]
-        return [*services, *self.senders(), Service("after", self.after.run)]
+        return [*services, *self.senders(), *(Service(f"after.{after.route}", after.run) for after in self.afters)]
 
     def senders(self) -> list[Service]:
         """The services that send."""
@@ -102,11 +104,18 @@ async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> Async
         for name in dict.fromkeys(route.destination for route in routes):
             lanes[name] = builder.lane(config.destinations[name], routes, known.get(name))
             stack.push_async_callback(lanes[name].bucket.close)
+            stack.callback(lanes[name].threads.close)
         intakes = {route.name: builder.intake(route) for route in routes}
+        for intake in intakes.values():
+            stack.callback(intake.close)
         for lane in lanes.values():
             await lane.reporter.flush()
-        after = After(journal, {route.name: route for route in config.routes}, clock, logs.get("after"))
-        yield House(config, clock, journal, metrics, pulse, lanes, intakes, after)
+        afters = []
+        for route in config.routes:
+            threads = Threads(1, f"after-{route.name}")
+            stack.callback(threads.close)
+            afters.append(After(route, journal, clock, threads, logs.get("after")))
+        yield House(config, clock, journal, metrics, pulse, lanes, intakes, tuple(afters))
 
 
 class _Builder:
@@ -139,7 +148,7 @@ class _Builder:
         watcher.on_renewed = transfer.probe
         self._journal.on_due(transfer.wake)
         reporter.on_changed = self._look_again
-        return Lane(refresher, bucket, reporter, transfer, tuple(means.routes))
+        return Lane(refresher, bucket, reporter, transfer, means.threads, tuple(means.routes))
 
     def intake(self, route: Route) -> Intake:
         """A route's loop."""
@@ -176,7 +185,7 @@ class _Builder:
             ladder=ladder,
             answered=limit.succeeded,
             clock=self._clock,
-            threads=ThreadPoolExecutor(_THREADS, thread_name_prefix=f"send-{destination.name}"),
+            threads=Threads(_THREADS, f"send-{destination.name}"),
         )
 
     def _wire(self, destination: Destination) -> Callable[[Location], Wire]:

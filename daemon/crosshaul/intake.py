@@ -11,28 +11,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from crosshaul.clock import Clock
 from crosshaul.config import Route
 from crosshaul.errors import FileUnreadableError, SourceError
-from crosshaul.model import RouteStatus, Settled, Sighting
+from crosshaul.model import Reason, RouteStatus, Settled, Sighting
 from crosshaul.naming import Namer
 from crosshaul.scan import Batch, Entering, Problem, Scanner
-from crosshaul.settle import AtRest, Reason, Settler
+from crosshaul.settle import AtRest, Settler
 from crosshaul.source import shown
+from crosshaul.threads import Threads
 from crosshaul.watch import Kind, Watcher
-
-T = TypeVar("T")
 
 MAX_HINTS = 50_000
 """Hints that may be waiting; more than these are answered by one walk of everything."""
 _LOOKS_AT_ONCE = 500
+_HASHES_AT_ONCE = 2
 _LISTED_PROBLEMS = 1_000
 _BREATH = 0.5
+
+_FINISHED = {Kind.RENAMED, Kind.CLOSED}
+_SAYS_LESS = {kind: {Kind.TOUCHED, Kind.CHANGED} if kind is Kind.APPEARED else {Kind.TOUCHED} for kind in Kind}
+"""What, heard of a path after the key, leaves that standing. Anything else is the news."""
+
+Rested = tuple[Sighting, Reason]
 
 
 class IntakeJournal(Protocol):
@@ -89,9 +93,10 @@ class Intake:
         self._namer = Namer(route, hostname, key_prefix)
         self._scanner = Scanner(route)
         self._settler = Settler(route.settle.quiet, route.settle.max_wait, route.settle.marker)
-        self._watcher = Watcher(route.path, self, clock, log)
-        self._walking = ThreadPoolExecutor(1, f"walk-{route.name}")
-        self._looking = ThreadPoolExecutor(1, f"look-{route.name}")
+        self._walking = Threads(1, f"walk-{route.name}")
+        self._looking = Threads(1, f"look-{route.name}")
+        self._hashing = Threads(_HASHES_AT_ONCE, f"hash-{route.name}")
+        self._watcher = Watcher(route.path, self, clock, self._looking)
         self._hints: dict[bytes, Kind] = {}
         self._after_walk: dict[bytes, Kind] = {}
         self._hinted = asyncio.Event()
@@ -159,26 +164,34 @@ class Intake:
         async for batch in self._batches(b""):
             fresh = await self._journal.unfamiliar(self._route.name, batch.sightings)
             if self._settler.marker is not None:
-                marked = await self._in(self._looking, partial(self._scanner.marked, fresh))
+                marked = await self._looking.run(self._scanner.marked, fresh)
                 fresh = [sighting for sighting in fresh if sighting.path in marked]
-            found += await self._name(fresh)
+            found += await self._name([(sighting, Reason.QUIET) for sighting in fresh])
         return found
 
     def hint(self, path: bytes) -> None:
         """Look at ``path`` (relative to the root) soon; called in the loop."""
         self.heard(path, Kind.CHANGED)
 
+    def close(self) -> None:
+        """Give the threads back."""
+        for threads in (self._walking, self._looking, self._hashing):
+            threads.close()
+
     # What the watcher calls
 
     def heard(self, path: bytes, kind: Kind) -> None:
-        """Look at ``path`` soon. What says more about a path stays."""
-        if not path:
+        """Look at ``path`` soon."""
+        if kind is Kind.CLOSED and not self._route.settle.close_write:
+            kind = Kind.CHANGED
+        # One that is written to all the time is looked at when it is due, not a thousand times before.
+        if not path or (kind is Kind.CHANGED and self._settler.awaits(path) and not self._attending.locked()):
             return
         if len(self._hints) >= MAX_HINTS and path not in self._hints:
             self._walk_wanted.set()
-        elif self._hints.get(path) is not Kind.RENAMED:
-            appeared = self._hints.get(path) is Kind.APPEARED and kind is not Kind.RENAMED
-            self._hints[path] = Kind.APPEARED if appeared else kind
+        else:
+            before = self._hints.get(path)
+            self._hints[path] = kind if before is None or kind not in _SAYS_LESS.get(before, ()) else before
         self._hinted.set()
 
     def lost(self, events: int) -> None:
@@ -279,7 +292,7 @@ class Intake:
     async def _batches(self, start: bytes, entering: Entering | None = None) -> AsyncIterator[Batch]:
         """A walk, batch by batch: the next is asked for when the one before has been dealt with."""
         walk: Iterator[Batch] = self._scanner.scan(start, entering)
-        while (batch := await self._in(self._walking, partial(next, walk, None))) is not None:
+        while (batch := await self._walking.run(next, walk, None)) is not None:
             yield batch
 
     async def _attend(self) -> None:
@@ -295,7 +308,7 @@ class Intake:
 
     async def _look_at(self, hints: dict[bytes, Kind]) -> None:
         try:
-            look = await self._in(self._looking, partial(self._scanner.look, hints))
+            look = await self._looking.run(self._scanner.look, hints)
         except SourceError:
             # The root is gone or another one. Nothing can be said of single files until it has been walked again.
             self._settler.forget_all(hints)
@@ -311,33 +324,33 @@ class Intake:
         for marker in look.markers:
             for path in self._settler.waiting_for(marker):
                 self.hint(path)
-        familiar = await self._take(look.sightings, lambda path: hints[path] is Kind.RENAMED)
+        familiar = await self._take(look.sightings, lambda path: hints[path] in _FINISHED)
         self._settler.forget_all(familiar)
         self._report(look.problems)
 
-    async def _take(self, sightings: list[Sighting], renamed: Callable[[bytes], bool] = lambda _: False) -> set[bytes]:
+    async def _take(self, sightings: list[Sighting], finished: Callable[[bytes], bool] = lambda _: False) -> set[bytes]:
         """Judge what was seen, and admit what is at rest; gives the paths that the journal knows in this very state."""
         fresh = await self._journal.unfamiliar(self._route.name, sightings)
         if fresh:
-            resting = await self._judge(fresh, renamed)
+            resting = await self._judge(fresh, finished)
             await self._journal.admit(await self._name(resting))
         return {sighting.path for sighting in sightings}.difference(sighting.path for sighting in fresh)
 
-    async def _judge(self, fresh: list[Sighting], renamed: Callable[[bytes], bool]) -> list[Sighting]:
+    async def _judge(self, fresh: list[Sighting], finished: Callable[[bytes], bool]) -> list[Rested]:
         """Those of ``fresh`` that are at rest; the settler keeps the others in mind."""
         marked: set[bytes] = set()
         if self._settler.marker is not None:
-            marked = await self._in(self._looking, partial(self._scanner.marked, fresh))
+            marked = await self._looking.run(self._scanner.marked, fresh)
         moved = await self._moved(fresh)
         next_due, resting = self._settler.next_due(), []
         now, wall_ns = self._clock.monotonic(), int(self._clock.now() * 1e9)
         for sighting in fresh:
             path = sighting.path
             verdict = self._settler.observe(
-                sighting, now, wall_ns, renamed=renamed(path) or path in moved, marked=path in marked
+                sighting, now, wall_ns, finished=finished(path) or path in moved, marked=path in marked
             )
             if isinstance(verdict, AtRest):
-                resting.append(sighting)
+                resting.append((sighting, verdict.reason))
                 if verdict.reason is Reason.CEILING:
                     self._log.warning("taken_while_changing", path=shown(path), waited=self._route.settle.max_wait)
         if self._settler.next_due() != next_due:
@@ -349,17 +362,17 @@ class Intake:
         twins = {sighting.path: twin for sighting in fresh if (twin := self._settler.twin(sighting)) is not None}
         if not twins:
             return set()
-        look = await self._in(self._looking, partial(self._scanner.look, list(twins.values())))
+        look = await self._looking.run(self._scanner.look, list(twins.values()))
         gone = set(look.absent)
         return {path for path, twin in twins.items() if twin in gone}
 
-    async def _name(self, resting: list[Sighting]) -> list[Settled]:
+    async def _name(self, resting: list[Rested]) -> list[Settled]:
         if not self._namer.needs_sha256:
-            return [self._namer.name(sighting, None) for sighting in resting]
+            return [self._namer.name(sighting, reason, None) for sighting, reason in resting]
         named = []
-        for sighting in resting:
+        for sighting, reason in resting:
             try:
-                named.append(self._namer.name(sighting, await asyncio.to_thread(self._namer.sha256, sighting)))
+                named.append(self._namer.name(sighting, reason, await self._hashing.run(self._namer.sha256, sighting)))
             except FileUnreadableError as error:
                 named.append(self._namer.refuse(sighting, "FileUnreadable", str(error)))
             except SourceError:
@@ -369,9 +382,6 @@ class Intake:
     def _report(self, problems: Sequence[Problem]) -> None:
         for problem in problems:
             self._log.warning("left_out", path=shown(problem.path), reason=problem.message)
-
-    async def _in(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, call)
 
     async def _event(self, event: asyncio.Event, seconds: float | None) -> None:
         """Come back when ``event`` is set, or after ``seconds``."""

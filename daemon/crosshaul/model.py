@@ -37,6 +37,17 @@ class Sighting:
     fingerprint: Fingerprint
 
 
+class Reason(StrEnum):
+    """Why a file counts as at rest."""
+
+    QUIET = "quiet"
+    FINISHED = "finished"
+    """Its writer let go of it: renamed it into place or, where the route has it so, closed it."""
+    MARKER = "marker"
+    CEILING = "ceiling"
+    """It never stood still, and ``max_wait`` is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a file can't be delivered as it is: a code and a sentence with the cure."""
@@ -53,6 +64,7 @@ class Settled:
     destination: str
     key: str
     refusal: Refusal | None = None
+    reason: Reason = Reason.QUIET
 
 
 class State(StrEnum):
@@ -284,6 +296,8 @@ class Record:
     after_due_at: float | None = None
     after_action: AfterAction | None = None
     multipart: Multipart | None = None
+    settled_by: Reason | None = None
+    """Why this state of it counted as at rest; None if an older Crosshaul wrote the record."""
 
 
 @dataclass(frozen=True, slots=True)

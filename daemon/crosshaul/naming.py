@@ -5,7 +5,7 @@ from __future__ import annotations
 from crosshaul.config import Route
 from crosshaul.errors import FileChangedError
 from crosshaul.keys import Facts, KeyRefused, Template
-from crosshaul.model import Refusal, Settled, Sighting
+from crosshaul.model import Reason, Refusal, Settled, Sighting
 from crosshaul.source import Root, shown
 
 
@@ -27,14 +27,14 @@ class Namer:
                 raise FileChangedError(f"{shown(sighting.path)}: it changed since it was seen")
             return file.sha256()
 
-    def name(self, sighting: Sighting, sha256: str | None) -> Settled:
+    def name(self, sighting: Sighting, reason: Reason, sha256: str | None) -> Settled:
         """With its key, or with the reason why it can have none."""
         facts = Facts(sighting.path, self._route.name, self._hostname, sighting.fingerprint.mtime_ns, sha256)
         try:
             key = self._template.render(facts, self._key_prefix)
         except KeyRefused as refused:
             return self.refuse(sighting, refused.code, str(refused))
-        return Settled(sighting, self._route.destination, key)
+        return Settled(sighting, self._route.destination, key, reason=reason)
 
     def refuse(self, sighting: Sighting, code: str, message: str) -> Settled:
         """With the reason why it can't go anywhere."""

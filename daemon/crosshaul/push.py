@@ -219,7 +219,7 @@ class _Pass:
             ticking = group.create_task(self._tick())
             await self._sweep()
             await self._sent()
-            await self._house.after.drain()
+            await asyncio.gather(*(after.drain() for after in self._house.afters))
             ticking.cancel()
         await self._show()
 

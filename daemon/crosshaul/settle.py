@@ -1,9 +1,10 @@
 """Pure: which of the files that were seen have come to rest, and when to look at the others again.
 
 A file is at rest when size, mtime, ctime and inode stood still for ``quiet`` seconds. Its own timestamps may vouch for
-the time before it was first seen, unless they lie in the future. A rename into place counts as quiet at once. With a
-marker, the marker alone decides. Nobody waits longer than ``max_wait`` for a file that never stands still: it is then
-taken as it stands (a transfer refuses what changes under its hands, so no torn state is delivered).
+the time before it was first seen, unless they lie in the future. A writer that lets go of it (a rename into place) ends
+the waiting at once. With a marker, the marker alone decides. Nobody waits longer than ``max_wait`` for a file that
+never stands still: it is then taken as it stands (a transfer refuses what changes under its hands, so no torn state is
+delivered).
 
 Times: ``now`` in seconds of the monotonic clock, ``wall_ns`` in nanoseconds since the epoch.
 """
@@ -14,24 +15,13 @@ import heapq
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from string import Formatter
 
-from crosshaul.model import Fingerprint, Sighting
+from crosshaul.model import Fingerprint, Reason, Sighting
 
 LIMIT = 100_000
 """How many files may be waited for at once; some 50 MB. A later scan finds those that were turned away."""
 _SLACK = 1_000
-
-
-class Reason(StrEnum):
-    """Why a file counts as at rest."""
-
-    QUIET = "quiet"
-    RENAMED = "renamed"
-    MARKER = "marker"
-    CEILING = "ceiling"
-    """It never stood still, and ``max_wait`` is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +126,16 @@ class Settler:
         return len(self._candidates)
 
     def observe(
-        self, sighting: Sighting, now: float, wall_ns: int, *, renamed: bool = False, marked: bool = False
+        self, sighting: Sighting, now: float, wall_ns: int, *, finished: bool = False, marked: bool = False
     ) -> Verdict:
         """Judge a file by what it is now and what it was before.
 
-        ``renamed``: it was renamed into place since it was last seen. ``marked``: its marker is there.
+        ``finished``: its writer has let go of it (renamed it into place, say). ``marked``: its marker is there.
         """
         if self.marker is not None:
             return self._await_marker(sighting, now, self.marker.of(sighting.path), marked=marked)
-        if renamed:
-            return self._taken(sighting.path, Reason.RENAMED)
+        if finished:
+            return self._taken(sighting.path, Reason.FINISHED)
         before = self._candidates.get(sighting.path)
         if before is not None and before.sighting.fingerprint == sighting.fingerprint:
             still_since = before.still_since
@@ -227,6 +217,11 @@ class Settler:
     def waiting_for(self, marker: bytes) -> list[bytes]:
         """The files that wait for this marker."""
         return sorted(self._by_marker.get(marker, ()))
+
+    def awaits(self, path: bytes) -> bool:
+        """Whether this file will be due by itself."""
+        candidate = self._candidates.get(path)
+        return candidate is not None and candidate.queued
 
     def forget(self, path: bytes) -> None:
         """Wait no longer for this file (it is taken, gone, or can't be looked at)."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 from crosshaul.checksum import Payload, combine
 from crosshaul.clock import Clock
@@ -21,10 +20,8 @@ from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, 
 from crosshaul.flow import Budget
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
 from crosshaul.source import Root, SourceFile, shown
+from crosshaul.threads import Threads
 from crosshaul.verify import Answer, Held, Ladder, contradicts, is_ours, token_of
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _MAX_PARTS = 10_000
 _MIB = 1 << 20
@@ -74,12 +71,8 @@ class Means:
     answered: Callable[[], None]
     """Called for each body that S3 took: there is room for more."""
     clock: Clock
-    threads: Executor
-    """For reading files: a file system that hangs must take no thread from another destination."""
-
-    async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What ``call`` gives, from one of these threads."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(call, *args, **kwargs))
+    threads: Threads
+    """For reading files."""
 
     def takes(self, claim: Claim) -> bool:
         """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
@@ -147,7 +140,7 @@ async def _contradicts(claim: Claim, held: Held, means: Means) -> bool:
         return False  # each part was checked, and the ETag of the whole is no MD5
     route = means.routes[claim.route]
     async with means.memory.hold(size):
-        return await means.in_thread(lambda: contradicts(held, _bytes_of(claim, route)))
+        return await means.threads.run(lambda: contradicts(held, _bytes_of(claim, route)))
 
 
 def _receipt(claim: Claim, answer: Answer, means: Means) -> Receipt:
@@ -189,7 +182,7 @@ async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     async with means.memory.hold(claim.fingerprint.size), means.slots.hold(1):
         while True:
             kinds = means.ladder.kinds()
-            payload = await means.in_thread(_whole, claim, route, kinds, hashed=hashed)
+            payload = await means.threads.run(_whole, claim, route, kinds, hashed=hashed)
             try:
                 answer = await means.bucket.put_object(
                     claim.key, payload, claim.fingerprint.mtime_ns, token_of(claim), if_new=if_new
@@ -226,18 +219,18 @@ def _with_proof(answer: Answer, sent: tuple[Checksum, ...]) -> Answer:
 
 async def _in_parts(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     route = means.routes[claim.route]
-    source = await means.in_thread(_open, claim, route)
+    source = await means.threads.run(_open, claim, route)
     try:
         multipart = claim.multipart or await _begin(claim, means)
         sender = _Sender(claim, means, source, multipart)
         try:
             parts = await sender.send()
-            await means.in_thread(source.unchanged)
+            await means.threads.run(source.unchanged)
         except FileChangedError:
             await _abandon(claim, multipart, means)
             raise
     finally:
-        await means.in_thread(source.close)
+        await means.threads.run(source.close)
     return await _complete(claim, replace(multipart, parts=parts), means, if_new=if_new)
 
 
@@ -337,7 +330,7 @@ class _Sender:
     async def _send_part(self, number: int, size: int, *, hashed: bool) -> Part:
         kind, ladder = self._multipart.checksum_kind, self._means.ladder
         kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
-        payload = await self._means.in_thread(self._read, number, size, kinds, hashed=hashed)
+        payload = await self._means.threads.run(self._read, number, size, kinds, hashed=hashed)
         try:
             answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
         except Fault as fault:

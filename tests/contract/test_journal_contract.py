@@ -49,13 +49,14 @@ async def delivered_until(store: Store, due_at: float) -> None:
 async def test_sources_are_due_after_their_grace(store: Store, clock: TurnableClock) -> None:
     """A source comes up when its time has come, with the receipt that allows its deletion, until it is settled."""
     await delivered_until(store, START + 60)
-    assert (await store.after_due(5), await store.next_after()) == ([], START + 60)
+    assert (await store.after_due(ROUTE, 5), await store.next_after(ROUTE)) == ([], START + 60)
     clock.at += 60
-    (task,) = await store.after_due(5)
+    assert (await store.after_due("another", 5), await store.next_after("another")) == ([], None)
+    (task,) = await store.after_due(ROUTE, 5)
     assert (task.path, task.fingerprint, task.receipt) == (b"a", sighting(b"a").fingerprint, RECEIPT)
     assert task.generation == 1
     await store.settle_after(task, AfterAction.DONE)
-    assert (await store.after_due(5), await store.next_after()) == ([], None)
+    assert (await store.after_due(ROUTE, 5), await store.next_after(ROUTE)) == ([], None)
     record = await the(store)
     assert (record.state, record.after_action, record.receipt) == (State.DELIVERED, AfterAction.DONE, RECEIPT)
 
@@ -63,7 +64,7 @@ async def test_sources_are_due_after_their_grace(store: Store, clock: TurnableCl
 async def test_a_failed_deletion_keeps_its_reason(store: Store) -> None:
     """settle_after keeps a diagnosis."""
     await delivered_until(store, START)
-    (task,) = await store.after_due(5)
+    (task,) = await store.after_due(ROUTE, 5)
     await store.settle_after(task, AfterAction.FAILED, SLOW)
     record = await the(store)
     assert (record.after_action, record.diagnosis) == (AfterAction.FAILED, SLOW)
@@ -72,9 +73,9 @@ async def test_a_failed_deletion_keeps_its_reason(store: Store) -> None:
 async def test_a_changed_source_is_due_no_more(store: Store) -> None:
     """When the file changes its deletion is off, and a late report of it is passed over."""
     await delivered_until(store, START)
-    (task,) = await store.after_due(5)
+    (task,) = await store.after_due(ROUTE, 5)
     await store.admit([settled(b"a", 2)])
-    assert await store.after_due(5) == []
+    assert await store.after_due(ROUTE, 5) == []
     await store.settle_after(task, AfterAction.DONE)
     assert (await the(store)).after_action is None
 

@@ -354,7 +354,7 @@ async def test_after_upload_is_due_only_with_the_receipt_and_after_the_grace(par
         record = await lane.comes_to("a", State.DELIVERED)
         assert record.after_due_at is not None
         assert 55 < record.after_due_at - lane.means.clock.now() <= 60
-        assert await lane.journal.after_due(10) == []
+        assert await lane.journal.after_due("r", 10) == []
 
 
 async def test_attributes_arrive_with_the_object(partner: PartnerAccount, tmp_path: Path):

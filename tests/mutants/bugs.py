@@ -34,7 +34,7 @@ BUGS = (
         "a large file that is written to while it is read lands torn",
         "upload.py",
         (
-            ("            await means.in_thread(source.unchanged)\n", ""),
+            ("            await means.threads.run(source.unchanged)\n", ""),
             (
                 "self._multipart.part_size, size)\n        self._source.unchanged()\n",
                 "self._multipart.part_size, size)\n",
@@ -245,6 +245,41 @@ BUGS = (
         'cure="raise fs.inotify.max_queued_events")\n        self._walk_wanted.set()\n',
         'cure="raise fs.inotify.max_queued_events")\n',
         "tests/unit/test_intake.py",
+    ),
+    _bug(
+        "an overflow of the kernel's queue is not told",
+        "watch/inotify.py",
+        "self._listener.lost(1)",
+        "pass",
+        "tests/unit/test_watch.py",
+    ),
+    _bug(
+        "a file in small pieces has the loop read each of them",
+        "watch/inotify.py",
+        "if len(data) < _AT_ONCE // 2:",
+        "if not data:",
+        "tests/unit/test_watch.py",
+    ),
+    _bug(
+        "a file that is written to all the time is looked at all the time",
+        "intake.py",
+        "self._settler.awaits(path) and not",
+        "not path and not",
+        "tests/unit/test_intake.py",
+    ),
+    _bug(
+        "a file that is closed is sent half-written, although nobody asked for that",
+        "intake.py",
+        "if kind is Kind.CLOSED and not self._route.settle.close_write:",
+        "if not path:",
+        "tests/unit/test_intake.py",
+    ),
+    _bug(
+        "hung roots take the threads that all share",
+        "watch/watcher.py",
+        "await self._threads.run(_identity, self._root)",
+        "await asyncio.to_thread(_identity, self._root)",
+        "tests/outages/test_isolation.py",
     ),
     _bug(
         "files in new directories wait for the next walk",

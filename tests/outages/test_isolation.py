@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +63,43 @@ async def test_a_file_system_that_hangs_stops_its_own_destination_only(strict, s
         finally:
             gate.set()
         await _there(strict, "hangs/", 40)
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_twenty_hung_roots_stop_nobody_else(strict, site, monkeypatch):
+    """Everything asked of twenty dead mounts hangs, sources to be deleted among it: another route goes on as ever."""
+    gate = threading.Event()
+
+    def hanging(call):
+        def hang(first, *rest, **more):
+            if "dead" in os.fsdecode(first):
+                gate.wait(PATIENCE)
+            return call(first, *rest, **more)
+
+        return hang
+
+    monkeypatch.setattr(Path, "stat", hanging(Path.stat))
+    monkeypatch.setattr(os, "open", hanging(os.open))
+    works = next(each for each in site.config["routes"] if each["name"] == "works")
+    dead = [works | {"name": f"dead{n}", "path": str(site.root / f"dead{n}")} for n in range(20)]
+    site.config["routes"] = [*dead, works | {"after_upload": "delete"}]
+    site.config_file.write_text(json.dumps(site.config))
+    config = await asyncio.to_thread(load, site.config_file)
+    async with app.opened(config, config.routes, SystemClock()) as house:
+        stop = asyncio.Event()
+        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        try:
+            await asyncio.sleep(2)
+            for number in range(40):
+                site.add(f"works/{number}", b"y")
+            await _there(strict, "works/", 40)
+            async with asyncio.timeout(PATIENCE):
+                while list((site.root / "works").iterdir()):
+                    await asyncio.sleep(0.05)
+            assert not gate.is_set()
+        finally:
+            gate.set()
         stop.set()
         await asyncio.gather(*tasks)
 

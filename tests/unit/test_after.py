@@ -12,6 +12,7 @@ from crosshaul.clock import SystemClock
 from crosshaul.config import Route
 from crosshaul.journal import Journal
 from crosshaul.model import AfterAction, Delivered, Fingerprint, Receipt, Settled, Sighting
+from crosshaul.threads import Threads
 
 
 class Log:
@@ -29,8 +30,8 @@ class World:
         self.log = Log()
 
     def after(self, **route: object) -> After:
-        routes = {"r": Route(name="r", path=self.root, destination="d", **route)}
-        return After(self.journal, routes, SystemClock(), self.log)
+        settings = Route(name="r", path=self.root, destination="d", **route)
+        return After(settings, self.journal, SystemClock(), Threads(1, "after"), self.log)
 
     async def deliver(self, name: str, due_in: float = 0.0) -> Path:
         """A file that the journal holds a receipt for."""

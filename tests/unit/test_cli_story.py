@@ -20,6 +20,7 @@ from crosshaul.model import (
     Fingerprint,
     Multipart,
     Part,
+    Reason,
     Receipt,
     Record,
     RouteStatus,
@@ -87,6 +88,13 @@ def test_a_delivered_file_is_told_with_its_proof():
         f"{FILE} was delivered at 14:02:00 as {URL}: 12,345 bytes, proven by S3's own CRC64NVME ({VALUE}).",
         'S3\'s receipt: ETag "etag", version v1, request id REQ7.',
     ]
+
+
+def test_a_file_that_never_stood_still_is_told_as_such():
+    """One that was taken at max_wait may not have been finished, and whoever asks for it is told."""
+    ceiling = replace(delivered(), settled_by=Reason.CEILING)
+    assert "never stood still within max_wait (10 min)" in told(ceiling)[-1]
+    assert not any("max_wait" in line for line in told(replace(delivered(), settled_by=Reason.QUIET)))
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ ROUTE_FAULTS = [
     ("settle: {marker: '../x'}", "settle.marker: '../x' leaves the watched directory"),
     ("settle: {marker: '{pth}'}", "settle.marker: {pth} is not a field of a marker"),
     ("settle: {marker: '{path'}", "settle.marker: its braces don't match"),
-    ("settle: {marker: '{path}.ok', quiet: 1s}", "settle: with a marker, quiet and max_wait have no effect"),
+    ("settle: {marker: '{path}.ok', quiet: 1s}", "settle: with a marker, the rest of settle has no effect"),
     ("settle:", "settle: nothing stands where a mapping"),
     ("rescan_interval: 0", "rescan_interval: it is not more than 0; write more"),
     ("symlinks: follow", "symlinks: 'follow' is not understood; write "),

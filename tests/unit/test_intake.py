@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from crosshaul.errors import SourceError
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.journal.reader import Reader
-from crosshaul.model import Changed, Record, RouteStatus, State
+from crosshaul.model import Changed, Reason, Record, RouteStatus, State
 
 
 class Log:
@@ -182,19 +183,64 @@ async def test_plain_writes_are_heard_and_admitted_promptly(world: World):
 
 
 async def test_names_that_are_no_utf_8_are_heard_while_watching(world: World):
-    """A name that kills watchfiles is admitted nevertheless, and so is everything after it."""
+    """A name of any bytes is admitted, and so is everything after it."""
     async with world.running(settle={"quiet": 0}):
         await world.eventually(lambda: (world.root / "warm").touch() or b"warm" in world.admitted_at)
         Path(os.fsdecode(os.fsencode(world.root) + b"/caf\xe9")).write_text("x")
         record = await world.until(b"caf\xe9")
         assert record.key == "in/caf%E9"
-        await world.eventually(lambda: bool(world.log.events("watchfiles_gave_up")))
         (world.root / "after").write_text("x")
         (world.root / "new/dir").mkdir(parents=True)
         (world.root / "new/dir/after").write_text("x")
         await world.until(b"after", within=2)
         await world.until(b"new/dir/after", within=2)
     assert world.metrics.lost == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only inotify tells of a close")
+async def test_with_close_write_a_closed_file_does_not_wait(world: World):
+    """Where the route counts a close as the end, a file is admitted when it is closed, and not while it is open."""
+    async with world.running(settle={"quiet": "1h", "max_wait": "2h", "close_write": True}):
+        with (world.root / "f").open("w") as file:
+            file.write("x")
+            file.flush()
+            await asyncio.sleep(0.3)
+            assert world.admissions == 0
+        record = await world.until(b"f", within=2)
+        assert record.settled_by is Reason.FINISHED
+        with (world.root / "f").open("a") as file:
+            file.write("y")
+            file.flush()
+            (world.root / "f").chmod(0o600)
+            await asyncio.sleep(0.3)
+            assert world.admissions == 1
+        await world.eventually(lambda: world.admissions == 2)
+
+
+async def test_without_close_write_a_closed_file_waits_for_quiet(world: World):
+    """Closing says nothing unless the route has it so: the file is admitted when it has been quiet."""
+    async with world.running(settle={"quiet": 0.5}):
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        (world.root / "f").write_text("x")
+        record = await world.until(b"f")
+        assert world.admitted_at[b"f"] - began >= 0.5
+        assert record.settled_by is Reason.QUIET
+
+
+async def test_a_file_that_is_written_to_all_the_time_is_looked_at_when_it_is_due(world: World):
+    """A writer that never pauses costs a few looks for each quiet time, not one for each write."""
+    looks = []
+    async with world.running(settle={"quiet": 0.5, "max_wait": "1h"}) as intake:
+        scanner, look = intake._scanner, intake._scanner.look
+        scanner.look = lambda paths: looks.append(paths) or look(paths)
+        with (world.root / "f").open("wb", buffering=0) as file:
+            for _ in range(300):
+                file.write(b"x")
+                await asyncio.sleep(0.01)
+        record = await world.until(b"f")
+    assert record.fingerprint.size == 300
+    assert len(looks) < 40
 
 
 async def test_new_nested_directories_are_walked_and_watched(world: World):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from crosshaul.model import Fingerprint, Sighting
-from crosshaul.settle import AtRest, Marker, Reason, Settler, TurnedAway, WaitForMarker, WaitUntil
+from crosshaul.model import Fingerprint, Reason, Sighting
+from crosshaul.settle import AtRest, Marker, Settler, TurnedAway, WaitForMarker, WaitUntil
 
 WALL = 1_700_000_000 * 10**9
 
@@ -89,7 +89,7 @@ def test_a_rename_into_place_is_quiet_at_once():
     """A renamed file is taken, even if it was waited for."""
     rule = settler()
     rule.observe(sighting(), 0, WALL)
-    assert rule.observe(sighting(), 0.1, wall(0.1), renamed=True) == AtRest(Reason.RENAMED)
+    assert rule.observe(sighting(), 0.1, wall(0.1), finished=True) == AtRest(Reason.FINISHED)
     assert len(rule) == 0
 
 
@@ -107,7 +107,7 @@ def test_a_twin_is_the_same_unwritten_file_under_another_name():
 def test_the_marker_alone_decides():
     """With a marker, neither age nor rename counts; the file waits for its marker, without a timer."""
     rule = settler(marker="{path}.done")
-    assert rule.observe(sighting(age=1e6), 0, WALL, renamed=True) == WaitForMarker(b"f.done")
+    assert rule.observe(sighting(age=1e6), 0, WALL, finished=True) == WaitForMarker(b"f.done")
     assert rule.next_due() is None
     assert rule.waiting_for(b"f.done") == [b"f"]
     assert rule.observe(sighting(age=1e6), 1, WALL, marked=True) == AtRest(Reason.MARKER)

@@ -124,7 +124,7 @@ def test_a_slow_writer_s_file_is_whole_in_the_end(strict, site):
 
 
 def test_a_writer_that_never_ends_is_taken_at_max_wait(strict, site):
-    """A file that is written to without a pause is sent as it is once `max_wait` is over, and the log says so."""
+    """A file that is written to without a pause is sent as it is after `max_wait`, and log and explain say so."""
     site.write(settle={"quiet": "1s", "max_wait": "2s"})
     over = threading.Event()
 
@@ -138,6 +138,7 @@ def test_a_writer_that_never_ends_is_taken_at_max_wait(strict, site):
         writer.start()
         try:
             until(lambda: daemon.events("taken_while_changing"), PATIENCE)
+            until(lambda: "max_wait" in site.crosshaul("explain", str(site.root / "endless")).stdout, PATIENCE)
         finally:
             over.set()
             writer.join()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from system_fixtures import sha256_of, until
 
 MINUTES = 240.0
+SETTLED_IN = 3.0
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
 
 
@@ -63,6 +65,7 @@ def test_an_overflown_queue_loses_no_file_and_is_told(strict, site_for):
     site.write(rescan_interval="1h")
     with site.daemon() as daemon:
         until(lambda: watching(site))
+        time.sleep(SETTLED_IN)  # at the start everything is walked anyway
         daemon.process.send_signal(signal.SIGSTOP)
         for number in range(files):
             (site.root / f"{number}").touch()

@@ -15,6 +15,7 @@ from crosshaul.model import (
     DestinationState,
     DestinationStatus,
     Fingerprint,
+    Reason,
     Receipt,
     Record,
     RouteStatus,
@@ -52,6 +53,12 @@ def tell(scene: Scene) -> list[str]:
         return list(_unknown(scene))
     told = _TELLERS[record.state](scene, record)
     lines = [f"{scene.path} {next(told)}", *told]
+    if record.settled_by is Reason.CEILING:
+        waited = duration(scene.route.settle.max_wait)
+        lines.append(
+            f"It was taken while it was still changing, since it never stood still within max_wait ({waited}): "
+            "what goes, or went, is a state that it really had, but perhaps not a finished one."
+        )
     if record.state is not State.DELIVERED or _is_changed(scene, record):
         lines += _circumstances(scene)
     return lines

@@ -56,8 +56,10 @@ class Settle(Section):
     """How long size, times and inode must stand still; 0s takes files as they are seen."""
     max_wait: Duration = Field(600.0, validate_default=True)
     """How long a file that never stands still is waited for."""
+    close_write: Flag = False
+    """Whether a file that its writer closes is finished at once (Linux), for writers that close a file once."""
     marker: Annotated[Text, AfterValidator(_marker)] | None = None
-    """A file that says that another is finished, such as ``{path}.done``; takes the place of quiet and max_wait."""
+    """A file that says that another is finished, such as ``{path}.done``; takes the place of all the others."""
 
     @field_validator("max_wait")
     @classmethod
@@ -70,8 +72,8 @@ class Settle(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Settle:
-        if self.marker is not None and not self.model_fields_set.isdisjoint({"quiet", "max_wait"}):
-            raise ValueError("with a marker, quiet and max_wait have no effect; keep marker alone, or remove it")
+        if self.marker is not None and not self.model_fields_set.isdisjoint({"quiet", "max_wait", "close_write"}):
+            raise ValueError("with a marker, the rest of settle has no effect; keep marker alone, or remove it")
         return self
 
 

@@ -103,15 +103,15 @@ class Reader:
             found = [connection.execute(SQL["next_due"], (route,)).fetchone()[0] for route in routes]
         return min((due for due in found if due is not None), default=None)
 
-    def after_due(self, now: float, limit: int) -> list[AfterTask]:
+    def after_due(self, route: str, now: float, limit: int) -> list[AfterTask]:
         """See ``Journal.after_due``."""
         with self._snapshot() as connection:
-            return [rows.after_task(row) for row in connection.execute(SQL["after_due"], (now, limit))]
+            return [rows.after_task(row) for row in connection.execute(SQL["after_due"], (route, now, limit))]
 
-    def next_after(self) -> float | None:
+    def next_after(self, route: str) -> float | None:
         """See ``Journal.next_after``."""
         with self._snapshot() as connection:
-            due: float | None = connection.execute(SQL["next_after"]).fetchone()[0]
+            due: float | None = connection.execute(SQL["next_after"], (route,)).fetchone()[0]
         return due
 
     def _page(self, state: State | None, route: str | None, after: int, limit: int) -> list[Record]:

@@ -19,6 +19,7 @@ from crosshaul.model import (
     Fingerprint,
     Multipart,
     Part,
+    Reason,
     Receipt,
     Record,
     RouteStatus,
@@ -151,6 +152,7 @@ def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
         after_due_at=row["after_due_at"],
         after_action=AfterAction(row["after_action"]) if row["after_action"] else None,
         multipart=multipart,
+        settled_by=Reason(row["settled_by"]) if row["settled_by"] else None,
     )
 
 

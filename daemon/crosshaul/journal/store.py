@@ -190,14 +190,14 @@ class Journal:
         """Put back what an earlier life of the caller's loop left uploading: it may have been delivered unheard."""
         await self._writer.do(_RECLAIM, (self._clock.now(), rows.names_text(routes)))
 
-    async def after_due(self, limit: int) -> list[AfterTask]:
-        """Delivered files whose source is to be deleted or moved by now, oldest due first."""
+    async def after_due(self, route: str, limit: int) -> list[AfterTask]:
+        """Delivered files of ``route`` whose source is to be deleted or moved by now, oldest due first."""
         now = self._clock.now()
-        return await self._read(lambda: self._reader.after_due(now, limit))
+        return await self._read(lambda: self._reader.after_due(route, now, limit))
 
-    async def next_after(self) -> float | None:
-        """When the next source is to be deleted or moved (seconds since the epoch, may be past); None if none is."""
-        return await self._read(self._reader.next_after)
+    async def next_after(self, route: str) -> float | None:
+        """When ``route``'s next source is to be deleted or moved (seconds since the epoch, may be past), or None."""
+        return await self._read(lambda: self._reader.next_after(route))
 
     async def settle_after(self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None) -> None:
         """Write down what became of the source; nothing happens if the file changed since."""

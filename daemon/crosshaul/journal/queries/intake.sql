@@ -15,16 +15,16 @@ WHERE destination = ? AND key = ? AND holds_key = 0 AND state = 'quarantined' AN
 
 -- name: admit_new
 INSERT INTO files (
-    destination, key, holds_key, state, size, fingerprint, due_at, diagnosis,
+    destination, key, holds_key, state, size, fingerprint, settled_by, due_at, diagnosis,
     queued_at, changed_at, first_seen_at, route, path, generation
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
 
 -- name: admit_changed
 UPDATE files SET
     destination = ?, key = ?, holds_key = ?,
     state = CASE state WHEN 'uploading' THEN state ELSE ? END,
-    size = ?, fingerprint = ?, due_at = ?, diagnosis = ?, queued_at = ?,
+    size = ?, fingerprint = ?, settled_by = ?, due_at = ?, diagnosis = ?, queued_at = ?,
     changed_at = CASE state WHEN 'uploading' THEN changed_at ELSE ? END,
     generation = generation + 1, recheck = 0, attempts = 0, ambiguous = 0,
     etag = NULL, receipt_size = NULL, delivered_at = NULL, checksum_kind = NULL, checksum = NULL,

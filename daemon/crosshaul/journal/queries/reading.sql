@@ -17,10 +17,10 @@ SELECT min(queued_at) FROM files WHERE state = 'pending' AND route = ?
 -- name: after_due
 SELECT id, generation, route, path, fingerprint,
     etag, receipt_size, delivered_at, checksum_kind, checksum, version_id, request_id, proven_by
-FROM files WHERE after_due_at IS NOT NULL AND after_due_at <= ? ORDER BY after_due_at, id LIMIT ?
+FROM files WHERE route = ? AND after_due_at IS NOT NULL AND after_due_at <= ? ORDER BY after_due_at, id LIMIT ?
 
 -- name: next_after
-SELECT min(after_due_at) FROM files WHERE after_due_at IS NOT NULL
+SELECT min(after_due_at) FROM files WHERE route = ? AND after_due_at IS NOT NULL
 
 -- name: destinations
 SELECT name, state, retry_at, credentials_expire_at, last_error, checksum_kind FROM destinations ORDER BY name
