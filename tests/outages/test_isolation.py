@@ -17,6 +17,7 @@ from crosshaul.source import SourceFile
 from system_fixtures import destination
 
 PATIENCE = 30.0
+HANGING = 10 * PATIENCE
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ async def test_a_file_system_that_hangs_stops_its_own_destination_only(strict, s
 
     def hanging(self, offset, length):
         if self.path.startswith(b"stuck"):
-            gate.wait(PATIENCE)
+            gate.wait(HANGING)
         return read(self, offset, length)
 
     monkeypatch.setattr(SourceFile, "read", hanging)
@@ -74,7 +75,7 @@ async def test_twenty_hung_roots_stop_nobody_else(strict, site, monkeypatch):
     def hanging(call):
         def hang(first, *rest, **more):
             if "dead" in os.fsdecode(first):
-                gate.wait(PATIENCE)
+                gate.wait(HANGING)
             return call(first, *rest, **more)
 
         return hang
