@@ -126,11 +126,11 @@ async def _pushed(config: Config, routes: tuple[Route, ...], watch: Watch, hurry
     clock = SystemClock()
     async with opened(config, routes, clock) as house:
         await house.journal.make_due(list(house.intakes))
-        supervisor = Supervisor(clock, logs.get("crosshaul"), config.shutdown_timeout)
+        helping, sending = (Supervisor(clock, logs.get("crosshaul"), config.shutdown_timeout) for _ in "ab")
         this = _Pass(house, watch)
         attendants = [Service(f"attend.{name}", intake.attend) for name, intake in house.intakes.items()]
         services = [*attendants, *house.senders()]
-        async with supervisor.around(house.helpers(), hurry), supervisor.around(services, hurry):
+        async with helping.around(house.helpers(), hurry), sending.around(services, hurry):
             await this.run()
         return await this.summary()
 

@@ -48,30 +48,52 @@ class Service:
     run: Callable[[asyncio.Event], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Post:
+    """A service at work."""
+
+    task: asyncio.Task[bool]
+    stop: asyncio.Event
+
+
 class Supervisor:
-    """Runs services until ``stop``; then lets them drain for ``drain_timeout`` seconds, then cancels them."""
+    """Runs a crew of services until ``stop``; then lets them drain for ``drain_timeout`` seconds, then cancels them."""
 
     def __init__(self, clock: Clock, log: Log, drain_timeout: float) -> None:
         self._clock = clock
         self._log = log
         self._drain_timeout = drain_timeout
+        self._posts: dict[Service, _Post] = {}
+        self._changed = asyncio.Event()
 
     async def run(self, services: Sequence[Service], stop: asyncio.Event, hurry: asyncio.Event) -> bool:
         """Run until ``stop``; True if all drained in time and well. ``hurry`` cuts the drain short.
 
         Raises the CrosshaulError of a service that ended for good, be it in the drain.
         """
-        tasks = [asyncio.create_task(self._keep(service, stop), name=service.name) for service in services]
+        self._posts = {service: self._begin(service) for service in services}
         stopping = asyncio.create_task(stop.wait())
         try:
-            ended, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if not stop.is_set():
-                for task in ended:
-                    task.result()
-            return await self._drain(tasks, hurry)
+            await self._watch(stopping)
+            return await self._drain(list(self._posts.values()), hurry)
         finally:
-            stop.set()
+            tasks = [post.task for post in self._posts.values()]
+            for post in self._posts.values():
+                post.stop.set()
             await _cancel([*tasks, stopping])
+
+    async def becomes(self, services: Sequence[Service]) -> bool:
+        """From now on run these: who is new begins, who is left out drains. True if they did so in time and well."""
+        for service in services:
+            if service not in self._posts:
+                self._posts[service] = self._begin(service)
+        leaving = {service: post for service, post in self._posts.items() if service not in services}
+        self._changed.set()
+        drained = await self._drain(list(leaving.values()), asyncio.Event())
+        await _cancel([post.task for post in leaving.values()])
+        for service in leaving:
+            self._posts.pop(service, None)
+        return drained
 
     @asynccontextmanager
     async def around(self, services: Sequence[Service], hurry: asyncio.Event) -> AsyncIterator[None]:
@@ -85,7 +107,29 @@ class Supervisor:
             stop.set()
             await running
 
-    async def _drain(self, tasks: list[asyncio.Task[bool]], hurry: asyncio.Event) -> bool:
+    def _begin(self, service: Service) -> _Post:
+        stop = asyncio.Event()
+        return _Post(asyncio.create_task(self._keep(service, stop), name=service.name), stop)
+
+    async def _watch(self, stopping: asyncio.Task[bool]) -> None:
+        """Come back when it is time to stop; raises what ended a service for good."""
+        while not stopping.done():
+            self._changed.clear()
+            changed = asyncio.create_task(self._changed.wait())
+            at_work = [post.task for post in self._posts.values() if not post.stop.is_set()]
+            try:
+                await asyncio.wait([*at_work, stopping, changed], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+            if not stopping.done():
+                for task in at_work:
+                    if task.done():
+                        task.result()
+
+    async def _drain(self, posts: Sequence[_Post], hurry: asyncio.Event) -> bool:
+        for post in posts:
+            post.stop.set()
+        tasks = [post.task for post in posts]
         hurrying = asyncio.create_task(hurry.wait())
         drained = asyncio.create_task(_all(tasks))
         try:

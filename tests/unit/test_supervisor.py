@@ -123,6 +123,7 @@ async def test_a_service_that_was_well_for_long_starts_afresh(desk):
         times += 1
         if times == 5:
             desk.stop.set()
+            await stop.wait()
             return
         desk.clock.time += 61 if times == 4 else 0
         raise FAULT
@@ -140,6 +141,7 @@ async def test_one_that_ends_unasked_is_restarted(desk):
         times += 1
         if times == 3:
             desk.stop.set()
+            await stop.wait()
 
     assert await desk.run(run, until_stop) is True
     assert desk.log.told == [("service_failed", "it ended without being asked to")] * 2
@@ -384,3 +386,54 @@ async def test_nothing_to_supervise(desk):
     assert await desk.run() is True
     async with desk.supervisor.around([], desk.hurry):
         pass
+
+
+# Changing the crew
+
+
+async def test_the_crew_may_change_while_it_works(desk):
+    """Who is new begins, who is left out drains, and who stays is not touched."""
+    told = []
+
+    def worker(name: str) -> Run:
+        async def run(stop: asyncio.Event) -> None:
+            told.append(f"{name} begins")
+            await stop.wait()
+            told.append(f"{name} ends")
+
+        return run
+
+    stays, goes, comes = (Service(name, worker(name)) for name in ("stays", "goes", "comes"))
+    async with desk.supervisor.around([stays, goes], desk.hurry):
+        await asyncio.sleep(0.01)
+        assert await desk.supervisor.becomes([stays, comes]) is True
+        await asyncio.sleep(0.01)
+        assert sorted(told) == ["comes begins", "goes begins", "goes ends", "stays begins"]
+    assert sorted(told[4:]) == ["comes ends", "stays ends"]
+
+
+async def test_who_is_left_out_and_does_not_drain_is_cut_off(desk):
+    """A service that is let go of has the drain's deadline, too, and the others go on."""
+    desk = Desk(drain=0.05)
+
+    async def stuck(stop: asyncio.Event) -> None:
+        await asyncio.sleep(60)
+
+    async with desk.supervisor.around([Service("stuck", stuck)], desk.hurry):
+        await asyncio.sleep(0.01)
+        assert await desk.supervisor.becomes([]) is False
+    assert desk.log.told == [("service_cut_off", "stuck")]
+
+
+async def test_a_fatal_error_of_a_newcomer_ends_everything(desk):
+    """Who joins later is watched like the first."""
+
+    async def run(stop: asyncio.Event) -> None:
+        await asyncio.sleep(0.01)
+        raise LockedError("another instance")
+
+    with pytest.raises(LockedError, match="another instance"):
+        async with asyncio.timeout(5), desk.supervisor.around([], desk.hurry):
+            await asyncio.sleep(0)
+            await desk.supervisor.becomes([Service("late", run)])
+            await asyncio.sleep(60)
