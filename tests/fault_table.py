@@ -1,86 +1,127 @@
-"""What S3 and STS may answer, and what has to come of it. Data: tests/lies/test_table.py plays each row."""
+"""What S3 and STS may answer, and what has to come of it. Data: tests/lies plays each row, docs/ERRORS.md shows them.
+
+Sources: the S3 API reference, "List of error codes" (those that our calls can be answered with); the STS API
+reference, "AssumeRole" and "Common errors"; the KMS API reference, GenerateDataKey and Decrypt, whose errors S3 passes
+on; MinIO and Ceph for theirs; RFC 9110 for what proxies say.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 
 
 class Outcome(Enum):
     """What an error that strikes once, or for a while, leads to. Lost is a file in no case."""
 
-    AGAIN = auto()
-    """The call is made again, and the file is delivered."""
-    REFRESHES = auto()
-    """New credentials are had, and the file is delivered; no try is counted."""
-    STARTS_OVER = auto()
-    """A new multipart upload is begun, and the file is delivered."""
-    PARKS = auto()
-    """The destination is parked; when the error ends, the file is delivered. No file is blamed."""
-    SETS_ASIDE = auto()
-    """The file is quarantined with this code, and other files are delivered."""
+    AGAIN = "The call is made again, and the file is delivered."
+    REFRESHES = "New credentials are had from STS, and the file is delivered; no try is counted."
+    STARTS_OVER = "A new multipart upload is begun, and the file is delivered."
+    DOES_WITHOUT = "What the store doesn't know (If-None-Match, a checksum) is left out, and the file is delivered."
+    PARKS = "The destination is parked; when the error ends, the file is delivered. No file is blamed."
+    SETS_ASIDE = "The file is quarantined with this code, and other files are delivered."
 
 
 PUT = "PutObject"
 CREATE = "CreateMultipartUpload"
 PART = "UploadPart"
 COMPLETE = "CompleteMultipartUpload"
+ABORT = "AbortMultipartUpload"
+GET = "GetObject"
 SENDING = (PUT, CREATE, PART, COMPLETE)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One error code, with the status it comes with, and the calls at which it can come."""
+    """One error code, with the status it comes with, and the calls at which it can come.
+
+    At AbortMultipartUpload every row ends in nothing, and at GetObject, which no delivery makes, in a line that tells.
+    """
 
     code: str
     status: int
     outcome: Outcome
     at: tuple[str, ...] = SENDING
-    message: str = "what AWS says"
+    message: str = "What AWS says."
 
 
 def _rows(outcome: Outcome, status: int, *codes: str, at: tuple[str, ...] = SENDING) -> tuple[Row, ...]:
     return tuple(Row(code, status, outcome, at) for code in codes)
 
 
+def _without_code(outcome: Outcome, *statuses: int, at: tuple[str, ...] = SENDING) -> tuple[Row, ...]:
+    """Answers of proxies and the like, which have a status alone."""
+    return tuple(Row(str(status), status, outcome, at, "") for status in statuses)
+
+
+_ALGORITHM = "Checksum algorithm provided is unsupported."
+
 S3 = (
     *_rows(Outcome.AGAIN, 503, "SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "Busy"),
     *_rows(Outcome.AGAIN, 500, "InternalError", "SomethingNew"),
     *_rows(Outcome.AGAIN, 400, "RequestTimeout", "RequestTimeoutException", "BandwidthLimitExceeded"),
     *_rows(Outcome.AGAIN, 409, "OperationAborted"),
+    *_rows(Outcome.AGAIN, 409, "ConditionalRequestConflict", at=(PUT,)),
     *_rows(Outcome.AGAIN, 400, "PriorRequestNotComplete", "LimitExceededException", "IDPCommunicationError"),
     *_rows(Outcome.AGAIN, 429, "TooManyRequests", "TooManyRequestsException"),
     *_rows(Outcome.AGAIN, 400, "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled"),
-    *_rows(Outcome.AGAIN, 400, "RequestThrottledException", "RequestLimitExceeded", "KMS.ThrottlingException"),
+    *_rows(Outcome.AGAIN, 400, "RequestThrottledException", "RequestLimitExceeded"),
+    *_rows(Outcome.AGAIN, 400, "KMS.ThrottlingException", "KMS.RequestLimitExceeded", "KMS.LimitExceededException"),
+    *_rows(Outcome.AGAIN, 500, "KMS.KMSInternalException", "KMS.InternalException", "KMS.InternalFailure"),
+    *_rows(Outcome.AGAIN, 503, "KMS.DependencyTimeoutException", "KMS.ServiceUnavailableException"),
+    *_rows(Outcome.AGAIN, 500, "KMS.KeyUnavailableException"),
     *_rows(Outcome.AGAIN, 400, "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
     *_rows(Outcome.AGAIN, 400, "InvalidDigest", "IncompleteBody"),
-    *_rows(Outcome.REFRESHES, 400, "ExpiredToken", "InvalidToken", "TokenRefreshRequired"),
+    *_without_code(Outcome.AGAIN, 408, 429, 500, 502, 503, 504, 511, 520),
+    *_without_code(Outcome.AGAIN, 200, 201, 204, at=(PUT, PART)),
+    *_rows(Outcome.REFRESHES, 400, "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidSessionException"),
     *_rows(Outcome.REFRESHES, 403, "ExpiredTokenException", "InvalidTokenId"),
     *_rows(Outcome.STARTS_OVER, 404, "NoSuchUpload", at=(PART, COMPLETE)),
     *_rows(Outcome.STARTS_OVER, 400, "InvalidPart", "InvalidPartOrder", "EntityTooSmall", at=(COMPLETE,)),
     *_rows(Outcome.STARTS_OVER, 409, "ConditionalRequestConflict", at=(COMPLETE,)),
+    *_without_code(Outcome.STARTS_OVER, 409, at=(COMPLETE,)),
+    *_rows(Outcome.DOES_WITHOUT, 501, "NotImplemented"),
+    *_without_code(Outcome.DOES_WITHOUT, 501),
+    Row("InvalidRequest", 400, Outcome.DOES_WITHOUT, message=_ALGORITHM),
+    Row("InvalidArgument", 400, Outcome.DOES_WITHOUT, message=_ALGORITHM),
     *_rows(Outcome.PARKS, 403, "AccessDenied", "AllAccessDisabled", "AccountProblem", "NotSignedUp"),
-    *_rows(Outcome.PARKS, 403, "InvalidSecurity", "InvalidAccessKeyId", "InvalidClientTokenId"),
-    *_rows(Outcome.PARKS, 403, "SignatureDoesNotMatch", "RequestTimeTooSkewed"),
-    *_rows(Outcome.PARKS, 404, "NoSuchBucket"),
-    *_rows(Outcome.PARKS, 400, "InvalidBucketName", "InvalidStorageClass", "InvalidTag"),
-    *_rows(Outcome.PARKS, 400, "AccessControlListNotSupported", "AuthorizationHeaderMalformed"),
+    *_rows(Outcome.PARKS, 403, "InvalidSecurity", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidPayer"),
+    *_rows(Outcome.PARKS, 403, "SignatureDoesNotMatch", "RequestTimeTooSkewed", "MissingAuthenticationToken"),
+    *_rows(Outcome.PARKS, 403, "UnauthorizedAccessError", "UnexpectedIPError"),
+    *_rows(Outcome.PARKS, 400, "InvalidSignature", "UnsupportedSignature", "MissingSecurityHeader"),
+    *_rows(Outcome.PARKS, 404, "NoSuchBucket", "NoSuchAccessPoint"),
+    *_rows(Outcome.PARKS, 400, "InvalidBucketName", "InvalidStorageClass", "InvalidTag", "TagPolicyException"),
+    *_rows(Outcome.PARKS, 400, "InvalidAccessPoint", "InvalidAccessPointAliasError", "InvalidHostHeader"),
+    *_rows(Outcome.PARKS, 400, "InvalidBucketOwnerAWSAccountID", "IncorrectEndpoint", "EndpointNotFound"),
+    *_rows(Outcome.PARKS, 400, "AccessControlListNotSupported", "InvalidBucketAclWithObjectOwnership"),
+    *_rows(Outcome.PARKS, 400, "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"),
+    *_rows(Outcome.PARKS, 400, "InvalidEncryptionAlgorithmError", "UnsupportedArgument", "UnexpectedContent"),
+    *_rows(Outcome.PARKS, 400, "RequestHeaderSectionTooLarge", "InvalidRequest", "InvalidArgument"),
+    *_rows(Outcome.PARKS, 400, "MalformedXML", "MissingRequestBodyError", at=(COMPLETE,)),
+    *_rows(Outcome.PARKS, 411, "MissingContentLength", at=(PUT, PART)),
     *_rows(Outcome.PARKS, 409, "InvalidBucketState", at=(PUT, CREATE, PART)),
     *_rows(Outcome.PARKS, 301, "PermanentRedirect"),
-    *_rows(Outcome.PARKS, 307, "TemporaryRedirect"),
+    *_rows(Outcome.PARKS, 307, "TemporaryRedirect", "Redirect"),
     *_rows(Outcome.PARKS, 405, "MethodNotAllowed"),
     *_rows(Outcome.PARKS, 400, "KMS.DisabledException", "KMS.NotFoundException", "KMS.KMSInvalidStateException"),
+    *_rows(Outcome.PARKS, 400, "KMS.InvalidKeyUsageException", "KMS.InvalidGrantTokenException"),
+    *_rows(Outcome.PARKS, 400, "KMS.InvalidCiphertextException", "KMS.IncorrectKeyException", at=(PART, COMPLETE)),
     *_rows(Outcome.PARKS, 403, "QuotaExceeded"),
-    *_rows(Outcome.PARKS, 507, "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507"),
+    *_rows(Outcome.PARKS, 507, "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"),
+    *_without_code(Outcome.PARKS, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 407, 507),
+    *_without_code(Outcome.PARKS, 409, at=(PUT, CREATE, PART)),
     *_rows(Outcome.PARKS, 400, "SomethingElseNew"),
     *_rows(Outcome.SETS_ASIDE, 400, "KeyTooLongError", "EntityTooLarge", "MaxMessageLengthExceeded"),
     *_rows(Outcome.SETS_ASIDE, 400, "MetadataTooLarge", "InvalidURI", "InvalidObjectName"),
     *_rows(Outcome.SETS_ASIDE, 400, "XMinioInvalidObjectName", "XMinioParentIsObject"),
     *_rows(Outcome.SETS_ASIDE, 409, "XMinioObjectExistsAsDirectory"),
     *_rows(Outcome.SETS_ASIDE, 403, "InvalidObjectState"),
-    *_rows(Outcome.SETS_ASIDE, 413, "413", at=(PUT, PART)),
-    *_rows(Outcome.SETS_ASIDE, 414, "414"),
+    *_without_code(Outcome.SETS_ASIDE, 413, at=(PUT, PART)),
+    *_without_code(Outcome.SETS_ASIDE, 414),
 )
+
+ONLY_AT_GET = (("NoSuchKey", 404), ("InvalidRange", 416), ("NoSuchVersion", 404))
+"""Of GetObject alone, with their statuses."""
 
 ELSEWHERE = {
     "PreconditionFailed": "test_delivery.py: only a request with If-None-Match can be answered so",
@@ -89,27 +130,41 @@ ELSEWHERE = {
 
 STS = {
     "AccessDenied": 403,
+    "AccessDeniedException": 400,
+    "ExpiredToken": 403,
     "ExpiredTokenException": 400,
     "IDPCommunicationError": 400,
+    "IncompleteSignature": 400,
     "InternalFailure": 500,
+    "InvalidAction": 400,
     "InvalidClientTokenId": 403,
+    "InvalidIdentityToken": 400,
+    "InvalidParameterValue": 400,
     "MalformedPolicyDocument": 400,
+    "MissingAuthenticationToken": 403,
+    "NotAuthorized": 401,
+    "OptInRequired": 403,
     "PackedPolicyTooLarge": 400,
     "RegionDisabledException": 403,
     "RequestExpired": 400,
+    "RequestLimitExceeded": 503,
     "ServiceUnavailable": 503,
     "SignatureDoesNotMatch": 403,
     "Throttling": 400,
+    "ThrottlingException": 400,
+    "UnrecognizedClientException": 400,
     "ValidationError": 400,
+    "302": 302,
+    "403": 403,
+    "407": 407,
+    "502": 502,
 }
-"""AssumeRole (STS API reference, "Errors" and "Common errors"): each parks the destination for as long as it lasts."""
+"""AssumeRole: each parks the destination for as long as it lasts."""
 
 HEAD = {
-    301: Outcome.PARKS,
+    **dict.fromkeys((301, 302, 307, 401, 405, 407), Outcome.PARKS),
     400: Outcome.REFRESHES,
-    403: None,
-    404: None,
-    500: Outcome.AGAIN,
-    503: Outcome.AGAIN,
+    **dict.fromkeys((403, 404), None),
+    **dict.fromkeys((408, 429, 500, 502, 503, 504), Outcome.AGAIN),
 }
 """HEAD's answers have no body, hence no code. None: "don't know", and the file is sent without another call."""

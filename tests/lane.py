@@ -99,6 +99,7 @@ class Lane:
     limit: AdaptiveLimit
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     moving: asyncio.Task[None] | None = None
+    group: asyncio.TaskGroup | None = None
 
     async def drop(self, name: str, data: bytes) -> None:
         """Write a file and give it to the journal as settled."""
@@ -109,6 +110,11 @@ class Lane:
     async def admit(self, name: str) -> None:
         sighting = Sighting("r", os.fsencode(name), Fingerprint.of((self.root / name).stat()))
         await self.journal.admit([Settled(sighting, "partner", name)])
+
+    def start(self) -> None:
+        """Let the loop run."""
+        assert self.group is not None
+        self.moving = self.group.create_task(self.transfer.run(self.stop))
 
     async def stopped(self) -> None:
         """Wait until the loop has ended."""
@@ -143,6 +149,7 @@ async def lane_to(
     running: bool = True,
     memory: int = 64 * MIB,
     max_concurrency: int = 8,
+    multipart_threshold: int = 6 * MIB,
     deadlines: http1.Deadlines = QUICK,
     tls_ca_bundle: Path | None = None,
     **destination: Any,
@@ -167,7 +174,9 @@ async def lane_to(
 
     bucket = Bucket(partner, refresher, Control(partner, refresher), wire)
     journal = await Journal.open(home / "state", clock)
-    sizes = TransferConfig(part_size=5 * MIB, multipart_threshold=6 * MIB, max_concurrency=max_concurrency)
+    sizes = TransferConfig(part_size=5 * MIB, max_concurrency=max_concurrency)
+    # May be less than the configuration takes: an only part may be small.
+    sizes = sizes.model_copy(update={"multipart_threshold": multipart_threshold})
     limit = AdaptiveLimit(max_concurrency)
     route = Route(name="r", path=root, destination="partner", overwrite=overwrite, after_upload=after or AfterUpload())
     means = Means(
@@ -190,12 +199,14 @@ async def lane_to(
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(refresher.run(stop_refreshing))
-            lane.moving = group.create_task(transfer.run(lane.stop)) if running else None
+            lane.group = group
+            if running:
+                lane.start()
             try:
                 yield lane
             finally:
                 lane.stop.set()
-                if running:
+                if lane.moving is not None:
                     await lane.stopped()
                 stop_refreshing.set()
     finally:

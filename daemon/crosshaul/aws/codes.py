@@ -12,7 +12,10 @@ from crosshaul.errors import Kind
 
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys(
-        ("ExpiredToken", "InvalidToken", "ExpiredTokenException", "InvalidTokenId", "TokenRefreshRequired"),
+        (
+            *("ExpiredToken", "InvalidToken", "ExpiredTokenException", "InvalidTokenId", "TokenRefreshRequired"),
+            "InvalidSessionException",
+        ),
         Kind.EXPIRED,
     ),
     **dict.fromkeys(
@@ -63,6 +66,7 @@ _KMS_PASSES = frozenset(
     {
         *("ThrottlingException", "RequestLimitExceeded", "DependencyTimeoutException", "KeyUnavailableException"),
         *("KMSInternalException", "InternalException", "InternalFailure", "ServiceUnavailableException"),
+        "LimitExceededException",
     }
 )
 """KMS's own passing troubles (KMS API reference, "Common errors"); every other one is for the key's owner to end."""
