@@ -9,7 +9,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 from crosshaul.after import After
 from crosshaul.aws import http1
@@ -21,14 +20,14 @@ from crosshaul.aws.wire import SLOWEST, Wire
 from crosshaul.clock import Clock
 from crosshaul.config import Config, Destination, Route
 from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
-from crosshaul.flow import Budget, line
+from crosshaul.flow import Budget, Line
+from crosshaul.house import House, Lane, Way
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.model import DestinationState, DestinationStatus
-from crosshaul.pace import AdaptiveLimit, Step
+from crosshaul.pace import AdaptiveLimit
 from crosshaul.report import Reporter
 from crosshaul.retry import Policy
-from crosshaul.supervisor import Service
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Pulse
 from crosshaul.telemetry.metrics import Metrics
@@ -41,166 +40,128 @@ _THREADS = 16
 """For reading files and for their checksums; awscrt and the kernel let the others run meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One destination with all that serves it."""
-
-    refresher: Refresher
-    bucket: Bucket
-    reporter: Reporter
-    transfer: Transfer
-    threads: Threads
-    routes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """Everything that a daemon or a push consists of, opened."""
-
-    config: Config
-    clock: Clock
-    journal: Journal
-    metrics: Metrics
-    pulse: Pulse
-    lanes: dict[str, Lane]
-    intakes: dict[str, Intake]
-    afters: tuple[After, ...]
-
-    def carriers(self) -> list[Service]:
-        """The services that move files; they stop first."""
-        services = [Service(f"intake.{name}", intake.run) for name, intake in self.intakes.items()]
-        return [*services, *self.senders(), *(Service(f"after.{after.route}", after.run) for after in self.afters)]
-
-    def senders(self) -> list[Service]:
-        """The services that send."""
-        return [Service(f"transfer.{name}", lane.transfer.run) for name, lane in self.lanes.items()]
-
-    def lane_of(self, route: str) -> Lane:
-        """The lane that serves a route."""
-        return next(lane for lane in self.lanes.values() if route in lane.routes)
-
-    def helpers(self) -> list[Service]:
-        """The services that the others need to the last."""
-        services = [Service(f"credentials.{name}", lane.refresher.run) for name, lane in self.lanes.items()]
-        services += [Service(f"report.{name}", lane.reporter.run) for name, lane in self.lanes.items()]
-        return services
-
-
 @asynccontextmanager
 async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> AsyncIterator[House]:
     """Open the journal and construct what ``routes`` need; close everything at the end of the block.
 
-    Raises LockedError or StateDirError.
+    Raises LockedError, StateDirError, ConfigError.
     """
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="crosshaul"))
     async with AsyncExitStack() as stack:
         journal = await Journal.open(config.state_dir, clock)
         stack.push_async_callback(journal.close)
         metrics, pulse = Metrics(), Pulse(clock.monotonic)
-        metrics.expect([route.name for route in routes], {route.destination for route in routes})
-        builder = _Builder(config, clock, journal, metrics, pulse)
-        known = {status.name: status for status in await journal.destinations()}
-        lanes = {}
-        for name in dict.fromkeys(route.destination for route in routes):
-            lanes[name] = builder.lane(config.destinations[name], routes, known.get(name))
-            stack.push_async_callback(lanes[name].bucket.close)
-            stack.callback(lanes[name].threads.close)
-        intakes = {route.name: builder.intake(route) for route in routes}
-        for intake in intakes.values():
-            stack.callback(intake.close)
-        for lane in lanes.values():
-            await lane.reporter.flush()
-        afters = []
-        for route in config.routes:
-            threads = Threads(1, f"after-{route.name}")
-            stack.callback(threads.close)
-            afters.append(After(route, journal, clock, threads, logs.get("after")))
-        yield House(config, clock, journal, metrics, pulse, lanes, intakes, tuple(afters))
+        house = House(config, Chain(config.identity), clock, journal, metrics, pulse, Line(clock))
+        journal.on_due(house.wake)
+        stack.push_async_callback(house.close)
+        await furnish(house, config, routes)
+        yield house
+
+
+async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list[Lane | Way]:
+    """Give the house what ``config`` asks for; what is made from the same stays. Gives what was taken out, unclosed.
+
+    Raises ConfigError, and then nothing has changed.
+    """
+    known = {status.name: status for status in await house.journal.destinations()}
+    builder = _Builder(house, config)
+    lanes = {name: builder.lane(name, known.get(name)) for name in dict.fromkeys(route.destination for route in routes)}
+    ways = {route.name: builder.way(route) for route in routes}
+    before: list[Lane | Way] = [*house.lanes.values(), *house.ways.values()]
+    house.metrics.expect([route.name for route in routes], set(lanes))
+    house.config, house.chain, house.lanes, house.ways = config, builder.chain, lanes, ways
+    house.paused.intersection_update(ways)
+    house.assign()
+    for lane in lanes.values():
+        await lane.reporter.flush()
+    after = {id(each) for each in (*lanes.values(), *ways.values())}
+    return [each for each in before if id(each) not in after]
 
 
 class _Builder:
-    """Puts the parts together; holds what they share."""
+    """Puts the parts together, for one configuration; takes over what the house has of the same."""
 
-    def __init__(self, config: Config, clock: Clock, journal: Journal, metrics: Metrics, pulse: Pulse) -> None:
+    def __init__(self, house: House, config: Config) -> None:
+        self._house = house
         self._config = config
-        self._clock = clock
-        self._journal = journal
-        self._metrics = metrics
-        self._pulse = pulse
-        self._chain = Chain(config.identity)
-        self._line = line(_steps(config), clock)
-        self._intakes: dict[str, Intake] = {}
+        self.chain = house.chain if house.config.identity == config.identity else Chain(config.identity)
 
-    def lane(self, destination: Destination, routes: Sequence[Route], known: DestinationStatus | None) -> Lane:
+    def lane(self, name: str, known: DestinationStatus | None) -> Lane:
         """A destination's refresher, bucket and loop."""
+        config, there = self._config, self._house.lanes.get(name)
+        destination = config.destinations[name]
+        # The bandwidth is the line's affair, and changes under way.
+        made_from = (destination, config.identity, config.transfer.model_copy(update={"bandwidth": ()}), config.retry)
+        if there is not None and there.made_from == made_from and not self._loses_routes(name):
+            return there
         if destination.tls_ca_bundle is not None:
             http1.tls_context(destination.tls_ca_bundle)  # told at the start, rather than by the first upload
         reporter = self._reporter(destination, known)
         watcher = _Renewals(reporter)
-        refresher = Refresher(self._chain, destination, self._clock, watcher)
-        control = Control(destination, refresher, self._config.identity.profile)
+        refresher = Refresher(self.chain, destination, self._house.clock, watcher)
+        control = Control(destination, refresher, config.identity.profile)
         bucket = Bucket(destination, refresher, control, self._wire(destination))
-        limit = AdaptiveLimit(self._config.transfer.max_concurrency)
-        means = self._means(destination, routes, bucket, limit, Ladder(known.checksum_kind if known else None))
-        retry = self._config.retry
-        policy = Policy(retry.initial, retry.max, retry.quarantine_after)
-        transfer = Transfer(means, self._journal, limit, policy, reporter, refresher.suspect)
+        limit = AdaptiveLimit(config.transfer.max_concurrency)
+        means = self._means(destination, bucket, limit, Ladder(known.checksum_kind if known else None))
+        policy = Policy(config.retry.initial, config.retry.max, config.retry.quarantine_after)
+        transfer = Transfer(means, self._house.journal, limit, policy, reporter, refresher.suspect)
         watcher.on_renewed = transfer.probe
-        self._journal.on_due(transfer.wake)
-        reporter.on_changed = self._look_again
-        return Lane(refresher, bucket, reporter, transfer, means.threads, tuple(means.routes))
+        reporter.on_changed = self._house.look_again
+        return Lane(made_from, refresher, bucket, reporter, transfer, means.threads)
 
-    def intake(self, route: Route) -> Intake:
-        """A route's loop."""
+    def _loses_routes(self, name: str) -> bool:
+        """Whether a route goes elsewhere now: no two lanes may hold claims of one route."""
+        moved = [route for route in self._config.routes if route.destination != name]
+        return any(route.name in self._house.routes_of(name) for route in moved)
+
+    def way(self, route: Route) -> Way:
+        """A route's intake and what comes after."""
+        prefix, there = self._config.destinations[route.destination].key_prefix, self._house.ways.get(route.name)
+        made_from = (route, prefix)
+        if there is not None and there.made_from == made_from:
+            return there
+        house, threads = self._house, Threads(1, f"after-{route.name}")
         log = logs.get("intake").bind(route=route.name)
-        prefix = self._config.destinations[route.destination].key_prefix
-        intake = Intake(route, self._journal, self._clock, self._metrics, log, socket.gethostname(), prefix)
-        self._intakes[route.name] = intake
-        return intake
-
-    def _look_again(self, route: str, path: bytes) -> None:
-        if route in self._intakes:
-            self._intakes[route].hint(path)
+        intake = Intake(route, house.journal, house.clock, house.metrics, log, socket.gethostname(), prefix)
+        return Way(made_from, intake, After(route, house.journal, house.clock, threads, logs.get("after")), threads)
 
     def _reporter(self, destination: Destination, known: DestinationStatus | None) -> Reporter:
         kind = known.checksum_kind if known else None
         status = DestinationStatus(destination.name, DestinationState.STARTING, checksum_kind=kind)
-        log = logs.get("transfer")
-        return Reporter(status, self._journal, self._clock, self._metrics, self._pulse, log)
+        house, log = self._house, logs.get("transfer")
+        return Reporter(status, house.journal, house.clock, house.metrics, house.pulse, log)
 
-    def _means(
-        self, destination: Destination, routes: Sequence[Route], bucket: Bucket, limit: AdaptiveLimit, ladder: Ladder
-    ) -> Means:
-        sizes = self._config.transfer
-        # An equal share each, so that a destination that stalls can't sit on all the memory.
-        share = max(sizes.part_size, sizes.memory_limit // max(1, len({route.destination for route in routes})))
+    def _means(self, destination: Destination, bucket: Bucket, limit: AdaptiveLimit, ladder: Ladder) -> Means:
+        house = self._house
         return Means(
             destination=destination,
             bucket=bucket,
-            journal=self._journal,
-            routes={route.name: route for route in routes if route.destination == destination.name},
-            sizes=sizes,
-            memory=Budget(lambda: share),
+            journal=house.journal,
+            routes={},
+            sizes=self._config.transfer,
+            memory=Budget(house.memory_share),
             slots=Budget(lambda: limit.limit),
             ladder=ladder,
             answered=limit.succeeded,
-            clock=self._clock,
+            clock=house.clock,
             threads=Threads(_THREADS, f"send-{destination.name}"),
         )
 
     def _wire(self, destination: Destination) -> Callable[[Location], Wire]:
+        house, most = self._house, self._config.transfer.max_concurrency
+
         def to(location: Location) -> Wire:
             origin = http1.Origin(location.scheme, location.host, location.port)
             tls = _tls(destination) if location.scheme == "https" else None
             client = http1.Client(
                 origin,
                 tls=tls,
-                max_connections=self._config.transfer.max_concurrency,
+                max_connections=most,
                 deadlines=http1.Deadlines(),
                 proxy=http1.proxy_for(origin, os.environ),
-                pace=self._line,
+                pace=house.line,
             )
-            return Wire(client, location, destination.region, self._clock, _slowest(self._config))
+            return Wire(client, location, destination.region, house.clock, lambda: house.line.least(most, SLOWEST))
 
         return to
 
@@ -225,13 +186,3 @@ def _tls(destination: Destination) -> ssl.SSLContext:
         return http1.tls_context(destination.tls_ca_bundle)
     except ConfigError as error:
         raise Fault(Diagnosis(Kind.DESTINATION, "TLSError", str(error), "Connect")) from error
-
-
-def _slowest(config: Config) -> float:
-    """Bytes a second that a body may count on; a bandwidth limit shared by all connections is no stall."""
-    rates = [step.bytes_per_second for step in config.transfer.bandwidth if step.bytes_per_second]
-    return min([SLOWEST, *(rate / (2 * config.transfer.max_concurrency) for rate in rates)])
-
-
-def _steps(config: Config) -> tuple[Step, ...]:
-    return tuple(Step(step.start, step.bytes_per_second) for step in config.transfer.bandwidth)

@@ -8,13 +8,18 @@ import signal
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from crosshaul.app import House, opened
+from crosshaul.app import opened
 from crosshaul.clock import SystemClock
 from crosshaul.config import Config
+from crosshaul.control_socket import ControlSocket
 from crosshaul.errors import Fault, NotReadyError
-from crosshaul.model import State
+from crosshaul.house import House
+from crosshaul.model import DestinationStatus, State
+from crosshaul.orders import actions
+from crosshaul.reload import Reloading
 from crosshaul.stopping import Stop
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
@@ -26,25 +31,32 @@ from crosshaul.telemetry.web import Sources, serving
 _READY_WITHIN = 60.0
 
 
-async def run(config: Config, *, require_ready: bool = False) -> int:
-    """The daemon: until SIGTERM or SIGINT. Returns 0 after a full drain, 1 if something was cut off (it is resumable).
+async def run(config: Config, file: Path, *, require_ready: bool = False) -> int:
+    """The daemon, until SIGTERM or SIGINT; ``file`` is what it reads its configuration from again at SIGHUP.
 
+    Returns 0 after a full drain, 1 if something was cut off (it is resumable).
     Raises LockedError, StateDirError, ListenError and, with ``require_ready``, NotReadyError.
     """
     clock, log = SystemClock(), logs.get("crosshaul")
     stop = Stop(config.shutdown_timeout, log)
     stop.listen(signal.SIGTERM, signal.SIGINT)
-    # Left alone, SIGHUP would end the daemon undrained.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.warning, "no_reload_yet")
+    hung_up = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
     async with opened(config, config.routes, clock) as house, _served(house):
-        supervisor = Supervisor(clock, log, config.shutdown_timeout)
-        helpers = [*house.helpers(), Service("gauges", partial(_gauges, house)), Service("lag", _lag(house).run)]
-        async with supervisor.around(helpers, stop.hurry):
+        helping, carrying = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
+        reloading = Reloading(house, file, carrying, helping)
+        reloading.always = [
+            Service("gauges", partial(_gauges, house)),
+            Service("lag", _lag(house).run),
+            Service("control", ControlSocket(config.state_dir, actions(house, reloading)).run),
+            Service("hangups", partial(reloading.at_each, hung_up)),
+        ]
+        async with helping.around([*house.helpers(), *reloading.always], stop.hurry):
             if require_ready:
                 await _unless(stop.asked, _require_ready(house))
-            house.pulse.expect(*(f"transfer.{name}" for name in house.lanes))
-            log.info("started", routes=list(house.intakes), destinations=list(house.lanes), pid=os.getpid())
-            drained = await supervisor.run(house.carriers(), stop.asked, stop.hurry)
+            house.expect_pulse()
+            log.info("started", routes=list(house.ways), destinations=list(house.lanes), pid=os.getpid())
+            drained = await carrying.run(house.carriers(), stop.asked, stop.hurry)
         log.info("stopped", drained=drained)
     return 0 if drained else 1
 
@@ -95,20 +107,23 @@ def _served(house: House) -> AbstractAsyncContextManager[object]:
     listen = house.config.http.listen
     if listen is None:
         return nullcontext()
-    destinations = [lane.reporter for lane in house.lanes.values()]
+
+    def destinations() -> list[DestinationStatus]:
+        return [lane.reporter.status for lane in house.lanes.values()]
 
     async def is_ready() -> Verdict:
-        return ready(house.journal.trouble, [reporter.status for reporter in destinations])
+        return ready(house.journal.trouble, destinations())
 
     async def status() -> dict[str, Any]:
         return snapshot(
             await house.journal.tallies(),
-            [reporter.status for reporter in destinations],
+            destinations(),
             await house.journal.routes(),
             house.clock.now(),
             daemon_pid=os.getpid(),
             journal_error=house.journal.trouble,
-            configured_routes=list(house.intakes),
+            configured_routes=list(house.ways),
+            paused=house.paused,
         )
 
     sources = Sources(lambda: live(house.pulse), is_ready, house.metrics.render, status)

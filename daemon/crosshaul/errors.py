@@ -59,6 +59,10 @@ class StoppedError(CrosshaulError):
     exit_code = 143
 
 
+class ControlError(CrosshaulError):
+    """The running daemon could not be reached, or refused what was asked of it."""
+
+
 class ListenError(CrosshaulError):
     """The HTTP address can't be listened on."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -67,16 +67,31 @@ class Budget:
         return self.used == 0 or self.used + amount <= self._capacity()
 
 
-def line(steps: tuple[Step, ...], clock: Clock) -> Callable[[int], Awaitable[None]] | None:
-    """What every connection asks before it sends so many bytes; None where no bandwidth is set."""
-    if not steps:
-        return None
-    bandwidth = Bandwidth()
+class Line:
+    """The pace of the line: what every connection asks before it sends so many bytes. False where nothing limits it."""
 
-    async def wait_turn(size: int) -> None:
-        local = datetime.fromtimestamp(clock.now()).astimezone().time()
-        delay = bandwidth.reserve(size, rate_at(steps, local), clock.monotonic())
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._bandwidth = Bandwidth()
+        self.timetable: tuple[Step, ...] = ()
+        self.override: tuple[Step, ...] | None = None
+        """What an operator asked for at run time, instead of the timetable."""
+
+    @property
+    def _steps(self) -> tuple[Step, ...]:
+        return self.timetable if self.override is None else self.override
+
+    def __bool__(self) -> bool:
+        return bool(self._steps)
+
+    def least(self, connections: int, wanted: float) -> float:
+        """Bytes a second that a body may count on, at most ``wanted``: waiting for a shared line is no stall."""
+        rates = [step.bytes_per_second for step in self._steps if step.bytes_per_second]
+        return min([wanted, *(rate / (2 * connections) for rate in rates)])
+
+    async def __call__(self, size: int) -> None:
+        """Wait until ``size`` bytes may go."""
+        local = datetime.fromtimestamp(self._clock.now()).astimezone().time()
+        delay = self._bandwidth.reserve(size, rate_at(self._steps, local), self._clock.monotonic())
         if delay > 0:
-            await clock.sleep(delay)
-
-    return wait_turn
+            await self._clock.sleep(delay)

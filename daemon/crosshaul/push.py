@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from crosshaul.app import House, opened
+from crosshaul.app import opened
 from crosshaul.clock import SystemClock
 from crosshaul.config import Config, Route
 from crosshaul.errors import ConfigError, StoppedError
+from crosshaul.house import House
 from crosshaul.intake import Intake
 from crosshaul.journal import Reader
 from crosshaul.model import (
@@ -125,10 +126,10 @@ async def push(config: Config, names: tuple[str, ...], watch: Watch) -> PushSumm
 async def _pushed(config: Config, routes: tuple[Route, ...], watch: Watch, hurry: asyncio.Event) -> PushSummary:
     clock = SystemClock()
     async with opened(config, routes, clock) as house:
-        await house.journal.make_due(list(house.intakes))
+        await house.journal.make_due(list(house.ways))
         helping, sending = (Supervisor(clock, logs.get("crosshaul"), config.shutdown_timeout) for _ in "ab")
         this = _Pass(house, watch)
-        attendants = [Service(f"attend.{name}", intake.attend) for name, intake in house.intakes.items()]
+        attendants = [Service(f"attend.{name}", way.intake.attend) for name, way in house.ways.items()]
         services = [*attendants, *house.senders()]
         async with helping.around(house.helpers(), hurry), sending.around(services, hurry):
             await this.run()
@@ -219,12 +220,12 @@ class _Pass:
             ticking = group.create_task(self._tick())
             await self._sweep()
             await self._sent()
-            await asyncio.gather(*(after.drain() for after in self._house.afters))
+            await asyncio.gather(*(way.after.drain() for way in self._house.ways.values()))
             ticking.cancel()
         await self._show()
 
     async def _sweep(self) -> None:
-        sweeps = (intake.sweep() for intake in self._house.intakes.values())
+        sweeps = (way.intake.sweep() for way in self._house.ways.values())
         results = await asyncio.gather(*sweeps, return_exceptions=True)
         self._swept = True
         for result in results:
@@ -246,13 +247,13 @@ class _Pass:
             return True
         # What changed when it was to be sent comes back only if intake is at it: its root may be gone, too.
         settling = tally.files.get(State.SETTLING, 0) - len(self._count.restless.get(tally.route, ()))
-        return settling > 0 and self._house.intakes[tally.route].busy
+        return settling > 0 and self._house.ways[tally.route].intake.busy
 
     def _refused(self, route: str) -> bool:
         return self._house.lane_of(route).reporter.refusals >= _REFUSALS
 
     async def _tallies(self) -> list[Tally]:
-        return [tally for tally in await self._house.journal.tallies() if tally.route in self._house.intakes]
+        return [tally for tally in await self._house.journal.tallies() if tally.route in self._house.ways]
 
     async def _tick(self) -> None:
         while True:
@@ -273,7 +274,7 @@ class _Pass:
                 delivered_bytes=count.delivered_bytes,
                 total_bytes=count.delivered_bytes + waiting_bytes,
                 current=tuple(claim.path.decode(errors="backslashreplace") for claim in sending[:5]),
-                settling=sum(intake.settling for intake in self._house.intakes.values()),
+                settling=sum(way.intake.settling for way in self._house.ways.values()),
             )
         )
 
@@ -287,14 +288,14 @@ class _Pass:
             failed=failed,
             delivered_bytes=self._count.delivered_bytes,
             seconds=self._house.clock.monotonic() - self._began,
-            left_out=tuple(line for intake in self._house.intakes.values() for line in intake.problems),
+            left_out=tuple(line for way in self._house.ways.values() for line in way.intake.problems),
         )
 
     def _unfinished(self) -> tuple[Record, ...]:
         with Reader.open(self._house.config.state_dir) as reader:
             return tuple(
                 replace(record, diagnosis=record.diagnosis or self._house.lane_of(route).reporter.status.last_error)
-                for route in self._house.intakes
+                for route in self._house.ways
                 for state in (*_UNFINISHED, State.QUARANTINED)
                 for record in reader.records(state, route, None)
             )

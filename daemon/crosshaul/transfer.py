@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from crosshaul.config import Route
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError, StateDirError
 from crosshaul.model import (
     Changed,
@@ -100,6 +101,12 @@ class Transfer:
         self._awake = asyncio.Event()
         self._wall_ahead = float("inf")
 
+    def serve(self, routes: Mapping[str, Route], claimed: Iterable[str]) -> None:
+        """These are the destination's routes, and these of them send; what is under way ends whatever it is of."""
+        self._means.routes.update(routes)
+        self._routes = tuple(claimed)
+        self.wake()
+
     def wake(self) -> None:
         """There may be something to send."""
         self._awake.set()
@@ -112,7 +119,7 @@ class Transfer:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until ``stop``; then end what is being sent and put back what was only claimed."""
         self._claims, self._under_way = asyncio.Queue(), 0
-        await self._journal.reclaim(self._routes)
+        await self._journal.reclaim(tuple(self._means.routes))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._wake_at(stop))
             for _ in range(self._workers):

@@ -7,7 +7,7 @@ one state that the file really had. Bytes are in memory only while they are sent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -62,7 +62,8 @@ class Means:
     destination: Destination
     bucket: ObjectStore
     journal: Progress
-    routes: Mapping[str, Route]
+    routes: dict[str, Route]
+    """Those of which something may be under way, and how they are to be treated."""
     sizes: TransferConfig
     memory: Budget
     slots: Budget

@@ -139,7 +139,7 @@ def test_run_ends_with_the_daemon_s_own_code(world, monkeypatch, code, arguments
     """The daemon's return value is the exit code, and --require-ready reaches it."""
     seen = []
 
-    async def run(config, *, require_ready):
+    async def run(config, file, *, require_ready):
         seen.append(require_ready)
         return code
 
@@ -153,7 +153,7 @@ def test_run_ends_with_the_daemon_s_own_code(world, monkeypatch, code, arguments
 def test_run_that_is_not_ready_is_code_3(world, monkeypatch, capsys):
     """NotReadyError is one line and code 3."""
 
-    async def run(config, *, require_ready):
+    async def run(config, file, *, require_ready):
         raise NotReadyError("destination partner can't be used")
 
     monkeypatch.setitem(sys.modules, "crosshaul.daemon", SimpleNamespace(run=run))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from crosshaul.flow import Budget, line
+from crosshaul.flow import Budget, Line
 from crosshaul.pace import Step
 
 
@@ -153,16 +153,35 @@ async def test_many_tasks_that_come_go_and_are_cancelled_leak_nothing():
     assert 5 <= peak <= 7
 
 
+def paced(clock, *steps):
+    line = Line(clock)
+    line.timetable = steps
+    return line
+
+
 def test_no_bandwidth_no_pace():
-    """Where no rate is set, connections have nothing to wait for."""
-    assert line((), FakeClock()) is None
+    """Where no rate is set, connections have nothing to wait for; an operator's word counts before the timetable."""
+    line = paced(FakeClock())
+    assert not line
+    line.override = (Step(None, 1_000),)
+    assert line
+    line.timetable, line.override = (Step(None, 1_000),), ()
+    assert not line
+
+
+def test_a_body_may_take_as_long_as_its_share_of_the_line():
+    """The least rate that is no stall is half a connection's share of the slowest step, and never above the usual."""
+    line = paced(FakeClock(), Step(None, 64_000))
+    assert line.least(connections=32, wanted=16_000) == 1_000
+    assert line.least(connections=1, wanted=16_000) == 16_000
+    line.override = ()
+    assert line.least(connections=32, wanted=16_000) == 16_000
 
 
 async def test_the_line_keeps_its_rate():
     """Ten megabytes at a megabyte a second take ten seconds."""
     clock = FakeClock()
-    turn = line((Step(None, 1_000_000),), clock)
-    assert turn is not None
+    turn = paced(clock, Step(None, 1_000_000))
     began = clock.time
     for _ in range(101):
         await turn(100_000)
@@ -173,8 +192,8 @@ async def test_the_timetable_goes_by_local_time():
     """A step begins when this machine's wall clock says so."""
     clock = FakeClock()
     start = datetime.fromtimestamp(clock.now() + 60).astimezone().time().replace(microsecond=0)
-    turn = line((Step(datetime.fromtimestamp(clock.now() - 60).astimezone().time(), None), Step(start, 1_000)), clock)
-    assert turn is not None
+    before = datetime.fromtimestamp(clock.now() - 60).astimezone().time()
+    turn = paced(clock, Step(before, None), Step(start, 1_000))
     began = clock.time
     await turn(10**9)
     assert clock.time == began

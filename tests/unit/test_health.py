@@ -34,10 +34,11 @@ def test_a_loop_that_ended_is_not_missed():
     """A loop that ended in good order does not make the daemon look dead."""
     now = [0.0]
     pulse = Pulse(lambda: now[0], limit=10.0)
-    pulse.expect("intake")
-    pulse.end("intake")
+    pulse.expect("intake", "transfer")
+    pulse.expect("transfer")
+    pulse.beat("intake")
     now[0] = 100.0
-    assert live(pulse).ok
+    assert [reason.split()[1] for reason in live(pulse).reasons] == ["transfer"]
 
 
 def test_ready_needs_the_journal_and_a_usable_destination():

@@ -432,8 +432,11 @@ async def test_a_fatal_error_of_a_newcomer_ends_everything(desk):
         await asyncio.sleep(0.01)
         raise LockedError("another instance")
 
-    with pytest.raises(LockedError, match="another instance"):
+    async def joined() -> None:
         async with asyncio.timeout(5), desk.supervisor.around([], desk.hurry):
             await asyncio.sleep(0)
             await desk.supervisor.becomes([Service("late", run)])
             await asyncio.sleep(60)
+
+    with pytest.raises(LockedError, match="another instance"):
+        await joined()

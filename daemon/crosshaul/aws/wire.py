@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -26,7 +26,12 @@ class Wire:
     """Sends one destination's bodies. Raises Fault and nothing else."""
 
     def __init__(
-        self, client: http1.Client, location: Location, region: str, clock: Clock, slowest: float = SLOWEST
+        self,
+        client: http1.Client,
+        location: Location,
+        region: str,
+        clock: Clock,
+        slowest: Callable[[], float] = lambda: SLOWEST,
     ) -> None:
         self._client = client
         self._location = location
@@ -80,7 +85,7 @@ class Wire:
         target = path + (
             "?" + "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in query) if query else ""
         )
-        deadline = 120 + payload.size / self._slowest
+        deadline = 120 + payload.size / self._slowest()
         try:
             answer = await self._client.send("PUT", target, [_AGENT, *signed], payload.data, total=deadline)
         except http1.WireError as error:

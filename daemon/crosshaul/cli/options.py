@@ -17,7 +17,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def config_option(function: Function) -> Function:
     """``-c FILE``; the verb gets the loaded Config as ``config``. Loading raises ConfigError."""
-    return _option("config", callback=lambda _context, _option, path: _load(path))(function)
+    return _option("config", callback=lambda _context, _option, path: loaded(path))(function)
 
 
 def config_path_option(function: Function) -> Function:
@@ -41,7 +41,8 @@ def _option(name: str, **more: Any) -> Callable[[Function], Function]:  # noqa: 
     )
 
 
-def _load(path: Path) -> Config:
+def loaded(path: Path) -> Config:
+    """The configuration in a file. Raises ConfigError."""
     from crosshaul.config import load  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
 
     return load(path)

@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.options import config_option
+from crosshaul.cli.options import config_path_option, loaded
 from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
-    from crosshaul.config import Config
+    from pathlib import Path
 
 
 @click.command(cls=Verb)
-@config_option
+@config_path_option
 @click.option(
     "--require-ready",
     is_flag=True,
     help="End with code 3 if an identity or destination is unusable now, as far as reading can tell.",
 )
 @click.pass_context
-def command(context: click.Context, config: Config, *, require_ready: bool) -> None:
+def command(context: click.Context, config_path: Path, *, require_ready: bool) -> None:
     """Watch the routes' directories, and deliver every file that comes to rest in them.
 
     Runs in the foreground until SIGTERM or Ctrl-C. It then takes no new files, lets uploads in flight end within
     shutdown_timeout, and goes; a second signal cuts that short. Nothing is lost either way: the journal in state_dir
-    knows what is delivered, and unfinished uploads go on from their last part.
+    knows what is delivered, and unfinished uploads go on from their last part. SIGHUP reloads the configuration, as
+    `crosshaul reload` does.
 
     Examples:
       crosshaul run -c /etc/crosshaul/config.yaml
@@ -43,5 +44,6 @@ def command(context: click.Context, config: Config, *, require_ready: bool) -> N
     from crosshaul import daemon  # noqa: PLC0415 - --help does without the AWS libraries
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
 
+    config = loaded(config_path)
     logs.configure(config.log.level, config.log.format)
-    context.exit(asyncio.run(daemon.run(config, require_ready=require_ready)))
+    context.exit(asyncio.run(daemon.run(config, config_path, require_ready=require_ready)))

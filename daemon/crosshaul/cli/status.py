@@ -11,11 +11,15 @@ from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option
 from crosshaul.cli.verb import Verb
 from crosshaul.clock import SystemClock
+from crosshaul.control_socket import ask
+from crosshaul.errors import ControlError
 from crosshaul.journal.connect import obstacle
 from crosshaul.journal.reader import Reader
 from crosshaul.telemetry.status import snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from crosshaul.config import Config
 
 
@@ -57,4 +61,14 @@ def gathered(config: Config, reader: Reader | None) -> dict[str, Any]:
         journal_error=obstacle(config.state_dir),
         configured_routes=[route.name for route in config.routes],
         configured_destinations=list(config.destinations),
+        paused=_paused(config) if reader and reader.daemon_pid() is not None else (),
     )
+
+
+def _paused(config: Config) -> Sequence[str]:
+    """The routes that were paused at run time: only the daemon knows."""
+    try:
+        paused: Sequence[str] = ask(config.state_dir, {"do": "show"})["paused"]
+    except ControlError:
+        return ()  # it is starting or ending: it sends nothing anyway
+    return paused

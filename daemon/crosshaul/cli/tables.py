@@ -22,6 +22,7 @@ _STYLES = {
     "parked": "bold red",
     "root missing": "bold red",
     "starting": "yellow",
+    "paused": "bold yellow",
 }
 
 
@@ -61,7 +62,8 @@ def _routes(console: Console, routes: Mapping[str, Mapping[str, Any]], now: floa
         oldest = duration(route["oldest_pending_seconds"]) if route["pending"] else "-"
         scanned = moment(route["last_scan_at"], now) if route["last_scan_at"] else "-"
         cells = [f"{route[figure]:,}" for figure in figures]
-        table.add_row(name, *cells, oldest, _styled(route["watcher"]), scanned)
+        state = "paused" if route["paused"] else route["watcher"]
+        table.add_row(name, *cells, oldest, _styled(state), scanned)
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -48,3 +49,8 @@ def ordinal(number: int) -> str:
 def count(number: int, thing: str) -> str:
     """``1 file``, ``2,000 files``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def paused_now(routes: Sequence[str]) -> str:
+    """Which routes send nothing."""
+    return f"Paused: {', '.join(routes)}." if routes else "No route is paused."

@@ -25,17 +25,14 @@ class Pulse:
         self._beats: dict[str, float] = {}
 
     def expect(self, *loops: str) -> None:
-        """From now on these have to beat."""
-        for loop in loops:
-            self.beat(loop)
+        """From now on these have to beat, and no others."""
+        now = self._monotonic()
+        self._beats = {loop: self._beats.get(loop, now) for loop in loops}
 
     def beat(self, loop: str) -> None:
         """The loop is alive."""
-        self._beats[loop] = self._monotonic()
-
-    def end(self, loop: str) -> None:
-        """The loop has ended in good order (shutdown) and is no longer waited for."""
-        self._beats.pop(loop, None)
+        if loop in self._beats:
+            self._beats[loop] = self._monotonic()
 
     def late(self) -> dict[str, float]:
         """Loops that have not beaten in time, and the seconds since they last did."""

@@ -28,17 +28,25 @@ _FIRST = ("timestamp", "level", "logger", "event")
 _OURS = frozenset({"timestamp", "level", "logger"})
 _NAMES_OF_FILES = frozenset({"path", "key", "root", "file", "name", "source", "target"})
 _DEEPEST = 6
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
+_processors: list[Processor] = []
 
 
 def configure(level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002 - the configuration's own word
     """Set the log up; may be called again. ``auto`` is ``console`` on a terminal and ``json`` elsewhere."""
     stream = stream or sys.stderr
     console = format == "console" or (format == "auto" and stream.isatty())
+    # In place, and the level among them: loggers that were bound earlier keep this list, and a reload reaches them.
+    _processors[:] = [
+        _at_least(level),
+        *_gather(),
+        *(_for_terminal(colours=stream.isatty()) if console else (_render_json,)),
+    ]
     structlog.configure(
-        processors=[*_gather(), *(_for_terminal(colours=stream.isatty()) if console else (_render_json,))],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=_processors,
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),
         logger_factory=_factory(stream),
-        cache_logger_on_first_use=False,  # a reload of the configuration has to reach the loggers that are there
+        cache_logger_on_first_use=False,
     )
     _take_over_logging()
 
@@ -46,6 +54,18 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
 def get(name: str) -> Logger:
     """The logger of a module; may be called before ``configure``."""
     return cast("Logger", structlog.get_logger(name))
+
+
+def _at_least(level: Level) -> Processor:
+    """Drops what is below ``level``."""
+    least = _LEVELS[level]
+
+    def drop(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        if _LEVELS[method] < least:
+            raise structlog.DropEvent
+        return event
+
+    return drop
 
 
 def _gather() -> tuple[Processor, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from crosshaul.model import DestinationState, DestinationStatus, RouteStatus, State, Tally
@@ -21,11 +21,12 @@ def snapshot(
     journal_error: str | None = None,
     configured_routes: Iterable[str] = (),
     configured_destinations: Iterable[str] = (),
+    paused: Collection[str] = (),
 ) -> dict[str, Any]:
     """The state at ``now`` (seconds since the epoch), in JSON's types.
 
     What is configured but not in the journal yet shows as ``starting`` or ``off``. ``daemon_pid`` None = not running.
-    ``journal_error`` is what keeps the journal from being written.
+    ``journal_error`` is what keeps the journal from being written. ``paused`` routes send nothing for now.
     """
     counts = {route.name: route for route in routes}
     known = {tally.route: tally for tally in tallies}
@@ -40,7 +41,9 @@ def snapshot(
             name: _destination(status or DestinationStatus(name), now) for name, status in accounts.items()
         },
         "routes": {
-            name: _route(known.get(name, Tally(name)), counts.get(name, RouteStatus(name)), now) for name in names
+            name: _route(known.get(name, Tally(name)), counts.get(name, RouteStatus(name)), now)
+            | {"paused": name in paused}
+            for name in names
         },
     }
 

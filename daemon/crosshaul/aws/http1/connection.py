@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
         """
         answer = self._begin(request, deadline)
         try:
-            if self._pace is None and request.size <= JOINED:
+            if not self._pace and request.size <= JOINED:
                 self._write(request.whole())
             else:
                 await self._send(request, answer)
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         """Write piece by piece, as fast as the other side and the pace allow, until it is all sent or answered."""
         left = request.size
         for piece in request.pieces():
-            if self._pace is not None:
+            if self._pace:
                 await self._wait_for_pace(self._pace, len(piece))
             if answer.done() or self._reader.has_status:
                 self._keeps = False

@@ -1,0 +1,34 @@
+"""`crosshaul resume`: paused routes send again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from crosshaul.cli.options import check_routes, config_option
+from crosshaul.cli.verb import Verb
+from crosshaul.cli.words import paused_now
+from crosshaul.control_socket import ask
+
+if TYPE_CHECKING:
+    from crosshaul.config import Config
+
+
+@click.command(cls=Verb)
+@config_option
+@click.option("--route", "routes", multiple=True, metavar="NAME", help="This route; may be given again.")
+def command(config: Config, routes: tuple[str, ...]) -> None:
+    """Have the running daemon send these routes again, or all.
+
+    Examples:
+      crosshaul resume
+      crosshaul resume --route exports
+
+    Exit codes:
+      0  done
+      1  no daemon is running
+      2  bad usage (no such route), or bad configuration
+    """
+    answer = ask(config.state_dir, {"do": "resume", "routes": check_routes(config, routes)})
+    click.echo(paused_now(answer["paused"]))

@@ -1,0 +1,144 @@
+"""What a daemon or a push consists of, opened: a lane for each destination, a way for each route.
+
+What is in it may change while it is at work (``reload.py``); who needs a part asks for it each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from crosshaul.after import After
+from crosshaul.aws.bucket import Bucket
+from crosshaul.aws.chain import Chain
+from crosshaul.aws.identity import Refresher
+from crosshaul.clock import Clock
+from crosshaul.config import Config, Route
+from crosshaul.flow import Line
+from crosshaul.intake import Intake
+from crosshaul.journal import Journal
+from crosshaul.pace import Step
+from crosshaul.report import Reporter
+from crosshaul.supervisor import Service
+from crosshaul.telemetry.health import Pulse
+from crosshaul.telemetry.metrics import Metrics
+from crosshaul.threads import Threads
+from crosshaul.transfer import Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One destination with all that serves it."""
+
+    made_from: tuple[object, ...]
+    """All of the configuration that it depends on: as long as that stays, so does the lane."""
+    refresher: Refresher
+    bucket: Bucket
+    reporter: Reporter
+    transfer: Transfer
+    threads: Threads
+
+    async def close(self) -> None:
+        """Close the connections, and let the threads end."""
+        await self.bucket.close()
+        self.threads.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One route: what finds its files, and what becomes of them in the end."""
+
+    made_from: tuple[object, ...]
+    intake: Intake
+    after: After
+    threads: Threads
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self.intake.close()
+        self.threads.close()
+
+
+@dataclass(slots=True)
+class House:
+    """Everything, opened."""
+
+    config: Config
+    chain: Chain
+    clock: Clock
+    journal: Journal
+    metrics: Metrics
+    pulse: Pulse
+    line: Line
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    ways: dict[str, Way] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    """Routes that send nothing until they are resumed, or the daemon is started anew."""
+
+    def carriers(self) -> list[Service]:
+        """The services that move files; they stop first."""
+        services = [Service(f"intake.{name}", way.intake.run) for name, way in self.ways.items()]
+        services += [Service(f"after.{name}", way.after.run) for name, way in self.ways.items()]
+        return [*services, *self.senders()]
+
+    def senders(self) -> list[Service]:
+        """The services that send."""
+        return [Service(f"transfer.{name}", lane.transfer.run) for name, lane in self.lanes.items()]
+
+    def helpers(self) -> list[Service]:
+        """The services that the others need to the last."""
+        services = [Service(f"credentials.{name}", lane.refresher.run) for name, lane in self.lanes.items()]
+        services += [Service(f"report.{name}", lane.reporter.run) for name, lane in self.lanes.items()]
+        return services
+
+    def routes_of(self, destination: str) -> dict[str, Route]:
+        """The routes that are at work and go there."""
+        at_work = [each for each in self.config.routes if each.name in self.ways]
+        return {each.name: each for each in at_work if each.destination == destination}
+
+    def lane_of(self, route: str) -> Lane:
+        """The lane that serves a route."""
+        return next(lane for name, lane in self.lanes.items() if route in self.routes_of(name))
+
+    def memory_share(self) -> int:
+        """Bytes of file data that one lane may hold: an equal share, so that one that stalls can't sit on all of it."""
+        sizes = self.config.transfer
+        return max(sizes.part_size, sizes.memory_limit // max(1, len(self.lanes)))
+
+    def pause(self, routes: Iterable[str]) -> None:
+        """Send nothing more of these; what is being sent is sent to its end."""
+        self.paused.update(routes)
+        self.assign()
+
+    def resume(self, routes: Iterable[str]) -> None:
+        """Send these again."""
+        self.paused.difference_update(routes)
+        self.assign()
+
+    def assign(self) -> None:
+        """Tell each lane which routes it serves, and the line its timetable."""
+        self.line.timetable = tuple(Step(each.start, each.bytes_per_second) for each in self.config.transfer.bandwidth)
+        for name, lane in self.lanes.items():
+            routes = self.routes_of(name)
+            lane.transfer.serve(routes, [route for route in routes if route not in self.paused])
+
+    def expect_pulse(self) -> None:
+        """The loops that are here have to beat from now on, and no others."""
+        self.pulse.expect(*(f"transfer.{name}" for name in self.lanes))
+
+    def wake(self) -> None:
+        """Something may have become due."""
+        for lane in self.lanes.values():
+            lane.transfer.wake()
+
+    def look_again(self, route: str, path: bytes) -> None:
+        """Have a file that was found changed looked at."""
+        if route in self.ways:
+            self.ways[route].intake.hint(path)
+
+    async def close(self) -> None:
+        """Close what is open but the journal."""
+        for lane in self.lanes.values():
+            await lane.close()
+        for way in self.ways.values():
+            way.close()
