@@ -78,6 +78,18 @@ def check(operation: str, sent: tuple[Checksum, ...], answer: Answer) -> None:
         _require(operation, md5_hex(md5), answer.etag)
 
 
+def proves(sent: tuple[Checksum, ...], answer: Answer) -> bool:
+    """Whether an answer that passed ``check`` can only be that of a store which took the bytes.
+
+    It echoes a checksum, or its ETag is their MD5, or it says in AWS's words why that is none. Any web server may put
+    an ETag of its own into a 200.
+    """
+    kinds = {checksum.kind for checksum in sent}
+    echoed = answer.checksum is not None and answer.checksum.kind in kinds
+    digested = ChecksumKind.MD5 in kinds and _PLAIN_MD5.fullmatch(answer.etag) is not None
+    return echoed or digested or answer.encrypted_by_kms
+
+
 def _require(operation: str, sent: str, told: str) -> None:
     if sent != told:
         message = f"S3 holds other bytes than were sent (checksum {told}, sent {sent})"

@@ -28,6 +28,7 @@ from crosshaul.partner import (
     WrongETag,
 )
 from crosshaul.partner.exchange import Exchange
+from crosshaul.partner.settings import document, statement
 from fault_table import (
     ABORT,
     COMPLETE,
@@ -45,7 +46,7 @@ from fault_table import (
     Row,
 )
 from lane import Lane, lane_to
-from overheard import Indiscreet, check_lines, overheard
+from overheard import Indiscreet, check_lines, diagnoses, overheard
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -319,6 +320,81 @@ async def test_a_stranger_s_200_is_not_believed_where_the_store_is_known(partner
         await drop(lane, "third", PUT)
         await arrives(lane, "third")
         assert lane.means.ladder.known is ChecksumKind.CRC64NVME
+
+
+async def test_a_stranger_s_200_is_not_believed_before_the_store_is_known_either(
+    partner: PartnerAccount, tmp_path: Path
+):
+    """The very first answer has an odd ETag and no checksum: HEAD doesn't find our token, the file is sent again."""
+    async with overheard(partner, tmp_path) as lane:
+        partner.faults.add(Rule(operation=PUT, action=Error(200, "", "", headers=FOREIGN)))
+        await drop(lane, "first", PUT)
+        await arrives(lane, "first")
+        assert [said.code for said in lane.ear.parkings] == ["UnprovenAnswer"]
+        assert lane.means.ladder.known is ChecksumKind.CRC64NVME
+
+
+async def test_a_store_that_proves_nothing_is_asked(partner: PartnerAccount, tmp_path: Path):
+    """No checksums, and ETags that are no MD5 (some encrypting stores): one HEAD per file, and all are delivered."""
+    partner.change(checksums="ignored")
+    partner.faults.add(Rule(operation=PUT, times=None, action=WrongETag("5f3-62a1c0de")))
+    async with overheard(partner, tmp_path) as lane:
+        for name in ("a", "b", "c", "d"):
+            await drop(lane, name, PUT)
+            await arrives(lane, name)
+        assert (len(lane.calls(PUT)), len(lane.calls("HeadObject"))) == (4, 4)
+        assert lane.ear.parkings == []
+
+
+async def test_an_older_state_of_the_file_is_no_proof_of_the_new_one(partner: PartnerAccount, tmp_path: Path):
+    """A stranger answers for a file of which the bucket holds an older state: HEAD shows another token; it is sent."""
+    partner.change(checksums="ignored")
+    async with overheard(partner, tmp_path) as lane:
+        await drop(lane, "f", PUT)
+        await arrives(lane, "f")
+        partner.faults.add(Rule(operation=PUT, action=Error(200, "", "", headers=FOREIGN)))
+        (lane.root / "f").write_bytes(b"n" * SMALL)
+        await lane.admit("f")
+        await _parks(lane, "UnprovenAnswer")
+        await arrives(lane, "f")
+
+
+async def test_a_store_that_says_kms_is_not_asked(partner: PartnerAccount, tmp_path: Path):
+    """An ETag that is no MD5 because of KMS is a store's, in AWS's own words."""
+    (key,) = partner.settings.kms_keys
+    partner.change(checksums="ignored", default_encryption=key, role_actions=("kms:GenerateDataKey", "kms:Decrypt"))
+    async with overheard(partner, tmp_path) as lane:
+        for name in ("a", "b", "c"):
+            await drop(lane, name, PUT)
+            await arrives(lane, name)
+        assert lane.calls("HeadObject") == lane.ear.parkings == []
+
+
+async def test_what_head_shows_is_held_against_the_bytes(partner: PartnerAccount, tmp_path: Path):
+    """HEAD finds our token on an object with another MD5: no proof but its contrary, and the file is sent again."""
+    partner.change(checksums="ignored")
+    partner.faults.add(Rule(operation=PUT, action=WrongETag("5f3-62a1c0de")))
+    partner.faults.add(Rule(operation="HeadObject", action=WrongETag()))
+    async with overheard(partner, tmp_path) as lane:
+        await drop(lane, "f", PUT)
+        await arrives(lane, "f")
+        assert [said.code for said in diagnoses(lane)] == ["ChecksumMismatch"]
+
+
+async def test_a_store_that_neither_proves_nor_may_be_asked_says_what_is_missing(
+    partner: PartnerAccount, tmp_path: Path
+):
+    """Without s3:GetObject such a store can't be believed: it parks and names the right; given it, the file arrives."""
+    bucket = f"arn:aws:s3:::{partner.bucket}/*"
+    partner.change(checksums="ignored", role_policy=document(statement(["s3:PutObject"], bucket)))
+    partner.faults.add(Rule(operation=PUT, times=None, action=WrongETag("5f3-62a1c0de")))
+    async with overheard(partner, tmp_path) as lane:
+        await drop(lane, "f", PUT)
+        await _parks(lane, "UnprovenAnswer")
+        assert "s3:GetObject" in lane.ear.parkings[-1].advice
+        partner.change(role_policy=None)
+        lane.transfer.probe()
+        assert (await arrives(lane, "f")).attempts == 0
 
 
 @pytest.mark.parametrize("operation", ["AssumeRole", "HeadObject", CREATE])

@@ -9,7 +9,7 @@ import pytest
 from crosshaul.checksum import compute, md5_hex
 from crosshaul.errors import Fault, Kind
 from crosshaul.model import ChecksumKind, Claim, Fingerprint
-from crosshaul.verify import Answer, Held, Ladder, check, is_ours, token_of
+from crosshaul.verify import Answer, Held, Ladder, check, is_ours, proves, token_of
 
 CRC64, CRC32, MD5 = ChecksumKind.CRC64NVME, ChecksumKind.CRC32, ChecksumKind.MD5
 SENT = (compute(CRC64, b"bytes"), compute(MD5, b"bytes"))
@@ -53,6 +53,23 @@ def test_an_answer_without_the_checksum_that_the_store_gives_is_none():
     with pytest.raises(Fault) as caught:
         check("PutObject", SENT[:1], Answer(md5_hex(OTHER[1])))
     assert (caught.value.kind, caught.value.diagnosis.ambiguous) == (Kind.NETWORK, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "proven"),
+    [
+        (Answer("5f3-62a1c0de", SENT[0]), True),
+        (Answer(md5_hex(SENT[1])), True),
+        (Answer("5f3-62a1c0de", encrypted_by_kms=True), True),
+        (Answer("5f3-62a1c0de"), False),
+        (Answer("5f3-62a1c0de", compute(CRC32, b"bytes")), False),
+    ],
+    ids=["a checksum", "an MD5", "KMS", "neither", "a checksum nobody sent"],
+)
+def test_what_only_a_store_can_say(answer, proven):
+    """An ETag of any web server's proves nothing; what was made from the bytes does, and so do AWS's own words."""
+    check("PutObject", SENT, answer)
+    assert proves(SENT, answer) is proven
 
 
 def test_ours_is_what_carries_our_token_and_size():

@@ -20,7 +20,7 @@ from crosshaul.checksum import Payload
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
-from crosshaul.verify import Answer, Held, check
+from crosshaul.verify import Answer, Held, check, proves
 
 _T = TypeVar("_T")
 _ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
@@ -57,7 +57,7 @@ class Bucket:
         return self._signed
 
     async def put_object(self, key: str, payload: Payload, mtime_ns: int, token: str, *, if_new: bool) -> Answer:
-        """PutObject, checked against its answer. ``if_new``: only where no object has the key."""
+        """PutObject, proven by its answer, or else by HEAD. ``if_new``: only where no object has the key."""
         carried = attributes.of_object(self._destination, key, mtime_ns, token)
         if if_new:
             carried["IfNoneMatch"] = "*"
@@ -65,7 +65,16 @@ class Bucket:
         wire = await self._opened()
         answer = await self._with_session(lambda session: wire.put_object(session, key, headers, payload))
         check("PutObject", payload.checksums, answer)
+        if not proves(payload.checksums, answer):
+            await self._confirm(key, token, payload)
         return answer
+
+    async def _confirm(self, key: str, token: str, payload: Payload) -> None:
+        """Ask for what an answer left open: some stores give neither a checksum nor an MD5, and strangers never do."""
+        held = await self.head_object(key)
+        if held is None or (held.token, held.size) != (token, payload.size):
+            raise _unproven()
+        check("HeadObject", payload.checksums, Answer(held.etag, held.checksum, encrypted_by_kms=held.encrypted_by_kms))
 
     async def create_multipart_upload(self, key: str, mtime_ns: int, token: str, kind: ChecksumKind) -> str:
         """CreateMultipartUpload; returns the upload id."""
@@ -174,6 +183,14 @@ def _senseless(operation: str, what: str) -> Fault:
     text = f"the answer lacks {what} (is there a proxy?)"
     return Fault(
         Diagnosis(Kind.NETWORK, "SenselessAnswer", text, operation, status=200, advice=STRANGER, ambiguous=True)
+    )
+
+
+def _unproven() -> Fault:
+    text = "the answer proves nothing (no checksum, no MD5), and HEAD doesn't show the file in the bucket"
+    advice = f"Account B's admin: does the role's policy allow s3:GetObject? {STRANGER}"
+    return Fault(
+        Diagnosis(Kind.DESTINATION, "UnprovenAnswer", text, "PutObject", status=200, advice=advice, ambiguous=True)
     )
 
 
