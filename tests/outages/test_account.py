@@ -1,0 +1,107 @@
+"""Account B changes under a running daemon: the destination parks, one file at a time probes, and all goes on by itself."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+
+from crosshaul.partner import document, statement
+from system_fixtures import sha256_of, until
+
+NOBODY = document(
+    statement(["sts:AssumeRole"], None, Principal={"AWS": "arn:aws:iam::333333333333:root"})
+    | {"Condition": {"StringEquals": {"sts:ExternalId": "another"}}}
+)
+TWENTY_MINUTES = 1200.0
+
+
+def files_for(site, seconds, name):
+    """New files over so many seconds."""
+    ends = time.monotonic() + seconds
+    for number in itertools.count():
+        site.add(f"{name} {number}", b"%d" % number)
+        time.sleep(0.05)
+        if time.monotonic() > ends:
+            return
+
+
+def overlapping(calls):
+    """Calls that began while the one before was still being answered."""
+    return [two for one, two in itertools.pairwise(calls) if two["at"] < one["at"] + one["seconds"]]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "mended"),
+    [
+        pytest.param({"role_exists": False}, {"role_exists": True}, id="the role is deleted and made again"),
+        pytest.param({"trust_policy": NOBODY}, {"trust_policy": None}, id="the role trusts somebody else"),
+        pytest.param({"clock_skew": TWENTY_MINUTES}, {"clock_skew": 0.0}, id="the clock is 20 minutes slow"),
+        pytest.param({"clock_skew": -TWENTY_MINUTES}, {"clock_skew": 0.0}, id="the clock is 20 minutes fast"),
+    ],
+)
+def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for, trouble, mended):
+    """Files wait while it lasts, none is blamed, STS and S3 are not stormed, and when it is over all of them go."""
+    strict.settings(session_seconds=3)
+    site = site_for(strict, settle={"quiet": "0s"})
+    with site.daemon() as daemon:
+        files_for(site, 1, "before")
+        strict.settings(**trouble)
+        for number in itertools.count():
+            files_for(site, 0.3, f"during {number}")
+            if daemon.events("destination_parked"):
+                break
+        strict.forget_calls()
+        began = time.monotonic()
+        files_for(site, 4, "parked")
+        lasted = time.monotonic() - began
+        assert daemon.events("destination_resumed") == []
+        asked, sent = strict.calls("AssumeRole"), strict.calls("PutObject")
+        strict.settings(**mended)
+        until(lambda: len(strict.objects()) == len(sha256_of(site.root)))
+        assert daemon.stop() == 0
+    # The back-off is 0.2 s, 0.4 s, 0.8 s, then a second, and at least half of that.
+    assert len(asked) <= 2 * lasted + 4
+    assert len(sent) <= 2 * lasted + 4
+    assert overlapping(sent) == []
+    assert {key: each["sha256"] for key, each in strict.objects(sha256=True).items()} == sha256_of(site.root)
+    assert {each["writes"] for each in strict.objects().values()} == {1}
+    assert daemon.events("upload_failed", "file_quarantined") == []
+    assert {each["attempts"] for each in site.records().values()} == {0}
+
+
+def test_a_clock_that_jumps_about_costs_no_file(strict, site_for):
+    """Account B's clock and ours part and meet four times in some seconds: every file arrives once, none is blamed."""
+    strict.settings(session_seconds=3)
+    site = site_for(strict, settle={"quiet": "0s"})
+    with site.daemon() as daemon:
+        for number, skew in enumerate((TWENTY_MINUTES, 0.0, -TWENTY_MINUTES, 0.0)):
+            strict.settings(clock_skew=skew)
+            files_for(site, 1.5, f"{number}")
+        until(lambda: len(strict.objects()) == len(sha256_of(site.root)))
+        assert daemon.stop() == 0
+    assert {each["writes"] for each in strict.objects().values()} == {1}
+    assert daemon.events("upload_failed", "file_quarantined") == []
+
+
+def test_fifteen_minutes_without_sts_scaled_down(strict, site_for):
+    """STS is away for fifteen sessions' time: asked ever more slowly, probed by one file at a time, then all goes on."""
+    strict.settings(session_seconds=2)
+    site = site_for(strict, settle={"quiet": "0s"})
+    site.config["retry"] = {"initial": "200ms", "max": "4s"}
+    site.write()
+    with site.daemon() as daemon:
+        files_for(site, 1, "before")
+        strict.fault("reset", "AssumeRole", rule={"times": None})
+        strict.forget_calls()
+        files_for(site, 30, "during")
+        asked = strict.calls("AssumeRole")
+        strict.clear_faults()
+        until(lambda: len(strict.objects()) == len(sha256_of(site.root)), 30)
+        assert daemon.stop() == 0
+    assert daemon.events("destination_parked")
+    assert len(asked) < 40
+    assert {each["writes"] for each in strict.objects().values()} == {1}
+    assert daemon.events("upload_failed", "file_quarantined") == []
+    assert {each["attempts"] for each in site.records().values()} == {0}
