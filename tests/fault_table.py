@@ -168,3 +168,29 @@ HEAD = {
     **dict.fromkeys((408, 429, 500, 502, 503, 504), Outcome.AGAIN),
 }
 """HEAD's answers have no body, hence no code. None: "don't know", and the file is sent without another call."""
+
+OURS = {
+    **dict.fromkeys(("ConnectError", "ConnectionError"), (Outcome.AGAIN, "No connection came about.")),
+    "DNSError": (Outcome.AGAIN, "The endpoint's name leads nowhere."),
+    **dict.fromkeys(("ConnectTimeout", "TLSTimeout"), (Outcome.AGAIN, "No connection came about in time.")),
+    "ConnectionReset": (Outcome.AGAIN, "The connection ended before the answer did."),
+    **dict.fromkeys(("ProgressTimeout", "ReadTimeout"), (Outcome.AGAIN, "Nothing moved for too long.")),
+    "TotalTimeout": (Outcome.AGAIN, "The whole call took too long."),
+    "ClientClosed": (Outcome.AGAIN, "The daemon ended in the middle of it."),
+    "ProtocolError": (Outcome.AGAIN, "What came is not HTTP."),
+    "AnswerTooLarge": (Outcome.AGAIN, "An answer without end."),
+    "UnreadableAnswer": (Outcome.AGAIN, "What came is no document of S3's or STS's."),
+    "SenselessAnswer": (Outcome.AGAIN, "A 200 that lacks what S3 or STS would say."),
+    "ChecksumMismatch": (Outcome.AGAIN, "S3 says that it holds other bytes than were sent."),
+    "UnprovenAnswer": (Outcome.PARKS, "A 200 with neither a checksum nor an MD5, and HEAD doesn't show the file."),
+    "TLSError": (Outcome.PARKS, "The certificate is another's, is out of date, or its authority is not known."),
+    "ProxyError": (Outcome.PARKS, "The proxy can't be had, or refuses."),
+    "SessionPolicy": (Outcome.PARKS, "The file named in `session_policy` can't be used."),
+    "ExternalId": (Outcome.PARKS, "The file or variable with the external ID can't be read."),
+    **dict.fromkeys(("NoCredentials", "ProfileNotFound"), (Outcome.PARKS, "Account A has no credentials here.")),
+    **dict.fromkeys(
+        ("UnauthorizedSSOToken", "SSOTokenLoad", "TokenRetrieval", "CredentialRetrieval", "MetadataRetrieval"),
+        (Outcome.PARKS, "Account A's credentials can't be had from where they come."),
+    ),
+}
+"""Codes that no server gave: what they mean. tests/unit/test_http1*.py, test_faults.py and tests/lies play them."""

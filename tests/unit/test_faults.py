@@ -33,7 +33,7 @@ S3 = [
     ("AccessDenied", 500, D, "Account B's admin"),
     ("AllAccessDisabled", 403, D, "Account B's admin"),
     ("AccountProblem", 403, D, "Account B's admin"),
-    ("NotSignedUp", 403, D, ""),
+    ("NotSignedUp", 403, D, "Account B's admin"),
     ("InvalidAccessKeyId", 403, D, "Account A"),
     ("SignatureDoesNotMatch", 403, D, "secret access key"),
     ("RequestTimeTooSkewed", 403, D, "clock"),

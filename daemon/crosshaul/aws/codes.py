@@ -83,30 +83,89 @@ ADVICE: dict[str, str] = {
     "AccessDenied": f"{_PREFIX}do the role's policy, the bucket policy and any KMS key policy allow it?",
     "AllAccessDisabled": f"{_PREFIX}AWS has shut off the bucket; its support has to be asked.",
     "AccountProblem": f"{_PREFIX}AWS has shut off the account; its support has to be asked.",
+    "InvalidPayer": f"{_PREFIX}AWS has shut off the bucket; its support has to be asked.",
+    "NotSignedUp": f"{_PREFIX}the account isn't signed up for S3.",
+    **dict.fromkeys(
+        ("UnauthorizedAccessError", "UnexpectedIPError"),
+        f"{_PREFIX}in the China Regions the account has to be registered (ICP) first.",
+    ),
+    **dict.fromkeys(("NoSuchAccessPoint", "InvalidAccessPoint", "InvalidAccessPointAliasError"), "Check `bucket`."),
+    "InvalidBucketState": f"{_PREFIX}the bucket can't be written to in its present state.",
+    "InvalidBucketOwnerAWSAccountID": "Check `expected_bucket_owner`: the 12 digits of Account B.",
+    "InvalidHostHeader": "Check `addressing_style` and `endpoint_url`.",
+    **dict.fromkeys(("IncorrectEndpoint", "EndpointNotFound"), "Check `endpoint_url` and `region`."),
     "NoSuchBucket": "Check `bucket` and `endpoint_url`, or ask Account B's admin for the bucket's name.",
     "InvalidBucketName": "Check `bucket`.",
     "PermanentRedirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
     "IllegalLocationConstraintException": _REGION,
-    "TemporaryRedirect": "The bucket is new, and its name not yet known everywhere: this passes.",
-    "MethodNotAllowed": "Check `endpoint_url`: it doesn't answer as S3 does.",
+    **dict.fromkeys(
+        ("TemporaryRedirect", "Redirect"), "The bucket is new, and its name not yet known everywhere: this passes."
+    ),
+    **dict.fromkeys(
+        ("MethodNotAllowed", "400", "404", "405"), "Check `endpoint_url` and `bucket`: this is not how S3 answers."
+    ),
     "RequestTimeTooSkewed": _CLOCK,
     "RequestExpired": _CLOCK,
     "InvalidAccessKeyId": "Account A: the access key does not exist (any more); set up the credentials anew.",
+    **dict.fromkeys(
+        ("NotAuthorized", "OptInRequired"), "Account A: may its account and its credentials use STS in this region?"
+    ),
+    **dict.fromkeys(("InvalidAction", "InvalidParameterValue"), "Check `identity.sts_endpoint_url`: is that STS?"),
+    "UnrecognizedClientException": "Account A: the access key does not exist (any more); set up the credentials anew.",
     "InvalidClientTokenId": "Account A: the access key does not exist (any more); set up the credentials anew.",
-    "SignatureDoesNotMatch": "Check the secret access key, and that no proxy changes the request.",
+    "InvalidSecurity": "Account A: the credentials are not valid; set them up anew.",
+    **dict.fromkeys(
+        ("SignatureDoesNotMatch", "InvalidSignature", "IncompleteSignature"),
+        "Check the secret access key, and that no proxy changes the request.",
+    ),
+    **dict.fromkeys(
+        (
+            *("MissingAuthenticationToken", "MissingSecurityHeader", "MissingContentLength", "MissingRequestBodyError"),
+            *("MalformedXML", "UnexpectedContent"),
+        ),
+        "Check that no proxy changes the request.",
+    ),
+    "UnsupportedSignature": "Check `endpoint_url` and `region`: the store wants another way of signing.",
     "KMS.NotFoundException": "Check `ssekms_key_id` (the full key ARN) with Account B's admin.",
     "KMS.DisabledException": f"{_PREFIX}enable the KMS key.",
     "KMS.KMSInvalidStateException": f"{_PREFIX}the KMS key can't be used in its present state.",
-    "AccessControlListNotSupported": "The bucket takes no ACLs: set `acl: null`.",
+    "KMS.InvalidKeyUsageException": f"{_PREFIX}the KMS key has to be a symmetric one, for encrypting.",
+    "KMS.InvalidGrantTokenException": f"{_PREFIX}look at the KMS key's grants.",
+    **dict.fromkeys(
+        ("KMS.InvalidCiphertextException", "KMS.IncorrectKeyException"),
+        f"{_PREFIX}was the bucket's KMS key changed while a file was sent in parts?",
+    ),
+    **dict.fromkeys(
+        ("AccessControlListNotSupported", "InvalidBucketAclWithObjectOwnership"),
+        "The bucket takes no ACLs: set `acl: null`.",
+    ),
+    "InvalidEncryptionAlgorithmError": "Check `server_side_encryption`.",
+    **dict.fromkeys(
+        ("InvalidRequest", "InvalidArgument", "UnsupportedArgument"),
+        "Hold the message against the destination's options: encryption, `tags`, `acl`, `storage_class`.",
+    ),
+    "RequestHeaderSectionTooLarge": "Shorten `metadata`, `tags` or the `key` template.",
+    "TagPolicyException": "Check `tags` against Account B's tag policy.",
     "InvalidStorageClass": "Check `storage_class`.",
     "InvalidTag": "Check `tags`.",
+    "507": f"{_PREFIX}make room.",
     "NotImplemented": "Leave out what the store doesn't know: encryption, `tags`, `acl`, `storage_class`, `overwrite`.",
     "QuotaExceeded": f"{_PREFIX}make room, or raise the quota.",
     "XMinioStorageFull": f"{_PREFIX}make room.",
     "XMinioAdminBucketQuotaExceeded": f"{_PREFIX}make room, or raise the quota.",
-    "KeyTooLongError": "Shorten the path or the `key` template: a key has at most 1,024 bytes.",
-    "EntityTooLarge": "The file is larger than the store takes.",
+    **dict.fromkeys(
+        ("KeyTooLongError", "414"), "Shorten the path or the `key` template: a key has at most 1,024 bytes."
+    ),
+    **dict.fromkeys(
+        ("InvalidURI", "InvalidObjectName", "XMinioInvalidObjectName"),
+        "Rename the file or change the `key` template: the store takes no such key.",
+    ),
+    **dict.fromkeys(
+        ("XMinioParentIsObject", "XMinioObjectExistsAsDirectory"),
+        "An object has the name of a directory on this key's way, or the other way round: rename one.",
+    ),
+    **dict.fromkeys(("EntityTooLarge", "MaxMessageLengthExceeded"), "The file is larger than the store takes."),
     "413": "The store, or a proxy before it, takes no body of this size: lower `multipart_threshold` or `part_size`.",
     "MetadataTooLarge": "Shorten `metadata`: at most 2 KB in all.",
     "InvalidObjectState": "The object is archived: it has to be restored before it can be read.",
@@ -114,7 +173,8 @@ ADVICE: dict[str, str] = {
         ("PreconditionFailed", "412"),
         "An object, perhaps an earlier state of this file, has this key, and the route says `overwrite: never`.",
     ),
-    **dict.fromkeys(("200", "301", "302", "303", "307", "308"), STRANGER),
+    **dict.fromkeys(("200", "301", "302", "303", "307", "308", "401", "403"), STRANGER),
+    "407": "Check HTTPS_PROXY: the proxy wants a user and a password.",
     "SenselessAnswer": STRANGER,
     "UnreadableAnswer": STRANGER,
     "ProtocolError": STRANGER,
@@ -134,8 +194,12 @@ ADVICE: dict[str, str] = {
     "DNSError": "Check `endpoint_url` and `region`, and this machine's resolver.",
 }
 _STS_ADVICE = {
-    "AccessDenied": "Either Account A's policy does not allow sts:AssumeRole on this role, or the role's trust policy "
-    "(Account B) names another principal or another external ID.",
+    **dict.fromkeys(
+        ("AccessDenied", "AccessDeniedException"),
+        "Either Account A's policy does not allow sts:AssumeRole on this role, or the role's trust policy (Account B) "
+        "names another principal or another external ID.",
+    ),
+    "ValidationError": "Check `role_arn`, `role_session_name`, `external_id` and `duration_seconds`.",
     "ExpiredToken": "Account A: its own credentials have expired; sign in again, or renew them.",
     "ExpiredTokenException": "Account A: its own credentials have expired; sign in again, or renew them.",
 }
@@ -172,10 +236,10 @@ def _by_status(operation: str, status: int | None) -> Kind:
 def advice_for(operation: str, code: str, message: str, region: str | None) -> str:
     """What to do about it, and who; "" where nothing is known."""
     if operation.startswith("AssumeRole"):
-        if code in _STS_ADVICE:
-            return _STS_ADVICE[code]
         if code == "ValidationError" and "DurationSeconds" in message:
             return _STS_DURATION
+        if code in _STS_ADVICE:
+            return _STS_ADVICE[code]
     if region and code in _NAMES_A_REGION:
         return f"Set the destination's `region` to {region}."
     return ADVICE.get(code, "")
