@@ -93,6 +93,10 @@ async def _gauges(house: House, stop: asyncio.Event) -> None:
             age = None if oldest is None else max(0.0, house.clock.now() - oldest)
             house.metrics.pending(tally.route, waiting, age)
             house.metrics.quarantined(tally.route, tally.files.get(State.QUARANTINED, 0))
+        for status in await house.journal.routes():
+            if status.name in house.ways:
+                house.metrics.watched(status)
+                house.metrics.paused(status.name, paused=status.name in house.paused)
         with suppress(TimeoutError):
             async with asyncio.timeout(2.0):
                 await stop.wait()

@@ -173,6 +173,7 @@ BUGS = (
         "journal/queries/reading.sql",
         "AND state NOT IN ('settling', 'gone')",
         "AND state NOT IN ('gone')",
+        "tests/contract",
     ),
     _bug(
         "a file that went and came back as it was is never sent",
@@ -410,6 +411,7 @@ BUGS = (
         "retry.py",
         "return diagnosis.kind in _OF_THE_DESTINATION\n",
         "return False\n",
+        "tests/unit/test_retry.py tests/faults/test_delivery.py",
     ),
     _bug(
         "a parked destination is stormed",

@@ -1,4 +1,4 @@
-"""Account B changes under a running daemon: the destination parks, one file at a time probes, and all goes on by itself."""
+"""Account B changes under a running daemon: the destination parks, one file probes, and all goes on by itself."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_clock_that_jumps_about_costs_no_file(strict, site_for):
 
 
 def test_fifteen_minutes_without_sts_scaled_down(strict, site_for):
-    """STS is away for fifteen sessions' time: asked ever more slowly, probed by one file at a time, then all goes on."""
+    """STS is away for several sessions' time: it is asked ever more slowly, no file is blamed, then all goes on."""
     strict.settings(session_seconds=2)
     site = site_for(strict, settle={"quiet": "0s"})
     site.config["retry"] = {"initial": "200ms", "max": "4s"}
@@ -95,13 +95,13 @@ def test_fifteen_minutes_without_sts_scaled_down(strict, site_for):
         files_for(site, 1, "before")
         strict.fault("reset", "AssumeRole", rule={"times": None})
         strict.forget_calls()
-        files_for(site, 30, "during")
+        files_for(site, 15, "during")
         asked = strict.calls("AssumeRole")
         strict.clear_faults()
         until(lambda: len(strict.objects()) == len(sha256_of(site.root)), 30)
         assert daemon.stop() == 0
     assert daemon.events("destination_parked")
-    assert len(asked) < 40
+    assert len(asked) < 20
     assert {each["writes"] for each in strict.objects().values()} == {1}
     assert daemon.events("upload_failed", "file_quarantined") == []
     assert {each["attempts"] for each in site.records().values()} == {0}

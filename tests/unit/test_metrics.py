@@ -5,6 +5,7 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from crosshaul.model import RouteStatus
 from crosshaul.telemetry.metrics import Metrics
 
 
@@ -51,6 +52,20 @@ def test_every_other_fact_has_its_name(metrics):
     assert seen["crosshaul_in_flight_requests"] == 5
     assert seen["crosshaul_concurrency_limit_requests"] == 64
     assert seen["crosshaul_destination_parked,destination=partner"] == 1
+
+
+def test_how_a_route_is_watched_can_be_alerted_on(metrics):
+    """A missing directory, a watcher that only scans, a walk that is long ago and a pause each show."""
+    metrics.watched(RouteStatus("gone", "root missing"))
+    metrics.watched(RouteStatus("well", "watching", last_scan_at=1000.5, last_scan_seconds=2.5, settling=3))
+    metrics.paused("well", paused=True)
+    seen = samples(metrics)
+    assert [seen[f"crosshaul_{name},route=gone"] for name in ("watcher_up", "root_missing")] == [0, 1]
+    assert [seen[f"crosshaul_{name},route=well"] for name in ("watcher_up", "root_missing")] == [1, 0]
+    assert seen["crosshaul_last_scan_timestamp_seconds,route=well"] == 1000.5
+    assert seen["crosshaul_last_scan_duration_seconds,route=well"] == 2.5
+    assert seen["crosshaul_settling_files,route=well"] == 3
+    assert seen["crosshaul_route_paused,route=well"] == 1
 
 
 def test_an_empty_queue_has_no_age(metrics):

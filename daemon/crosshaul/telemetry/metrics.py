@@ -10,6 +10,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 from crosshaul import __version__
+from crosshaul.model import RouteStatus
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,6 +33,7 @@ class Metrics:
         self._codes: set[str] = set()
         self._lag_max = 0.0
         self._define_files()
+        self._define_routes()
         self._define_account()
         self._define_process()
 
@@ -61,6 +63,18 @@ class Metrics:
     def quarantined(self, route: str, files: int) -> None:
         """How many files of the route are set aside."""
         self._quarantined.labels(route).set(files)
+
+    def watched(self, status: RouteStatus) -> None:
+        """How a route's directory is watched, and when it was last walked."""
+        self._watching.labels(status.name).set(status.watcher == "watching")
+        self._root_missing.labels(status.name).set(status.watcher == "root missing")
+        self._settling.labels(status.name).set(status.settling)
+        self._scanned_at.labels(status.name).set(status.last_scan_at or 0.0)
+        self._scan_took.labels(status.name).set(status.last_scan_seconds or 0.0)
+
+    def paused(self, route: str, *, paused: bool) -> None:
+        """Whether somebody asked for the route to send nothing."""
+        self._paused.labels(route).set(paused)
 
     def credentials(self, destination: str, expires_in_seconds: float | None) -> None:
         """The destination's session ends in so many seconds; the gauge counts down by itself. None = never."""
@@ -124,6 +138,14 @@ class Metrics:
         )
         self._lost_events = self._counter("watch_lost_events", "File system events known to be lost.", "route")
         self._duration = self._histogram("upload_duration_seconds", "From the first byte to the receipt.", _SECONDS)
+
+    def _define_routes(self) -> None:
+        self._watching = self._gauge("watcher_up", "1 while every event in the directory is heard.", "route")
+        self._root_missing = self._gauge("root_missing", "1 while the watched directory is not there.", "route")
+        self._settling = self._gauge("settling_files", "Files that have not come to rest yet.", "route")
+        self._scanned_at = self._gauge("last_scan_timestamp_seconds", "When the last walk of all ended.", "route")
+        self._scan_took = self._gauge("last_scan_duration_seconds", "How long the last walk of all took.", "route")
+        self._paused = self._gauge("route_paused", "1 while somebody has paused it.", "route")
 
     def _define_account(self) -> None:
         self._expiry = self._gauge("credentials_expiry_seconds", "Time until the session ends.", "destination")
