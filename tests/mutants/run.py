@@ -15,7 +15,7 @@ from bugs import BUGS, SIMULATION, Bug
 
 _PROJECT = Path(__file__).parents[2]
 _SEEDS = "500"
-_PATIENCE = 240.0
+_PATIENCE = 900.0
 """Seconds; a bug that makes everything stand still is caught by that."""
 
 
