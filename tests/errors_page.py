@@ -45,8 +45,8 @@ This page is made from the table that `tests/lies` plays against the strict part
 (`tests/errors_page.py`); a code without a row fails a test.
 
 - **Uploads** are PutObject, CreateMultipartUpload, UploadPart and CompleteMultipartUpload.
-- **AbortMultipartUpload** clears up after a file that changed in mid-upload. If it fails, in whatever way, nothing comes
-  of it: the bucket's lifecycle rule clears up.
+- **AbortMultipartUpload** clears up after a file that changed in mid-upload. If it fails, in whatever way, nothing
+  comes of it: the bucket's lifecycle rule clears up.
 - **GetObject** is for `check`, the demo and `--require-ready`. An error there is told, and concerns no file.
 - **(none)** is an answer without a code, as proxies give them; Crosshaul shows the status in the code's place.
 - A code that is not here goes by its status: 5xx, 408, 429 and a 2xx that makes no sense are tried again, all others

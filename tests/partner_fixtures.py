@@ -46,7 +46,9 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _certificate(subject: str, issuer: str, key: Any, signer: Any, extensions: list[Any]) -> x509.Certificate:
+def _certificate(
+    subject: str, issuer: str, key: Any, signer: Any, extensions: list[Any], days: int = 30
+) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder()
@@ -54,8 +56,8 @@ def _certificate(subject: str, issuer: str, key: Any, signer: Any, extensions: l
         .issuer_name(_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
+        .not_valid_before(now - datetime.timedelta(days=3))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
@@ -70,15 +72,17 @@ _CA_USAGE = x509.KeyUsage(
 )  # fmt: skip
 
 
-def make_certificates(directory: Path, names: tuple[str, ...] = ("localhost", "*.localhost")) -> Certificates:
-    """An authority of its own, and a certificate by it for 127.0.0.1, ::1 and ``names``."""
+def make_certificates(
+    directory: Path, names: tuple[str, ...] = ("localhost", "*.localhost"), days: int = 30
+) -> Certificates:
+    """An authority of its own, and a certificate by it for 127.0.0.1, ::1 and ``names``, good for so many days yet."""
     directory.mkdir(parents=True, exist_ok=True)
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     basic = (x509.BasicConstraints(ca=True, path_length=None), True)
     authority = _certificate("Test CA", "Test CA", authority_key, authority_key, [basic, (_CA_USAGE, True)])
     addresses = [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
     alternatives = x509.SubjectAlternativeName([*(x509.DNSName(name) for name in names), *addresses])
-    certificate = _certificate("loopback", "Test CA", key, authority_key, [(alternatives, False)])
+    certificate = _certificate("loopback", "Test CA", key, authority_key, [(alternatives, False)], days)
     paths = Certificates(directory / "authority.pem", directory / "server.pem", directory / "server.key")
     paths.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     paths.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -1,0 +1,64 @@
+"""A certificate that runs out, at each of our clients: the destination parks, and goes on when there is a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+
+from crosshaul.errors import Kind
+from crosshaul.model import State
+from crosshaul.partner import PartnerAccount, Settings
+from overheard import overheard
+from partner_fixtures import Certificates, make_certificates
+
+SIZES = {"PutObject": 3_000, "HeadObject": 300 * 1024}
+"""A small file goes by the wire at once; about a large one aioboto3 asks first."""
+
+
+class Renewable(PartnerAccount):
+    """A partner account whose certificate can be changed while it serves."""
+
+    context: ssl.SSLContext
+
+    def _tls(self) -> ssl.SSLContext | None:
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        return self.context
+
+    def show(self, certificates: Certificates) -> None:
+        """From now on, new connections are shown this one."""
+        self.context.load_cert_chain(certificates.certificate, certificates.key)
+
+
+@pytest.mark.parametrize("operation", ["AssumeRole", "PutObject", "HeadObject"])
+async def test_a_certificate_that_ran_out_parks_until_there_is_another(
+    operation: str, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The line says that it has expired, and where to look; with a new certificate the file arrives, no try counted."""
+    expired = make_certificates(tmp_path / "expired", days=-1)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(expired.authority.read_text() + certificates.authority.read_text())
+    settings = Settings(tls_certificate=certificates.certificate, spool=tmp_path / "spool")
+    async with Renewable(settings) as account:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret_access_key)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+        account.show(expired if operation == "AssumeRole" else certificates)
+        async with overheard(account, tmp_path, tls_ca_bundle=bundle) as lane:
+            if operation != "AssumeRole":
+                await lane.bucket._refresher.credentials()
+                account.show(expired)
+            await lane.drop("f", bytes(SIZES.get(operation, 3_000)))
+            async with asyncio.timeout(60):
+                while not lane.ear.parkings:
+                    await asyncio.sleep(0.01)
+            said = lane.ear.parkings[0]
+            assert (said.kind, said.code, said.operation) == (Kind.DESTINATION, "TLSError", operation)
+            assert "expired" in said.message
+            assert "dates" in said.advice
+            account.show(certificates)
+            lane.bucket._refresher._wanted.set()
+            lane.transfer.probe()
+            assert (await lane.comes_to("f", State.DELIVERED, timeout=60)).attempts == 0
