@@ -20,6 +20,8 @@ from crosshaul.threads import Threads
 
 _AT_ONCE = 200
 _POLL = 1.0
+_SET_BACK = 1.0
+"""Seconds by which clocks are adjusted without having been set."""
 """How late a delivery is noticed at most, in seconds: nobody waits for this."""
 
 Result = tuple[AfterTask, AfterAction, Diagnosis | None]
@@ -33,6 +35,9 @@ class AfterJournal(Protocol):
 
     async def next_after(self, route: str) -> float | None:
         """When the next one of a route is due."""
+
+    async def bound_after(self, route: str, latest: float) -> None:
+        """None of a route's sources is due later than this."""
 
     async def settle_after(self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None) -> None:
         """Write down what became of it."""
@@ -64,11 +69,19 @@ class After:
         """Do what falls due, until ``stop``. Raises StateDirError."""
         while not stop.is_set():
             await self.drain()
-            due = await self._journal.next_after(self._route.name)
-            left = _POLL if due is None else min(_POLL, due - self._clock.now())
+            left = await self._pause()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, left)):
                     await stop.wait()
+
+    async def _pause(self) -> float:
+        """Seconds until something may be due."""
+        due, now = await self._journal.next_after(self._route.name), self._clock.now()
+        latest = now + self._route.after_upload.grace
+        if due is not None and due > latest + _SET_BACK:
+            # Nothing can be due later than that: the clock was set back since, or the grace made shorter.
+            await self._journal.bound_after(self._route.name, latest)
+        return _POLL if due is None else min(_POLL, due - now)
 
     async def drain(self) -> None:
         """Do everything that is due now. Raises StateDirError."""

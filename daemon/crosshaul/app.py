@@ -15,7 +15,7 @@ from crosshaul.aws import http1
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
-from crosshaul.aws.identity import Refresher
+from crosshaul.aws.identity import Refresher, Watcher
 from crosshaul.aws.wire import SLOWEST, Wire
 from crosshaul.clock import Clock
 from crosshaul.config import Config, Destination, Route
@@ -98,9 +98,8 @@ class _Builder:
             http1.tls_context(destination.tls_ca_bundle)  # told at the start, rather than by the first upload
         reporter = self._reporter(destination, known)
         watcher = _Renewals(reporter)
-        refresher = Refresher(self.chain, destination, self._house.clock, watcher)
-        control = Control(destination, refresher, config.identity.profile)
-        bucket = Bucket(destination, refresher, control, self._wire(destination))
+        clock, line = self._house.clock, self._house.line
+        refresher, bucket = open_bucket(destination, self.chain, config, clock, line, watcher)
         limit = AdaptiveLimit(config.transfer.max_concurrency)
         means = self._means(destination, bucket, limit, Ladder(known.checksum_kind if known else None))
         policy = Policy(config.retry.initial, config.retry.max, config.retry.quarantine_after)
@@ -147,23 +146,32 @@ class _Builder:
             threads=Threads(_THREADS, f"send-{destination.name}"),
         )
 
-    def _wire(self, destination: Destination) -> Callable[[Location], Wire]:
-        house, most = self._house, self._config.transfer.max_concurrency
 
-        def to(location: Location) -> Wire:
-            origin = http1.Origin(location.scheme, location.host, location.port)
-            tls = _tls(destination) if location.scheme == "https" else None
-            client = http1.Client(
-                origin,
-                tls=tls,
-                max_connections=most,
-                deadlines=http1.Deadlines(),
-                proxy=http1.proxy_for(origin, os.environ),
-                pace=house.line,
-            )
-            return Wire(client, location, destination.region, house.clock, lambda: house.line.least(most, SLOWEST))
+def open_bucket(
+    destination: Destination, chain: Chain, config: Config, clock: Clock, line: Line, watcher: Watcher
+) -> tuple[Refresher, Bucket]:
+    """The way into a destination's bucket: whose credentials, and the calls."""
+    most = config.transfer.max_concurrency
+    refresher = Refresher(chain, destination, clock, watcher)
+    control = Control(destination, refresher, config.identity.profile)
+    return refresher, Bucket(destination, refresher, control, _wire(destination, clock, line, most))
 
-        return to
+
+def _wire(destination: Destination, clock: Clock, line: Line, most: int) -> Callable[[Location], Wire]:
+    def to(location: Location) -> Wire:
+        origin = http1.Origin(location.scheme, location.host, location.port)
+        tls = _tls(destination) if location.scheme == "https" else None
+        client = http1.Client(
+            origin,
+            tls=tls,
+            max_connections=most,
+            deadlines=http1.Deadlines(),
+            proxy=http1.proxy_for(origin, os.environ),
+            pace=line,
+        )
+        return Wire(client, location, destination.region, clock, lambda: line.least(most, SLOWEST))
+
+    return to
 
 
 class _Renewals:

@@ -65,6 +65,23 @@ def _unfinishable(diagnosis: Diagnosis) -> bool:
     return diagnosis.kind is Kind.CORRUPT and diagnosis.operation == "CompleteMultipartUpload"
 
 
+_OF_ALL = frozenset(
+    {
+        *("RequestTimeTooSkewed", "RequestExpired", "SignatureDoesNotMatch", "InvalidAccessKeyId"),
+        *("InvalidClientTokenId", "InvalidSecurity", "NoSuchBucket", "AccountProblem", "AllAccessDisabled"),
+    }
+)
+
+
+def may_be_one_file_s(diagnosis: Diagnosis) -> bool:
+    """Whether a fault of the destination's kind may concern one file alone, where others got through meanwhile.
+
+    A policy may deny one key. But a clock, a signature or a session is wrong for all; that others got through then only
+    says that it was not wrong a moment ago.
+    """
+    return diagnosis.kind is not Kind.EXPIRED and diagnosis.code not in _OF_ALL
+
+
 def of_the_destination(diagnosis: Diagnosis) -> bool:
     """Whether the account or bucket refuses, rather than this file failing.
 

@@ -26,7 +26,16 @@ from crosshaul.model import (
     State,
 )
 from crosshaul.pace import AdaptiveLimit
-from crosshaul.retry import Breaker, GiveUp, Policy, Refused, decide, of_the_destination, slows_everyone
+from crosshaul.retry import (
+    Breaker,
+    GiveUp,
+    Policy,
+    Refused,
+    decide,
+    may_be_one_file_s,
+    of_the_destination,
+    slows_everyone,
+)
 from crosshaul.upload import Means, deliver, of_source
 
 _REFUSED = frozenset({401, 403})
@@ -243,10 +252,10 @@ class Transfer:
         verdict = self._breaker.refused(started, now, random.random())  # noqa: S311 - spreads load
         retry_in = (self._breaker.retry_at or now) - now
         match verdict:
-            case Refused.THIS_FILE if diagnosis.kind is not Kind.EXPIRED:
+            case Refused.THIS_FILE if may_be_one_file_s(diagnosis):
                 return self._failed(claim, diagnosis)
             case Refused.THIS_FILE:
-                # Sessions revoked faster than they may be replaced: no file is to blame for that.
+                # A clock that jumps, or sessions revoked faster than they may be replaced: no file is to blame.
                 return Retry(self._means.clock.now() + self._policy.delay(1, 1.0), diagnosis, counts=False)
             case Refused.PARKED:
                 self._listener.parked(diagnosis, retry_in)

@@ -279,7 +279,7 @@ class World:
             (app, "Metrics", lambda: quiet),
             (app, "Chain", lambda _: Chain(self.account)),
             (app, "Control", lambda _, refresher, __: Control(self.account, refresher)),
-            (app._Builder, "_wire", lambda *_: lambda _: Wire(self.account)),
+            (app, "_wire", lambda *_: lambda _: Wire(self.account)),
             (app.logs, "get", lambda _: quiet),
             (identity, "conceal", lambda *_: None),
             (intake, "Watcher", lambda root, listener, *_: Watcher(self, root, listener)),

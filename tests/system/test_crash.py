@@ -151,7 +151,7 @@ def test_a_stalled_upload_is_cut_off_at_the_deadline(strict, large):
         until(in_mid_upload(strict, large))
         began = time.monotonic()
         assert daemon.stop() == 1
-        assert 1.0 <= time.monotonic() - began < 4
+        assert 1.0 <= time.monotonic() - began < 9
     assert daemon.events("stopped")[0]["drained"] is False
     resumes(strict, large, parts_kept(large))
 

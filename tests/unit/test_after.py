@@ -134,3 +134,15 @@ async def test_the_service_acts_when_the_grace_is_over(world: World):
             await asyncio.sleep(0.02)
     stop.set()
     await asyncio.wait_for(service, 1)
+
+
+async def test_a_clock_that_was_set_back_keeps_no_source(world: World):
+    """One that is due twenty minutes after all that its route's grace allows is taken at once."""
+    path = await world.deliver("d/f", due_in=1200)
+    stop = asyncio.Event()
+    running = asyncio.create_task(world.after(after_upload="delete").run(stop))
+    async with asyncio.timeout(10):
+        while path.exists():
+            await asyncio.sleep(0.02)
+    stop.set()
+    await running

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from crosshaul.errors import Diagnosis, Kind
-from crosshaul.retry import Again, Breaker, GiveUp, Policy, Refused, decide, of_the_destination, slows_everyone
+from crosshaul.retry import (
+    Again,
+    Breaker,
+    GiveUp,
+    Policy,
+    Refused,
+    decide,
+    may_be_one_file_s,
+    of_the_destination,
+    slows_everyone,
+)
 
 POLICY = Policy(initial=1.0, max=60.0, quarantine_after=3)
 
@@ -137,3 +147,18 @@ def test_good_news_brings_the_canary_forward():
     breaker.probe_now(9.0)
     assert breaker.retry_at == 3.0
     assert breaker.parked
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "one"),
+    [
+        (Kind.DESTINATION, "AccessDenied", True),
+        (Kind.DESTINATION, "SomethingNew", True),
+        (Kind.DESTINATION, "RequestTimeTooSkewed", False),
+        (Kind.DESTINATION, "SignatureDoesNotMatch", False),
+        (Kind.EXPIRED, "ExpiredToken", False),
+    ],
+)
+def test_a_clock_or_a_session_is_no_file_s_own_fault(kind, code, one):
+    """A refusal while others got through is the file's own only where it can be."""
+    assert may_be_one_file_s(Diagnosis(kind, code, "no")) is one

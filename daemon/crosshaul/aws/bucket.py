@@ -24,6 +24,7 @@ from crosshaul.verify import Answer, Held, check, proves
 
 _T = TypeVar("_T")
 _ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
+_MAY_NOT = frozenset({"AccessDenied", "403", "AllAccessDisabled", "NotImplemented", "MethodNotAllowed"})
 _DONT_KNOW = frozenset({"403", "404", "AccessDenied", "NoSuchKey", "NotFound"})
 
 
@@ -146,7 +147,23 @@ class Bucket:
             if fault.diagnosis.operation != "GetObject" or fault.diagnosis.code not in _ANSWERS:
                 raise
 
-    async def _call(self, operation: str, key: str, **parameters: object) -> dict[str, Any]:
+    async def status_of(self, key: str) -> int | None:
+        """HEAD's HTTP status."""
+        try:
+            await self._call("head_object", key)
+        except Fault as fault:
+            return fault.diagnosis.status
+        return 200
+
+    async def may(self, operation: str, key: str | None = None, **parameters: object) -> bool:
+        """Whether this session may make a call: any answer but a refusal says that it may."""
+        try:
+            await self._call(operation, key, **parameters)
+        except Fault as fault:
+            return fault.diagnosis.status is not None and fault.diagnosis.code not in _MAY_NOT
+        return True
+
+    async def _call(self, operation: str, key: str | None, **parameters: object) -> dict[str, Any]:
         return await self._with_session(lambda _: self._control.call(operation, key, parameters))
 
     async def _with_session(self, call: Callable[[Credentials], Awaitable[_T]]) -> _T:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aioboto3
@@ -26,6 +28,18 @@ _STS_CONFIG = AioConfig(
 _GIVEN = frozenset({"AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"})
 STS_DEADLINE = 40.0
 """Seconds for one AssumeRole, its credentials included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose credentials Account A has."""
+
+    account: str
+    arn: str
+    source: str
+    """The part of the chain that gave them, by botocore's name (``env``, ``sso``, ``iam-role``, ...)."""
+    server_time: float | None
+    """STS's clock, in seconds since the epoch."""
 
 
 class Chain:
@@ -69,6 +83,31 @@ class Chain:
         except BotoCoreError as error:
             raise faults.from_botocore("Credentials", error) from error
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    async def caller(self) -> Caller:
+        """GetCallerIdentity, which nobody needs a right for; raises Fault."""
+        session = await self.session()
+        endpoint = self._config.sts_endpoint_url
+        try:
+            found = await session.get_credentials()
+            if found is None:
+                raise _no_credentials()
+            async with (
+                asyncio.timeout(STS_DEADLINE),
+                session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client,
+            ):
+                answer: dict[str, Any] = await client.get_caller_identity()
+        except faults.FOREIGN as error:
+            raise faults.from_botocore("GetCallerIdentity", error) from error
+        except TimeoutError as error:
+            text = f"STS gave no answer within {STS_DEADLINE:.0f} s"
+            raise Fault(Diagnosis(Kind.NETWORK, "ReadTimeout", text, "GetCallerIdentity")) from error
+        if not {"Account", "Arn"} <= answer.keys():
+            text = "the answer names no identity, so it is not STS that answers (is there a proxy?)"
+            raise Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", text, "GetCallerIdentity", 200, advice=STRANGER))
+        date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        at = parsedate_to_datetime(date).timestamp() if date else None
+        return Caller(answer["Account"], answer["Arn"], found.method, at)
 
     async def assume_role(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """One AssumeRole; raises Fault."""

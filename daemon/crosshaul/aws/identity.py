@@ -89,7 +89,7 @@ async def _assume(chain: Chain, destination: Destination, clock: Clock) -> Sessi
         conceal(external_id or "")
         try:
             began = clock.monotonic()
-            answer = await chain.assume_role(await asyncio.to_thread(_parameters, destination, external_id))
+            answer = await chain.assume_role(await asyncio.to_thread(parameters, destination, external_id))
             return _session(answer, began, clock)
         except Fault as fault:
             if remaining == 0 or fault.diagnosis.code != "AccessDenied":
@@ -97,7 +97,8 @@ async def _assume(chain: Chain, destination: Destination, clock: Clock) -> Sessi
     raise AssertionError  # the last round returns or raises
 
 
-def _parameters(destination: Destination, external_id: str | None) -> dict[str, Any]:
+def parameters(destination: Destination, external_id: str | None) -> dict[str, Any]:
+    """AssumeRole's parameters (blocking: reads the session policy). Raises Fault."""
     parameters = {
         "RoleArn": destination.role_arn,
         "RoleSessionName": destination.role_session_name,

@@ -20,6 +20,7 @@ VERBS = {
     "run": "The daemon: watch, and deliver for ever.",
     "push": "Deliver once what is there now, then end.",
     "validate": "Check the configuration, offline.",
+    "check": "Try the way into the partner's bucket, step by step.",
     "status": "How much is delivered, and what waits.",
     "list": "The journal, file by file.",
     "explain": "Why a file is, or is not yet, in the bucket.",

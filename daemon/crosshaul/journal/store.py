@@ -44,6 +44,10 @@ def _make_due(connection: sqlite3.Connection, argument: tuple[float, str]) -> No
     connection.execute(SQL["make_due"], argument)
 
 
+def _bound_after(connection: sqlite3.Connection, argument: tuple[float, str, float]) -> None:
+    connection.execute(SQL["bound_after"], argument)
+
+
 def _reclaim(connection: sqlite3.Connection, argument: tuple[float, str]) -> None:
     connection.execute(SQL["reclaim"], argument)
 
@@ -61,6 +65,7 @@ _VANISH = one_by_one(admission.vanish)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
 _MAKE_DUE = one_by_one(_make_due)
+_BOUND_AFTER = one_by_one(_bound_after)
 _RECLAIM = one_by_one(_reclaim)
 _SAVE_ROUTE = one_by_one(_save_route)
 _SAVE_DESTINATION = one_by_one(_save_destination)
@@ -198,6 +203,10 @@ class Journal:
     async def next_after(self, route: str) -> float | None:
         """When ``route``'s next source is to be deleted or moved (seconds since the epoch, may be past), or None."""
         return await self._read(lambda: self._reader.next_after(route))
+
+    async def bound_after(self, route: str, latest: float) -> None:
+        """None of ``route``'s sources is due later than ``latest`` (seconds since the epoch)."""
+        await self._writer.do(_BOUND_AFTER, (latest, route, latest))
 
     async def settle_after(self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None) -> None:
         """Write down what became of the source; nothing happens if the file changed since."""

@@ -45,6 +45,9 @@ ON CONFLICT (file, number) DO UPDATE SET
 UPDATE files SET due_at = ?1
 WHERE state = 'pending' AND due_at > ?1 AND route IN (SELECT value FROM json_each(?2))
 
+-- name: bound_after
+UPDATE files SET after_due_at = ? WHERE route = ? AND after_due_at > ?
+
 -- name: after_done
 UPDATE files SET after_due_at = NULL, after_action = ?, diagnosis = ?
 WHERE id = ? AND generation = ? AND after_due_at IS NOT NULL

@@ -1,0 +1,52 @@
+"""What a check finds, for people: a line a finding, and below what is wrong all that helps."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from crosshaul.errors import Diagnosis
+from crosshaul.telemetry.plain import printable
+from crosshaul.trust.findings import Advice, Finding, Verdict
+
+_STYLES = {Verdict.GOOD: "green", Verdict.BAD: "bold red", Verdict.NOTE: "yellow", Verdict.SKIPPED: "dim"}
+_WIDTH = 16
+
+
+class Shown:
+    """Prints findings as they come."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._destination = ""
+
+    def show(self, destination: str, finding: Finding) -> None:
+        """One more."""
+        if destination != self._destination:
+            self._destination = destination
+            self._console.print(Text(f"{printable(destination)}", style="bold"))
+        mark = Text(f"  {finding.verdict:<8}", style=_STYLES[finding.verdict])
+        self._console.print(
+            mark.append(f"{finding.step:<{_WIDTH}}", style="").append(printable(finding.told), style="")
+        )
+        if finding.verdict is Verdict.BAD:
+            self._explain(finding.error, finding.advice)
+
+    def _explain(self, error: Diagnosis | None, advice: Advice | None) -> None:
+        lines = []
+        if error is not None:
+            lines += [
+                f"Error Message:    {error.message}",
+                f"HTTP Status Code: {error.status}"
+                if error.status
+                else "Nothing answered: the client could not reach it.",
+                f"AWS Error Code:   {error.code}",
+                f"Error Type:       {error.kind} ({error.operation})",
+                f"Request ID:       {error.request_id or '-'}",
+            ]
+        if advice is not None:
+            lines += [f"Cause:            {advice.cause} ({advice.party})", f"What to do:       {advice.do}"]
+            lines += [f"Ruled out:        {', '.join(advice.ruled_out)}"] if advice.ruled_out else []
+            lines += ["To send to your partner:", f"  {advice.letter}"] if advice.letter else []
+        for line in lines:
+            self._console.print(f"          {printable(line)}")

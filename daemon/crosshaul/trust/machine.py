@@ -1,0 +1,58 @@
+"""This machine's part of a check: can the directories be read, and the journal be kept? All of it blocks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from crosshaul.config import Route
+from crosshaul.trust.findings import Advice, Finding, Party, Verdict
+
+_LEAST_FREE = 256 * 1024 * 1024
+_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
+_FEW_WATCHES = 65_536
+
+
+def look(state_dir: Path, routes: Iterable[Route]) -> list[Finding]:
+    """What stands in the way of watching ``routes`` and of the journal in ``state_dir``."""
+    return [*(_directory(route) for route in routes), *_watches(), _state(state_dir)]
+
+
+def _directory(route: Route) -> Finding:
+    try:
+        with os.scandir(route.path) as entries:
+            next(iter(entries), None)
+    except OSError as error:
+        told = f"route {route.name}: {route.path} can't be read: {error.strerror}"
+        do = f"Make {route.path}, or let the daemon's user read it."
+        return Finding("machine", Verdict.BAD, told, advice=Advice("watched directory", Party.HOST, do))
+    if route.after_upload.action != "keep" and not os.access(route.path, os.W_OK):
+        told = f"route {route.name}: {route.path} can't be written to, and delivered files are to leave it"
+        do = f"Let the daemon's user write to {route.path}, or set `after_upload: keep`."
+        return Finding("machine", Verdict.BAD, told, advice=Advice("watched directory", Party.HOST, do))
+    return Finding("machine", Verdict.GOOD, f"route {route.name}: {route.path} can be read")
+
+
+def _watches() -> Iterator[Finding]:
+    try:
+        limit = int(_LIMIT.read_text("ascii"))
+    except (OSError, ValueError):
+        return
+    if limit < _FEW_WATCHES:
+        told = f"fs.inotify.max_user_watches is {limit:,}: a directory takes one; beyond that only scans find files"
+        yield Finding("machine", Verdict.NOTE, told, facts={"max_user_watches": limit})
+
+
+def _state(state_dir: Path) -> Finding:
+    there = next(path for path in (state_dir, *state_dir.parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        told = f"state_dir {state_dir} can't be written to"
+        do = f"Make {state_dir} for the daemon's user, with mode 0700."
+        return Finding("machine", Verdict.BAD, told, advice=Advice("state_dir", Party.HOST, do))
+    free = shutil.disk_usage(there).free
+    facts = {"free_bytes": free}
+    if free < _LEAST_FREE:
+        return Finding("machine", Verdict.NOTE, f"state_dir {state_dir} has {free / 1e6:,.0f} MB left", facts=facts)
+    return Finding("machine", Verdict.GOOD, f"state_dir {state_dir} can be written to", facts=facts)

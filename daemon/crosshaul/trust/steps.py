@@ -1,0 +1,242 @@
+"""The chain from Account A's credentials to bytes in Account B's bucket, walked step by step as the daemon walks it.
+
+Everything is written to one constant key under the prefix, so that nothing piles up where nothing may be deleted; no
+object of anybody else's is touched.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from crosshaul.aws.bucket import Bucket
+from crosshaul.aws.chain import Caller, Chain
+from crosshaul.aws.identity import Refresher, parameters
+from crosshaul.checksum import Payload
+from crosshaul.config import Destination
+from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
+from crosshaul.trust.diagnosis import Evidence, advise
+from crosshaul.trust.findings import Finding, Verdict
+from crosshaul.verify import Answer, Ladder
+
+TEXT = b"This is from cross account!"
+KEY = "crosshaul-check"
+_TOKEN = "check"  # noqa: S105 - what the object's metadata say, no password
+_CHAINED = 3600
+_MOST_SKEW = 60.0
+_REFUSED = frozenset({"AccessDenied", "403"})
+_NOT_FOUND = 404
+
+
+@dataclass
+class Ground:
+    """What a check walks on: one destination's parts, as the daemon has them."""
+
+    destination: Destination
+    chain: Chain
+    refresher: Refresher
+    bucket: Bucket
+    deputy: bool = True
+    """Whether to try what a confused deputy would."""
+    went_well: set[str] = field(default_factory=set)
+    caller: Caller | None = None
+    answer: Answer | None = None
+    """What the upload was answered."""
+
+    @property
+    def key(self) -> str:
+        """The one key that is written."""
+        return self.destination.key_prefix + KEY
+
+
+Step = Callable[[Ground], Awaitable[list[Finding]]]
+
+
+async def walk(ground: Ground) -> AsyncIterator[Finding]:
+    """The findings, one after the other; what needs a step that failed is skipped."""
+    for name, step, needs in _STEPS:
+        missing = [need for need in needs if need not in ground.went_well]
+        if missing:
+            yield Finding(name, Verdict.SKIPPED, f"not tried, since {missing[0]} failed")
+            continue
+        try:
+            findings = await step(ground)
+        except Fault as fault:
+            yield _failed(name, ground, fault.diagnosis)
+            continue
+        if not any(finding.verdict is Verdict.BAD for finding in findings):
+            ground.went_well.add(name)
+        for finding in findings:
+            yield finding
+
+
+def _failed(step: str, ground: Ground, error: Diagnosis) -> Finding:
+    arn = ground.caller.arn if ground.caller else None
+    advice = advise(Evidence(ground.destination, error, frozenset(ground.went_well), arn))
+    told = {"upload": "validated Upload : false", "download": "validated Download : false"}.get(step, error.message)
+    return Finding(step, Verdict.BAD, told, error, advice)
+
+
+async def _identity(ground: Ground) -> list[Finding]:
+    caller = ground.caller = await ground.chain.caller()
+    facts = {"account": caller.account, "arn": caller.arn, "source": caller.source}
+    findings = [Finding("identity", Verdict.GOOD, f"{caller.arn}, from {caller.source}", facts=facts)]
+    if ":user/" in caller.arn:
+        told = "these are a user's long-lived keys; a role (EC2, ECS, IRSA, SSO) needs none on the disk"
+        findings.append(Finding("identity", Verdict.NOTE, told))
+    if caller.server_time is not None and abs(skew := time.time() - caller.server_time) > _MOST_SKEW:
+        told = f"this machine's clock is {skew:+.0f} s off AWS's; at 15 minutes everything is refused"
+        findings.append(Finding("identity", Verdict.NOTE, told, facts={"clock_skew_seconds": round(skew)}))
+    return findings
+
+
+async def _assume_role(ground: Ground) -> list[Finding]:
+    to = ground.destination
+    await ground.refresher.credentials()
+    if to.role_arn is None:
+        return [Finding("assume_role", Verdict.GOOD, "no role: Account A's credentials are used as they are")]
+    left = ground.refresher.expires_in()
+    facts = {"role_arn": to.role_arn, "expires_in_seconds": left and round(left)}
+    findings = [Finding("assume_role", Verdict.GOOD, f"{to.role_arn}, for {left or 0:,.0f} s", facts=facts)]
+    chained = ground.caller is not None and ":assumed-role/" in ground.caller.arn
+    if chained and to.duration_seconds > _CHAINED:
+        told = "Account A's identity is a role itself, so AWS caps sessions at 3600 s, whatever `duration_seconds` says"
+        findings.append(Finding("assume_role", Verdict.NOTE, told))
+    return findings
+
+
+async def _confused_deputy(ground: Ground) -> list[Finding]:
+    """AssumeRole without the external ID, and with one that is made up: each must be refused."""
+    to = ground.destination
+    if to.role_arn is None or not ground.deputy:
+        return [Finding("confused_deputy", Verdict.SKIPPED, "not asked for" if to.role_arn else "there is no role")]
+    if not to.external_ids():
+        told = (
+            "no external ID is configured, and the role demands none: agree on one, and have the trust policy demand it"
+        )
+        return [_open(to, told)]
+    return [
+        await _lets_in(ground, None, "without the external ID"),
+        await _lets_in(ground, secrets.token_hex(16), "with a made-up external ID"),
+    ]
+
+
+async def _lets_in(ground: Ground, external_id: str | None, how: str) -> Finding:
+    try:
+        # What this wins is dropped unread: it is nobody's to use.
+        await ground.chain.assume_role(parameters(ground.destination, external_id))
+    except Fault as fault:
+        if fault.diagnosis.code in _REFUSED:
+            return Finding("confused_deputy", Verdict.GOOD, f"{how} the role refuses, as it should")
+        return Finding("confused_deputy", Verdict.SKIPPED, f"{how}: not answered", fault.diagnosis)
+    return _open(
+        ground.destination, f"{how} the role lets Account A in: whoever can make us act could act on the bucket"
+    )
+
+
+def _open(to: Destination, told: str) -> Finding:
+    error = Diagnosis(Kind.DESTINATION, "ConfusedDeputy", told, "AssumeRole", status=200)
+    return Finding("confused_deputy", Verdict.BAD, told, error, advise(Evidence(to, error)))
+
+
+async def _upload(ground: Ground) -> list[Finding]:
+    """PutObject, with the best checksum that the store takes."""
+    ladder = Ladder()
+    while True:
+        kind = ladder.kind
+        payload = Payload.of(TEXT, ladder.kinds(), hashed=await ground.bucket.needs_hash())
+        try:
+            answer = await ground.bucket.put_object(ground.key, payload, time.time_ns(), _TOKEN, if_new=False)
+            break
+        except Fault as fault:
+            if fault.kind is not Kind.UNSUPPORTED or not ladder.refuse(kind):
+                raise
+    ground.answer = answer
+    facts = {"key": ground.key, "etag": answer.etag, "request_id": answer.request_id}
+    return [Finding("upload", Verdict.GOOD, "validated Upload : true", facts=facts)]
+
+
+async def _download(ground: Ground) -> list[Finding]:
+    found = await ground.bucket.get_range(ground.key, 0, len(TEXT) - 1)
+    if found != TEXT:
+        text = f"bytes 0-{len(TEXT) - 1} came back as {found!r}"
+        raise Fault(Diagnosis(Kind.CORRUPT, "OtherBytes", text, "GetObject", status=206))
+    facts = {"content": found.decode()}
+    return [Finding("download", Verdict.GOOD, "validated Download : true", facts=facts)]
+
+
+async def _multipart(ground: Ground) -> list[Finding]:
+    """Create, one part, complete (which proves kms:Decrypt where KMS is used); then whether Abort is allowed."""
+    bucket, kind = ground.bucket, _kind(ground)
+    upload = await bucket.create_multipart_upload(ground.key, time.time_ns(), _TOKEN, kind)
+    payload = Payload.of(TEXT, (kind,), hashed=await bucket.needs_hash())
+    answer = await bucket.upload_part(ground.key, upload, 1, payload)
+    part = Part(1, len(TEXT), answer.etag, payload.checksums[0])
+    whole: Checksum | None = None if kind is ChecksumKind.MD5 else payload.checksums[0]
+    done = Multipart(upload, ground.key, len(TEXT), kind, (part,))
+    await bucket.complete_multipart_upload(done, whole, size=len(TEXT), if_new=False)
+    findings = [Finding("multipart", Verdict.GOOD, "a multipart upload was created, sent and completed")]
+    return [*findings, await _abort(ground, kind)]
+
+
+async def _abort(ground: Ground, kind: ChecksumKind) -> Finding:
+    upload = await ground.bucket.create_multipart_upload(ground.key, time.time_ns(), _TOKEN, kind)
+    try:
+        await ground.bucket.abort_multipart_upload(Multipart(upload, ground.key, len(TEXT), kind))
+    except Fault as fault:
+        if fault.diagnosis.code not in _REFUSED:
+            raise
+        told = "Abort is not allowed: give the bucket a lifecycle rule that ends unfinished multipart uploads"
+        return Finding("multipart", Verdict.NOTE, told, facts={"abort_allowed": False})
+    return Finding("multipart", Verdict.GOOD, "abandoned uploads can be cleared up", facts={"abort_allowed": True})
+
+
+def _kind(ground: Ground) -> ChecksumKind:
+    echoed = ground.answer.checksum if ground.answer else None
+    return echoed.kind if echoed else ChecksumKind.MD5
+
+
+async def _store(ground: Ground) -> list[Finding]:
+    """What the store honours of what was asked for."""
+    assert ground.answer is not None  # noqa: S101 - the upload went well
+    echoed, to = ground.answer.checksum, ground.destination
+    proof = f"the store checks {echoed.kind}" if echoed else "the store knows no checksum but Content-MD5"
+    findings = [Finding("store", Verdict.GOOD, proof, facts={"checksum": str(echoed.kind) if echoed else None})]
+    wanted = (to.server_side_encryption or "").startswith("aws:kms")
+    if wanted and not ground.answer.encrypted_by_kms:
+        told = f"{to.server_side_encryption} was asked for, and the store's answer says nothing of it"
+        findings.append(Finding("store", Verdict.NOTE, told))
+    missing = await ground.bucket.status_of(f"{ground.key}-{secrets.token_hex(8)}")
+    told = "a missing key looks forbidden, as it does without s3:ListBucket: our own uploads are known by their token"
+    if missing == _NOT_FOUND:
+        told = "a missing key is told from a forbidden one (s3:ListBucket)"
+    return [*findings, Finding("store", Verdict.GOOD, told, facts={"missing_key_status": missing})]
+
+
+async def _least_privilege(ground: Ground) -> list[Finding]:
+    """What this session may and need not; nothing is touched: a list of one, a version that can't be there."""
+    bucket, findings = ground.bucket, []
+    for right, operation, key, more in (
+        ("s3:ListBucket", "list_objects_v2", None, {"MaxKeys": 1}),
+        ("s3:DeleteObjectVersion", "delete_object", ground.key, {"VersionId": KEY}),
+        ("s3:GetBucketPolicy", "get_bucket_policy", None, {}),
+    ):
+        if await bucket.may(operation, key, **more):
+            told = f"the session may {right}, which Crosshaul never needs"
+            findings.append(Finding("least_privilege", Verdict.NOTE, told, facts={"right": right}))
+    return findings or [Finding("least_privilege", Verdict.GOOD, "no right was found that Crosshaul doesn't need")]
+
+
+_STEPS: tuple[tuple[str, Step, tuple[str, ...]], ...] = (
+    ("identity", _identity, ()),
+    ("assume_role", _assume_role, ()),
+    ("confused_deputy", _confused_deputy, ("assume_role",)),
+    ("upload", _upload, ("assume_role",)),
+    ("download", _download, ("upload",)),
+    ("multipart", _multipart, ("upload",)),
+    ("store", _store, ("upload",)),
+    ("least_privilege", _least_privilege, ("assume_role",)),
+)

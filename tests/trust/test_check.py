@@ -1,0 +1,338 @@
+"""`crosshaul check` on the strict account: green where all is right, and for each thing wrong the one that it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from crosshaul.partner import document, statement
+
+OBJECTS = "arn:aws:s3:::partner-inbox/*"
+KEY = "arn:aws:kms:us-east-1:222222222222:key/11111111-2222-3333-4444-555555555555"
+USER = {"AWS": "arn:aws:iam::111111111111:user/crosshaul"}
+BOTH = ["s3:PutObject", "s3:GetObject"]
+
+
+def checked(site, *arguments):
+    """Exit code and findings of the destination `partner`, by step."""
+    done = site.crosshaul("check", "--json", *arguments)
+    assert done.returncode in {0, 1}, done
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in json.loads(done.stdout)["destinations"]["partner"]["findings"]:
+        found.setdefault(each["step"], []).append(each)
+    return done.returncode, found
+
+
+def bad(found):
+    """The first thing wrong: its step, cause and party."""
+    first = next(each for several in found.values() for each in several if each["verdict"] == "bad")
+    return first["step"], first["diagnosis"]["cause"], first["diagnosis"]["party"]
+
+
+def test_all_is_well(strict, site_for):
+    """The set-up of the guide is green in every step, in words and in JSON, and one object is left behind."""
+    site = site_for(strict)
+    code, found = checked(site)
+    assert (code, [each["step"] for several in found.values() for each in several if each["verdict"] == "bad"]) == (
+        0,
+        [],
+    )
+    assert list(found) == [
+        "identity", "assume_role", "confused_deputy", "upload", "download", "multipart", "store", "least_privilege",
+        "machine",
+    ]  # fmt: skip
+    assert [each["verdict"] for each in found["confused_deputy"]] == ["good", "good"]
+    assert found["download"][0]["content"] == "This is from cross account!"
+    assert set(strict.objects()) == {"crosshaul-check"}
+    assert strict.read("crosshaul-check") == b"This is from cross account!"
+    done = site.crosshaul("check")
+    assert done.returncode == 0
+    assert "validated Upload : true" in done.stdout
+    assert "validated Download : true" in done.stdout
+    assert site.external_id_file.read_text() not in done.stdout
+
+
+def test_a_refusal_is_told_with_all_that_aws_said(strict, site_for):
+    """Message, status, code, type and request id, then cause, party, cure, and a letter without secrets."""
+    strict.settings(role_policy=document(statement(["s3:GetObject"], OBJECTS)))
+    site = site_for(strict)
+    done = site.crosshaul("check")
+    assert done.returncode == 1
+    told = ("validated Upload : false", "Error Message:", "HTTP Status Code: 403", "AWS Error Code:   AccessDenied")
+    for part in (*told, "Error Type:", "Request ID:", "role permission (Account B)", "s3:PutObject", "To send to your"):
+        assert part in done.stdout, part
+    assert site.external_id_file.read_text() not in done.stdout
+
+
+def test_when_nothing_answers_it_says_so(strict, site_for):
+    """A dead endpoint is told as one that could not be reached."""
+    site = site_for(strict)
+    site.destination["endpoint_url"] = "http://127.0.0.1:9"
+    site.write()
+    done = site.crosshaul("check")
+    assert (done.returncode, "Nothing answered" in done.stdout) == (1, True), done
+    assert "endpoint (this machine)" in done.stdout
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A set-up with one thing wrong, and what has to be found."""
+
+    what: str
+    step: str
+    cause: str
+    party: str
+    account: Callable[[], dict[str, Any]] = dict
+    """Settings of the strict account."""
+    destination: Callable[[], dict[str, Any]] = dict
+    identity: Callable[[], dict[str, Any]] = dict
+    environment: Callable[[], dict[str, str]] = dict
+    external_id: str | None = None
+
+
+def role(actions, resource=OBJECTS):
+    return {"role_policy": document(statement(actions, resource))}
+
+
+def trusting(principal=USER, **condition):
+    more = {"Condition": {"StringEquals": condition}} if condition else {}
+    return {"trust_policy": document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal, **more})}
+
+
+WRONG = (
+    Wrong(
+        "no credentials",
+        "identity",
+        "base credentials",
+        "Account A",
+        environment=lambda: {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+    ),
+    Wrong(
+        "an access key that does not exist",
+        "identity",
+        "base credentials",
+        "Account A",
+        environment=lambda: {"AWS_ACCESS_KEY_ID": "AKIAXXXXXXXXXXXXXXXX"},
+    ),
+    Wrong(
+        "a wrong secret key",
+        "identity",
+        "base credentials",
+        "Account A",
+        environment=lambda: {"AWS_SECRET_ACCESS_KEY": "wrong"},
+    ),
+    Wrong(
+        "an expired session token as base credentials",
+        "identity",
+        "base credentials",
+        "Account A",
+        environment=lambda: {"AWS_SESSION_TOKEN": "stale"},
+    ),
+    Wrong(
+        "a profile that is not there",
+        "identity",
+        "profile",
+        "the configuration",
+        identity=lambda: {"profile": "nobody"},
+    ),
+    Wrong(
+        "STS out of reach",
+        "identity",
+        "endpoint",
+        "this machine",
+        identity=lambda: {"sts_endpoint_url": "http://127.0.0.1:9"},
+    ),
+    Wrong(
+        "a clock 20 minutes slow",
+        "identity",
+        "clock",
+        "this machine",
+        account=lambda: {"clock_skew": 1200.0},
+    ),
+    Wrong(
+        "a clock 20 minutes fast",
+        "identity",
+        "clock",
+        "this machine",
+        account=lambda: {"clock_skew": -1200.0},
+    ),
+    Wrong(
+        "Account A's user may not call sts:AssumeRole",
+        "assume_role",
+        "trust policy in B, or STS policy in A",
+        "Account B",
+        account=lambda: {"user_policy": document(statement(["s3:GetObject"], "*"))},
+    ),
+    Wrong(
+        "the role does not exist",
+        "assume_role",
+        "trust policy in B, or STS policy in A",
+        "Account B",
+        account=lambda: {"role_exists": False},
+    ),
+    Wrong(
+        "the role trusts somebody else",
+        "assume_role",
+        "trust policy in B, or STS policy in A",
+        "Account B",
+        account=lambda: trusting({"AWS": "arn:aws:iam::333333333333:root"}),
+    ),
+    Wrong(
+        "another external ID",
+        "assume_role",
+        "trust policy in B, or STS policy in A",
+        "Account B",
+        external_id="another-one",
+    ),
+    Wrong(
+        "an external ID that is demanded and not configured",
+        "assume_role",
+        "trust policy in B, or STS policy in A",
+        "Account B",
+        destination=lambda: {"external_id_file": None},
+    ),
+    Wrong(
+        "a role that demands no external ID",
+        "confused_deputy",
+        "trust policy in B",
+        "Account B",
+        account=trusting,
+    ),
+    Wrong(
+        "a session longer than the role allows",
+        "assume_role",
+        "session duration",
+        "the configuration",
+        destination=lambda: {"duration_seconds": 7200},
+    ),
+    Wrong(
+        "a chained role for more than an hour",
+        "assume_role",
+        "session duration",
+        "the configuration",
+        account=lambda: {"role_chaining": True, "max_session_seconds": 43200},
+        destination=lambda: {"duration_seconds": 7200},
+    ),
+    Wrong(
+        "a session policy that is no policy",
+        "assume_role",
+        "session policy",
+        "the configuration",
+        destination=lambda: {"session_policy": "/dev/null"},
+    ),
+    Wrong(
+        "the role may not PutObject",
+        "upload",
+        "role permission",
+        "Account B",
+        account=lambda: role(["s3:GetObject"]),
+    ),
+    Wrong(
+        "the role may put elsewhere only",
+        "upload",
+        "role permission",
+        "Account B",
+        account=lambda: role(BOTH, "arn:aws:s3:::partner-inbox/elsewhere/*"),
+    ),
+    Wrong(
+        "the role may not GetObject",
+        "download",
+        "role permission",
+        "Account B",
+        account=lambda: role(["s3:PutObject"]),
+    ),
+    Wrong(
+        "a bucket policy that denies",
+        "upload",
+        "bucket policy",
+        "Account B",
+        account=lambda: {
+            "bucket_policy": document({**statement(["s3:PutObject"], OBJECTS, Principal="*"), "Effect": "Deny"})
+        },
+    ),
+    Wrong(
+        "a bucket that is not there",
+        "upload",
+        "name of the bucket",
+        "the configuration",
+        destination=lambda: {"bucket": "partner-nowhere"},
+    ),
+    Wrong(
+        "another region",
+        "upload",
+        "region",
+        "the configuration",
+        destination=lambda: {"region": "eu-west-1"},
+    ),
+    Wrong(
+        "another owner",
+        "upload",
+        "role permission",
+        "Account B",
+        destination=lambda: {"expected_bucket_owner": "999999999999"},
+    ),
+    Wrong(
+        "an ACL where the bucket enforces its owner",
+        "upload",
+        "Object Ownership",
+        "the configuration",
+        destination=lambda: {"acl": "public-read"},
+        account=lambda: role([*BOTH, "s3:PutObjectAcl"]),
+    ),
+    Wrong(
+        "tags without the right to them",
+        "upload",
+        "role permission",
+        "Account B",
+        destination=lambda: {"tags": {"a": "b"}},
+    ),
+    Wrong(
+        "a KMS key that is not there",
+        "upload",
+        "KMS key",
+        "Account B",
+        destination=lambda: {"server_side_encryption": "aws:kms", "ssekms_key_id": KEY.replace("1111-2", "9999-2")},
+    ),
+    Wrong(
+        "a KMS key that the role may not use",
+        "upload",
+        "KMS key policy",
+        "Account B",
+        destination=lambda: {"server_side_encryption": "aws:kms", "ssekms_key_id": KEY},
+    ),
+    Wrong(
+        "KMS without kms:Decrypt",
+        "download",
+        "KMS key policy",
+        "Account B",
+        account=lambda: {"role_policy": document(statement(BOTH, OBJECTS), statement(["kms:GenerateDataKey"], KEY))},
+        destination=lambda: {"server_side_encryption": "aws:kms", "ssekms_key_id": KEY},
+    ),
+    Wrong(
+        "S3 out of reach",
+        "upload",
+        "endpoint",
+        "this machine",
+        destination=lambda: {"endpoint_url": "http://127.0.0.1:9"},
+    ),
+)
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=[each.what for each in WRONG])
+def test_each_thing_that_is_wrong_is_found(strict, site_for, wrong):
+    """The step that fails, the part that is the cause, and whose it is, are named; the exit code is 1."""
+    strict.settings(**wrong.account())
+    site = site_for(strict)
+    if wrong.external_id:
+        site.external_id_file.write_text(wrong.external_id)
+    for changes, section in ((wrong.destination(), site.destination), (wrong.identity(), site.config["identity"])):
+        section.update(changes)
+    site.environment |= wrong.environment()
+    site.environment = {name: value for name, value in site.environment.items() if value}
+    site.write()
+    code, found = checked(site)
+    assert (code, bad(found)) == (1, (wrong.step, wrong.cause, wrong.party)), found
