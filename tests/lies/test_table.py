@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ from crosshaul.partner import (
     Stall,
     WrongETag,
 )
-from crosshaul.partner.exchange import Exchange
+from crosshaul.partner.exchange import Answer, Exchange
+from crosshaul.partner.faults import Action
 from crosshaul.partner.settings import document, statement
 from fault_table import (
     ABORT,
@@ -266,6 +268,55 @@ async def test_every_error_of_get_is_told(partner: PartnerAccount, tmp_path: Pat
             partner.faults.clear()
         check_lines(lane)
         assert await lane.bucket.get_range("there", 0, 4) == b"there"
+
+
+async def test_whatever_happens_to_the_connection_a_get_is_right_or_told(partner: PartnerAccount, tmp_path: Path):
+    """GetObject gives the very bytes, or a fault in one line; half of them, or a stranger's, are not taken for all."""
+    data = bytes(range(256)) * 800
+    async with overheard(partner, tmp_path) as lane:
+        (lane.root / "there").write_bytes(data)
+        await lane.admit("there")
+        await arrives(lane, "there")
+        stored = partner.objects["there"]
+
+        async def one(name: str, action: Action) -> None:
+            partner.objects[name] = stored
+            partner.faults.add(Rule(operation=GET, key=name, action=action))
+            try:
+                assert await lane.bucket.get_range(name, 0, len(data) - 1) == data, name
+            except Fault as fault:
+                lane.ear.refusals.append(fault.diagnosis)
+                told.add(name)
+
+        told: set[str] = set()
+        async with asyncio.TaskGroup() as group:
+            for name, action in LIES.items():
+                group.create_task(one(name, action))
+        assert told >= {"half an answer", "200 with an error inside", "200 that proves nothing"}
+        check_lines(lane)
+
+
+async def test_more_than_the_range_is_refused(partner: PartnerAccount, tmp_path: Path):
+    """A store, or a proxy, that answers a ranged GET with the whole object is heard only as far as the range."""
+    async with overheard(partner, tmp_path) as lane:
+        (lane.root / "there").write_bytes(b"This is from cross account!" * 10_000)
+        await lane.admit("there")
+        await arrives(lane, "there")
+        partner.faults.add(Rule(operation=GET, action=Whole()))
+        with pytest.raises(Fault, match="not the range"):
+            await lane.bucket.get_range("there", 0, 26)
+        assert await lane.bucket.get_range("there", 0, 26) == b"This is from cross account!"
+
+
+class Whole(Action):
+    """The range is not heard of."""
+
+    async def after(self, exchange: Exchange, answer: Answer) -> Answer:
+        """Send all of the object."""
+        assert answer.source is not None
+        stored = answer.source[0]
+        headers = {name: value for name, value in answer.headers.items() if name != "Content-Range"}
+        return replace(answer, status=200, headers=headers, source=(stored, 0, stored.size))
 
 
 async def test_every_error_of_sts_parks_and_passes(partner: PartnerAccount, tmp_path: Path):

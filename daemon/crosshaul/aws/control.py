@@ -15,7 +15,8 @@ from aiobotocore.session import get_session
 from botocore.credentials import ReadOnlyCredentials
 
 from crosshaul.aws import faults
-from crosshaul.aws.direct import DirectSession
+from crosshaul.aws.codes import STRANGER
+from crosshaul.aws.direct import DirectSession, read_object
 from crosshaul.aws.identity import Refresher
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Fault, Kind
@@ -114,16 +115,19 @@ class Control:
         return answer
 
     async def get_range(self, key: str, first: int, last: int) -> bytes:
-        """GetObject of the bytes ``first`` to ``last``, both included."""
+        """GetObject of the bytes ``first`` to ``last``, both included; fewer where the object ends before."""
         answer = await self.call("get_object", key, {"Range": f"bytes={first}-{last}"})
         try:
             async with asyncio.timeout(_DEADLINE):
-                body: bytes = await answer["Body"].read()
+                body = await read_object(answer, last - first + 1)
         except faults.FOREIGN as error:
             raise faults.from_botocore("GetObject", error) from error
-        except (TimeoutError, OSError) as error:
+        except TimeoutError as error:
             diagnosis = Diagnosis(Kind.NETWORK, "ReadTimeout", "the object's bytes did not come", "GetObject")
             raise Fault(diagnosis) from error
+        if "ContentRange" not in answer or len(body) > last - first + 1:
+            text = "the answer is not the range that was asked for (is there a proxy?)"
+            raise Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", text, "GetObject", 200, advice=STRANGER))
         return body
 
     async def complete(self, key: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
-from botocore.exceptions import BotoCoreError, HTTPClientError
+from botocore.exceptions import BotoCoreError, HTTPClientError, ResponseStreamingError
 
 from crosshaul.aws.error_body import elements, unzipped
 from crosshaul.aws.http1 import Answer
 
 _MOST = 1024 * 1024
 """Bytes of an answer that is no object's: AWS's own have some thousands."""
+_PIECE = 64 * 1024
 _ERROR = 300
 """The lowest status that is an error here."""
 
@@ -96,6 +97,25 @@ async def _request(session: Any, method: str, **options: Any) -> Any:  # noqa: A
     if method == "GET" and response.status < _ERROR:
         return response  # an object's bytes are read by whoever asked for them
     return _Whole(response, await _read(response))
+
+
+async def read_object(answer: dict[str, Any], most: int) -> bytes:
+    """The body of a GetObject, and of that no more than ``most`` bytes and what came with them.
+
+    Raises an error of botocore's, whatever aiohttp raises: aiobotocore lets some of that through here.
+    """
+    body = bytearray()
+    stream = answer["Body"]
+    try:
+        while len(body) <= most and (piece := await stream.read(_PIECE)):
+            body += piece
+    except (BotoCoreError, TimeoutError):
+        raise
+    except Exception as error:
+        raise ResponseStreamingError(error=type(error).__name__) from error
+    finally:
+        stream.close()
+    return bytes(body)
 
 
 async def _read(response: Any) -> bytes:  # noqa: ANN401
