@@ -282,6 +282,36 @@ class Daemon:
         self.process.wait(timeout=_PATIENCE)
 
 
+def made_for(account: Way, home: Path, **route: Any) -> Site:
+    """Account A's side for an account, in ``home``; keyword arguments go into the route."""
+    site = Site(home)
+    site.root.mkdir(parents=True)
+    site.external_id_file.write_text(account.external_id or "")
+    site.environment = {
+        "AWS_ACCESS_KEY_ID": account.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": account.secret_access_key,
+    }
+    site.config = {
+        "state_dir": str(site.state_dir),
+        "identity": {"sts_endpoint_url": account.sts_endpoint_url},
+        "destinations": {"partner": destination(account, site.external_id_file)},
+        "routes": [
+            {
+                "name": "r",
+                "path": str(site.root),
+                "destination": "partner",
+                "settle": {"quiet": "200ms"},
+                **route,
+            }
+        ],
+        "retry": {"initial": "200ms", "max": "1s"},
+        "http": {"listen": None},
+        "log": {"format": "json"},
+    }
+    site.write()
+    return site
+
+
 @pytest.fixture
 def site_for(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Make Account A's side for an account; keyword arguments go into the route.
@@ -291,33 +321,8 @@ def site_for(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     sites = []
 
     def make(account: Way, **route: Any) -> Site:
-        site = Site(tmp_path / f"site-{len(sites)}")
-        sites.append(site)
-        site.root.mkdir(parents=True)
-        site.external_id_file.write_text(account.external_id or "")
-        site.environment = {
-            "AWS_ACCESS_KEY_ID": account.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": account.secret_access_key,
-        }
-        site.config = {
-            "state_dir": str(site.state_dir),
-            "identity": {"sts_endpoint_url": account.sts_endpoint_url},
-            "destinations": {"partner": destination(account, site.external_id_file)},
-            "routes": [
-                {
-                    "name": "r",
-                    "path": str(site.root),
-                    "destination": "partner",
-                    "settle": {"quiet": "200ms"},
-                    **route,
-                }
-            ],
-            "retry": {"initial": "200ms", "max": "1s"},
-            "http": {"listen": None},
-            "log": {"format": "json"},
-        }
-        site.write()
-        return site
+        sites.append(made_for(account, tmp_path / f"site-{len(sites)}", **route))
+        return sites[-1]
 
     yield make
     told = [path.read_text(errors="replace") for site in sites for path in site.told]

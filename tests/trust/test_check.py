@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crosshaul.partner import document, statement
 
+PAGE = Path(__file__).parents[2] / "docs/TROUBLESHOOTING.md"
 OBJECTS = "arn:aws:s3:::partner-inbox/*"
 KEY = "arn:aws:kms:us-east-1:222222222222:key/11111111-2222-3333-4444-555555555555"
 USER = {"AWS": "arn:aws:iam::111111111111:user/crosshaul"}
@@ -48,6 +50,7 @@ def test_all_is_well(strict, site_for):
     assert [each["verdict"] for each in found["confused_deputy"]] == ["good", "good"]
     assert found["download"][0]["content"] == "This is from cross account!"
     assert set(strict.objects()) == {"crosshaul-check"}
+    assert strict.uploads() == []
     assert strict.read("crosshaul-check") == b"This is from cross account!"
     done = site.crosshaul("check")
     assert done.returncode == 0
@@ -191,8 +194,8 @@ WRONG = (
     Wrong(
         "an external ID that is demanded and not configured",
         "assume_role",
-        "trust policy in B, or STS policy in A",
-        "Account B",
+        "external ID",
+        "the configuration",
         destination=lambda: {"external_id_file": None},
     ),
     Wrong(
@@ -322,11 +325,52 @@ WRONG = (
 )
 
 
+def test_rights_that_nobody_needs_are_noted(strict, site_for):
+    """A role that may list, delete and abort is told of, and the check still passes; nothing is deleted."""
+    actions = [*BOTH, "s3:ListBucket", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"]
+    strict.settings(role_policy=document(statement(actions, [OBJECTS, "arn:aws:s3:::partner-inbox"])))
+    site = site_for(strict)
+    site.destination["session_policy"] = "none"
+    site.write()
+    code, found = checked(site)
+    assert code == 0
+    rights = {each["right"] for each in found["least_privilege"]}
+    assert rights >= {"s3:ListBucket"}
+    assert [each["abort_allowed"] for each in found["multipart"] if "abort_allowed" in each] == [True]
+    assert [each["missing_key_status"] for each in found["store"] if "missing_key_status" in each] == [404]
+    assert set(strict.objects()) == {"crosshaul-check"}
+    assert strict.uploads() == []
+
+
+def test_a_role_that_is_not_asked_again_proves_nothing(strict, site_for):
+    """If STS gives no answer to the confused deputy, that is no pass; and the question can be left out."""
+    strict.fault("error", "AssumeRole", rule={"times": None, "after": 1}, status=503, code="ServiceUnavailable")
+    site = site_for(strict)
+    code, found = checked(site)
+    assert (code, found["confused_deputy"][0]["verdict"]) == (1, "bad")
+    code, found = checked(site, "--no-confused-deputy")
+    assert found["confused_deputy"][0]["verdict"] == "skipped"
+
+
+def row(wrong, found):
+    """The line of docs/TROUBLESHOOTING.md that this set-up has."""
+    step, cause, party = bad(found)
+    first = next(each for several in found.values() for each in several if each["verdict"] == "bad")
+    return f"| {wrong.what} | {step} | {cause} | {party} | {first['diagnosis']['do']} |"
+
+
 @pytest.mark.parametrize("wrong", WRONG, ids=[each.what for each in WRONG])
 def test_each_thing_that_is_wrong_is_found(strict, site_for, wrong):
     """The step that fails, the part that is the cause, and whose it is, are named; the exit code is 1."""
     strict.settings(**wrong.account())
     site = site_for(strict)
+    found = found_wrong(wrong, site)
+    assert bad(found) == (wrong.step, wrong.cause, wrong.party), found
+    assert row(wrong, found) in PAGE.read_text(), "run tests/trust/troubleshooting.py"
+
+
+def found_wrong(wrong, site):
+    """What a check of the set-up finds; its exit code is 1."""
     if wrong.external_id:
         site.external_id_file.write_text(wrong.external_id)
     for changes, section in ((wrong.destination(), site.destination), (wrong.identity(), site.config["identity"])):
@@ -335,4 +379,5 @@ def test_each_thing_that_is_wrong_is_found(strict, site_for, wrong):
     site.environment = {name: value for name, value in site.environment.items() if value}
     site.write()
     code, found = checked(site)
-    assert (code, bad(found)) == (1, (wrong.step, wrong.cause, wrong.party)), found
+    assert code == 1
+    return found

@@ -24,7 +24,7 @@ from crosshaul.verify import Answer, Held, check, proves
 
 _T = TypeVar("_T")
 _ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
-_MAY_NOT = frozenset({"AccessDenied", "403", "AllAccessDisabled", "NotImplemented", "MethodNotAllowed"})
+_MISSES = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucketPolicy"})
 _DONT_KNOW = frozenset({"403", "404", "AccessDenied", "NoSuchKey", "NotFound"})
 
 
@@ -156,11 +156,11 @@ class Bucket:
         return 200
 
     async def may(self, operation: str, key: str | None = None, **parameters: object) -> bool:
-        """Whether this session may make a call: any answer but a refusal says that it may."""
+        """Whether this session was seen to be allowed a call: it succeeds, or misses only what it asked for."""
         try:
             await self._call(operation, key, **parameters)
         except Fault as fault:
-            return fault.diagnosis.status is not None and fault.diagnosis.code not in _MAY_NOT
+            return fault.diagnosis.code in _MISSES
         return True
 
     async def _call(self, operation: str, key: str | None, **parameters: object) -> dict[str, Any]:

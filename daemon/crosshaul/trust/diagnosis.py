@@ -42,6 +42,7 @@ def _says(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
+_EITHER = "trust policy in B, or STS policy in A"
 _OF_STS = frozenset({"Credentials", "GetCallerIdentity", "AssumeRole"})
 _PARTS = frozenset({"UploadPart", "CompleteMultipartUpload"})
 
@@ -154,6 +155,8 @@ def advise(evidence: Evidence) -> Advice:
     rule = _told(evidence.error) or _concluded(evidence)
     do = rule.do.format(role=evidence.destination.role_arn, identity=evidence.identity or "Account A's identity")
     letter = _letter(evidence, rule.cause, do) if rule.party is Party.B else ""
+    if rule.cause == _EITHER:
+        do += f" First, in Account A: may {evidence.identity} call sts:AssumeRole on that role? STS answers both alike."
     return Advice(rule.cause, rule.party, do, _ruled_out(evidence), letter)
 
 
@@ -201,16 +204,18 @@ def _concluded(evidence: Evidence) -> _Rule:
 
 def _of_assume_role(to: Destination) -> _Rule:
     """STS answers a missing role, a trust policy that names somebody else and a wrong external ID all the same."""
-    ids = (
-        "the external ID that you have"
-        if to.external_id or to.external_id_file
-        else "no external ID (none is configured)"
-    )
+    if not to.external_id and to.external_id_file is None:
+        return _Rule(
+            "external ID",
+            Party.CONFIG,
+            "Set `external_id` to what Account B's admin gave you: none is configured, and the trust policy of {role} "
+            "should demand one. If there is none, see that the role exists and trusts {identity}.",
+        )
     return _Rule(
-        "trust policy in B, or STS policy in A",
+        _EITHER,
         Party.B,
         "See that {role} exists, that its trust policy names {identity} as principal, and that its condition on "
-        f"sts:ExternalId is met by {ids}; and, in Account A, that {{identity}} may call sts:AssumeRole on it.",
+        "sts:ExternalId is met by the external ID that we agreed on.",
     )
 
 

@@ -6,6 +6,7 @@ object of anybody else's is touched.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,6 +30,7 @@ _CHAINED = 3600
 _MOST_SKEW = 60.0
 _REFUSED = frozenset({"AccessDenied", "403"})
 _NOT_FOUND = 404
+_NO_UPLOAD = frozenset({"NoSuchUpload", "404"})
 
 
 @dataclass
@@ -113,11 +115,11 @@ async def _confused_deputy(ground: Ground) -> list[Finding]:
     to = ground.destination
     if to.role_arn is None or not ground.deputy:
         return [Finding("confused_deputy", Verdict.SKIPPED, "not asked for" if to.role_arn else "there is no role")]
-    if not to.external_ids():
+    if not await asyncio.to_thread(to.external_ids):
         told = (
-            "no external ID is configured, and the role demands none: agree on one, and have the trust policy demand it"
+            "the role demands no external ID, and none is configured: agree on one, and have the trust policy demand it"
         )
-        return [_open(to, told)]
+        return [_open(ground, told)]
     return [
         await _lets_in(ground, None, "without the external ID"),
         await _lets_in(ground, secrets.token_hex(16), "with a made-up external ID"),
@@ -125,21 +127,21 @@ async def _confused_deputy(ground: Ground) -> list[Finding]:
 
 
 async def _lets_in(ground: Ground, external_id: str | None, how: str) -> Finding:
+    asked = await asyncio.to_thread(parameters, ground.destination, external_id)
     try:
         # What this wins is dropped unread: it is nobody's to use.
-        await ground.chain.assume_role(parameters(ground.destination, external_id))
+        await ground.chain.assume_role(asked)
     except Fault as fault:
         if fault.diagnosis.code in _REFUSED:
             return Finding("confused_deputy", Verdict.GOOD, f"{how} the role refuses, as it should")
-        return Finding("confused_deputy", Verdict.SKIPPED, f"{how}: not answered", fault.diagnosis)
-    return _open(
-        ground.destination, f"{how} the role lets Account A in: whoever can make us act could act on the bucket"
+        return _failed("confused_deputy", ground, fault.diagnosis)  # neither let in nor refused: nothing is proven
+    return _open(ground, f"{how} the role lets Account A in: whoever can make us act could act on the bucket")
+
+
+def _open(ground: Ground, told: str) -> Finding:
+    return _failed(
+        "confused_deputy", ground, Diagnosis(Kind.DESTINATION, "ConfusedDeputy", told, "AssumeRole", status=200)
     )
-
-
-def _open(to: Destination, told: str) -> Finding:
-    error = Diagnosis(Kind.DESTINATION, "ConfusedDeputy", told, "AssumeRole", status=200)
-    return Finding("confused_deputy", Verdict.BAD, told, error, advise(Evidence(to, error)))
 
 
 async def _upload(ground: Ground) -> list[Finding]:
@@ -178,19 +180,22 @@ async def _multipart(ground: Ground) -> list[Finding]:
     whole: Checksum | None = None if kind is ChecksumKind.MD5 else payload.checksums[0]
     done = Multipart(upload, ground.key, len(TEXT), kind, (part,))
     await bucket.complete_multipart_upload(done, whole, size=len(TEXT), if_new=False)
-    findings = [Finding("multipart", Verdict.GOOD, "a multipart upload was created, sent and completed")]
-    return [*findings, await _abort(ground, kind)]
+    well = Finding("multipart", Verdict.GOOD, "a multipart upload was created, sent and completed")
+    return [well, await _abort(ground, done)]
 
 
-async def _abort(ground: Ground, kind: ChecksumKind) -> Finding:
-    upload = await ground.bucket.create_multipart_upload(ground.key, time.time_ns(), _TOKEN, kind)
+async def _abort(ground: Ground, done: Multipart) -> Finding:
+    """Whether Abort is allowed, by an upload that is finished already: a check leaves none behind."""
     try:
-        await ground.bucket.abort_multipart_upload(Multipart(upload, ground.key, len(TEXT), kind))
+        await ground.bucket.abort_multipart_upload(done)
     except Fault as fault:
-        if fault.diagnosis.code not in _REFUSED:
-            raise
-        told = "Abort is not allowed: give the bucket a lifecycle rule that ends unfinished multipart uploads"
-        return Finding("multipart", Verdict.NOTE, told, facts={"abort_allowed": False})
+        if fault.diagnosis.code in _REFUSED:
+            told = "Abort is not allowed: give the bucket a lifecycle rule that ends unfinished multipart uploads"
+            return Finding("multipart", Verdict.NOTE, told, facts={"abort_allowed": False})
+        if fault.diagnosis.code not in _NO_UPLOAD:
+            return Finding(
+                "multipart", Verdict.NOTE, "it could not be found out whether Abort is allowed", fault.diagnosis
+            )
     return Finding("multipart", Verdict.GOOD, "abandoned uploads can be cleared up", facts={"abort_allowed": True})
 
 
@@ -217,17 +222,18 @@ async def _store(ground: Ground) -> list[Finding]:
 
 
 async def _least_privilege(ground: Ground) -> list[Finding]:
-    """What this session may and need not; nothing is touched: a list of one, a version that can't be there."""
+    """What this session may and need not; nothing is touched: a list of one, a version of a key that isn't there."""
     bucket, findings = ground.bucket, []
     for right, operation, key, more in (
         ("s3:ListBucket", "list_objects_v2", None, {"MaxKeys": 1}),
-        ("s3:DeleteObjectVersion", "delete_object", ground.key, {"VersionId": KEY}),
+        ("s3:DeleteObjectVersion", "delete_object", f"{ground.key}-{secrets.token_hex(8)}", {"VersionId": "null"}),
         ("s3:GetBucketPolicy", "get_bucket_policy", None, {}),
     ):
         if await bucket.may(operation, key, **more):
             told = f"the session may {right}, which Crosshaul never needs"
             findings.append(Finding("least_privilege", Verdict.NOTE, told, facts={"right": right}))
-    return findings or [Finding("least_privilege", Verdict.GOOD, "no right was found that Crosshaul doesn't need")]
+    told = "listing, deleting a version and reading the bucket's policy are refused, as they should be"
+    return findings or [Finding("least_privilege", Verdict.GOOD, told)]
 
 
 _STEPS: tuple[tuple[str, Step, tuple[str, ...]], ...] = (

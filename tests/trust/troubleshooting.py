@@ -1,0 +1,40 @@
+"""Writes docs/TROUBLESHOOTING.md from what `crosshaul check` says of each wrong set-up."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from test_check import PAGE, WRONG, found_wrong, row  # noqa: E402 - the path comes first
+
+from partner_fixtures import partner_process  # noqa: E402
+from system_fixtures import made_for  # noqa: E402
+
+HEAD = """# Troubleshooting
+
+`crosshaul check -c FILE` walks from Account A's credentials to bytes in Account B's bucket, and says at the first step
+that fails what the cause is, whose it is, and what they do; with `--json` for programs. This table is what it says of
+set-ups with one thing wrong, each tried against the strict partner account (`tests/trust`). STS and S3 answer much of
+it with the same "AccessDenied": what can't be told apart from outside is said to be so.
+
+| what is wrong | step that fails | cause | who | what to do |
+|---|---|---|---|---|
+"""
+
+
+def main() -> None:
+    """Try each, and write the page."""
+    rows = []
+    for wrong in WRONG:
+        with tempfile.TemporaryDirectory() as home, partner_process(spool=Path(home) / "spool") as strict:
+            strict.settings(**wrong.account())
+            rows.append(row(wrong, found_wrong(wrong, made_for(strict, Path(home) / "site"))))
+            print(rows[-1], flush=True)
+    PAGE.write_text(HEAD + "\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
