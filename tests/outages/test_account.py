@@ -10,10 +10,7 @@ import pytest
 from crosshaul.partner import document, statement
 from system_fixtures import sha256_of, until
 
-NOBODY = document(
-    statement(["sts:AssumeRole"], None, Principal={"AWS": "arn:aws:iam::333333333333:root"})
-    | {"Condition": {"StringEquals": {"sts:ExternalId": "another"}}}
-)
+NOBODY = document(statement(["sts:AssumeRole"], None, Principal={"AWS": "arn:aws:iam::333333333333:root"}))
 TWENTY_MINUTES = 1200.0
 
 
@@ -36,6 +33,7 @@ def overlapping(calls):
     ("trouble", "mended"),
     [
         pytest.param({"role_exists": False}, {"role_exists": True}, id="the role is deleted and made again"),
+        pytest.param({"external_id": "another"}, {"external_id": None}, id="the role demands another external ID"),
         pytest.param({"trust_policy": NOBODY}, {"trust_policy": None}, id="the role trusts somebody else"),
         pytest.param({"clock_skew": TWENTY_MINUTES}, {"clock_skew": 0.0}, id="the clock is 20 minutes slow"),
         pytest.param({"clock_skew": -TWENTY_MINUTES}, {"clock_skew": 0.0}, id="the clock is 20 minutes fast"),
@@ -58,7 +56,9 @@ def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for,
         lasted = time.monotonic() - began
         assert daemon.events("destination_resumed") == []
         asked, sent = strict.calls("AssumeRole"), strict.calls("PutObject")
-        strict.settings(**mended)
+        strict.settings(
+            **{name: strict.external_id if name == "external_id" else each for name, each in mended.items()}
+        )
         until(lambda: len(strict.objects()) == len(sha256_of(site.root)))
         assert daemon.stop() == 0
     # The back-off is 0.2 s, 0.4 s, 0.8 s, then a second, and at least half of that.
@@ -81,6 +81,8 @@ def test_a_clock_that_jumps_about_costs_no_file(strict, site_for):
             files_for(site, 1.5, f"{number}")
         until(lambda: len(strict.objects()) == len(sha256_of(site.root)))
         assert daemon.stop() == 0
+    assert "RequestTimeTooSkewed" in {call["code"] for call in strict.calls("PutObject")}
+    assert {key: each["sha256"] for key, each in strict.objects(sha256=True).items()} == sha256_of(site.root)
     assert {each["writes"] for each in strict.objects().values()} == {1}
     assert daemon.events("upload_failed", "file_quarantined") == []
 
@@ -101,7 +103,8 @@ def test_fifteen_minutes_without_sts_scaled_down(strict, site_for):
         until(lambda: len(strict.objects()) == len(sha256_of(site.root)), 30)
         assert daemon.stop() == 0
     assert daemon.events("destination_parked")
-    assert len(asked) < 20
+    # One second, doubled each time, and at least half of it: at most five in fifteen seconds, and one under way.
+    assert len(asked) <= 6
     assert {each["writes"] for each in strict.objects().values()} == {1}
     assert daemon.events("upload_failed", "file_quarantined") == []
     assert {each["attempts"] for each in site.records().values()} == {0}

@@ -6,15 +6,17 @@ import asyncio
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from crosshaul import app
+from crosshaul.aws import identity
 from crosshaul.clock import SystemClock
 from crosshaul.config import load
 from crosshaul.source import SourceFile
-from system_fixtures import destination
+from system_fixtures import destination, until
 
 PATIENCE = 30.0
 HANGING = 10 * PATIENCE
@@ -109,3 +111,69 @@ async def _there(strict, prefix, count):
     async with asyncio.timeout(PATIENCE):
         while len([key for key in await asyncio.to_thread(strict.objects) if key.startswith(prefix)]) < count:
             await asyncio.sleep(0.05)
+
+
+async def test_sessions_that_a_policy_revokes_are_replaced(strict, site, monkeypatch):
+    """AWS revokes by a policy that denies older sessions: plain AccessDenied, upon which a new session is fetched."""
+    monkeypatch.setattr(identity, "_SUSPECT_AFTER", 1.0)
+    config = await asyncio.to_thread(load, site.config_file)
+    async with app.opened(config, config.routes, SystemClock()) as house:
+        stop = asyncio.Event()
+        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        site.add("works/before", b"1")
+        await _there(strict, "works/", 1)
+        await asyncio.sleep(1.5)
+        await asyncio.to_thread(strict.revoke, "AccessDenied")
+        for number in range(20):
+            site.add(f"works/{number}", b"%d" % number)
+        await _there(strict, "works/", 21)
+        stop.set()
+        await asyncio.gather(*tasks)
+    assert "AccessDenied" in {call["code"] for call in strict.calls("PutObject")}
+    assert {each["attempts"] for each in site.records().values()} == {0}
+
+
+def test_a_dead_destination_a_refused_route_and_a_poisoned_file_hold_up_nobody(strict, site):
+    """While connections to one destination hang, one route is refused and one file always fails, the others go."""
+    works = next(each for each in site.config["routes"] if each["name"] == "works")
+    refused = works | {"name": "refused", "path": str(site.root / "refused"), "destination": "first"}
+    (site.root / "refused").mkdir()
+    dead = site.config["destinations"]["first"] | {"key_prefix": "dead/"}
+    site.config["destinations"]["dead"] = dead
+    site.config["routes"] += [refused, works | {"name": "dead", "path": str(site.root / "dead"), "destination": "dead"}]
+    (site.root / "dead").mkdir()
+    site.config_file.write_text(json.dumps(site.config))
+    strict.fault("stall", "*", rule={"times": None, "key": "dead/*"}, seconds=60, where="head")
+    strict.fault("error", "PutObject", rule={"times": None, "key": "refused/*"}, status=403, code="AccessDenied")
+    strict.fault("error", "PutObject", rule={"times": None, "key": "works/poisoned"}, status=500, code="InternalError")
+    with site.daemon() as daemon:
+        for name in ("dead/a", "refused/a", "works/poisoned"):
+            site.add(name, b"x")
+        until(lambda: len(daemon.events("upload_failed", "destination_parked")) >= 2)
+        for number in range(40):
+            site.add(f"works/{number}", b"y")
+        until(lambda: len([key for key in strict.objects() if key.startswith("works/")]) == 40)
+        assert {key for key in strict.objects() if not key.startswith("dead/")} == {f"works/{n}" for n in range(40)}
+        daemon.kill()
+
+
+def test_a_backlog_in_one_route_is_not_before_a_new_file_in_another(strict, site):
+    """With two thousand files waiting in one route, a new one in another of the same destination goes in its turn."""
+    for each in site.config["routes"]:
+        each["destination"] = "first"
+    site.config["transfer"] = {"max_concurrency": 4}
+    site.config_file.write_text(json.dumps(site.config))
+    for number in range(2_000):
+        site.add(f"hangs/{number}", b"x")
+    strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.02)
+    with site.daemon() as daemon:
+        until(lambda: len(strict.objects()) > 100)
+        added = time.monotonic()
+        site.add("works/new", b"y")
+        until(lambda: "works/new" in strict.objects())
+        assert len(strict.objects()) < 2_000
+        daemon.kill()
+    calls = strict.calls("PutObject")
+    new = next(call["at"] for call in calls if call["key"] == "works/new")
+    # It comes to rest in 0.1 s, and a house of four workers holds eight claims; the rest is a slow machine's.
+    assert len([call for call in calls if added + 1.0 < call["at"] < new]) < 200
