@@ -17,6 +17,7 @@ from crosshaul.clock import SystemClock
 from crosshaul.errors import Diagnosis, Kind
 from crosshaul.journal import Journal, Reader
 from crosshaul.model import DestinationState, DestinationStatus, RouteStatus, State, Tally
+from crosshaul.telemetry.health import healthy
 from crosshaul.telemetry.status import snapshot
 
 
@@ -100,6 +101,21 @@ def test_status_is_plain_where_it_is_piped(filled, capsys):
     (destination,) = [line for line in told if line.startswith("partner ")]
     assert DENIED.line() in destination
     assert not any(mark in "\n".join(told) for mark in "─│\x1b")
+
+
+def test_healthy_is_an_exit_code(filled, capsys):
+    """Without a daemon it is 1 and says why; with one it depends on how long the oldest file has waited."""
+    assert filled.run("status", "--healthy") == 1
+    assert "no daemon is running" in capsys.readouterr().err
+
+
+def test_healthy_goes_by_the_oldest_file():
+    """Too old a file, a journal that can't be written and a daemon that isn't there each make it a no."""
+    well = {"daemon": {"running": True}, "journal": {"error": None}, "oldest_pending_seconds": 10.0}
+    assert healthy(well, 60.0).ok
+    assert not healthy(well | {"oldest_pending_seconds": 61.0}, 60.0).ok
+    assert not healthy(well | {"journal": {"error": "disk full"}}, 60.0).ok
+    assert not healthy(well | {"daemon": {"running": False}}, 60.0).ok
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])

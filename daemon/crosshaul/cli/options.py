@@ -48,6 +48,18 @@ def loaded(path: Path) -> Config:
     return load(path)
 
 
+def seconds(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    """A duration such as 10m, as an option's callback; raises a usage error."""
+    from crosshaul.config.units import parse_duration  # noqa: PLC0415 - --help does without pydantic
+
+    if value is None:
+        return None
+    try:
+        return parse_duration(float(value) if value.isdigit() else value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
 def check_routes(config: Config, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names, if the configuration has routes of all of them; raises a usage error that says which it has."""
     known = [route.name for route in config.routes]

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crosshaul.cli.journals import looked_into
-from crosshaul.cli.options import config_option
+from crosshaul.cli.options import config_option, seconds
 from crosshaul.cli.verb import Verb
 from crosshaul.clock import SystemClock
 from crosshaul.control_socket import ask
 from crosshaul.errors import ControlError
 from crosshaul.journal.connect import obstacle
 from crosshaul.journal.reader import Reader
+from crosshaul.telemetry.health import healthy
+from crosshaul.telemetry.plain import printable
 from crosshaul.telemetry.status import snapshot
 
 if TYPE_CHECKING:
@@ -26,7 +28,17 @@ if TYPE_CHECKING:
 @click.command(cls=Verb)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-def command(config: Config, *, as_json: bool) -> None:
+@click.option("--healthy", "ask_health", is_flag=True, help="Only whether files get through, as the exit code.")
+@click.option(
+    "--max-age",
+    metavar="TIME",
+    callback=seconds,
+    default="15m",
+    show_default=True,
+    help="How old a waiting file may be.",
+)
+@click.pass_context
+def command(context: click.Context, config: Config, *, as_json: bool, ask_health: bool, max_age: float) -> None:
     """Show counts, the age of the oldest pending file, the destinations' credentials and the watchers' health.
 
     Reads the journal, so it works with the daemon up or down; the daemon serves the same facts as /status.json.
@@ -35,15 +47,22 @@ def command(config: Config, *, as_json: bool) -> None:
     Examples:
       crosshaul status
       crosshaul status --json | jq .pending
+      crosshaul status --healthy --max-age 1h || page-somebody
 
     Exit codes:
-      0  shown, whatever it says
+      0  shown, whatever it says; with --healthy: files get through
+      1  with --healthy: they don't; a line for each reason
       2  bad configuration, or the journal can't be read
     """
     from crosshaul.cli.tables import show  # noqa: PLC0415 - --help does without rich
 
     with looked_into(config.state_dir) as reader:
         facts = gathered(config, reader)
+    if ask_health:
+        verdict = healthy(facts, max_age)
+        for reason in verdict.reasons:
+            click.echo(f"crosshaul: {printable(reason)}", err=True)
+        context.exit(0 if verdict.ok else 1)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     else:

@@ -9,7 +9,7 @@ import click
 
 from crosshaul.cli.expected import Expected, File, expected
 from crosshaul.cli.journals import looked_into
-from crosshaul.cli.options import config_option
+from crosshaul.cli.options import config_option, seconds
 from crosshaul.cli.verb import Verb
 from crosshaul.cli.words import count, duration
 from crosshaul.clock import SystemClock
@@ -22,20 +22,9 @@ if TYPE_CHECKING:
 _POLL = 0.25
 
 
-def _seconds(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
-    from crosshaul.config.units import parse_duration  # noqa: PLC0415 - --help does without pydantic
-
-    if value is None:
-        return None
-    try:
-        return parse_duration(float(value) if value.isdigit() else value)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from error
-
-
 @click.command(cls=Verb)
 @config_option
-@click.option("--timeout", metavar="TIME", callback=_seconds, help="Give up after 30s, 10m, ...  [default: never]")
+@click.option("--timeout", metavar="TIME", callback=seconds, help="Give up after 30s, 10m, ...  [default: never]")
 @click.pass_context
 def command(context: click.Context, config: Config, timeout: float | None) -> None:
     """Wait until everything that is in the routes' directories now, or on its way already, is delivered.

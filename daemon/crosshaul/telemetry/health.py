@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from crosshaul.model import DestinationState, DestinationStatus
 
@@ -44,6 +45,18 @@ def live(pulse: Pulse) -> Verdict:
     """Whether every loop beats. If not, a restart is the cure."""
     reasons = tuple(f"the {loop} loop has not moved for {silence:.0f} s" for loop, silence in pulse.late().items())
     return Verdict(not reasons, reasons)
+
+
+def healthy(status: Mapping[str, Any], max_age: float) -> Verdict:
+    """Whether files get through, by the facts of ``status --json``: a daemon runs, and nothing waits for too long."""
+    reasons = []
+    if not status["daemon"]["running"]:
+        reasons.append("no daemon is running")
+    if status["journal"]["error"]:
+        reasons.append(f"the journal can't be written: {status['journal']['error']}")
+    if (oldest := status["oldest_pending_seconds"]) > max_age:
+        reasons.append(f"the oldest file has waited for {oldest:,.0f} s, and {max_age:,.0f} s are allowed")
+    return Verdict(not reasons, tuple(reasons))
 
 
 def ready(journal_error: str | None, destinations: Sequence[DestinationStatus]) -> Verdict:
