@@ -42,7 +42,7 @@ def overlapping(calls):
 def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for, trouble, mended):
     """Files wait while it lasts, none is blamed, STS and S3 are not stormed, and when it is over all of them go."""
     strict.settings(session_seconds=3)
-    site = site_for(strict, settle={"quiet": "0s"})
+    site = site_for(strict, settle={"quiet": "100ms"})
     with site.daemon() as daemon:
         files_for(site, 1, "before")
         strict.settings(**trouble)
@@ -74,7 +74,7 @@ def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for,
 def test_a_clock_that_jumps_about_costs_no_file(strict, site_for):
     """Account B's clock and ours part and meet four times in some seconds: every file arrives once, none is blamed."""
     strict.settings(session_seconds=3)
-    site = site_for(strict, settle={"quiet": "0s"})
+    site = site_for(strict, settle={"quiet": "100ms"})
     with site.daemon() as daemon:
         for number, skew in enumerate((TWENTY_MINUTES, 0.0, -TWENTY_MINUTES, 0.0)):
             strict.settings(clock_skew=skew)
@@ -90,7 +90,7 @@ def test_a_clock_that_jumps_about_costs_no_file(strict, site_for):
 def test_fifteen_minutes_without_sts_scaled_down(strict, site_for):
     """STS is away for several sessions' time: it is asked ever more slowly, no file is blamed, then all goes on."""
     strict.settings(session_seconds=2)
-    site = site_for(strict, settle={"quiet": "0s"})
+    site = site_for(strict, settle={"quiet": "100ms"})
     site.config["retry"] = {"initial": "200ms", "max": "4s"}
     site.write()
     with site.daemon() as daemon:

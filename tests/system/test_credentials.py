@@ -81,7 +81,7 @@ def test_an_upload_goes_on_over_a_refresh(strict, site_for):
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
 def test_revoked_sessions_are_replaced(strict, site_for, code):
     """When S3 suddenly calls the session expired or invalid, in the middle of many uploads, another is fetched."""
-    site = site_for(strict, settle={"quiet": "0s"})
+    site = site_for(strict, settle={"quiet": "100ms"})
     strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.2)
     with site.daemon() as daemon:
         keep_coming(site, 0.6, "before", every=0.005)
