@@ -17,7 +17,7 @@ from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher, Watcher
 from crosshaul.aws.wire import SLOWEST, Wire
-from crosshaul.clock import Clock
+from crosshaul.clock import Clock, SystemClock
 from crosshaul.config import Config, Destination, Route
 from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 from crosshaul.flow import Budget, Line
@@ -147,6 +147,31 @@ class _Builder:
         )
 
 
+@asynccontextmanager
+async def visited(config: Config, destination: Destination, chain: Chain) -> AsyncIterator[tuple[Refresher, Bucket]]:
+    """One destination by itself, for as long as the block lasts: what a check and the demo look into."""
+    clock = SystemClock()
+    refresher, bucket = open_bucket(destination, chain, config, clock, Line(clock), _Unheard())
+    stop = asyncio.Event()
+    refreshing = asyncio.create_task(refresher.run(stop))
+    try:
+        yield refresher, bucket
+    finally:
+        stop.set()
+        await refreshing
+        await bucket.close()
+
+
+class _Unheard:
+    """Whoever asks for the credentials hears it anyway."""
+
+    def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None:
+        """Passed over."""
+
+    def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
+        """Passed over."""
+
+
 def open_bucket(
     destination: Destination, chain: Chain, config: Config, clock: Clock, line: Line, watcher: Watcher
 ) -> tuple[Refresher, Bucket]:
@@ -181,8 +206,8 @@ class _Renewals:
         self._reporter = reporter
         self.on_renewed: Callable[[], None] = lambda: None
 
-    def renewed(self, destination: str, expires_in: float | None) -> None:
-        self._reporter.renewed(destination, expires_in)
+    def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None:
+        self._reporter.renewed(destination, expires_in, external_id)
         self.on_renewed()
 
     def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:

@@ -18,15 +18,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
+from crosshaul.app import visited
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.chain import Chain
-from crosshaul.aws.control import Control, Location
-from crosshaul.aws.identity import Refresher
-from crosshaul.clock import SystemClock
-from crosshaul.config import Config, Destination, load
-from crosshaul.errors import CrosshaulError, Diagnosis, Fault
+from crosshaul.config import Config, load
+from crosshaul.errors import CrosshaulError, Fault
 from crosshaul.partner import PartnerAccount, Settings
 
 _SESSION_SECONDS = 5.0
@@ -187,8 +184,7 @@ async def _stopped(process: asyncio.subprocess.Process) -> int:
 
 async def _read_back(config: Config, scene: _Scene, say: Say) -> int:
     """Every local file against its object, by ranged GETs through a session of the role's; returns the bytes."""
-    destination = config.destinations["partner"]
-    async with _bucket(config, destination) as bucket:
+    async with visited(config, config.destinations["partner"], Chain(config.identity)) as (_, bucket):
         paths = [path for path in sorted(scene.root.rglob("*")) if path.is_file()]
         for path in paths:
             key = f"from-account-a/{path.relative_to(scene.root)}"
@@ -200,32 +196,6 @@ async def _read_back(config: Config, scene: _Scene, say: Say) -> int:
     total = sum(path.stat().st_size for path in paths)
     say(f"Each of the {len(paths)} objects, read back by ranged GETs, is the file byte for byte ({total:,} bytes).")
     return total
-
-
-@asynccontextmanager
-async def _bucket(config: Config, destination: Destination) -> AsyncIterator[Bucket]:
-    refresher = Refresher(Chain(config.identity), destination, SystemClock(), _Quiet())
-    bucket = Bucket(destination, refresher, Control(destination, refresher), _no_wire)
-    stop = asyncio.Event()
-    refreshing = asyncio.create_task(refresher.run(stop))
-    try:
-        yield bucket
-    finally:
-        stop.set()
-        await refreshing
-        await bucket.close()
-
-
-def _no_wire(_location: Location) -> NoReturn:
-    raise DemoError("reading back needs no uploads")
-
-
-class _Quiet:
-    def renewed(self, destination: str, expires_in: float | None) -> None:
-        """Nobody listens."""
-
-    def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
-        """The call that needs the session will say so."""
 
 
 async def _remote_sha256(bucket: Bucket, key: str, size: int) -> str:

@@ -78,12 +78,14 @@ class Reporter:
 
     # The refresher's
 
-    def renewed(self, destination: str, expires_in: float | None) -> None:
+    def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None:
         """New credentials are in use."""
         self._not_renewed = 0
         self._metrics.sts(destination, "ok")
         self._metrics.credentials(destination, expires_in)
-        self._log.info("credentials_renewed", expire_in_seconds=expires_in and round(expires_in, 1))
+        self._log.info(
+            "credentials_renewed", expire_in_seconds=expires_in and round(expires_in, 1), external_id=external_id
+        )
         if self.status.state is DestinationState.STARTING:
             self._becomes(state=DestinationState.READY, last_error=None)
         self._becomes(credentials_expire_at=None if expires_in is None else self._clock.now() + expires_in)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from crosshaul.partner import document, statement
+from partner_fixtures import make_certificates, partner_process
 
 PAGE = Path(__file__).parents[2] / "docs/TROUBLESHOOTING.md"
 OBJECTS = "arn:aws:s3:::partner-inbox/*"
@@ -95,6 +97,18 @@ class Wrong:
     identity: Callable[[], dict[str, Any]] = dict
     environment: Callable[[], dict[str, str]] = dict
     external_id: str | None = None
+    answers: Callable[[], dict[str, Any]] = dict
+    """A scripted answer, in AWS's words, for what the strict account has not got."""
+    over_tls: bool = False
+    """Whether the bucket is reached over TLS, with a certificate of nobody's."""
+
+
+NO_ROLE = {"role_arn": None, "external_id_file": None}
+
+
+def denying(operation, why):
+    """AWS's words (IAM user guide, "Troubleshoot access denied error messages")."""
+    return {"operation": operation, "message": f"User: arn is not authorized to perform: it on resource: that{why}"}
 
 
 def role(actions, resource=OBJECTS):
@@ -274,7 +288,7 @@ WRONG = (
     Wrong(
         "another owner",
         "upload",
-        "role permission",
+        "owner of the bucket, or role permission",
         "Account B",
         destination=lambda: {"expected_bucket_owner": "999999999999"},
     ),
@@ -303,17 +317,79 @@ WRONG = (
     Wrong(
         "a KMS key that the role may not use",
         "upload",
-        "KMS key policy",
+        "role permission",
         "Account B",
         destination=lambda: {"server_side_encryption": "aws:kms", "ssekms_key_id": KEY},
     ),
     Wrong(
         "KMS without kms:Decrypt",
         "download",
-        "KMS key policy",
+        "role permission",
         "Account B",
         account=lambda: {"role_policy": document(statement(BOTH, OBJECTS), statement(["kms:GenerateDataKey"], KEY))},
         destination=lambda: {"server_side_encryption": "aws:kms", "ssekms_key_id": KEY},
+    ),
+    Wrong(
+        "a KMS key whose own policy has nothing of the role",
+        "upload",
+        "KMS key policy",
+        "Account B",
+        account=lambda: {
+            "kms_key_policy": {"Version": "2012-10-17", "Statement": []},
+            "role_actions": ["kms:GenerateDataKey", "kms:Decrypt"],
+        },
+        destination=lambda: {"server_side_encryption": "aws:kms", "ssekms_key_id": KEY},
+    ),
+    Wrong(
+        "a source identity that the trust policy does not allow",
+        "assume_role",
+        "trust policy in B, or STS policy in A",
+        "Account B",
+        destination=lambda: {"source_identity": "exports-host"},
+    ),
+    Wrong(
+        "no role, and a bucket policy without Account A",
+        "upload",
+        "bucket policy in B, or identity policy in A",
+        "Account B",
+        account=lambda: {"user_policy": document(statement(BOTH, OBJECTS))},
+        destination=lambda: {**NO_ROLE, "expected_bucket_owner": None},
+    ),
+    Wrong(
+        "a service control policy that denies",
+        "assume_role",
+        "SCP",
+        "Account A",
+        answers=lambda: denying("AssumeRole", " with an explicit deny in a service control policy"),
+    ),
+    Wrong(
+        "a permissions boundary without the right",
+        "upload",
+        "permissions boundary",
+        "Account B",
+        answers=lambda: denying("PutObject", " because no permissions boundary allows the s3:PutObject action"),
+    ),
+    Wrong(
+        "a VPC endpoint whose policy denies",
+        "upload",
+        "VPC endpoint",
+        "Account A",
+        answers=lambda: denying("PutObject", " because no VPC endpoint policy allows the s3:PutObject action"),
+    ),
+    Wrong(
+        "a certificate that nobody vouches for",
+        "upload",
+        "TLS",
+        "this machine",
+        over_tls=True,
+    ),
+    Wrong(
+        "a proxy that is not there",
+        "upload",
+        "endpoint",
+        "this machine",
+        over_tls=True,
+        environment=lambda: {"HTTPS_PROXY": "http://127.0.0.1:9"},
     ),
     Wrong(
         "S3 out of reach",
@@ -362,22 +438,41 @@ def row(wrong, found):
 @pytest.mark.parametrize("wrong", WRONG, ids=[each.what for each in WRONG])
 def test_each_thing_that_is_wrong_is_found(strict, site_for, wrong):
     """The step that fails, the part that is the cause, and whose it is, are named; the exit code is 1."""
-    strict.settings(**wrong.account())
-    site = site_for(strict)
-    found = found_wrong(wrong, site)
+    found = found_wrong(wrong, strict, site_for(strict))
     assert bad(found) == (wrong.step, wrong.cause, wrong.party), found
     assert row(wrong, found) in PAGE.read_text(), "run tests/trust/troubleshooting.py"
 
 
-def found_wrong(wrong, site):
+def found_wrong(wrong, strict, site):
     """What a check of the set-up finds; its exit code is 1."""
+    strict.settings(**wrong.account())
+    if answer := wrong.answers():
+        strict.fault(
+            "error",
+            answer["operation"],
+            rule={"times": None},
+            status=403,
+            code="AccessDenied",
+            message=answer["message"],
+        )
     if wrong.external_id:
         site.external_id_file.write_text(wrong.external_id)
     for changes, section in ((wrong.destination(), site.destination), (wrong.identity(), site.config["identity"])):
         section.update(changes)
     site.environment |= wrong.environment()
     site.environment = {name: value for name, value in site.environment.items() if value}
-    site.write()
-    code, found = checked(site)
+    with over_tls(site) if wrong.over_tls else contextlib.nullcontext():
+        site.write()
+        code, found = checked(site)
     assert code == 1
     return found
+
+
+@contextlib.contextmanager
+def over_tls(site):
+    """The bucket's endpoint answers over TLS, with a certificate that this machine has no authority for."""
+    home = site.home / "tls"
+    home.mkdir()
+    with partner_process(certificates=make_certificates(home), spool=home / "spool") as account:
+        site.destination["endpoint_url"] = account.endpoint_url
+        yield

@@ -30,8 +30,7 @@ def main() -> None:
     rows = []
     for wrong in WRONG:
         with tempfile.TemporaryDirectory() as home, partner_process(spool=Path(home) / "spool") as strict:
-            strict.settings(**wrong.account())
-            rows.append(row(wrong, found_wrong(wrong, made_for(strict, Path(home) / "site"))))
+            rows.append(row(wrong, found_wrong(wrong, strict, made_for(strict, Path(home) / "site"))))
             print(rows[-1], flush=True)
     PAGE.write_text(HEAD + "\n".join(rows) + "\n")
 

@@ -26,7 +26,7 @@ class Ear:
         self.renewals: list[float | None] = []
         self.refusals: list[Diagnosis] = []
 
-    def renewed(self, destination: str, expires_in: float | None) -> None:
+    def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None:
         self.renewals.append(expires_in)
 
     def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crosshaul.aws.policy import session_policy
+from crosshaul.aws.policy import session_policies
 from crosshaul.config import Destination
 from crosshaul.errors import Fault, Kind
 
@@ -19,7 +19,7 @@ def destination(**settings: object) -> Destination:
 
 
 def policy(**settings: object) -> dict[str, Any]:
-    text = session_policy(destination(**settings))
+    text = session_policies(destination(**settings))[0]
     assert text is not None
     assert len(text) <= 2048
     assert text.isascii()
@@ -89,19 +89,19 @@ def test_a_long_prefix_is_cut_to_fit(character):
     allowed = resource(key_prefix=prefix, **settings)
     given = allowed.removeprefix(f"arn:aws:s3:::{'b' * 63}/").removesuffix("*").replace("${*}", "*")
     assert prefix.startswith(given)
-    assert len(session_policy(destination(key_prefix=prefix, **settings)) or "") > 2048 - 13 or given == prefix
+    assert len(session_policies(destination(key_prefix=prefix, **settings))[0] or "") > 2048 - 13 or given == prefix
 
 
 def test_none_is_none():
     """``none`` sends no policy at all."""
-    assert session_policy(destination(session_policy="none")) is None
+    assert session_policies(destination(session_policy="none")) == (None,)
 
 
 def test_a_file_is_sent_compact(tmp_path: Path):
     """A policy file is sent without its blanks, read as UTF-8."""
     file = tmp_path / "policy.json"
     file.write_text('{\n  "Version": "2012-10-17",\n  "Statement": ["é"]\n}', "utf-8")
-    sent = session_policy(destination(session_policy=str(file)))
+    (sent,) = session_policies(destination(session_policy=str(file)))
     assert sent == '{"Version":"2012-10-17","Statement":["\\u00e9"]}'
 
 
@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, content):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(Fault, match="readable JSON file") as caught:
-        session_policy(destination(session_policy=str(file)))
+        session_policies(destination(session_policy=str(file)))
     assert caught.value.kind is Kind.DESTINATION
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -22,6 +22,8 @@ from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
 from crosshaul.verify import Answer, Held, check, proves
 
+CHECK_KEY = "crosshaul-check"
+"""The key, after the prefix, that a check writes to, and a probe asks for."""
 _T = TypeVar("_T")
 _ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
 _MISSES = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucketPolicy"})
@@ -142,7 +144,7 @@ class Bucket:
     async def probe(self, prefix: str) -> None:
         """Whether the bucket answers this session at all; a missing key's 403 or 404 is a good answer."""
         try:
-            await self._call("get_object", f"{prefix}crosshaul-check", Range="bytes=0-0")
+            await self._call("get_object", prefix + CHECK_KEY, Range="bytes=0-0")
         except Fault as fault:
             if fault.diagnosis.operation != "GetObject" or fault.diagnosis.code not in _ANSWERS:
                 raise

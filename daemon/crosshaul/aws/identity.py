@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 from crosshaul.aws.chain import STS_DEADLINE, Chain
-from crosshaul.aws.policy import session_policy
+from crosshaul.aws.policy import session_policies
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.clock import Clock
 from crosshaul.config import Destination
@@ -40,6 +40,8 @@ class Session:
     credentials: Credentials
     began: float
     ends: float | None
+    external_id: str | None = None
+    """Which of the external IDs it was had with, such as ``1 of 2``."""
 
     def usable_until(self) -> float:
         """A minute before the end; for sessions shorter than a quarter of an hour a fifteenth of their life before."""
@@ -58,8 +60,8 @@ class Session:
 class Watcher(Protocol):
     """Who is told how refreshing goes."""
 
-    def renewed(self, destination: str, expires_in: float | None) -> None:
-        """New credentials are in use."""
+    def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None:
+        """New credentials are in use; had with the external ID that is ``1 of 2``, say."""
 
     def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
         """A refresh failed; the old credentials are used for ``expires_in`` more seconds."""
@@ -85,28 +87,43 @@ async def _direct(chain: Chain, _destination: Destination, clock: Clock) -> Sess
 async def _assume(chain: Chain, destination: Destination, clock: Clock) -> Session:
     """AssumeRole with each external ID in turn: a list is a rotation under way; AccessDenied means "the other one"."""
     external_ids: tuple[str | None, ...] = await asyncio.to_thread(destination.external_ids) or (None,)
-    for remaining, external_id in zip(range(len(external_ids) - 1, -1, -1), external_ids, strict=True):
+    for number, external_id in enumerate(external_ids, 1):
         conceal(external_id or "")
         try:
-            began = clock.monotonic()
-            answer = await chain.assume_role(await asyncio.to_thread(parameters, destination, external_id))
-            return _session(answer, began, clock)
+            session = await _narrowest(chain, destination, external_id, clock)
+            return replace(session, external_id=f"{number} of {len(external_ids)}" if external_id else None)
         except Fault as fault:
-            if remaining == 0 or fault.diagnosis.code != "AccessDenied":
+            if number == len(external_ids) or fault.diagnosis.code != "AccessDenied":
                 raise
     raise AssertionError  # the last round returns or raises
 
 
-def parameters(destination: Destination, external_id: str | None) -> dict[str, Any]:
-    """AssumeRole's parameters (blocking: reads the session policy). Raises Fault."""
+async def _narrowest(chain: Chain, destination: Destination, external_id: str | None, clock: Clock) -> Session:
+    """A session with the narrowest policy that STS takes: how far it packs one with the tags, only STS knows."""
+    policies = await asyncio.to_thread(session_policies, destination)
+    for number, policy in enumerate(policies, 1):
+        began = clock.monotonic()
+        try:
+            answer = await chain.assume_role(parameters(destination, external_id, policy))
+            return _session(answer, began, clock)
+        except Fault as fault:
+            if number == len(policies) or fault.diagnosis.code != "PackedPolicyTooLarge":
+                raise
+    raise AssertionError  # the last round returns or raises
+
+
+def parameters(destination: Destination, external_id: str | None, policy: str | None) -> dict[str, Any]:
+    """AssumeRole's parameters; ``policy`` is the session policy."""
     parameters = {
         "RoleArn": destination.role_arn,
         "RoleSessionName": destination.role_session_name,
         "DurationSeconds": destination.duration_seconds,
         "ExternalId": external_id,
-        "Policy": session_policy(destination),
+        "Policy": policy,
+        "SourceIdentity": destination.source_identity,
+        "Tags": [{"Key": key, "Value": value} for key, value in destination.session_tags.items()],
     }
-    return {name: value for name, value in parameters.items() if value is not None}
+    return {name: value for name, value in parameters.items() if value not in (None, [])}
 
 
 def _session(answer: dict[str, Any], began: float, clock: Clock) -> Session:
@@ -143,6 +160,11 @@ class Refresher:
         if self._session is None or self._session.ends is None:
             return None
         return self._session.ends - self._clock.monotonic()
+
+    @property
+    def external_id(self) -> str | None:
+        """Which of the external IDs the present session was had with, such as ``1 of 2``."""
+        return self._session.external_id if self._session else None
 
     async def credentials(self) -> Credentials:
         """Credentials that S3 should accept now.
@@ -211,7 +233,7 @@ class Refresher:
             self._watcher.refused(self._destination.name, fault.diagnosis, self.expires_in())
             return False
         self._fault = None
-        self._watcher.renewed(self._destination.name, self.expires_in())
+        self._watcher.renewed(self._destination.name, self.expires_in(), self.external_id)
         return True
 
     def _next_due(self, failures: int) -> float:

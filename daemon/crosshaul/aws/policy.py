@@ -13,19 +13,21 @@ _LONGEST = 2048
 """Characters of an inline session policy (STS API reference, AssumeRole, Policy)."""
 
 
-def session_policy(destination: Destination) -> str | None:
-    """The inline session policy for AssumeRole as compact JSON, or None; raises Fault if its file can't be read.
+def session_policies(destination: Destination) -> tuple[str | None, ...]:
+    """The inline session policies to ask AssumeRole for, in order, as compact JSON; None = none.
+
+    The next is for where STS finds one too large (PackedPolicyTooLarge). Blocks; raises Fault where its file is no use.
 
     A session policy only ever takes away (IAM user guide, "Session policies"), so rights that the role may not have
     (Abort, ListParts) can stand here and do no harm.
     """
     match destination.session_policy:
         case "none":
-            return None
+            return (None,)
         case Path() as path:
-            return _from_file(path)
+            return (_from_file(path),)
         case _:
-            return _fitting(destination)
+            return tuple(dict.fromkeys((_fitting(destination), _compact(_narrowed(destination, "")))))
 
 
 def _fitting(destination: Destination) -> str:

@@ -21,6 +21,7 @@ VERBS = {
     "push": "Deliver once what is there now, then end.",
     "validate": "Check the configuration, offline.",
     "check": "Try the way into the partner's bucket, step by step.",
+    "policy": "What each account's admin has to apply.",
     "status": "How much is delivered, and what waits.",
     "list": "The journal, file by file.",
     "explain": "Why a file is, or is not yet, in the bucket.",

@@ -24,6 +24,7 @@ from crosshaul.config.rules import (
     check_external_id,
     check_key_id,
     check_metadata,
+    check_session_tags,
     check_storage_class,
     check_tags,
     session_name,
@@ -106,6 +107,12 @@ class Destination(Section):
         "crosshaul-{hostname}", validate_default=True
     )
     """The session's name in Account B's CloudTrail."""
+    source_identity: Annotated[Text, AfterValidator(session_name)] | None = None
+    """Who the session is of, in Account B's CloudTrail and for as long as the session lives; may hold {hostname}. The
+    trust policy then has to allow sts:SetSourceIdentity."""
+    session_tags: Annotated[dict[str, Text], AfterValidator(check_session_tags)] = Field({})
+    """Tags of the session, for Account B's CloudTrail and conditions; values may hold {hostname}. The trust policy then
+    has to allow sts:TagSession."""
     duration_seconds: Whole = Field(3600, ge=1, le=43200)
     """How long a session lives, in seconds."""
     session_policy: SessionPolicy = "auto"
@@ -155,10 +162,10 @@ class Destination(Section):
                 check_arn_region(value, info.data.get("region"))
         return value
 
-    @field_validator("external_id", "external_id_file", "session_policy")
+    @field_validator("external_id", "external_id_file", "session_policy", "source_identity", "session_tags")
     @classmethod
     def _of_a_role(cls, value: object, info: ValidationInfo) -> object:
-        if value not in {(), None, "auto", "none"} and info.data.get("role_arn", ...) is None:
+        if value not in ((), None, "auto", "none", {}) and info.data.get("role_arn", ...) is None:
             raise ValueError("it means nothing without role_arn; add role_arn, or remove it")
         if info.field_name == "external_id_file" and value and info.data.get("external_id"):
             raise ValueError("external_id is given too; keep one of the two")

@@ -45,6 +45,11 @@ class Document:
         return self.lines.get(location, 1)
 
 
+def written(value: object) -> str:
+    """Plain values as YAML, in their order."""
+    return yaml.safe_dump(value, sort_keys=False, width=120)
+
+
 def parse(text: str, name: str, environment: Mapping[str, str] = os.environ) -> Document:
     """Parse one file's text; ConfigError with one line, which begins with ``name``, if it is no YAML."""
     try:

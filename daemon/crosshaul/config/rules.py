@@ -29,6 +29,7 @@ EXTERNAL_ID_LENGTHS = range(2, 1224 + 1)
 SESSION_NAME_LENGTHS = range(2, 64 + 1)
 """Characters (API reference, AssumeRole)."""
 MAX_TAGS = 10
+MAX_SESSION_TAGS = 50
 TAG_KEY_LENGTHS = range(1, 128 + 1)
 TAG_VALUE_LENGTHS = range(256 + 1)
 """Characters (User Guide, "Categorizing your objects using tags")."""
@@ -162,6 +163,18 @@ def check_tags(tags: dict[str, str]) -> dict[str, str]:
                 f"tag {key!r}: only letters, digits, spaces and + - = . _ : / @ are taken; write it with these"
             )
     return tags
+
+
+def check_session_tags(tags: dict[str, str]) -> dict[str, str]:
+    """Hold session tags against STS's limits, and fill in {hostname} (IAM user guide, "Passing session tags")."""
+    if len(tags) > MAX_SESSION_TAGS:
+        more = len(tags) - MAX_SESSION_TAGS
+        raise ValueError(f"STS takes {MAX_SESSION_TAGS} tags on a session and here are {len(tags)}; remove {more}")
+    host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())
+    filled = {key: value.replace("{hostname}", host)[: TAG_VALUE_LENGTHS[-1]] for key, value in tags.items()}
+    for key, value in filled.items():
+        check_tags({key: value})
+    return filled
 
 
 def check_metadata(metadata: dict[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from crosshaul.partner.exchange import Exchange
 from crosshaul.partner.identity import (
     Caller,
     authorize,
+    authorize_key,
     live_session_fault,
     names_of,
     session_refusal,
@@ -26,6 +27,8 @@ from crosshaul.partner.signature import (
 from crosshaul.partner.store import Bucket
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CREATING = frozenset({"PutObject", "CompleteMultipartUpload", "CopyObject"})
+"""What makes an object (S3 user guide, "Enforce conditional writes", s3:ObjectCreationOperation)."""
 _CONDITION_HEADERS = (
     "x-amz-acl",
     "x-amz-server-side-encryption",
@@ -144,6 +147,9 @@ def allow(exchange: Exchange, action: str, resource: str | None = None) -> None:
     owner = state.settings.partner_account
     principals, denials = names_of(caller, owner)
     ask = Ask(action, resource or exchange.target.resource, _context(exchange), principals, denials)
+    if action.startswith("kms:"):
+        authorize_key(caller, state.policies, owner, ask)
+        return
     ours = exchange.target.bucket == state.settings.bucket and action.startswith("s3:")
     authorize(caller, state.policies, state.policies.bucket if ours else state.policies.silent, owner, ask)
 
@@ -157,6 +163,7 @@ def _context(exchange: Exchange) -> dict[str, str]:
         "aws:securetransport": str(exchange.secure).lower(),
         "aws:sourceip": exchange.request.remote or "",
         "aws:currenttime": str(exchange.now),
+        "s3:objectcreationoperation": str(exchange.target.operation in _CREATING).lower(),
         "s3:resourceaccount": exchange.settings.partner_account,
         "kms:viaservice": f"s3.{exchange.settings.region}.amazonaws.com",
     }

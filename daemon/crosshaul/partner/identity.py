@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from crosshaul.partner.errors import Refusal, access_denied
@@ -40,6 +40,7 @@ class Policies:
     trust: Policy
     role: Policy
     bucket: Policy
+    key: Policy | None
     silent: Policy
 
     @classmethod
@@ -50,6 +51,7 @@ class Policies:
             trust=Policy(settings.trust_document()),
             role=Policy(settings.role_document()),
             bucket=Policy(settings.bucket_policy),
+            key=Policy(settings.kms_key_policy) if settings.kms_key_policy is not None else None,
             silent=Policy(None),
         )
 
@@ -65,13 +67,7 @@ class Directory:
         self._settings = settings
         self._sessions: dict[str, Caller] = {}
         self._revoked: dict[str, str] = {}
-        self._user = Caller(
-            arn=settings.user_arn,
-            account=settings.user_account,
-            user_id="AIDA" + secrets.token_hex(8).upper(),
-            access_key_id=settings.access_key_id,
-            secret=settings.secret_access_key,
-        )
+        self._user_id = "AIDA" + secrets.token_hex(8).upper()
         self.role_id = "AROA" + secrets.token_hex(8).upper()
 
     def open_session(self, name: str, now: float, seconds: float, policy: Policy | None) -> Caller:
@@ -102,7 +98,16 @@ class Directory:
 
     def find(self, access_key_id: str) -> Caller | None:
         """Whose key that is."""
-        return self._user if access_key_id == self._user.access_key_id else self._sessions.get(access_key_id)
+        settings = self._settings
+        if access_key_id != settings.access_key_id:
+            return self._sessions.get(access_key_id)
+        return Caller(
+            arn=settings.user_arn,
+            account=settings.user_account,
+            user_id=self._user_id,
+            access_key_id=settings.access_key_id,
+            secret=settings.secret_access_key,
+        )
 
 
 def names_of(caller: Caller, resource_account: str) -> tuple[frozenset[str], frozenset[str]]:
@@ -141,12 +146,38 @@ def authorize(caller: Caller, policies: Policies, resource_policy: Policy, owner
     raise _not_authorized(caller, ask, f" because no {kind} policy allows the {ask.action} action")
 
 
+def authorize_key(caller: Caller, policies: Policies, owner: str, ask: Ask) -> None:
+    """Let a call on a KMS key pass, or raise Refusal (AccessDenied) in AWS's words.
+
+    A key's policy is the first word: IAM policies count only as far as it leaves access to them, by a statement for
+    the account's root (KMS developer guide, "Key policies").
+    """
+    if policies.key is None:
+        authorize(caller, policies, policies.silent, owner, ask)
+        return
+    root = frozenset({owner, f"arn:aws:iam::{owner}:root"})
+    delegated = policies.key.verdict(replace(ask, principals=root)) is Verdict.ALLOW
+    by_identity = policies.identity_of(caller).verdict(ask) if delegated else Verdict.SILENT
+    session = caller.session_policy.verdict(ask) if caller.session_policy else Verdict.ALLOW
+    by_key = policies.key.verdict(ask)
+    if Verdict.DENY in (by_key, by_identity, session):
+        raise _not_authorized(caller, ask, " with an explicit deny in a resource-based policy")
+    if session is not Verdict.ALLOW or Verdict.ALLOW not in (by_key, by_identity):
+        kind = "identity-based" if delegated else "resource-based"
+        raise _not_authorized(caller, ask, f" because no {kind} policy allows the {ask.action} action")
+
+
 def authorize_assume_role(
-    caller: Caller, settings: Settings, policies: Policies, resource: str, context: Mapping[str, str]
+    caller: Caller,
+    settings: Settings,
+    policies: Policies,
+    resource: str,
+    context: Mapping[str, str],
+    action: str = "sts:AssumeRole",
 ) -> None:
-    """Let AssumeRole pass when both accounts allow it, or raise Refusal (AccessDenied) in AWS's words."""
+    """Let AssumeRole, or what comes with it, pass when both accounts allow it, or raise Refusal in AWS's words."""
     principals, denials = names_of(caller, settings.partner_account)
-    ask = Ask("sts:AssumeRole", resource, context, principals, denials)
+    ask = Ask(action, resource, context, principals, denials)
     known = settings.role_exists and resource == settings.role_arn
     own = policies.identity_of(caller).verdict(ask)
     if Verdict.DENY in (own, policies.trust.verdict(ask)):

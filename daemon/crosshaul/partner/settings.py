@@ -73,6 +73,8 @@ class Settings:
     """Further buckets of the partner, with their regions; the role may use none of them by default."""
     object_ownership: Literal["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"] = "BucketOwnerEnforced"
     kms_keys: tuple[str, ...] = ("arn:aws:kms:us-east-1:222222222222:key/11111111-2222-3333-4444-555555555555",)
+    kms_key_policy: Document | None = None
+    """The keys' own policy; None leaves access to IAM, as the policy of a key made in the console does."""
     default_encryption: str = "AES256"
     """``AES256``, or the ARN of the KMS key that the bucket encrypts with unless told otherwise."""
     checksums: Checksums = "honoured"

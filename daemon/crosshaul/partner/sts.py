@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -80,12 +80,32 @@ def _assume_role(exchange: Exchange, caller: Caller, parameters: Mapping[str, st
     settings, state = exchange.settings, exchange.state
     _validate(parameters)
     policy = _session_policy(parameters.get("Policy"))
-    authorize_assume_role(caller, settings, state.policies, parameters["RoleArn"], _context(exchange, parameters))
+    context = _context(exchange, parameters)
+    for action in _actions(parameters):
+        authorize_assume_role(caller, settings, state.policies, parameters["RoleArn"], context, action)
     asked = int(parameters.get("DurationSeconds", "3600"))
     _check_duration(asked, settings, chained=settings.role_chaining or caller.role_arn is not None)
     lifetime = asked if settings.session_seconds is None else settings.session_seconds
     session = state.directory.open_session(parameters["RoleSessionName"], exchange.now, lifetime, policy)
     return _document(exchange, "AssumeRole", _session_xml(session, parameters.get("Policy")))
+
+
+def _actions(parameters: Mapping[str, str]) -> Iterator[str]:
+    """Every right that the call asks for (IAM user guide, "Passing session tags", "Monitor and control actions")."""
+    yield "sts:AssumeRole"
+    if "SourceIdentity" in parameters:
+        yield "sts:SetSourceIdentity"
+    if _tags(parameters):
+        yield "sts:TagSession"
+
+
+def _tags(parameters: Mapping[str, str]) -> dict[str, str]:
+    keys = {
+        name.removesuffix(".Key"): value
+        for name, value in parameters.items()
+        if name.startswith("Tags.member.") and name.endswith(".Key")
+    }
+    return {key: parameters.get(f"{member}.Value", "") for member, key in keys.items()}
 
 
 def _validate(parameters: Mapping[str, str]) -> None:
@@ -133,6 +153,9 @@ def _context(exchange: Exchange, parameters: Mapping[str, str]) -> dict[str, str
     }
     if "ExternalId" in parameters:
         context["sts:externalid"] = parameters["ExternalId"]
+    if "SourceIdentity" in parameters:
+        context["sts:sourceidentity"] = parameters["SourceIdentity"]
+    context |= {f"aws:requesttag/{key.lower()}": value for key, value in _tags(parameters).items()}
     return context
 
 

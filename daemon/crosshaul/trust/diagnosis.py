@@ -43,7 +43,11 @@ def _says(text: str) -> re.Pattern[str]:
 
 
 _EITHER = "trust policy in B, or STS policy in A"
+_EITHER_DIRECT = "bucket policy in B, or identity policy in A"
+_OWNER = "owner of the bucket, or role permission"
+_FURTHER = _says("sts:(SetSourceIdentity|TagSession)")
 _OF_STS = frozenset({"Credentials", "GetCallerIdentity", "AssumeRole"})
+_WORDED = _says("not authorized to perform")
 _PARTS = frozenset({"UploadPart", "CompleteMultipartUpload"})
 
 # The first that fits. What AWS says itself comes before what has to be concluded.
@@ -126,6 +130,14 @@ _BY_WORDS = (
         _Rule("bucket policy", Party.B, "Take away what denies it in the bucket policy."),
     ),
     (
+        _says(r"no identity-based policy allows the kms:Decrypt"),
+        _Rule("role permission", Party.B, "Allow the role `kms:Decrypt` on the key: parts can't be joined without."),
+    ),
+    (
+        _says(r"no identity-based policy allows the kms:"),
+        _Rule("role permission", Party.B, "Allow the role `kms:GenerateDataKey` and `kms:Decrypt` on the key."),
+    ),
+    (
         _says(r"kms:Decrypt"),
         _Rule("KMS key policy", Party.B, _DECRYPT),
     ),
@@ -157,6 +169,8 @@ def advise(evidence: Evidence) -> Advice:
     letter = _letter(evidence, rule.cause, do) if rule.party is Party.B else ""
     if rule.cause == _EITHER:
         do += f" First, in Account A: may {evidence.identity} call sts:AssumeRole on that role? STS answers both alike."
+    if rule.cause == _EITHER_DIRECT:
+        do += f" First, in Account A: does {evidence.identity}'s own policy allow it? S3 answers both alike."
     return Advice(rule.cause, rule.party, do, _ruled_out(evidence), letter)
 
 
@@ -185,25 +199,35 @@ def _concluded(evidence: Evidence) -> _Rule:
     if error.code not in _DENIED:
         return _Rule("settings", Party.CONFIG, error.advice or "Hold the message against the destination's settings.")
     if error.operation == "AssumeRole":
-        return _of_assume_role(to)
+        return _of_assume_role(to, error)
     if error.operation in _PARTS:
         return _Rule(
             "KMS key policy", Party.B, f"{_DECRYPT} A small object went through, and only parts need that right."
         )
-    if error.operation in {"GetObject", "HeadObject"}:
-        return _Rule("role permission", Party.B, f"Allow the role `s3:GetObject` on {_objects(to)}.")
-    right = (
-        "`s3:PutObject`" + (", `s3:PutObjectTagging`" if to.tags else "") + (", `s3:PutObjectAcl`" if to.acl else "")
-    )
+    right = _right(error.operation, to)
+    reading = right == "`s3:GetObject`"
     who = "the role" if to.role_arn else "Account A's identity, in the bucket policy,"
-    more = ", and the KMS key's policy `kms:GenerateDataKey`" if to.ssekms_key_id else ""
-    owner = f"; check also that account {to.expected_bucket_owner} owns the bucket" if to.expected_bucket_owner else ""
-    cause = "role permission" if to.role_arn else "bucket policy"
+    more = ", and the KMS key's policy `kms:GenerateDataKey`" if to.ssekms_key_id and not reading else ""
+    owner = f"; check also that account {to.expected_bucket_owner} owns the bucket"
+    owner = owner if to.expected_bucket_owner and not reading else ""
+    cause = "role permission" if to.role_arn else _EITHER_DIRECT
+    if to.role_arn and owner and not _WORDED.search(error.message):
+        cause = _OWNER  # AWS says of a right that is missing which one it is, and nothing of another owner
     return _Rule(cause, Party.B, f"Allow {who} {right} on {_objects(to)}{more}{owner}.")
 
 
-def _of_assume_role(to: Destination) -> _Rule:
+def _right(operation: str, to: Destination) -> str:
+    if operation in {"GetObject", "HeadObject"}:
+        return "`s3:GetObject`"
+    return "`s3:PutObject`" + (", `s3:PutObjectTagging`" if to.tags else "") + (", `s3:PutObjectAcl`" if to.acl else "")
+
+
+def _of_assume_role(to: Destination, error: Diagnosis) -> _Rule:
     """STS answers a missing role, a trust policy that names somebody else and a wrong external ID all the same."""
+    further = _FURTHER.search(error.message)
+    if further is not None:
+        do = f"Allow `{further[0]}` in the trust policy of {{role}}, and in the policy of {{identity}}."
+        return _Rule(_EITHER, Party.B, do)
     if not to.external_id and to.external_id_file is None:
         return _Rule(
             "external ID",

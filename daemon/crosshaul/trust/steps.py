@@ -12,9 +12,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from crosshaul.aws.bucket import Bucket
+from crosshaul.aws.bucket import CHECK_KEY, Bucket
 from crosshaul.aws.chain import Caller, Chain
 from crosshaul.aws.identity import Refresher, parameters
+from crosshaul.aws.policy import session_policies
 from crosshaul.checksum import Payload
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Fault, Kind
@@ -24,7 +25,6 @@ from crosshaul.trust.findings import Finding, Verdict
 from crosshaul.verify import Answer, Ladder
 
 TEXT = b"This is from cross account!"
-KEY = "crosshaul-check"
 _TOKEN = "check"  # noqa: S105 - what the object's metadata say, no password
 _CHAINED = 3600
 _MOST_SKEW = 60.0
@@ -51,7 +51,7 @@ class Ground:
     @property
     def key(self) -> str:
         """The one key that is written."""
-        return self.destination.key_prefix + KEY
+        return self.destination.key_prefix + CHECK_KEY
 
 
 Step = Callable[[Ground], Awaitable[list[Finding]]]
@@ -102,7 +102,12 @@ async def _assume_role(ground: Ground) -> list[Finding]:
         return [Finding("assume_role", Verdict.GOOD, "no role: Account A's credentials are used as they are")]
     left = ground.refresher.expires_in()
     facts = {"role_arn": to.role_arn, "expires_in_seconds": left and round(left)}
-    findings = [Finding("assume_role", Verdict.GOOD, f"{to.role_arn}, for {left or 0:,.0f} s", facts=facts)]
+    told = f"{to.role_arn}, for {left or 0:,.0f} s"
+    findings = [Finding("assume_role", Verdict.GOOD, told, facts=facts)]
+    if ground.refresher.external_id not in {None, "1 of 1"}:
+        facts["external_id"] = ground.refresher.external_id
+        told = f"of the external IDs, number {facts['external_id']} was taken: the others can go when all use it"
+        findings.append(Finding("assume_role", Verdict.NOTE, told))
     chained = ground.caller is not None and ":assumed-role/" in ground.caller.arn
     if chained and to.duration_seconds > _CHAINED:
         told = "Account A's identity is a role itself, so AWS caps sessions at 3600 s, whatever `duration_seconds` says"
@@ -127,7 +132,8 @@ async def _confused_deputy(ground: Ground) -> list[Finding]:
 
 
 async def _lets_in(ground: Ground, external_id: str | None, how: str) -> Finding:
-    asked = await asyncio.to_thread(parameters, ground.destination, external_id)
+    policies = await asyncio.to_thread(session_policies, ground.destination)
+    asked = parameters(ground.destination, external_id, policies[-1])
     try:
         # What this wins is dropped unread: it is nobody's to use.
         await ground.chain.assume_role(asked)

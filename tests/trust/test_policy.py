@@ -1,0 +1,277 @@
+"""`crosshaul policy`: documents that linters take, that are enough, and of which nothing can be left out."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import parliament
+import pytest
+import yaml
+
+from partner_fixtures import partner_process
+from system_fixtures import made_for
+
+KEY = "arn:aws:kms:us-east-1:222222222222:key/11111111-2222-3333-4444-555555555555"
+PLAIN: dict[str, Any] = {}
+FULL: dict[str, Any] = {
+    "tags": {"origin": "a"},
+    "server_side_encryption": "aws:kms",
+    "ssekms_key_id": KEY,
+    "source_identity": "exports-host",
+    "session_tags": {"team": "data"},
+    "key_prefix": "from-a/",
+}
+DIRECT = {"role_arn": None, "external_id_file": None, "expected_bucket_owner": "222222222222"}
+
+
+def printed(site, *arguments):
+    """What the verb prints; it has to end well."""
+    done = site.crosshaul("policy", *arguments)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def documents(site, *arguments):
+    """Document by name, as `--format json` prints them."""
+    told = json.loads(printed(site, "--show-external-id", *arguments))["partner"]
+    return {name: each["document"] for account in told.values() for name, each in account.items()}
+
+
+@pytest.fixture(params=[PLAIN, FULL, DIRECT], ids=["plain", "full", "direct"])
+def site(request, strict, site_for):
+    made = site_for(strict, overwrite="never")
+    made.destination.update(request.param)
+    made.write()
+    return made
+
+
+# Form
+
+
+def test_an_iam_linter_finds_nothing_in_the_json(site):
+    """Every policy in JSON passes parliament: known actions, resources that fit them, no unknown condition."""
+    for name, document in documents(site, "--optional", "--principal", "111111111111").items():
+        if name == "lifecycle":
+            continue
+        kind = "resource" if name in {"trust-policy", "key-policy", "bucket-policy"} else "identity"
+        analyzed = parliament.analyze_policy_string(
+            json.dumps(document), ignore_private_auditors=True, include_community_auditors=False
+        )
+        ours = [each for each in analyzed.findings if not _of_a_resource_policy(each, kind)]
+        assert ours == [], (name, ours)
+        assert all(each["Sid"].isalnum() for each in document["Statement"])
+
+
+def _of_a_resource_policy(finding, kind):
+    """Parliament knows identity policies only: it misses the resource of a trust policy, and a key's own "*"."""
+    known = {"MALFORMED", "RESOURCE_MISMATCH", "RESOURCE_STAR", "UNKNOWN_CONDITION_FOR_ACTION"}
+    return kind == "resource" and finding.issue in known
+
+
+def test_the_iam_linter_would_find_something():
+    """The linter does see an action that does not exist."""
+    wrong = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:PutObjekt", "Resource": "*"}]}
+    assert [each.issue for each in parliament.analyze_policy_string(json.dumps(wrong)).findings] == ["UNKNOWN_ACTION"]
+
+
+@pytest.mark.parametrize("account", ["account-a", "account-b"])
+def test_cloudformation_passes_cfn_lint(site, tmp_path, account):
+    """Each account's template has no error and no warning; external ID and unknown principal are parameters."""
+    text = printed(site, "--format", "cloudformation", "--only", account, "--optional")
+    template = tmp_path / "template.yaml"
+    template.write_text(text)
+    linter = [Path(sys.executable).with_name("cfn-lint"), "--regions", "us-east-1", "--", str(template)]
+    done = subprocess.run(linter, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done
+    parsed = yaml.safe_load(text)
+    assert site.external_id_file.read_text() not in text
+    if account == "account-b" and site.destination.get("role_arn"):
+        assert parsed["Parameters"]["ExternalIdPartner"]["NoEcho"] is True
+        (role,) = [each for each in parsed["Resources"].values() if each["Type"] == "AWS::IAM::Role"]
+        condition = role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Condition"]
+        assert condition == {"StringEquals": {"sts:ExternalId": {"Ref": "ExternalIdPartner"}}}
+        assert set(role["Metadata"]["Reasons"]) >= {"TrustAccountA", "Upload", "ReadBack"}
+
+
+@pytest.mark.parametrize("account", ["account-a", "account-b"])
+def test_terraform_is_hcl_and_says_the_same_as_the_json(site, account):
+    """Each account's HCL parses, and its policies are the JSON's, statement by statement."""
+    text = printed(site, "--format", "terraform", "--only", account, "--show-external-id")
+    parsed = hcl2.loads(text)
+    assert parsed["resource"]
+    told = json.loads(printed(site, "--show-external-id"))["partner"][account.replace("-", "_")]
+    for each in told.values():
+        for statement in each["document"].get("Statement", []):
+            assert f'"Sid" = "{statement["Sid"]}"' in text
+            assert f"# {each['reasons'][statement['Sid']]}" in text
+    if account == "account-b":
+        assert 'resource "aws_s3_bucket_lifecycle_configuration"' in text
+
+
+def test_hcl_takes_nothing_for_a_template_of_its_own(strict, site_for):
+    """What Terraform would interpolate stands escaped."""
+    site = site_for(strict)
+    site.destination["tags"] = {"a": "b"}
+    site.destination["key_prefix"] = "$${x}/%{y}/"  # in the configuration, $$ stands for one dollar
+    site.write()
+    text = printed(site, "--format", "terraform", "--only", "account-b")
+    assert "$${x}/%%{y}/" in text
+    hcl2.loads(text)
+
+
+def test_the_external_id_is_shown_only_when_asked_for(strict, site_for):
+    """Without --show-external-id no form has it; with it the trust policy can be applied as it is printed."""
+    site = site_for(strict)
+    secret = site.external_id_file.read_text()
+    for form in ("json", "terraform", "cloudformation"):
+        assert secret not in printed(site, "--format", form)
+    trust = json.loads(printed(site, "--only", "trust-policy", "--show-external-id"))
+    assert trust["Statement"][0]["Condition"] == {"StringEquals": {"sts:ExternalId": secret}}
+
+
+def test_who_account_a_is_stands_in_the_trust_policy(strict, site_for):
+    """The principal is whom STS says we are; else whom the operator says; else a variable, with a word about it."""
+    site = site_for(strict)
+
+    def principal(*arguments):
+        trust = json.loads(printed(site, "--only", "trust-policy", *arguments))
+        return trust["Statement"][0]["Principal"]["AWS"]
+
+    assert principal() == "arn:aws:iam::111111111111:user/crosshaul"
+    assert principal("--principal", "333333333333") == "arn:aws:iam::333333333333:root"
+    session = "arn:aws:sts::333333333333:assumed-role/uploader/i-0abc"
+    assert principal("--principal", session) == "arn:aws:iam::333333333333:role/uploader"
+    site.environment = {}
+    done = site.crosshaul("policy", "--format", "terraform")
+    assert done.returncode == 0
+    assert "--principal" in done.stderr
+    assert '"AWS" = var.account_a_principal' in done.stdout
+
+
+# Use
+
+
+def applied(found):
+    """The documents, as settings of the strict account."""
+    settings = {"user_policy": found["identity-policy"], "bucket_policy": found["bucket-policy"]}
+    if "trust-policy" in found:
+        settings |= {"trust_policy": found["trust-policy"], "role_policy": found["role-policy"]}
+    return settings
+
+
+def checked(site):
+    """Exit code of check, and all it says is wrong or worth a note."""
+    done = site.crosshaul("check", "--json")
+    told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
+    return done.returncode, [each for each in told if each["verdict"] in {"bad", "note"}]
+
+
+@pytest.fixture(params=[PLAIN, FULL, DIRECT], ids=["plain", "full", "direct"])
+def secure_site(request, certificates, tmp_path):
+    """A site whose account is reached over TLS, as the bucket policy demands."""
+    with partner_process(certificates=certificates, spool=tmp_path / "spool") as account:
+        made = made_for(account, tmp_path / "site", overwrite="never")
+        made.destination["tls_ca_bundle"] = str(certificates.authority)
+        made.environment["AWS_CA_BUNDLE"] = str(certificates.authority)
+        made.destination.update(request.param)
+        made.write()
+        made.account = account
+        yield made
+
+
+def test_the_documents_are_enough_and_each_statement_is_needed(secure_site):
+    """Applied as printed, check is green and files arrive; without any one Allow, check names the right that went."""
+    site, account = secure_site, secure_site.account
+    found = documents(site)
+    account.settings(**applied(found))
+    code, told = checked(site)
+    assert code == 0, told
+    site.add("a", b"small")
+    site.add("large", bytes(20 * 1024 * 1024))
+    assert site.push().startswith("Delivered 2 files")
+    for name, document in found.items():
+        for statement in document.get("Statement", []):
+            if statement["Effect"] == "Allow" and name != "key-policy":
+                rest = [each for each in document["Statement"] if each is not statement]
+                account.settings(**applied(found | {name: {**document, "Statement": rest}}))
+                code, told = checked(site)
+                assert code == 1, (name, statement["Sid"])
+                first = next(each for each in told if each["verdict"] == "bad")["diagnosis"]
+                assert statement["Action"] in first["do"], (name, statement["Sid"], first)
+                assert _part(name, site) in first["cause"], (name, statement["Sid"], first)
+        account.settings(**applied(found))
+
+
+def _part(name, site):
+    return {
+        "identity-policy": "STS policy in A" if site.destination.get("role_arn") else "identity policy in A",
+        "trust-policy": "trust policy in B",
+        "role-policy": "role permission",
+        "bucket-policy": "bucket policy",
+    }[name]
+
+
+def test_what_the_bucket_policy_denies_is_denied(secure_site):
+    """Each Deny that is suggested does deny: no overwriting, no other encryption; and check says it is that policy."""
+    site, account = secure_site, secure_site.account
+    found = documents(site)
+    account.settings(**applied(found))
+    denied = {each["Sid"] for each in found["bucket-policy"]["Statement"] if each["Effect"] == "Deny"}
+    assert denied >= {"OnlyOverTls", "NeverOverwrite"}
+    site.add("a", b"first")
+    assert site.push().startswith("Delivered 1 file")
+    site.write(overwrite="always")
+    site.add("a", b"second, and longer")
+    done = site.crosshaul("push")
+    assert (done.returncode, "explicit deny in a resource-based policy" in done.stdout + done.stderr) == (1, True), done
+    if "OnlyThisEncryption" in denied:
+        site.destination.update(server_side_encryption="AES256", ssekms_key_id=None)
+        site.write(overwrite="never")
+        code, told = checked(site)
+        assert code == 1
+        assert next(each for each in told if each["verdict"] == "bad")["diagnosis"]["cause"] == "bucket policy"
+
+
+def test_a_keys_own_policy_is_enough_where_iam_has_no_say(strict, site_for):
+    """With the key's statements added to a policy without the root's, check is green; without either, it names it."""
+    site = site_for(strict)
+    site.destination.update(FULL)
+    site.write()
+    found = documents(site)
+    strict.settings(**applied(found | {"bucket-policy": None}), kms_key_policy=found["key-policy"])
+    code, told = checked(site)
+    assert code == 0, told
+    for statement in found["key-policy"]["Statement"]:
+        rest = [each for each in found["key-policy"]["Statement"] if each is not statement]
+        strict.settings(kms_key_policy={"Version": "2012-10-17", "Statement": rest})
+        code, told = checked(site)
+        first = next(each for each in told if each["verdict"] == "bad")["diagnosis"]
+        assert (code, first["cause"], statement["Action"] in first["do"]) == (1, "KMS key policy", True), first
+
+
+def test_session_tags_and_source_identity_reach_account_b(strict, site_for):
+    """What is configured goes along with AssumeRole, {hostname} filled in, and needs Account B's leave."""
+    site = site_for(strict)
+    site.destination.update(source_identity="{hostname}", session_tags={"host": "on {hostname}"})
+    site.write()
+    found = documents(site)
+    trust = {each["Sid"]: each for each in found["trust-policy"]["Statement"]}
+    host = socket.gethostname()
+    assert trust["LetTheSessionBeTagged"]["Condition"] == {"StringEquals": {"aws:RequestTag/host": f"on {host}"}}
+    assert trust["LetTheHostBeNamed"]["Condition"] == {"StringEquals": {"sts:SourceIdentity": host}}
+    strict.settings(user_policy=found["identity-policy"], trust_policy=found["trust-policy"])
+    assert checked(site)[0] == 0
+
+
+def test_nothing_of_this_needs_the_network(strict, site_for):
+    """With --principal, policy opens no connection."""
+    site = site_for(strict)
+    site.environment["AWS_ENDPOINT_URL"] = site.config["identity"]["sts_endpoint_url"] = "http://127.0.0.1:9"
+    site.write()
+    assert json.loads(printed(site, "--principal", "111111111111"))["partner"]["account_b"]
