@@ -6,6 +6,7 @@ import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from crosshaul.report import Reporter
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Pulse
 from crosshaul.telemetry.metrics import Metrics
+from crosshaul.trust.diagnosis import judged
 from lane import Ear, Lane, lane_to
 
 
@@ -66,7 +68,13 @@ async def overheard(account: PartnerAccount, home: Path, **options: Any) -> Asyn
     try:
         async with lane_to(account, home, running=False, **{"deadlines": http1.Deadlines()} | options) as lane:
             reporter = Reporter(
-                DestinationStatus("partner"), lane.journal, SystemClock(), Metrics(), Pulse(lambda: 0.0), logs.get("t")
+                DestinationStatus("partner"),
+                lane.journal,
+                SystemClock(),
+                Metrics(),
+                Pulse(lambda: 0.0),
+                logs.get("t"),
+                partial(judged, lane.transfer._means.destination),
             )
             tee = _Tee(lane.ear, reporter)
             lane.transfer._listener = lane.bucket._refresher._watcher = tee

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from crosshaul.after import After
 from crosshaul.aws import http1
@@ -33,6 +34,9 @@ from crosshaul.telemetry.health import Pulse
 from crosshaul.telemetry.metrics import Metrics
 from crosshaul.threads import Threads
 from crosshaul.transfer import Transfer
+from crosshaul.trust import capabilities
+from crosshaul.trust.capabilities import Capabilities
+from crosshaul.trust.diagnosis import judged
 from crosshaul.upload import Means
 from crosshaul.verify import Ladder
 
@@ -64,8 +68,12 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
     Raises ConfigError, and then nothing has changed.
     """
     known = {status.name: status for status in await house.journal.destinations()}
+    capable = await asyncio.to_thread(_capabilities, config)
     builder = _Builder(house, config)
-    lanes = {name: builder.lane(name, known.get(name)) for name in dict.fromkeys(route.destination for route in routes)}
+    lanes = {
+        name: builder.lane(name, known.get(name), capable[name])
+        for name in dict.fromkeys(route.destination for route in routes)
+    }
     ways = {route.name: builder.way(route) for route in routes}
     before: list[Lane | Way] = [*house.lanes.values(), *house.ways.values()]
     house.metrics.expect([route.name for route in routes], set(lanes))
@@ -78,6 +86,10 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
     return [each for each in before if id(each) not in after]
 
 
+def _capabilities(config: Config) -> dict[str, Capabilities]:
+    return {name: capabilities.known(config.state_dir, each) for name, each in config.destinations.items()}
+
+
 class _Builder:
     """Puts the parts together, for one configuration; takes over what the house has of the same."""
 
@@ -86,7 +98,7 @@ class _Builder:
         self._config = config
         self.chain = house.chain if house.config.identity == config.identity else Chain(config.identity)
 
-    def lane(self, name: str, known: DestinationStatus | None) -> Lane:
+    def lane(self, name: str, known: DestinationStatus | None, capable: Capabilities) -> Lane:
         """A destination's refresher, bucket and loop."""
         config, there = self._config, self._house.lanes.get(name)
         destination = config.destinations[name]
@@ -101,7 +113,8 @@ class _Builder:
         clock, line = self._house.clock, self._house.line
         refresher, bucket = open_bucket(destination, self.chain, config, clock, line, watcher)
         limit = AdaptiveLimit(config.transfer.max_concurrency)
-        means = self._means(destination, bucket, limit, Ladder(known.checksum_kind if known else None))
+        honoured = (known.checksum_kind if known else None) or capable.checksum
+        means = self._means(destination, bucket, limit, Ladder(honoured), may_abort=capable.abort_allowed is not False)
         policy = Policy(config.retry.initial, config.retry.max, config.retry.quarantine_after)
         transfer = Transfer(means, self._house.journal, limit, policy, reporter, refresher.suspect)
         watcher.on_renewed = transfer.probe
@@ -128,9 +141,12 @@ class _Builder:
         kind = known.checksum_kind if known else None
         status = DestinationStatus(destination.name, DestinationState.STARTING, checksum_kind=kind)
         house, log = self._house, logs.get("transfer")
-        return Reporter(status, house.journal, house.clock, house.metrics, house.pulse, log)
+        judge = partial(judged, destination)
+        return Reporter(status, house.journal, house.clock, house.metrics, house.pulse, log, judge)
 
-    def _means(self, destination: Destination, bucket: Bucket, limit: AdaptiveLimit, ladder: Ladder) -> Means:
+    def _means(
+        self, destination: Destination, bucket: Bucket, limit: AdaptiveLimit, ladder: Ladder, *, may_abort: bool
+    ) -> Means:
         house = self._house
         return Means(
             destination=destination,
@@ -141,6 +157,7 @@ class _Builder:
             memory=Budget(house.memory_share),
             slots=Budget(lambda: limit.limit),
             ladder=ladder,
+            may_abort=may_abort,
             answered=limit.succeeded,
             clock=house.clock,
             threads=Threads(_THREADS, f"send-{destination.name}"),

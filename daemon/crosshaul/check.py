@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from crosshaul.app import visited
+from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.chain import Chain
 from crosshaul.config import Config, Destination
+from crosshaul.trust.capabilities import learn
 from crosshaul.trust.findings import Finding
 from crosshaul.trust.machine import look
 from crosshaul.trust.steps import Ground, walk
@@ -21,10 +24,19 @@ async def check(config: Config, names: Sequence[str], *, deputy: bool) -> AsyncI
 
 
 async def _check(config: Config, destination: Destination, *, deputy: bool) -> AsyncIterator[Finding]:
-    chain = Chain(config.identity)
+    chain, found = Chain(config.identity), list[Finding]()
+    unnarrowed = destination.model_copy(update={"session_policy": "none"})
+
+    @asynccontextmanager
+    async def widely() -> AsyncIterator[Bucket]:
+        async with visited(config, unnarrowed, chain) as (_, bucket):
+            yield bucket
+
     async with visited(config, destination, chain) as (refresher, bucket):
-        async for finding in walk(Ground(destination, chain, refresher, bucket, deputy=deputy)):
+        async for finding in walk(Ground(destination, chain, refresher, bucket, widely, deputy=deputy)):
+            found.append(finding)
             yield finding
+    await asyncio.to_thread(learn, config.state_dir, destination, found)
     routes = [route for route in config.routes if route.destination == destination.name]
     for finding in await asyncio.to_thread(look, config.state_dir, routes):
         yield finding

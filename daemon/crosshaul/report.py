@@ -39,7 +39,14 @@ class Reporter:
     """The listener of one destination. Its calls never block; ``run`` is the service that writes to the journal."""
 
     def __init__(
-        self, status: DestinationStatus, journal: Journal, clock: Clock, metrics: Metrics, pulse: Pulse, log: Logger
+        self,
+        status: DestinationStatus,
+        journal: Journal,
+        clock: Clock,
+        metrics: Metrics,
+        pulse: Pulse,
+        log: Logger,
+        judge: Callable[[Diagnosis], Diagnosis],
     ) -> None:
         self.status = status
         self.sending: dict[int, Claim] = {}
@@ -49,6 +56,7 @@ class Reporter:
         self._clock = clock
         self._metrics = metrics
         self._pulse = pulse
+        self._judge = judge
         self._log = log.bind(destination=status.name)
         self.refusals = 0
         self._not_renewed = 0
@@ -84,7 +92,7 @@ class Reporter:
         self._metrics.sts(destination, "ok")
         self._metrics.credentials(destination, expires_in)
         self._log.info(
-            "credentials_renewed", expire_in_seconds=expires_in and round(expires_in, 1), external_id=external_id
+            "credentials_renewed", expire_in_seconds=expires_in and round(expires_in, 1), id_in_use=external_id
         )
         if self.status.state is DestinationState.STARTING:
             self._becomes(state=DestinationState.READY, last_error=None)
@@ -92,6 +100,7 @@ class Reporter:
 
     def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
         """A refresh failed."""
+        diagnosis = self._judge(diagnosis)
         self._metrics.sts(destination, diagnosis.code)
         self._becomes(last_error=diagnosis)
         self._not_renewed += 1
@@ -139,12 +148,14 @@ class Reporter:
 
     def parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         """The destination takes nothing for now."""
+        diagnosis = self._judge(diagnosis)
         self._becomes(state=DestinationState.PARKED, last_error=diagnosis, retry_at=self._clock.now() + retry_in)
         self._metrics.destination_parked(self.status.name, parked=True)
         self._log.error("destination_parked", error=diagnosis.line(), again_in=round(retry_in, 1))
 
     def still_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         """A canary was refused as well."""
+        diagnosis = self._judge(diagnosis)
         self.refusals += 1
         self._becomes(last_error=diagnosis, retry_at=self._clock.now() + retry_in)
         if self.refusals & (self.refusals - 1) == 0:

@@ -74,6 +74,8 @@ class Means:
     clock: Clock
     threads: Threads
     """For reading files."""
+    may_abort: bool = True
+    """False where a check found that the role may not: an abandoned upload is left to the bucket's lifecycle rule."""
 
     def takes(self, claim: Claim) -> bool:
         """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
@@ -255,6 +257,8 @@ async def _begin(claim: Claim, means: Means) -> Multipart:
 
 async def _abandon(claim: Claim, multipart: Multipart, means: Means) -> None:
     await means.journal.drop_multipart(claim)
+    if not means.may_abort:
+        return
     try:
         await means.bucket.abort_multipart_upload(multipart)
     except Fault:

@@ -13,6 +13,7 @@ import pytest
 
 from crosshaul.partner import document, statement
 from partner_fixtures import make_certificates, partner_process
+from system_fixtures import until
 
 PAGE = Path(__file__).parents[2] / "docs/TROUBLESHOOTING.md"
 OBJECTS = "arn:aws:s3:::partner-inbox/*"
@@ -476,3 +477,124 @@ def over_tls(site):
     with partner_process(certificates=make_certificates(home), spool=home / "spool") as account:
         site.destination["endpoint_url"] = account.endpoint_url
         yield
+
+
+def test_what_the_role_may_is_seen_past_our_own_narrowing(strict, site_for):
+    """With session_policy: auto, rights of the role that no session of ours has are told of all the same."""
+    actions = [*BOTH, "s3:ListBucket", "s3:GetBucketPolicy", "s3:ListAllMyBuckets"]
+    strict.settings(role_policy=document(statement(actions, "*")))
+    code, found = checked(site_for(strict))
+    assert code == 0
+    rights = {each["right"] for each in found["least_privilege"]}
+    assert rights >= {"s3:ListBucket", "s3:GetBucketPolicy", "s3:ListAllMyBuckets"}
+
+
+def test_it_tells_what_came_back_of_what_was_asked_for(strict, site_for):
+    """Encryption, key and owner stand in the findings; another encryption than the one asked for is a note."""
+    strict.settings(role_actions=["kms:GenerateDataKey", "kms:Decrypt"])
+    site = site_for(strict)
+    site.destination.update(server_side_encryption="aws:kms", ssekms_key_id=KEY)
+    site.write()
+    code, found = checked(site)
+    told = {name: value for each in found["store"] for name, value in each.items()}
+    assert (code, told["encryption"], told["kms_key"], told["expected_bucket_owner"]) == (
+        0, "aws:kms", KEY, "222222222222",
+    )  # fmt: skip
+    site.destination.update(expected_bucket_owner="none")
+    site.write()
+    notes = [each["told"] for each in checked(site)[1]["store"] if each["verdict"] == "note"]
+    assert notes == ["nothing guards against the bucket's name going to another account: set `expected_bucket_owner`"]
+
+
+def test_which_external_id_works_is_told(strict, site_for):
+    """While a list is rotated, check says which of them the partner takes now, and so does the daemon's log."""
+    site = site_for(strict)
+    old = site.external_id_file.read_text()
+    site.external_id_file.write_text(f"the-new-one\n{old}\n")
+    code, found = checked(site)
+    assert (code, [each["external_id"] for each in found["assume_role"] if "external_id" in each]) == (0, ["2 of 2"])
+    with site.daemon() as daemon:
+        until(lambda: daemon.events("credentials_renewed"))
+        assert daemon.events("credentials_renewed")[0]["id_in_use"] == "2 of 2"
+        assert daemon.stop() == 0
+    strict.settings(external_id="the-new-one")
+    assert [each["external_id"] for each in checked(site)[1]["assume_role"] if "external_id" in each] == ["1 of 2"]
+
+
+def test_what_was_learned_steers_the_daemon(strict, site_for):
+    """After a check the daemon sends the best checksum alone from the first file on, and asks for no Abort in vain.
+
+    Of another role or bucket nothing is taken for known.
+    """
+    site = site_for(strict)
+    assert site.push() == "Delivered 0 files."  # makes state_dir
+    assert checked(site)[0] == 0
+    kept = json.loads((site.state_dir / "capabilities.json").read_text())["partner"]
+    assert (kept["checksum"], kept["abort_allowed"]) == ("CRC64NVME", False)
+    site.in_parts()
+    large = site.add("large", bytes(11 << 20))
+
+    def sending(operation):
+        return [call for call in strict.calls(operation) if call["key"] == "large"]
+
+    strict.fault("delay", "UploadPart", rule={"times": None}, seconds=0.5)
+    with site.daemon() as daemon:
+        until(lambda: sending("UploadPart"))
+        large.write_bytes(b"another, and smaller")
+        until(lambda: daemon.events("file_delivered"))
+        assert daemon.stop() == 0
+    assert sending("AbortMultipartUpload") == []
+    changed = json.loads((site.state_dir / "capabilities.json").read_text())
+    changed["partner"]["of"] = "another"
+    (site.state_dir / "capabilities.json").write_text(json.dumps(changed))
+    large.write_bytes(bytes(11 << 20))
+    with site.daemon() as daemon:
+        until(lambda: len(sending("CreateMultipartUpload")) > 1)
+        large.write_bytes(b"another once more")
+        until(lambda: daemon.events("file_delivered"))
+        assert daemon.stop() == 0
+    assert len(sending("AbortMultipartUpload")) == 1
+
+
+def test_the_running_daemon_says_which_part_it_is(strict, site_for):
+    """Log, status and explain of a parked destination name the cause, whose it is and what they do."""
+    strict.settings(role_policy=document(statement(["s3:GetObject"], OBJECTS)))
+    site = site_for(strict)
+    path = site.add("a", b"x")
+    with site.daemon() as daemon:
+        until(lambda: daemon.events("destination_parked"))
+        told = daemon.events("destination_parked")[0]["error"]
+        until(lambda: site.status()["destinations"]["partner"]["state"] == "parked")
+        said = [
+            told,
+            site.status()["destinations"]["partner"]["last_error"],
+            site.crosshaul("explain", str(path)).stdout,
+        ]
+        for each in said:
+            assert "Role permission (Account B): Allow the role `s3:PutObject`" in each, each
+        assert daemon.stop() == 0
+
+
+def test_base_credentials_that_rotate_on_disk_are_picked_up(strict, site_for):
+    """New keys in the credentials file serve at the next refresh; the daemon is not restarted, and nothing fails."""
+    strict.settings(session_seconds=4)
+    site = site_for(strict)
+    file = site.home / "credentials"
+
+    def write(key, secret):
+        fresh = file.with_suffix(".new")
+        fresh.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
+        fresh.replace(file)
+
+    write(strict.access_key_id, strict.secret_access_key)
+    site.environment = {"AWS_SHARED_CREDENTIALS_FILE": str(file)}
+    with site.daemon() as daemon:
+        until(lambda: daemon.events("credentials_renewed"))
+        write("AKIAROTATED000000000", "a-new-secret")
+        strict.settings(access_key_id="AKIAROTATED000000000", secret_access_key="a-new-secret")
+        seen = len(daemon.events("credentials_renewed"))
+        until(lambda: len(daemon.events("credentials_renewed")) > seen + 1)
+        site.add("a", b"x")
+        until(lambda: daemon.events("file_delivered"))
+        assert daemon.events("destination_parked", "upload_failed") == []
+        assert daemon.stop() == 0

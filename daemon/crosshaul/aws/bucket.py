@@ -26,7 +26,7 @@ CHECK_KEY = "crosshaul-check"
 """The key, after the prefix, that a check writes to, and a probe asks for."""
 _T = TypeVar("_T")
 _ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
-_MISSES = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucketPolicy"})
+_MISSES = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucketPolicy", "NoSuchUpload"})
 _DONT_KNOW = frozenset({"403", "404", "AccessDenied", "NoSuchKey", "NotFound"})
 
 
@@ -164,6 +164,19 @@ class Bucket:
         except Fault as fault:
             return fault.diagnosis.code in _MISSES
         return True
+
+    async def sees_other_buckets(self) -> bool:
+        """Whether this session may list the account's buckets."""
+        try:
+            await self._with_session(lambda _: self._control.ask("list_buckets", {}))
+        except Fault:
+            return False
+        return True
+
+    async def encryption_of(self, key: str) -> tuple[str | None, str | None]:
+        """How an object is encrypted, as S3 tells it: the mode, and the ARN of the KMS key."""
+        answer = await self._call("head_object", key)
+        return answer.get("ServerSideEncryption"), answer.get("SSEKMSKeyId")
 
     async def _call(self, operation: str, key: str | None, **parameters: object) -> dict[str, Any]:
         return await self._with_session(lambda _: self._control.call(operation, key, parameters))

@@ -96,17 +96,22 @@ class Control:
         self, operation: str, key: str | None, parameters: dict[str, Any], deadline: float = _DEADLINE
     ) -> dict[str, Any]:
         """One S3 call by botocore's method name, such as ``head_object``; ``key`` None is for calls on the bucket."""
+        parameters = {"Bucket": self._destination.bucket, **parameters}
+        if self._destination.expected_bucket_owner:
+            parameters["ExpectedBucketOwner"] = self._destination.expected_bucket_owner
+        if key is not None:
+            parameters["Key"] = key
+        return await self.ask(operation, parameters, deadline)
+
+    async def ask(self, operation: str, parameters: dict[str, Any], deadline: float = _DEADLINE) -> dict[str, Any]:
+        """One S3 call with these parameters and no others."""
         name = "".join(word.capitalize() for word in operation.split("_"))
         client = await self._open()
-        if self._destination.expected_bucket_owner:
-            parameters = {"ExpectedBucketOwner": self._destination.expected_bucket_owner, **parameters}
-        if key is not None:
-            parameters = {"Key": key, **parameters}
         try:
             method = getattr(client, operation)
             # Not wait_for, which can swallow a cancellation (python/cpython issue 86296, until 3.12).
             async with asyncio.timeout(deadline):
-                answer: dict[str, Any] = await method(Bucket=self._destination.bucket, **parameters)
+                answer: dict[str, Any] = await method(**parameters)
         except faults.FOREIGN as error:
             raise faults.from_botocore(name, error) from error
         except TimeoutError as error:

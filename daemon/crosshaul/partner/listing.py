@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
-from crosshaul.partner.errors import element, invalid_argument, number
+from crosshaul.partner.errors import Refusal, element, invalid_argument, number
 from crosshaul.partner.exchange import Answer, Exchange, xml
 from crosshaul.partner.store import Bucket, StoredObject
 
@@ -74,3 +75,18 @@ async def location(exchange: Exchange, bucket: Bucket) -> Answer:
     """GetBucketLocation; us-east-1 has no name of its own there."""
     del exchange
     return xml("LocationConstraint", "" if bucket.region == "us-east-1" else bucket.region)
+
+
+async def policy(exchange: Exchange, bucket: Bucket) -> Answer:
+    """GetBucketPolicy."""
+    document = exchange.settings.bucket_policy if bucket.name == exchange.settings.bucket else None
+    if document is None:
+        message = "The bucket policy does not exist"
+        raise Refusal(HTTPStatus.NOT_FOUND, "NoSuchBucketPolicy", message, {"BucketName": bucket.name})
+    return Answer(headers={"Content-Type": "application/json"}, body=json.dumps(document).encode())
+
+
+def list_buckets(exchange: Exchange) -> Answer:
+    """ListBuckets."""
+    inner = "".join(f"<Bucket>{element('Name', name)}</Bucket>" for name in sorted(exchange.state.buckets))
+    return xml("ListAllMyBucketsResult", f"<Buckets>{inner}</Buckets>")

@@ -122,6 +122,8 @@ def _bucket_operation(method: str, bucket: str, query: Mapping[str, str]) -> str
             return "GetBucketLocation"
         if "uploads" in query:
             return "ListMultipartUploads"
+        if "policy" in query:
+            return "GetBucketPolicy"
         return "ListObjectsV2" if query.get("list-type") == "2" else "ListObjects"
     if method == "POST" and "delete" in query:
         return "DeleteObjects"

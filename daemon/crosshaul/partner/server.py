@@ -37,6 +37,7 @@ _OPERATIONS: dict[str, Callable[[Exchange, Bucket], Awaitable[Answer]]] = {
     "ListObjectsV2": listing.list_objects,
     "HeadBucket": listing.head_bucket,
     "GetBucketLocation": listing.location,
+    "GetBucketPolicy": listing.policy,
 }
 
 
@@ -126,6 +127,8 @@ class Server:
         target = exchange.target
         bucket = authenticate(exchange)
         allow(exchange, target.action)
+        if target.operation == "ListBuckets":
+            return listing.list_buckets(exchange)
         carry_out = _OPERATIONS.get(target.operation)
         if carry_out is None or bucket is None:
             raise not_implemented()

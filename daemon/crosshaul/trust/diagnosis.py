@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Kind
@@ -44,6 +44,8 @@ def _says(text: str) -> re.Pattern[str]:
 
 _EITHER = "trust policy in B, or STS policy in A"
 _EITHER_DIRECT = "bucket policy in B, or identity policy in A"
+_SETTINGS = "settings"
+_CALLER = _says(r"User: (arn:\S+)")
 _OWNER = "owner of the bucket, or role permission"
 _FURTHER = _says("sts:(SetSourceIdentity|TagSession)")
 _OF_STS = frozenset({"Credentials", "GetCallerIdentity", "AssumeRole"})
@@ -174,6 +176,15 @@ def advise(evidence: Evidence) -> Advice:
     return Advice(rule.cause, rule.party, do, _ruled_out(evidence), letter)
 
 
+def judged(destination: Destination, error: Diagnosis) -> Diagnosis:
+    """What a running daemon met, with the likeliest cause and who mends it as its advice."""
+    caller = _CALLER.search(error.message)
+    advice = advise(Evidence(destination, error, identity=caller[1] if caller else None))
+    if advice.cause == _SETTINGS:
+        return error
+    return replace(error, advice=f"{advice.cause[:1].upper()}{advice.cause[1:]} ({advice.party}): {advice.do}")
+
+
 def _told(error: Diagnosis) -> _Rule | None:
     """What the answer says itself, in its code or its words."""
     if error.kind is Kind.NETWORK:
@@ -197,7 +208,7 @@ def _concluded(evidence: Evidence) -> _Rule:
     """Where nothing says why: by the call that was refused."""
     error, to = evidence.error, evidence.destination
     if error.code not in _DENIED:
-        return _Rule("settings", Party.CONFIG, error.advice or "Hold the message against the destination's settings.")
+        return _Rule(_SETTINGS, Party.CONFIG, error.advice or "Hold the message against the destination's settings.")
     if error.operation == "AssumeRole":
         return _of_assume_role(to, error)
     if error.operation in _PARTS:

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from crosshaul.aws.bucket import CHECK_KEY, Bucket
@@ -41,6 +42,8 @@ class Ground:
     chain: Chain
     refresher: Refresher
     bucket: Bucket
+    widely: Callable[[], AbstractAsyncContextManager[Bucket]]
+    """The bucket as the role sees it that no session policy narrows."""
     deputy: bool = True
     """Whether to try what a confused deputy would."""
     went_well: set[str] = field(default_factory=set)
@@ -187,7 +190,15 @@ async def _multipart(ground: Ground) -> list[Finding]:
     done = Multipart(upload, ground.key, len(TEXT), kind, (part,))
     await bucket.complete_multipart_upload(done, whole, size=len(TEXT), if_new=False)
     well = Finding("multipart", Verdict.GOOD, "a multipart upload was created, sent and completed")
-    return [well, await _abort(ground, done)]
+    return [well, await _abort(ground, done), await _list_parts(ground, done)]
+
+
+async def _list_parts(ground: Ground, done: Multipart) -> Finding:
+    may = await ground.bucket.may("list_parts", done.key, UploadId=done.upload_id)
+    told = "ListParts is allowed" if may else "ListParts is not allowed"
+    return Finding(
+        "multipart", Verdict.GOOD, f"{told}; the journal knows the parts without", facts={"list_parts_allowed": may}
+    )
 
 
 async def _abort(ground: Ground, done: Multipart) -> Finding:
@@ -216,10 +227,7 @@ async def _store(ground: Ground) -> list[Finding]:
     echoed, to = ground.answer.checksum, ground.destination
     proof = f"the store checks {echoed.kind}" if echoed else "the store knows no checksum but Content-MD5"
     findings = [Finding("store", Verdict.GOOD, proof, facts={"checksum": str(echoed.kind) if echoed else None})]
-    wanted = (to.server_side_encryption or "").startswith("aws:kms")
-    if wanted and not ground.answer.encrypted_by_kms:
-        told = f"{to.server_side_encryption} was asked for, and the store's answer says nothing of it"
-        findings.append(Finding("store", Verdict.NOTE, told))
+    findings += [await _encrypted(ground), *_honoured(to)]
     missing = await ground.bucket.status_of(f"{ground.key}-{secrets.token_hex(8)}")
     told = "a missing key looks forbidden, as it does without s3:ListBucket: our own uploads are known by their token"
     if missing == _NOT_FOUND:
@@ -227,19 +235,59 @@ async def _store(ground: Ground) -> list[Finding]:
     return [*findings, Finding("store", Verdict.GOOD, told, facts={"missing_key_status": missing})]
 
 
+async def _encrypted(ground: Ground) -> Finding:
+    """What came back of the encryption that was asked for."""
+    to = ground.destination
+    mode, key = await ground.bucket.encryption_of(ground.key)
+    facts = {"encryption": mode, "kms_key": key}
+    if to.server_side_encryption not in {None, mode} or to.ssekms_key_id not in {None, key}:
+        asked = " with ".join(filter(None, (to.server_side_encryption, to.ssekms_key_id)))
+        told = f"{asked} was asked for, and the object is said to be encrypted by {mode or 'nothing'} {key or ''}"
+        return Finding("store", Verdict.NOTE, told.rstrip(), facts=facts)
+    told = f"encrypted by {mode}" if mode else "the store says nothing of encryption"
+    return Finding("store", Verdict.GOOD, told + (f" with {key}" if key else ""), facts=facts)
+
+
+def _honoured(to: Destination) -> list[Finding]:
+    """What went along with the upload that went well."""
+    if to.expected_bucket_owner is None:
+        told = "nothing guards against the bucket's name going to another account: set `expected_bucket_owner`"
+        found = [Finding("store", Verdict.NOTE, told)]
+    else:
+        told = f"account {to.expected_bucket_owner} was demanded as the bucket's owner"
+        found = [Finding("store", Verdict.GOOD, told, facts={"expected_bucket_owner": to.expected_bucket_owner})]
+    return [*found, *([Finding("store", Verdict.GOOD, f"the ACL {to.acl} was taken")] if to.acl else [])]
+
+
 async def _least_privilege(ground: Ground) -> list[Finding]:
-    """What this session may and need not; nothing is touched: a list of one, a version of a key that isn't there."""
-    bucket, findings = ground.bucket, []
-    for right, operation, key, more in (
+    """What the role may and need not, whatever our sessions are narrowed to.
+
+    Nothing is touched: a list of one, a version of a key that isn't there.
+    """
+    async with ground.widely() as bucket:
+        findings = await _excess(bucket, ground.key)
+    told = "listing, deleting a version, reading the bucket's policy and listing buckets are refused, as they should be"
+    return findings or [Finding("least_privilege", Verdict.GOOD, told)]
+
+
+async def _excess(bucket: Bucket, key: str) -> list[Finding]:
+    rights = ["s3:ListAllMyBuckets"] if await bucket.sees_other_buckets() else []
+    for right, operation, of, more in (
         ("s3:ListBucket", "list_objects_v2", None, {"MaxKeys": 1}),
-        ("s3:DeleteObjectVersion", "delete_object", f"{ground.key}-{secrets.token_hex(8)}", {"VersionId": "null"}),
+        ("s3:DeleteObjectVersion", "delete_object", f"{key}-{secrets.token_hex(8)}", {"VersionId": "null"}),
         ("s3:GetBucketPolicy", "get_bucket_policy", None, {}),
     ):
-        if await bucket.may(operation, key, **more):
-            told = f"the session may {right}, which Crosshaul never needs"
-            findings.append(Finding("least_privilege", Verdict.NOTE, told, facts={"right": right}))
-    told = "listing, deleting a version and reading the bucket's policy are refused, as they should be"
-    return findings or [Finding("least_privilege", Verdict.GOOD, told)]
+        if await bucket.may(operation, of, **more):
+            rights.append(right)
+    return [
+        Finding(
+            "least_privilege",
+            Verdict.NOTE,
+            f"the role may {right}, which Crosshaul never needs",
+            facts={"right": right},
+        )
+        for right in rights
+    ]
 
 
 _STEPS: tuple[tuple[str, Step, tuple[str, ...]], ...] = (
