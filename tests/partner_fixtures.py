@@ -141,6 +141,10 @@ class PartnerProcess:
         """The call log, oldest first."""
         return self._ask(f"calls?operation={operation}" if operation else "calls")
 
+    def secrets(self) -> list[str]:
+        """Every secret that the account knows of: keys, tokens, the external ID."""
+        return self._ask("secrets")["secrets"]
+
     def forget_calls(self) -> None:
         """Empty the call log."""
         self._call("DELETE", "calls")

@@ -22,6 +22,8 @@ from botocore.config import Config as BotoConfig
 from partner_fixtures import PartnerProcess, partner_process
 
 _PATIENCE = 60.0
+_SECRET = 12
+"""Characters from which a text is nobody's accident."""
 REAL_STORE = "CROSSHAUL_REAL_STORE"
 """Names the JSON file that tests/real/ceph-s3-up printed."""
 
@@ -146,7 +148,7 @@ class Site:
     under: list[str] = field(default_factory=list)
     """A command that runs the daemon's, such as ``unshare``."""
     told: list[Path] = field(default_factory=list)
-    """Where everything that the commands wrote to stderr is."""
+    """Where everything is that the commands wrote."""
 
     @property
     def root(self) -> Path:
@@ -203,6 +205,8 @@ class Site:
             check=False,
         )
         self._stderr().write_text(done.stderr, errors="surrogateescape")
+        if "--show-external-id" not in arguments:
+            self._stderr().write_text(done.stdout, errors="surrogateescape")
         return done
 
     def push(self, *arguments: str) -> str:
@@ -316,17 +320,36 @@ def made_for(account: Way, home: Path, **route: Any) -> Site:
 def site_for(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Make Account A's side for an account; keyword arguments go into the route.
 
-    Whatever a test does, no command may answer with a traceback.
+    Whatever a test does, no command may answer with a traceback, and no secret may stand in its output or its state.
     """
-    sites = []
+    sites: list[tuple[Site, Way]] = []
 
     def make(account: Way, **route: Any) -> Site:
-        sites.append(made_for(account, tmp_path / f"site-{len(sites)}", **route))
-        return sites[-1]
+        sites.append((made_for(account, tmp_path / f"site-{len(sites)}", **route), account))
+        return sites[-1][0]
 
     yield make
-    told = [path.read_text(errors="replace") for site in sites for path in site.told]
-    assert not [each for each in told if "Traceback" in each or '"exception"' in each]
+    for site, account in sites:
+        told = [path.read_bytes() for path in site.told]
+        assert not [each for each in told if b"Traceback" in each or b'"exception"' in each]
+        kept = (
+            [path.read_bytes() for path in site.state_dir.glob("*") if path.is_file()]
+            if site.state_dir.is_dir()
+            else []
+        )
+        for secret in _secrets(site, account):
+            assert not [each for each in (*told, *kept) if secret.encode() in each], "a secret was told"
+
+
+def _secrets(site: Site, account: Way) -> set[str]:
+    """Everything that a site had or was given, as far as its account can still be asked."""
+    process = getattr(account, "process", account)
+    minted: list[str] = []
+    with contextlib.suppress(OSError, AttributeError):
+        minted = process.secrets()
+    files = [site.external_id_file.read_text().split()] if site.external_id_file.exists() else [[]]
+    known = {account.secret_access_key, account.external_id or "", *minted, *files[0]}
+    return {each for each in known if len(each) >= _SECRET}
 
 
 def destination(account: Way, external_id_file: Path) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Way:
     after: After
     threads: Threads
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let the threads end."""
         self.intake.close()
         self.threads.close()
@@ -138,7 +138,6 @@ class House:
 
     async def close(self) -> None:
         """Close what is open but the journal."""
-        for lane in self.lanes.values():
-            await lane.close()
-        for way in self.ways.values():
-            way.close()
+        parts: list[Lane | Way] = [*self.lanes.values(), *self.ways.values()]
+        for part in parts:
+            await part.close()

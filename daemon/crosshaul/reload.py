@@ -10,7 +10,7 @@ from pathlib import Path
 from crosshaul.app import furnish
 from crosshaul.config import Config, load
 from crosshaul.errors import ConfigError
-from crosshaul.house import House, Lane
+from crosshaul.house import House
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
 
@@ -74,7 +74,7 @@ class Reloading:
             await self._carrying.becomes(house.carriers())
             await self._helping.becomes([*self.always, *house.helpers()])
             for each in leaving:
-                await _close(each)
+                await each.close()
             return _told(lanes, ways, house, len(leaving))
 
     def _refuse_fixed(self, config: Config) -> None:
@@ -88,12 +88,6 @@ class Reloading:
 
 def _union(some: Sequence[Service], others: Sequence[Service]) -> list[Service]:
     return [*some, *(service for service in others if service not in some)]
-
-
-async def _close(part: object) -> None:
-    closed = part.close()  # type: ignore[attr-defined] # a Lane or a Way
-    if isinstance(part, Lane):
-        await closed
 
 
 def _told(lanes: set[str], ways: set[str], house: House, changed: int) -> str:

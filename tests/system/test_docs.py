@@ -15,7 +15,7 @@ from partner_fixtures import PartnerProcess, partner_process
 
 REPOSITORY = Path(__file__).parents[2]
 EXTERNAL_ID = "an-external-id-for-the-docs"
-_BLOCK = re.compile(r"<!-- (file|run|policy):? ?(\S*) -->\n```\w+\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"<!-- (file|run|policy):? ?([\w.-]*?) -->\n```\w+\n(.*?)```", re.DOTALL)
 
 
 def blocks(document: str, kind: str) -> dict[str, str]:
@@ -62,22 +62,32 @@ def test_the_readmes_five_minute_start_delivers_the_file(home: Path, tmp_path_fa
             assert '"delivered": 1' in said
 
 
-def test_the_policies_of_the_accounts_page_are_enough_and_are_needed(home: Path, tmp_path_factory):
-    """With exactly the documents of docs/ACCOUNTS.md the file arrives; with another external ID it doesn't."""
-    policies = {name: json.loads(text) for name, text in blocks("docs/ACCOUNTS.md", "policy").items()}
+def test_the_policies_of_the_guide_are_enough_and_are_needed(home: Path, tmp_path_factory):
+    """With exactly the documents of docs/SETUP.md the file arrives; with another external ID it doesn't."""
+    policies = {name: json.loads(text) for name, text in blocks("docs/SETUP.md", "policy").items()}
     settings = {
-        "trust_policy": policies["trust"],
-        "role_policy": policies["role"],
-        "user_policy": policies["identity"],
+        "trust_policy": policies["trust-policy"],
+        "role_policy": policies["role-policy"],
+        "user_policy": policies["identity-policy"],
     }
     script = "mkdir -p ~/exports && echo x > ~/exports/a && crosshaul push -c config.yaml"
     with partner_process(**settings, spool=tmp_path_factory.mktemp("spool")) as account:
         with pytest.raises(AssertionError, match="external ID"):
             run(script, home, account)
-        policies["trust"]["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"] = EXTERNAL_ID
-        account.settings(trust_policy=policies["trust"])
+        trust = policies["trust-policy"]
+        trust["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"] = EXTERNAL_ID
+        account.settings(trust_policy=trust)
         run(script, home, account)
         assert account.read("a") == b"x\n"
+
+
+def test_the_guides_policies_are_what_the_verb_prints(home: Path, tmp_path_factory):
+    """Each document of docs/SETUP.md is what `crosshaul policy` prints for the README's configuration."""
+    shown = blocks("docs/SETUP.md", "policy")
+    assert set(shown) == {"identity-policy", "trust-policy", "role-policy", "bucket-policy", "lifecycle"}
+    with partner_process(external_id=EXTERNAL_ID, spool=tmp_path_factory.mktemp("spool")) as account:
+        for name, text in shown.items():
+            assert run(f"crosshaul policy -c config.yaml --only {name}", home, account) == text, name
 
 
 def test_every_link_in_the_documents_leads_to_a_file():

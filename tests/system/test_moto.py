@@ -1,6 +1,7 @@
 """A second opinion on how S3 and STS answer: moto's server, which shares nothing with the strict account."""
 
 import hashlib
+import json
 import random
 from dataclasses import dataclass
 
@@ -71,3 +72,23 @@ def test_a_push_and_a_run_arrive_at_moto(moto, site_for):
         assert daemon.stop() == 0
     assert moto.sha256() == sha256_of(site.root)
     assert daemon.events("upload_failed", "destination_parked", "credentials_not_renewed") == []
+
+
+def test_check_at_moto(moto, site_for):
+    """Moto demands no external ID, and check says so in red; with that question left out it is green."""
+    site = site_for(moto)
+    site.destination["expected_bucket_owner"] = "none"
+    site.write()
+
+    def findings(*arguments):
+        done = site.crosshaul("check", "--json", *arguments)
+        told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
+        return done.returncode, [each for each in told if each["verdict"] == "bad"]
+
+    code, bad = findings()
+    assert (code, {each["step"] for each in bad}) == (1, {"confused_deputy"})
+    assert findings("--no-confused-deputy") == (0, [])
+    site.destination["bucket"] = "nowhere-at-all"
+    site.write()
+    code, bad = findings("--no-confused-deputy")
+    assert (code, bad[0]["step"], bad[0]["diagnosis"]["cause"]) == (1, "upload", "name of the bucket")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from crosshaul.clock import SystemClock
 from crosshaul.config import Config, load
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.partner import Error, PartnerAccount, Rule
+from crosshaul.partner.policy import Ask, Verdict
 
 
 class Ear:
@@ -236,3 +239,31 @@ async def test_many_callers_at_the_start_wait_for_one_assumption(partner, config
         assert len({await one for one in asyncio.as_completed([refresher.credentials() for _ in range(100)])}) == 1
         await asyncio.sleep(0.3)
     assert assumptions(partner) == [200]
+
+
+async def test_a_file_of_external_ids_that_hangs_takes_nobody_elses_thread(partner, config_for, tmp_path):
+    """While a read of the external ID's file hangs (a dead mount), what others have read goes on."""
+    hanging = tmp_path / "external_id"
+    os.mkfifo(hanging)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    async with refreshing(config_for(f"role_arn: '{partner.role_arn}', external_id_file: '{hanging}'")):
+        async with asyncio.timeout(20):
+            await asyncio.sleep(0.3)
+            assert await asyncio.to_thread(lambda: 42) == 42
+        writer = await asyncio.to_thread(os.open, hanging, os.O_WRONLY)
+        os.write(writer, partner.external_id.encode())
+        os.close(writer)
+
+
+async def test_a_session_policy_that_is_too_large_is_tried_wider(partner, config_for):
+    """Where STS finds the narrow policy too large, the session is narrowed to the bucket, and never not at all."""
+    large = {"status": 400, "code": "PackedPolicyTooLarge", "message": "Packed policy consumes 120% of space"}
+    partner.faults.add(Rule.from_json({"operation": "AssumeRole", "times": 1, "action": {"kind": "error", **large}}))
+    more = role(partner) + ", key_prefix: from-a/"
+    async with refreshing(config_for(more)) as (refresher, ear):
+        session = await refresher.credentials()
+    assert assumptions(partner) == [400, 200]
+    assert ear.refusals == []
+    policy = partner._state.directory.find(session.access_key_id).session_policy
+    put = [policy.verdict(Ask("s3:PutObject", f"arn:aws:s3:::{name}", {})) for name in ("partner-inbox/b", "other/b")]
+    assert put == [Verdict.ALLOW, Verdict.SILENT]

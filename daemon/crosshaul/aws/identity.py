@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,7 @@ from crosshaul.config import Destination
 from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 from crosshaul.retry import Policy
 from crosshaul.telemetry.logs import conceal
+from crosshaul.threads import Threads
 
 _FORCED_INTERVAL = 5.0
 """Seconds between refreshes that rejected credentials ask for: a store that refuses all is not asked for more."""
@@ -80,17 +82,18 @@ def _as_fault(error: Exception) -> Fault:
     return Fault(Diagnosis(Kind.DESTINATION, type(error).__name__, text, "Credentials"))
 
 
-async def _direct(chain: Chain, _destination: Destination, clock: Clock) -> Session:
+async def _direct(chain: Chain, _destination: Destination, clock: Clock, _threads: Threads) -> Session:
     return Session(await chain.credentials(), clock.monotonic(), None)
 
 
-async def _assume(chain: Chain, destination: Destination, clock: Clock) -> Session:
+async def _assume(chain: Chain, destination: Destination, clock: Clock, threads: Threads) -> Session:
     """AssumeRole with each external ID in turn: a list is a rotation under way; AccessDenied means "the other one"."""
-    external_ids: tuple[str | None, ...] = await asyncio.to_thread(destination.external_ids) or (None,)
+    external_ids: tuple[str | None, ...] = await threads.run(destination.external_ids) or (None,)
+    policies = await threads.run(session_policies, destination)
     for number, external_id in enumerate(external_ids, 1):
         conceal(external_id or "")
         try:
-            session = await _narrowest(chain, destination, external_id, clock)
+            session = await _narrowest(chain, [parameters(destination, external_id, each) for each in policies], clock)
             return replace(session, external_id=f"{number} of {len(external_ids)}" if external_id else None)
         except Fault as fault:
             if number == len(external_ids) or fault.diagnosis.code != "AccessDenied":
@@ -98,16 +101,14 @@ async def _assume(chain: Chain, destination: Destination, clock: Clock) -> Sessi
     raise AssertionError  # the last round returns or raises
 
 
-async def _narrowest(chain: Chain, destination: Destination, external_id: str | None, clock: Clock) -> Session:
+async def _narrowest(chain: Chain, ways: Sequence[dict[str, Any]], clock: Clock) -> Session:
     """A session with the narrowest policy that STS takes: how far it packs one with the tags, only STS knows."""
-    policies = await asyncio.to_thread(session_policies, destination)
-    for number, policy in enumerate(policies, 1):
+    for number, asked in enumerate(ways, 1):
         began = clock.monotonic()
         try:
-            answer = await chain.assume_role(parameters(destination, external_id, policy))
-            return _session(answer, began, clock)
+            return _session(await chain.assume_role(asked), began, clock)
         except Fault as fault:
-            if number == len(policies) or fault.diagnosis.code != "PackedPolicyTooLarge":
+            if number == len(ways) or fault.diagnosis.code != "PackedPolicyTooLarge":
                 raise
     raise AssertionError  # the last round returns or raises
 
@@ -209,22 +210,31 @@ class Refresher:
     async def run(self, stop: asyncio.Event) -> None:
         """Refresh ahead of each expiry, with jitter; after a failure with back-off; until ``stop``."""
         failures = 0
-        while not stop.is_set():
-            self._attempting = True
-            self._wanted.clear()
-            try:
-                failures = 0 if await self._attempt() else failures + 1
-            finally:
-                self._attempting = False
-                async with self._attempted:
-                    self._attempted.notify_all()
-            await self._pause(self._next_due(failures), stop)
+        # One thread of its own: a hung file system under the external ID's file takes no more than that.
+        threads = Threads(1, f"secrets-{self._destination.name}")
+        try:
+            while not stop.is_set():
+                failures = 0 if await self._tried(threads) else failures + 1
+                await self._pause(self._next_due(failures), stop)
+        finally:
+            threads.close()
 
-    async def _attempt(self) -> bool:
+    async def _tried(self, threads: Threads) -> bool:
+        """An attempt, and everybody told who waits for one."""
+        self._attempting = True
+        self._wanted.clear()
+        try:
+            return await self._attempt(threads)
+        finally:
+            self._attempting = False
+            async with self._attempted:
+                self._attempted.notify_all()
+
+    async def _attempt(self, threads: Threads) -> bool:
         try:
             # Over everything: the chain may run a program of the user's, or ask a metadata service.
             async with asyncio.timeout(STS_DEADLINE):
-                self._session = await self._obtain(self._chain, self._destination, self._clock)
+                self._session = await self._obtain(self._chain, self._destination, self._clock, threads)
         except Exception as error:  # noqa: BLE001 - whatever a provider in the chain raises, the next attempt is due
             fault = _as_fault(error)
             # Whatever STS's trouble is, for the files it is the destination's: none of them is to blame.

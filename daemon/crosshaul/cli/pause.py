@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from crosshaul.config import Config
 
 
+routes_option = click.option("--route", "routes", multiple=True, metavar="NAME", help="This route; may be given again.")
+
+
 @click.command(cls=Verb)
 @config_option
-@click.option("--route", "routes", multiple=True, metavar="NAME", help="This route; may be given again.")
+@routes_option
 def command(config: Config, routes: tuple[str, ...]) -> None:
     """Have the running daemon send nothing more of these routes, or of all.
 
@@ -33,5 +36,10 @@ def command(config: Config, routes: tuple[str, ...]) -> None:
       1  no daemon is running
       2  bad usage (no such route), or bad configuration
     """
-    answer = ask(config.state_dir, {"do": "pause", "routes": check_routes(config, routes)})
+    order("pause", config, routes)
+
+
+def order(what: str, config: Config, routes: tuple[str, ...]) -> None:
+    """Have the daemon pause or resume routes, and tell which are paused then."""
+    answer = ask(config.state_dir, {"do": what, "routes": check_routes(config, routes)})
     click.echo(paused_now(answer["paused"]))

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.options import check_routes, config_option
+from crosshaul.cli.options import config_option
+from crosshaul.cli.pause import order, routes_option
 from crosshaul.cli.verb import Verb
-from crosshaul.cli.words import paused_now
-from crosshaul.control_socket import ask
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Verb)
 @config_option
-@click.option("--route", "routes", multiple=True, metavar="NAME", help="This route; may be given again.")
+@routes_option
 def command(config: Config, routes: tuple[str, ...]) -> None:
     """Have the running daemon send these routes again, or all.
 
@@ -30,5 +29,4 @@ def command(config: Config, routes: tuple[str, ...]) -> None:
       1  no daemon is running
       2  bad usage (no such route), or bad configuration
     """
-    answer = ask(config.state_dir, {"do": "resume", "routes": check_routes(config, routes)})
-    click.echo(paused_now(answer["paused"]))
+    order("resume", config, routes)

@@ -58,6 +58,7 @@ class Control:
             ("GET", "objects"): self._objects,
             ("GET", "body"): self._body,
             ("GET", "uploads"): self._uploads,
+            ("GET", "secrets"): self._secrets,
             ("GET", "faults"): self._rules,
             ("POST", "faults"): self._add_faults,
             ("DELETE", "faults"): self._clear_faults,
@@ -109,6 +110,13 @@ class Control:
         del request, query
         uploads = self._state.buckets[self._state.settings.bucket].uploads.values()
         return [{"id": each.id, "key": each.key, "parts": sorted(each.parts)} for each in uploads]
+
+    async def _secrets(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
+        """What must stand in nobody's output."""
+        del request, query
+        settings = self._state.settings
+        own = [settings.secret_access_key, *([settings.external_id] if settings.external_id else [])]
+        return {"secrets": [*own, *self._state.directory.secrets()]}
 
     async def _rules(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
         del request, query

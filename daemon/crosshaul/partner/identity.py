@@ -88,6 +88,10 @@ class Directory:
         self._sessions[session.access_key_id] = session
         return session
 
+    def secrets(self) -> list[str]:
+        """Secret keys and tokens of all sessions that were ever opened."""
+        return [each for session in self._sessions.values() for each in (session.secret, session.token or "")]
+
     def revoke(self, code: str) -> None:
         """From now on every session that exists is refused with ``code`` (ExpiredToken, InvalidToken, AccessDenied)."""
         self._revoked.update(dict.fromkeys(self._sessions, code))

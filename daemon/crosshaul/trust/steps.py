@@ -31,6 +31,8 @@ _CHAINED = 3600
 _MOST_SKEW = 60.0
 _REFUSED = frozenset({"AccessDenied", "403"})
 _NOT_FOUND = 404
+_UNKNOWN_CALL = frozenset({"MethodNotAllowed", "InvalidAction", "NotImplemented"})
+"""How gateways that are not AWS answer to calls that they have not got."""
 _NO_UPLOAD = frozenset({"NoSuchUpload", "404"})
 
 
@@ -86,7 +88,14 @@ def _failed(step: str, ground: Ground, error: Diagnosis) -> Finding:
 
 
 async def _identity(ground: Ground) -> list[Finding]:
-    caller = ground.caller = await ground.chain.caller()
+    try:
+        caller = ground.caller = await ground.chain.caller()
+    except Fault as fault:
+        if fault.diagnosis.code not in _UNKNOWN_CALL:
+            raise
+        return [
+            Finding("identity", Verdict.NOTE, "this STS knows no GetCallerIdentity: whose credentials they are is open")
+        ]
     facts = {"account": caller.account, "arn": caller.arn, "source": caller.source}
     findings = [Finding("identity", Verdict.GOOD, f"{caller.arn}, from {caller.source}", facts=facts)]
     if ":user/" in caller.arn:

@@ -1,0 +1,52 @@
+"""`crosshaul check` where something else than the strict account answers: Ceph's gateway, and moto's server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def checked(site, *arguments):
+    """Exit code; the first thing wrong, as step and cause; and all findings."""
+    done = site.crosshaul("check", "--json", *arguments, timeout=180)
+    told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
+    bad = [(each["step"], each["diagnosis"]["cause"]) for each in told if each["verdict"] == "bad"]
+    return done.returncode, bad[:1], told
+
+
+def test_the_right_set_up_is_green(account, site_for):
+    """On each store: the confused deputy is refused, upload, download and multipart go well."""
+    code, bad, told = checked(site_for(account))
+    assert (code, bad) == (0, []), told
+    good = {each["step"] for each in told if each["verdict"] == "good"}
+    assert good >= {"assume_role", "confused_deputy", "upload", "download", "multipart", "store", "machine"}
+
+
+WRONG = {
+    "another external ID": (
+        {},
+        {},
+        {},
+        "another-external-id",
+        ("assume_role", "trust policy in B, or STS policy in A"),
+    ),
+    "a bucket that is not there": ({}, {"bucket": "nowhere-at-all"}, {}, None, ("upload", "name of the bucket")),
+    "STS out of reach": ({}, {}, {"sts_endpoint_url": "http://127.0.0.1:9"}, None, ("identity", "endpoint")),
+    "S3 out of reach": ({}, {"endpoint_url": "http://127.0.0.1:9"}, {}, None, ("upload", "endpoint")),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_found(account, site_for, what):
+    """On each store the step that fails and the cause are named."""
+    environment, destination, identity, external_id, expected = WRONG[what]
+    site = site_for(account)
+    site.environment |= environment
+    site.destination.update(destination)
+    site.config["identity"].update(identity)
+    site.write()
+    if external_id:
+        site.external_id_file.write_text(external_id)
+    code, bad, told = checked(site)
+    assert (code, bad) == (1, [expected]), told
