@@ -173,6 +173,10 @@ class Bucket:
             return False
         return True
 
+    async def sees_iam(self) -> bool:
+        """Whether this session may look into the account's IAM, where there is one to ask."""
+        return await self._control.reads_iam()
+
     async def encryption_of(self, key: str) -> tuple[str | None, str | None]:
         """How an object is encrypted, as S3 tells it: the mode, and the ARN of the KMS key."""
         answer = await self._call("head_object", key)

@@ -24,6 +24,9 @@ from crosshaul.errors import Diagnosis, Fault, Kind
 _DEADLINE = 30.0
 _COMPLETE_DEADLINE = 600.0
 """AWS: "processing of a CompleteMultipartUpload request could take several minutes"."""
+_IAM_CONFIG = AioConfig(
+    connect_timeout=10, read_timeout=15, retries={"total_max_attempts": 1}, http_session_cls=DirectSession
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,18 @@ class Control:
             text = f"S3 gave no answer within {deadline:.0f} s"
             raise Fault(Diagnosis(Kind.NETWORK, "TotalTimeout", text, name, ambiguous=True)) from error
         return answer
+
+    async def reads_iam(self) -> bool:
+        """Whether this session may look into the account's IAM; False as well where there is no IAM to ask."""
+        if self._destination.endpoint_url is not None:
+            return False
+        try:
+            session = await asyncio.to_thread(self._session)
+            async with asyncio.timeout(_DEADLINE), session.client("iam", config=_IAM_CONFIG) as client:
+                await client.list_roles(MaxItems=1)
+        except (*faults.FOREIGN, TimeoutError):
+            return False
+        return True
 
     async def get_range(self, key: str, first: int, last: int) -> bytes:
         """GetObject of the bytes ``first`` to ``last``, both included; fewer where the object ends before."""

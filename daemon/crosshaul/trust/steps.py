@@ -275,12 +275,13 @@ async def _least_privilege(ground: Ground) -> list[Finding]:
     """
     async with ground.widely() as bucket:
         findings = await _excess(bucket, ground.key)
-    told = "listing, deleting a version, reading the bucket's policy and listing buckets are refused, as they should be"
+    told = "lists, deletions of versions, the bucket's policy, other buckets and IAM are refused, as they should be"
     return findings or [Finding("least_privilege", Verdict.GOOD, told)]
 
 
 async def _excess(bucket: Bucket, key: str) -> list[Finding]:
     rights = ["s3:ListAllMyBuckets"] if await bucket.sees_other_buckets() else []
+    rights += ["iam:ListRoles"] if await bucket.sees_iam() else []
     for right, operation, of, more in (
         ("s3:ListBucket", "list_objects_v2", None, {"MaxKeys": 1}),
         ("s3:DeleteObjectVersion", "delete_object", f"{key}-{secrets.token_hex(8)}", {"VersionId": "null"}),
