@@ -16,6 +16,7 @@ from crosshaul.clock import SystemClock
 from crosshaul.config import Config
 from crosshaul.control_socket import ControlSocket
 from crosshaul.errors import Fault, NotReadyError
+from crosshaul.herald import Herald
 from crosshaul.house import House
 from crosshaul.model import DestinationStatus, State
 from crosshaul.orders import actions
@@ -26,6 +27,7 @@ from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Verdict, live, ready
 from crosshaul.telemetry.lag import LagMeter
 from crosshaul.telemetry.status import snapshot
+from crosshaul.telemetry.systemd import Notifier
 from crosshaul.telemetry.web import Sources, serving
 
 _READY_WITHIN = 60.0
@@ -44,10 +46,12 @@ async def run(config: Config, file: Path, *, require_ready: bool = False) -> int
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
     async with opened(config, config.routes, clock) as house, _served(house):
         helping, carrying = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
-        reloading = Reloading(house, file, carrying, helping)
+        lag, notifier = _lag(house), Notifier.of()
+        reloading = Reloading(house, file, carrying, helping, notifier)
         reloading.always = [
             Service("gauges", partial(_gauges, house)),
-            Service("lag", _lag(house).run),
+            Service("lag", lag.run),
+            Service("systemd", Herald(notifier, house, lag, stop.asked).run),
             Service("control", ControlSocket(config.state_dir, actions(house, reloading)).run),
             Service("hangups", partial(reloading.at_each, hung_up)),
         ]

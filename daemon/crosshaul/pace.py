@@ -21,6 +21,8 @@ class AdaptiveLimit:
         self._hold = hold
         self._decreased_at = float("-inf")
         self._good = self._bad = 0
+        self.taken = 0
+        """How many requests were answered well, in all."""
 
     @property
     def limit(self) -> int:
@@ -30,6 +32,7 @@ class AdaptiveLimit:
     def succeeded(self) -> None:
         """One request was answered well."""
         self._good += 1
+        self.taken += 1
         self._limit = min(self._ceiling, self._limit + 1.0 / self._limit)
 
     def pushed_back(self, now: float) -> None:

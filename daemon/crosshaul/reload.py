@@ -13,6 +13,7 @@ from crosshaul.errors import ConfigError
 from crosshaul.house import House
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
+from crosshaul.telemetry.systemd import Notifier
 
 _FIXED = ("state_dir", "http", "shutdown_timeout")
 """What holds for a daemon's whole life."""
@@ -21,11 +22,12 @@ _FIXED = ("state_dir", "http", "shutdown_timeout")
 class Reloading:
     """Reloads one daemon's configuration, one reload at a time."""
 
-    def __init__(self, house: House, file: Path, carrying: Supervisor, helping: Supervisor) -> None:
+    def __init__(self, house: House, file: Path, carrying: Supervisor, helping: Supervisor, notifier: Notifier) -> None:
         self._house = house
         self._file = file.absolute()
         self._carrying = carrying
         self._helping = helping
+        self._notifier = notifier
         self._one_at_a_time = asyncio.Lock()
         self.always: Sequence[Service] = ()
         """The helpers that belong to no lane."""
@@ -51,11 +53,14 @@ class Reloading:
         Raises ConfigError, and then all is as it was.
         """
         log = logs.get("crosshaul")
+        self._notifier.reloading()
         try:
             told = await self._reload()
         except ConfigError as error:
             log.error("not_reloaded", faults=error.faults, in_force="the old configuration")  # noqa: TRY400 - no bug
             raise
+        finally:
+            self._notifier.ready()
         log.info("reloaded", news=told)
         return told
 

@@ -116,6 +116,11 @@ class Transfer:
         self._routes = tuple(claimed)
         self.wake()
 
+    @property
+    def taken(self) -> int:
+        """How many bodies S3 took: whole files, and parts."""
+        return self._limit.taken
+
     def wake(self) -> None:
         """There may be something to send."""
         self._awake.set()

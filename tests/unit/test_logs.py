@@ -250,3 +250,16 @@ def test_odd_values_make_valid_json(stream):
     logs.get("x").info("odd", ratio=float("nan"), thing=object, endless=endless, round=round_)
     event = json.loads(stream.getvalue(), parse_constant=pytest.fail)
     assert event["ratio"] == "nan"
+
+
+def test_the_journal_gets_each_events_level(monkeypatch, tmp_path):
+    """Where systemd's journal reads the log, each line begins with its priority; elsewhere it does not."""
+    file = (tmp_path / "log").open("w+")
+    there = os.fstat(file.fileno())
+    for stream in (f"{there.st_dev}:{there.st_ino}", "8:1"):
+        monkeypatch.setenv("JOURNAL_STREAM", stream)
+        logs.configure("info", "json", file)
+        logs.get("test").error("it_broke")
+    marked, plain = (tmp_path / "log").read_text().splitlines()
+    assert marked.startswith('<3>{"timestamp"')
+    assert plain.startswith('{"timestamp"')

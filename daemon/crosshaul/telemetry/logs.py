@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TextIO, cast
@@ -29,6 +30,7 @@ _OURS = frozenset({"timestamp", "level", "logger"})
 _NAMES_OF_FILES = frozenset({"path", "key", "root", "file", "name", "source", "target"})
 _DEEPEST = 6
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
 _processors: list[Processor] = []
 
 
@@ -41,6 +43,7 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
         _at_least(level),
         *_gather(),
         *(_for_terminal(colours=stream.isatty()) if console else (_render_json,)),
+        *((_mark_level,) if _is_journal(stream) else ()),
     ]
     structlog.configure(
         processors=_processors,
@@ -100,6 +103,20 @@ def _plain(value: object, name: str, depth: int = 0) -> Any:  # noqa: ANN401 - J
 
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     return json.dumps(event)
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether systemd's journal reads it (systemd.exec(5), $JOURNAL_STREAM)."""
+    try:
+        there = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{there.st_dev}:{there.st_ino}"
+
+
+def _mark_level(_logger: WrappedLogger, method: str, line: str) -> str:
+    """The level as the journal takes it for its own field, PRIORITY (sd-daemon(3))."""
+    return f"<{_PRIORITIES[method]}>{line}"
 
 
 def _for_terminal(*, colours: bool) -> tuple[Processor, ...]:

@@ -1,0 +1,143 @@
+"""What systemd is told, by the real daemon, over a real datagram socket."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from crosshaul.telemetry.systemd import Notifier
+from system_fixtures import until
+
+UNITS = Path(__file__).parents[2] / "systemd"
+MOST_EXPOSED = 1.5
+
+
+class Manager:
+    """Stands for systemd: hears what is told."""
+
+    def __init__(self, address):
+        self.address = str(address)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address.replace("@", "\0", 1) if self.address.startswith("@") else self.address)
+        self._socket.setblocking(False)
+        self.heard = []
+
+    def hears(self, pattern):
+        """Whether a message so far has that in it."""
+        try:
+            while True:
+                self.heard.append(self._socket.recv(4096).decode())
+        except BlockingIOError:
+            return any(re.search(pattern, each) for each in self.heard)
+
+    def forget(self):
+        self.hears("")
+        self.heard.clear()
+
+
+@pytest.fixture
+def manager(tmp_path):
+    return Manager(tmp_path / "notify")
+
+
+@pytest.fixture
+def site(strict, site_for, manager):
+    made = site_for(strict)
+    made.environment |= {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "2000000"}
+    return made
+
+
+def test_it_is_ready_when_the_first_credentials_are_had(strict, site, manager):
+    """READY=1 waits for STS, and comes with the first session; then there is a status, and the watchdog is fed."""
+    strict.fault("delay", "AssumeRole", rule={"times": 1}, seconds=2)
+    with site.daemon() as daemon:
+        assert not manager.hears("READY=1")
+        until(lambda: manager.hears("^READY=1$"))
+        assert daemon.events("credentials_renewed")
+        until(lambda: manager.hears("^WATCHDOG=1$"))
+        until(lambda: manager.hears("^STATUS=Running: 0 files wait, 0 are being sent; partner ready.$"))
+        assert daemon.stop() == 0
+
+
+def test_it_is_ready_as_well_when_credentials_are_refused(strict, site, manager):
+    """A partner whose role is not there yet keeps no service from starting: READY=1, and the status says why."""
+    strict.settings(role_exists=False)
+    with site.daemon() as daemon:
+        until(lambda: manager.hears("^READY=1$"))
+        assert daemon.events("credentials_not_renewed")
+        assert daemon.stop() == 0
+
+
+def test_a_process_that_stands_still_feeds_no_watchdog(site, manager):
+    """While the process is stopped nothing is told; the feeding is no timer of the kernel's or of another thread."""
+    with site.daemon() as daemon:
+        until(lambda: manager.hears("WATCHDOG=1"))
+        daemon.process.send_signal(signal.SIGSTOP)
+        manager.forget()
+        time.sleep(3)
+        assert not manager.hears("WATCHDOG=1")
+        daemon.process.send_signal(signal.SIGCONT)
+        until(lambda: manager.hears("WATCHDOG=1"))
+        assert daemon.stop() == 0
+
+
+def test_a_reload_is_told_from_its_begin_to_its_end(site, manager):
+    """RELOADING=1 with the monotonic time, then READY=1, whether the new file is good or bad."""
+    with site.daemon() as daemon:
+        until(lambda: manager.hears("READY=1"))
+        for number, text in enumerate((site.config_file.read_text(), "nonsense: [")):
+            manager.forget()
+            site.config_file.write_text(text)
+            daemon.process.send_signal(signal.SIGHUP)
+            until(lambda: manager.hears("^READY=1$"))
+            assert manager.hears(r"^RELOADING=1\nMONOTONIC_USEC=\d+$")
+            assert len(daemon.events("reloaded", "not_reloaded")) == number + 1
+        assert daemon.stop() == 0
+
+
+def test_a_drain_that_gets_on_asks_for_time(strict, site, manager):
+    """STOPPING=1 at the signal, and EXTEND_TIMEOUT_USEC for as long as parts go through; the file is whole in the end."""
+    site.in_parts()
+    site.config["transfer"]["memory_limit"] = "5MiB"
+    site.config["shutdown_timeout"] = "60s"
+    site.write()
+    strict.fault("delay", "UploadPart", rule={"times": None}, seconds=0.5)
+    site.add("large", bytes(40 << 20))
+    with site.daemon() as daemon:
+        until(lambda: strict.calls("UploadPart"))
+        daemon.process.send_signal(signal.SIGTERM)
+        until(lambda: manager.hears("^STOPPING=1$"))
+        until(lambda: manager.hears("^EXTEND_TIMEOUT_USEC=15000000$"))
+        until(lambda: manager.hears("^STATUS=Draining: "))
+        assert daemon.wait() == 0
+    assert set(strict.objects()) == {"large"}
+
+
+def test_an_abstract_socket_is_reached(tmp_path):
+    """NOTIFY_SOCKET may begin with @, and one that is not there disturbs nobody."""
+    manager = Manager(f"@crosshaul-{tmp_path.name}-{time.monotonic_ns()}")
+    notifier = Notifier.of({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"})
+    notifier.ready()
+    assert manager.hears("^READY=1$")
+    assert notifier.watchdog is None  # another process's
+    nobody = Notifier.of({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
+    nobody.ready()
+    assert not Notifier.of({})
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there")
+@pytest.mark.parametrize("unit", ["crosshaul.service", "crosshaul@.service"])
+def test_the_units_are_confined(unit):
+    """systemd rates each unit's exposure at 1.5 or less."""
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNITS / unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    rated = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert rated is not None, done
+    assert float(rated[1]) <= MOST_EXPOSED
