@@ -81,7 +81,8 @@ def test_a_clock_that_jumps_about_costs_no_file(strict, site_for):
             files_for(site, 1.5, f"{number}")
         until(lambda: len(strict.objects()) == len(sha256_of(site.root)))
         assert daemon.stop() == 0
-    assert "RequestTimeTooSkewed" in {call["code"] for call in strict.calls("PutObject")}
+    # Which call meets it first, S3's or the renewal of a short session, is chance.
+    assert {call["code"] for call in strict.calls()} & {"RequestTimeTooSkewed", "SignatureDoesNotMatch"}
     assert {key: each["sha256"] for key, each in strict.objects(sha256=True).items()} == sha256_of(site.root)
     assert {each["writes"] for each in strict.objects().values()} == {1}
     assert daemon.events("upload_failed", "file_quarantined") == []

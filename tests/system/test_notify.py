@@ -103,7 +103,7 @@ def test_a_reload_is_told_from_its_begin_to_its_end(site, manager):
 
 
 def test_a_drain_that_gets_on_asks_for_time(strict, site, manager):
-    """STOPPING=1 at the signal, and EXTEND_TIMEOUT_USEC for as long as parts go through; the file is whole in the end."""
+    """STOPPING=1 at the signal, EXTEND_TIMEOUT_USEC for as long as parts go through; the file is whole in the end."""
     site.in_parts()
     site.config["transfer"]["memory_limit"] = "5MiB"
     site.config["shutdown_timeout"] = "60s"
@@ -135,7 +135,7 @@ def test_an_abstract_socket_is_reached(tmp_path):
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there")
 @pytest.mark.parametrize("unit", ["crosshaul.service", "crosshaul@.service"])
 def test_the_units_are_confined(unit):
-    """systemd rates each unit's exposure at 1.5 or less."""
+    """Systemd rates each unit's exposure at 1.5 or less."""
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNITS / unit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     rated = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)

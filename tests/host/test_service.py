@@ -1,0 +1,208 @@
+"""The units as they ship, under a real systemd."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from partner_fixtures import partner_process
+from system_fixtures import until
+
+pytestmark = pytest.mark.host
+CONFIG = Path("etc/crosshaul/config.yaml")
+DROP_IN = """[Service]
+LoadCredential=external_id:/etc/crosshaul/external_id
+EnvironmentFile=/etc/crosshaul/credentials.env
+Environment=AWS_EC2_METADATA_DISABLED=true
+"""
+
+
+class Host:
+    """The booted system: its root directory, and commands in it."""
+
+    def __init__(self, told):
+        pid, root = told.split(":", 1)
+        self._enter = ["nsenter", "-t", pid, "-m", "-u", "-i", "-n", "-p", "--"]
+        self.root = Path(root)
+
+    def try_(self, *command):
+        return subprocess.run([*self._enter, *command], capture_output=True, text=True, timeout=120, check=False)
+
+    def run(self, *command):
+        done = self.try_(*command)
+        assert done.returncode == 0, (command, done.stdout, done.stderr, self.log())
+        return done.stdout
+
+    def log(self, unit="crosshaul"):
+        entries = self.try_("journalctl", "-u", unit, "-o", "json", "--no-pager").stdout
+        return [json.loads(line) for line in entries.splitlines()]
+
+    def events(self, name, unit="crosshaul"):
+        texts = [str(each["MESSAGE"]) for each in self.log(unit)]
+        told = [json.loads(text) for text in texts if text.startswith("{")]
+        return [each for each in told if each["event"] == name]
+
+    def shown(self, unit, name):
+        return self.run("systemctl", "show", "-P", name, unit).strip()
+
+
+@pytest.fixture
+def host():
+    host = Host(os.environ["CROSSHAUL_HOST"])
+    host.run("systemd-sysusers")
+    host.run("systemd-tmpfiles", "--create")
+    yield host
+    for unit in ("crosshaul", "crosshaul@second"):
+        host.try_("systemctl", "stop", unit)
+        host.try_("systemctl", "reset-failed", unit)
+    host.run("journalctl", "--rotate", "--vacuum-time=1s", "-q")
+    host.run("sh", "-c", "rm -rf /var/lib/crosshaul/* /srv/* /etc/crosshaul/*")
+
+
+@pytest.fixture
+def account(tmp_path):
+    with partner_process(spool=tmp_path / "spool") as process:
+        yield process
+
+
+def settle(host, account, name="config", **more):
+    """The configuration, the drop-in and the credentials of one service."""
+    unit = "crosshaul" if name == "config" else f"crosshaul@{name}"
+    state = "/var/lib/crosshaul" if name == "config" else f"/var/lib/crosshaul/{name}"
+    config = {
+        "state_dir": state,
+        "identity": {"sts_endpoint_url": account.sts_endpoint_url},
+        "destinations": {
+            "partner": {
+                "bucket": account.bucket,
+                "endpoint_url": account.endpoint_url,
+                "role_arn": account.role_arn,
+                "external_id_file": f"/run/credentials/{unit}.service/external_id",
+            }
+        },
+        "routes": [{"name": "r", "path": f"/srv/{name}", "destination": "partner", "settle": {"quiet": "200ms"}}],
+        "retry": {"initial": "200ms", "max": "1s"},
+        "http": None,
+        **more,
+    }
+    etc = host.root / "etc/crosshaul"
+    (etc / f"{name}.yaml").write_text(json.dumps(config))
+    (etc / f"{name}.yaml").chmod(0o644)
+    (etc / "external_id").write_text(account.external_id)
+    (etc / "external_id").chmod(0o600)
+    keys = f"AWS_ACCESS_KEY_ID={account.access_key_id}\nAWS_SECRET_ACCESS_KEY={account.secret_access_key}\n"
+    (etc / "credentials.env").write_text(keys)
+    drop = host.root / f"etc/systemd/system/{unit}.service.d"
+    drop.mkdir(exist_ok=True)
+    (drop / "site.conf").write_text(DROP_IN)
+    host.run("mkdir", "-p", f"/srv/{name}")
+    host.run("systemctl", "daemon-reload")
+
+
+def put(host, name, content, of="config"):
+    (host.root / "srv" / of / name).write_bytes(content)
+
+
+def test_it_starts_is_ready_and_delivers(host, account):
+    """`systemctl start` comes back when it is ready; a file that is put there arrives; levels are in the journal."""
+    settle(host, account)
+    host.run("systemctl", "start", "crosshaul")
+    assert host.shown("crosshaul", "ActiveState") == "active"
+    assert re.search("partner ready", host.shown("crosshaul", "StatusText")), host.shown("crosshaul", "StatusText")
+    put(host, "a", b"over systemd")
+    until(lambda: "a" in account.objects())
+    assert account.read("a") == b"over systemd"
+    told = next(each for each in host.log() if '"file_delivered"' in str(each["MESSAGE"]))
+    assert (told["PRIORITY"], told["_SYSTEMD_UNIT"]) == ("6", "crosshaul.service")
+    assert host.shown("crosshaul", "User") == "crosshaul"
+    assert not [each for each in host.log() if account.external_id in str(each["MESSAGE"])]
+    host.run("crosshaul", "status", "-c", "/etc/crosshaul/config.yaml", "--healthy")
+
+
+def test_reload_with_a_good_and_a_bad_file(host, account):
+    """`systemctl reload` brings a good file into force, and fails on a bad one, which changes nothing."""
+    settle(host, account)
+    host.run("systemctl", "start", "crosshaul")
+    settle(host, account, retry={"initial": "300ms", "max": "1s"})
+    host.run("systemctl", "reload", "crosshaul")
+    (host.root / CONFIG).write_text("nonsense: [")
+    assert host.try_("systemctl", "reload", "crosshaul").returncode != 0
+    assert host.shown("crosshaul", "ActiveState") == "active"
+    put(host, "a", b"after both")
+    until(lambda: "a" in account.objects())
+
+
+def test_a_hung_process_is_ended_and_begun_anew(host, account):
+    """A daemon that stands still feeds no watchdog: systemd kills it, starts it again, and files arrive."""
+    settle(host, account)
+    (host.root / "etc/systemd/system/crosshaul.service.d/watch.conf").write_text("[Service]\nWatchdogSec=4\n")
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "start", "crosshaul")
+    before = host.shown("crosshaul", "MainPID")
+    host.run("systemctl", "kill", "-s", "STOP", "--kill-whom=main", "crosshaul")
+    until(lambda: host.shown("crosshaul", "MainPID") not in {before, "0"}, 60)
+    assert "watchdog" in " ".join(str(each["MESSAGE"]) for each in host.log()).lower()
+    put(host, "a", b"by the next life")
+    until(lambda: "a" in account.objects())
+    (host.root / "etc/systemd/system/crosshaul.service.d/watch.conf").unlink()
+
+
+def test_a_stop_in_mid_upload_drains(host, account):
+    """`systemctl stop` while a file is on its way ends when the file is there."""
+    settle(host, account, transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
+    account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.5)
+    host.run("systemctl", "start", "crosshaul")
+    put(host, "large", bytes(30 << 20))
+    until(lambda: account.calls("UploadPart"))
+    host.run("systemctl", "stop", "crosshaul")
+    assert len(account.read("large")) == 30 << 20
+    assert host.shown("crosshaul", "Result") == "success"
+
+
+def test_it_is_begun_anew_after_kill_9(host, account):
+    """Killed, it comes back, and goes on with the upload that was under way."""
+    settle(host, account, transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
+    account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.4)
+    host.run("systemctl", "start", "crosshaul")
+    put(host, "large", bytes(40 << 20))
+    until(lambda: len(account.calls("UploadPart")) > 2)
+    host.run("systemctl", "kill", "-s", "KILL", "--kill-whom=main", "crosshaul")
+    until(lambda: "large" in account.objects(), 60)
+    assert len(account.calls("CreateMultipartUpload")) == 1
+    assert host.shown("crosshaul", "NRestarts") == "1"
+
+
+def test_a_bad_configuration_is_not_tried_again(host, account):
+    """Exit code 2 is final: the service has failed, with the line that says why in the journal, and rests."""
+    settle(host, account)
+    (host.root / CONFIG).write_text("nonsense: 1\n")
+    assert host.try_("systemctl", "start", "crosshaul").returncode != 0
+    assert host.shown("crosshaul", "ExecMainStatus") == "2"
+    assert host.shown("crosshaul", "NRestarts") == "0"
+    assert any("unknown key" in str(each["MESSAGE"]) for each in host.log())
+
+
+def test_it_starts_at_boot_after_the_network(host, account):
+    """Enabled, it belongs to multi-user.target and is ordered behind network-online.target."""
+    settle(host, account)
+    with contextlib.ExitStack() as stack:
+        host.run("systemctl", "enable", "crosshaul")
+        stack.callback(host.run, "systemctl", "disable", "crosshaul")
+        assert "crosshaul.service" in host.shown("multi-user.target", "Wants")
+        assert "network-online.target" in host.shown("crosshaul", "After")
+
+
+def test_the_template_serves_a_second_configuration(host, account):
+    """crosshaul@second runs beside crosshaul, each with its own file, state and credentials."""
+    settle(host, account)
+    settle(host, account, "second")
+    host.run("systemctl", "start", "crosshaul", "crosshaul@second")
+    put(host, "a", b"1")
+    put(host, "b", b"2", of="second")
+    until(lambda: set(account.objects()) == {"a", "b"})
