@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-systemd crash crash-points simulate overflow mutants lint format types arch check bench lock clean
+.PHONY: help setup demo test test-real test-systemd test-container crash crash-points simulate overflow mutants lint format types arch check bench lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,13 +25,16 @@ demo: $(READY) ## The whole story on an embedded partner account, in under a min
 	$(BIN)/crosshaul demo
 
 test: $(READY) ## Unit, contract, property, fault and system tests
-	$(PYTEST) -m 'not real and not host' --numprocesses 4 --dist loadfile
+	$(PYTEST) -m 'not real and not host and not container' --numprocesses 4 --dist loadfile
 
 test-real: $(READY) ## The end-to-end cases against Ceph's gateway (Debian, root; installs it)
 	tests/real/run $(BIN)/python
 
 test-systemd: $(READY) ## The service under a real systemd (Debian, root; installs it)
 	tests/host/run $(BIN)/python
+
+test-container: $(READY) ## The image, built and run by podman (Debian, root; installs it)
+	tests/container/run $(BIN)/python
 
 PASSINGS ?= 2
 crash-points: $(READY) ## Kill the daemon at every point where its state changes, and look
