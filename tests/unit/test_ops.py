@@ -1,4 +1,4 @@
-"""What ships in ops/: rules that fire when they should, on metrics that there are, with their entries in the runbook."""
+"""What ships in ops/: rules that fire when they should, on metrics that exist, with their entries in the runbook."""
 
 from __future__ import annotations
 
