@@ -51,7 +51,7 @@ async def run(config: Config, file: Path, *, require_ready: bool = False) -> int
         reloading.always = [
             Service("gauges", partial(_gauges, house)),
             Service("lag", lag.run),
-            Service("systemd", Herald(notifier, house, lag, stop.asked).run),
+            *([Service("systemd", Herald(notifier, house, lag, stop.asked).run)] if notifier else []),
             Service("control", ControlSocket(config.state_dir, actions(house, reloading)).run),
             Service("hangups", partial(reloading.at_each, hung_up)),
         ]

@@ -30,8 +30,6 @@ class Herald:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tell, until ``stop``."""
-        if not self._notifier:
-            return
         while not stop.is_set() and not self._tried():
             await self._wait(stop, _POLL)
         self._notifier.ready()
