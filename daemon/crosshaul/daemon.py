@@ -25,12 +25,15 @@ from crosshaul.stopping import Stop
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Verdict, live, ready
+from crosshaul.telemetry.history import INTERVAL, History
 from crosshaul.telemetry.lag import LagMeter
 from crosshaul.telemetry.status import snapshot
 from crosshaul.telemetry.systemd import Notifier
 from crosshaul.telemetry.web import Sources, serving
 
 _READY_WITHIN = 60.0
+_SHOWN = 20
+"""Files of a kind that the status page shows."""
 
 
 async def run(config: Config, file: Path, *, require_ready: bool = False) -> int:
@@ -44,12 +47,14 @@ async def run(config: Config, file: Path, *, require_ready: bool = False) -> int
     stop.listen(signal.SIGTERM, signal.SIGINT)
     hung_up = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
-    async with opened(config, config.routes, clock) as house, _served(house):
+    history = History()
+    async with opened(config, config.routes, clock) as house, _served(house, history):
         helping, carrying = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
         lag, notifier = _lag(house), Notifier.of()
         reloading = Reloading(house, file, carrying, helping, notifier)
         reloading.always = [
             Service("gauges", partial(_gauges, house)),
+            Service("history", partial(_sampled, house, history)),
             Service("lag", lag.run),
             *([Service("systemd", Herald(notifier, house, lag, stop.asked).run)] if notifier else []),
             Service("control", ControlSocket(config.state_dir, actions(house, reloading)).run),
@@ -110,29 +115,47 @@ def _lag(house: House) -> LagMeter:
     return LagMeter(house.metrics.loop_lag, house.clock)
 
 
-def _served(house: House) -> AbstractAsyncContextManager[object]:
+async def _sampled(house: House, history: History, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        history.add(await _status(house))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(INTERVAL):
+                await stop.wait()
+
+
+def _destinations(house: House) -> list[DestinationStatus]:
+    return [lane.reporter.status for lane in house.lanes.values()]
+
+
+async def _status(house: House) -> dict[str, Any]:
+    return snapshot(
+        await house.journal.tallies(),
+        _destinations(house),
+        await house.journal.routes(),
+        house.clock.now(),
+        daemon_pid=os.getpid(),
+        journal_error=house.journal.trouble,
+        configured_routes=list(house.ways),
+        paused=house.paused,
+    )
+
+
+def _served(house: House, history: History) -> AbstractAsyncContextManager[object]:
     """The HTTP pages over the block, or nothing where ``http.listen`` is null."""
     listen = house.config.http.listen
     if listen is None:
         return nullcontext()
 
-    def destinations() -> list[DestinationStatus]:
-        return [lane.reporter.status for lane in house.lanes.values()]
-
     async def is_ready() -> Verdict:
-        return ready(house.journal.trouble, destinations())
+        return ready(house.journal.trouble, _destinations(house))
 
-    async def status() -> dict[str, Any]:
-        return snapshot(
-            await house.journal.tallies(),
-            destinations(),
-            await house.journal.routes(),
-            house.clock.now(),
-            daemon_pid=os.getpid(),
-            journal_error=house.journal.trouble,
-            configured_routes=list(house.ways),
-            paused=house.paused,
-        )
-
-    sources = Sources(lambda: live(house.pulse), is_ready, house.metrics.render, status)
+    sources = Sources(
+        live=lambda: live(house.pulse),
+        ready=is_ready,
+        metrics=house.metrics.render,
+        status=partial(_status, house),
+        samples=history.samples,
+        sending=partial(house.journal.uploading, _SHOWN),
+        failed=partial(house.journal.quarantined, _SHOWN),
+    )
     return serving(listen.host, listen.port, sources)

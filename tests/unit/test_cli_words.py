@@ -8,9 +8,9 @@ import click
 import pytest
 
 from cli_world import World
-from crosshaul.cli import words
 from crosshaul.cli.places import locate, place_of, url_of
 from crosshaul.config import load
+from crosshaul.telemetry import words
 from crosshaul.telemetry.plain import printable
 
 

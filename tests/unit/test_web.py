@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 
 from crosshaul.errors import ListenError, StateDirError
-from crosshaul.model import DestinationState, DestinationStatus, RouteStatus
+from crosshaul.model import DestinationState, DestinationStatus, Fingerprint, Record, RouteStatus, State
 from crosshaul.telemetry.health import Verdict
+from crosshaul.telemetry.history import Sample
 from crosshaul.telemetry.status import snapshot
 from crosshaul.telemetry.web import Sources, server, serving
 
@@ -28,8 +29,34 @@ async def _status():
     return STATUS
 
 
+async def _records():
+    record = Record(
+        id=1,
+        route=ROUTE,
+        destination="partner",
+        path=b"<img src=x onerror=alert(1)>\n\x1b[31m",
+        fingerprint=Fingerprint(size=5, mtime_ns=0, ctime_ns=0, inode=1),
+        key="a",
+        state=State.UPLOADING,
+        attempts=0,
+        changed_at=0.0,
+        due_at=0.0,
+        first_seen_at=0.0,
+        generation=1,
+    )
+    return [record]
+
+
 def sources(**others):
-    given = {"live": lambda: Verdict(ok=True), "ready": _ready, "metrics": lambda: b"a 1\n", "status": _status}
+    given = {
+        "live": lambda: Verdict(ok=True),
+        "ready": _ready,
+        "metrics": lambda: b"a 1\n",
+        "status": _status,
+        "samples": lambda: [Sample(0.0, 3, 1.0, 0.0), Sample(60.0, 2, 61.0, 1024.0)],
+        "sending": _records,
+        "failed": _records,
+    }
     return Sources(**(given | others))
 
 
@@ -70,8 +97,22 @@ async def test_the_page_shows_routes_and_escapes_them():
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
     assert "&lt;script&gt;" in text
-    assert "<script" not in text
+    assert text.count("<script") == text.count('<script src="/page.js" defer>') == 1
+    assert "<img" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert "\x1b" not in text
     assert "the journal is not open" in text
+    assert text.count("<polyline") == 3
+    assert "Files can&#x27;t be delivered" in text
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/page.css", "text/css"), ("/page.js", "text/javascript")])
+async def test_style_and_script_come_from_their_own_paths(path, kind):
+    """The policy allows nothing inline, so that both are files of the page's own."""
+    status, text, headers = await fetch(path)
+    assert (status, headers["Content-Type"].split(";")[0]) == (200, kind)
+    assert text
+    assert "unsafe" not in headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("path", ["/", "/livez", "/nothing-here", "/status.json"])

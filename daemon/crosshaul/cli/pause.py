@@ -8,8 +8,8 @@ import click
 
 from crosshaul.cli.options import check_routes, config_option
 from crosshaul.cli.verb import Verb
-from crosshaul.cli.words import paused_now
 from crosshaul.control_socket import ask
+from crosshaul.telemetry.words import paused_now
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

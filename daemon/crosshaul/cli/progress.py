@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Column
 
-from crosshaul.cli.words import count
 from crosshaul.model import PushProgress
 from crosshaul.telemetry.plain import printable
+from crosshaul.telemetry.words import count
 
 
 class Bar:

@@ -13,10 +13,10 @@ import click
 from crosshaul.cli.options import check_routes, config_option
 from crosshaul.cli.places import place_of, url_of
 from crosshaul.cli.verb import Verb
-from crosshaul.cli.words import count, duration, size
 from crosshaul.errors import Kind
 from crosshaul.model import PushProgress, PushSummary, Record, Settled
 from crosshaul.telemetry.plain import printable
+from crosshaul.telemetry.words import count, duration, size
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

@@ -11,8 +11,8 @@ from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option
 from crosshaul.cli.places import locate
 from crosshaul.cli.verb import Verb
-from crosshaul.cli.words import count
 from crosshaul.journal.reader import requeue
+from crosshaul.telemetry.words import count
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from os import stat_result
 from typing import TYPE_CHECKING
 
-from crosshaul.cli.words import duration, moment, ordinal
 from crosshaul.model import (
     AfterAction,
     ChecksumKind,
@@ -21,6 +20,7 @@ from crosshaul.model import (
     RouteStatus,
     State,
 )
+from crosshaul.telemetry.words import duration, moment, ordinal
 
 if TYPE_CHECKING:
     from crosshaul.config import Route

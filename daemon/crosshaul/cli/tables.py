@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crosshaul.cli.words import duration, moment, size
 from crosshaul.telemetry.plain import printable
+from crosshaul.telemetry.words import duration, moment, size
 
 _PIPED_WIDTH = 100_000
 """Nothing is folded or cut in what another program reads."""

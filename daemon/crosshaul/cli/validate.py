@@ -8,7 +8,7 @@ import click
 
 from crosshaul.cli.options import config_path_option
 from crosshaul.cli.verb import Verb
-from crosshaul.cli.words import count
+from crosshaul.telemetry.words import count
 
 
 @click.command(cls=Verb)

@@ -11,10 +11,10 @@ from crosshaul.cli.expected import Expected, File, expected
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option, seconds
 from crosshaul.cli.verb import Verb
-from crosshaul.cli.words import count, duration
 from crosshaul.clock import SystemClock
 from crosshaul.journal.reader import Reader
 from crosshaul.model import State
+from crosshaul.telemetry.words import count, duration
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

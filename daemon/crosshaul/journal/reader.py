@@ -84,6 +84,14 @@ class Reader:
                 return
             after, left = page[-1].id, None if left is None else left - len(page)
 
+    def uploading(self, limit: int) -> list[Record]:
+        """Some of the files that are being sent; by an index, however long the journal is."""
+        return self._records("first_uploading", (limit,))
+
+    def quarantined(self, limit: int) -> list[Record]:
+        """Some of the files that are set aside; by an index as well."""
+        return self._records("first_quarantined", (limit,))
+
     def find(self, route: str, path: bytes) -> Record | None:
         """The record of a file; ``path`` is relative to the route's root."""
         return next(iter(self._records("record_of_path", (route, path))), None)

@@ -228,6 +228,14 @@ class Journal:
         """Counts by route."""
         return await self._read(self._reader.tallies)
 
+    async def uploading(self, limit: int) -> list[Record]:
+        """See ``Reader.uploading``."""
+        return await self._read(lambda: self._reader.uploading(limit))
+
+    async def quarantined(self, limit: int) -> list[Record]:
+        """See ``Reader.quarantined``."""
+        return await self._read(lambda: self._reader.quarantined(limit))
+
     async def find(self, route: str, path: bytes) -> Record | None:
         """The record of a file; ``path`` is relative to the route's root."""
         return await self._read(lambda: self._reader.find(route, path))

@@ -37,3 +37,9 @@ SELECT * FROM files WHERE route = ? AND path = ?
 
 -- name: record_of_key
 SELECT * FROM files WHERE destination = ? AND key = ? AND holds_key = 1
+
+-- name: first_uploading
+SELECT * FROM files WHERE state = 'uploading' LIMIT ?
+
+-- name: first_quarantined
+SELECT * FROM files WHERE state = 'quarantined' LIMIT ?

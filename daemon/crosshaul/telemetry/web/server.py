@@ -7,25 +7,30 @@ import errno
 import ipaddress
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from crosshaul.errors import CrosshaulError, ListenError
+from crosshaul.model import Record
 from crosshaul.telemetry.health import Verdict
+from crosshaul.telemetry.history import Sample
 from crosshaul.telemetry.metrics import CONTENT_TYPE
-from crosshaul.telemetry.web.page import STYLE_HASH, render
+from crosshaul.telemetry.web.page import Facts, render
 
 _DEADLINE = 5.0
+_STYLE, _SCRIPT = ((Path(__file__).parent / name).read_text("utf-8") for name in ("page.css", "page.js"))
 _SECURITY = {
     "Server": "crosshaul",
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -42,6 +47,9 @@ class Sources:
     ready: Callable[[], Awaitable[Verdict]]
     metrics: Callable[[], bytes]
     status: Callable[[], Awaitable[Mapping[str, Any]]]
+    samples: Callable[[], Sequence[Sample]]
+    sending: Callable[[], Awaitable[Sequence[Record]]]
+    failed: Callable[[], Awaitable[Sequence[Record]]]
 
 
 @asynccontextmanager
@@ -99,6 +107,8 @@ def _application(host: str, sources: Sources) -> web.Application:
             web.get("/metrics", handlers.metrics),
             web.get("/status.json", handlers.status),
             web.get("/", handlers.page),
+            web.get("/page.css", handlers.style),
+            web.get("/page.js", handlers.script),
         ]
     )
     return application
@@ -162,8 +172,22 @@ class _Handlers:
         return web.json_response(status, dumps=lambda facts: json.dumps(facts, indent=2) + "\n")
 
     async def page(self, _request: web.Request) -> web.Response:
-        page = render(await self._sources.status(), self._sources.live(), await self._sources.ready())
-        return web.Response(text=page, content_type="text/html")
+        sources = self._sources
+        facts = Facts(
+            await sources.status(),
+            sources.live(),
+            await sources.ready(),
+            sources.samples(),
+            await sources.sending(),
+            await sources.failed(),
+        )
+        return web.Response(text=render(facts), content_type="text/html")
+
+    async def style(self, _request: web.Request) -> web.Response:
+        return web.Response(text=_STYLE, content_type="text/css")
+
+    async def script(self, _request: web.Request) -> web.Response:
+        return web.Response(text=_SCRIPT, content_type="text/javascript")
 
 
 def _verdict(verdict: Verdict) -> web.Response:

@@ -1,0 +1,28 @@
+"""history: the last hours, in a bounded list."""
+
+from __future__ import annotations
+
+from crosshaul.telemetry.history import History
+
+
+def status(now, sent, pending=0, oldest=0.0):
+    return {
+        "now": now, "delivered_bytes": sent, "pending": pending, "uploading": 1, "oldest_pending_seconds": oldest,
+    }  # fmt: skip
+
+
+def test_the_rate_is_that_since_the_sample_before():
+    """Bytes a second between two samples; none for the first, and none for a clock or a journal that went back."""
+    history = History()
+    for now, sent in ((100.0, 5000), (110.0, 6000), (105.0, 7000), (115.0, 10)):
+        history.add(status(now, sent, pending=2, oldest=3.0))
+    assert [each.rate for each in history.samples()] == [0.0, 100.0, 0.0, 0.0]
+    assert {(each.backlog, each.oldest) for each in history.samples()} == {(3, 3.0)}
+
+
+def test_it_is_bounded():
+    """However long the daemon runs, so many samples are kept: the newest."""
+    history = History(most=10)
+    for number in range(1000):
+        history.add(status(float(number), number))
+    assert [each.at for each in history.samples()] == [float(number) for number in range(990, 1000)]
