@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import datetime
 
 from crosshaul.clock import Clock
@@ -23,14 +22,9 @@ class Budget:
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.used = 0
 
-    @asynccontextmanager
-    async def hold(self, amount: int) -> AsyncIterator[None]:
+    def hold(self, amount: int) -> _Hold:
         """Wait for ``amount``, and give it back at the end of the block."""
-        await self.acquire(amount)
-        try:
-            yield
-        finally:
-            self.release(amount)
+        return _Hold(self, amount)
 
     async def acquire(self, amount: int) -> None:
         """Wait for ``amount``; the caller owes a ``release`` of it."""
@@ -65,6 +59,22 @@ class Budget:
 
     def _fits(self, amount: int) -> bool:
         return self.used == 0 or self.used + amount <= self._capacity()
+
+
+class _Hold:
+    """``async with`` for a budget: a class, since a generator for each file costs more than the waiting."""
+
+    __slots__ = ("_amount", "_budget")
+
+    def __init__(self, budget: Budget, amount: int) -> None:
+        self._budget = budget
+        self._amount = amount
+
+    async def __aenter__(self) -> None:
+        await self._budget.acquire(self._amount)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._budget.release(self._amount)
 
 
 class Line:

@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+from crosshaul import reading
 from crosshaul.checksum import Payload, combine
 from crosshaul.clock import Clock
 from crosshaul.config import Destination, Route
 from crosshaul.config import Transfer as TransferConfig
-from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
+from crosshaul.errors import Diagnosis, Fault, FileChangedError, Kind, SourceError
 from crosshaul.flow import Budget
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
-from crosshaul.source import Root, SourceFile, shown
+from crosshaul.source import SourceFile, shown
 from crosshaul.threads import Threads
 from crosshaul.verify import Answer, Held, Ladder, contradicts, is_ours, token_of
 
@@ -143,7 +144,8 @@ async def _contradicts(claim: Claim, held: Held, means: Means) -> bool:
         return False  # each part was checked, and the ETag of the whole is no MD5
     route = means.routes[claim.route]
     async with means.memory.hold(size):
-        return await means.threads.run(lambda: contradicts(held, _bytes_of(claim, route)))
+        payload = await reading.whole(claim, route, means.threads, (ChecksumKind.MD5,), hashed=False)
+    return contradicts(held, payload.checksums[0])
 
 
 def _receipt(claim: Claim, answer: Answer, means: Means) -> Receipt:
@@ -157,24 +159,6 @@ def _receipt(claim: Claim, answer: Answer, means: Means) -> Receipt:
     )
 
 
-def _open(claim: Claim, route: Route) -> SourceFile:
-    """Open the file in its recorded state; blocks."""
-    with _root(route) as root:
-        source = root.open_file(claim.path, follow_inside=route.symlinks == "follow_inside")
-    if source.fingerprint != claim.fingerprint:
-        source.close()
-        raise FileChangedError("the file changed after it had come to rest")
-    return source
-
-
-def _root(route: Route) -> Root:
-    try:
-        return Root.open(route.path)
-    except FileGoneError as error:
-        # An unmounted or missing root says nothing of the files in it; they wait for it.
-        raise SourceError(f"the watched directory {route.path} is missing; is it mounted?") from error
-
-
 # In one request
 
 
@@ -182,14 +166,15 @@ async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     route = means.routes[claim.route]
     asked = if_new and route.overwrite != "never"
     hashed = await means.bucket.needs_hash()
-    async with means.memory.hold(claim.fingerprint.size), means.slots.hold(1):
+    async with means.memory.hold(claim.fingerprint.size):
         while True:
             kinds = means.ladder.kinds()
-            payload = await means.threads.run(_whole, claim, route, kinds, hashed=hashed)
+            payload = await reading.whole(claim, route, means.threads, kinds, hashed=hashed)
             try:
-                answer = await means.bucket.put_object(
-                    claim.key, payload, claim.fingerprint.mtime_ns, token_of(claim), if_new=if_new
-                )
+                async with means.slots.hold(1):
+                    answer = await means.bucket.put_object(
+                        claim.key, payload, claim.fingerprint.mtime_ns, token_of(claim), if_new=if_new
+                    )
             except Fault as fault:
                 if fault.diagnosis.code == "SenselessAnswer":
                     means.ladder.learn(kinds[0], None)  # the next is sent with an MD5 beside it
@@ -199,17 +184,6 @@ async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
                 means.answered()
                 means.ladder.learn(kinds[0], answer.checksum.kind if answer.checksum else None)
                 return _receipt(claim, _with_proof(answer, payload.checksums), means)
-
-
-def _whole(claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
-    return Payload.of(_bytes_of(claim, route), kinds, hashed=hashed)
-
-
-def _bytes_of(claim: Claim, route: Route) -> bytes | memoryview:
-    with _open(claim, route) as source:
-        data = source.read(0, claim.fingerprint.size)
-        source.unchanged()
-    return data
 
 
 def _with_proof(answer: Answer, sent: tuple[Checksum, ...]) -> Answer:
@@ -222,7 +196,7 @@ def _with_proof(answer: Answer, sent: tuple[Checksum, ...]) -> Answer:
 
 async def _in_parts(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     route = means.routes[claim.route]
-    source = await means.threads.run(_open, claim, route)
+    source = await means.threads.run(reading.opened, claim, route)
     try:
         multipart = claim.multipart or await _begin(claim, means)
         sender = _Sender(claim, means, source, multipart)

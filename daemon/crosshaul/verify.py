@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from crosshaul.checksum import compute, md5_hex
+from crosshaul.checksum import md5_hex
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, ChecksumKind, Claim
 
@@ -53,11 +53,11 @@ def is_ours(held: Held, claim: Claim) -> bool:
     return held.token == token_of(claim) and held.size == claim.fingerprint.size
 
 
-def contradicts(held: Held, data: bytes | memoryview) -> bool:
-    """Whether the object's ETag, where it is an MD5, says that it holds other bytes than ``data``."""
+def contradicts(held: Held, md5: Checksum) -> bool:
+    """Whether the object's ETag, where it is an MD5, says that it holds other bytes than those of ``md5``."""
     if held.encrypted_by_kms or not _PLAIN_MD5.fullmatch(held.etag):
         return False
-    return held.etag != md5_hex(compute(ChecksumKind.MD5, data))
+    return held.etag != md5_hex(md5)
 
 
 def check(operation: str, sent: tuple[Checksum, ...], answer: Answer) -> None:

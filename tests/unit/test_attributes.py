@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from crosshaul.aws.attributes import as_headers, of_object
+from crosshaul.aws.attributes import Attributes
 from crosshaul.config import Destination
 
 KEY_ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -17,7 +17,7 @@ def destination(**settings: object) -> Destination:
 
 
 def headers(key: str = "a.csv", mtime_ns: int = 0, **settings: object) -> dict[str, str]:
-    return dict(as_headers(of_object(destination(**settings), key, mtime_ns, "token")))
+    return dict(Attributes(destination(**settings)).headers(key, mtime_ns, "token"))
 
 
 def test_nothing_is_sent_that_nobody_asked_for():
@@ -105,7 +105,8 @@ def test_the_type_follows_the_suffix_and_nothing_else(key, type_):
 
 def test_both_uses_see_the_same():
     """What botocore is told and what the wire sends have the same attributes."""
-    attributes = of_object(destination(storage_class="STANDARD_IA"), "a.csv", 0, "token") | {"IfNoneMatch": "*"}
-    assert dict(as_headers(attributes))["if-none-match"] == "*"
-    assert attributes["StorageClass"] == dict(as_headers(attributes))["x-amz-storage-class"]
-    assert attributes["Metadata"] == {"crosshaul-token": "token", "mtime": "0.000000000"}
+    attributes = Attributes(destination(storage_class="STANDARD_IA", metadata={"a": "b"}))
+    told, sent = attributes.of_object("a.csv", 0, "token"), dict(attributes.headers("a.csv", 0, "token"))
+    assert (told["StorageClass"], told["ContentType"]) == (sent["x-amz-storage-class"], sent["content-type"])
+    assert told["Metadata"] == {"a": "b", "crosshaul-token": "token", "mtime": "0.000000000"}
+    assert told["Metadata"] == {name[11:]: sent[name] for name in sent if name.startswith("x-amz-meta-")}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Mapping
-from pathlib import PurePosixPath
+from functools import lru_cache
+from posixpath import splitext
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,7 +14,6 @@ TOKEN = "crosshaul-token"  # noqa: S105 - a metadata name, not a password
 MTIME = "mtime"
 
 _HEADERS = {
-    "ContentType": "content-type",
     "ServerSideEncryption": "x-amz-server-side-encryption",
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
     "BucketKeyEnabled": "x-amz-server-side-encryption-bucket-key-enabled",
@@ -22,7 +21,6 @@ _HEADERS = {
     "ACL": "x-amz-acl",
     "Tagging": "x-amz-tagging",
     "ExpectedBucketOwner": "x-amz-expected-bucket-owner",
-    "IfNoneMatch": "if-none-match",
 }
 _UNKNOWN_TYPE = "application/octet-stream"
 _COMPRESSED = {
@@ -34,28 +32,39 @@ _COMPRESSED = {
 }
 
 
-def of_object(destination: Destination, key: str, mtime_ns: int, token: str) -> dict[str, Any]:
-    """The attributes of one object, by botocore's parameter names; what isn't asked for isn't sent."""
-    wanted = {
-        "ContentType": _type_of(key),
-        "ServerSideEncryption": destination.server_side_encryption,
-        "SSEKMSKeyId": destination.ssekms_key_id,
-        "BucketKeyEnabled": destination.bucket_key_enabled,
-        "StorageClass": destination.storage_class,
-        "ACL": destination.acl,
-        "Tagging": urlencode(destination.tags, quote_via=quote) or None,
-        "ExpectedBucketOwner": destination.expected_bucket_owner,
-        "Metadata": {**destination.metadata, TOKEN: token, MTIME: _seconds(mtime_ns)},
-    }
-    return {name: value for name, value in wanted.items() if value is not None}
+class Attributes:
+    """The attributes of one destination's objects. What is the same for all of them is worked out once."""
 
+    def __init__(self, destination: Destination) -> None:
+        wanted = {
+            "ServerSideEncryption": destination.server_side_encryption,
+            "SSEKMSKeyId": destination.ssekms_key_id,
+            "BucketKeyEnabled": destination.bucket_key_enabled,
+            "StorageClass": destination.storage_class,
+            "ACL": destination.acl,
+            "Tagging": urlencode(destination.tags, quote_via=quote) or None,
+            "ExpectedBucketOwner": destination.expected_bucket_owner,
+        }
+        self._fixed = {name: value for name, value in wanted.items() if value is not None}
+        self._metadata = dict(destination.metadata)
+        self._headers = [
+            *((_HEADERS[name], _text(value)) for name, value in self._fixed.items()),
+            *((f"x-amz-meta-{name}", value) for name, value in self._metadata.items()),
+        ]
 
-def as_headers(attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The same attributes as HTTP headers."""
-    headers = [(_HEADERS[name], _text(value)) for name, value in attributes.items() if name != "Metadata"]
-    metadata: Mapping[str, str] = attributes.get("Metadata", {})
-    headers += [(f"x-amz-meta-{name}", value) for name, value in metadata.items()]
-    return headers
+    def of_object(self, key: str, mtime_ns: int, token: str) -> dict[str, Any]:
+        """By botocore's parameter names; what isn't asked for isn't sent."""
+        metadata = {**self._metadata, TOKEN: token, MTIME: _seconds(mtime_ns)}
+        return {**self._fixed, "ContentType": _type_of(key), "Metadata": metadata}
+
+    def headers(self, key: str, mtime_ns: int, token: str) -> list[tuple[str, str]]:
+        """The same as HTTP headers."""
+        return [
+            *self._headers,
+            ("content-type", _type_of(key)),
+            (f"x-amz-meta-{TOKEN}", token),
+            (f"x-amz-meta-{MTIME}", _seconds(mtime_ns)),
+        ]
 
 
 def _type_of(key: str) -> str:
@@ -64,7 +73,12 @@ def _type_of(key: str) -> str:
     Only the suffix is looked up: guess_type reads a whole key as a URL, takes ``data:TYPE,`` at its word, line breaks
     and all, and raises at other keys.
     """
-    type_, encoding = mimetypes.guess_type(f"file{PurePosixPath(key).suffix}")
+    return _type_of_suffix(splitext(key)[1])
+
+
+@lru_cache(1024)
+def _type_of_suffix(suffix: str) -> str:
+    type_, encoding = mimetypes.guess_type(f"file{suffix}")
     return _COMPRESSED.get(encoding, _UNKNOWN_TYPE) if encoding else type_ or _UNKNOWN_TYPE
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from crosshaul.aws import attributes
+from crosshaul.aws.attributes import TOKEN, Attributes
 from crosshaul.aws.codes import STRANGER
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher
@@ -41,6 +41,7 @@ class Bucket:
         wire_to: Callable[[Location], Wire],
     ) -> None:
         self._destination = destination
+        self._attributes = Attributes(destination)
         self._refresher = refresher
         self._control = control
         self._wire_to = wire_to
@@ -61,10 +62,9 @@ class Bucket:
 
     async def put_object(self, key: str, payload: Payload, mtime_ns: int, token: str, *, if_new: bool) -> Answer:
         """PutObject, proven by its answer, or else by HEAD. ``if_new``: only where no object has the key."""
-        carried = attributes.of_object(self._destination, key, mtime_ns, token)
+        headers = self._attributes.headers(key, mtime_ns, token)
         if if_new:
-            carried["IfNoneMatch"] = "*"
-        headers = attributes.as_headers(carried)
+            headers.append(("if-none-match", "*"))
         wire = await self._opened()
         answer = await self._with_session(lambda session: wire.put_object(session, key, headers, payload))
         check("PutObject", payload.checksums, answer)
@@ -81,7 +81,7 @@ class Bucket:
 
     async def create_multipart_upload(self, key: str, mtime_ns: int, token: str, kind: ChecksumKind) -> str:
         """CreateMultipartUpload; returns the upload id."""
-        carried = attributes.of_object(self._destination, key, mtime_ns, token)
+        carried = self._attributes.of_object(key, mtime_ns, token)
         if kind is not ChecksumKind.MD5:
             carried |= {"ChecksumAlgorithm": kind.value, "ChecksumType": "FULL_OBJECT"}
         created = await self._call("create_multipart_upload", key, **carried)
@@ -92,7 +92,7 @@ class Bucket:
     async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> Answer:
         """UploadPart, checked against its answer."""
         owner = self._destination.expected_bucket_owner
-        headers = attributes.as_headers({"ExpectedBucketOwner": owner} if owner else {})
+        headers = [("x-amz-expected-bucket-owner", owner)] if owner else []
         wire = await self._opened()
         answer = await self._with_session(
             lambda session: wire.upload_part(session, key, upload_id, number, headers, payload)
@@ -133,7 +133,7 @@ class Bucket:
         if "ContentLength" not in answer:
             raise _senseless("HeadObject", "a content length")
         told = _answer(answer)
-        token = answer.get("Metadata", {}).get(attributes.TOKEN)
+        token = answer.get("Metadata", {}).get(TOKEN)
         size = int(answer["ContentLength"])
         return Held(size, token, told.etag, told.checksum, told.version_id, told.encrypted_by_kms)
 
@@ -199,11 +199,12 @@ class Bucket:
             raise _advised(fault) from fault
 
     async def _opened(self) -> Wire:
-        async with self._locating:
-            if self._wire is None:
-                location = await self._control.location()
-                self._signed = location.scheme != "https"
-                self._wire = self._wire_to(location)
+        if self._wire is None:
+            async with self._locating:
+                if self._wire is None:
+                    location = await self._control.location()
+                    self._signed = location.scheme != "https"
+                    self._wire = self._wire_to(location)
         return self._wire
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from crosshaul.errors import Diagnosis, Kind
-from crosshaul.journal import rows
+from crosshaul.journal import bulk, rows
 from crosshaul.journal.known import Known, is_news, known
 from crosshaul.journal.moves import check_move
 from crosshaul.journal.queries import SQL
@@ -44,14 +44,14 @@ class _Changes:
     offered: list[tuple[str, str, int]] = field(default_factory=list)
     new: list[tuple[object, ...]] = field(default_factory=list)
     changed: list[tuple[object, ...]] = field(default_factory=list)
-    restarted: list[tuple[int]] = field(default_factory=list)
+    restarted: list[int] = field(default_factory=list)
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Keys are let go before others take them, and offered when all of this batch stand where they belong."""
         connection.executemany(SQL["release_key"], self.released)
         connection.executemany(SQL["admit_changed"], self.changed)
-        connection.executemany(SQL["drop_multipart"], self.restarted)
-        connection.executemany(SQL["admit_new"], self.new)
+        connection.execute(SQL["drop_multipart"], (rows.ids_text(self.restarted),))
+        bulk.run(connection, "admit_new", self.new)
         connection.executemany(SQL["offer_key"], self.offered)
 
 
@@ -101,7 +101,7 @@ def _judge(one: Settled, record: Known | None, holders: dict[Key, File], changes
     if record.state != State.UPLOADING:
         check_move(record.id, State(record.state), State.QUARANTINED if refusal else State.PENDING)
     changes.changed.append((*columns, record.id))
-    changes.restarted.append((record.id,))
+    changes.restarted.append(record.id)
 
 
 def _take_key(one: Settled, holders: dict[Key, File]) -> Refusal | None:

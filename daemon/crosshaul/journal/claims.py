@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from crosshaul.journal import rows
+from crosshaul.journal import bulk, rows
 from crosshaul.journal.moves import IllegalMove
 from crosshaul.journal.queries import SQL
 from crosshaul.model import ChecksumKind, Claim, Multipart, Part, State
@@ -35,7 +35,8 @@ class Claimer:
             return []
         text = rows.ids_text(ids)
         multiparts = multiparts_of(connection, text)
-        claimed = connection.execute(SQL["claim"], (request.now, text)).fetchall()
+        connection.execute(SQL["claim"], (request.now, text))
+        claimed = bulk.ask(connection, "claimed", (text,))
         by_id = {row[0]: _claim(row, multiparts.get(row[0])) for row in claimed}
         return [by_id[file] for file in ids]
 
@@ -56,15 +57,17 @@ class Claimer:
         return picked
 
 
-def _due(connection: sqlite3.Connection, route: str, request: Request) -> Iterable[int]:
-    return (row[0] for row in connection.execute(SQL["due"], (route, request.now, request.limit)))
+def _due(connection: sqlite3.Connection, route: str, request: Request) -> list[int]:
+    return bulk.ask(connection, "due", (route, request.now, request.limit))
 
 
 @rows.reading
 def _claim(row: rows.Row, multipart: Multipart | None) -> Claim:
     file, generation, route, destination, path, fingerprint, key, attempts, ambiguous = row
     seen = rows.fingerprint(fingerprint)
-    return Claim(file, generation, route, destination, path, seen, key, attempts, bool(ambiguous), multipart)
+    return Claim(
+        file, generation, route, destination, bytes.fromhex(path), seen, key, attempts, bool(ambiguous), multipart
+    )
 
 
 @rows.reading
@@ -88,7 +91,7 @@ def begin_multipart(connection: sqlite3.Connection, argument: tuple[Claim, Multi
     if not _holds(connection, claim):
         return
     kind = upload.checksum_kind
-    connection.execute(SQL["drop_multipart"], (claim.id,))
+    connection.execute(SQL["drop_multipart"], (rows.ids_text([claim.id]),))
     connection.execute(SQL["begin_multipart"], (claim.id, upload.upload_id, upload.key, upload.part_size, kind))
     connection.executemany(SQL["add_part"], [rows.part_columns(claim.id, part) for part in upload.parts])
 
@@ -104,12 +107,12 @@ def add_parts(connection: sqlite3.Connection, arguments: Sequence[tuple[Claim, P
 def drop_multipart(connection: sqlite3.Connection, claim: Claim) -> None:
     """Forget the upload and its parts."""
     if _holds(connection, claim):
-        connection.execute(SQL["drop_multipart"], (claim.id,))
+        connection.execute(SQL["drop_multipart"], (rows.ids_text([claim.id]),))
 
 
 def _holds(connection: sqlite3.Connection, claim: Claim) -> bool:
     """Whether the claim is of the file's present state; raises IllegalMove if it is no claim any more."""
-    row = connection.execute(SQL["standing"], (rows.ids_text([claim.id]),)).fetchone()
+    row = next(iter(bulk.ask(connection, "standing", (rows.ids_text([claim.id]),))), None)
     if row is None or row[1] != State.UPLOADING or row[2] != claim.generation:
         raise IllegalMove(f"record {claim.id}: not claimed in generation {claim.generation}")
     return bool(row[3] == claim.generation)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from crosshaul.errors import Diagnosis
-from crosshaul.journal import rows
+from crosshaul.journal import bulk, rows
 from crosshaul.journal.moves import IllegalMove, check_move
 from crosshaul.journal.queries import SQL
 from crosshaul.model import (
@@ -71,19 +71,19 @@ class _Back(NamedTuple):
 class _Changes:
     delivered: list[tuple[object, ...]] = field(default_factory=list)
     back: list[_Back] = field(default_factory=list)
-    finished: list[tuple[int]] = field(default_factory=list)
+    finished: list[int] = field(default_factory=list)
     """Those whose multipart upload is of no use any more."""
 
     def write(self, connection: sqlite3.Connection) -> None:
-        connection.executemany(SQL["deliver"], self.delivered)
+        bulk.run(connection, "deliver", self.delivered)
         connection.executemany(SQL["put_back"], self.back)
-        connection.executemany(SQL["drop_multipart"], self.finished)
+        connection.execute(SQL["drop_multipart"], (rows.ids_text(self.finished),))
 
 
 def settle(connection: sqlite3.Connection, settlements: Sequence[Settlement]) -> list[State | Exception]:
     """Move each claimed file where its outcome says; a file that isn't claimed so any more answers with IllegalMove."""
     ids = rows.ids_text(settlement.claim.id for settlement in settlements)
-    standing = {row[0]: _Standing._make(row) for row in connection.execute(SQL["standing"], (ids,))}
+    standing = {row[0]: _Standing._make(row) for row in bulk.ask(connection, "standing", (ids,))}
     changes = _Changes()
     # Taken out of `standing`, so that a claim which is settled twice in one batch is found out.
     answers = [_judge(standing.pop(one.claim.id, None), one, changes) for one in settlements]
@@ -99,13 +99,13 @@ def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) 
         back = _stale(record, now)
     elif isinstance(outcome, Delivered):
         changes.delivered.append((now, outcome.after_due_at, *rows.receipt_columns(outcome.receipt), record.id))
-        changes.finished.append((record.id,))
+        changes.finished.append(record.id)
         return check_move(record.id, State.UPLOADING, State.DELIVERED)
     else:
         back = _fresh(record, outcome, now)
     changes.back.append(back)
     if _ends_multipart(outcome):
-        changes.finished.append((record.id,))
+        changes.finished.append(record.id)
     return check_move(record.id, State.UPLOADING, back.state)
 
 

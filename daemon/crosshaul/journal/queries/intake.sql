@@ -18,7 +18,7 @@ INSERT INTO files (
     destination, key, holds_key, state, size, fingerprint, settled_by, due_at, diagnosis,
     queued_at, changed_at, first_seen_at, route, path, generation
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+SELECT *, 1 FROM (VALUES /*rows*/)
 
 -- name: admit_changed
 UPDATE files SET

@@ -1,10 +1,18 @@
+-- Answers of many rows are one JSON text: a step a row would be a race for the interpreter's lock (bulk.py).
+
 -- name: due
-SELECT id FROM files WHERE state = 'pending' AND route = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?
+SELECT json_group_array(id) FROM (
+    SELECT id FROM files WHERE state = 'pending' AND route = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?
+)
 
 -- name: claim
 UPDATE files SET state = 'uploading', claimed = generation, changed_at = ?
 WHERE id IN (SELECT value FROM json_each(?))
-RETURNING id, generation, route, destination, path, fingerprint, key, attempts, ambiguous
+
+-- name: claimed
+SELECT json_group_array(json_array(
+    id, generation, route, destination, hex(path), fingerprint, key, attempts, ambiguous
+)) FROM files WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: multiparts_of
 SELECT file, upload_id, key, part_size, checksum_kind FROM multiparts
@@ -15,15 +23,15 @@ SELECT file, number, size, etag, checksum_kind, checksum FROM parts
 WHERE file IN (SELECT value FROM json_each(?)) ORDER BY file, number
 
 -- name: standing
-SELECT id, state, claimed, generation, holds_key, attempts, ambiguous, diagnosis FROM files
+SELECT json_group_array(json_array(id, state, claimed, generation, holds_key, attempts, ambiguous, diagnosis)) FROM files
 WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: deliver
 UPDATE files SET state = 'delivered', claimed = NULL, attempts = 0, ambiguous = 0, diagnosis = NULL,
-    changed_at = ?, after_due_at = ?, after_action = NULL,
-    etag = ?, receipt_size = ?, delivered_at = ?, checksum_kind = ?, checksum = ?,
-    version_id = ?, request_id = ?, proven_by = ?
-WHERE id = ?
+    changed_at = column1, after_due_at = column2, after_action = NULL,
+    etag = column3, receipt_size = column4, delivered_at = column5, checksum_kind = column6, checksum = column7,
+    version_id = column8, request_id = column9, proven_by = column10
+FROM (VALUES /*rows*/) WHERE id = column11
 
 -- name: put_back
 UPDATE files SET state = ?, claimed = NULL, changed_at = ?, due_at = ?, attempts = ?, ambiguous = ?, diagnosis = ?,
@@ -31,7 +39,7 @@ UPDATE files SET state = ?, claimed = NULL, changed_at = ?, due_at = ?, attempts
 WHERE id = ?
 
 -- name: drop_multipart
-DELETE FROM multiparts WHERE file = ?
+DELETE FROM multiparts WHERE file IN (SELECT value FROM json_each(?))
 
 -- name: begin_multipart
 INSERT INTO multiparts (file, upload_id, key, part_size, checksum_kind) VALUES (?, ?, ?, ?, ?)
