@@ -186,6 +186,7 @@ async def lane_to(
         {"r": route},
         sizes,
         Budget(lambda: memory),
+        Budget(lambda: memory),
         Budget(lambda: limit.limit),
         Ladder(known),
         limit.succeeded,

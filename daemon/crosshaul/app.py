@@ -163,6 +163,7 @@ class _Builder:
             routes={},
             sizes=self._config.transfer,
             memory=Budget(house.memory_share),
+            memory_of_small=Budget(house.memory_share_of_small),
             slots=Budget(lambda: limit.limit),
             ladder=ladder,
             may_abort=may_abort,

@@ -36,6 +36,14 @@ _ROOT = _How(getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC, 0, _CACHE
 _FILE = _How(os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _CACHED | _BENEATH | _NO_SYMLINKS)
 
 
+def available() -> bool:
+    """Whether this system opens anything so."""
+    directory = _open(_AT_FDCWD, b"/", _ROOT) if _promises else -1
+    if directory >= 0:
+        os.close(directory)
+    return directory >= 0
+
+
 def read(root: Path, path: bytes, fingerprint: Fingerprint) -> bytes | None:
     """All of the file at ``path`` below ``root``, if it is in this very state, and all of it is in memory."""
     if not _promises:
@@ -74,6 +82,6 @@ def _open(directory: int, path: bytes, how: _How) -> int:
 
 _promises = sys.platform == "linux" and hasattr(os, "RWF_NOWAIT")
 if _promises:
-    _syscall = ctypes.CDLL(None).syscall
+    _syscall = ctypes.PyDLL(None).syscall  # keeps the interpreter's lock: the call never waits
     _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
     _syscall.restype = ctypes.c_long

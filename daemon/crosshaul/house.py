@@ -17,6 +17,7 @@ from crosshaul.config import Config, Route
 from crosshaul.flow import Line
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
+from crosshaul.model import LARGE
 from crosshaul.pace import Step
 from crosshaul.report import Reporter
 from crosshaul.supervisor import Service
@@ -101,9 +102,15 @@ class House:
         return next(lane for name, lane in self.lanes.items() if route in self.routes_of(name))
 
     def memory_share(self) -> int:
-        """Bytes of file data that one lane may hold: an equal share, so that one that stalls can't sit on all of it."""
-        sizes = self.config.transfer
-        return max(sizes.part_size, sizes.memory_limit // max(1, len(self.lanes)))
+        """Bytes of large files that one lane may hold: all share alike, so that one that stalls can't sit on it."""
+        return max(self.config.transfer.part_size, self._lane_memory() - self.memory_share_of_small())
+
+    def memory_share_of_small(self) -> int:
+        """Bytes of small files that one lane may hold: a quarter, which is 64 of the largest of them by default."""
+        return max(LARGE, self._lane_memory() // 4)
+
+    def _lane_memory(self) -> int:
+        return self.config.transfer.memory_limit // max(1, len(self.lanes))
 
     def pause(self, routes: Iterable[str]) -> None:
         """Send nothing more of these; what is being sent is sent to its end."""

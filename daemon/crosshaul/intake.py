@@ -2,9 +2,9 @@
 
 A walk at the start, every ``rescan_interval``, and whenever events were lost; in between the watcher's hints. File
 system calls run in two threads of the route's own (one walks, one looks at single paths), so that neither a long walk
-nor the transfers' reading delays a hint. Each batch of a walk is asked for when the one before has been dealt with, so
-one batch is all that is ever in memory. Nothing here ever touches the bucket, and a root that is missing or was
-replaced never makes a file count as deleted.
+nor the transfers' reading delays a hint. A walk is one batch ahead of what is dealt with: two batches are all that is
+ever in memory. Nothing here ever touches the bucket, and a root that is missing or was replaced never makes a file
+count as deleted.
 """
 
 from __future__ import annotations
@@ -290,10 +290,15 @@ class Intake:
             self._report(batch.problems)
 
     async def _batches(self, start: bytes, entering: Entering | None = None) -> AsyncIterator[Batch]:
-        """A walk, batch by batch: the next is asked for when the one before has been dealt with."""
+        """A walk, batch by batch: the next is found while the one before is dealt with."""
         walk: Iterator[Batch] = self._scanner.scan(start, entering)
-        while (batch := await self._walking.run(next, walk, None)) is not None:
-            yield batch
+        ahead = self._walking.begin(next, walk, None)
+        try:
+            while (batch := await ahead) is not None:
+                ahead = self._walking.begin(next, walk, None)
+                yield batch
+        finally:
+            ahead.cancel()
 
     async def _attend(self) -> None:
         """Look at what was hinted at and what is due."""

@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from crosshaul.errors import Diagnosis
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What tells one state of a file from another without reading it.
+class Fingerprint(NamedTuple):
+    """What tells one state of a file from another without reading it. A tuple, since a walk makes millions.
 
     The device number is left out: it changes over a reboot on some volumes, and every file would go again.
     """
@@ -28,8 +28,7 @@ class Fingerprint:
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """A regular file as a scan saw it. ``path`` is relative to the route's root, in the file system's bytes."""
 
     route: str
@@ -132,6 +131,11 @@ class Multipart:
     parts: tuple[Part, ...] = ()
 
 
+LARGE = 256 * 1024
+"""Bytes from which a file is large. Small files and large ones go beside each other, so that none waits for the other
+kind: they are claimed, and given memory, apart. The journal's index of what is due has the number in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A file handed to the transfer loop. An outcome for an older generation than the journal's is stale."""
@@ -148,6 +152,11 @@ class Claim:
     ambiguous: bool = False
     """An earlier try may have succeeded unheard: ask S3 before sending again."""
     multipart: Multipart | None = None
+
+    @property
+    def large(self) -> bool:
+        """Whether it is one of the large files."""
+        return self.fingerprint.size >= LARGE
 
 
 @dataclass(frozen=True, slots=True)

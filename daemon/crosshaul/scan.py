@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pathspec import GitIgnoreSpec
 
@@ -24,6 +26,8 @@ from crosshaul.source import Root, shown
 BATCH = 500
 """Directory entries per batch: some 5 ms of work."""
 _OPEN_AT_ONCE = 64
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+"""os.fsencode's, which looks them up at each call."""
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Entering = Callable[[bytes, int], None]
@@ -59,13 +63,18 @@ class Look:
     problems: list[Problem] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Directory:
     """A directory to be walked: what it is called, and where it really is (they differ below a followed symlink)."""
 
     path: bytes
     real: bytes
     linked: bool = False
+
+    @cached_property
+    def prefix(self) -> bytes:
+        """What the paths in it begin with."""
+        return self.path + b"/" if self.path else b""
 
     def child(self, name: bytes) -> _Directory:
         return _Directory(_join(self.path, name), _join(self.real, name), self.linked)
@@ -241,17 +250,20 @@ class _Walk:
         return descriptor
 
     def _see(self, directory: _Directory, entry: os.DirEntry[str]) -> None:
-        child = directory.child(os.fsencode(entry.name))
+        name = entry.name.encode(_ENCODING, _ERRORS)
+        path = directory.prefix + name
         try:
-            if entry.is_symlink():
+            # Files first, and without a name of their own for the place: all but a few entries are files.
+            if entry.is_file(follow_symlinks=False):
+                if self._selection.takes(path):
+                    self._sight(path, entry.stat(follow_symlinks=False))
+            elif entry.is_symlink():
                 if self._follows:
-                    self._follow(child)
+                    self._follow(directory.child(name))
             elif entry.is_dir(follow_symlinks=False):
-                self._enter(child)
-            elif entry.is_file(follow_symlinks=False) and self._selection.takes(child.path):
-                self._sight(child.path, entry.stat(follow_symlinks=False))
+                self._enter(directory.child(name))
         except OSError as error:
-            self._report(child.path, error)
+            self._report(path, error)
 
     def _enter(self, directory: _Directory) -> None:
         if self._selection.enters(directory.path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from crosshaul.config import Route
@@ -40,6 +40,8 @@ from crosshaul.upload import Means, deliver, of_source
 
 _REFUSED = frozenset({401, 403})
 """HTTP statuses that may also mean a session revoked: the refresher is told."""
+_BESIDE = 3
+"""Workers for small files beside each request in flight: they read, or wait until their receipt is on disk."""
 _POLL = 5.0
 """Seconds after which the journal is asked again even if nobody said anything."""
 _SET_BACK = 1.0
@@ -51,7 +53,7 @@ class Journal(Protocol):
 
     async def reclaim(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/store.py
     async def make_due(self, routes: Sequence[str]) -> None: ...  # noqa: D102
-    async def claim(self, routes: Sequence[str], limit: int) -> list[Claim]: ...  # noqa: D102
+    async def claim(self, routes: Sequence[str], small: int, large: int) -> list[Claim]: ...  # noqa: D102
     async def next_due(self, routes: Sequence[str]) -> float | None: ...  # noqa: D102
     async def settle(self, claim: Claim, outcome: Outcome) -> State: ...  # noqa: D102
 
@@ -84,6 +86,40 @@ class Listener(Protocol):
         """The store was seen to honour this checksum."""
 
 
+class _Share:
+    """The small files or the large ones of a destination: neither kind waits behind the other."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.queue: asyncio.Queue[Claim | None] = asyncio.Queue()
+        self.under_way = 0
+
+    def wanted(self) -> int:
+        """How many to claim: up to a queue of one more for each worker, none when busy enough."""
+        free = 2 * self.workers - self.under_way
+        return free if 2 * free >= self.workers else 0
+
+    def take(self, claim: Claim) -> None:
+        """One more to send."""
+        self.under_way += 1
+        self.queue.put_nowait(claim)
+
+    def begun_no_more(self) -> Iterator[Claim]:
+        """Take back what no worker has begun."""
+        while not self.queue.empty():
+            claim = self.queue.get_nowait()
+            if claim is None:  # the end that each worker waits for: a worker that parks must not take it from another
+                self.queue.put_nowait(None)
+                return
+            self.under_way -= 1
+            yield claim
+
+    def end(self) -> None:
+        """Let each worker go when it has nothing more to do."""
+        for _ in range(self.workers):
+            self.queue.put_nowait(None)
+
+
 class Transfer:
     """One destination's loop. ``wake`` and ``probe`` are for others to call on the loop's thread."""
 
@@ -104,9 +140,8 @@ class Transfer:
         self._suspect = suspect
         self._breaker = Breaker(policy)
         self._routes = tuple(means.routes)
-        self._workers = means.sizes.max_concurrency
-        self._claims: asyncio.Queue[Claim | None] = asyncio.Queue()
-        self._under_way = 0
+        self._small, self._large = self._shares()
+        self._large_canary = True
         self._awake = asyncio.Event()
         self._wall_ahead = float("inf")
 
@@ -132,16 +167,25 @@ class Transfer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until ``stop``; then end what is being sent and put back what was only claimed."""
-        self._claims, self._under_way = asyncio.Queue(), 0
+        self._small, self._large = shares = self._shares()
         await self._journal.reclaim(tuple(self._means.routes))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._wake_at(stop))
-            for _ in range(self._workers):
-                group.create_task(self._work())
+            for share in shares:
+                for _ in range(share.workers):
+                    group.create_task(self._work(share))
             await self._dispatch(stop)
             await self._put_back()
-            for _ in range(self._workers):
-                self._claims.put_nowait(None)
+            for share in shares:
+                share.end()
+
+    def _shares(self) -> tuple[_Share, _Share]:
+        most = self._means.sizes.max_concurrency
+        return _Share(most + _BESIDE * most), _Share(most)
+
+    @property
+    def _under_way(self) -> int:
+        return self._small.under_way + self._large.under_way
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -153,14 +197,13 @@ class Transfer:
         while not stop.is_set():
             self._awake.clear()
             await self._mind_the_clock()
-            wanted = self._wanted()
-            claims = await self._journal.claim(self._routes, wanted) if wanted else []
-            self._under_way += len(claims)
+            small, large = wanted = self._wanted()
+            claims = await self._journal.claim(self._routes, small, large) if any(wanted) else []
             for claim in claims:
-                self._claims.put_nowait(claim)
+                (self._large if claim.large else self._small).take(claim)
             self._listener.load(self._means.slots.used, self._limit.limit)
-            if len(claims) < wanted or not wanted:
-                await self._doze(await self._idle_for(wanted))
+            if len(claims) < sum(wanted) or not any(wanted):
+                await self._doze(await self._idle_for(asked=any(wanted)))
 
     async def _mind_the_clock(self) -> None:
         """Due times are those of the wall clock. If it was set back, now or before the start, nothing waits for it."""
@@ -169,18 +212,22 @@ class Transfer:
         if self._wall_ahead < before - _SET_BACK:
             await self._journal.make_due(self._routes)
 
-    def _wanted(self) -> int:
-        """How many to claim: up to a queue of one more for each worker, a canary when parked, none when busy enough."""
+    def _wanted(self) -> tuple[int, int]:
+        """How many small and large files to claim; one canary when parked."""
         if self._breaker.parked:
             due = (self._breaker.retry_at or 0.0) <= self._means.clock.monotonic()
-            return 1 if due and not self._under_way else 0
-        free = 2 * self._workers - self._under_way
-        return free if 2 * free >= self._workers else 0
+            return self._canary() if due and not self._under_way else (0, 0)
+        return self._small.wanted(), self._large.wanted()
 
-    async def _idle_for(self, wanted: int) -> float:
-        if self._breaker.retry_at is not None and not wanted:
+    def _canary(self) -> tuple[int, int]:
+        """One file, of the other kind than the last one: there may be none of this one."""
+        self._large_canary = not self._large_canary
+        return (0, 1) if self._large_canary else (1, 0)
+
+    async def _idle_for(self, *, asked: bool) -> float:
+        if self._breaker.retry_at is not None and not asked:
             return self._breaker.retry_at - self._means.clock.monotonic() if not self._under_way else _POLL
-        due = await self._journal.next_due(self._routes) if wanted else None
+        due = await self._journal.next_due(self._routes) if asked else None
         return _POLL if due is None else due - self._means.clock.now()
 
     async def _doze(self, seconds: float) -> None:
@@ -192,25 +239,21 @@ class Transfer:
 
     async def _put_back(self) -> None:
         """Release what was claimed and not begun."""
-        while not self._claims.empty():
-            claim = self._claims.get_nowait()
-            if claim is None:  # the end that each worker waits for: a worker that parks must not take it from another
-                self._claims.put_nowait(None)
-                return
-            await self._journal.settle(claim, Release(self._means.clock.now()))
-            self._under_way -= 1
+        for share in (self._small, self._large):
+            for claim in share.begun_no_more():
+                await self._journal.settle(claim, Release(self._means.clock.now()))
 
     # Sending
 
-    async def _work(self) -> None:
-        while (claim := await self._claims.get()) is not None:
+    async def _work(self, share: _Share) -> None:
+        while (claim := await share.queue.get()) is not None:
             await self._one(claim)
-            self._under_way -= 1
+            share.under_way -= 1
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 return  # a library below swallowed the cancellation
             # Waking for each file would claim one at a time; half a house empty is worth a transaction. After a canary
             # the time of the next one is another.
-            if self._wanted() or self._breaker.parked:
+            if self._breaker.parked or share.wanted():
                 self.wake()
 
     async def _one(self, claim: Claim) -> None:

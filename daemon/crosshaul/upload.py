@@ -26,8 +26,6 @@ from crosshaul.verify import Answer, Held, Ladder, contradicts, is_ours, token_o
 
 _MAX_PARTS = 10_000
 _MIB = 1 << 20
-_ASK_FROM = 256 * 1024
-"""Bytes from which a HEAD costs less than a body that turns out to be in the bucket already."""
 
 
 class ObjectStore(Protocol):
@@ -67,6 +65,8 @@ class Means:
     """Those of which something may be under way, and how they are to be treated."""
     sizes: TransferConfig
     memory: Budget
+    """For large files and their parts."""
+    memory_of_small: Budget
     slots: Budget
     """Requests in flight."""
     ladder: Ladder
@@ -82,6 +82,10 @@ class Means:
         """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
         return claim.destination == self.destination.name and claim.key.startswith(self.destination.key_prefix)
 
+    def memory_for(self, claim: Claim) -> Budget:
+        """What a file that is sent in one request takes its memory from."""
+        return self.memory if claim.large else self.memory_of_small
+
 
 def part_size(size: int, wanted: int) -> int:
     """``wanted`` bytes, or as much more as keeps the parts of a file of ``size`` bytes within 10,000 (whole MiB)."""
@@ -92,9 +96,10 @@ def part_size(size: int, wanted: int) -> int:
 async def deliver(claim: Claim, means: Means) -> Receipt:
     """Bring the claim's file into the bucket; raises Fault or SourceError."""
     never, first = means.routes[claim.route].overwrite == "never", _is_first(claim)
-    if (claim.ambiguous or (first and claim.fingerprint.size >= _ASK_FROM)) and (held := await _found(claim, means)):
+    # From this size on a HEAD costs less than a body that turns out to be in the bucket already.
+    if (claim.ambiguous or (first and claim.large)) and (held := await _found(claim, means)):
         return _recognised(held, means)
-    cautious = first and means.ladder.conditional and claim.fingerprint.size < _ASK_FROM
+    cautious = first and means.ladder.conditional and not claim.large
     try:
         return await _send(claim, means, if_new=never or cautious)
     except Fault as fault:
@@ -143,7 +148,7 @@ async def _contradicts(claim: Claim, held: Held, means: Means) -> bool:
     if size >= means.sizes.multipart_threshold:
         return False  # each part was checked, and the ETag of the whole is no MD5
     route = means.routes[claim.route]
-    async with means.memory.hold(size):
+    async with means.memory_for(claim).hold(size):
         payload = await reading.whole(claim, route, means.threads, (ChecksumKind.MD5,), hashed=False)
     return contradicts(held, payload.checksums[0])
 
@@ -166,7 +171,7 @@ async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     route = means.routes[claim.route]
     asked = if_new and route.overwrite != "never"
     hashed = await means.bucket.needs_hash()
-    async with means.memory.hold(claim.fingerprint.size):
+    async with means.memory_for(claim).hold(claim.fingerprint.size):
         while True:
             kinds = means.ladder.kinds()
             payload = await reading.whole(claim, route, means.threads, kinds, hashed=hashed)

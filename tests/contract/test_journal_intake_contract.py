@@ -35,7 +35,7 @@ async def test_a_settled_file_waits_to_be_sent(store: Store, clock: TurnableCloc
 
 async def test_a_fingerprint_of_any_size_comes_back(store: Store) -> None:
     """Times far from now and inode numbers beyond 63 bits survive the journal."""
-    odd = replace(sighting(b"a").fingerprint, mtime_ns=15 * 10**18, ctime_ns=-(10**18), inode=2**64 - 1)
+    odd = sighting(b"a").fingerprint._replace(mtime_ns=15 * 10**18, ctime_ns=-(10**18), inode=2**64 - 1)
     await store.admit([replace(settled(b"a"), sighting=Sighting(ROUTE, b"a", odd))])
     assert (await the(store)).fingerprint == odd
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from crosshaul import cached
 from crosshaul.config import AfterUpload
 from crosshaul.errors import Kind, StateDirError
 from crosshaul.model import Changed, ChecksumKind, Delivered, Retry, State
@@ -477,7 +478,7 @@ async def test_an_error_that_nobody_thought_of_is_one_files_alone(
 
     monkeypatch.setattr(SourceFile, "unchanged", stale)
     async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("odd", b"x")
+        await lane.drop("odd", bytes(cached.MOST + 1))
         for number in range(5):
             await lane.drop(f"f{number}", b"x")
             await lane.comes_to(f"f{number}", State.DELIVERED)

@@ -416,15 +416,15 @@ BUGS = (
     _bug(
         "a parked destination is stormed",
         "transfer.py",
-        "return 1 if due and not self._under_way else 0",
-        "return 2 * self._workers",
+        "return self._canary() if due and not self._under_way else (0, 0)",
+        "return (self._small.wanted(), self._large.wanted())",
         "tests/system/test_parking.py tests/faults/test_delivery.py",
     ),
     _bug(
         "after a parking the places of what was put back are never free again",
         "transfer.py",
-        "Release(self._means.clock.now()))\n            self._under_way -= 1\n",
-        "Release(self._means.clock.now()))\n",
+        "            self.under_way -= 1\n            yield claim\n",
+        "            yield claim\n",
     ),
     _bug(
         "an error of a kind nobody thought of in one file ends them all",

@@ -78,7 +78,7 @@ def test_ours_is_what_carries_our_token_and_size():
     assert is_ours(held, CLAIM)
     assert not is_ours(replace(held, size=4), CLAIM)
     assert not is_ours(replace(held, token=None), CLAIM)
-    assert not is_ours(held, replace(CLAIM, fingerprint=replace(CLAIM.fingerprint, mtime_ns=2)))
+    assert not is_ours(held, replace(CLAIM, fingerprint=CLAIM.fingerprint._replace(mtime_ns=2)))
 
 
 def test_the_token_outlives_a_lost_journal():

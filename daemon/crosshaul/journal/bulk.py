@@ -36,6 +36,13 @@ def ask(connection: sqlite3.Connection, query: str, values: Sequence[object]) ->
     return found
 
 
+def compare(connection: sqlite3.Connection, query: str, rows: Sequence[Sequence[object]], *values: object) -> list[int]:
+    """What a query says of ``rows``, all of them in one statement: numbers, in one JSON list."""
+    statement = _statement(query, len(rows), len(rows[0]))
+    found: list[int] = json.loads(connection.execute(statement, (*chain.from_iterable(rows), *values)).fetchone()[0])
+    return found
+
+
 def _statement(query: str, rows: int, columns: int) -> str:
     row = f"({', '.join('?' * columns)})"
     return SQL[query].replace("/*rows*/", ", ".join([row] * rows))

@@ -17,7 +17,8 @@ class Request(NamedTuple):
     """One call of ``Journal.claim``."""
 
     routes: Sequence[str]
-    limit: int
+    small: int
+    large: int
     now: float
 
 
@@ -29,8 +30,11 @@ class Claimer:
         self._turn = 0
 
     def claim(self, connection: sqlite3.Connection, request: Request) -> list[Claim]:
-        """Move due files to uploading, oldest due first within a route."""
-        ids = self._pick(connection, request)
+        """Move due files to uploading, small ones and large ones, oldest due first within a route."""
+        ids = [
+            *self._pick(connection, request, request.small, large=False),
+            *self._pick(connection, request, request.large, large=True),
+        ]
         if not ids:
             return []
         text = rows.ids_text(ids)
@@ -40,25 +44,23 @@ class Claimer:
         by_id = {row[0]: _claim(row, multiparts.get(row[0])) for row in claimed}
         return [by_id[file] for file in ids]
 
-    def _pick(self, connection: sqlite3.Connection, request: Request) -> list[int]:
+    def _pick(self, connection: sqlite3.Connection, request: Request, limit: int, *, large: bool) -> list[int]:
+        if not limit:
+            return []
         routes = sorted(dict.fromkeys(request.routes), key=lambda route: self._turns.get(route, 0))
-        lanes = {route: deque(_due(connection, route, request)) for route in routes}
+        lanes = {route: deque(bulk.ask(connection, "due", (route, large, request.now, limit))) for route in routes}
         picked: list[int] = []
         while lanes:
             for route in list(lanes):
                 if not lanes[route]:
                     del lanes[route]
-                elif len(picked) == request.limit:
+                elif len(picked) == limit:
                     return picked
                 else:
                     picked.append(lanes[route].popleft())
                     self._turn += 1
                     self._turns[route] = self._turn
         return picked
-
-
-def _due(connection: sqlite3.Connection, route: str, request: Request) -> list[int]:
-    return bulk.ask(connection, "due", (route, request.now, request.limit))
 
 
 @rows.reading

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from crosshaul.journal import rows
+from crosshaul.journal import bulk, rows
 from crosshaul.journal.queries import SQL
 from crosshaul.model import Sighting, State
 
@@ -28,17 +28,14 @@ class Known(NamedTuple):
     key: str
 
 
-def _ask(connection: sqlite3.Connection, query: str, route: str, paths: Sequence[bytes]) -> Iterator[sqlite3.Cursor]:
-    """The query's answers for ``paths``, in portions that one statement can take."""
-    for start in range(0, len(paths), _BATCH):
-        batch = paths[start : start + _BATCH]
-        statement = SQL[query].replace("/*paths*/", ",".join("?" * len(batch)))
-        yield connection.execute(statement, (route, *batch))
-
-
 def known(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, Known]:
     """The records of those of ``paths`` that have one."""
-    return {row[0]: Known._make(row) for cursor in _ask(connection, "known", route, paths) for row in cursor}
+    found: dict[bytes, Known] = {}
+    for start in range(0, len(paths), _BATCH):
+        batch = paths[start : start + _BATCH]
+        statement = SQL["known"].replace("/*paths*/", ",".join("?" * len(batch)))
+        found.update((row[0], Known._make(row)) for row in connection.execute(statement, (route, *batch)))
+    return found
 
 
 def is_news(record: Known | None, fingerprint: str) -> bool:
@@ -50,8 +47,10 @@ def is_news(record: Known | None, fingerprint: str) -> bool:
 
 def unfamiliar(connection: sqlite3.Connection, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
     """Those of ``sightings`` (all of ``route``) that are news, as ``is_news`` has it: here the query says so."""
-    familiar: dict[bytes, str] = {}
-    for cursor in _ask(connection, "familiar", route, [sighting.path for sighting in sightings]):
-        familiar.update(cursor)
-    find, text = familiar.get, rows.fingerprint_text
-    return [sighting for sighting in sightings if find(sighting.path) != text(sighting.fingerprint)]
+    text = rows.fingerprint_text
+    news: list[Sighting] = []
+    for start in range(0, len(sightings), _BATCH):
+        batch = sightings[start : start + _BATCH]
+        seen = [(number, sighting.path, text(sighting.fingerprint)) for number, sighting in enumerate(batch)]
+        news += [batch[number] for number in bulk.compare(connection, "unfamiliar", seen, route)]
+    return news

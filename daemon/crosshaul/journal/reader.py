@@ -108,7 +108,11 @@ class Reader:
     def next_due(self, routes: Sequence[str]) -> float | None:
         """See ``Journal.next_due``."""
         with self._snapshot() as connection:
-            found = [connection.execute(SQL["next_due"], (route,)).fetchone()[0] for route in routes]
+            found = [
+                connection.execute(SQL["next_due"], (route, large)).fetchone()[0]
+                for route in routes
+                for large in (False, True)
+            ]
         return min((due for due in found if due is not None), default=None)
 
     def after_due(self, route: str, now: float, limit: int) -> list[AfterTask]:

@@ -159,9 +159,12 @@ class Journal:
         """Keep a route's status for those who ask from outside."""
         await self._writer.do(_SAVE_ROUTE, status)
 
-    async def claim(self, routes: Sequence[str], limit: int) -> list[Claim]:
-        """At most ``limit`` due files, shared fairly among ``routes``, oldest due first; they are uploading now."""
-        return await self._writer.do(self._claim, claims.Request(routes, limit, self._clock.now()))
+    async def claim(self, routes: Sequence[str], small: int, large: int = 0) -> list[Claim]:
+        """At most so many due files below ``model.LARGE`` bytes and so many others; they are uploading now.
+
+        Both are shared fairly among ``routes``, oldest due first.
+        """
+        return await self._writer.do(self._claim, claims.Request(routes, small, large, self._clock.now()))
 
     async def next_due(self, routes: Sequence[str]) -> float | None:
         """When the next pending file of ``routes`` is due (seconds since the epoch, may be past); None if none is."""

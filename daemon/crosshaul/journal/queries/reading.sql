@@ -1,12 +1,14 @@
 -- name: known
 SELECT path, id, state, fingerprint, recheck, holds_key, destination, key FROM files WHERE route = ? AND path IN (/*paths*/)
 
--- name: familiar
-SELECT path, fingerprint FROM files
-WHERE route = ? AND path IN (/*paths*/) AND recheck = 0 AND state NOT IN ('settling', 'gone')
+-- name: unfamiliar
+SELECT json_group_array(column1) FROM (VALUES /*rows*/)
+LEFT JOIN files ON route = ? AND path = column2 AND fingerprint = column3
+    AND recheck = 0 AND state NOT IN ('settling', 'gone')
+WHERE id IS NULL
 
 -- name: next_due
-SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ?
+SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ? AND (size >= 262144) = ?
 
 -- name: tallies
 SELECT route, state, files, bytes FROM tallies WHERE files > 0 ORDER BY route

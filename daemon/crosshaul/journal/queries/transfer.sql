@@ -2,7 +2,8 @@
 
 -- name: due
 SELECT json_group_array(id) FROM (
-    SELECT id FROM files WHERE state = 'pending' AND route = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?
+    SELECT id FROM files WHERE state = 'pending' AND route = ? AND (size >= 262144) = ? AND due_at <= ?
+    ORDER BY due_at, id LIMIT ?
 )
 
 -- name: claim

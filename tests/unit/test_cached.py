@@ -1,0 +1,88 @@
+"""What the kernel has in memory is read without waiting; whatever is out of the ordinary is left to a thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from crosshaul import cached
+from crosshaul.model import Fingerprint
+
+pytestmark = pytest.mark.skipif(not cached.available(), reason="this system has no openat2, or forbids it")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    top = tmp_path / "root"
+    (top / "d").mkdir(parents=True)
+    (top / "d/f").write_bytes(b"bytes")
+    return top
+
+
+def state(path: Path) -> Fingerprint:
+    return Fingerprint.of(path.stat())
+
+
+def test_a_file_just_written_is_read_whole(root: Path):
+    """The bytes of a file in its recorded state come back, of an empty file as well."""
+    (root / "empty").touch()
+    assert cached.read(root, b"d/f", state(root / "d/f")) == b"bytes"
+    assert cached.read(root, b"empty", state(root / "empty")) == b""
+
+
+def test_another_state_of_the_file_is_not_given(root: Path):
+    """A file that was written to, replaced or deleted since gives nothing."""
+    before = state(root / "d/f")
+    (root / "d/f").write_bytes(b"other")
+    os.utime(root / "d/f", ns=(0, before.mtime_ns))
+    assert cached.read(root, b"d/f", before) is None
+    (root / "d/f").unlink()
+    assert cached.read(root, b"d/f", before) is None
+    assert cached.read(root / "nowhere", b"d/f", before) is None
+
+
+def test_a_change_while_it_is_read_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch):
+    """Bytes that were read while the file changed are not given."""
+    before, preadv = state(root / "d/f"), os.preadv
+
+    def changing(*arguments):
+        read = preadv(*arguments)
+        (root / "d/f").write_bytes(b"later")
+        return read
+
+    monkeypatch.setattr(os, "preadv", changing)
+    assert cached.read(root, b"d/f", before) is None
+
+
+def test_no_symlink_is_followed_and_nothing_outside_is_read(root: Path):
+    """Symlinks on the way or at its end, and paths that lead out, give nothing, whatever they lead to."""
+    (root.parent / "secret").write_bytes(b"bytes")
+    (root / "link").symlink_to("d/f")
+    (root / "way").symlink_to("d")
+    secret = state(root.parent / "secret")
+    assert cached.read(root, b"link", state(root / "d/f")) is None
+    assert cached.read(root, b"way/f", state(root / "d/f")) is None
+    assert cached.read(root, b"../secret", secret) is None
+    assert cached.read(root, os.fsencode(root.parent / "secret"), secret) is None
+
+
+def test_what_is_no_file_gives_nothing_and_hangs_nobody(root: Path):
+    """A FIFO that nobody writes to, a directory, and a name with a NUL give nothing at once."""
+    os.mkfifo(root / "fifo")
+    assert cached.read(root, b"fifo", state(root / "fifo")) is None
+    assert cached.read(root, b"d", state(root / "d")) is None
+    assert cached.read(root, b"d/f\0x", state(root / "d/f")) is None
+
+
+def test_what_would_have_to_be_waited_for_is_left_alone(root: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where the kernel says that it would have to wait, nothing is given and no descriptor stays open."""
+
+    def would_wait(*_arguments):
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "preadv", would_wait)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert cached.read(root, b"d/f", state(root / "d/f")) is None
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
