@@ -57,6 +57,10 @@ class Sink:
         """Hold back each answer so long from now on."""
         self._ask(f"round-trip?seconds={seconds}")
 
+    def acknowledged(self) -> dict[str, float]:
+        """When each object was answered (seconds since the epoch), by path; counted from the first call on."""
+        return dict(json.loads(self._ask("acknowledged")))
+
     def cpu_seconds(self) -> float:
         """What it has used of the processors, user and system."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()

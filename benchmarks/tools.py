@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sink import Sink
@@ -90,7 +90,8 @@ def rclone(job: Job) -> tuple[list[str], dict[str, str]]:
     remote = f":s3,provider=Other,env_auth=true,endpoint='{job.url}',region=us-east-1,force_path_style=true:{BUCKET}"
     options = ["--s3-no-check-bucket", "--s3-no-head", "--s3-disable-checksum", "--ignore-checksum", "--no-traverse"]
     options += ["--no-check-dest", "--transfers", "4" if job.large else "64", "--checkers", "16"]
-    options += ["--s3-upload-concurrency", "16", "--s3-chunk-size", "8M", "--config", os.devnull]
+    # With several streams a file it would ask for each object afterwards, whatever it is told.
+    options += ["--multi-thread-streams", "0", "--s3-upload-concurrency", "16", "--s3-chunk-size", "8M", "--config", os.devnull]
     command = [str(PEERS / "rclone"), "copy", str(job.source), remote, *options]
     return command, {"SSL_CERT_FILE": str(job.sink.ca)}
 
@@ -142,8 +143,3 @@ def peers() -> list[str]:
     if missing:
         print(f"not here, and left out: {', '.join(missing)} (make bench brings them)", file=sys.stderr)
     return found
-
-
-def elsewhere(job: Job, home: Path) -> Job:
-    """The same job with another home."""
-    return replace(job, home=home)

@@ -1,11 +1,11 @@
 -- What S3 and STS answer, as far as uploading tools ask. One worker, so that plain tables count.
 local store = {}
-local count, round_trip, arrivals
+local count, round_trip, acknowledged, remembers
 
 local function blank()
+  acknowledged = {}
   count = { objects = 0, object_bytes = 0, parts = 0, part_bytes = 0, completed = 0, lists = 0, heads = 0, other = 0,
             in_flight = 0, most_in_flight = 0 }
-  arrivals = {}
 end
 blank()
 round_trip = 0
@@ -67,11 +67,6 @@ local function post()
   xml(BEGUN)
 end
 
-local function tally_second(bytes)
-  local second = math.floor(ngx.now() * 10)
-  arrivals[second] = (arrivals[second] or 0) + bytes
-end
-
 function store.serve()
   local method = ngx.req.get_method()
   count.in_flight = count.in_flight + 1
@@ -82,8 +77,8 @@ function store.serve()
   ngx.update_time()
   count.in_flight = count.in_flight - 1
   if method == "PUT" then
-    tally_second(size_of_body())
     put()
+    if remembers then acknowledged[#acknowledged + 1] = string.format('["%s",%.3f]', ngx.var.uri, ngx.now()) end
   elseif method == "POST" then
     post()
   elseif method == "HEAD" then
@@ -103,9 +98,13 @@ end
 function store.counters()
   local parts = {}
   for name, value in pairs(count) do parts[#parts + 1] = string.format('"%s":%d', name, value) end
-  local tenths = {}
-  for second, bytes in pairs(arrivals) do tenths[#tenths + 1] = string.format("[%d,%d]", second, bytes) end
-  xml("{" .. table.concat(parts, ",") .. ',"tenths":[' .. table.concat(tenths, ",") .. "]}")
+  xml("{" .. table.concat(parts, ",") .. "}")
+end
+
+-- When each object was answered, by path, from the first request for this on.
+function store.acknowledged()
+  remembers = true
+  xml("[" .. table.concat(acknowledged, ",") .. "]")
 end
 
 function store.reset()
