@@ -14,7 +14,7 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -29,6 +29,8 @@ _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAPPED = 256 * 1024
 """Bytes from which a buffer is a mapping."""
+_HUGE = 2 << 20
+"""Bytes of a huge page: a part comes in a few faults instead of thousands, which took longer than reading it."""
 _HASH_CHUNK = 1 << 20
 _MAX_SUFFIX = 10_000
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -62,7 +64,11 @@ def _buffer(length: int) -> memoryview:
 
     From the heap, buffers of this size stay with the process: each thread's arena keeps what its largest ones took.
     """
-    return memoryview(mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE))
+    mapping = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if length >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            mapping.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(mapping)
 
 
 class SourceFile:

@@ -12,7 +12,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
 
-from crosshaul.aws import faults
+from crosshaul.aws import faults, models
 from crosshaul.aws.codes import STRANGER
 from crosshaul.aws.direct import DirectSession
 from crosshaul.aws.sigv4 import Credentials
@@ -58,15 +58,10 @@ class Chain:
 
     def _open(self) -> aioboto3.Session:
         try:
-            session = aioboto3.Session(profile_name=self._config.profile, region_name=self._config.region)
-            loader = session._session.get_component("data_loader")  # noqa: SLF001 - aioboto3 hands out no other way
-            loader.load_service_model("sts", "service-2")
-            loader.load_service_model("sts", "endpoint-rule-set-1")
-            for data in ("endpoints", "partitions", "sdk-default-configuration"):
-                loader.load_data(data)
+            session = models.session(self._config.profile, "sts")
         except BotoCoreError as error:
             raise faults.from_botocore("Credentials", error) from error
-        return session
+        return aioboto3.Session(botocore_session=session, region_name=self._config.region)
 
     def forget(self) -> None:
         """Read the chain anew at the next use: the credentials on disk or in the environment may be others now."""

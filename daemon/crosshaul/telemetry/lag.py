@@ -11,7 +11,7 @@ from crosshaul.clock import Clock
 class LagMeter:
     """A small service. A blockage of N seconds is seen as N minus at most ``interval``."""
 
-    def __init__(self, record: Callable[[float], None], clock: Clock, interval: float = 0.05) -> None:
+    def __init__(self, record: Callable[[float], None], clock: Clock, interval: float = 0.2) -> None:
         self._record = record
         self._clock = clock
         self._interval = interval

@@ -1,0 +1,33 @@
+"""botocore's sessions. Its models of the services are megabytes of JSON: read once, in a thread, and kept for all."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from aiobotocore.session import AioSession, get_session
+from botocore.loaders import create_loader
+
+_LOADER = create_loader(os.environ.get("AWS_DATA_PATH"))
+_ONE_AT_A_TIME = threading.Lock()
+"""Or what two threads read at once would be in memory twice."""
+_PLACES = len(_LOADER.search_paths)
+
+
+def session(profile: str | None, service: str) -> AioSession:
+    """A session with what clients of ``service`` need in memory; blocks for tenths of a second the first time.
+
+    Raises botocore's ProfileNotFound.
+    """
+    made = get_session()
+    if profile is not None:
+        made.set_config_variable("profile", profile)
+    made.get_scoped_config()
+    made.register_component("data_loader", _LOADER)
+    with _ONE_AT_A_TIME:
+        del _LOADER.search_paths[_PLACES:]  # each of boto3's sessions adds its own resources to them
+        for kind in ("service-2", "endpoint-rule-set-1"):
+            _LOADER.load_service_model(service, kind)
+        for data in ("endpoints", "partitions", "sdk-default-configuration"):
+            _LOADER.load_data(data)
+    return made
