@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul import app
+from crosshaul import app, cached
 from crosshaul.aws import identity
 from crosshaul.clock import SystemClock
 from crosshaul.config import load
@@ -57,7 +57,7 @@ async def test_a_file_system_that_hangs_stops_its_own_destination_only(strict, s
         tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
         try:
             for number in range(40):
-                site.add(f"hangs/stuck-{number}", b"x")
+                site.add(f"hangs/stuck-{number}", bytes(cached.MOST + 1))
             await asyncio.sleep(2)
             for number in range(40):
                 site.add(f"works/{number}", b"y")
