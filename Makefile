@@ -76,6 +76,7 @@ bench: $(READY) ## Measure; nothing here is a test
 	$(BIN)/python benchmarks/wire.py
 	$(BIN)/python benchmarks/large_files.py
 	$(BIN)/python benchmarks/short_sessions.py
+	$(BIN)/python benchmarks/start.py
 
 lock: $(READY) ## Make the lock anew, from the ranges in pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements/run.txt

@@ -2,23 +2,17 @@
 
 import asyncio
 import base64
-import io
 import json
 import os
-import re
 import threading
 
 import pytest
-from rich.console import Console
 
 from cli_world import DENIED, World, delivered, quarantined
-from crosshaul.cli import tables
 from crosshaul.clock import SystemClock
-from crosshaul.errors import Diagnosis, Kind
 from crosshaul.journal import Journal, Reader
-from crosshaul.model import DestinationState, DestinationStatus, RouteStatus, State, Tally
+from crosshaul.model import DestinationState, DestinationStatus, RouteStatus, State
 from crosshaul.telemetry.health import healthy
-from crosshaul.telemetry.status import snapshot
 
 
 @pytest.fixture
@@ -116,26 +110,6 @@ def test_healthy_goes_by_the_oldest_file():
     assert not healthy(well | {"oldest_pending_seconds": 61.0}, 60.0).ok
     assert not healthy(well | {"journal": {"error": "disk full"}}, 60.0).ok
     assert not healthy(well | {"daemon": {"running": False}}, 60.0).ok
-
-
-@pytest.mark.parametrize("width", [80, 100, 120])
-def test_status_fits_the_terminal(world, monkeypatch, width):
-    """On a terminal no line is wider than it, whatever the watcher and the last error say."""
-    out = io.StringIO()
-    monkeypatch.setattr(tables, "Console", lambda **more: Console(file=out, force_terminal=True, width=width, **more))
-    error = Diagnosis(Kind.DESTINATION, "AccessDenied", "no " * 100, "PutObject", 403)
-    status = snapshot(
-        [Tally("exports", {State.PENDING: 1, State.DELIVERED: 123_456}, 5, 10**12, 0.0)],
-        [DestinationStatus("partner", DestinationState.PARKED, 60.0, 5.0, error)],
-        [RouteStatus("exports", "w" * 200, 1.0)],
-        3.0,
-        daemon_pid=None,
-    )
-    tables.show(status, nothing_yet=False, state_dir=world.state)
-    told = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
-    assert re.search(r"^ *exports ", told, re.MULTILINE)
-    assert "123,456" in told
-    assert max(map(len, told.splitlines())) <= width
 
 
 def test_list_is_a_line_per_file(filled, capsys):

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from crosshaul.aws.attributes import TOKEN, Attributes
+from crosshaul.aws.attributes import CHECK_KEY, TOKEN, Attributes
 from crosshaul.aws.codes import STRANGER
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher
@@ -22,8 +22,6 @@ from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
 from crosshaul.verify import Answer, Held, check, proves
 
-CHECK_KEY = "crosshaul-check"
-"""The key, after the prefix, that a check writes to, and a probe asks for."""
 _T = TypeVar("_T")
 _ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
 _MISSES = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucketPolicy", "NoSuchUpload"})

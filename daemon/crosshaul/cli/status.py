@@ -54,8 +54,6 @@ def command(context: click.Context, config: Config, *, as_json: bool, ask_health
       1  with --healthy: they don't; a line for each reason
       2  bad configuration, or the journal can't be read
     """
-    from crosshaul.cli.tables import show  # noqa: PLC0415 - --help does without rich
-
     with looked_into(config.state_dir) as reader:
         facts = gathered(config, reader)
     if ask_health:
@@ -65,8 +63,10 @@ def command(context: click.Context, config: Config, *, as_json: bool, ask_health
         context.exit(0 if verdict.ok else 1)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
-    else:
-        show(facts, nothing_yet=reader is None, state_dir=config.state_dir)
+        return
+    from crosshaul.cli.tables import show  # noqa: PLC0415 - without rich where nothing is shown
+
+    show(facts, nothing_yet=reader is None, state_dir=config.state_dir)
 
 
 def gathered(config: Config, reader: Reader | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from crosshaul.aws.bucket import CHECK_KEY
+from crosshaul.aws.attributes import CHECK_KEY
 from crosshaul.config import Destination
 from crosshaul.trust.findings import Party
 

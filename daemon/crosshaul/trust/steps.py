@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from crosshaul.aws.bucket import CHECK_KEY, Bucket
+from crosshaul.aws.attributes import CHECK_KEY
+from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.chain import Caller, Chain
 from crosshaul.aws.identity import Refresher, parameters
 from crosshaul.aws.policy import session_policies
