@@ -130,6 +130,11 @@ class Multipart:
     checksum_kind: ChecksumKind
     parts: tuple[Part, ...] = ()
 
+    @property
+    def sent(self) -> int:
+        """Bytes that are in the bucket already."""
+        return sum(part.size for part in self.parts)
+
 
 LARGE = 256 * 1024
 """Bytes from which a file is large. Small files and large ones go beside each other, so that none waits for the other
@@ -318,6 +323,7 @@ class PushProgress:
     delivered: int
     failed: int
     delivered_bytes: int
+    """With those of the parts that are in the bucket."""
     total_bytes: int
     current: tuple[str, ...] = ()
     """Names of the files being sent."""

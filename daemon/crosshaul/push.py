@@ -48,6 +48,8 @@ _RESTLESS_TRIES = 2
 _SILENCE = frozenset({"ProgressTimeout", "TotalTimeout", "ReadTimeout", "ConnectTimeout", "TLSTimeout"})
 _REFUSALS = 3
 """Refused canaries after which a push stops waiting for a parked destination."""
+_SENDING = 1000
+"""Files being sent whose parts are counted, at the most."""
 _UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
 
 
@@ -265,18 +267,26 @@ class _Pass:
         left = sum(tally.files.get(state, 0) for tally in tallies for state in _UNFINISHED)
         waiting_bytes = sum(tally.pending_bytes for tally in tallies)
         sending = [claim for lane in self._house.lanes.values() for claim in lane.reporter.sending.values()]
+        waiting_bytes += sum(claim.fingerprint.size for claim in sending)
+        large = any(claim.fingerprint.size >= self._house.config.transfer.multipart_threshold for claim in sending)
+        parts = await asyncio.to_thread(self._parts_sent) if large else 0
         self._watch.tick(
             PushProgress(
                 found=count.delivered + left,
                 delivered=count.delivered,
                 failed=sum(map(len, count.given_up.values()))
                 + sum(tally.files.get(State.QUARANTINED, 0) for tally in tallies),
-                delivered_bytes=count.delivered_bytes,
+                delivered_bytes=count.delivered_bytes + min(parts, waiting_bytes),
                 total_bytes=count.delivered_bytes + waiting_bytes,
                 current=tuple(claim.path.decode(errors="backslashreplace") for claim in sending[:5]),
                 settling=sum(way.intake.settling for way in self._house.ways.values()),
             )
         )
+
+    def _parts_sent(self) -> int:
+        """Bytes of unfinished files that are in the bucket: a large one would show nothing until its end."""
+        with Reader.open(self._house.config.state_dir) as reader:
+            return sum(record.multipart.sent for record in reader.uploading(_SENDING) if record.multipart)
 
     async def summary(self) -> PushSummary:
         """What came of it, with the record of each file that is not in the bucket."""

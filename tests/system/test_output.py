@@ -1,5 +1,6 @@
 """What the commands write, and where to: no secret, nothing that moves a cursor, and no crash where it can't go."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from clumsy_operator import secrets_in, told, unprivileged
 from system_fixtures import until
+from terminal import terminal
 
 MIB = 1 << 20
 ODD_NAMES = [
@@ -86,3 +88,22 @@ def test_ctrl_c_ends_a_push_quietly_and_the_next_one_goes_on(strict, site_for):
     strict.forget_calls()
     assert site.push().startswith("Delivered 1 file ")
     assert [each["part"] for each in strict.calls("UploadPart")] == [3]
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_a_push_shows_bytes_rate_and_time_left(strict, site_for, width):
+    """On a terminal a push shows how much of a large file is sent, how fast, and how long it still takes."""
+    site = site_for(strict, settle={"quiet": "0s"})
+    site.in_parts()
+    site.config["transfer"]["memory_limit"] = "5MiB"
+    site.write()
+    site.add("large\u202e" + "x" * 200, bytes(20 * MIB))
+    strict.fault("delay", "UploadPart", rule={"times": None}, seconds=0.7)
+    with terminal("push", "-c", str(site.config_file), width=width, **site._env()) as screen:
+        screen.until(r"(5|10)\.0/20\.0 MiB")
+        screen.until(r"\d MiB/s")
+        screen.until(r"0:\d\d")
+        screen.until("0/1 file")
+        assert screen.end() == 0
+    assert "\u202e" not in screen.written
+    assert re.search(r"Delivered 1 file \(20\.0 MiB\) in ", screen.shown())

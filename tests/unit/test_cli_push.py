@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from cli_world import DENIED, World
-from crosshaul.cli import push as verb
 from crosshaul.cli.progress import Bar
+from crosshaul.cli.watching import watching
 from crosshaul.errors import Diagnosis, Kind, NotReadyError
 from crosshaul.model import Fingerprint, PushProgress, PushSummary, Record, Refusal, Settled, Sighting, State
 
@@ -129,9 +129,11 @@ def test_the_bar_fits_any_terminal_and_leaves_nothing(world):
 
 def test_the_bar_is_only_on_a_terminal(monkeypatch):
     """Off a terminal nothing is drawn."""
-    assert isinstance(verb._watching().__enter__(), verb._Blind)
+    with watching() as watch:
+        assert not isinstance(watch, Bar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert isinstance(verb._watching(), Bar)
+    with watching() as watch:
+        assert isinstance(watch, Bar)
 
 
 @pytest.mark.parametrize(("code", "arguments", "asked"), [(0, [], False), (1, ["--require-ready"], True)])

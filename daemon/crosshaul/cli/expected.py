@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from crosshaul.cli.places import Place
 from crosshaul.errors import SourceError
 from crosshaul.journal.reader import Reader
-from crosshaul.model import Fingerprint, Record, Sighting, State
+from crosshaul.model import Fingerprint, PushProgress, Record, Sighting, State
+from crosshaul.telemetry.plain import text
 
 if TYPE_CHECKING:
     from crosshaul.config import Config, Route
 
+_AT_ONCE = 100
+"""Files that are not done, looked at each time: one that is stuck must not hide what becomes of those behind it."""
 _UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
 
 
@@ -28,21 +31,46 @@ class File:
 
 
 class Expected:
-    """The files still to be waited for. They are looked at in turn, and only the first one is ever asked for again."""
+    """The files still to be waited for, looked at in turn, and no more of them at a time than a moment allows."""
 
     def __init__(self, files: Iterable[File], began: float) -> None:
         self._left = deque(files)
         self._began = began
+        self._found = len(self._left)
+        self._bytes = self._bytes_left = sum(file.fingerprint.size for file in self._left)
 
     def first_left(self, reader: Reader | None) -> File | None:
-        """Drop what is done with, up to the first file that is not; None if nothing is left."""
+        """Drop what is done with, up to the first files that are not; one of these, or None if nothing is left."""
+        first = None
+        for _ in range(min(_AT_ONCE, len(self._left))):
+            file = self._drop_done(reader)
+            if file is None:
+                return None
+            first = first or file
+            self._left.rotate(-1)
+        return first
+
+    def _drop_done(self, reader: Reader | None) -> File | None:
         while self._left and _is_done(self._left[0], reader, self._began):
-            self._left.popleft()
+            self._bytes_left -= self._left.popleft().fingerprint.size
         return self._left[0] if self._left else None
 
     def count(self, reader: Reader | None) -> int:
         """How many are left; looks at each."""
         return sum(not _is_done(file, reader, self._began) for file in self._left)
+
+    def progress(self, reader: Reader | None) -> PushProgress:
+        """How far it is, as far as it was looked; the parts that are in the bucket count."""
+        sending = reader.uploading(_AT_ONCE) if reader else []
+        parts = sum(record.multipart.sent for record in sending if record.multipart)
+        return PushProgress(
+            found=self._found,
+            delivered=self._found - len(self._left),
+            failed=0,
+            delivered_bytes=self._bytes - self._bytes_left + min(parts, self._bytes_left),
+            total_bytes=self._bytes,
+            current=tuple(text(record.path) for record in sending[:1]),
+        )
 
 
 def expected(config: Config, reader: Reader | None, problems: list[str]) -> Iterator[File]:

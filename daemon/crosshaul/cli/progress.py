@@ -1,4 +1,4 @@
-"""The progress bar of a push, on a terminal."""
+"""The progress bar of `push` and `wait`, on a terminal."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column
+from rich.text import Text
 
 from crosshaul.model import PushProgress
 from crosshaul.telemetry.plain import printable
-from crosshaul.telemetry.words import count
+from crosshaul.telemetry.words import count, size
+
+_ROOM_FOR_A_BAR = 70
+"""Columns of a terminal; in fewer the figures are of more use."""
 
 
 class Bar:
     """One line: bar, bytes, rate, time left, counts, and a file that is being sent. Gone when the block is left."""
 
     def __init__(self, console: Console | None = None) -> None:
+        console = console or Console(stderr=True)
         self._progress = Progress(
-            BarColumn(bar_width=20),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(compact=True),
+            *([BarColumn(bar_width=20)] if console.width >= _ROOM_FOR_A_BAR else []),
+            DownloadColumn(binary_units=True, table_column=Column(no_wrap=True)),
+            _Rate(Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
             TextColumn(
                 "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
             ),
-            console=console or Console(stderr=True),
+            console=console,
             transient=True,
             expand=True,
         )
@@ -47,6 +52,14 @@ class Bar:
             total=progress.total_bytes or None,
             description=_description(progress),
         )
+
+
+class _Rate(ProgressColumn):
+    """In the units of the bytes beside it, which rich's own column isn't."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{size(speed)}/s", style="progress.data.speed")
 
 
 def _description(progress: PushProgress) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
 from crosshaul.cli.options import check_routes, config_option
 from crosshaul.cli.places import place_of, url_of
 from crosshaul.cli.verb import Verb
+from crosshaul.cli.watching import watching
 from crosshaul.errors import Kind
-from crosshaul.model import PushProgress, PushSummary, Record, Settled
+from crosshaul.model import PushSummary, Record, Settled
 from crosshaul.telemetry.plain import printable
 from crosshaul.telemetry.words import count, duration, size
 
@@ -25,13 +24,6 @@ _SHOWN = 20
 """Failed files told one by one."""
 _NO_FILES_FAULT = frozenset({Kind.DESTINATION, Kind.EXPIRED, Kind.NETWORK, Kind.THROTTLED})
 """Of these all files of a destination suffer alike, and a line for each of them would tell nothing more."""
-
-
-class Watch(Protocol):
-    """Who is told how far the push is, about five times a second."""
-
-    def tick(self, progress: PushProgress) -> None:
-        """Show it."""
 
 
 @click.command(cls=Verb)
@@ -81,7 +73,7 @@ def _preview_line(config: Config, settled: Settled) -> str:
 def _push(config: Config, routes: tuple[str, ...]) -> int:
     from crosshaul.push import push  # noqa: PLC0415 - --help does without the AWS libraries
 
-    with _watching() as watch:
+    with watching() as watch:
         _log(config)
         summary = asyncio.run(push(config, routes, watch))
     click.echo(_sentence(summary))
@@ -89,19 +81,6 @@ def _push(config: Config, routes: tuple[str, ...]) -> int:
     for line in summary.left_out:
         click.echo(f"crosshaul: left out: {printable(line)}", err=True)
     return 1 if summary.failed or summary.left_out else 0
-
-
-def _watching() -> AbstractContextManager[Watch]:
-    if not sys.stderr.isatty():
-        return nullcontext(_Blind())
-    from crosshaul.cli.progress import Bar  # noqa: PLC0415 - off a terminal it goes without rich
-
-    return Bar()
-
-
-class _Blind:
-    def tick(self, progress: PushProgress) -> None:
-        """Nobody is watching."""
 
 
 def _log(config: Config) -> None:

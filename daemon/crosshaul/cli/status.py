@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from crosshaul.cli.facts import gathered
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option, seconds
 from crosshaul.cli.verb import Verb
-from crosshaul.clock import SystemClock
-from crosshaul.control_socket import ask
-from crosshaul.errors import ControlError
-from crosshaul.journal.connect import obstacle
-from crosshaul.journal.reader import Reader
 from crosshaul.telemetry.health import healthy
 from crosshaul.telemetry.plain import printable
-from crosshaul.telemetry.status import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from crosshaul.config import Config
 
 
 @click.command(cls=Verb)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@click.option("--watch", "again", is_flag=True, help="Again every second, until Ctrl-C.")
 @click.option("--healthy", "ask_health", is_flag=True, help="Only whether files get through, as the exit code.")
 @click.option(
     "--max-age",
@@ -38,14 +32,18 @@ if TYPE_CHECKING:
     help="How old a waiting file may be.",
 )
 @click.pass_context
-def command(context: click.Context, config: Config, *, as_json: bool, ask_health: bool, max_age: float) -> None:
+def command(
+    context: click.Context, config: Config, *, as_json: bool, again: bool, ask_health: bool, max_age: float
+) -> None:
     """Show counts, the age of the oldest pending file, the destinations' credentials and the watchers' health.
 
     Reads the journal, so it works with the daemon up or down; the daemon serves the same facts as /status.json.
-    `pending` counts what is on its way and not being sent right now.
+    `pending` counts what is on its way and not being sent right now. With --watch a terminal shows rate, time left and
+    what is being sent as well; --watch --json prints a line each second.
 
     Examples:
       crosshaul status
+      crosshaul status --watch
       crosshaul status --json | jq .pending
       crosshaul status --healthy --max-age 1h || page-somebody
 
@@ -54,6 +52,11 @@ def command(context: click.Context, config: Config, *, as_json: bool, ask_health
       1  with --healthy: they don't; a line for each reason
       2  bad configuration, or the journal can't be read
     """
+    if again and not ask_health:
+        from crosshaul.cli.live import watch  # noqa: PLC0415 - without rich where nothing is shown
+
+        watch(config, as_json=as_json)
+        return
     with looked_into(config.state_dir) as reader:
         facts = gathered(config, reader)
     if ask_health:
@@ -67,27 +70,3 @@ def command(context: click.Context, config: Config, *, as_json: bool, ask_health
     from crosshaul.cli.tables import show  # noqa: PLC0415 - without rich where nothing is shown
 
     show(facts, nothing_yet=reader is None, state_dir=config.state_dir)
-
-
-def gathered(config: Config, reader: Reader | None) -> dict[str, Any]:
-    """The snapshot of the journal as ``reader`` (None = there is none yet) has it."""
-    return snapshot(
-        reader.tallies() if reader else [],
-        reader.destinations() if reader else [],
-        reader.routes() if reader else [],
-        SystemClock().now(),
-        daemon_pid=reader.daemon_pid() if reader else None,
-        journal_error=obstacle(config.state_dir),
-        configured_routes=[route.name for route in config.routes],
-        configured_destinations=list(config.destinations),
-        paused=_paused(config) if reader and reader.daemon_pid() is not None else (),
-    )
-
-
-def _paused(config: Config) -> Sequence[str]:
-    """The routes that were paused at run time: only the daemon knows."""
-    try:
-        paused: Sequence[str] = ask(config.state_dir, {"do": "show"})["paused"]
-    except ControlError:
-        return ()  # it is starting or ending: it sends nothing anyway
-    return paused

@@ -11,6 +11,7 @@ from crosshaul.cli.expected import Expected, File, expected
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option, seconds
 from crosshaul.cli.verb import Verb
+from crosshaul.cli.watching import Watch, watching
 from crosshaul.clock import SystemClock
 from crosshaul.journal.reader import Reader
 from crosshaul.model import State
@@ -30,7 +31,8 @@ def command(context: click.Context, config: Config, timeout: float | None) -> No
     """Wait until everything that is in the routes' directories now, or on its way already, is delivered.
 
     Files that appear later are not waited for; one that changes meanwhile is done with when any later state of it is
-    delivered; one that disappears is not missed. Where files have markers, one without is not waited for.
+    delivered; one that disappears is not missed. Where files have markers, one without is not waited for. A terminal is
+    shown a progress bar with rate and time left.
 
     Examples:
       cp report.csv /srv/exports/ && crosshaul wait --timeout 10m && echo "the partner has it"
@@ -42,15 +44,16 @@ def command(context: click.Context, config: Config, timeout: float | None) -> No
     """
     began = SystemClock().now()
     problems: list[str] = []
-    with looked_into(config.state_dir) as reader:
-        left = Expected(expected(config, reader, problems), began)
-    for problem in problems:
-        _tell(problem)
-    code = max(_wait(config, left, timeout), 1 if problems else 0)
+    with watching() as watch:
+        with looked_into(config.state_dir) as reader:
+            left = Expected(expected(config, reader, problems), began)
+        for problem in problems:
+            _tell(problem)
+        code = max(_wait(config, left, timeout, watch), 1 if problems else 0)
     context.exit(max(code, _quarantined(config)))
 
 
-def _wait(config: Config, left: Expected, timeout: float | None) -> int:
+def _wait(config: Config, left: Expected, timeout: float | None, watch: Watch) -> int:
     deadline = time.monotonic() + timeout if timeout is not None else float("inf")
     told = False
     while True:
@@ -58,6 +61,7 @@ def _wait(config: Config, left: Expected, timeout: float | None) -> int:
             file = left.first_left(reader)
             if file is None:
                 return 0
+            watch.tick(left.progress(reader))
             if time.monotonic() >= deadline:
                 _tell(_time_is_up(file, left.count(reader), timeout or 0.0))
                 return 1
