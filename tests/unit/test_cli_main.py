@@ -161,6 +161,16 @@ def test_validate_counts_what_it_read(world, capsys):
     assert world.process("validate").stdout == told
 
 
+def test_the_configuration_may_stand_in_the_environment(world):
+    """CROSSHAUL_CONFIG_YAML is the configuration itself; it goes before CROSSHAUL_CONFIG, and -c before it."""
+    told = world.process("validate", CROSSHAUL_CONFIG_YAML=world.config.read_text()).stdout
+    assert told == "CROSSHAUL_CONFIG_YAML: configuration is valid: 2 routes, 1 destination\n"
+    wrong = world.process("status", CROSSHAUL_CONFIG_YAML="state_dir: 7\n")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("crosshaul: CROSSHAUL_CONFIG_YAML:1: state_dir: ")
+    assert world.process("validate", "-c", str(world.config), CROSSHAUL_CONFIG_YAML="x").returncode == 0
+
+
 @pytest.mark.parametrize("verb", ["status", "list", "wait", "retry"])
 def test_an_unreadable_journal_is_one_line(world, verb, capsys, monkeypatch):
     """A journal that is none is one line with code 2, for whichever verb reads it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crosshaul.cli.options import config_option
+from crosshaul.cli.options import config_option, destination_names
 from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @click.command(cls=Verb)
 @config_option
-@click.option("--destination", "names", multiple=True, metavar="NAME", help="This one only; may be given again.")
+@click.option(
+    "--destination",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=destination_names,
+    help="This one only; may be given again.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @click.option("--no-confused-deputy", is_flag=True, help="Don't try the role without the external ID.")
 @click.pass_context

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crosshaul.cli.journals import looked_into
-from crosshaul.cli.options import check_routes, config_option
+from crosshaul.cli.options import check_routes, config_option, route_names
 from crosshaul.cli.places import place_of, url_of
 from crosshaul.cli.verb import Verb
 from crosshaul.model import Record, State
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command(cls=Verb)
 @config_option
 @click.option("--state", type=click.Choice([str(state) for state in State]), help="Only files in this state.")
-@click.option("--route", metavar="NAME", help="Only files of this route.")
+@click.option("--route", metavar="NAME", shell_complete=route_names, help="Only files of this route.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def command(config: Config, state: str | None, route: str | None, limit: int | None, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from io import StringIO, TextIOWrapper
 from typing import NoReturn, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from crosshaul import __version__
 from crosshaul.errors import CrosshaulError
@@ -31,6 +32,7 @@ VERBS = {
     "resume": "Send again.",
     "limit": "Give sending less of the line, or all of it.",
     "wait": "Until everything that is there now is delivered.",
+    "completion": "Teach a shell to complete all this.",
     "demo": "See it at work on this machine, without AWS.",
     "version": "The versions of Crosshaul and of what it uses.",
 }
@@ -50,6 +52,10 @@ class _Verbs(click.Group):
             return None
         return cast("click.Command", import_module(f"crosshaul.cli.{name}").command)
 
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        verbs = [CompletionItem(name, help=told) for name, told in VERBS.items() if name.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, context, incomplete)]
+
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
@@ -66,7 +72,7 @@ def crosshaul() -> None:
     """Deliver the files of watched directories to an S3 bucket in a partner's AWS account.
 
     What is delivered, and where to, stands in a YAML file: -c FILE, or the variable CROSSHAUL_CONFIG, or
-    /etc/crosshaul/config.yaml.
+    /etc/crosshaul/config.yaml. The variable CROSSHAUL_CONFIG_YAML may hold the YAML itself.
     """
 
 

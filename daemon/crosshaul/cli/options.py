@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from crosshaul.errors import CrosshaulError
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -17,15 +20,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def config_option(function: Function) -> Function:
     """``-c FILE``; the verb gets the loaded Config as ``config``. Loading raises ConfigError."""
-    return _option("config", callback=lambda _context, _option, path: loaded(path))(function)
+    return _option("config", lambda context, option, path: _loaded(context, _chosen(context, option, path)))(function)
 
 
 def config_path_option(function: Function) -> Function:
     """``-c FILE``; the verb gets the Path as ``config_path``."""
-    return _option("config_path")(function)
+    return _option("config_path", _chosen)(function)
 
 
-def _option(name: str, **more: Any) -> Callable[[Function], Function]:  # noqa: ANN401 - click's own arguments
+def _option(name: str, callback: Callable[..., Any]) -> Callable[[Function], Function]:
     return click.option(
         "-c",
         "--config",
@@ -37,8 +40,21 @@ def _option(name: str, **more: Any) -> Callable[[Function], Function]:  # noqa: 
         show_envvar=True,
         metavar="FILE",
         help="The configuration.",
-        **more,
+        callback=callback,
     )
+
+
+def _chosen(context: click.Context, option: click.Parameter, path: Path) -> Path:
+    """The YAML in the environment, if there is some, is nearer than where a file may be; what -c says is nearest."""
+    from crosshaul.config import INLINE  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
+
+    given = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+    return Path(INLINE) if INLINE in os.environ and not given else path
+
+
+def _loaded(context: click.Context, path: Path) -> Config | Path:
+    """A shell that completes a line has no use for more than the path."""
+    return path if context.resilient_parsing else loaded(path)
 
 
 def loaded(path: Path) -> Config:
@@ -46,6 +62,25 @@ def loaded(path: Path) -> Config:
     from crosshaul.config import load  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
 
     return load(path)
+
+
+def route_names(context: click.Context, _option: click.Parameter, begun: str) -> list[str]:
+    """The configuration's routes, for a shell that completes."""
+    config = _known(context)
+    return [route.name for route in config.routes if route.name.startswith(begun)] if config else []
+
+
+def destination_names(context: click.Context, _option: click.Parameter, begun: str) -> list[str]:
+    """The configuration's destinations, for a shell that completes."""
+    config = _known(context)
+    return [name for name in config.destinations if name.startswith(begun)] if config else []
+
+
+def _known(context: click.Context) -> Config | None:
+    try:
+        return loaded(context.params.get("config", DEFAULT))
+    except CrosshaulError:
+        return None  # a line that is being typed is no place for complaints
 
 
 def seconds(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.options import check_routes, config_option
+from crosshaul.cli.options import check_routes, config_option, route_names
 from crosshaul.cli.verb import Verb
 from crosshaul.control_socket import ask
 from crosshaul.telemetry.words import paused_now
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from crosshaul.config import Config
 
 
-routes_option = click.option("--route", "routes", multiple=True, metavar="NAME", help="This route; may be given again.")
+routes_option = click.option(
+    "--route",
+    "routes",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=route_names,
+    help="This route; may be given again.",
+)
 
 
 @click.command(cls=Verb)

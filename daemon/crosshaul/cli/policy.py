@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.options import config_option
+from crosshaul.cli.options import config_option, destination_names
 from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ACCOUNTS = ("account-a", "account-b")
 @config_option
 @click.option("--format", "form", type=click.Choice(["json", "terraform", "cloudformation"]), default="json")
 @click.option("--only", type=click.Choice([*_ACCOUNTS, *_PIECES]), help="One account's part, or one document.")
-@click.option("--destination", "name", metavar="NAME", help="This one only.")
+@click.option("--destination", "name", metavar="NAME", shell_complete=destination_names, help="This one only.")
 @click.option("--principal", metavar="ARN", help="Account A's identity, or its 12 digits.  [default: who we are]")
 @click.option("--kms-key", metavar="ARN", help="The key that the bucket encrypts with by itself.")
 @click.option("--optional", is_flag=True, help="With the rights that are nice to have: Abort, ListParts.")

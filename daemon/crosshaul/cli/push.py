@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.options import check_routes, config_option
+from crosshaul.cli.options import check_routes, config_option, route_names
 from crosshaul.cli.places import place_of, url_of
 from crosshaul.cli.verb import Verb
 from crosshaul.cli.watching import watching
@@ -28,7 +28,14 @@ _NO_FILES_FAULT = frozenset({Kind.DESTINATION, Kind.EXPIRED, Kind.NETWORK, Kind.
 
 @click.command(cls=Verb)
 @config_option
-@click.option("--route", "routes", metavar="NAME", multiple=True, help="Only this route; may be repeated.")
+@click.option(
+    "--route",
+    "routes",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=route_names,
+    help="Only this route; may be repeated.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would go where. Sends nothing, asks AWS nothing.")
 @click.pass_context
 def command(context: click.Context, config: Config, routes: tuple[str, ...], *, dry_run: bool) -> None:

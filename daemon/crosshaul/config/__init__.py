@@ -1,12 +1,13 @@
 """The configuration: one YAML file, checked whole, as frozen values. The only user of pydantic and yaml."""
 
 from crosshaul.config.destination import Destination
-from crosshaul.config.load import load
+from crosshaul.config.load import INLINE, load
 from crosshaul.config.model import BandwidthStep, Config, HostPort, Http, Identity, Log, Retry, Transfer
 from crosshaul.config.route import AfterUpload, Route, Settle
 from crosshaul.config.schema import schema
 
 __all__ = [
+    "INLINE",
     "AfterUpload",
     "BandwidthStep",
     "Config",

@@ -14,15 +14,17 @@ from crosshaul.config.model import Config
 from crosshaul.config.sentences import sentences
 from crosshaul.errors import ConfigError
 
+INLINE = "CROSSHAUL_CONFIG_YAML"
+"""The variable that may hold the configuration itself, and what that is called as a path and in complaints."""
 _MAX_BYTES = 1024 * 1024
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
-    """Read a configuration file; ``environment`` gives its ``${VAR}``.
+    """Read a configuration file; ``environment`` gives its ``${VAR}``, and may hold all of it (path ``INLINE``).
 
     ConfigError with all its faults, each ``FILE:LINE: key.path: what is wrong; write X instead``, by line.
     """
-    document = parse(_read(path), str(path), environment)
+    document = parse(_read(path, environment), str(path), environment)
     if not isinstance(document.root, dict):
         raise ConfigError(
             [f"{path}:1: it is no mapping; write KEY: VALUE lines, such as state_dir: /var/lib/crosshaul"]
@@ -33,7 +35,9 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     return config
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, environment: Mapping[str, str]) -> str:
+    if str(path) == INLINE and INLINE in environment:
+        return environment[INLINE]
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
