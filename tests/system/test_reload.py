@@ -161,6 +161,8 @@ def test_a_paused_route_waits_and_the_others_go_on(strict, site):
         assert "paused" in site.crosshaul("status").stdout
         assert set(strict.objects()) == {"b"}
         assert site.crosshaul("resume").stdout == "No route is paused.\n"
+        assert site.crosshaul("pause", "--json").stdout == '{"paused": ["r"]}\n'
+        assert site.crosshaul("resume", "--json").stdout == '{"paused": []}\n'
         until(lambda: "a" in strict.objects())
         assert site.crosshaul("pause", "--route", "none").returncode == 2
         assert daemon.stop() == 0

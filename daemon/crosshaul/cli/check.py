@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crosshaul.cli.options import config_option, destination_names
+from crosshaul.cli.options import config_option, destination_names, json_option
 from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     shell_complete=destination_names,
     help="This one only; may be given again.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@json_option
 @click.option("--no-confused-deputy", is_flag=True, help="Don't try the role without the external ID.")
 @click.pass_context
 def command(

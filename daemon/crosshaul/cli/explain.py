@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from crosshaul.cli.journals import looked_into
-from crosshaul.cli.options import config_option
+from crosshaul.cli.options import config_option, json_option
 from crosshaul.cli.places import Place, locate, url_of
+from crosshaul.cli.records import facts_of
 from crosshaul.cli.story import Scene, tell
 from crosshaul.cli.verb import Verb
 from crosshaul.clock import SystemClock
@@ -25,13 +27,15 @@ if TYPE_CHECKING:
 @click.command(cls=Verb)
 @config_option
 @click.argument("path", type=click.Path(path_type=Path, readable=False))
-def command(config: Config, path: Path) -> None:
+@json_option
+def command(config: Config, path: Path, *, as_json: bool) -> None:
     """Say why a file is in the bucket, or why it is not there yet, and what would help.
 
     PATH is the local file, absolute or relative; it need not exist any more. Works with the daemon up or down.
 
     Examples:
       crosshaul explain /srv/exports/2026/report.csv
+      crosshaul explain --json report.csv | jq -r .record.receipt.checksum.value
 
     Exit codes:
       0  told, whatever it is
@@ -40,8 +44,15 @@ def command(config: Config, path: Path) -> None:
     place = locate(config, path)
     with looked_into(config.state_dir) as reader:
         scene = _scene(config, place, reader)
-    for line in tell(scene):
-        click.echo(printable(line))
+    told = [printable(line) for line in tell(scene)]
+    if as_json:
+        record = facts_of(config, scene.record) if scene.record else None
+        click.echo(
+            json.dumps({"path": scene.path, "route": place.route.name, "told": told, "record": record}, indent=2)
+        )
+        return
+    for line in told:
+        click.echo(line)
 
 
 def _scene(config: Config, place: Place, reader: Reader | None) -> Scene:

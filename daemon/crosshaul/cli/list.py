@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import check_routes, config_option, route_names
 from crosshaul.cli.places import place_of, url_of
+from crosshaul.cli.records import facts_of
 from crosshaul.cli.verb import Verb
 from crosshaul.model import Record, State
-from crosshaul.telemetry.plain import printable, text
+from crosshaul.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -42,7 +41,7 @@ def command(config: Config, state: str | None, route: str | None, limit: int | N
       2  bad usage, bad configuration, or the journal can't be read
     """
     check_routes(config, (route,) if route else ())
-    line: Callable[[Config, Record], str] = _json_line if as_json else _plain_line
+    line = _json_line if as_json else _plain_line
     with looked_into(config.state_dir) as reader:
         for record in reader.records(State(state) if state else None, route, limit) if reader else ():
             sys.stdout.write(line(config, record) + "\n")  # click.echo would flush each line
@@ -56,64 +55,4 @@ def _plain_line(config: Config, record: Record) -> str:
 
 
 def _json_line(config: Config, record: Record) -> str:
-    destination = config.destinations.get(record.destination)
-    facts: dict[str, Any] = {
-        "id": record.id,
-        "route": record.route,
-        "path": text(record.path),
-        "destination": record.destination,
-        "bucket": destination.bucket if destination else None,
-        "key": record.key or None,
-        "state": str(record.state),
-        "size": record.fingerprint.size,
-        "mtime": record.fingerprint.mtime_ns / 1e9,
-        "generation": record.generation,
-        "attempts": record.attempts,
-        "first_seen_at": record.first_seen_at,
-        "changed_at": record.changed_at,
-        "due_at": record.due_at,
-        "error": _error(record),
-        "receipt": _receipt(record),
-        "after": {"due_at": record.after_due_at, "action": record.after_action},
-    }
-    if not _is_utf8(record.path):
-        facts["path_base64"] = base64.b64encode(record.path).decode()
-    return json.dumps(facts)
-
-
-def _error(record: Record) -> dict[str, Any] | None:
-    found = record.diagnosis
-    if found is None:
-        return None
-    return {
-        "code": found.code,
-        "message": found.message,
-        "operation": found.operation or None,
-        "status": found.status,
-        "request_id": found.request_id,
-        "advice": found.advice or None,
-        "line": found.line(),
-    }
-
-
-def _receipt(record: Record) -> dict[str, Any] | None:
-    found = record.receipt
-    if found is None:
-        return None
-    return {
-        "delivered_at": found.delivered_at,
-        "size": found.size,
-        "etag": found.etag,
-        "checksum": {"kind": found.checksum.kind, "value": found.checksum.value} if found.checksum else None,
-        "version_id": found.version_id,
-        "request_id": found.request_id,
-        "proven_by": found.proven_by,
-    }
-
-
-def _is_utf8(path: bytes) -> bool:
-    try:
-        path.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return json.dumps(facts_of(config, record))

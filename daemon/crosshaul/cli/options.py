@@ -18,6 +18,9 @@ DEFAULT = Path("/etc/crosshaul/config.yaml")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+
+
 def config_option(function: Function) -> Function:
     """``-c FILE``; the verb gets the loaded Config as ``config``. Loading raises ConfigError."""
     return _option("config", lambda context, option, path: _loaded(context, _chosen(context, option, path)))(function)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.options import check_routes, config_option, route_names
+from crosshaul.cli.options import check_routes, config_option, json_option, route_names
 from crosshaul.cli.verb import Verb
 from crosshaul.control_socket import ask
 from crosshaul.telemetry.words import paused_now
@@ -28,7 +29,8 @@ routes_option = click.option(
 @click.command(cls=Verb)
 @config_option
 @routes_option
-def command(config: Config, routes: tuple[str, ...]) -> None:
+@json_option
+def command(config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
     """Have the running daemon send nothing more of these routes, or of all.
 
     What is being sent is sent to its end. Files are still found and queued, and go when they are resumed (`crosshaul
@@ -43,10 +45,10 @@ def command(config: Config, routes: tuple[str, ...]) -> None:
       1  no daemon is running
       2  bad usage (no such route), or bad configuration
     """
-    order("pause", config, routes)
+    order("pause", config, routes, as_json=as_json)
 
 
-def order(what: str, config: Config, routes: tuple[str, ...]) -> None:
+def order(what: str, config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
     """Have the daemon pause or resume routes, and tell which are paused then."""
     answer = ask(config.state_dir, {"do": what, "routes": check_routes(config, routes)})
-    click.echo(paused_now(answer["paused"]))
+    click.echo(json.dumps({"paused": answer["paused"]}) if as_json else paused_now(answer["paused"]))

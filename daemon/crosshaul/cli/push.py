@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from crosshaul.cli.options import check_routes, config_option, route_names
+from crosshaul.cli.options import check_routes, config_option, json_option, route_names
 from crosshaul.cli.places import place_of, url_of
+from crosshaul.cli.records import facts_of
 from crosshaul.cli.verb import Verb
 from crosshaul.cli.watching import watching
 from crosshaul.errors import Kind
 from crosshaul.model import PushSummary, Record, Settled
-from crosshaul.telemetry.plain import printable
+from crosshaul.telemetry.plain import printable, text
 from crosshaul.telemetry.words import count, duration, size
 
 if TYPE_CHECKING:
@@ -37,12 +39,15 @@ _NO_FILES_FAULT = frozenset({Kind.DESTINATION, Kind.EXPIRED, Kind.NETWORK, Kind.
     help="Only this route; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would go where. Sends nothing, asks AWS nothing.")
+@json_option
 @click.pass_context
-def command(context: click.Context, config: Config, routes: tuple[str, ...], *, dry_run: bool) -> None:
+def command(context: click.Context, config: Config, routes: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
     """Deliver what is in the routes' directories now, then end: for cron, and for a first try.
 
     Files that are still being written are waited for, within settle.max_wait. What the journal says is delivered, and
     has not changed since, is not sent again. Files that could not be delivered stay in the journal for the next time.
+    A terminal is shown a progress bar with rate and time left. --json prints the figures and each file that was not
+    delivered, as `crosshaul list --json` has it; with --dry-run a line for each file.
 
     Examples:
       crosshaul push -c config.yaml --dry-run
@@ -56,17 +61,17 @@ def command(context: click.Context, config: Config, routes: tuple[str, ...], *, 
     130  Ctrl-C, and 143 SIGTERM: stopped; the next push goes on from there
     """
     check_routes(config, routes)
-    context.exit(_preview(config, routes) if dry_run else _push(config, routes))
+    context.exit(_preview(config, routes, as_json=as_json) if dry_run else _push(config, routes, as_json=as_json))
 
 
-def _preview(config: Config, routes: tuple[str, ...]) -> int:
+def _preview(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
     from crosshaul.push import preview  # noqa: PLC0415 - --help does without the AWS libraries
 
     _log(config)
     refused = 0
     for settled in asyncio.run(preview(config, routes)):
         refused += settled.refusal is not None
-        click.echo(_preview_line(config, settled))
+        click.echo(json.dumps(_preview_facts(config, settled)) if as_json else _preview_line(config, settled))
     return 1 if refused else 0
 
 
@@ -77,13 +82,26 @@ def _preview_line(config: Config, settled: Settled) -> str:
     return f"{place} -> {url_of(config, settled.destination, settled.key)}"
 
 
-def _push(config: Config, routes: tuple[str, ...]) -> int:
+def _preview_facts(config: Config, settled: Settled) -> dict[str, Any]:
+    destination = config.destinations[settled.destination]
+    return {
+        "route": settled.sighting.route,
+        "path": text(settled.sighting.path),
+        "size": settled.sighting.fingerprint.size,
+        "destination": settled.destination,
+        "bucket": destination.bucket,
+        "key": settled.key or None,
+        "refused": settled.refusal.message if settled.refusal else None,
+    }
+
+
+def _push(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
     from crosshaul.push import push  # noqa: PLC0415 - --help does without the AWS libraries
 
     with watching() as watch:
         _log(config)
         summary = asyncio.run(push(config, routes, watch))
-    click.echo(_sentence(summary))
+    click.echo(json.dumps(_facts(config, summary), indent=2) if as_json else _sentence(summary))
     _tell_failed(config, summary.failed)
     for line in summary.left_out:
         click.echo(f"crosshaul: left out: {printable(line)}", err=True)
@@ -95,6 +113,17 @@ def _log(config: Config) -> None:
     from crosshaul.telemetry import logs  # noqa: PLC0415 - --help does without structlog
 
     logs.configure("warning" if config.log.level == "info" else config.log.level, config.log.format)
+
+
+def _facts(config: Config, summary: PushSummary) -> dict[str, Any]:
+    return {
+        "delivered": summary.delivered,
+        "delivered_bytes": summary.delivered_bytes,
+        "unchanged": summary.unchanged,
+        "seconds": round(summary.seconds, 3),
+        "failed": [facts_of(config, record) for record in summary.failed],
+        "left_out": list(summary.left_out),
+    }
 
 
 def _sentence(summary: PushSummary) -> str:

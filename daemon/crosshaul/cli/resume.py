@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.options import config_option
+from crosshaul.cli.options import config_option, json_option
 from crosshaul.cli.pause import order, routes_option
 from crosshaul.cli.verb import Verb
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @click.command(cls=Verb)
 @config_option
 @routes_option
-def command(config: Config, routes: tuple[str, ...]) -> None:
+@json_option
+def command(config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
     """Have the running daemon send these routes again, or all.
 
     Examples:
@@ -29,4 +30,4 @@ def command(config: Config, routes: tuple[str, ...]) -> None:
       1  no daemon is running
       2  bad usage (no such route), or bad configuration
     """
-    order("resume", config, routes)
+    order("resume", config, routes, as_json=as_json)

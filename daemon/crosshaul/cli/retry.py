@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from crosshaul.cli.journals import looked_into
-from crosshaul.cli.options import config_option
+from crosshaul.cli.options import config_option, json_option
 from crosshaul.cli.places import locate
 from crosshaul.cli.verb import Verb
 from crosshaul.journal.reader import requeue
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 @click.command(cls=Verb)
 @config_option
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path, readable=False))
-def command(config: Config, paths: tuple[Path, ...]) -> None:
+@json_option
+def command(config: Config, paths: tuple[Path, ...], *, as_json: bool) -> None:
     """Put quarantined files back in the queue: those given, or all.
 
     Their tries are counted from zero. Safe beside a running daemon, which takes them up within moments; without one
@@ -37,13 +39,15 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
     """
     places = [locate(config, path) for path in paths]
     with looked_into(config.state_dir) as reader:
-        if reader is None:
-            click.echo("Nothing has run yet, so nothing is quarantined.")
-            return
         selections = [(place.route.name, place.relative) for place in places]
-        number = requeue(config.state_dir, selections if paths else None)
-        running = reader.daemon_pid() is not None
-    click.echo(_sentence(number, len(paths), running=running))
+        number = requeue(config.state_dir, selections if paths else None) if reader else 0
+        running = reader is not None and reader.daemon_pid() is not None
+    if as_json:
+        click.echo(json.dumps({"requeued": number, "daemon_running": running}))
+    elif reader is None:
+        click.echo("Nothing has run yet, so nothing is quarantined.")
+    else:
+        click.echo(_sentence(number, len(paths), running=running))
 
 
 def _sentence(number: int, asked: int, *, running: bool) -> str:

@@ -9,7 +9,7 @@ import click
 
 from crosshaul.cli.facts import gathered
 from crosshaul.cli.journals import looked_into
-from crosshaul.cli.options import config_option, seconds
+from crosshaul.cli.options import config_option, json_option, seconds
 from crosshaul.cli.verb import Verb
 from crosshaul.telemetry.health import healthy
 from crosshaul.telemetry.plain import printable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Verb)
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@json_option
 @click.option("--watch", "again", is_flag=True, help="Again every second, until Ctrl-C.")
 @click.option("--healthy", "ask_health", is_flag=True, help="Only whether files get through, as the exit code.")
 @click.option(

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from crosshaul.cli.options import config_path_option
+from crosshaul.cli.options import config_path_option, json_option
 from crosshaul.cli.verb import Verb
+from crosshaul.errors import ConfigError
 from crosshaul.telemetry.words import count
 
 
 @click.command(cls=Verb)
 @config_path_option
-def command(config_path: Path) -> None:
+@json_option
+@click.pass_context
+def command(context: click.Context, config_path: Path, *, as_json: bool) -> None:
     """Check the configuration without running anything or asking AWS.
 
     Reports every fault at once, each with file, line, key and what to write instead.
 
     Examples:
       crosshaul validate -c /etc/crosshaul/config.yaml && systemctl restart crosshaul
+      crosshaul validate --json | jq -r .faults[]
 
     Exit codes:
       0  valid
-      2  not valid; each fault is a line on stderr
+      2  not valid; each fault is a line on stderr, with --json one of .faults
     """
     from crosshaul.config import load  # noqa: PLC0415 - --help does without pydantic
 
-    config = load(config_path)
+    try:
+        config = load(config_path)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        click.echo(json.dumps({"valid": False, "faults": str(error).splitlines()}, indent=2))
+        context.exit(error.exit_code)
+    if as_json:
+        names = {"routes": [route.name for route in config.routes], "destinations": list(config.destinations)}
+        click.echo(json.dumps({"valid": True, "faults": [], **names}, indent=2))
+        return
     routes, destinations = count(len(config.routes), "route"), count(len(config.destinations), "destination")
     click.echo(f"{config_path}: configuration is valid: {routes}, {destinations}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import ssl
@@ -10,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 import click
 
 from crosshaul import __version__
+from crosshaul.cli.options import json_option
 from crosshaul.cli.verb import Verb
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -18,17 +20,17 @@ _INSIDE = ("aiobotocore", "botocore")
 
 
 @click.command(cls=Verb)
-def command() -> None:
+@json_option
+def command(*, as_json: bool) -> None:
     """Print the versions of Crosshaul, Python, OpenSSL and the libraries in use.
 
     Exit codes:
       0  always
     """
-    click.echo(f"crosshaul {__version__}")
-    click.echo(f"python {platform.python_version()} ({platform.platform()})")
-    click.echo(ssl.OPENSSL_VERSION.lower())
-    for name in (*_direct(), *_INSIDE):
-        click.echo(f"{name} {_version(name)}")
+    openssl, number = ssl.OPENSSL_VERSION.lower().split(maxsplit=1)
+    told = {"crosshaul": __version__, "python": f"{platform.python_version()} ({platform.platform()})", openssl: number}
+    told |= {name: _version(name) for name in (*_direct(), *_INSIDE)}
+    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(f"{name} {each}" for name, each in told.items()))
 
 
 def _direct() -> list[str]:
