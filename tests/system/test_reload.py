@@ -159,9 +159,10 @@ def test_a_paused_route_waits_and_the_others_go_on(strict, site):
         until(lambda: site.status()["routes"]["r"]["pending"] == 1)
         assert site.status()["routes"]["r"]["paused"] is True
         assert "paused" in site.crosshaul("status").stdout
+        assert "Route r is paused" in site.crosshaul("explain", str(site.root / "a")).stdout
         assert set(strict.objects()) == {"b"}
         assert site.crosshaul("resume").stdout == "No route is paused.\n"
-        assert site.crosshaul("pause", "--json").stdout == '{"paused": ["r"]}\n'
+        assert site.crosshaul("pause", "--route", "r", "--json").stdout == '{"paused": ["r"]}\n'
         assert site.crosshaul("resume", "--json").stdout == '{"paused": []}\n'
         until(lambda: "a" in strict.objects())
         assert site.crosshaul("pause", "--route", "none").returncode == 2

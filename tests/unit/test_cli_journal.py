@@ -163,7 +163,7 @@ def test_nothing_shows_a_secret(filled, capsys):
     ("name", "words"),
     [
         ("a", "was delivered at"),
-        ("b", "was quarantined at"),
+        ("b", "was set aside (quarantined) at"),
         ("c", "is at rest and waits for its turn to go to s3://partner-bucket/c"),
         ("none", "does not exist"),
         ("new.tmp", "is left out by the patterns"),

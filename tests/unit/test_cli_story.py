@@ -68,7 +68,7 @@ def scene(record_=None, **more):
         "path": "/srv/exports/a.csv", "url": URL if record_ else "", "route": ROUTE, "record": record_,
         "destination": DestinationStatus("partner", DestinationState.READY),
         "watcher": RouteStatus("exports", "watching"),
-        "daemon_running": True, "stat": stat_of(), "left_out": False, "now": NOW,
+        "daemon_running": True, "stat": stat_of(), "left_out": False, "paused": False, "now": NOW,
     }  # fmt: skip
     return Scene(**(facts | more))
 
@@ -160,14 +160,14 @@ def test_a_half_sent_and_a_doubtful_file_are_told():
     parts = tuple(Part(number, 5000, "e", CRC) for number in (1, 2))
     half = record(State.PENDING, multipart=Multipart("u", "a.csv", 5000, ChecksumKind.CRC64NVME, parts), ambiguous=True)
     assert told(half)[1:] == [
-        "2 of its 3 parts are in the bucket already, and stay.",
+        "2 of its 3 parts (9.8 KiB of 12.1 KiB) are in the bucket already; only the rest is still to be sent.",
         "An earlier try may have succeeded unheard: S3 is asked before it is sent again.",
     ]
 
 
 def test_a_file_being_sent_depends_on_the_daemon():
     """With a daemon it is being sent; without one it was, and goes on at the next start."""
-    assert "is being sent to s3://bucket/a.csv since 14:02:55 (for 5.0 s)." in told(record(State.UPLOADING))[0]
+    assert "has been on its way to s3://bucket/a.csv for 5.0 s (since 14:02:55)." in told(record(State.UPLOADING))[0]
     down = told(record(State.UPLOADING), daemon_running=False)
     assert "was being sent to s3://bucket/a.csv at 14:02:55 when the daemon ended" in down[0]
     assert down[-1] == NO_DAEMON
@@ -177,8 +177,9 @@ def test_a_quarantined_file_tells_the_cure():
     """The reason with its advice, and the way back; a file that has changed gets there by itself."""
     aside = record(State.QUARANTINED, attempts=1, diagnosis=DENIED)
     first, cure = told(aside)
-    assert first == f"/srv/exports/a.csv was quarantined at 14:02:55 after the first try: {DENIED.line()}"
-    assert "`crosshaul retry PATH`" in cure
+    assert first == f"/srv/exports/a.csv was set aside (quarantined) at 14:02:55 after the first try: {DENIED.line()}"
+    assert "`crosshaul retry /srv/exports/a.csv`" in cure
+    assert "`crosshaul retry '/srv/exports/a b.csv'`" in told(aside, path="/srv/exports/a b.csv")[1]
     assert "It has changed since, and is judged anew." in told(aside, stat=stat_of(age=1.0))[1]
     assert told(aside, stat=None)[1] == "The local file is gone since."
 
@@ -215,9 +216,27 @@ def test_an_unseen_file_waits_or_is_about_to_be_seen():
     prefix = "/srv/exports/a.csv is not in the journal yet. "
     assert told(stat=stat_of(1.2)) == [prefix + "It waits: it changed 1.2 s ago and has to stand still for 2.0 s."]
     assert told() == [prefix + "It has stood still for 1 h, and is taken up when the daemon next looks at it."]
+    scanned = RouteStatus("exports", "watching", last_scan_at=NOW - 60)
+    assert told(watcher=scanned)[0].endswith("looks at it, at 14:07:00 (in 4 min) at the latest.")
     marked = ROUTE.model_copy(update={"settle": Settle(marker="{path}.done")})
     assert told(route=marked) == [prefix + "It waits for its marker (settle.marker: {path}.done)."]
     assert told(daemon_running=False)[-1] == NO_DAEMON
+
+
+def test_a_paused_route_is_the_reason():
+    """A route that somebody has paused is told with the way on."""
+    line = "Route exports is paused, and sends nothing until `crosshaul resume --route exports`."
+    assert line in told(record(State.PENDING), paused=True)
+    assert line not in told(delivered(), paused=True)
+
+
+def test_what_became_of_a_waiting_file_is_told():
+    """One that changed or disappeared while it waits for its turn or next try is not what the journal has any more."""
+    waiting = record(State.PENDING, attempts=1, diagnosis=SLOW)
+    assert any("It has changed since" in line for line in told(waiting, stat=stat_of(1.0)))
+    assert any("The local file is gone since" in line for line in told(waiting, stat=None))
+    unmounted = RouteStatus("exports", "root missing")
+    assert not any("gone since" in line for line in told(waiting, stat=None, watcher=unmounted))
 
 
 def test_a_parked_destination_is_the_reason():
@@ -239,7 +258,10 @@ def test_an_expired_session_is_the_reason():
 def test_a_deaf_watcher_is_the_reason():
     """A route whose directory is missing, or that only scans, is told with the last scan."""
     missing = told(record(State.PENDING), watcher=RouteStatus("exports", "root missing"))
-    assert missing[-1] == "The directory of route exports, /srv/exports, is missing."
+    assert missing[-1] == (
+        "The directory of route exports, /srv/exports, is missing: is it mounted? "
+        "Its files wait, and none counts as deleted."
+    )
     scanning = RouteStatus("exports", "scanning only: too many watches", last_scan_at=NOW - 60)
     assert told(record(State.PENDING), watcher=scanning)[-1] == (
         "The watcher of route exports says: scanning only: too many watches. "

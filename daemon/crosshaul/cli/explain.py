@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crosshaul.cli.facts import paused
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option, json_option
 from crosshaul.cli.places import Place, locate, url_of
@@ -70,6 +71,7 @@ def _scene(config: Config, place: Place, reader: Reader | None) -> Scene:
         daemon_running=reader is not None and reader.daemon_pid() is not None,
         stat=_stat(place),
         left_out=_left_out(place),
+        paused=route.name in paused(config, reader),
         now=SystemClock().now(),
     )
 

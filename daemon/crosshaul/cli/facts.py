@@ -28,14 +28,16 @@ def gathered(config: Config, reader: Reader | None) -> dict[str, Any]:
         journal_error=obstacle(config.state_dir),
         configured_routes=[route.name for route in config.routes],
         configured_destinations=list(config.destinations),
-        paused=_paused(config) if reader and reader.daemon_pid() is not None else (),
+        paused=paused(config, reader),
     )
 
 
-def _paused(config: Config) -> Sequence[str]:
+def paused(config: Config, reader: Reader | None) -> Sequence[str]:
     """The routes that were paused at run time: only the daemon knows."""
+    if reader is None or reader.daemon_pid() is None:
+        return ()
     try:
-        paused: Sequence[str] = ask(config.state_dir, {"do": "show"})["paused"]
+        told: Sequence[str] = ask(config.state_dir, {"do": "show"})["paused"]
     except ControlError:
         return ()  # it is starting or ending: it sends nothing anyway
-    return paused
+    return told

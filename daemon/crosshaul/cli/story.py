@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import stat_result
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from crosshaul.model import (
@@ -20,7 +21,7 @@ from crosshaul.model import (
     RouteStatus,
     State,
 )
-from crosshaul.telemetry.words import duration, moment, ordinal
+from crosshaul.telemetry.words import count, duration, moment, ordinal, size
 
 if TYPE_CHECKING:
     from crosshaul.config import Route
@@ -43,6 +44,8 @@ class Scene:
     """Of the link itself, where the route skips links; None = no such file."""
     left_out: bool
     """By the route's patterns."""
+    paused: bool
+    """The route, at run time."""
     now: float
 
 
@@ -106,7 +109,16 @@ def _settling(scene: Scene) -> str:
     still = scene.now - max(scene.stat.st_mtime, scene.stat.st_ctime) if scene.stat else 0.0
     if still < settle.quiet:
         return f"It waits: it changed {duration(still)} ago and has to stand still for {duration(settle.quiet)}."
-    return f"It has stood still for {duration(still)}, and is taken up when the daemon next looks at it."
+    rest = f"It has stood still for {duration(still)}"
+    return f"{rest}, and is taken up when the daemon next looks at it{_next_scan(scene)}."
+
+
+def _next_scan(scene: Scene) -> str:
+    """When that is at the latest."""
+    status = scene.watcher
+    if not scene.daemon_running or status is None or status.last_scan_at is None:
+        return ""
+    return f", {_when(status.last_scan_at + scene.route.rescan_interval, scene.now)} at the latest"
 
 
 def _delivered(scene: Scene, record: Record) -> Iterator[str]:
@@ -167,21 +179,33 @@ def _pending(scene: Scene, record: Record) -> Iterator[str]:
         yield f"is tried again {when}: the {ordinal(record.attempts + 1)} try, to {scene.url}."
         yield f"Last error: {record.diagnosis.line()}"
     yield from _half_sent(record)
+    yield from _meanwhile(scene, record)
 
 
 def _half_sent(record: Record) -> Iterator[str]:
     if record.multipart:
-        size = max(1, record.multipart.part_size)
-        parts = -(-record.fingerprint.size // size)
-        yield f"{len(record.multipart.parts):,} of its {parts:,} parts are in the bucket already, and stay."
+        parts = max(1, -(-record.fingerprint.size // max(1, record.multipart.part_size)))
+        sent = f"{size(record.multipart.sent)} of {size(record.fingerprint.size)}"
+        done = f"{len(record.multipart.parts):,} of its {count(parts, 'part')} ({sent})"
+        yield f"{done} are in the bucket already; only the rest is still to be sent."
     if record.ambiguous:
         yield "An earlier try may have succeeded unheard: S3 is asked before it is sent again."
+
+
+def _meanwhile(scene: Scene, record: Record) -> Iterator[str]:
+    """What became of the local file while it waited."""
+    if scene.watcher is not None and scene.watcher.watcher == "root missing":
+        return
+    if scene.stat is None:
+        yield "The local file is gone since, so it can't be sent any more: the daemon notes that at its turn."
+    elif _is_changed(scene, record):
+        yield "It has changed since: what goes is its new state, once that has come to rest."
 
 
 def _uploading(scene: Scene, record: Record) -> Iterator[str]:
     since = moment(record.changed_at, scene.now)
     if scene.daemon_running:
-        yield f"is being sent to {scene.url} since {since} (for {duration(scene.now - record.changed_at)})."
+        yield f"has been on its way to {scene.url} for {duration(scene.now - record.changed_at)} (since {since})."
     else:
         yield f"was being sent to {scene.url} at {since} when the daemon ended; it goes on at the next start."
     yield from _half_sent(record)
@@ -194,13 +218,14 @@ def _at_rest_again(scene: Scene, _record: Record) -> Iterator[str]:
 def _quarantined(scene: Scene, record: Record) -> Iterator[str]:
     at = moment(record.changed_at, scene.now)
     why = record.diagnosis.line() if record.diagnosis else "no reason was kept."
-    yield f"was quarantined at {at} after the {ordinal(max(1, record.attempts))} try: {why}"
+    yield f"was set aside (quarantined) at {at} after the {ordinal(max(1, record.attempts))} try: {why}"
     if scene.stat is None:
         yield "The local file is gone since."
     elif _is_changed(scene, record):
         yield f"It has changed since, and is judged anew. {_settling(scene)}"
     else:
-        yield "When the cause is cured, `crosshaul retry PATH` puts it back in the queue; so does changing the file."
+        again = f"`crosshaul retry {quote(scene.path)}`"
+        yield f"When the cause is cured, {again} puts it back in the queue; so does changing the file."
 
 
 def _gone(scene: Scene, record: Record) -> Iterator[str]:
@@ -237,11 +262,16 @@ def _of_the_destination(scene: Scene) -> Iterator[str]:
 
 def _of_the_route(scene: Scene) -> Iterator[str]:
     status, route = scene.watcher, scene.route
+    if scene.paused:
+        yield f"Route {route.name} is paused, and sends nothing until `crosshaul resume --route {route.name}`."
     if not scene.daemon_running or status is None or status.watcher == "watching":
         return
     scanned = f"; the last was at {moment(status.last_scan_at, scene.now)}" if status.last_scan_at else ""
     if status.watcher == "root missing":
-        yield f"The directory of route {route.name}, {route.path}, is missing."
+        yield (
+            f"The directory of route {route.name}, {route.path}, is missing: is it mounted? "
+            "Its files wait, and none counts as deleted."
+        )
     else:
         every = duration(route.rescan_interval)
         yield f"The watcher of route {route.name} says: {status.watcher}. Scans run every {every}{scanned}."
