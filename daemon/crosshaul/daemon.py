@@ -18,6 +18,7 @@ from crosshaul.control_socket import ControlSocket
 from crosshaul.errors import Fault, NotReadyError
 from crosshaul.herald import Herald
 from crosshaul.house import House
+from crosshaul.last_round import LastRound
 from crosshaul.model import DestinationStatus, State
 from crosshaul.orders import actions
 from crosshaul.reload import Reloading
@@ -36,8 +37,10 @@ _SHOWN = 20
 """Files of a kind that the status page shows."""
 
 
-async def run(config: Config, file: Path, *, require_ready: bool = False) -> int:
+async def run(config: Config, file: Path, *, require_ready: bool = False, finish: bool = False) -> int:
     """The daemon, until SIGTERM or SIGINT; ``file`` is what it reads its configuration from again at SIGHUP.
+
+    With ``finish`` it first looks once more and delivers what is at rest, all within ``shutdown_timeout``.
 
     Returns 0 after a full drain, 1 if something was cut off (it is resumable).
     Raises LockedError, StateDirError, ListenError and, with ``require_ready``, NotReadyError.
@@ -51,6 +54,7 @@ async def run(config: Config, file: Path, *, require_ready: bool = False) -> int
     async with opened(config, config.routes, clock) as house, _served(house, history):
         helping, carrying = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
         lag, notifier = _lag(house), Notifier.of()
+        last_round = LastRound(house, stop.asked, stop.hurry, log)
         reloading = Reloading(house, file, carrying, helping, notifier)
         reloading.always = [
             Service("gauges", partial(_gauges, house)),
@@ -59,15 +63,16 @@ async def run(config: Config, file: Path, *, require_ready: bool = False) -> int
             *([Service("systemd", Herald(notifier, house, lag, stop.asked).run)] if notifier else []),
             Service("control", ControlSocket(config.state_dir, actions(house, reloading)).run),
             Service("hangups", partial(reloading.at_each, hung_up)),
+            *([Service("last round", last_round.run)] if finish else []),
         ]
         async with helping.around([*house.helpers(), *reloading.always], stop.hurry):
             if require_ready:
                 await _unless(stop.asked, _require_ready(house))
             house.expect_pulse()
             log.info("started", routes=list(house.ways), destinations=list(house.lanes), pid=os.getpid())
-            drained = await carrying.run(house.carriers(), stop.asked, stop.hurry)
+            drained = await carrying.run(house.carriers(), last_round.over if finish else stop.asked, stop.hurry)
         log.info("stopped", drained=drained)
-    return 0 if drained else 1
+    return 0 if drained and not last_round.left else 1
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

@@ -136,13 +136,15 @@ def test_the_bar_is_only_on_a_terminal(monkeypatch):
         assert isinstance(watch, Bar)
 
 
-@pytest.mark.parametrize(("code", "arguments", "asked"), [(0, [], False), (1, ["--require-ready"], True)])
+@pytest.mark.parametrize(
+    ("code", "arguments", "asked"), [(0, ["--finish"], (False, True)), (1, ["--require-ready"], (True, False))]
+)
 def test_run_ends_with_the_daemon_s_own_code(world, monkeypatch, code, arguments, asked):
-    """The daemon's return value is the exit code, and --require-ready reaches it."""
+    """The daemon's return value is the exit code, and --require-ready and --finish reach it."""
     seen = []
 
-    async def run(config, file, *, require_ready):
-        seen.append(require_ready)
+    async def run(config, file, *, require_ready, finish):
+        seen.append((require_ready, finish))
         return code
 
     monkeypatch.setitem(sys.modules, "crosshaul.daemon", SimpleNamespace(run=run))
@@ -155,7 +157,7 @@ def test_run_ends_with_the_daemon_s_own_code(world, monkeypatch, code, arguments
 def test_run_that_is_not_ready_is_code_3(world, monkeypatch, capsys):
     """NotReadyError is one line and code 3."""
 
-    async def run(config, file, *, require_ready):
+    async def run(config, file, *, require_ready, finish):
         raise NotReadyError("destination partner can't be used")
 
     monkeypatch.setitem(sys.modules, "crosshaul.daemon", SimpleNamespace(run=run))

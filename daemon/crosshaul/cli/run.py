@@ -21,22 +21,29 @@ if TYPE_CHECKING:
     is_flag=True,
     help="End with code 3 if an identity or destination is unusable now, as far as reading can tell.",
 )
+@click.option(
+    "--finish",
+    is_flag=True,
+    help="At a stop look once more, and deliver all that is at rest, within shutdown_timeout.",
+)
 @click.pass_context
-def command(context: click.Context, config_path: Path, *, require_ready: bool) -> None:
+def command(context: click.Context, config_path: Path, *, require_ready: bool, finish: bool) -> None:
     """Watch the routes' directories, and deliver every file that comes to rest in them.
 
     Runs in the foreground until SIGTERM or Ctrl-C. It then takes no new files, lets uploads in flight end within
     shutdown_timeout, and goes; a second signal cuts that short. Nothing is lost either way: the journal in state_dir
-    knows what is delivered, and unfinished uploads go on from their last part. SIGHUP reloads the configuration, as
-    `crosshaul reload` does.
+    knows what is delivered, and unfinished uploads go on from their last part. --finish is for where the directory goes
+    with the daemon, as in a pod: what was written to the last is delivered before the end. SIGHUP reloads the
+    configuration, as `crosshaul reload` does.
 
     Examples:
       crosshaul run -c /etc/crosshaul/config.yaml
       crosshaul run --require-ready && echo "drained and ended"
+      crosshaul run --finish
 
     Exit codes:
       0  ended after a drain
-      1  ended, and uploads were cut off (they go on at the next start)
+      1  ended, and uploads were cut off (they go on at the next start); with --finish: files were left
       2  the configuration, state_dir or http.listen can't be used
       3  --require-ready, and an identity or destination is unusable
       4  another instance holds state_dir
@@ -46,4 +53,4 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool) -
 
     config = loaded(config_path)
     logs.configure(config.log.level, config.log.format)
-    context.exit(asyncio.run(daemon.run(config, config_path, require_ready=require_ready)))
+    context.exit(asyncio.run(daemon.run(config, config_path, require_ready=require_ready, finish=finish)))
