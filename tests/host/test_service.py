@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -11,28 +10,40 @@ from pathlib import Path
 
 import pytest
 
+from documents import block
 from partner_fixtures import partner_process
 from system_fixtures import until
 
 pytestmark = pytest.mark.host
 CONFIG = Path("etc/crosshaul/config.yaml")
-DROP_IN = """[Service]
-LoadCredential=external_id:/etc/crosshaul/external_id
-EnvironmentFile=/etc/crosshaul/credentials.env
-Environment=AWS_EC2_METADATA_DISABLED=true
-"""
+CLONE = Path("root/crosshaul")
+SITE = "etc/systemd/system/crosshaul.service.d/site.conf"
+DROP_IN = block("docs/OPERATIONS.md", "drop-in")
+OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/crosshaul/wheels"
+"""Where pip finds the packages that the clone's copy came with."""
 
 
 class Host:
     """The booted system: its root directory, and commands in it."""
 
     def __init__(self, told):
-        pid, root = told.split(":", 1)
-        self._enter = ["nsenter", "-t", pid, "-m", "-u", "-i", "-n", "-p", "--"]
+        machine, root = told.split(":", 1)
+        self._machine = machine
         self.root = Path(root)
 
+    def _init(self):
+        """The system's init, seen from outside: below what boots it, and another one after a reboot."""
+        pid = self._machine
+        for _ in range(2):
+            told = subprocess.run(["pgrep", "-P", pid], capture_output=True, text=True, check=False).stdout.split()
+            if not told:
+                return None
+            pid = told[0]
+        return pid
+
     def try_(self, *command):
-        return subprocess.run([*self._enter, *command], capture_output=True, text=True, timeout=120, check=False)
+        enter = ["nsenter", "-t", self._init() or "0", "-m", "-u", "-i", "-n", "-p", "--"]
+        return subprocess.run([*enter, *command], capture_output=True, text=True, timeout=120, check=False)
 
     def run(self, *command):
         done = self.try_(*command)
@@ -43,24 +54,50 @@ class Host:
         entries = self.try_("journalctl", "-u", unit, "-o", "json", "--no-pager").stdout
         return [json.loads(line) for line in entries.splitlines()]
 
-    def events(self, name, unit="crosshaul"):
+    def reboot(self):
+        """`systemctl reboot`, until the system is up again."""
+        before = self._init()
+        self.try_("systemctl", "reboot")
+        until(lambda: self._init() not in {None, before}, 60)
+        until(lambda: self.try_("systemctl", "is-active", "-q", "multi-user.target").returncode == 0, 60)
+
+    def events(self, *names, unit="crosshaul"):
         texts = [str(each["MESSAGE"]) for each in self.log(unit)]
         told = [json.loads(text) for text in texts if text.startswith("{")]
-        return [each for each in told if each["event"] == name]
+        return [each for each in told if each["event"] in names]
 
     def shown(self, unit, name):
         return self.run("systemctl", "show", "-P", name, unit).strip()
 
 
-@pytest.fixture
-def host():
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """The service as docs/OPERATIONS.md installs and starts it, in a fresh system; and its account."""
     host = Host(os.environ["CROSSHAUL_HOST"])
-    host.run("systemd-sysusers")
-    host.run("systemd-tmpfiles", "--create")
+    with partner_process(spool=tmp_path_factory.mktemp("spool")) as account:
+        host.run("mkdir", "-p", "/etc/crosshaul", "/srv/config")
+        settle(host, account)
+        config = host.root / CONFIG
+        config.rename(host.root / CLONE / "config.yaml")
+        script = f"cd /root/crosshaul; export {OFFLINE}\n{block('docs/OPERATIONS.md', 'service')}"
+        host.run("bash", "-euc", script)
+        yield host, account
+        host.try_("systemctl", "disable", "--now", "crosshaul")
+
+
+@pytest.fixture
+def host(installed):
+    host, _ = installed
+    host.run("systemctl", "stop", "crosshaul")
+    cleared(host)
     yield host
     for unit in ("crosshaul", "crosshaul@second"):
         host.try_("systemctl", "stop", unit)
         host.try_("systemctl", "reset-failed", unit)
+    cleared(host)
+
+
+def cleared(host):
     host.run("journalctl", "--rotate", "--vacuum-time=1s", "-q")
     host.run("sh", "-c", "rm -rf /var/lib/crosshaul/* /srv/* /etc/crosshaul/*")
 
@@ -100,13 +137,29 @@ def settle(host, account, name="config", **more):
     (etc / "credentials.env").write_text(keys)
     drop = host.root / f"etc/systemd/system/{unit}.service.d"
     drop.mkdir(exist_ok=True)
-    (drop / "site.conf").write_text(DROP_IN)
+    (drop / "site.conf").write_text(DROP_IN + "Environment=AWS_EC2_METADATA_DISABLED=true\n")
     host.run("mkdir", "-p", f"/srv/{name}")
     host.run("systemctl", "daemon-reload")
 
 
 def put(host, name, content, of="config"):
     (host.root / "srv" / of / name).write_bytes(content)
+
+
+def test_the_service_installed_as_documented_delivers(installed):
+    """The document's commands, as they stand, in a clone on a fresh system: it is up, enabled, and delivers."""
+    host, account = installed
+    assert host.shown("crosshaul", "ActiveState") == "active"
+    assert host.run("systemctl", "is-enabled", "crosshaul").strip() == "enabled"
+    put(host, "a", b"as the document has it")
+    until(lambda: "a" in account.objects())
+    assert account.read("a") == b"as the document has it"
+    assert host.run("stat", "-c", "%U %a", "/var/lib/crosshaul", "/etc/crosshaul").split() == [
+        "crosshaul",
+        "700",
+        "root",
+        "750",
+    ]
 
 
 def test_it_starts_is_ready_and_delivers(host, account):
@@ -188,14 +241,43 @@ def test_a_bad_configuration_is_not_tried_again(host, account):
     assert any("unknown key" in str(each["MESSAGE"]) for each in host.log())
 
 
-def test_it_starts_at_boot_after_the_network(host, account):
+def test_it_belongs_to_the_boot_after_the_network(host):
     """Enabled, it belongs to multi-user.target and is ordered behind network-online.target."""
+    assert "crosshaul.service" in host.shown("multi-user.target", "Wants")
+    assert "network-online.target" in host.shown("crosshaul", "After")
+
+
+def test_it_is_back_after_a_reboot_and_goes_on(host, account):
+    """A machine that is rebooted in mid-upload starts it behind the network, and the upload is not begun anew."""
+    settle(host, account, transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
+    host.run("systemctl", "start", "crosshaul")
+    account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.5)
+    account.fault("stall", "UploadPart", rule={"part": 5, "times": 1}, seconds=600)
+    put(host, "large", bytes(40 << 20))
+    until(lambda: len(account.calls("UploadPart")) >= 4)
+    host.reboot()
+    until(lambda: "large" in account.objects(), 90)
+    assert len(account.calls("CreateMultipartUpload")) == 1
+    network = host.shown("network-online.target", "ActiveEnterTimestampMonotonic")
+    assert int(network) <= int(host.shown("crosshaul", "ExecMainStartTimestampMonotonic"))
+
+
+def test_the_journal_has_its_fields(host, account):
+    """Each entry is the unit's, by the daemon's own process and user, with the level that its event has."""
     settle(host, account)
-    with contextlib.ExitStack() as stack:
-        host.run("systemctl", "enable", "crosshaul")
-        stack.callback(host.run, "systemctl", "disable", "crosshaul")
-        assert "crosshaul.service" in host.shown("multi-user.target", "Wants")
-        assert "network-online.target" in host.shown("crosshaul", "After")
+    host.run("systemctl", "start", "crosshaul")
+    main = host.shown("crosshaul", "MainPID")
+    account.settings(role_exists=False)
+    put(host, "a", b"x")
+    until(lambda: host.events("file_delivered", "destination_parked"))
+    host.run("systemctl", "stop", "crosshaul")
+    entries = [each for each in host.log() if str(each["MESSAGE"]).startswith("{")]
+    assert {each["SYSLOG_IDENTIFIER"] for each in entries} == {"crosshaul"}
+    assert {each["_PID"] for each in entries} == {main}
+    assert len({each["_UID"] for each in entries} - {"0"}) == 1
+    levels = {json.loads(each["MESSAGE"])["level"]: each["PRIORITY"] for each in entries}
+    assert levels.items() <= {"debug": "7", "info": "6", "warning": "4", "error": "3"}.items()
+    assert "6" in levels.values()
 
 
 def test_the_template_serves_a_second_configuration(host, account):

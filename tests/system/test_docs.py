@@ -5,23 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from documents import REPOSITORY, block, blocks
 from partner_fixtures import PartnerProcess, partner_process
 
-REPOSITORY = Path(__file__).parents[2]
 EXTERNAL_ID = "an-external-id-for-the-docs"
-_BLOCK = re.compile(r"<!-- (file|run|policy):? ?([\w.-]*?) -->\n```\w+\n(.*?)```", re.DOTALL)
-
-
-def blocks(document: str, kind: str) -> dict[str, str]:
-    """The marked blocks of a document: name (or number) -> text."""
-    found = [match.groups() for match in _BLOCK.finditer((REPOSITORY / document).read_text())]
-    return {name or str(number): text for number, (what, name, text) in enumerate(found) if what == kind}
 
 
 @pytest.fixture
@@ -88,6 +82,28 @@ def test_the_guides_policies_are_what_the_verb_prints(home: Path, tmp_path_facto
     with partner_process(external_id=EXTERNAL_ID, spool=tmp_path_factory.mktemp("spool")) as account:
         for name, text in shown.items():
             assert run(f"crosshaul policy -c config.yaml --only {name}", home, account) == text, name
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not there")
+def test_a_backup_made_as_the_guide_says_is_a_journal(home: Path, tmp_path_factory):
+    """What the guide's command copies, beside a daemon or not, knows what was delivered once it is put back."""
+    script = block("docs/OPERATIONS.md", "backup")
+    state, copy = home / "state", home / "backup.db"
+    backup = script.replace("/var/lib/crosshaul", str(state)).replace("/var/backups/crosshaul.db", str(copy))
+    assert backup != script
+    with partner_process(external_id=EXTERNAL_ID, spool=tmp_path_factory.mktemp("spool")) as account:
+        config = (home / "config.yaml").read_text()
+        (home / "config.yaml").write_text(re.sub("^state_dir: .*", f"state_dir: {state}", config, flags=re.MULTILINE))
+        run("mkdir -p ~/exports && echo x > ~/exports/a && crosshaul push -c config.yaml", home, account)
+        run(backup, home, account)
+        shutil.rmtree(state)
+        state.mkdir(mode=0o700)
+        copy.rename(state / "journal.db")
+        account.forget_calls()
+        assert '"delivered": 1' in run(
+            "crosshaul push -c config.yaml; crosshaul status -c config.yaml --json", home, account
+        )
+        assert not account.calls("PutObject")
 
 
 def test_every_link_in_the_documents_leads_to_a_file():

@@ -8,8 +8,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from crosshaul.config import load
+from crosshaul.config import Config, load
 
+WRITER = 30.0
+"""Seconds that the writer has for its end (Kubernetes' usual grace)."""
+CLOSING = 10.0
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
@@ -22,16 +25,25 @@ def test_kubernetes_takes_the_manifests(name):
 
 
 def test_the_sidecars_configuration_is_one(tmp_path):
-    """The configuration in the ConfigMap is taken by this version, and drains within the pod's grace."""
+    """The configuration in the ConfigMap is taken by this version, and all of its end fits in the pod's grace."""
     objects = {each["kind"]: each for each in yaml.safe_load_all((DEPLOY / "kubernetes/sidecar.yaml").read_text())}
     file = tmp_path / "config.yaml"
     file.write_text(objects["ConfigMap"]["data"]["config.yaml"])
     config = load(file)
     grace = objects["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert config.shutdown_timeout < grace
+    assert WRITER + config.shutdown_timeout + CLOSING <= grace
     (container,) = objects["Deployment"]["spec"]["template"]["spec"]["initContainers"]
     assert container["restartPolicy"] == "Always"
+    assert container["args"] == ["run", "--finish"]
+    assert "lifecycle" not in container  # a hook runs while the writer still writes, and takes of its time
     assert {each["mountPath"] for each in container["volumeMounts"]} >= {
         str(config.state_dir),
         str(config.routes[0].path),
     }
+
+
+def test_compose_gives_the_time_that_an_end_takes():
+    """The compose file's stop_grace_period covers shutdown_timeout as it is by default, and the closing."""
+    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["crosshaul"]
+    default = Config.model_fields["shutdown_timeout"].default
+    assert default + CLOSING <= float(service["stop_grace_period"].removesuffix("s"))
