@@ -94,6 +94,7 @@ def host(installed):
     for unit in ("crosshaul", "crosshaul@second"):
         host.try_("systemctl", "stop", unit)
         host.try_("systemctl", "reset-failed", unit)
+    host.try_("systemctl", "disable", "crosshaul@second")
     cleared(host)
 
 
@@ -284,7 +285,9 @@ def test_the_template_serves_a_second_configuration(host, account):
     """crosshaul@second runs beside crosshaul, each with its own file, state and credentials."""
     settle(host, account)
     settle(host, account, "second")
-    host.run("systemctl", "start", "crosshaul", "crosshaul@second")
+    host.run("systemctl", "start", "crosshaul")
+    script = block("docs/OPERATIONS.md", "template").replace("NAME", "second")
+    host.run("bash", "-euc", f"cd /root/crosshaul\n{script}")
     put(host, "a", b"1")
     put(host, "b", b"2", of="second")
     until(lambda: set(account.objects()) == {"a", "b"})
