@@ -86,7 +86,7 @@ def test_the_guides_policies_are_what_the_verb_prints(home: Path, tmp_path_facto
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not there")
 def test_a_backup_made_as_the_guide_says_is_a_journal(home: Path, tmp_path_factory):
-    """What the guide's command copies, beside a daemon or not, knows what was delivered once it is put back."""
+    """What the guide's command copies knows what was delivered, once it is put back, and nothing is sent again."""
     script = block("docs/OPERATIONS.md", "backup")
     state, copy = home / "state", home / "backup.db"
     backup = script.replace("/var/lib/crosshaul", str(state)).replace("/var/backups/crosshaul.db", str(copy))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import kubernetes_validate
@@ -40,6 +41,20 @@ def test_the_sidecars_configuration_is_one(tmp_path):
         str(config.state_dir),
         str(config.routes[0].path),
     }
+
+
+def test_the_daemonsets_nodes_can_be_told_apart(tmp_path):
+    """The key that the DaemonSet's comment asks for is taken, with the node's name that its pods are given."""
+    text = (DEPLOY / "kubernetes/daemonset.yaml").read_text()
+    (pod,) = [each["spec"]["template"]["spec"] for each in yaml.safe_load_all(text)]
+    (name,) = [each for each in pod["containers"][0]["env"] if each["name"] == "NODE_NAME"]
+    assert name["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
+    key = re.search(r"key: (\S+)", text)[1].strip(",")
+    sidecar = list(yaml.safe_load_all((DEPLOY / "kubernetes/sidecar.yaml").read_text()))
+    (map_,) = [each for each in sidecar if each["kind"] == "ConfigMap"]
+    file = tmp_path / "config.yaml"
+    file.write_text(map_["data"]["config.yaml"].replace("path: /exports", f"path: /exports\n    key: {key}"))
+    assert load(file, {"NODE_NAME": "node-7"}).routes[0].key == "node-7/{path}"
 
 
 def test_compose_gives_the_time_that_an_end_takes():
