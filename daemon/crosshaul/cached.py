@@ -2,16 +2,20 @@
 
 A hop to a thread costs many times what such a read does, and the threads contend with the loop for the interpreter.
 Linux can promise not to wait: openat2 with RESOLVE_CACHED opens only what its caches lead to (since 5.12), and
-preadv2 with RWF_NOWAIT reads only from its page cache (openat2(2), preadv2(2)). Whatever is out of the ordinary (not
-in memory, another state of the file, a symlink, an old kernel, a seccomp filter) is left to ``source.py``, in a thread.
+preadv2 with RWF_NOWAIT reads only from its page cache (openat2(2), preadv2(2)). Some file systems ask a server at each
+open all the same (FUSE), so this is for local ones alone, by the mount table, and never crosses a mount. Whatever is
+out of the ordinary (not in memory, another state of the file, a symlink, an old kernel, a seccomp filter) is left to
+``source.py``, in a thread.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import stat
 import sys
+import time
 from pathlib import Path
 
 from crosshaul.model import Fingerprint
@@ -22,7 +26,11 @@ MOST = 64 * 1024
 _OPENAT2 = 437
 """The system call's number on every architecture (linux/include/uapi/asm-generic/unistd.h)."""
 _AT_FDCWD = -100
-_NO_SYMLINKS, _BENEATH, _CACHED = 0x04, 0x08, 0x20
+_NO_XDEV, _NO_SYMLINKS, _BENEATH, _CACHED = 0x01, 0x04, 0x08, 0x20
+_LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "tmpfs", "xfs", "zfs"})
+_FRESH = 1.0
+"""Seconds for which the mount table is believed."""
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class _How(ctypes.Structure):
@@ -31,9 +39,12 @@ class _How(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-_ROOT = _How(getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC, 0, _CACHED)
+# No symlinks, or it could be on another mount than its name says.
+_ROOT = _How(getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC, 0, _CACHED | _NO_SYMLINKS)
 # O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
-_FILE = _How(os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _CACHED | _BENEATH | _NO_SYMLINKS)
+_FILE = _How(
+    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _CACHED | _BENEATH | _NO_SYMLINKS | _NO_XDEV
+)
 
 
 def available() -> bool:
@@ -46,9 +57,10 @@ def available() -> bool:
 
 def read(root: Path, path: bytes, fingerprint: Fingerprint) -> bytes | None:
     """All of the file at ``path`` below ``root``, if it is in this very state, and all of it is in memory."""
-    if not _promises:
+    top = os.fsencode(root)
+    if not _promises or not _is_local(top):
         return None
-    directory = _open(_AT_FDCWD, os.fsencode(root), _ROOT)
+    directory = _open(_AT_FDCWD, top, _ROOT)
     if directory < 0:
         return None
     try:
@@ -63,6 +75,33 @@ def read(root: Path, path: bytes, fingerprint: Fingerprint) -> bytes | None:
         return None
     finally:
         os.close(file)
+
+
+def local(root: bytes, table: bytes) -> bool:
+    """Whether ``root`` is on a local file system, by a mount table in the form of /proc/self/mountinfo (proc(5))."""
+    found = (b"", "")
+    for line in table.splitlines():
+        mount, _, source = line.partition(b" - ")
+        point = _OCTAL.sub(lambda code: bytes([int(code[1], 8)]), mount.split(b" ")[4])
+        # The last of equals is mounted on top of the others.
+        if len(point) >= len(found[0]) and (root + b"/").startswith(point.rstrip(b"/") + b"/"):
+            found = (point, source.split(b" ")[0].decode(errors="replace"))
+    return found[1] in _LOCAL
+
+
+_asked: dict[bytes, tuple[float, bool]] = {}
+
+
+def _is_local(root: bytes) -> bool:
+    now = time.monotonic()
+    at, answer = _asked.get(root, (-_FRESH, False))
+    if now - at >= _FRESH:
+        try:
+            answer = local(root, Path("/proc/self/mountinfo").read_bytes())
+        except OSError:
+            answer = False
+        _asked[root] = (now, answer)
+    return answer
 
 
 def _read(file: int, fingerprint: Fingerprint) -> bytes | None:

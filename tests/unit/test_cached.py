@@ -86,3 +86,40 @@ def test_what_would_have_to_be_waited_for_is_left_alone(root: Path, monkeypatch:
     before = len(list(Path("/proc/self/fd").iterdir()))
     assert cached.read(root, b"d/f", state(root / "d/f")) is None
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+TABLE = rb"""22 1 253:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:40 / /srv/far rw - fuse.sshfs host: rw
+31 30 253:1 / /srv/far/near rw - xfs /dev/vdb rw
+32 22 0:41 / /mnt/a\040b rw - nfs4 host:/ rw
+33 22 253:2 / /mnt/twice rw - ext4 /dev/vdc rw
+34 22 0:42 / /mnt/twice rw shared:1 - cifs //host/share rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("root", "is_local"),
+    [
+        (b"/srv/exports", True),
+        (b"/srv/far", False),
+        (b"/srv/far/below", False),
+        (b"/srv/farther", True),
+        (b"/srv/far/near/x", True),
+        (b"/mnt/a b/x", False),
+        (b"/mnt/twice", False),
+        (b"/", True),
+    ],
+)
+def test_only_local_file_systems_are_read_so(root: bytes, is_local: bool):
+    """The mount that a root is on decides: the nearest above it, and of two at one place the later one."""
+    assert cached.local(root, TABLE) is is_local
+
+
+def test_a_file_on_another_mount_than_the_root_is_left_alone(root: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing is read from a file system that asks a server, nor across a mount point."""
+    monkeypatch.setattr(cached, "local", lambda _root, _table: False)
+    monkeypatch.setattr(cached, "_asked", {})
+    assert cached.read(root, b"d/f", state(root / "d/f")) is None
+    monkeypatch.undo()
+    elsewhere = Path("/proc/uptime")
+    assert cached.read(Path("/"), b"proc/uptime", state(elsewhere)) is None
