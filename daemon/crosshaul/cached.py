@@ -27,7 +27,7 @@ _OPENAT2 = 437
 """The system call's number on every architecture (linux/include/uapi/asm-generic/unistd.h)."""
 _AT_FDCWD = -100
 _NO_XDEV, _NO_SYMLINKS, _BENEATH, _CACHED = 0x01, 0x04, 0x08, 0x20
-_LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "tmpfs", "xfs", "zfs"})
+_LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "xfs", "zfs"})
 _FRESH = 1.0
 """Seconds for which the mount table is believed."""
 _OCTAL = re.compile(rb"\\([0-7]{3})")
