@@ -59,6 +59,7 @@ async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> Async
         metrics, pulse = Metrics(), Pulse(clock.monotonic)
         house = House(config, Chain(config.identity), clock, journal, metrics, pulse, Line(clock))
         journal.on_due(house.wake)
+        journal.on_commit(lambda stats: metrics.committed(stats.seconds))
         stack.push_async_callback(house.close)
         await furnish(house, config, routes)
         yield house

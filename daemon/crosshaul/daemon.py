@@ -101,7 +101,7 @@ async def _require_ready(house: House) -> None:
 
 async def _gauges(house: House, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        for tally in await house.journal.tallies():
+        for tally in [each for each in await house.journal.tallies() if each.route in house.ways]:
             waiting = tally.files.get(State.PENDING, 0) + tally.files.get(State.SETTLING, 0)
             oldest = tally.oldest_pending_at
             age = None if oldest is None else max(0.0, house.clock.now() - oldest)

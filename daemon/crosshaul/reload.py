@@ -80,6 +80,7 @@ class Reloading:
             await self._helping.becomes([*self.always, *house.helpers()])
             for each in leaving:
                 await each.close()
+            house.metrics.forget(ways - set(house.ways), lanes - set(house.lanes))
             return _told(lanes, ways, house, len(leaving))
 
     def _refuse_fixed(self, config: Config) -> None:

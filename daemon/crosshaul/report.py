@@ -171,8 +171,7 @@ class Reporter:
     def load(self, in_flight: int, limit: int) -> None:
         """How much is under way."""
         self._pulse.beat(f"transfer.{self.status.name}")
-        self._metrics.in_flight(in_flight)
-        self._metrics.concurrency_limit(limit)
+        self._metrics.load(self.status.name, in_flight, limit)
 
     def learned(self, checksum: ChecksumKind | None) -> None:
         """The store was seen to honour this checksum."""

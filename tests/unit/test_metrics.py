@@ -40,8 +40,8 @@ def test_every_other_fact_has_its_name(metrics):
     metrics.pending("exports", 7, 12.5)
     metrics.sts("partner", "ok")
     metrics.lost_events("exports", 3)
-    metrics.in_flight(5)
-    metrics.concurrency_limit(64)
+    metrics.load("partner", 5, 64)
+    metrics.committed(0.004)
     metrics.destination_parked("partner", parked=True)
     seen = samples(metrics)
     assert seen["crosshaul_upload_failures_total,code=SlowDown,route=exports"] == 1
@@ -49,8 +49,10 @@ def test_every_other_fact_has_its_name(metrics):
     assert seen["crosshaul_oldest_pending_age_seconds,route=exports"] == 12.5
     assert seen["crosshaul_sts_requests_total,destination=partner,outcome=ok"] == 1
     assert seen["crosshaul_watch_lost_events_total,route=exports"] == 3
-    assert seen["crosshaul_in_flight_requests"] == 5
-    assert seen["crosshaul_concurrency_limit_requests"] == 64
+    assert seen["crosshaul_in_flight_requests,destination=partner"] == 5
+    assert seen["crosshaul_concurrency_limit_requests,destination=partner"] == 64
+    assert seen["crosshaul_journal_commit_seconds_bucket,le=0.0025"] == 0
+    assert seen["crosshaul_journal_commit_seconds_bucket,le=0.005"] == 1
     assert seen["crosshaul_destination_parked,destination=partner"] == 1
 
 
@@ -107,6 +109,21 @@ def test_expected_series_are_there_before_their_first_event(metrics):
     assert seen["crosshaul_files_delivered_total,route=exports"] == 0
     assert seen["crosshaul_watch_lost_events_total,route=exports"] == 0
     assert seen["crosshaul_destination_parked,destination=partner"] == 0
+    assert seen["crosshaul_sts_requests_total,destination=partner,outcome=ok"] == 0
+
+
+def test_what_is_gone_has_no_series(metrics):
+    """A route or destination that a reload removed leaves no gauge behind that would page; the others keep theirs."""
+    for name in ("gone", "stays"):
+        metrics.expect([f"{name}-r"], [f"{name}-d"])
+        metrics.failed(f"{name}-r", "SlowDown")
+        metrics.sts(f"{name}-d", "AccessDenied")
+        metrics.credentials(f"{name}-d", 60.0)
+        metrics.load(f"{name}-d", 1, 64)
+    metrics.forget(["gone-r"], ["gone-d"])
+    seen = samples(metrics)
+    assert not [name for name in seen if "gone" in name]
+    assert len([name for name in seen if "stays" in name]) > 10
 
 
 def test_loop_lag_keeps_the_worst(metrics):
@@ -121,8 +138,8 @@ def test_loop_lag_keeps_the_worst(metrics):
 def test_two_daemons_in_one_process_do_not_mix():
     """Each instance has a registry of its own."""
     first, second = Metrics(), Metrics()
-    first.in_flight(1)
-    assert samples(second)["crosshaul_in_flight_requests"] == 0
+    first.committed(1.0)
+    assert samples(second)["crosshaul_journal_commit_seconds_count"] == 0
 
 
 def test_names_follow_the_convention(metrics):

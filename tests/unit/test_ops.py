@@ -29,6 +29,8 @@ def rendered() -> str:
     metrics.paused("r", paused=False)
     metrics.credentials("d", 60.0)
     metrics.sts("d", "ok")
+    metrics.load("d", 1, 64)
+    metrics.committed(0.001)
     metrics.loop_lag(0.001)
     return metrics.render().decode()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
@@ -16,8 +16,10 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _CODE = re.compile(r"[A-Za-z0-9_.]{1,64}")
 _MOST_CODES = 64
+Series = TypeVar("Series", Counter, Gauge)
 
 
 class Metrics:
@@ -32,6 +34,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._codes: set[str] = set()
         self._lag_max = 0.0
+        self._labelled: dict[str, list[Counter | Gauge]] = {"route": [], "destination": []}
         self._define_files()
         self._define_routes()
         self._define_account()
@@ -44,6 +47,14 @@ class Metrics:
                 series.labels(route)
         for destination in destinations:
             self._parked.labels(destination)
+            self._sts.labels(destination, "ok")
+
+    def forget(self, routes: Iterable[str], destinations: Iterable[str]) -> None:
+        """Drop all series of these: a gauge of what is gone would stand still, or count down, and page for ever."""
+        for label, names in (("route", routes), ("destination", destinations)):
+            for series in self._labelled[label]:
+                for name in names:
+                    series.remove_by_labels({label: name})
 
     def delivered(self, route: str, size: int, seconds: float) -> None:
         """A file of ``size`` bytes is in the bucket; sending it took ``seconds``."""
@@ -89,17 +100,18 @@ class Metrics:
         """The watcher lost ``n`` events (at least)."""
         self._lost_events.labels(route).inc(n)
 
-    def in_flight(self, n: int) -> None:
-        """Requests under way now."""
-        self._in_flight.set(n)
-
-    def concurrency_limit(self, n: int) -> None:
-        """Requests that may be under way now."""
-        self._limit.set(n)
+    def load(self, destination: str, in_flight: int, limit: int) -> None:
+        """Requests to a destination that are under way now, and that may be."""
+        self._in_flight.labels(destination).set(in_flight)
+        self._limit.labels(destination).set(limit)
 
     def destination_parked(self, destination: str, parked: bool) -> None:  # noqa: FBT001 - it is the value of the gauge
         """Whether the destination takes no files for now."""
         self._parked.labels(destination).set(parked)
+
+    def committed(self, seconds: float) -> None:
+        """The journal made a transaction durable in so many seconds."""
+        self._commit.observe(seconds)
 
     def loop_lag(self, seconds: float) -> None:
         """How late the event loop was for an appointment."""
@@ -119,10 +131,16 @@ class Metrics:
         return code
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
-        return Counter(f"crosshaul_{name}", help_, labels, registry=self._registry)
+        return self._kept(Counter(f"crosshaul_{name}", help_, labels, registry=self._registry), labels)
 
     def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
-        return Gauge(f"crosshaul_{name}", help_, labels, registry=self._registry)
+        return self._kept(Gauge(f"crosshaul_{name}", help_, labels, registry=self._registry), labels)
+
+    def _kept(self, series: Series, labels: tuple[str, ...]) -> Series:
+        """Noted by what its first label names, so that it can be forgotten with that."""
+        if labels:
+            self._labelled[labels[0]].append(series)
+        return series
 
     def _histogram(self, name: str, help_: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"crosshaul_{name}", help_, buckets=buckets, registry=self._registry)
@@ -151,11 +169,14 @@ class Metrics:
         self._expiry = self._gauge("credentials_expiry_seconds", "Time until the session ends.", "destination")
         self._sts = self._counter("sts_requests", "AssumeRole calls.", "destination", "outcome")
         self._parked = self._gauge("destination_parked", "1 while the account or bucket refuses.", "destination")
+        self._in_flight = self._gauge("in_flight_requests", "Requests under way.", "destination")
+        self._limit = self._gauge("concurrency_limit_requests", "Requests that may be under way.", "destination")
 
     def _define_process(self) -> None:
-        self._in_flight = self._gauge("in_flight_requests", "Requests under way.")
-        self._limit = self._gauge("concurrency_limit_requests", "Requests that may be under way.")
         self._lag = self._histogram("loop_lag_seconds", "How late the event loop is.", _LAG_SECONDS)
+        self._commit = self._histogram(
+            "journal_commit_seconds", "How long the journal took to make a transaction durable.", _COMMIT_SECONDS
+        )
         self._gauge("loop_lag_max_seconds", "The worst since the start.").set_function(lambda: self._lag_max)
         Info("crosshaul_build", "What is running.", registry=self._registry).info({"version": __version__})
         ProcessCollector(registry=self._registry)
