@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,22 +18,16 @@ from crosshaul.errors import Fault, NotReadyError
 from crosshaul.herald import Herald
 from crosshaul.house import House
 from crosshaul.last_round import LastRound
-from crosshaul.model import DestinationStatus, State
 from crosshaul.orders import actions
 from crosshaul.reload import Reloading
 from crosshaul.stopping import Stop
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
-from crosshaul.telemetry.health import Verdict, live, ready
-from crosshaul.telemetry.history import INTERVAL, History
 from crosshaul.telemetry.lag import LagMeter
-from crosshaul.telemetry.status import snapshot
 from crosshaul.telemetry.systemd import Notifier
-from crosshaul.telemetry.web import Sources, serving
+from crosshaul.telling import Teller
 
 _READY_WITHIN = 60.0
-_SHOWN = 20
-"""Files of a kind that the status page shows."""
 
 
 async def run(config: Config, file: Path, *, require_ready: bool = False, finish: bool = False) -> int:
@@ -43,22 +36,20 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
     With ``finish`` it first looks once more and delivers what is at rest, all within ``shutdown_timeout``.
 
     Returns 0 after a full drain, 1 if something was cut off (it is resumable).
-    Raises LockedError, StateDirError, ListenError and, with ``require_ready``, NotReadyError.
+    Raises LockedError, StateDirError, ConfigError, ListenError and, with ``require_ready``, NotReadyError.
     """
     clock, log = SystemClock(), logs.get("crosshaul")
     stop = Stop(config.shutdown_timeout, log)
     stop.listen(signal.SIGTERM, signal.SIGINT)
     hung_up = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
-    history = History()
-    async with opened(config, config.routes, clock) as house, _served(house, history):
+    async with opened(config, config.routes, clock) as house, (teller := Teller(house)).serving():
         helping, carrying = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
-        lag, notifier = _lag(house), Notifier.of()
+        lag, notifier = LagMeter(house.metrics.loop_lag, clock), Notifier.of()
         last_round = LastRound(house, stop.asked, stop.hurry, log)
         reloading = Reloading(house, file, carrying, helping, notifier)
         reloading.always = [
-            Service("gauges", partial(_gauges, house)),
-            Service("history", partial(_sampled, house, history)),
+            *teller.services(),
             Service("lag", lag.run),
             *([Service("systemd", Herald(notifier, house, lag, stop.asked).run)] if notifier else []),
             Service("control", ControlSocket(config.state_dir, actions(house, reloading)).run),
@@ -97,70 +88,3 @@ async def _require_ready(house: House) -> None:
             raise NotReadyError(f"destination {name} can't be used: {fault}") from fault
         except TimeoutError as error:
             raise NotReadyError(f"destination {name} gave no answer within {_READY_WITHIN:.0f} s.") from error
-
-
-async def _gauges(house: House, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        for tally in [each for each in await house.journal.tallies() if each.route in house.ways]:
-            waiting = tally.files.get(State.PENDING, 0) + tally.files.get(State.SETTLING, 0)
-            oldest = tally.oldest_pending_at
-            age = None if oldest is None else max(0.0, house.clock.now() - oldest)
-            house.metrics.pending(tally.route, waiting, age)
-            house.metrics.quarantined(tally.route, tally.files.get(State.QUARANTINED, 0))
-        for status in await house.journal.routes():
-            if status.name in house.ways:
-                house.metrics.watched(status)
-                house.metrics.paused(status.name, paused=status.name in house.paused)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(2.0):
-                await stop.wait()
-
-
-def _lag(house: House) -> LagMeter:
-    return LagMeter(house.metrics.loop_lag, house.clock)
-
-
-async def _sampled(house: House, history: History, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        history.add(await _status(house))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(INTERVAL):
-                await stop.wait()
-
-
-def _destinations(house: House) -> list[DestinationStatus]:
-    return [lane.reporter.status for lane in house.lanes.values()]
-
-
-async def _status(house: House) -> dict[str, Any]:
-    return snapshot(
-        await house.journal.tallies(),
-        _destinations(house),
-        await house.journal.routes(),
-        house.clock.now(),
-        daemon_pid=os.getpid(),
-        journal_error=house.journal.trouble,
-        configured_routes=list(house.ways),
-        paused=house.paused,
-    )
-
-
-def _served(house: House, history: History) -> AbstractAsyncContextManager[object]:
-    """The HTTP pages over the block, or nothing where ``http.listen`` is null."""
-    listen = house.config.http.listen
-    if listen is None:
-        return nullcontext()
-
-    async def is_ready() -> Verdict:
-        return ready(house.journal.trouble, _destinations(house))
-
-    sources = Sources(
-        live=lambda: live(house.pulse),
-        ready=is_ready,
-        metrics=house.metrics.render,
-        status=partial(_status, house),
-        samples=history.samples,
-        sending=partial(house.journal.uploading, _SHOWN),
-        failed=partial(house.journal.quarantined, _SHOWN),
-    )
-    return serving(listen.host, listen.port, sources)

@@ -13,6 +13,7 @@ import pytest
 
 from config_files import ROLE, SECRET, faults, loaded, text
 from crosshaul.config import AfterUpload, BandwidthStep, Destination, HostPort, load, schema
+from crosshaul.config.model import Heartbeat, Http
 from crosshaul.errors import ConfigError
 
 
@@ -269,3 +270,70 @@ def test_shipped_schema_is_the_models() -> None:
     """The schema in the package is what the models say; ``python -m json.tool`` form, two spaces."""
     shipped = resources.files("crosshaul.config").joinpath("schema.json").read_text("utf-8")
     assert shipped == json.dumps(schema(), indent=2) + "\n", "write json.dumps(schema(), indent=2) to schema.json"
+
+
+TOKEN = "f00dcafe-f00dcafe"
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "localhost:1", "[::1]:1", "127.9.9.9:1"])
+def test_on_loopback_no_token_is_needed(tmp_path: Path, listen: str) -> None:
+    """Where only this machine can ask, the pages may be open."""
+    assert loaded(tmp_path, text(top=f"http: {{listen: '{listen}'}}")).http.secret() is None
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:9464", "[::]:9464", "192.0.2.7:9464", "crosshaul.example:9464"])
+def test_beyond_loopback_there_has_to_be_a_token(tmp_path: Path, listen: str) -> None:
+    """Listening for others without a token is an error that says what to add; with one, also in a file, it is fine."""
+    (told,) = faults(tmp_path, text(top=f"http: {{listen: '{listen}'}}"))
+    assert "http.listen" in told
+    assert "add token_file (or token), or write 127.0.0.1:9464" in told
+    assert loaded(tmp_path, text(top=f"http: {{listen: '{listen}', token: {TOKEN}}}")).http.secret() == TOKEN
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    assert loaded(tmp_path, text(top=f"http: {{listen: '{listen}', token_file: {file}}}")).http.secret() == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ("http: {token: hush-hush}", "a token has 16 characters or more and this one has 9"),
+        ("http: {token: 'hush-hush hush-hush'}", "a token holds only"),
+        (f"http: {{token: {TOKEN}, token_file: /x}}", "token is given too; keep one of the two"),
+        ("heartbeat: {url: 'ftp://hush.example/hush'}", "it is not an http(s) address"),
+        ("heartbeat: {url: hush}", "it is not an http(s) address"),
+        ("heartbeat: {url: 'https://hush.example:hush/'}", "it is not an http(s) address"),
+        ("heartbeat: {url: 'https://hush.example/', url_file: /x}", "url is given too; keep one of the two"),
+        ("heartbeat: {every: 10ms}", "less than 1"),
+    ],
+)
+def test_tokens_and_addresses_are_checked_and_never_quoted(tmp_path: Path, section: str, told: str) -> None:
+    """What is wrong with a secret is said without it."""
+    (fault,) = faults(tmp_path, text(top=section))
+    assert told in fault
+    assert "hush" not in fault
+    assert TOKEN not in fault
+
+
+def test_a_secret_file_that_can_not_serve_is_named(tmp_path: Path) -> None:
+    """A missing, an empty and a wrong file of a token or an address each say which key, which file, what to write."""
+    file = tmp_path / "secret"
+    section = f"http: {{token_file: {file}}}\nheartbeat: {{url_file: {file}}}"
+    config = loaded(tmp_path, text(top=section))
+    for content, told in ((None, "can't be read"), ("", "is empty; write one"), ("hush", ":1: ")):
+        if content is not None:
+            file.write_text(content)
+        for key, read in (("http.token_file", config.http.secret), ("heartbeat.url_file", config.heartbeat.secret)):
+            with pytest.raises(ConfigError, match=told) as raised:
+                read()
+            assert f"{key}: {file}" in str(raised.value)
+            assert "hush" not in str(raised.value)
+
+
+def test_secrets_do_not_show_in_the_configuration() -> None:
+    """Neither a token nor the heartbeat's address is in the configuration's text or dump."""
+    given = {"http": {"token": TOKEN}, "heartbeat": {"url": "https://monitor.example/hush"}}
+    shown = "".join(
+        f"{each!r} {each.model_dump()}" for each in (Http(**given["http"]), Heartbeat(**given["heartbeat"]))
+    )
+    assert TOKEN not in shown
+    assert "hush" not in shown

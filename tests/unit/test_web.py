@@ -1,6 +1,7 @@
 """The HTTP side: what it answers, what it refuses, and what it says when it can't listen."""
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -60,10 +61,10 @@ def sources(**others):
     return Sources(**(given | others))
 
 
-async def fetch(path, method="GET", host=None, **others):
-    headers = {"Host": host} if host else {}
+async def fetch(path, method="GET", host=None, token=None, shown=None, local=True, **others):
+    headers = ({"Host": host} if host else {}) | ({"Authorization": shown} if shown else {})
     async with (
-        serving("127.0.0.1", 0, sources(**others)) as port,
+        serving("127.0.0.1", 0, sources(**others), token, local=local) as port,
         aiohttp.ClientSession() as session,
         session.request(method, f"http://127.0.0.1:{port}{path}", headers=headers) as response,
     ):
@@ -145,6 +146,45 @@ async def test_a_foreign_name_is_turned_away_on_loopback():
     assert (await fetch("/status.json", host="evil.example:9464"))[0] == 421
     assert (await fetch("/livez", host="localhost:9464"))[0] == 200
     assert (await fetch("/livez", host="[::1]:9464"))[0] == 200
+
+
+TOKEN = "0123456789abcdef-._~+/=="
+
+
+def basic(password, user="anybody"):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/status.json", "/metrics", "/page.css", "/page.js", "/no-such-thing"])
+@pytest.mark.parametrize(
+    "shown", [None, "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", basic("x"), "Basic %%", TOKEN, "Basic é"]
+)
+async def test_without_the_token_nothing_is_told(path, shown):
+    """With a token set, not even the lack of a path is told to who doesn't show it; a browser is made to ask."""
+    status, text, headers = await fetch(path, token=TOKEN, shown=shown)
+    assert status == 401
+    assert text == "Show http.token, as the password or as Bearer.\n"
+    assert headers["WWW-Authenticate"].startswith("Basic ")
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("shown", [f"Bearer {TOKEN}", f"bearer {TOKEN}", basic(TOKEN), basic(TOKEN, user="")])
+async def test_the_token_opens_as_a_bearers_and_as_a_password(shown):
+    """Programs show it as Bearer, browsers as the password of any user."""
+    assert (await fetch("/status.json", token=TOKEN, shown=shown))[0] == 200
+
+
+async def test_probes_need_no_token_and_hear_no_reasons():
+    """Kubelet has no token: it hears yes or no, and the reasons, which name accounts, are for those who show it."""
+    assert (await fetch("/livez", token=TOKEN))[:2] == (200, "ok\n")
+    assert (await fetch("/readyz", token=TOKEN))[:2] == (503, "not ok\n")
+    assert (await fetch("/readyz", token=TOKEN, shown=f"Bearer {TOKEN}"))[1] == "not ok\nthe journal is not open\n"
+
+
+async def test_beyond_loopback_any_name_is_answered():
+    """Where others reach it by names that nobody can know here, the token guards and the name doesn't matter."""
+    told = await fetch("/livez", host="crosshaul.example:9464", token=TOKEN, local=False)
+    assert told[:2] == (200, "ok\n")
 
 
 async def test_a_failing_source_is_one_line_with_503():

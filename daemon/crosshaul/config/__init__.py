@@ -2,7 +2,7 @@
 
 from crosshaul.config.destination import Destination
 from crosshaul.config.load import INLINE, load
-from crosshaul.config.model import BandwidthStep, Config, HostPort, Http, Identity, Log, Retry, Transfer
+from crosshaul.config.model import BandwidthStep, Config, Heartbeat, HostPort, Http, Identity, Log, Retry, Transfer
 from crosshaul.config.route import AfterUpload, Route, Settle
 from crosshaul.config.schema import schema
 
@@ -12,6 +12,7 @@ __all__ = [
     "BandwidthStep",
     "Config",
     "Destination",
+    "Heartbeat",
     "HostPort",
     "Http",
     "Identity",

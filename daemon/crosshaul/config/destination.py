@@ -29,6 +29,7 @@ from crosshaul.config.rules import (
     check_tags,
     session_name,
 )
+from crosshaul.config.secret import one_of_two, read_secrets
 from crosshaul.config.types import (
     AbsolutePath,
     Flag,
@@ -41,7 +42,6 @@ from crosshaul.config.types import (
     absolute,
     scalar_schema,
 )
-from crosshaul.errors import ConfigError
 
 
 def _secrets(value: object) -> object:
@@ -142,7 +142,8 @@ class Destination(Section):
         """The external IDs to try in order, the file read anew; () = none. ConfigError if the file can't serve."""
         if self.external_id_file is None:
             return tuple(secret.get_secret_value() for secret in self.external_id)
-        return _read_external_ids(self.external_id_file, f"destinations.{self.name}.external_id_file")
+        place = f"destinations.{self.name}.external_id_file"
+        return read_secrets(self.external_id_file, place, "external ID", check_external_id)
 
     @field_validator("key_prefix")
     @classmethod
@@ -167,9 +168,12 @@ class Destination(Section):
     def _of_a_role(cls, value: object, info: ValidationInfo) -> object:
         if value not in ((), None, "auto", "none", {}) and info.data.get("role_arn", ...) is None:
             raise ValueError("it means nothing without role_arn; add role_arn, or remove it")
-        if info.field_name == "external_id_file" and value and info.data.get("external_id"):
-            raise ValueError("external_id is given too; keep one of the two")
         return value
+
+    @field_validator("external_id_file")
+    @classmethod
+    def _one_secret(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        return one_of_two(value, info, "external_id")
 
     @field_validator("duration_seconds")
     @classmethod
@@ -223,24 +227,3 @@ class Destination(Section):
         if value is not None:
             check_storage_class(value, custom=info.data.get("endpoint_url", "") is not None)
         return value
-
-
-def _read_external_ids(path: Path, place: str) -> tuple[str, ...]:
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
-    except OSError as error:
-        raise ConfigError(
-            [f"{place}: {path} can't be read ({error.strerror}); check that it exists and is readable"]
-        ) from error
-    except UnicodeDecodeError:
-        raise ConfigError([f"{place}: {path} is not text; write one external ID per line"]) from None
-    found = tuple(line for line in lines if line)
-    faults = [] if found else [f"{place}: {path} is empty; write one external ID per line"]
-    for number, line in enumerate(lines, 1):
-        try:
-            check_external_id(line or "ok")
-        except ValueError as error:
-            faults.append(f"{place}: {path}:{number}: {error}")
-    if faults:
-        raise ConfigError(faults)
-    return found

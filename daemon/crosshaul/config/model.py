@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import time
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -19,6 +20,8 @@ from pydantic import (
 from crosshaul.config.defaults import filled_in
 from crosshaul.config.destination import Destination
 from crosshaul.config.route import Route, without
+from crosshaul.config.rules import is_loopback
+from crosshaul.config.secret import PingUrl, Token, check_ping_url, check_token, one_of_two, read_secrets
 from crosshaul.config.types import (
     AbsolutePath,
     Duration,
@@ -156,6 +159,11 @@ class HostPort(Section):
             )
         return {"host": address[1] or address[2], "port": int(address[3])}
 
+    @property
+    def local(self) -> bool:
+        """Whether nobody but this machine can reach it."""
+        return is_loopback(self.host)
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -166,8 +174,58 @@ Listen = Annotated[HostPort | None, WithJsonSchema({"type": ["string", "null"]})
 class Http(Section):
     """Metrics, health and the status page."""
 
+    token: Token = None
+    """What whoever asks has to show, beyond loopback always; /livez and /readyz are open."""
+    token_file: AbsolutePath | None = None
+    """Instead of token: a file that holds it."""
     listen: Listen = HostPort(host="127.0.0.1", port=9464)
-    """HOST:PORT to listen on; null = off."""
+    """HOST:PORT to listen on; beyond loopback only with a token; null = off."""
+
+    def secret(self) -> str | None:
+        """The token, its file read anew; None = none is asked for. ConfigError if the file can't serve."""
+        if self.token_file is None:
+            return self.token.get_secret_value() if self.token else None
+        return read_secrets(self.token_file, "http.token_file", "token", check_token)[0]
+
+    @field_validator("token_file")
+    @classmethod
+    def _one_token(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        return one_of_two(value, info, "token")
+
+    @field_validator("listen")
+    @classmethod
+    def _guarded(cls, value: HostPort | None, info: ValidationInfo) -> HostPort | None:
+        tokens = [info.data.get(name, ...) for name in ("token", "token_file")]
+        if value is not None and not value.local and tokens == [None, None]:
+            raise ValueError(
+                f"{value} is beyond loopback, where a token has to guard the page; add token_file (or token), "
+                f"or write 127.0.0.1:{value.port}"
+            )
+        return value
+
+
+class Heartbeat(Section):
+    """An address of a monitor that is asked while all is well, so that it can tell when it is not."""
+
+    url: PingUrl = None
+    """The address; a secret, since whoever has it can feign that all is well. null = off."""
+    url_file: AbsolutePath | None = None
+    """Instead of url: a file that holds it, read each time."""
+    every: Duration = Field(60.0, ge=1)
+    """How often."""
+    max_age: Duration = Field(900.0, gt=0)
+    """How long the oldest file may have waited for it to be asked."""
+
+    def secret(self) -> str | None:
+        """The address, its file read anew; None = off. ConfigError if the file can't serve."""
+        if self.url_file is None:
+            return self.url.get_secret_value() if self.url else None
+        return read_secrets(self.url_file, "heartbeat.url_file", "address", check_ping_url)[0]
+
+    @field_validator("url_file")
+    @classmethod
+    def _one_url(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        return one_of_two(value, info, "url")
 
 
 class Log(Section):
@@ -196,6 +254,8 @@ class Config(Section):
     """When what failed is tried again."""
     http: Http = Http()
     """Metrics, health and the status page; null = off."""
+    heartbeat: Heartbeat = Heartbeat()
+    """A monitor's address that is asked while all is well."""
     log: Log = Log()
     """What is logged."""
     shutdown_timeout: Duration = 30.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 from collections.abc import Mapping
@@ -49,6 +50,14 @@ _REGION_PREFIXES: Mapping[str, tuple[str, str]] = {
 def is_region(value: str) -> bool:
     """Whether a text can be a region's name; which regions there are is AWS's to say."""
     return re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_bucket(value: str) -> str:

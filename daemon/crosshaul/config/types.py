@@ -82,8 +82,9 @@ def _label(value: str) -> str:
     return value
 
 
-def _blank(value: object) -> object:
-    return None if value == "" else value  # so that ${VAR:-} can leave an optional setting out
+def blank(value: object) -> object:
+    """Nothing for an empty text, so that ${VAR:-} can leave an optional setting out."""
+    return None if value == "" else value
 
 
 Text = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"]})]
@@ -100,6 +101,6 @@ Duration = Annotated[
 ]
 AbsolutePath = Annotated[Path, AfterValidator(absolute), scalar_schema(type="string", pattern="^/")]
 Url = Annotated[str, AfterValidator(_url), scalar_schema(type="string", pattern="^(https?://.*)?$")]
-OptionalUrl = Annotated[Url | None, BeforeValidator(_blank)]
-OptionalText = Annotated[Text | None, BeforeValidator(_blank)]
+OptionalUrl = Annotated[Url | None, BeforeValidator(blank)]
+OptionalText = Annotated[Text | None, BeforeValidator(blank)]
 Region = Annotated[str, AfterValidator(_region), WithJsonSchema({"type": "string"})]

@@ -59,6 +59,16 @@ def healthy(status: Mapping[str, Any], max_age: float) -> Verdict:
     return Verdict(not reasons, tuple(reasons))
 
 
+def well(status: Mapping[str, Any], max_age: float, alive: Verdict, usable: Verdict) -> Verdict:
+    """Whether a monitor may be told that nobody has to look: ``healthy``, and nothing that hides what should wait."""
+    reasons = [*healthy(status, max_age).reasons]
+    for verdict in (alive, usable):
+        reasons += [] if verdict.ok else verdict.reasons
+    missing = [name for name, route in status["routes"].items() if route["watcher"] == "root missing"]
+    reasons += [f"the directory of route {name} is not there" for name in missing]
+    return Verdict(not reasons, tuple(dict.fromkeys(reasons)))
+
+
 def ready(journal_error: str | None, destinations: Sequence[DestinationStatus]) -> Verdict:
     """Whether files can be delivered: the journal can be written and at least one destination takes files."""
     if journal_error is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from crosshaul.model import Record
 from crosshaul.telemetry.health import Verdict
 from crosshaul.telemetry.history import Sample
 from crosshaul.telemetry.metrics import CONTENT_TYPE
+from crosshaul.telemetry.web.guard import TRUSTED, by_local_name, with_token
 from crosshaul.telemetry.web.page import Facts, render
 
 _DEADLINE = 5.0
@@ -53,10 +53,16 @@ class Sources:
 
 
 @asynccontextmanager
-async def serving(host: str, port: int, sources: Sources) -> AsyncIterator[int]:
-    """Serve until the block is left; gives the port in use (of interest when ``port`` is 0). Raises ListenError."""
+async def serving(
+    host: str, port: int, sources: Sources, token: str | None = None, *, local: bool = True
+) -> AsyncIterator[int]:
+    """Serve until the block is left; gives the port in use (of interest when ``port`` is 0). Raises ListenError.
+
+    ``local``: only this machine reaches ``host``. Where others do, ``token`` keeps them out.
+    """
+    guards = [*([by_local_name(host)] if local else []), with_token(token)]
     runner = web.AppRunner(
-        _application(host, sources),
+        _application(guards, sources),
         access_log=None,
         handle_signals=False,
         keepalive_timeout=30.0,
@@ -96,8 +102,8 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _application(host: str, sources: Sources) -> web.Application:
-    application = web.Application(middlewares=[_only_for(host), _in_time], client_max_size=1024)
+def _application(guards: Sequence[Middleware], sources: Sources) -> web.Application:
+    application = web.Application(middlewares=[*guards, _in_time], client_max_size=1024)
     application.on_response_prepare.append(_harden)
     handlers = _Handlers(sources)
     application.add_routes(
@@ -118,31 +124,6 @@ async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_SECURITY)
 
 
-def _only_for(listening_on: str) -> Middleware:
-    """On a loopback address only local names are answered: a web page can't reach in by rebinding its own name."""
-    guarded = _is_loopback(listening_on)
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if guarded and not (_names_an_address(request.url.host) or request.url.host in {"localhost", listening_on}):
-            raise web.HTTPMisdirectedRequest(text="Ask by address, or as localhost.\n")
-        return await handler(request)
-
-    return check
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_names_an_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def _names_an_address(host: str | None) -> bool:
-    try:
-        ipaddress.ip_address(host or "")
-    except ValueError:
-        return False
-    return True
-
-
 @web.middleware
 async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
@@ -158,11 +139,11 @@ class _Handlers:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
 
-    async def livez(self, _request: web.Request) -> web.Response:
-        return _verdict(self._sources.live())
+    async def livez(self, request: web.Request) -> web.Response:
+        return _verdict(self._sources.live(), in_full=request[TRUSTED])
 
-    async def readyz(self, _request: web.Request) -> web.Response:
-        return _verdict(await self._sources.ready())
+    async def readyz(self, request: web.Request) -> web.Response:
+        return _verdict(await self._sources.ready(), in_full=request[TRUSTED])
 
     async def metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._sources.metrics(), headers={"Content-Type": CONTENT_TYPE})
@@ -190,6 +171,6 @@ class _Handlers:
         return web.Response(text=_SCRIPT, content_type="text/javascript")
 
 
-def _verdict(verdict: Verdict) -> web.Response:
-    lines = ["ok" if verdict.ok else "not ok", *verdict.reasons]
+def _verdict(verdict: Verdict, *, in_full: bool) -> web.Response:
+    lines = ["ok" if verdict.ok else "not ok", *(verdict.reasons if in_full else ())]
     return web.Response(status=200 if verdict.ok else 503, text="\n".join(lines) + "\n")

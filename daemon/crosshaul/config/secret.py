@@ -1,0 +1,79 @@
+"""Secrets that stand in the configuration, or in a file that it names. No message ever quotes one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo, WithJsonSchema
+
+from crosshaul.config.types import blank
+from crosshaul.errors import ConfigError
+
+_SHORTEST_TOKEN = 16
+
+
+def check_token(value: str) -> None:
+    """Hold a token against what a Bearer header can carry (RFC 6750), and ask for one that nobody guesses."""
+    if len(value) < _SHORTEST_TOKEN:
+        raise ValueError(f"a token has {_SHORTEST_TOKEN} characters or more and this one has {len(value)}")
+    if not re.fullmatch(r"[\w.~+/-]+=*", value, re.ASCII):
+        raise ValueError("a token holds only the characters A-Z a-z 0-9 - . _ ~ + / and = at its end")
+
+
+def check_ping_url(value: str) -> None:
+    """Hold an address that is asked for its effect against what can be asked."""
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise ValueError("it is not an http(s) address; write https://HOST/PATH, as the monitor gives it")
+
+
+def _token(secret: SecretStr) -> SecretStr:
+    check_token(secret.get_secret_value())
+    return secret
+
+
+def _ping_url(secret: SecretStr) -> SecretStr:
+    check_ping_url(secret.get_secret_value())
+    return secret
+
+
+_OPTIONAL = WithJsonSchema({"type": ["string", "integer", "null"]})
+Token = Annotated[Annotated[SecretStr, AfterValidator(_token)] | None, BeforeValidator(blank), _OPTIONAL]
+PingUrl = Annotated[Annotated[SecretStr, AfterValidator(_ping_url)] | None, BeforeValidator(blank), _OPTIONAL]
+
+
+def one_of_two(value: Path | None, info: ValidationInfo, other: str) -> Path | None:
+    """Refuse a secret's file beside the secret itself."""
+    if value is not None and info.data.get(other):
+        raise ValueError(f"{other} is given too; keep one of the two")
+    return value
+
+
+def read_secrets(path: Path, place: str, what: str, check: Callable[[str], None]) -> tuple[str, ...]:
+    """The lines of a file, each of them ``what``; ``place`` is the key that names it. ConfigError if it can't serve."""
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except OSError as error:
+        raise ConfigError(
+            [f"{place}: {path} can't be read ({error.strerror}); check that it exists and is readable"]
+        ) from error
+    except UnicodeDecodeError:
+        raise ConfigError([f"{place}: {path} is not text; write one {what} per line"]) from None
+    faults = [] if any(lines) else [f"{place}: {path} is empty; write one {what} per line"]
+    for number, line in enumerate(lines, 1):
+        try:
+            if line:
+                check(line)
+        except ValueError as error:
+            faults.append(f"{place}: {path}:{number}: {error}")
+    if faults:
+        raise ConfigError(faults)
+    return tuple(line for line in lines if line)
