@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-systemd test-container crash crash-points simulate overflow mutants lint format types arch check bench lock clean
+.PHONY: help setup demo test test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ demo: $(READY) ## The whole story on an embedded partner account, in under a min
 	$(BIN)/crosshaul demo
 
 test: $(READY) ## Unit, contract, property, fault and system tests
-	$(PYTEST) -m 'not real and not host and not container' --numprocesses 4 --dist loadfile
+	$(PYTEST) -m 'not real and not host and not container and not browser' --numprocesses 4 --dist loadfile
 
 test-real: $(READY) ## The end-to-end cases against Ceph's gateway (Debian, root; installs it)
 	tests/real/run $(BIN)/python
@@ -35,6 +35,12 @@ test-systemd: $(READY) ## The service under a real systemd (Debian, root; instal
 
 test-container: $(READY) ## The image, built and run by podman (Debian, root; installs it)
 	tests/container/run $(BIN)/python
+
+test-browser: $(READY) ## The status page in a real browser (Debian, root; installs Chromium)
+	tests/browser/run $(BIN)/python
+
+screenshots: $(READY) ## Take the pictures of the status page for the docs anew
+	PYTHONPATH=tests $(BIN)/python -m browser.screenshots docs/img
 
 PASSINGS ?= 2
 crash-points: $(READY) ## Kill the daemon at every point where its state changes, and look

@@ -132,13 +132,16 @@ class Diagnosis:
 
     def line(self) -> str:
         """One line for a person."""
+        return f"{self.fact()} {self.advice}".rstrip()
+
+    def fact(self) -> str:
+        """What happened, without what to do."""
         where = f"{self.operation}: " if self.operation else ""
         status = f"HTTP {self.status}, " if self.status is not None else "no answer, "
-        if self.status is None and self.kind in {Kind.LOCAL, Kind.DESTINATION}:
+        if self.status is None and self.kind in {Kind.LOCAL, Kind.DESTINATION, Kind.FILE}:
             status = ""  # nobody was asked
         request = f", request id {self.request_id}" if self.request_id else ""
-        advice = f" {self.advice}" if self.advice else ""
-        return f"{where}{self.message.rstrip('.')} ({status}{self.code}{request}).{advice}"
+        return f"{where}{self.message.rstrip('.')} ({status}{self.code}{request})."
 
 
 class Fault(CrosshaulError):

@@ -260,6 +260,9 @@ class DestinationStatus:
     last_error: Diagnosis | None = None
     checksum_kind: ChecksumKind | None = None
     """What the store was seen to honour; None until the first upload."""
+    failing: bool = False
+    """Tries fail one after the other although it is not parked: nothing answers, or all are told to slow down. The
+    journal does not keep it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What one destination's refresher and transfer loop tell, put into the log, the metrics and the journal.
 
-First failure, then a count at each doubling, then "delivered" or "resumed": an outage of an hour is a few lines.
+First failure, then a count at each doubling, then "recovered" or "resumed": an outage of an hour is a few lines.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ from crosshaul.model import (
     Retry,
     State,
 )
+from crosshaul.retry import slows_everyone
 from crosshaul.telemetry.health import Pulse
 from crosshaul.telemetry.logs import Logger
 from crosshaul.telemetry.metrics import Metrics
+
+_IN_TROUBLE = 3
+"""Tries that fail in a row before a destination counts as not reached."""
 
 
 class Journal(Protocol):
@@ -60,6 +64,8 @@ class Reporter:
         self._log = log.bind(destination=status.name)
         self.refusals = 0
         self._not_renewed = 0
+        self._in_a_row = 0
+        """Tries that the way to the store failed, one after the other."""
         self._changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -88,11 +94,15 @@ class Reporter:
 
     def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None:
         """New credentials are in use."""
+        recovered = {"failures": self._not_renewed} if self._not_renewed else {}
         self._not_renewed = 0
         self._metrics.sts(destination, "ok")
         self._metrics.credentials(destination, expires_in)
         self._log.info(
-            "credentials_renewed", expire_in_seconds=expires_in and round(expires_in, 1), id_in_use=external_id
+            "credentials_renewed",
+            expire_in_seconds=expires_in and round(expires_in, 1),
+            id_in_use=external_id,
+            **recovered,
         )
         if self.status.state is DestinationState.STARTING:
             self._becomes(state=DestinationState.READY, last_error=None)
@@ -104,7 +114,7 @@ class Reporter:
         self._metrics.sts(destination, diagnosis.code)
         self._becomes(last_error=diagnosis)
         self._not_renewed += 1
-        if self._not_renewed & (self._not_renewed - 1) == 0:
+        if _doubles(self._not_renewed):
             facts = {"tries": self._not_renewed, "present_ones_end_in_seconds": expires_in and round(expires_in, 1)}
             self._log.error("credentials_not_renewed", error=diagnosis.line(), **facts)
 
@@ -119,6 +129,8 @@ class Reporter:
         self.sending.pop(claim.id, None)
         self.on_ended(claim, outcome, state)
         facts: dict[str, object] = {"route": claim.route, "path": claim.path, "key": claim.key}
+        if isinstance(outcome, Delivered):
+            self._got_through()
         match outcome:
             case Delivered(receipt) if state is State.DELIVERED:
                 self._metrics.delivered(claim.route, receipt.size, seconds)
@@ -129,18 +141,35 @@ class Reporter:
                     seconds=round(seconds, 3),
                     proven_by=receipt.proven_by,
                 )
-            case Retry(diagnosis=diagnosis, due_at=due_at):
+            case Retry(diagnosis=diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
-                tries = claim.attempts + 1
-                if outcome.counts and tries & claim.attempts == 0:  # the 1st, 2nd, 4th, 8th, ...
-                    pause = round(max(0.0, due_at - self._clock.now()), 1)
-                    self._log.warning("upload_failed", **facts, tries=tries, again_in=pause, error=diagnosis.line())
+                if outcome.counts:
+                    self._failed(outcome, claim.attempts + 1, facts)
             case Changed():
                 self._log.debug("file_changed_while_it_was_to_be_sent", **facts)
                 self.on_changed(claim.route, claim.path)
             case Quarantine(diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
                 self._log.error("file_quarantined", **facts, error=diagnosis.line())
+
+    def _failed(self, outcome: Retry, tries: int, facts: dict[str, object]) -> None:
+        """A file's failure; where the way there is at fault, that it goes on is told rather than of each file anew."""
+        diagnosis = outcome.diagnosis
+        self._in_a_row += slows_everyone(diagnosis)
+        row = self._in_a_row if slows_everyone(diagnosis) else 0
+        if row == _IN_TROUBLE:
+            self._becomes(failing=True, last_error=diagnosis)
+        if _doubles(row if row > 1 else tries):
+            pause = round(max(0.0, outcome.due_at - self._clock.now()), 1)
+            counts = {"tries": tries, "in_a_row": row} if row else {"tries": tries}
+            self._log.warning("upload_failed", **facts, **counts, again_in=pause, error=diagnosis.line())
+
+    def _got_through(self) -> None:
+        """A file was taken: whatever was in the way of all is over."""
+        if self.status.failing:
+            self._log.info("uploads_recovered", failures=self._in_a_row)
+            self._becomes(failing=False, last_error=None)
+        self._in_a_row = 0
 
     def surprised(self, claim: Claim, error: Exception) -> None:
         """A try ended in an error that is none of ours: a bug, told in full."""
@@ -158,14 +187,14 @@ class Reporter:
         diagnosis = self._judge(diagnosis)
         self.refusals += 1
         self._becomes(last_error=diagnosis, retry_at=self._clock.now() + retry_in)
-        if self.refusals & (self.refusals - 1) == 0:
+        if _doubles(self.refusals):
             self._log.error("destination_still_parked", error=diagnosis.line(), refusals=self.refusals)
 
     def resumed(self) -> None:
         """The destination takes files again."""
         self._log.info("destination_resumed", refusals=self.refusals)
         self.refusals = 0
-        self._becomes(state=DestinationState.READY, last_error=None, retry_at=None)
+        self._becomes(state=DestinationState.READY, last_error=None, retry_at=None, failing=False)
         self._metrics.destination_parked(self.status.name, parked=False)
 
     def load(self, in_flight: int, limit: int) -> None:
@@ -178,3 +207,8 @@ class Reporter:
         if checksum is not None and checksum is not self.status.checksum_kind:
             self._log.info("checksum_in_use", checksum=str(checksum))
             self._becomes(checksum_kind=checksum)
+
+
+def _doubles(count: int) -> bool:
+    """Whether it is the 1st, 2nd, 4th, 8th, ..."""
+    return count & (count - 1) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +13,7 @@ from typing import Any
 from crosshaul.config import Heartbeat as Settings
 from crosshaul.errors import ConfigError
 from crosshaul.house import House
-from crosshaul.model import DestinationStatus, State
+from crosshaul.model import DestinationStatus, Record, State
 from crosshaul.supervisor import Service
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Verdict, live, ready, well
@@ -24,6 +25,8 @@ from crosshaul.telemetry.web import Sources, serving
 _GAUGES_EVERY = 2.0
 _SHOWN = 20
 """Files of a kind that the status page shows."""
+_WAITING = 10
+"""Of those that wait it shows fewer: the first tell why the rest does."""
 
 
 class Teller:
@@ -64,8 +67,14 @@ class Teller:
             status=self._status,
             samples=self._history.samples,
             sending=partial(house.journal.uploading, _SHOWN),
+            waiting=self._waiting,
             failed=partial(house.journal.quarantined, _SHOWN),
         )
+
+    async def _waiting(self) -> list[Record]:
+        """Of the files of all routes those that were seen first."""
+        waiting = [await self._house.journal.waiting(route, _WAITING) for route in self._house.ways]
+        return sorted(itertools.chain.from_iterable(waiting), key=lambda record: record.first_seen_at)[:_WAITING]
 
     async def _is_ready(self) -> Verdict:
         return ready(self._house.journal.trouble, self._destinations())
@@ -102,7 +111,7 @@ class Teller:
 
     async def _samples(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            self._history.add(await self._status())
+            self._history.add(await self._status(), await self._house.journal.bytes_in_parts())
             await _until(stop, INTERVAL)
 
     async def _beats(self, stop: asyncio.Event) -> None:

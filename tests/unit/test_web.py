@@ -56,6 +56,7 @@ def sources(**others):
         "status": _status,
         "samples": lambda: [Sample(0.0, 3, 1.0, 0.0), Sample(60.0, 2, 61.0, 1024.0)],
         "sending": _records,
+        "waiting": _records,
         "failed": _records,
     }
     return Sources(**(given | others))

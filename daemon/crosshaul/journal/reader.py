@@ -88,6 +88,16 @@ class Reader:
         """Some of the files that are being sent; by an index, however long the journal is."""
         return self._records("first_uploading", (limit,))
 
+    def waiting(self, route: str, limit: int) -> list[Record]:
+        """The route's files that have waited longest; by an index as well."""
+        return self._records("first_waiting", (route, limit))
+
+    def bytes_in_parts(self) -> int:
+        """Bytes that S3 has confirmed of files that are not complete yet."""
+        with self._snapshot() as connection:
+            size: int = connection.execute(SQL["bytes_in_parts"]).fetchone()[0]
+        return size
+
     def quarantined(self, limit: int) -> list[Record]:
         """Some of the files that are set aside; by an index as well."""
         return self._records("first_quarantined", (limit,))

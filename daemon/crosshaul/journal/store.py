@@ -235,6 +235,14 @@ class Journal:
         """See ``Reader.uploading``."""
         return await self._read(lambda: self._reader.uploading(limit))
 
+    async def waiting(self, route: str, limit: int) -> list[Record]:
+        """See ``Reader.waiting``."""
+        return await self._read(lambda: self._reader.waiting(route, limit))
+
+    async def bytes_in_parts(self) -> int:
+        """See ``Reader.bytes_in_parts``."""
+        return await self._read(self._reader.bytes_in_parts)
+
     async def quarantined(self, limit: int) -> list[Record]:
         """See ``Reader.quarantined``."""
         return await self._read(lambda: self._reader.quarantined(limit))

@@ -30,9 +30,9 @@ class History:
         self._samples: deque[Sample] = deque(maxlen=most)
         self._bytes = 0
 
-    def add(self, status: Mapping[str, Any]) -> None:
-        """One more sample, from what ``telemetry.status.snapshot`` gives."""
-        at, sent = status["now"], status["delivered_bytes"]
+    def add(self, status: Mapping[str, Any], in_parts: int = 0) -> None:
+        """One more sample, from what ``telemetry.status.snapshot`` gives, and from the bytes of unfinished files."""
+        at, sent = status["now"], status["delivered_bytes"] + in_parts
         before = self._samples[-1].at if self._samples else at
         # A clock that was set back, or a journal that shrank, gives no rate rather than a wrong one.
         rate = max(0, sent - self._bytes) / (at - before) if at > before else 0.0

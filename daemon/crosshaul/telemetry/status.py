@@ -76,7 +76,9 @@ def _destination(status: DestinationStatus, now: float) -> dict[str, Any]:
         "state": str(status.state),
         "credentials_expire_in_seconds": None if ends is None else max(0.0, ends - now),
         "retry_in_seconds": max(0.0, retry_at - now) if retry_at and status.state is DestinationState.PARKED else None,
+        "failing": status.failing,
         "last_error": error.line() if error else None,
+        "advice": error.advice or None if error else None,
         "checksum": str(status.checksum_kind) if status.checksum_kind else None,
     }
 

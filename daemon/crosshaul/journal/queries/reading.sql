@@ -45,3 +45,9 @@ SELECT * FROM files WHERE state = 'uploading' LIMIT ?
 
 -- name: first_quarantined
 SELECT * FROM files WHERE state = 'quarantined' LIMIT ?
+
+-- name: first_waiting
+SELECT * FROM files WHERE state = 'pending' AND route = ? ORDER BY queued_at LIMIT ?
+
+-- name: bytes_in_parts
+SELECT coalesce(sum(size), 0) FROM parts

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
+from crosshaul.telemetry.words import duration, moment
+
 _WIDTH, _HEIGHT = 480, 96
 
 
@@ -12,16 +14,18 @@ def chart(title: str, points: Sequence[tuple[float, float]], unit: Callable[[flo
     """A figure of ``(seconds since the epoch, value)``; its caption says in words what the line shows."""
     if len(points) < 2:  # noqa: PLR2004 - a line has two ends
         return f"<figure><figcaption>{escape(title)}: collecting, a moment please.</figcaption></figure>"
-    most, last = max(value for _, value in points), points[-1][1]
-    hours = (points[-1][0] - points[0][0]) / 3600
-    told = f"now {unit(last)}, at most {unit(most)} in the last {hours * 60:.0f} min"
+    (begin, _), (end, last) = points[0], points[-1]
+    most = max(value for _, value in points)
+    told = f"now {unit(last)}, at most {unit(most)}"
+    spoken = f"{title} over the last {duration(end - begin)}: {told}."
     line = " ".join(_scaled(points, most or 1.0))
     return f"""<figure>
 <figcaption><b>{escape(title)}</b> {escape(told)}</figcaption>
-<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{escape(f"{title}: {told}")}">
+<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{escape(spoken)}">
 <polygon class="area" points="0,{_HEIGHT} {line} {_WIDTH},{_HEIGHT}"/>
 <polyline class="line" points="{line}"/>
 </svg>
+<div class="axis" aria-hidden="true"><span>{moment(begin, end)}</span><span>{moment(end, end)}</span></div>
 </figure>"""
 
 

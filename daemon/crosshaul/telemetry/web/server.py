@@ -21,7 +21,8 @@ from crosshaul.telemetry.health import Verdict
 from crosshaul.telemetry.history import Sample
 from crosshaul.telemetry.metrics import CONTENT_TYPE
 from crosshaul.telemetry.web.guard import TRUSTED, by_local_name, with_token
-from crosshaul.telemetry.web.page import Facts, render
+from crosshaul.telemetry.web.page import icon, render
+from crosshaul.telemetry.web.verdict import Facts
 
 _DEADLINE = 5.0
 _STYLE, _SCRIPT = ((Path(__file__).parent / name).read_text("utf-8") for name in ("page.css", "page.js"))
@@ -29,7 +30,7 @@ _SECURITY = {
     "Server": "crosshaul",
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -49,6 +50,7 @@ class Sources:
     status: Callable[[], Awaitable[Mapping[str, Any]]]
     samples: Callable[[], Sequence[Sample]]
     sending: Callable[[], Awaitable[Sequence[Record]]]
+    waiting: Callable[[], Awaitable[Sequence[Record]]]
     failed: Callable[[], Awaitable[Sequence[Record]]]
 
 
@@ -115,6 +117,7 @@ def _application(guards: Sequence[Middleware], sources: Sources) -> web.Applicat
             web.get("/", handlers.page),
             web.get("/page.css", handlers.style),
             web.get("/page.js", handlers.script),
+            web.get("/{mood:good|warn|bad}.svg", handlers.icon),
         ]
     )
     return application
@@ -160,6 +163,7 @@ class _Handlers:
             await sources.ready(),
             sources.samples(),
             await sources.sending(),
+            await sources.waiting(),
             await sources.failed(),
         )
         return web.Response(text=render(facts), content_type="text/html")
@@ -169,6 +173,9 @@ class _Handlers:
 
     async def script(self, _request: web.Request) -> web.Response:
         return web.Response(text=_SCRIPT, content_type="text/javascript")
+
+    async def icon(self, request: web.Request) -> web.Response:
+        return web.Response(text=icon(request.match_info["mood"]), content_type="image/svg+xml")
 
 
 def _verdict(verdict: Verdict, *, in_full: bool) -> web.Response:

@@ -1,0 +1,35 @@
+"""Which browser, and a scene that tests may share as long as they only look."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from browser.browsing import page
+from browser.scenes import healthy
+
+
+@pytest.fixture
+def window():
+    """Open a window: ``window(color_scheme="dark")`` and the like. What it logs as an error fails the test."""
+    with contextlib.ExitStack() as stack:
+        troubles = []
+
+        def opened(**options):
+            window = stack.enter_context(page(**options))
+            window.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+            window.on("pageerror", lambda error: troubles.append(str(error)))
+            window.on("dialog", lambda dialog: (troubles.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
+            window.troubles = troubles
+            return window
+
+        yield opened
+        assert troubles == []
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """A daemon that has delivered everything."""
+    with healthy(tmp_path_factory.mktemp("calm")) as stage:
+        yield stage

@@ -1,0 +1,29 @@
+"""Pictures of the status page for the docs: `python -m browser.screenshots DIRECTORY [SCENE]...`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from browser.browsing import page
+from browser.scenes import SCENES
+
+_SECONDS = 25.0
+"""How long something goes on before the picture, for the charts."""
+_SCHEMES = {"healthy": ("light",), "backlog": ("light", "dark"), "partner-down": ("light",)}
+
+
+def take(scene: str, directory: Path) -> None:
+    """Take the pictures of one scene."""
+    with tempfile.TemporaryDirectory(prefix="crosshaul-scene-") as home, SCENES[scene](Path(home), _SECONDS) as stage:
+        for scheme in _SCHEMES[scene]:
+            name = scene if scheme == "light" else f"{scene}-{scheme}"
+            with page(color_scheme=scheme, viewport={"width": 1100, "height": 800}) as window:
+                window.goto(stage.url)
+                window.screenshot(path=directory / f"{name}.png", full_page=True)
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[2:] or SCENES:
+        take(wanted, Path(sys.argv[1]))

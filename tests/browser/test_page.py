@@ -1,0 +1,230 @@
+"""The status page of a real daemon in a real browser, as people meet it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from browser.scenes import backlog, daemon, partner_down
+from system_fixtures import until
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+HOSTILE = (
+    "<script>alert(1)</script>.csv",
+    "<img src=x onerror=alert(1)>.csv",
+    '"><svg onload=alert(1)>.csv',
+    "' onfocus='alert(1)' autofocus x='.csv",
+    "javascript:alert(1).csv",
+    "&lt;b&gt;&#x3c;.csv",
+    "{{7*7}}${7*7}.csv",
+)
+TOKEN = "0123456789-browser-token"
+CONTROL = "line\nbreak\x1b[31m\u202egpj.csv"
+
+
+def headline(window):
+    return window.inner_text("#headline")
+
+
+def mood(window):
+    return window.get_attribute("#mood", "class")
+
+
+def table(window, name):
+    """The cells of a section's table, by row."""
+    return [row.locator("th,td").all_inner_texts() for row in window.locator(f"#{name} tbody tr").all()]
+
+
+def complaints(window):
+    """What axe-core finds against WCAG 2.2 AA and its own best practices."""
+    found = Axe().run(window, options={"resultTypes": ["violations"]}).response["violations"]
+    return [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
+
+
+def test_when_all_is_delivered_it_says_so(calm, window):
+    """The first sentence says that everything is delivered, in green, and so do the tab's title and icon."""
+    here = window()
+    here.goto(calm.url)
+    assert headline(here) == "Everything is delivered."
+    assert here.title() == "Everything is delivered. - Crosshaul"
+    assert mood(here) == "good"
+    assert here.request.get(calm.url.rstrip("/") + here.get_attribute("#icon", "href")).ok
+    assert here.locator("#wrong").count() == 0
+    assert table(here, "destinations")[0][:2] == ["partner", "ready"]
+    assert re.fullmatch(r"good for 5\d min( \d+ s)?", table(here, "destinations")[0][2])
+    assert [row[0] for row in table(here, "routes")] == ["exports", "invoices"]
+
+
+def test_a_backlog_shows_what_is_sent_how_far_and_what_is_set_aside(tmp_path, window):
+    """How much waits, a bar for each large file that is sent, who waits longest, what was set aside and its cure."""
+    with backlog(tmp_path) as stage:
+        here = window()
+        here.goto(stage.url)
+        assert re.match(r"1 file set aside\. \d+ files to go", headline(here))
+        assert mood(here) == "warn"
+        bars = here.locator("#sending progress")
+        assert bars.count() >= 1
+        assert re.fullmatch(r"\d+ % \(\d+ of 12 parts\)", bars.first.get_attribute("aria-label"))
+        until(lambda: int(here.locator("#sending progress").first.get_attribute("value")) > 0)
+        (aside,) = table(here, "aside")
+        assert aside[0].endswith("4711.pdf")
+        assert "is already that of" in aside[2]
+        assert "crosshaul retry" in aside[3]
+        assert len(table(here, "waiting")) == 10
+        assert complaints(here) == []
+
+
+def test_a_partner_that_is_down_is_red_with_the_reason_and_the_cure(tmp_path, window):
+    """When nothing answers the page is red, with what failed, what to do, and that nothing is lost."""
+    with partner_down(tmp_path) as stage:
+        here = window()
+        here.goto(stage.url)
+        until(lambda: mood(here) == "bad")
+        assert headline(here) == "Nothing gets through to partner. 7 files to go."
+        assert "no connection to" in here.inner_text("#wrong")
+        assert "crosshaul check --destination partner" in here.inner_text("#wrong")
+        assert "Nothing is lost" in here.inner_text("#wrong")
+        assert table(here, "destinations")[0][1] == "not reached"
+        assert complaints(here) == []
+
+
+def test_it_keeps_itself_up_to_date_without_a_reload(tmp_path, window):
+    """Without being loaded again it shows new deliveries, and keeps the focus and a part that has not changed."""
+    with daemon(tmp_path) as stage:
+        stage.deliver("a")
+        here = window()
+        here.goto(stage.url)
+        here.evaluate("window.mark = 1; document.getElementById('aside').mark = 1")
+        here.focus("#routes-w")
+        stage.deliver("a", "b", "c")
+        until(lambda: "3 files" in here.inner_text("#short"))
+        assert here.evaluate("[window.mark, document.getElementById('aside').mark]") == [1, 1]
+        assert here.evaluate("document.activeElement.id") == "routes-w"
+        assert "kept up to date" in here.inner_text("#fresh")
+
+
+def test_a_daemon_that_is_gone_does_not_look_well(tmp_path, window):
+    """When the daemon no longer answers, the green sentence gives way to one that says that all below is old."""
+    with daemon(tmp_path) as stage:
+        stage.deliver("a")
+        here = window()
+        here.goto(stage.url)
+        assert headline(here) == "Everything is delivered."
+        stage.daemon.kill()
+        until(lambda: mood(here) == "bad")
+        assert "what stands below is old" in headline(here)
+        assert here.title().startswith("No answer from the daemon")
+        here.troubles[:] = [each for each in here.troubles if "ERR_CONNECTION_REFUSED" not in each]
+
+
+def test_without_scripts_the_essentials_are_there(calm, window):
+    """With scripts switched off sentence, figures, charts and tables are there, and the page loads itself again."""
+    here = window(java_script_enabled=False)
+    here.goto(calm.url)
+    assert headline(here) == "Everything is delivered."
+    assert here.locator("#short dd").count() == 5
+    assert here.locator("#hours figure").count() == 3
+    assert here.locator("table").count() >= 2
+    first = here.inner_text("#fresh")
+    until(lambda: here.inner_text("#fresh") != first)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_names_of_files_are_text(tmp_path, window, scripts):
+    """Names made of markup and control characters show as they are: nothing of them runs, or turns the line."""
+    with daemon(tmp_path) as stage:
+        stage.account.fault("stall", "PutObject", rule={"times": None})
+        for name in (*HOSTILE, CONTROL):
+            (stage.site.root / name.replace("/", "\u2215")).write_bytes(b"x")
+        until(lambda: stage.site.status()["uploading"] == len(HOSTILE) + 1)
+        here = window(java_script_enabled=scripts)
+        here.goto(stage.url)
+        shown = {row[0] for row in table(here, "sending")}
+        assert {name.replace("/", "\u2215") for name in HOSTILE} <= shown
+        assert "line\\nbreak\\x1b[31m\\u202egpj.csv" in shown
+        assert here.locator("main script, main img, main [onfocus], main [onload], #sending svg").count() == 0
+        if scripts:
+            until(lambda: "kept up to date" in here.inner_text("#fresh"))
+            assert {row[0] for row in table(here, "sending")} == shown
+
+
+def test_the_policy_would_stop_what_got_in(calm, window):
+    """Were markup to get in all the same, the policy keeps its script from running and its picture away."""
+    here = window()
+    here.goto(calm.url)
+    here.evaluate(
+        "document.getElementById('main').innerHTML = '<img src=http://127.0.0.1:1/ onerror=\"window.ran = 1\">'"
+    )
+    until(lambda: any("violates the following Content Security Policy" in each for each in here.troubles))
+    assert here.evaluate("window.ran") is None
+    here.troubles.clear()
+
+
+def test_all_can_be_reached_by_keyboard_and_the_focus_is_seen(calm, window):
+    """Tab leads through tables and links in the order of the page, each with a visible outline, and out again."""
+    here = window()
+    here.goto(calm.url)
+    reached = []
+    for _ in range(20):
+        here.keyboard.press("Tab")
+        name = here.evaluate("document.activeElement.id || document.activeElement.textContent")
+        if here.evaluate("document.activeElement === document.body") or name in reached:
+            break
+        assert here.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", name
+        reached.append(name)
+    assert reached == ["destinations-w", "routes-w", "status.json", "metrics"]
+
+
+def test_a_screen_reader_finds_its_way(calm, window):
+    """There are landmarks, a heading for each part, heads for rows and columns, and words for each chart."""
+    here = window()
+    here.goto(calm.url)
+    for landmark in ("banner", "main", "contentinfo", "navigation"):
+        assert here.get_by_role(landmark).count() == 1, landmark
+    assert here.get_by_role("heading", level=1).all_inner_texts() == ["Crosshaul"]
+    assert here.get_by_role("heading", level=2).count() == here.locator("main > section:not(#short)").count()
+    assert here.get_by_role("status").inner_text() == headline(here)
+    assert here.get_by_role("columnheader").count() == here.locator("thead th").count() > 0
+    assert here.get_by_role("rowheader").count() == here.locator("tbody tr").count() > 0
+    until(lambda: here.get_by_role("img").count() == 3)
+    spoken = [each.get_attribute("aria-label") for each in here.get_by_role("img").all()]
+    assert re.match(r"Rate over the last .+: now .+/s, at most .+/s\.", spoken[0])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_nothing(calm, window, scheme, width):
+    """Light and dark, on a telephone and on a desk: axe-core finds no barrier, and nothing runs out at the side."""
+    here = window(color_scheme=scheme, viewport={"width": width, "height": 800})
+    here.goto(calm.url)
+    assert complaints(here) == []
+    assert here.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dark = here.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
+    assert dark == (scheme == "dark")
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """A daemon with a token that has delivered a file."""
+    with daemon(tmp_path, token=TOKEN) as stage:
+        stage.deliver("a")
+        yield stage
+
+
+def test_without_the_token_a_browser_gets_no_page(guarded, window):
+    """A wrong password opens nothing."""
+    here = window(http_credentials={"username": "anybody", "password": TOKEN[:-1]})
+    assert here.goto(guarded.url).status == 401
+    assert "Crosshaul" not in here.content()
+    here.troubles[:] = [each for each in here.troubles if "401" not in each]
+
+
+def test_the_token_as_the_password_opens_the_page_and_keeps_it_open(guarded, window):
+    """Style, script and every later fetch are let in by the password that was given once."""
+    here = window(http_credentials={"username": "anybody", "password": TOKEN})
+    here.goto(guarded.url)
+    assert headline(here) == "Everything is delivered."
+    until(lambda: "kept up to date" in here.inner_text("#fresh"))
