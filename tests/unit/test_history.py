@@ -20,6 +20,14 @@ def test_the_rate_is_that_since_the_sample_before():
     assert {(each.backlog, each.oldest) for each in history.samples()} == {(3, 3.0)}
 
 
+def test_parts_of_unfinished_files_count_as_sent():
+    """While a large file goes the rate is that of its parts, and when it is delivered they don't count twice."""
+    history = History()
+    for now, sent, in_parts in ((0.0, 0, 0), (10.0, 0, 400), (20.0, 0, 800), (30.0, 1000, 0)):
+        history.add(status(now, sent), in_parts)
+    assert [each.rate for each in history.samples()] == [0.0, 40.0, 40.0, 20.0]
+
+
 def test_it_is_bounded():
     """However long the daemon runs, so many samples are kept: the newest."""
     history = History(most=10)

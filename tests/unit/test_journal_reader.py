@@ -112,3 +112,24 @@ def test_asking_never_keeps_a_daemon_out(tmp_path: Path) -> None:
         done.start()
         lock.StateLock.take(tmp_path).release()
         done.join()
+
+
+async def test_those_that_wait_longest_come_first(journal: Journal) -> None:
+    """Of a route's waiting files the first few by when they were queued; none of other routes, nor delivered."""
+    await filled(journal)
+    for name in (b"z", b"y", b"x"):
+        await journal.admit([settled(name)])
+        await journal._clock.sleep(1.0)
+    assert [record.path for record in await journal.waiting(ROUTE, 2)] == [b"z", b"y"]
+    assert [record.path for record in await journal.waiting("other", 2)] == [b"c"]
+
+
+async def test_bytes_in_parts_are_those_of_unfinished_files(journal: Journal) -> None:
+    """What S3 has confirmed of a file counts until the file is delivered, or its upload is given up."""
+    await journal.admit([settled(b"a")])
+    (claim,) = await journal.claim([ROUTE], 1)
+    upload = multipart(1, 2, key="a")
+    await journal.begin_multipart(claim, upload)
+    assert await journal.bytes_in_parts() == sum(part.size for part in upload.parts) > 0
+    await journal.settle(claim, DONE)
+    assert await journal.bytes_in_parts() == 0

@@ -1,0 +1,120 @@
+"""report: an outage is a few lines with a beginning and an end, and a state that the page can show."""
+
+from __future__ import annotations
+
+import pytest
+
+from crosshaul.errors import Diagnosis, Kind
+from crosshaul.model import Claim, Delivered, DestinationState, DestinationStatus, Retry, State
+from crosshaul.report import Reporter
+from crosshaul.telemetry.health import Pulse
+from crosshaul.telemetry.metrics import Metrics
+from journal_samples import DONE, LOST, TurnableClock, fingerprint
+
+UNREADABLE = Diagnosis(Kind.LOCAL, "EACCES", "it can't be read")
+
+
+class Log:
+    """Keeps events with their fields."""
+
+    def __init__(self):
+        self.said = []
+
+    def bind(self, **_bound):
+        return self
+
+    def _say(self, event, **fields):
+        self.said.append((event, fields))
+
+    debug = info = warning = error = _say
+
+    def fields(self, event, field):
+        return [fields[field] for name, fields in self.said if name == event]
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+@pytest.fixture
+def reporter(log):
+    clock = TurnableClock()
+    status = DestinationStatus("partner", DestinationState.READY)
+    return Reporter(status, None, clock, Metrics(), Pulse(clock.monotonic), log, lambda diagnosis: diagnosis)
+
+
+def claim(number, attempts=0):
+    return Claim(number, "r", "partner", b"f%d" % number, fingerprint(), f"f{number}", 1, attempts)
+
+
+def fail(reporter, number, diagnosis=LOST, attempts=0):
+    reporter.ended(claim(number, attempts), Retry(0.0, diagnosis), State.PENDING, 0.1)
+
+
+def succeed(reporter, number=0):
+    reporter.ended(claim(number), DONE, State.DELIVERED, 0.1)
+
+
+def test_an_outage_is_told_at_first_then_counted_then_recovered(reporter, log):
+    """Of a hundred files that fail one after the other seven lines tell, with the count; then one that it is over."""
+    for number in range(100):
+        fail(reporter, number)
+    succeed(reporter)
+    assert log.fields("upload_failed", "in_a_row") == [1, 2, 4, 8, 16, 32, 64]
+    assert log.fields("uploads_recovered", "failures") == [100]
+
+
+def test_what_is_not_reached_says_so_until_something_gets_through(reporter):
+    """After three failures in a row the state says that it is not reached, and why; the first success ends it."""
+    for number in range(2):
+        fail(reporter, number)
+    assert not reporter.status.failing
+    fail(reporter, 2)
+    assert (reporter.status.failing, reporter.status.last_error) == (True, LOST)
+    succeed(reporter)
+    assert (reporter.status.failing, reporter.status.last_error) == (False, None)
+
+
+def test_now_and_then_is_no_outage(reporter, log):
+    """Failures with successes between are not called an outage; a file's own tries are counted by doublings."""
+    for attempts in range(9):
+        fail(reporter, 1, attempts=attempts)
+        succeed(reporter)
+    assert not reporter.status.failing
+    assert log.fields("upload_failed", "tries") == [1, 2, 4, 8]
+    assert log.fields("uploads_recovered", "failures") == []
+
+
+def test_a_file_that_can_not_be_read_is_no_outage(reporter, log):
+    """What is wrong with files here says nothing of the way there: each file tells for itself."""
+    for number in range(5):
+        fail(reporter, number, UNREADABLE)
+    assert not reporter.status.failing
+    assert log.fields("upload_failed", "tries") == [1] * 5
+
+
+def test_a_success_does_not_hide_that_credentials_are_not_renewed(reporter):
+    """A file that gets through with the old session leaves the refresh's error in the status."""
+    reporter.refused("partner", LOST, 60.0)
+    succeed(reporter)
+    assert reporter.status.last_error == LOST
+
+
+def test_renewed_credentials_tell_how_many_tries_it_took(reporter, log):
+    """After failed refreshes the event says how many there were; without any it says nothing of them."""
+    reporter.renewed("partner", 60.0, None)
+    for _ in range(3):
+        reporter.refused("partner", LOST, 60.0)
+    reporter.renewed("partner", 60.0, None)
+    assert log.fields("credentials_not_renewed", "tries") == [1, 2]
+    assert ["failures" in fields for name, fields in log.said if name == "credentials_renewed"] == [False, True]
+    assert log.said[-1][1]["failures"] == 3
+
+
+def test_a_receipt_alone_counts_as_through(reporter):
+    """A file that changed while it was sent was taken all the same: the way is open."""
+    for number in range(3):
+        fail(reporter, number)
+    reporter.ended(claim(9), Delivered(DONE.receipt), State.PENDING, 0.1)
+    assert not reporter.status.failing
