@@ -22,6 +22,7 @@ from crosshaul.naming import Namer
 from crosshaul.scan import Batch, Entering, Problem, Scanner
 from crosshaul.settle import AtRest, Settler
 from crosshaul.source import shown
+from crosshaul.telemetry.streak import Streak
 from crosshaul.threads import Threads
 from crosshaul.watch import Kind, Watcher
 
@@ -107,6 +108,7 @@ class Intake:
         self._status = RouteStatus(route.name)
         self._status_changed = asyncio.Event()
         self._problems: set[Problem] = set()
+        self._failed_walks = Streak()
 
     # What others call
 
@@ -228,8 +230,11 @@ class Intake:
             began = self._clock.monotonic()
             try:
                 await self._walk()
+                if failures := self._failed_walks.ended():
+                    self._log.info("walk_recovered", failures=failures)
             except SourceError as error:
-                self._log.warning("walk_failed", root=str(self._route.path), reason=str(error))
+                if self._failed_walks.failed():
+                    self._log.warning("walk_failed", reason=str(error), failures=self._failed_walks.length)
             # Events lost in a row must not turn into walking without end.
             await self._clock.sleep(max(_BREATH, self._clock.monotonic() - began))
 

@@ -28,6 +28,7 @@ from crosshaul.retry import slows_everyone
 from crosshaul.telemetry.health import Pulse
 from crosshaul.telemetry.logs import Logger
 from crosshaul.telemetry.metrics import Metrics
+from crosshaul.telemetry.streak import Streak, doubles
 
 _IN_TROUBLE = 3
 """Tries that fail in a row before a destination counts as not reached."""
@@ -62,11 +63,15 @@ class Reporter:
         self._pulse = pulse
         self._judge = judge
         self._log = log.bind(destination=status.name)
-        self.refusals = 0
-        self._not_renewed = 0
-        self._in_a_row = 0
-        """Tries that the way to the store failed, one after the other."""
+        self._refused = Streak()
+        self._not_renewed = Streak()
+        self._not_reached = Streak()
         self._changed = asyncio.Event()
+
+    @property
+    def refusals(self) -> int:
+        """How many canaries were refused since it was parked."""
+        return self._refused.length
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the journal's copy up to date until ``stop``."""
@@ -94,15 +99,13 @@ class Reporter:
 
     def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None:
         """New credentials are in use."""
-        recovered = {"failures": self._not_renewed} if self._not_renewed else {}
-        self._not_renewed = 0
         self._metrics.sts(destination, "ok")
         self._metrics.credentials(destination, expires_in)
         self._log.info(
             "credentials_renewed",
             expire_in_seconds=expires_in and round(expires_in, 1),
             id_in_use=external_id,
-            **recovered,
+            failures=self._not_renewed.ended(),
         )
         if self.status.state is DestinationState.STARTING:
             self._becomes(state=DestinationState.READY, last_error=None)
@@ -113,10 +116,10 @@ class Reporter:
         diagnosis = self._judge(diagnosis)
         self._metrics.sts(destination, diagnosis.code)
         self._becomes(last_error=diagnosis)
-        self._not_renewed += 1
-        if _doubles(self._not_renewed):
-            facts = {"tries": self._not_renewed, "present_ones_end_in_seconds": expires_in and round(expires_in, 1)}
-            self._log.error("credentials_not_renewed", error=diagnosis.line(), **facts)
+        if self._not_renewed.failed():
+            ends = expires_in and round(expires_in, 1)
+            facts = {"failures": self._not_renewed.length, "present_ones_end_in_seconds": ends}
+            self._log.error("credentials_not_renewed", **facts, **_error(diagnosis))
 
     # The transfer loop's
 
@@ -140,6 +143,7 @@ class Reporter:
                     bytes=receipt.size,
                     seconds=round(seconds, 3),
                     proven_by=receipt.proven_by,
+                    request_id=receipt.request_id,
                 )
             case Retry(diagnosis=diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
@@ -150,26 +154,27 @@ class Reporter:
                 self.on_changed(claim.route, claim.path)
             case Quarantine(diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
-                self._log.error("file_quarantined", **facts, error=diagnosis.line())
+                self._log.error("file_quarantined", **facts, **_error(diagnosis))
 
     def _failed(self, outcome: Retry, tries: int, facts: dict[str, object]) -> None:
         """A file's failure; where the way there is at fault, that it goes on is told rather than of each file anew."""
         diagnosis = outcome.diagnosis
-        self._in_a_row += slows_everyone(diagnosis)
-        row = self._in_a_row if slows_everyone(diagnosis) else 0
+        of_all = slows_everyone(diagnosis)
+        told = of_all and self._not_reached.failed()
+        row = self._not_reached.length if of_all else 0
         if row == _IN_TROUBLE:
             self._becomes(failing=True, last_error=diagnosis)
-        if _doubles(row if row > 1 else tries):
+        if told if row > 1 else doubles(tries):
+            facts |= {"tries": tries, "in_a_row": row}
             pause = round(max(0.0, outcome.due_at - self._clock.now()), 1)
-            counts = {"tries": tries, "in_a_row": row} if row else {"tries": tries}
-            self._log.warning("upload_failed", **facts, **counts, again_in=pause, error=diagnosis.line())
+            self._log.warning("upload_failed", **facts, again_in_seconds=pause, **_error(diagnosis))
 
     def _got_through(self) -> None:
         """A file was taken: whatever was in the way of all is over."""
+        failures = self._not_reached.ended()
         if self.status.failing:
-            self._log.info("uploads_recovered", failures=self._in_a_row)
+            self._log.info("uploads_recovered", failures=failures)
             self._becomes(failing=False, last_error=None)
-        self._in_a_row = 0
 
     def surprised(self, claim: Claim, error: Exception) -> None:
         """A try ended in an error that is none of ours: a bug, told in full."""
@@ -180,20 +185,19 @@ class Reporter:
         diagnosis = self._judge(diagnosis)
         self._becomes(state=DestinationState.PARKED, last_error=diagnosis, retry_at=self._clock.now() + retry_in)
         self._metrics.destination_parked(self.status.name, parked=True)
-        self._log.error("destination_parked", error=diagnosis.line(), again_in=round(retry_in, 1))
+        self._log.error("destination_parked", again_in_seconds=round(retry_in, 1), **_error(diagnosis))
 
     def still_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         """A canary was refused as well."""
         diagnosis = self._judge(diagnosis)
-        self.refusals += 1
+        told = self._refused.failed()
         self._becomes(last_error=diagnosis, retry_at=self._clock.now() + retry_in)
-        if _doubles(self.refusals):
-            self._log.error("destination_still_parked", error=diagnosis.line(), refusals=self.refusals)
+        if told:
+            self._log.error("destination_still_parked", refusals=self.refusals, **_error(diagnosis))
 
     def resumed(self) -> None:
         """The destination takes files again."""
-        self._log.info("destination_resumed", refusals=self.refusals)
-        self.refusals = 0
+        self._log.info("destination_resumed", refusals=self._refused.ended())
         self._becomes(state=DestinationState.READY, last_error=None, retry_at=None, failing=False)
         self._metrics.destination_parked(self.status.name, parked=False)
 
@@ -209,6 +213,6 @@ class Reporter:
             self._becomes(checksum_kind=checksum)
 
 
-def _doubles(count: int) -> bool:
-    """Whether it is the 1st, 2nd, 4th, 8th, ..."""
-    return count & (count - 1) == 0
+def _error(diagnosis: Diagnosis) -> dict[str, object]:
+    """A failure's fields, the same in every event: the line for people, and what programs look for."""
+    return {"error": diagnosis.line(), "code": diagnosis.code, "request_id": diagnosis.request_id}

@@ -23,6 +23,7 @@ from crosshaul.errors import (
     NotReadyError,
 )
 from crosshaul.retry import Policy
+from crosshaul.telemetry.streak import Streak
 
 _FATAL = (JournalDamagedError, JournalMovedError, ListenError, LockedError, NotReadyError)
 _BACK_OFF = Policy(initial=1.0, max=30.0)
@@ -32,6 +33,9 @@ _HEALTHY_AFTER = 60.0
 
 class Log(Protocol):
     """Where restarts are told."""
+
+    def info(self, event: str, **fields: object) -> None:
+        """One event."""
 
     def error(self, event: str, **fields: object) -> None:
         """One event."""
@@ -144,39 +148,49 @@ class Supervisor:
 
     async def _keep(self, service: Service, stop: asyncio.Event) -> bool:
         """Run it again and again until ``stop``; True if its last run ended well."""
-        failures = 0
+        streak = Streak()
         while True:
             began = self._clock.monotonic()
-            if await self._once(service, stop):
-                return True
-            failures = failures + 1 if self._clock.monotonic() - began < _HEALTHY_AFTER else 0
+            healthy = asyncio.get_running_loop().call_later(_HEALTHY_AFTER, self._recovered, service, streak)
+            try:
+                if await self._once(service, stop, streak):
+                    return True
+            finally:
+                healthy.cancel()
             if stop.is_set():
                 return False
-            await self._pause(_BACK_OFF.delay(failures, 0.99), stop)
+            quick = self._clock.monotonic() - began < _HEALTHY_AFTER
+            await self._pause(_BACK_OFF.delay(streak.length if quick else 0, 0.99), stop)
 
-    async def _once(self, service: Service, stop: asyncio.Event) -> bool:
+    def _recovered(self, service: Service, streak: Streak) -> None:
+        if failures := streak.ended():
+            self._log.info("service_recovered", service=service.name, failures=failures)
+
+    async def _once(self, service: Service, stop: asyncio.Event, streak: Streak) -> bool:
         try:
             await service.run(stop)
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
-            self._tell(service, None)  # not we were cancelled, but something that the service waited for
+            self._tell(service, None, streak)  # not we were cancelled, but something that the service waited for
             return False
         except Exception as error:  # whatever it is, the other services go on
             known = _known(error)
             if isinstance(known, _FATAL):
                 raise known from error
-            self._tell(service, known)
+            self._tell(service, known, streak)
             return False
         if not stop.is_set():
-            self._log.error("service_failed", service=service.name, error="it ended without being asked to")
+            self._tell(service, CrosshaulError("it ended without being asked to"), streak)
         return stop.is_set()
 
-    def _tell(self, service: Service, known: CrosshaulError | None) -> None:
+    def _tell(self, service: Service, known: CrosshaulError | None, streak: Streak) -> None:
+        if not streak.failed():
+            return
         if known is None:
-            self._log.exception("service_failed", service=service.name)
+            self._log.exception("service_failed", service=service.name, failures=streak.length)
         else:
-            self._log.error("service_failed", service=service.name, error=str(known))
+            self._log.error("service_failed", service=service.name, failures=streak.length, error=str(known))
 
     async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
         try:

@@ -72,12 +72,12 @@ async def test_it_is_pinged_while_all_is_well(monitor, stream):
 
 
 async def test_it_is_withheld_while_something_is_wrong(monitor, stream):
-    """A bad verdict pings nothing, and says once why, until it was good again."""
+    """A bad verdict pings nothing; that is told once with the reasons, and so is its end."""
     beating = Heartbeat(logs.get("heartbeat"))
     for verdict in (ILL, ILL, ILL, WELL, ILL):
         await beating.beat(monitor.url, verdict)
     assert len(monitor.heard) == 1
-    assert names(stream) == ["heartbeat_withheld"] * 2
+    assert names(stream) == ["heartbeat_withheld", "heartbeat_resumed", "heartbeat_withheld"]
     assert events(stream)[0]["reasons"] == ["no destination takes files"]
 
 

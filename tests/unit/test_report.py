@@ -102,14 +102,13 @@ def test_a_success_does_not_hide_that_credentials_are_not_renewed(reporter):
 
 
 def test_renewed_credentials_tell_how_many_tries_it_took(reporter, log):
-    """After failed refreshes the event says how many there were; without any it says nothing of them."""
+    """After failed refreshes the event says how many there were."""
     reporter.renewed("partner", 60.0, None)
     for _ in range(3):
         reporter.refused("partner", LOST, 60.0)
     reporter.renewed("partner", 60.0, None)
-    assert log.fields("credentials_not_renewed", "tries") == [1, 2]
-    assert ["failures" in fields for name, fields in log.said if name == "credentials_renewed"] == [False, True]
-    assert log.said[-1][1]["failures"] == 3
+    assert log.fields("credentials_not_renewed", "failures") == [1, 2]
+    assert log.fields("credentials_renewed", "failures") == [0, 3]
 
 
 def test_a_receipt_alone_counts_as_through(reporter):
@@ -118,3 +117,19 @@ def test_a_receipt_alone_counts_as_through(reporter):
         fail(reporter, number)
     reporter.ended(claim(9), Delivered(DONE.receipt), State.PENDING, 0.1)
     assert not reporter.status.failing
+
+
+def test_failures_and_receipts_carry_code_and_request_id(reporter, log):
+    """Whoever asks the partner, or AWS, finds the request: it is a field of its own, as the code is."""
+    refused = Diagnosis(Kind.DESTINATION, "AccessDenied", "Denied", "PutObject", 403, "id-1")
+    fail(reporter, 1, refused)
+    reporter.parked(refused, 1.0)
+    reporter.still_parked(refused, 1.0)
+    reporter.refused("partner", refused, 60.0)
+    succeed(reporter)
+    events = ("upload_failed", "destination_parked", "destination_still_parked", "credentials_not_renewed")
+    for event in events:
+        assert log.fields(event, "code") == ["AccessDenied"]
+        assert log.fields(event, "request_id") == ["id-1"]
+        assert "id-1" in log.fields(event, "error")[0]
+    assert log.fields("file_delivered", "request_id") == [DONE.receipt.request_id]

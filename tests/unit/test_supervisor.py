@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from crosshaul import supervisor
 from crosshaul.errors import Diagnosis, Fault, Kind, LockedError, NotReadyError
 from crosshaul.supervisor import Service, Supervisor
 
@@ -36,6 +37,9 @@ class Log:
     def __init__(self) -> None:
         self.told: list[tuple[str, object]] = []
         self.traced: list[BaseException | None] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        self.told.append((event, fields["failures"]))
 
     def error(self, event: str, **fields: object) -> None:
         self.told.append((event, fields.get("error", fields["service"])))
@@ -106,6 +110,27 @@ async def test_a_bug_is_told_with_its_traceback_and_the_service_restarted(desk):
     error = ValueError("a bug")
     assert await desk.run(failing(1, error, desk)) is True
     assert desk.log.traced == [error]
+
+
+async def test_a_service_that_keeps_failing_is_told_by_doublings(desk):
+    """A disk that is full for an hour is a few lines: the 1st, 2nd, 4th and 8th failure of ten."""
+    await desk.run(failing(10, FAULT, desk))
+    assert desk.log.told == [("service_failed", str(FAULT))] * 4
+
+
+async def test_a_service_that_is_well_again_is_told_once(desk, monkeypatch):
+    """After it ran for long enough the end is told with the number of failures; one that never failed says nothing."""
+    monkeypatch.setattr(supervisor, "_HEALTHY_AFTER", 0.05)
+    asyncio.get_running_loop().call_later(0.2, desk.stop.set)
+    left = [FAULT] * 3
+
+    async def mended(stop: asyncio.Event) -> None:
+        if left:
+            raise left.pop()
+        await stop.wait()
+
+    await desk.run(mended, until_stop)
+    assert desk.log.told == [("service_failed", str(FAULT))] * 2 + [("service_recovered", 3)]
 
 
 async def test_the_back_off_grows_to_its_bound(desk):

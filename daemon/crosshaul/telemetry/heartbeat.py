@@ -9,6 +9,7 @@ import aiohttp
 
 from crosshaul.telemetry.health import Verdict
 from crosshaul.telemetry.logs import Logger
+from crosshaul.telemetry.streak import Streak
 
 DEADLINE: Final = 10.0
 """Seconds from the name's look-up to the answer's head."""
@@ -20,7 +21,7 @@ class Heartbeat:
 
     def __init__(self, log: Logger) -> None:
         self._log = log
-        self._failures = 0
+        self._failures = Streak()
         self._withheld = False
 
     async def beat(self, url: str, verdict: Verdict) -> None:
@@ -28,18 +29,18 @@ class Heartbeat:
         if not verdict.ok:
             self._withhold(verdict)
             return
+        if self._withheld:
+            self._log.info("heartbeat_resumed")
         self._withheld = False
         if (why := await _asked(url)) is not None:
             self.failed(why)
-        elif self._failures:
-            self._log.info("heartbeat_recovered", failures=self._failures)
-            self._failures = 0
+        elif failures := self._failures.ended():
+            self._log.info("heartbeat_recovered", failures=failures)
 
     def failed(self, why: str) -> None:
         """It could not be pinged."""
-        self._failures += 1
-        if self._failures & (self._failures - 1) == 0:
-            self._log.warning("heartbeat_failed", error=why, failures=self._failures)
+        if self._failures.failed():
+            self._log.warning("heartbeat_failed", error=why, failures=self._failures.length)
 
     def _withhold(self, verdict: Verdict) -> None:
         if not self._withheld:
