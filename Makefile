@@ -40,7 +40,7 @@ test-browser: $(READY) ## The status page in a real browser (Debian, root; insta
 	tests/browser/run $(BIN)/python
 
 screenshots: $(READY) ## Take the pictures of the status page for the docs anew
-	PYTHONPATH=tests $(BIN)/python -m browser.screenshots docs/img
+	tests/browser/run $(BIN)/python screenshots
 
 PASSINGS ?= 2
 crash-points: $(READY) ## Kill the daemon at every point where its state changes, and look

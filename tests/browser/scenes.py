@@ -96,9 +96,9 @@ def backlog(home: Path, seconds: float = 0) -> Iterator[Stage]:
             stage.site.add(f"video/camera-{number + 1}.mp4", bytes(60 * MIB))
         for number in range(300):
             stage.site.add(f"2026/november/orders-{number:03}.csv", bytes(150_000))
-        until(lambda: stage.account.calls("UploadPart"))
+        until(lambda: len(stage.account.calls("UploadPart")) > 3)
         until(lambda: stage.site.status()["quarantined"] == 1)
-        time.sleep(seconds / 4)
+        time.sleep(seconds / 12)
         yield stage
 
 

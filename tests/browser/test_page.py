@@ -48,7 +48,7 @@ def test_when_all_is_delivered_it_says_so(calm, window):
     """The first sentence says that everything is delivered, in green, and so do the tab's title and icon."""
     here = window()
     here.goto(calm.url)
-    assert headline(here) == "Everything is delivered."
+    until(lambda: headline(here) == "Everything is delivered.")
     assert here.title() == "Everything is delivered. - Crosshaul"
     assert mood(here) == "good"
     assert here.request.get(calm.url.rstrip("/") + here.get_attribute("#icon", "href")).ok
@@ -83,7 +83,7 @@ def test_a_partner_that_is_down_is_red_with_the_reason_and_the_cure(tmp_path, wi
         here = window()
         here.goto(stage.url)
         until(lambda: mood(here) == "bad")
-        assert headline(here) == "Nothing gets through to partner. 7 files to go."
+        assert headline(here) == "Nothing gets through to partner. 7 files wait."
         assert "no connection to" in here.inner_text("#wrong")
         assert "crosshaul check --destination partner" in here.inner_text("#wrong")
         assert "Nothing is lost" in here.inner_text("#wrong")

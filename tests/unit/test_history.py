@@ -11,8 +11,16 @@ def status(now, sent, pending=0, oldest=0.0):
     }  # fmt: skip
 
 
-def test_the_rate_is_that_since_the_sample_before():
-    """Bytes a second between two samples; none for the first, and none for a clock or a journal that went back."""
+def test_the_rate_is_that_of_the_last_minute():
+    """Bytes a second over the last three samples: what came in one gust counts for all of them, and then no more."""
+    history = History()
+    for now, sent in ((0.0, 0), (20.0, 6000), (40.0, 6000), (60.0, 6000), (80.0, 6000), (100.0, 6000)):
+        history.add(status(now, sent))
+    assert [each.rate for each in history.samples()] == [0.0, 300.0, 150.0, 100.0, 0.0, 0.0]
+
+
+def test_what_went_back_gives_no_rate():
+    """None for the first sample, and none for a clock or a journal that went back."""
     history = History()
     for now, sent in ((100.0, 5000), (110.0, 6000), (105.0, 7000), (115.0, 10)):
         history.add(status(now, sent, pending=2, oldest=3.0))
@@ -25,7 +33,7 @@ def test_parts_of_unfinished_files_count_as_sent():
     history = History()
     for now, sent, in_parts in ((0.0, 0, 0), (10.0, 0, 400), (20.0, 0, 800), (30.0, 1000, 0)):
         history.add(status(now, sent), in_parts)
-    assert [each.rate for each in history.samples()] == [0.0, 40.0, 40.0, 20.0]
+    assert [each.rate for each in history.samples()] == [0.0, 40.0, 40.0, 1000 / 30]
 
 
 def test_it_is_bounded():

@@ -35,6 +35,7 @@ LOST_WAY = DestinationStatus("b", DestinationState.READY, last_error=LOST, faili
 NOT_RENEWED = DestinationStatus("b", DestinationState.READY, None, NOW + 300, DENIED)
 STARTING = DestinationStatus("b")
 WATCHED = RouteStatus("r", "watching", NOW - 30)
+CHANGING = RouteStatus("r", "watching", NOW - 30, settling=2)
 
 
 def record(path=b"f", state=State.PENDING, **others):
@@ -65,9 +66,10 @@ MOVING = [Sample(NOW - 20, 3, 1.0, 50.0), Sample(NOW, 3, 1.0, 150.0)]
     [
         (facts(READY), "good", "Everything is delivered."),
         (facts(READY, files={"pending": 3}), "good", "Delivering: 3 files to go."),
-        (facts(READY, files={"pending": 1}, samples=MOVING), "good", "Delivering: 1 file to go, about 10 s."),
-        (facts(PARKED, files={"pending": 2}), "bad", "Nothing gets through to b. 2 files to go."),
-        (facts(PARKED, files={"pending": 2}, samples=MOVING), "bad", "Nothing gets through to b. 2 files to go."),
+        (facts(READY, route=CHANGING), "good", "Everything at rest is delivered; 2 files are still changing."),
+        (facts(READY, files={"pending": 1}, samples=MOVING), "good", "Delivering: 1 file to go, about 6.7 s."),
+        (facts(PARKED, files={"pending": 2}), "bad", "Nothing gets through to b. 2 files wait."),
+        (facts(PARKED, files={"pending": 2}, samples=MOVING), "bad", "Nothing gets through to b. 2 files wait."),
         (facts(LOST_WAY), "bad", "Nothing gets through to b."),
         (facts(READY, PARKED), "warn", "Nothing gets through to b."),
         (facts(READY, LOST_WAY), "warn", "Nothing gets through to b."),
@@ -130,7 +132,7 @@ def test_each_file_that_waits_tells_why(given, why):
 
 
 def test_progress_is_that_of_the_parts():
-    """A file in parts has a bar with as much as S3 has confirmed, in words too; one in a single request says so."""
+    """A file in parts has a bar with as much as S3 has confirmed, in words too; another is under way."""
     parts = tuple(Part(number, 40, "e", None) for number in (1, 2))
     sending = [
         record(b"big", State.UPLOADING, multipart=Multipart("u", "f", 40, None, parts)),
@@ -138,7 +140,7 @@ def test_progress_is_that_of_the_parts():
     ]
     page = render(facts(READY, sending=sending))
     assert '<progress value="80" max="100" aria-label="80 % (2 of 3 parts)"></progress>' in page
-    assert "<td>in one request</td>" in page
+    assert "<td>under way</td>" in page
 
 
 def test_a_chart_says_in_words_what_it_shows():

@@ -47,7 +47,7 @@ def _state(destination: Mapping[str, Any]) -> Html:
 def _sending(record: Record) -> list[object]:
     whole = record.fingerprint.size
     if record.multipart is None:
-        return [record.path, record.route, size(whole), "in one request"]
+        return [record.path, record.route, size(whole), "under way"]
     done = sent(record)
     parts, total = len(record.multipart.parts), -(-whole // record.multipart.part_size)
     words = f"{done * 100 // max(1, whole)} % ({parts:,} of {count(total, 'part')})"

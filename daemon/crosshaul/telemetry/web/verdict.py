@@ -13,8 +13,6 @@ from crosshaul.telemetry.words import count, duration
 
 _LATE = 900.0
 """Seconds a file may wait before the page stops calling it usual; what ``status --healthy`` allows by default."""
-_RECENT = 3
-"""Samples that make a minute: parts come in gusts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +46,22 @@ def headline(facts: Facts, troubles: Sequence[Trouble], left: float | None) -> t
     status = facts.status
     open_files = status["pending"] + status["uploading"]
     to_go = f"{count(open_files, 'file')} to go{f', about {duration(left)}' if left else ''}."
+    if troubles and troubles[0].mood == "bad":
+        to_go = f"{count(open_files, 'file')} {'waits' if open_files == 1 else 'wait'}."
     if troubles:
         return troubles[0].mood, f"{troubles[0].short} {to_go}" if open_files else troubles[0].short
-    return "good", f"Delivering: {to_go}" if open_files else "Everything is delivered."
+    if open_files:
+        return "good", f"Delivering: {to_go}"
+    changing = sum(each["settling"] for each in status["routes"].values())
+    if changing:
+        verb = "is" if changing == 1 else "are"
+        return "good", f"Everything at rest is delivered; {count(changing, 'file')} {verb} still changing."
+    return "good", "Everything is delivered."
 
 
 def time_left(facts: Facts, troubles: Sequence[Trouble]) -> float | None:
     """Seconds until all that waits is sent, at the rate of the last minute; None where nothing gets through."""
-    recent = facts.samples[-_RECENT:]
-    rate = sum(each.rate for each in recent) / len(recent) if recent else 0.0
+    rate = facts.samples[-1].rate if facts.samples else 0.0
     if not rate or any(each.mood == "bad" for each in troubles):
         return None
     begun = sum(each.fingerprint.size - sent(each) for each in facts.sending)
