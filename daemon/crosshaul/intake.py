@@ -108,7 +108,7 @@ class Intake:
         self._status = RouteStatus(route.name)
         self._status_changed = asyncio.Event()
         self._problems: set[Problem] = set()
-        self._failed_walks = Streak()
+        self._walks = Streak()
 
     # What others call
 
@@ -228,13 +228,8 @@ class Intake:
             await self._event(self._walk_wanted, self._route.rescan_interval)
             self._walk_wanted.clear()
             began = self._clock.monotonic()
-            try:
+            with self._walks.told(self._log, SourceError, failed="walk_failed", recovered="walk_recovered"):
                 await self._walk()
-                if failures := self._failed_walks.ended():
-                    self._log.info("walk_recovered", failures=failures)
-            except SourceError as error:
-                if self._failed_walks.failed():
-                    self._log.warning("walk_failed", reason=str(error), failures=self._failed_walks.length)
             # Events lost in a row must not turn into walking without end.
             await self._clock.sleep(max(_BREATH, self._clock.monotonic() - began))
 

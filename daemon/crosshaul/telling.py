@@ -7,13 +7,14 @@ import itertools
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from crosshaul.config import Heartbeat as Settings
 from crosshaul.errors import ConfigError
 from crosshaul.house import House
-from crosshaul.model import DestinationStatus, Record, State
+from crosshaul.model import DestinationStatus, Record, RouteStatus, State
 from crosshaul.supervisor import Service
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Verdict, live, ready, well
@@ -87,13 +88,21 @@ class Teller:
         return snapshot(
             await house.journal.tallies(),
             self._destinations(),
-            await house.journal.routes(),
+            await self._routes(),
             house.clock.now(),
             daemon_pid=os.getpid(),
             journal_error=house.journal.trouble,
             configured_routes=list(house.ways),
             paused=house.paused,
         )
+
+    async def _routes(self) -> list[RouteStatus]:
+        """As the journal has them, but for what changes faster than it is saved."""
+        ways = self._house.ways
+        return [
+            replace(each, settling=ways[each.name].intake.settling) if each.name in ways else each
+            for each in await self._house.journal.routes()
+        ]
 
     async def _gauges(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -104,7 +113,7 @@ class Teller:
                 age = None if oldest is None else max(0.0, house.clock.now() - oldest)
                 house.metrics.pending(tally.route, waiting, age)
                 house.metrics.quarantined(tally.route, tally.files.get(State.QUARANTINED, 0))
-            for status in [each for each in await house.journal.routes() if each.name in house.ways]:
+            for status in [each for each in await self._routes() if each.name in house.ways]:
                 house.metrics.watched(status)
                 house.metrics.paused(status.name, paused=status.name in house.paused)
             await _until(stop, _GAUGES_EVERY)

@@ -34,7 +34,6 @@ class Stage:
         for name in names:
             self.site.add(name, b"content of " + name.encode())
         until(lambda: self.site.status()["delivered"] >= len(names))
-        until(lambda: not any(each["settling"] for each in self.site.status()["routes"].values()))
 
 
 @contextlib.contextmanager

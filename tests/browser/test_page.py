@@ -112,7 +112,7 @@ def test_a_daemon_that_is_gone_does_not_look_well(tmp_path, window):
         stage.deliver("a")
         here = window()
         here.goto(stage.url)
-        assert headline(here) == "Everything is delivered."
+        until(lambda: headline(here) == "Everything is delivered.")
         stage.daemon.kill()
         until(lambda: mood(here) == "bad")
         assert "what stands below is old" in headline(here)
@@ -124,7 +124,7 @@ def test_without_scripts_the_essentials_are_there(calm, window):
     """With scripts switched off sentence, figures, charts and tables are there, and the page loads itself again."""
     here = window(java_script_enabled=False)
     here.goto(calm.url)
-    assert headline(here) == "Everything is delivered."
+    until(lambda: headline(here) == "Everything is delivered.")
     assert here.locator("#short dd").count() == 5
     assert here.locator("#hours figure").count() == 3
     assert here.locator("table").count() >= 2
@@ -226,5 +226,5 @@ def test_the_token_as_the_password_opens_the_page_and_keeps_it_open(guarded, win
     """Style, script and every later fetch are let in by the password that was given once."""
     here = window(http_credentials={"username": "anybody", "password": TOKEN})
     here.goto(guarded.url)
-    assert headline(here) == "Everything is delivered."
+    until(lambda: headline(here) == "Everything is delivered.")
     until(lambda: "kept up to date" in here.inner_text("#fresh"))

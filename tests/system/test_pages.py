@@ -67,6 +67,18 @@ def test_commit_times_are_among_the_metrics(site):
     assert float(count) > 3
 
 
+def test_a_file_that_settles_is_told_only_while_it_does(site):
+    """The count of files not at rest is that of now, and not of the last walk."""
+    site.write(settle={"quiet": "2s"})
+    with site.daemon() as daemon:
+        until(lambda: 'crosshaul_settling_files{route="r"} 0.0' in got(daemon, "/metrics")[1])
+        site.add("a", b"a")
+        until(lambda: '"settling": 1' in got(daemon, "/status.json")[1])
+        assert "1 file is still changing" in got(daemon, "/")[1]
+        until(lambda: '"settling": 0' in got(daemon, "/status.json")[1])
+        until(lambda: daemon.events("file_delivered"))
+
+
 def test_what_a_reload_removed_leaves_no_metric_behind(strict, site):
     """No gauge of a destination or route that is gone stands still, or counts down, until somebody is paged."""
     site.config["destinations"]["second"] = destination(strict, site.external_id_file)

@@ -25,7 +25,9 @@ def logged():
     """(Event, level, fields that are written where it is logged) of every call of a logger in the source."""
     for file in SOURCE.rglob("*.py"):
         if file.parent.name != "partner":
-            yield from filter(None, map(_event, ast.walk(ast.parse(file.read_text()))))
+            nodes = list(ast.walk(ast.parse(file.read_text())))
+            yield from filter(None, map(_event, nodes))
+            yield from (found for node in nodes for found in _streak(node))
 
 
 def _event(node):
@@ -38,6 +40,14 @@ def _event(node):
         return None  # the demo has sentences to say
     fields = {each.arg for each in node.keywords if each.arg}
     return event, LEVELS.get(method), {"exception" if each == "exc_info" else each for each in fields}
+
+
+def _streak(node):
+    """The two events of a ``Streak.told``."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".told"):
+        names = {each.arg: each.value.value for each in node.keywords}
+        yield names["failed"], "warning", {"reason", "failures"}
+        yield names["recovered"], "info", {"failures"}
 
 
 def test_the_page_lists_every_event_and_no_other():

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Log(Protocol):
+    """What is used of a logger."""
+
+    def info(self, event: str, **fields: object) -> object:
+        """Something a person may want to know."""
+
+    def warning(self, event: str, **fields: object) -> object:
+        """Something a person should look at."""
+
 
 class Streak:
     """Counts what fails one after the other."""
@@ -18,6 +32,18 @@ class Streak:
         """Something went well: how many failures that ends."""
         length, self.length = self.length, 0
         return length
+
+    @contextmanager
+    def told(self, log: Log, of: type[Exception], *, failed: str, recovered: str) -> Iterator[None]:
+        """What is done in the block may fail with ``of``: that is told, and not raised."""
+        try:
+            yield
+        except of as error:
+            if self.failed():
+                log.warning(failed, reason=str(error), failures=self.length)
+        else:
+            if failures := self.ended():
+                log.info(recovered, failures=failures)
 
 
 def doubles(count: int) -> bool:

@@ -66,7 +66,7 @@ def _totals(facts: Facts, left: float | None) -> str:
     told = {
         "Oldest file waits": (duration(status["oldest_pending_seconds"]) if status["pending"] else "none waits", ""),
         "To be sent": (count(open_files, "file"), f"{size(status['pending_bytes'])} in line" if open_files else ""),
-        "Rate": (
+        "Rate, last minute": (
             f"{size(facts.samples[-1].rate if facts.samples else 0)}/s",
             f"{duration(left)} left" if left and open_files else "",
         ),
