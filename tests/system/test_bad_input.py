@@ -336,7 +336,7 @@ ADDRESSES = {
 def test_an_address_that_cannot_be_listened_on_is_one_line(unused_account, site_for, listen, words):
     """http.listen somewhere else ends the daemon with 2 and a line that says what to set."""
     site = site_for(unused_account)
-    site.config["http"] = {"listen": listen}
+    site.config["http"] = {"listen": listen, "token": "beyond-loopback-token"}
     site.write()
     code, line = refused(site, "run")
     assert (code, lacks(["http.listen", *words], line)) == (2, []), line
