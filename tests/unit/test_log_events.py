@@ -44,8 +44,8 @@ def _event(node):
 
 def _streak(node):
     """The two events of a ``Streak.told``."""
-    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".told"):
-        names = {each.arg: each.value.value for each in node.keywords}
+    if isinstance(node, ast.Call) and {"failed", "recovered"} <= {each.arg for each in node.keywords}:
+        names = {each.arg: ast.literal_eval(each.value) for each in node.keywords}
         yield names["failed"], "warning", {"reason", "failures"}
         yield names["recovered"], "info", {"failures"}
 
