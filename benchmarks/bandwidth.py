@@ -1,6 +1,6 @@
 """Whether `bandwidth: 20MiB/s` holds over any five seconds: bytes on the line, counted by a relay before the sink.
 
-    python benchmarks/bandwidth.py [--seconds 25]
+python benchmarks/bandwidth.py [--seconds 25]
 """
 
 from __future__ import annotations

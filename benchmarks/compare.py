@@ -1,6 +1,6 @@
 """Crosshaul beside s5cmd, rclone and the AWS CLI, in one run: small files, large files, a mixed tree, and by number.
 
-    python benchmarks/compare.py [small] [large] [large-http] [mixed] [number] [--rounds 3] [--tools crosshaul,s5cmd]
+python benchmarks/compare.py [small] [large] [large-http] [mixed] [number] [--rounds 3] [--tools crosshaul,s5cmd]
 """
 
 from __future__ import annotations

@@ -56,7 +56,9 @@ class Daemon:
 
 
 @contextmanager
-def daemon(root: Path, home: Path, sink: Sink, settings: Mapping[str, Any], *, url: str | None = None) -> Iterator[Daemon]:
+def daemon(
+    root: Path, home: Path, sink: Sink, settings: Mapping[str, Any], *, url: str | None = None
+) -> Iterator[Daemon]:
     """The daemon over the block. ``settings`` go over the configuration; the route's are under ``route``."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """What the daemon costs while nothing happens: 10,000 directories watched.
 
-    python benchmarks/idle.py [--seconds 120] [--directories 10000]
+python benchmarks/idle.py [--seconds 120] [--directories 10000]
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ def main() -> None:
         before = running.cpu_seconds()
         time.sleep(options.seconds)
         used = (running.cpu_seconds() - before) / options.seconds
-        figures |= {"share_of_a_core": used, "rss_mib": running.memory_mib(), "peak_rss_mib": running.memory_mib("VmHWM")}
+        figures |= {
+            "share_of_a_core": used,
+            "rss_mib": running.memory_mib(),
+            "peak_rss_mib": running.memory_mib("VmHWM"),
+        }
         print(f"{used:.2%} of a core, {figures['rss_mib']:.0f} MiB (peak {figures['peak_rss_mib']:.0f} MiB)")
 
 

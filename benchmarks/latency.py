@@ -54,7 +54,12 @@ def measure(way: str, store: Sink, seconds: float) -> dict[str, Any]:
         running.wait_for(len(ended))
     answered = {path.rsplit("/", 1)[1]: at for path, at in store.acknowledged().items()}
     took = sorted((answered[name] - at) * 1000 - (QUIET * 1000 if way == "quiet" else 0) for name, at in ended.items())
-    figures = {"files": len(took), "p50_ms": statistics.median(took), "p99_ms": took[int(len(took) * 0.99)], "max_ms": took[-1]}
+    figures = {
+        "files": len(took),
+        "p50_ms": statistics.median(took),
+        "p99_ms": took[int(len(took) * 0.99)],
+        "max_ms": took[-1],
+    }
     print(f"{way:7} {'beyond quiet ' if way == 'quiet' else ''}{figures}", flush=True)
     return figures
 

@@ -16,7 +16,7 @@ from typing import Any
 from sink import Sink
 from tools import TOOLS, Cost, Job, Tool, run
 
-SCRATCH = Path(os.environ.get("CROSSHAUL_BENCH_DIR", "/tmp/crosshaul-bench"))  # noqa: S108 - the data is anybody's
+SCRATCH = Path(os.environ.get("CROSSHAUL_BENCH_DIR", "/tmp/crosshaul-bench"))
 RESULTS = Path(__file__).parent / "results"
 MIB = 1 << 20
 

@@ -1,6 +1,6 @@
 """How much of what the round trip allows is reached: the sink holds each answer back for 50 ms.
 
-    python benchmarks/round_trip.py [--files 20000]
+python benchmarks/round_trip.py [--files 20000]
 """
 
 from __future__ import annotations

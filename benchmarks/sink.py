@@ -1,4 +1,4 @@
-"""A store that takes everything at some 20,000 PUTs a second over TLS: nginx with its Lua module, from Debian's packages.
+"""A store that takes everything, 20,000 PUTs a second and more over TLS: nginx with its Lua module, Debian's packages.
 
 It answers PutObject, the multipart calls, AssumeRole and an empty list, echoes the checksum that it is given, and
 counts: what is measured is the tool, and whether everything arrived is the store's word and not the tool's.
@@ -56,6 +56,10 @@ class Sink:
     def round_trip(self, seconds: float) -> None:
         """Hold back each answer so long from now on."""
         self._ask(f"round-trip?seconds={seconds}")
+
+    def list_million(self, directories: int) -> None:
+        """Have the bucket list a thousand files in each of so many directories (0: it is empty)."""
+        self._ask(f"listing?directories={directories}")
 
     def acknowledged(self) -> dict[str, float]:
         """When each object was answered (seconds since the epoch), by path; counted from the first call on."""

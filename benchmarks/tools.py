@@ -19,13 +19,18 @@ from sink import Sink
 
 PEERS = Path(os.environ.get("CROSSHAUL_PEERS", Path(__file__).parents[1] / ".venv-bench" / "bin"))
 BUCKET = "bench"
-_SESSION = {
+_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "ASIABENCHMARK0000000",
     "AWS_SECRET_ACCESS_KEY": "benchmark",
     "AWS_SESSION_TOKEN": "SessionToken" * 80,
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+def session() -> dict[str, str]:
+    """The environment of a session's credentials."""
+    return dict(_CREDENTIALS)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ def rclone(job: Job) -> tuple[list[str], dict[str, str]]:
     options = ["--s3-no-check-bucket", "--s3-no-head", "--s3-disable-checksum", "--ignore-checksum", "--no-traverse"]
     options += ["--no-check-dest", "--transfers", "4" if job.large else "64", "--checkers", "16"]
     # With several streams a file it would ask for each object afterwards, whatever it is told.
-    options += ["--multi-thread-streams", "0", "--s3-upload-concurrency", "16", "--s3-chunk-size", "8M", "--config", os.devnull]
+    options += ["--multi-thread-streams", "0", "--s3-upload-concurrency", "16", "--s3-chunk-size", "8M"]
+    options += ["--config", os.devnull]
     command = [str(PEERS / "rclone"), "copy", str(job.source), remote, *options]
     return command, {"SSL_CERT_FILE": str(job.sink.ca)}
 
@@ -106,9 +112,20 @@ def aws(job: Job) -> tuple[list[str], dict[str, str]]:
 
 
 def rclone_again(job: Job) -> tuple[list[str], dict[str, str]]:
-    """A second pass, which has to compare with what the bucket lists."""
+    """A second pass, which compares with what the bucket lists; by size alone, or it would ask for each object."""
     command, told = rclone(job)
-    return [each for each in command if each not in {"--no-traverse", "--no-check-dest"}], told
+    return [each for each in command if each not in {"--no-traverse", "--no-check-dest"}] + [
+        "--fast-list",
+        "--size-only",
+    ], told
+
+
+def aws_again(job: Job) -> tuple[list[str], dict[str, str]]:
+    """The same by ``aws s3 sync``."""
+    command, told = aws(job)
+    start = command.index("cp")
+    options = [each for each in command[start + 1 :] if each != "--recursive"]
+    return [*command[:start], "sync", "--size-only", *options], told
 
 
 Tool = Callable[[Job], tuple[list[str], dict[str, str]]]
@@ -121,7 +138,7 @@ def run(tool: Tool, job: Job) -> Cost:
     job.home.mkdir(parents=True)
     job.sink.reset()
     command, told = tool(job)
-    return cost_of(command, {**_SESSION, **told}, job.home / "output")
+    return cost_of(command, session() | told, job.home / "output")
 
 
 def cost_of(command: Sequence[str], told: Mapping[str, str], output: Path) -> Cost:

@@ -23,6 +23,21 @@ local BEGUN = [[<InitiateMultipartUploadResult xmlns="http://s3.amazonaws.com/do
 local COMPLETED = [[<CompleteMultipartUploadResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Bucket>bench</Bucket>
 <Key>k</Key><ETag>"sink-2"</ETag></CompleteMultipartUploadResult>]]
 
+-- What a second pass finds listed: a thousand files in each of so many directories, a directory a page (million.py).
+local directories = 0
+local ENTRY = "<Contents><Key>%02d/%04d/file-%04d.csv</Key><LastModified>2030-01-01T00:00:00.000Z</LastModified>"
+  .. "<ETag>&quot;sink-1&quot;</ETag><Size>100</Size><StorageClass>STANDARD</StorageClass></Contents>"
+local PAGE = [[<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bench</Name><KeyCount>1000</KeyCount>
+<MaxKeys>1000</MaxKeys><IsTruncated>%s</IsTruncated>%s%s</ListBucketResult>]]
+
+local function listed(page)
+  local entries = {}
+  for number = 0, 999 do entries[#entries + 1] = ENTRY:format(math.floor(page / 100), page, number) end
+  local more = page + 1 < directories
+  local token = more and "<NextContinuationToken>" .. page + 1 .. "</NextContinuationToken>" or ""
+  return PAGE:format(tostring(more), token, table.concat(entries))
+end
+
 local function xml(text)
   ngx.header["Content-Type"] = "application/xml"
   ngx.header["Content-Length"] = #text
@@ -87,7 +102,7 @@ function store.serve()
     ngx.send_headers()
   elseif method == "GET" then
     count.lists = count.lists + 1
-    xml(LISTED)
+    xml(directories > 0 and listed(tonumber(ngx.var["arg_continuation-token"]) or 0) or LISTED)
   else
     count.other = count.other + 1
     ngx.status = 204
@@ -114,6 +129,11 @@ end
 
 function store.set_round_trip()
   round_trip = tonumber(ngx.var.arg_seconds) or 0
+  xml("{}")
+end
+
+function store.set_listing()
+  directories = tonumber(ngx.var.arg_directories) or 0
   xml("{}")
 end
 
