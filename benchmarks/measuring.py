@@ -89,12 +89,22 @@ def compare(work: Work, sink: Sink, names: Sequence[str], rounds: int, *, tls: b
     tree, figures = work.tree(), {name: Figures() for name in names}
     for turn in range(rounds):
         for name in names:
+            warm(tree)
             job = Job(tree, SCRATCH / "home", sink, tls, work.large)
             cost, trouble = once(TOOLS[name], job, work)
             figures[name].costs.append(cost)
             figures[name].wrong += trouble
             print(_line(name, work, cost, trouble, turn), flush=True)
     return {name: each.summary(work) for name, each in figures.items()}
+
+
+def warm(tree: Path) -> None:
+    """Have the files in memory, as files that were just written are: else the first tool would read them for all."""
+    for path in tree.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                while file.read(16 * MIB):
+                    pass
 
 
 def once(tool: Tool, job: Job, work: Work) -> tuple[Cost, list[str]]:

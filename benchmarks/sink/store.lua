@@ -102,7 +102,7 @@ function store.serve()
     ngx.send_headers()
   elseif method == "GET" then
     count.lists = count.lists + 1
-    xml(directories > 0 and listed(tonumber(ngx.var["arg_continuation-token"]) or 0) or LISTED)
+    xml(directories > 0 and listed(tonumber(ngx.req.get_uri_args()["continuation-token"]) or 0) or LISTED)
   else
     count.other = count.other + 1
     ngx.status = 204

@@ -3,9 +3,9 @@
 A hop to a thread costs many times what such a read does, and the threads contend with the loop for the interpreter.
 Linux can promise not to wait: openat2 with RESOLVE_CACHED opens only what its caches lead to (since 5.12), and
 preadv2 with RWF_NOWAIT reads only from its page cache (openat2(2), preadv2(2)). Some file systems ask a server at each
-open all the same (FUSE), so this is for local ones alone, by the mount table, and never crosses a mount. Whatever is
-out of the ordinary (not in memory, another state of the file, a symlink, an old kernel, a seccomp filter) is left to
-``source.py``, in a thread.
+open all the same (FUSE), so this is for local ones alone, with none mounted below them, by the mount table. Whatever
+is out of the ordinary (not in memory, another state of the file, a symlink, an old kernel, a seccomp filter) is left
+to ``source.py``, in a thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST = 64 * 1024
 _OPENAT2 = 437
 """The system call's number on every architecture (linux/include/uapi/asm-generic/unistd.h)."""
 _AT_FDCWD = -100
-_NO_XDEV, _NO_SYMLINKS, _BENEATH, _CACHED = 0x01, 0x04, 0x08, 0x20
+_NO_SYMLINKS, _CACHED = 0x04, 0x20
 _LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "xfs", "zfs"})
 _FRESH = 1.0
 """Seconds for which the mount table is believed."""
@@ -39,17 +39,14 @@ class _How(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-# No symlinks, or it could be on another mount than its name says.
-_ROOT = _How(getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC, 0, _CACHED | _NO_SYMLINKS)
-# O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
-_FILE = _How(
-    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _CACHED | _BENEATH | _NO_SYMLINKS | _NO_XDEV
-)
+# O_NONBLOCK: opening a FIFO that nobody writes to must not hang. No symlinks anywhere: one could lead to another mount.
+_HOW = _How(os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _CACHED | _NO_SYMLINKS)
+_HOW_AT, _HOW_SIZE = ctypes.byref(_HOW), ctypes.sizeof(_HOW)
 
 
 def available() -> bool:
     """Whether this system opens anything so."""
-    directory = _open(_AT_FDCWD, b"/", _ROOT) if _promises else -1
+    directory = _open(b"/")
     if directory >= 0:
         os.close(directory)
     return directory >= 0
@@ -58,15 +55,9 @@ def available() -> bool:
 def read(root: Path, path: bytes, fingerprint: Fingerprint) -> bytes | None:
     """All of the file at ``path`` below ``root``, if it is in this very state, and all of it is in memory."""
     top = os.fsencode(root)
-    if not _promises or not _is_local(top):
+    if b".." in path or not _is_local(top):
         return None
-    directory = _open(_AT_FDCWD, top, _ROOT)
-    if directory < 0:
-        return None
-    try:
-        file = _open(directory, path, _FILE)
-    finally:
-        os.close(directory)
+    file = _open(top + b"/" + path)
     if file < 0:
         return None
     try:
@@ -78,13 +69,15 @@ def read(root: Path, path: bytes, fingerprint: Fingerprint) -> bytes | None:
 
 
 def local(root: bytes, table: bytes) -> bool:
-    """Whether ``root`` is on a local file system, by a mount table in the form of /proc/self/mountinfo (proc(5))."""
-    found = (b"", "")
+    """Whether all below ``root`` is on one local file system, by a mount table (proc(5), /proc/pid/mountinfo)."""
+    top, found = root.rstrip(b"/") + b"/", (b"", "")
     for line in table.splitlines():
         mount, _, source = line.partition(b" - ")
-        point = _OCTAL.sub(lambda code: bytes([int(code[1], 8)]), mount.split(b" ")[4])
+        point = _OCTAL.sub(lambda code: bytes([int(code[1], 8)]), mount.split(b" ")[4]).rstrip(b"/") + b"/"
+        if point.startswith(top) and point != top:
+            return False
         # The last of equals is mounted on top of the others.
-        if len(point) >= len(found[0]) and (root + b"/").startswith(point.rstrip(b"/") + b"/"):
+        if top.startswith(point) and len(point) >= len(found[0]):
             found = (point, source.split(b" ")[0].decode(errors="replace"))
     return found[1] in _LOCAL
 
@@ -114,9 +107,9 @@ def _read(file: int, fingerprint: Fingerprint) -> bytes | None:
     return bytes(data)
 
 
-def _open(directory: int, path: bytes, how: _How) -> int:
+def _open(path: bytes) -> int:
     """A descriptor, or -1. A path with a NUL in it would be cut there."""
-    return -1 if b"\0" in path else int(_syscall(_OPENAT2, directory, path, ctypes.byref(how), ctypes.sizeof(how)))
+    return -1 if not _promises or b"\0" in path else _syscall(_OPENAT2, _AT_FDCWD, path, _HOW_AT, _HOW_SIZE)
 
 
 _promises = sys.platform == "linux" and hasattr(os, "RWF_NOWAIT")

@@ -246,10 +246,11 @@ class Transfer:
     # Sending
 
     async def _work(self, share: _Share) -> None:
+        task = asyncio.current_task()
         while (claim := await share.queue.get()) is not None:
             await self._one(claim)
             share.under_way -= 1
-            if (task := asyncio.current_task()) is not None and task.cancelling():
+            if task is not None and task.cancelling():
                 return  # a library below swallowed the cancellation
             # Waking for each file would claim one at a time; half a house empty is worth a transaction. After a canary
             # the time of the next one is another.

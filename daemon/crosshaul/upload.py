@@ -19,13 +19,15 @@ from crosshaul.config import Destination, Route
 from crosshaul.config import Transfer as TransferConfig
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, Kind, SourceError
 from crosshaul.flow import Budget
-from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
+from crosshaul.model import LARGE, Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
 from crosshaul.source import SourceFile, shown
 from crosshaul.threads import Threads
 from crosshaul.verify import Answer, Held, Ladder, contradicts, is_ours, token_of
 
 _MAX_PARTS = 10_000
 _MIB = 1 << 20
+_ASK_FROM = LARGE
+"""Bytes from which a HEAD costs less than a body that turns out to be in the bucket already."""
 
 
 class ObjectStore(Protocol):
@@ -96,10 +98,10 @@ def part_size(size: int, wanted: int) -> int:
 async def deliver(claim: Claim, means: Means) -> Receipt:
     """Bring the claim's file into the bucket; raises Fault or SourceError."""
     never, first = means.routes[claim.route].overwrite == "never", _is_first(claim)
-    # From this size on a HEAD costs less than a body that turns out to be in the bucket already.
-    if (claim.ambiguous or (first and claim.large)) and (held := await _found(claim, means)):
+    asks = claim.ambiguous or (first and claim.fingerprint.size >= _ASK_FROM)
+    if asks and (held := await _found(claim, means)):
         return _recognised(held, means)
-    cautious = first and means.ladder.conditional and not claim.large
+    cautious = first and means.ladder.conditional and claim.fingerprint.size < _ASK_FROM
     try:
         return await _send(claim, means, if_new=never or cautious)
     except Fault as fault:

@@ -26,7 +26,7 @@ BUGS = (
     # What is sent
     _bug(
         "a small file that is written to while it is read lands torn",
-        "upload.py",
+        "reading.py",
         "        data = source.read(0, claim.fingerprint.size)\n        source.unchanged()\n",
         "        data = source.read(0, claim.fingerprint.size)\n",
     ),
@@ -43,7 +43,7 @@ BUGS = (
     ),
     _bug(
         "a file that changed before it was opened is sent cut to its old size",
-        "upload.py",
+        "reading.py",
         "if source.fingerprint != claim.fingerprint:",
         "if source is None:",
     ),
@@ -104,7 +104,7 @@ BUGS = (
     _bug(
         "an ETag that says otherwise is not looked at",
         "verify.py",
-        "return held.etag != md5_hex(compute(ChecksumKind.MD5, data))",
+        "return held.etag != md5_hex(md5)",
         "return False",
         "tests/state",
     ),
@@ -165,7 +165,7 @@ BUGS = (
     _bug(
         "a changed file goes on with the parts of its old state",
         "journal/admission.py",
-        "    changes.restarted.append((record.id,))\n",
+        "    changes.restarted.append(record.id)\n",
         "",
     ),
     _bug(
@@ -389,8 +389,8 @@ BUGS = (
     _bug(
         "only the first of two external IDs is tried",
         "aws/identity.py",
-        'if remaining == 0 or fault.diagnosis.code != "AccessDenied":',
-        "if remaining >= 0:",
+        'if number == len(external_ids) or fault.diagnosis.code != "AccessDenied":',
+        "if number:",
         "tests/unit/test_identity.py",
     ),
     _bug(

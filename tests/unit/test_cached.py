@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,7 +65,7 @@ def test_no_symlink_is_followed_and_nothing_outside_is_read(root: Path):
     assert cached.read(root, b"link", state(root / "d/f")) is None
     assert cached.read(root, b"way/f", state(root / "d/f")) is None
     assert cached.read(root, b"../secret", secret) is None
-    assert cached.read(root, os.fsencode(root.parent / "secret"), secret) is None
+    assert cached.read(root, b"d/../../secret", secret) is None
 
 
 def test_what_is_no_file_gives_nothing_and_hangs_nobody(root: Path):
@@ -106,13 +105,14 @@ TABLE = rb"""22 1 253:0 / / rw,relatime - ext4 /dev/vda rw
         (b"/srv/far/below", False),
         (b"/srv/farther", True),
         (b"/srv/far/near/x", True),
+        (b"/srv", False),
         (b"/mnt/a b/x", False),
         (b"/mnt/twice", False),
-        (b"/", True),
+        (b"/", False),
     ],
 )
 def test_only_local_file_systems_are_read_so(root: bytes, is_local: bool):
-    """The mount that a root is on decides: the nearest above it, and of two at one place the later one."""
+    """The nearest mount above a root decides, of two at one place the later one; none may be mounted below it."""
     assert cached.local(root, TABLE) is is_local
 
 
@@ -121,15 +121,3 @@ def test_nothing_is_read_where_a_server_may_be_asked(root: Path, monkeypatch: py
     monkeypatch.setattr(cached, "local", lambda _root, _table: False)
     monkeypatch.setattr(cached, "_asked", {})
     assert cached.read(root, b"d/f", state(root / "d/f")) is None
-
-
-def test_no_mount_is_crossed(root: Path):
-    """A file below another mount than the root's is left alone, whatever is mounted there."""
-    (root / "over").mkdir()
-    if subprocess.run(["mount", "--bind", root / "d", root / "over"], check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount")
-    try:
-        assert cached.read(root, b"over/f", state(root / "over/f")) is None
-        assert cached.read(root / "over", b"f", state(root / "over/f")) == b"bytes"
-    finally:
-        subprocess.run(["umount", root / "over"], check=True)
