@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench lock clean
+.PHONY: help setup demo test test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench bench-parts lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,7 +76,15 @@ arch: $(READY) ## Who may import whom
 
 check: lint types arch test ## Everything that a change has to pass
 
-bench: $(READY) ## Measure; nothing here is a test
+bench: $(READY) .venv-bench/.ready ## Beside s5cmd, rclone and the AWS CLI (an hour; nginx with Lua from Debian)
+	benchmarks/run $(BIN)/python
+
+.venv-bench/.ready: requirements/bench.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	touch $@
+
+bench-parts: $(READY) ## Measure parts by themselves: journal, signer, wire, memory, start
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/sigv4.py
 	$(BIN)/python benchmarks/wire.py
@@ -88,8 +96,9 @@ lock: $(READY) ## Make the lock anew, from the ranges in pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group test --constraints requirements/run.txt --output-file requirements/test.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev --constraints requirements/test.txt --output-file requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) --group bench --output-file requirements/bench.txt
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 clean: ## Remove what was made here
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache .demo
+	rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache .demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

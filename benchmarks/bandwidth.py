@@ -18,7 +18,10 @@ from sink import Sink, free_port, sink
 
 LIMIT = 20 * MIB
 _WINDOW = 5.0
-_KINDS = {"small": Work("bandwidth small", [(160_000, 4096)]), "large": Work("bandwidth large", [(6, 128 * MIB)])}
+_KINDS = {
+    "small": Work("bandwidth 32 KiB", [(20_000, 32 * 1024)]),
+    "large": Work("bandwidth 128 MiB", [(6, 128 * MIB)]),
+}
 
 
 class Relay:

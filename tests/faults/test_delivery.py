@@ -497,3 +497,13 @@ async def test_a_file_that_settled_for_another_prefix_is_not_sent_under_the_old_
         await run_until_idle(lane)
         assert (await lane.record("a")).state is State.SETTLING
     assert partner.objects == {}
+
+
+async def test_a_large_file_with_a_control_character_in_its_name_arrives(partner: PartnerAccount, tmp_path: Path):
+    """S3 says the key in its answers to multipart calls as characters that no XML parser takes: it is delivered."""
+    name = "esc\x1b-bell\x07-unit\x1f"
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop(name, bytes(7 * MIB))
+        await lane.comes_to(name, State.DELIVERED)
+        assert lane.calls("CreateMultipartUpload")
+    assert name in partner.objects

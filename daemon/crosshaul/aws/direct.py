@@ -9,7 +9,7 @@ from typing import Any
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import BotoCoreError, HTTPClientError, ResponseStreamingError
 
-from crosshaul.aws.error_body import elements, unzipped
+from crosshaul.aws.error_body import elements, legible, unzipped
 from crosshaul.aws.http1 import Answer
 
 _MOST = 1024 * 1024
@@ -86,7 +86,7 @@ class _Whole:
         self.status = response.status
         self.raw_headers = response.raw_headers
         headers = {name.lower(): value for name, value in response.headers.items()}
-        self.answer = Answer(response.status, headers, unzipped(headers, body, _MOST))
+        self.answer = Answer(response.status, headers, legible(unzipped(headers, body, _MOST)))
 
     async def read(self) -> bytes:
         return self.answer.body

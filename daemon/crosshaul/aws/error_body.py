@@ -6,6 +6,7 @@ what stands at the other end is the partner's, or somebody's proxy.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from xml.parsers import expat
@@ -14,6 +15,7 @@ _MOST = 64 * 1024
 """Bytes read; a real one has some hundreds."""
 _WANTED = frozenset({"Code", "Message", "RequestId", "Region"})
 _ZIPPED = frozenset({"gzip", "x-gzip", "deflate"})
+_UNREADABLE = re.compile(rb"&#(?:x0*(?:[0-8bcef]|1[0-9a-f])|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]));", re.IGNORECASE)
 _ANY_ZLIB_HEADER = 47
 """zlib's number for "gzip or deflate, whichever it is"."""
 
@@ -36,6 +38,11 @@ def unzipped(headers: Mapping[str, str], body: bytes, most: int = _MOST) -> byte
         return zlib.decompressobj(_ANY_ZLIB_HEADER).decompress(body, most)
     except zlib.error:
         return body
+
+
+def legible(body: bytes) -> bytes:
+    """The body with ``?`` for the control characters in a key that S3 writes as references, which no parser takes."""
+    return _UNREADABLE.sub(b"?", body)
 
 
 class _NotAnErrorDocument(Exception):

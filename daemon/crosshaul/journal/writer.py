@@ -27,7 +27,9 @@ Work = Callable[[sqlite3.Connection, Sequence[A]], Sequence[R | Exception]]
 
 QUEUE_BOUND = 4096
 _BREATH = 0.005
-"""Seconds from one commit to the next: under load more share one, instead of the next file's being alone in it."""
+"""Seconds from one commit to the next under load, so that more share one."""
+_LOAD = 3
+"""Units of one commit that are a load; a lone file's way through admission, claim and receipt is not held up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Writer:
         self._queue: queue.SimpleQueue[_Unit[Any, Any] | None] = queue.SimpleQueue()
         self._slots = asyncio.Semaphore(QUEUE_BOUND)
         self._closed = False
-        self._committed_at = 0.0
+        self._next_at = 0.0
         self._thread = threading.Thread(target=self._run, name="crosshaul-journal", daemon=True)
         self._thread.start()
 
@@ -104,15 +106,16 @@ class Writer:
             if units:
                 started = time.monotonic()
                 self._transact(units)
-                self._committed_at = time.monotonic()
-                self._hand_back(units, CommitStats(self._committed_at - started, len(units)))
+                ended = time.monotonic()
+                self._next_at = ended + _BREATH if len(units) >= _LOAD else ended
+                self._hand_back(units, CommitStats(ended - started, len(units)))
         self._connection.close()
 
     def _take(self) -> tuple[list[_Unit[Any, Any]], bool]:
         """Wait for a unit, and take all that are there; the second value is False when it was the last."""
         units: list[_Unit[Any, Any]] = []
         unit = self._queue.get()
-        time.sleep(max(0.0, self._committed_at + _BREATH - time.monotonic()))
+        time.sleep(max(0.0, self._next_at - time.monotonic()))
         with contextlib.suppress(queue.Empty):
             while unit is not None:
                 units.append(unit)
