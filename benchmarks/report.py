@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +98,8 @@ def _million(found: Figures) -> str:
     for name, each in told.items():
         rate = f"{each['rate']:,.0f}" if "rate" in each else ""
         share = "" if "rate" in each else f"{each['seconds'] / find:.1f}"
-        wrong = "; ".join(each["wrong"])
-        lines.append(
-            f"| {name} | {each['seconds']:.1f} | {share} | {rate} | {each['cpu']:.1f} | {each['rss_mib']:.0f} | {wrong} |"
-        )
+        cells = [name, f"{each['seconds']:.1f}", share, rate, f"{each['cpu']:.1f}", f"{each['rss_mib']:.0f}"]
+        lines.append(f"| {' | '.join(cells)} | {'; '.join(each['wrong'])} |")
     return "\n".join(lines)
 
 
@@ -126,7 +124,8 @@ def _round_trip(found: Figures) -> str:
 
 
 def _idle(found: Figures) -> str:
-    return f"## Idle, 10,000 directories watched\n\n{found['share_of_a_core']:.2%} of a core, {found['rss_mib']:.0f} MiB resident."
+    told = f"{found['share_of_a_core']:.2%} of a core, {found['rss_mib']:.0f} MiB resident."
+    return f"## Idle, 10,000 directories watched\n\n{told}"
 
 
 def _bandwidth(found: Figures) -> str:
@@ -144,11 +143,6 @@ _SECTIONS: dict[str, Any] = {
     "idle": _idle,
     "bandwidth": _bandwidth,
 }
-
-
-def sections() -> Iterator[str]:
-    """The names of what may be in the report."""
-    yield from (*_KINDS, *_SECTIONS)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from crosshaul.threads import Threads
 
 _AT_ONCE = 200
 _POLL = 1.0
+_POLL_IF_KEPT = 60.0
+"""The same for a route that keeps its sources: there may be some left from before it did."""
 _SET_BACK = 1.0
 """Seconds by which clocks are adjusted without having been set."""
 """How late a delivery is noticed at most, in seconds: nobody waits for this."""
@@ -81,7 +83,8 @@ class After:
         if due is not None and due > latest + _SET_BACK:
             # Nothing can be due later than that: the clock was set back since, or the grace made shorter.
             await self._journal.bound_after(self._route.name, latest)
-        return _POLL if due is None else min(_POLL, due - now)
+        poll = _POLL_IF_KEPT if self._route.after_upload.action == "keep" else _POLL
+        return poll if due is None else min(poll, due - now)
 
     async def drain(self) -> None:
         """Do everything that is due now. Raises StateDirError."""
