@@ -117,6 +117,8 @@ def rclone_again(job: Job) -> tuple[list[str], dict[str, str]]:
     return [each for each in command if each not in {"--no-traverse", "--no-check-dest"}] + [
         "--fast-list",
         "--size-only",
+        "--s3-list-version",
+        "2",
     ], told
 
 

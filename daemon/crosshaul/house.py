@@ -107,7 +107,8 @@ class House:
 
     def memory_share_of_small(self) -> int:
         """Bytes of small files that one lane may hold: a quarter, which is 64 of the largest of them by default."""
-        return max(LARGE, self._lane_memory() // 4)
+        lane = self._lane_memory()
+        return min(max(LARGE, lane // 4), lane // 2)
 
     def _lane_memory(self) -> int:
         return self.config.transfer.memory_limit // max(1, len(self.lanes))

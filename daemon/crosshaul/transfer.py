@@ -13,6 +13,7 @@ from typing import Protocol
 
 from crosshaul.config import Route
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError, StateDirError
+from crosshaul.flow import Budget
 from crosshaul.model import (
     Changed,
     ChecksumKind,
@@ -41,7 +42,7 @@ from crosshaul.upload import Means, deliver, of_source
 _REFUSED = frozenset({401, 403})
 """HTTP statuses that may also mean a session revoked: the refresher is told."""
 _BESIDE = 3
-"""Workers for small files beside each request in flight: they read, or wait until their receipt is on disk."""
+"""Workers for small files beside each that is being sent: they wait until their receipt is on disk."""
 _POLL = 5.0
 """Seconds after which the journal is asked again even if nobody said anything."""
 _SET_BACK = 1.0
@@ -89,8 +90,10 @@ class Listener(Protocol):
 class _Share:
     """The small files or the large ones of a destination: neither kind waits behind the other."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, most: int) -> None:
         self.workers = workers
+        self.begun = Budget(lambda: most)
+        """Files begun and not yet sent: the other workers wait for commits, or for their turn to begin."""
         self.queue: asyncio.Queue[Claim | None] = asyncio.Queue()
         self.under_way = 0
 
@@ -142,6 +145,7 @@ class Transfer:
         self._routes = tuple(means.routes)
         self._small, self._large = self._shares()
         self._large_canary = True
+        self._stop = asyncio.Event()
         self._awake = asyncio.Event()
         self._wall_ahead = float("inf")
 
@@ -167,6 +171,7 @@ class Transfer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until ``stop``; then end what is being sent and put back what was only claimed."""
+        self._stop = stop
         self._small, self._large = shares = self._shares()
         await self._journal.reclaim(tuple(self._means.routes))
         async with asyncio.TaskGroup() as group:
@@ -181,7 +186,7 @@ class Transfer:
 
     def _shares(self) -> tuple[_Share, _Share]:
         most = self._means.sizes.max_concurrency
-        return _Share(most + _BESIDE * most), _Share(most)
+        return _Share(most + _BESIDE * most, most), _Share(most, most)
 
     @property
     def _under_way(self) -> int:
@@ -248,7 +253,7 @@ class Transfer:
     async def _work(self, share: _Share) -> None:
         task = asyncio.current_task()
         while (claim := await share.queue.get()) is not None:
-            await self._one(claim)
+            await self._one(claim, share)
             share.under_way -= 1
             if task is not None and task.cancelling():
                 return  # a library below swallowed the cancellation
@@ -257,13 +262,21 @@ class Transfer:
             if self._breaker.parked or share.wanted():
                 self.wake()
 
-    async def _one(self, claim: Claim) -> None:
+    async def _one(self, claim: Claim, share: _Share) -> None:
         clock = self._means.clock
-        self._listener.began(claim)
-        started = clock.monotonic()
-        outcome = await self._outcome(claim, started)
+        async with share.begun.hold(1):
+            if self._begins_nothing():
+                await self._journal.settle(claim, Release(clock.now()))
+                return
+            self._listener.began(claim)
+            started = clock.monotonic()
+            outcome = await self._outcome(claim, started)
         state = await self._journal.settle(claim, outcome)
         self._listener.ended(claim, outcome, state, clock.monotonic() - started)
+
+    def _begins_nothing(self) -> bool:
+        """Whether what is only claimed goes back: at the end, and while the destination takes a canary at the most."""
+        return self._stop.is_set() or (self._breaker.parked and self._under_way > 1)
 
     async def _outcome(self, claim: Claim, started: float) -> Outcome:
         if not self._means.takes(claim):
