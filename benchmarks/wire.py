@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
-import ipaddress
 import multiprocessing
 import resource
 import ssl
@@ -18,9 +16,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from certificate import self_signed
 
 from crosshaul.aws.http1 import Client, Deadlines, Origin, tls_context
 
@@ -98,21 +94,6 @@ async def measure(port: int, options: argparse.Namespace, certificate: Path | No
     await client.close()
 
 
-def self_signed(directory: str) -> Path:
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sink")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-    certificate = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = Path(directory, "sink.pem")
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
-    return path
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tls", action="store_true")
@@ -121,7 +102,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=64)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        certificate = self_signed(directory) if options.tls else None
+        certificate = self_signed(Path(directory)) if options.tls else None
         ours, theirs = multiprocessing.Pipe()
         sink = multiprocessing.Process(target=serve, args=(theirs, str(certificate) if certificate else None))
         sink.start()
