@@ -51,7 +51,7 @@ async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> Async
 
     Raises LockedError, StateDirError, ConfigError.
     """
-    _spare_the_collector()
+    gc.freeze()  # what was imported stays: it need not be looked through again
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="crosshaul"))
     async with AsyncExitStack() as stack:
         journal = await Journal.open(config.state_dir, clock)
@@ -63,12 +63,6 @@ async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> Async
         stack.push_async_callback(house.close)
         await furnish(house, config, routes)
         yield house
-
-
-def _spare_the_collector() -> None:
-    """What was imported stays: it need not be looked through again, nor after every 700 objects anything else."""
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list[Lane | Way]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import StringIO, TextIOWrapper
 from typing import NoReturn, cast
@@ -78,10 +80,19 @@ def crosshaul() -> None:
 
 def main() -> NoReturn:
     """Run what the command line says, and end the process."""
+    gc.set_threshold(20_000, 20, 20)  # after every 700 objects, as it comes, it takes a tenth of the start
     _replace_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does of itself
-    sys.exit(run(sys.argv[1:]))
+    _leave(run(sys.argv[1:]))
+
+
+def _leave(code: int) -> NoReturn:
+    """End here and now: tidying up a process that ends takes 50 ms, and waits for threads that a file system holds."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _replace_closed_streams() -> None:

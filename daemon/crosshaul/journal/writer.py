@@ -26,10 +26,8 @@ Work = Callable[[sqlite3.Connection, Sequence[A]], Sequence[R | Exception]]
 """Does one kind of thing for several waiters at once; an exception among the results is that waiter's alone."""
 
 QUEUE_BOUND = 4096
-_BREATH = 0.005
-"""Seconds from one commit to the next under load, so that more share one."""
-_LOAD = 3
-"""Units of one commit that are a load; a lone file's way through admission, claim and receipt is not held up."""
+_BREATH, _LONGEST_BREATH = 0.0002, 0.02
+"""Seconds after a commit, for each unit that it held: under load more share the next, and a lone file waits for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class Writer:
                 started = time.monotonic()
                 self._transact(units)
                 ended = time.monotonic()
-                self._next_at = ended + _BREATH if len(units) >= _LOAD else ended
+                self._next_at = ended + min(len(units) * _BREATH, _LONGEST_BREATH)
                 self._hand_back(units, CommitStats(ended - started, len(units)))
         self._connection.close()
 

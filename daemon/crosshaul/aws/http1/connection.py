@@ -72,7 +72,9 @@ class Connection(asyncio.Protocol):
         answer = self._begin(request, deadline)
         try:
             if not self._pace and request.size <= JOINED:
-                self._write(request.whole())
+                # What the loop has ready for other connections is written at once with it: to wake the other side, where
+                # it is on this machine, costs more than to send a small request.
+                self._loop.call_soon(self._write, request.whole())
             else:
                 await self._send(request, answer)
             result = await answer
@@ -193,6 +195,9 @@ class Connection(asyncio.Protocol):
         """Read on in the answer; bytes that nobody asked for make the connection unusable."""
         if self._answer is None or self._answer.done():
             self.abort()
+            return
+        if not self._written:
+            self._fail_lost()  # it speaks before it was asked: such as "408 Request Timeout" to one that was kept idle
             return
         try:
             self._reader.feed(data)
