@@ -43,7 +43,7 @@ async def test_a_connection_is_kept_for_the_next_request():
         for _ in range(5):
             assert (await put(client)).resent is False
         assert server.accepted == 1
-        sock = next(iter(client._live))._transport.get_extra_info("socket")
+        sock = next(iter(client._live))._link._sock
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
@@ -204,7 +204,7 @@ async def test_a_cancelled_request_closes_its_connection_and_frees_its_place(siz
     async with scripted(script, polite) as server, client_of(server.port, most=1) as client:
         task = asyncio.create_task(put(client, body=bytes(size)))
         await asyncio.sleep(0.05)
-        assert all(connection._transport.get_write_buffer_size() < 1_000_000 for connection in client._live)
+        assert all(connection._link.waiting < 1_000_000 for connection in client._live)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -27,7 +27,7 @@ Work = Callable[[sqlite3.Connection, Sequence[A]], Sequence[R | Exception]]
 
 QUEUE_BOUND = 4096
 _BREATH, _LONGEST_BREATH = 0.0002, 0.02
-"""Seconds after a commit, for each unit that it held: under load more share the next, and a lone file waits for none."""
+"""Seconds after a commit, for each unit that it held: under load more share the next, and a lone file does not wait."""
 
 
 @dataclass(frozen=True, slots=True)

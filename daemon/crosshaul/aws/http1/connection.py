@@ -5,34 +5,31 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
 
+from crosshaul.aws.http1.link import Link
 from crosshaul.aws.http1.reader import AnswerReader
 from crosshaul.aws.http1.request import JOINED, Request
 from crosshaul.aws.http1.terms import Answer, Pace, WireError
 
 _LOOKS = 4
 """How often the watchdog looks in one progress deadline."""
-# struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received, since Linux 4.2. What the peer took shows
-# nowhere else: bytes leave asyncio's buffers, and those of its TLS, in steps that are too coarse for a slow line.
-_TCP_INFO_SIZE = 136
-_TCP_INFO_BYTES = slice(120, 136)
 
 
-class Connection(asyncio.Protocol):
-    """Carries one request at a time. ``lost`` is called once, when the socket is closed, if it ever was open."""
+class Connection:
+    """Carries one request at a time over ``sock``, see ``Link``. ``lost`` is called once, when it is closed."""
 
-    def __init__(self, name: str, reader: AnswerReader, progress: float, pace: Pace | None) -> None:
+    def __init__(
+        self, sock: socket.socket, name: str, reader: AnswerReader, progress: float, pace: Pace | None
+    ) -> None:
         self._name = name
         self._reader = reader
         self._progress = progress
         self._pace = pace
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._link = Link(sock, self)
         self._answer: asyncio.Future[Answer] | None = None
         self._unpaused: asyncio.Future[None] | None = None
         self._pacing: asyncio.Timeout | None = None
-        self._paused = False
         self._written = 0
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
@@ -48,7 +45,7 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether another request can be sent."""
-        return self._keeps and self._transport is not None and not self._transport.is_closing()
+        return self._keeps and self._link.open
 
     def broke_while_kept(self, error: WireError) -> bool:
         """Whether ``error`` is that of a kept connection which the other side closed as, or before, it heard of us."""
@@ -57,8 +54,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; what was not sent yet is dropped."""
         self._keeps = False
-        if self._transport is not None:
-            self._transport.abort()
+        self._link.close()
 
     def shut(self) -> None:
         """Close at once, because the client is closed; the request under way fails."""
@@ -72,8 +68,8 @@ class Connection(asyncio.Protocol):
         answer = self._begin(request, deadline)
         try:
             if not self._pace and request.size <= JOINED:
-                # What the loop has ready for other connections is written at once with it: to wake the other side, where
-                # it is on this machine, costs more than to send a small request.
+                # Together with what other connections have ready in this turn of the loop: waking the receiver (a
+                # process on this machine, or the network's driver) can cost more than sending a small request.
                 self._loop.call_soon(self._write, request.whole())
             else:
                 await self._send(request, answer)
@@ -117,7 +113,7 @@ class Connection(asyncio.Protocol):
                 return
             self._write(piece)
             left -= len(piece)
-            if self._paused and left:
+            if self._link.waiting and left:
                 self._unpaused = self._loop.create_future()
                 await self._unpaused
             elif left:
@@ -135,9 +131,9 @@ class Connection(asyncio.Protocol):
             self._pacing = None
 
     def _write(self, data: bytes | memoryview) -> None:
-        if self._transport is not None and self._keeps:
+        if self._keeps:
             self._written += len(data)
-            self._transport.write(data)
+            self._link.write(data)
 
     def _wake_sender(self) -> None:
         """Let it see that it may go on, or that nothing more need be sent."""
@@ -177,21 +173,11 @@ class Connection(asyncio.Protocol):
 
     def _moved(self) -> object:
         """Return something that changes whenever bytes move."""
-        if self._transport is None:
-            return None
-        info = b""
-        if hasattr(socket, "TCP_INFO"):
-            sock = self._transport.get_extra_info("socket")
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-        return self._written - self._transport.get_write_buffer_size(), self._reader.raw_size, info[_TCP_INFO_BYTES]
+        return self._written - self._link.waiting, self._reader.raw_size, self._link.moved()
 
-    # What asyncio calls.
+    # What the link calls.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Open for requests."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
+    def heard(self, data: bytes) -> None:
         """Read on in the answer; bytes that nobody asked for make the connection unusable."""
         if self._answer is None or self._answer.done():
             self.abort()
@@ -212,8 +198,8 @@ class Connection(asyncio.Protocol):
         if self._reader.has_status:
             self._wake_sender()
 
-    def eof_received(self) -> None:
-        """End an answer that is as long as its connection; any other is broken. The transport closes itself."""
+    def ended(self) -> None:
+        """End an answer that is as long as its connection; any other is broken."""
         self._keeps = False
         if self._answer is not None and not self._answer.done():
             if self._reader.finish():
@@ -221,27 +207,20 @@ class Connection(asyncio.Protocol):
             else:
                 self._fail_lost()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def drained(self) -> None:
+        """Let the sender go on."""
+        self._wake_sender()
+
+    def gone(self) -> None:
         """Tell whoever waits."""
         self._keeps = False
         self._fail_lost()
-        self._transport = None
         if self._timer is not None:
             self._timer.cancel()
-        if not self.closed.done():
-            self.closed.set_result(None)
+        self.closed.set_result(None)
         if self.lost is not None:
             self.lost(self)
 
     def _fail_lost(self) -> None:
         when = "in the middle of its answer" if self._reader.started else "before it answered"
         self._fail("ConnectionReset", f"{self._name} closed the connection {when}")
-
-    def pause_writing(self) -> None:
-        """Stop the sender: enough waits to be sent."""
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        """Let the sender go on."""
-        self._paused = False
-        self._wake_sender()

@@ -74,7 +74,7 @@ class Dialer:
         self._name = f"{origin.host}:{origin.port}" if proxy is None else f"the proxy {proxy.name}"
         self._addresses = Addresses(*((proxy.host, proxy.port) if proxy else (origin.host, origin.port)))
 
-    async def dial(self, make: Callable[[], Connection]) -> Connection:
+    async def dial(self, make: Callable[[socket.socket], Connection]) -> Connection:
         """Return a new connection, ready for a request. Raises WireError, never ambiguous."""
         sock = await self._connected()
         try:
@@ -85,7 +85,7 @@ class Dialer:
         except BaseException:
             sock.close()
             raise
-        return await self._wrapped(sock, make)
+        return make(sock if self._tls is None else await self._shaken(sock, self._tls))
 
     async def _connected(self) -> socket.socket:
         late = f"{self._name} could not be resolved in {self._deadlines.connect:g} s"
@@ -119,17 +119,52 @@ class Dialer:
             raise
         return sock
 
-    async def _wrapped(self, sock: socket.socket, make: Callable[[], Connection]) -> Connection:
-        loop = asyncio.get_running_loop()
-        if self._tls is None:
-            return (await loop.create_connection(make, sock=sock))[1]
+    async def _shaken(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """Wrap the socket, and have the certificate checked; it is closed if that fails."""
         host = self._origin.host
         slow = WireError("TLSTimeout", f"no TLS handshake with {host} in {self._deadlines.tls:g} s")
         try:
-            async with _deadline(self._deadlines.tls, slow):
-                return (await loop.create_connection(make, sock=sock, ssl=self._tls, server_hostname=host))[1]
+            # An end of the stream that TLS was not told of is no end of an answer.
+            tls = context.wrap_socket(
+                sock, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
         except OSError as error:
+            sock.close()
             raise tls_error(host, error) from error
+        try:
+            async with _deadline(self._deadlines.tls, slow):
+                await _shake_hands(tls)
+        except BaseException as error:
+            tls.close()
+            if isinstance(error, OSError):
+                raise tls_error(host, error) from error
+            raise
+        return tls
+
+
+async def _shake_hands(tls: ssl.SSLSocket) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            await _ready(tls, loop.add_reader, loop.remove_reader)
+        except ssl.SSLWantWriteError:
+            await _ready(tls, loop.add_writer, loop.remove_writer)
+        else:
+            return
+
+
+async def _ready(
+    sock: socket.socket, add: Callable[[int, Callable[[], None]], None], remove: Callable[[int], object]
+) -> None:
+    """Come back when the socket is ready for what ``add`` listens for."""
+    event = asyncio.Event()
+    add(sock.fileno(), event.set)
+    try:
+        await event.wait()
+    finally:
+        remove(sock.fileno())
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import ssl
 from collections import deque
 from collections.abc import Sequence
@@ -185,8 +186,8 @@ class Client:
             raise _closed_error()
         return connection
 
-    def _make_connection(self) -> Connection:
-        return Connection(self._origin.host, AnswerReader(*self._bounds), self._deadlines.progress, self._pace)
+    def _make_connection(self, sock: socket.socket) -> Connection:
+        return Connection(sock, self._origin.host, AnswerReader(*self._bounds), self._deadlines.progress, self._pace)
 
     def _give_back(self, connection: Connection) -> None:
         """Hand the connection on, keep it, or, if it is of no more use, free its place."""

@@ -24,6 +24,7 @@ def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError([f"{name}: {bundle} can't be used as a file of CA certificates in PEM: {error}"]) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # sending never waits for something to be read
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -32,6 +33,6 @@ def tls_error(host: str, error: OSError) -> WireError:
     """Say what a failed handshake with ``host`` means; SSLError is an OSError."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return WireError("TLSError", f"the certificate of {host} was refused: {error.verify_message}")
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return WireError("TLSError", f"no TLS with {host}: {error.reason or error}")
     return WireError("ConnectionReset", f"{host} closed the connection during the TLS handshake")

@@ -1,0 +1,125 @@
+"""A connected socket, plain or under TLS, that never blocks: it tells what came, and sends what it is given.
+
+asyncio's transports would do the same; but their TLS is written in Python and takes longer for a small request than
+all the rest of the client, and once they can't send they drop what the other side had to say about that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import Protocol
+
+_CHUNK = 16 * 1024
+"""Bytes read at once: what one TLS record holds."""
+_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+# struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received, since Linux 4.2.
+_TCP_INFO_SIZE = 136
+_TCP_INFO_BYTES = slice(120, 136)
+
+
+class Owner(Protocol):
+    """Who is told what happens, in the loop."""
+
+    def heard(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def ended(self) -> None:
+        """The other side has said all it wanted to; the link closes itself."""
+
+    def drained(self) -> None:
+        """All that had to wait is sent."""
+
+    def gone(self) -> None:
+        """The link is closed, by whichever side; the last call."""
+
+
+class Link:
+    """Takes over a socket that is connected, shaken hands with and non-blocking. Made in the loop; ``close`` it."""
+
+    def __init__(self, sock: socket.socket, owner: Owner) -> None:
+        self._sock = sock
+        self._owner = owner
+        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._loop = asyncio.get_running_loop()
+        self._unsent: memoryview | None = None
+        self.open = True
+        self._loop.add_reader(sock.fileno(), self._readable)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the system has not taken yet; write no more until they are ``drained``."""
+        return 0 if self._unsent is None else len(self._unsent)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send; what does not fit waits, and must not change meanwhile. Nothing happens once it is closed."""
+        if not self.open:
+            return
+        try:
+            sent = self._sock.send(data)
+        except _NOT_NOW:
+            sent = 0
+        except OSError:
+            self._broken()
+            return
+        if sent < len(data):
+            self._unsent = memoryview(data)[sent:]
+            self._loop.add_writer(self._sock.fileno(), self._writable)
+
+    def close(self) -> None:
+        """Close at once; what waits is dropped. A second call does nothing."""
+        if not self.open:
+            return
+        self.open, self._unsent = False, None
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._sock.close()
+        self._loop.call_soon(self._owner.gone)
+
+    def moved(self) -> bytes:
+        """Something that changes whenever the peer takes bytes or sends some.
+
+        Only the kernel knows: bytes leave our buffers, and those of TLS, in steps that are too coarse for a slow line.
+        """
+        if not self.open or not hasattr(socket, "TCP_INFO"):
+            return b""
+        return self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)[_TCP_INFO_BYTES]
+
+    def _readable(self) -> None:
+        while self.open:
+            try:
+                data = self._sock.recv(_CHUNK)
+            except _NOT_NOW:
+                return
+            except OSError:
+                self.close()
+                return
+            if not data:
+                self._owner.ended()
+                self.close()
+                return
+            self._owner.heard(data)
+            # What TLS has read ahead makes no socket readable.
+            if self._tls is None or not self.open or not self._tls.pending():
+                return
+
+    def _writable(self) -> None:
+        unsent = self._unsent
+        assert unsent is not None  # noqa: S101 - it is listened for only then
+        try:
+            sent = self._sock.send(unsent)
+        except _NOT_NOW:
+            return  # OpenSSL wants the very same bytes again
+        except OSError:
+            self._broken()
+            return
+        self._unsent = unsent[sent:] if sent < len(unsent) else None
+        if self._unsent is None:
+            self._loop.remove_writer(self._sock.fileno())
+            self._owner.drained()
+
+    def _broken(self) -> None:
+        """The other side takes no more; why, it may have said."""
+        self._readable()
+        self.close()
