@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from awscrt import checksums
 
@@ -64,8 +64,7 @@ def _sha256_hex(data: _Buffer) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """The body of one upload with all that has to be computed of it before the first byte goes."""
 
     data: bytes | bytearray | memoryview

@@ -26,10 +26,16 @@ class Budget:
         """Wait for ``amount``, and give it back at the end of the block."""
         return _Hold(self, amount)
 
+    def take(self, amount: int) -> bool:
+        """Take ``amount`` if it is there and nobody queues for it; the caller owes a ``release`` of it then."""
+        if self._queue or not self._fits(amount):
+            return False
+        self.used += amount
+        return True
+
     async def acquire(self, amount: int) -> None:
         """Wait for ``amount``; the caller owes a ``release`` of it."""
-        if not self._queue and self._fits(amount):
-            self.used += amount
+        if self.take(amount):
             return
         turn = asyncio.get_running_loop().create_future()
         self._queue.append((amount, turn))
@@ -45,7 +51,8 @@ class Budget:
     def release(self, amount: int) -> None:
         """Give ``amount`` back and let the next in."""
         self.used -= amount
-        self._admit()
+        if self._queue:
+            self._admit()
 
     def _admit(self) -> None:
         while self._queue:
@@ -71,7 +78,8 @@ class _Hold:
         self._amount = amount
 
     async def __aenter__(self) -> None:
-        await self._budget.acquire(self._amount)
+        if not self._budget.take(self._amount):
+            await self._budget.acquire(self._amount)
 
     async def __aexit__(self, *_: object) -> None:
         self._budget.release(self._amount)
@@ -96,6 +104,8 @@ class Line:
 
     def least(self, connections: int, wanted: float) -> float:
         """Bytes a second that a body may count on, at most ``wanted``: waiting for a shared line is no stall."""
+        if not self:
+            return wanted
         rates = [step.bytes_per_second for step in self._steps if step.bytes_per_second]
         return min([wanted, *(rate / (2 * connections) for rate in rates)])
 

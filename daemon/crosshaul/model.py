@@ -102,8 +102,7 @@ class ChecksumKind(StrEnum):
     """Content-MD5: refused on mismatch by every S3 store, but not kept with the object."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checksum:
+class Checksum(NamedTuple):
     """A checksum as S3 writes it: base64 of the big-endian value."""
 
     kind: ChecksumKind
@@ -141,8 +140,7 @@ LARGE = 256 * 1024
 kind: they are claimed, and given memory, apart. The journal's index of what is due has the number in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A file handed to the transfer loop. An outcome for an older generation than the journal's is stale."""
 
     id: int
@@ -164,8 +162,7 @@ class Claim:
         return self.fingerprint.size >= LARGE
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What S3 said when it took the object."""
 
     etag: str
@@ -178,8 +175,7 @@ class Receipt:
     """``answer`` (of the upload itself), ``head`` (a lost answer, by its token) or ``existing`` (overwrite: never)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(NamedTuple):
     """The claim's file is in the bucket. ``after_due_at``: when the source may be deleted or moved; None = keep."""
 
     receipt: Receipt

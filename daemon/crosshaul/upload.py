@@ -195,7 +195,7 @@ async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
 
 def _with_proof(answer: Answer, sent: tuple[Checksum, ...]) -> Answer:
     """A store that echoes no checksum has still checked the Content-MD5 it was given."""
-    return answer if answer.checksum else replace(answer, checksum=sent[-1])
+    return answer if answer.checksum else answer._replace(checksum=sent[-1])
 
 
 # In parts
@@ -257,7 +257,7 @@ async def _complete(claim: Claim, multipart: Multipart, means: Means, *, if_new:
         answer = await means.bucket.complete_multipart_upload(
             multipart, whole, size=claim.fingerprint.size, if_new=if_new
         )
-    return _receipt(claim, answer if whole is None else replace(answer, checksum=whole), means)
+    return _receipt(claim, answer if whole is None else answer._replace(checksum=whole), means)
 
 
 class _Sender:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from crosshaul.checksum import md5_hex
 from crosshaul.errors import Diagnosis, Fault, Kind
@@ -14,8 +15,7 @@ _LADDER = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32, ChecksumKind.MD5)
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What S3 answered to an upload of an object or part."""
 
     etag: str
@@ -65,12 +65,12 @@ def check(operation: str, sent: tuple[Checksum, ...], answer: Answer) -> None:
 
     An ETag is the MD5 in most cases only (API reference, Object, ETag), so it counts where there is nothing better.
     """
-    expected = {checksum.kind: checksum for checksum in sent}
-    if answer.checksum is not None and answer.checksum.kind in expected:
-        _require(operation, expected[answer.checksum.kind].value, answer.checksum.value)
+    told = answer.checksum
+    if told is not None and (same := _of_kind(told.kind, sent)) is not None:
+        _require(operation, same.value, told.value)
         return
-    md5 = expected.get(ChecksumKind.MD5)
-    if md5 is None and expected:
+    md5 = _of_kind(ChecksumKind.MD5, sent)
+    if md5 is None and sent:
         # Only a store that was seen to echo its checksum is sent that alone: this answer may be another's.
         message = "the answer lacks the checksum that this store gives (is there a proxy?)"
         raise Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", message, operation, status=200, ambiguous=True))
@@ -84,10 +84,17 @@ def proves(sent: tuple[Checksum, ...], answer: Answer) -> bool:
     It echoes a checksum, or its ETag is their MD5, or it says in AWS's words why that is none. Any web server may put
     an ETag of its own into a 200.
     """
-    kinds = {checksum.kind for checksum in sent}
-    echoed = answer.checksum is not None and answer.checksum.kind in kinds
-    digested = ChecksumKind.MD5 in kinds and _PLAIN_MD5.fullmatch(answer.etag) is not None
-    return echoed or digested or answer.encrypted_by_kms
+    if answer.checksum is not None and _of_kind(answer.checksum.kind, sent) is not None:
+        return True
+    digested = _of_kind(ChecksumKind.MD5, sent) is not None and _PLAIN_MD5.fullmatch(answer.etag) is not None
+    return digested or answer.encrypted_by_kms
+
+
+def _of_kind(kind: ChecksumKind, sent: tuple[Checksum, ...]) -> Checksum | None:
+    for checksum in sent:
+        if checksum.kind is kind:
+            return checksum
+    return None
 
 
 def _require(operation: str, sent: str, told: str) -> None:

@@ -78,7 +78,7 @@ def told(record_=None, **more):
 
 
 def delivered(**more):
-    return record(State.DELIVERED, receipt=replace(RECEIPT, **more))
+    return record(State.DELIVERED, receipt=RECEIPT._replace(**more))
 
 
 def test_a_delivered_file_is_told_with_its_proof():

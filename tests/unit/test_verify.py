@@ -78,12 +78,12 @@ def test_ours_is_what_carries_our_token_and_size():
     assert is_ours(held, CLAIM)
     assert not is_ours(replace(held, size=4), CLAIM)
     assert not is_ours(replace(held, token=None), CLAIM)
-    assert not is_ours(held, replace(CLAIM, fingerprint=CLAIM.fingerprint._replace(mtime_ns=2)))
+    assert not is_ours(held, CLAIM._replace(fingerprint=CLAIM.fingerprint._replace(mtime_ns=2)))
 
 
 def test_the_token_outlives_a_lost_journal():
     """It is made from the file alone: not from the journal's id, generation, tries or the route's name."""
-    other = replace(CLAIM, id=9, generation=7, attempts=3, ambiguous=True, route="renamed", destination="renamed")
+    other = CLAIM._replace(id=9, generation=7, attempts=3, ambiguous=True, route="renamed", destination="renamed")
     assert token_of(other) == token_of(CLAIM)
 
 

@@ -55,7 +55,8 @@ class Bucket:
 
     async def needs_hash(self) -> bool:
         """Whether the body has to be signed, as it has without TLS."""
-        await self._opened()
+        if self._wire is None:
+            await self._opened()
         return self._signed
 
     async def put_object(self, key: str, payload: Payload, mtime_ns: int, token: str, *, if_new: bool) -> Answer:
@@ -63,7 +64,7 @@ class Bucket:
         headers = self._attributes.headers(key, mtime_ns, token)
         if if_new:
             headers.append(("if-none-match", "*"))
-        wire = await self._opened()
+        wire = self._wire or await self._opened()
         answer = await self._with_session(lambda session: wire.put_object(session, key, headers, payload))
         check("PutObject", payload.checksums, answer)
         if not proves(payload.checksums, answer):

@@ -172,15 +172,18 @@ class Refresher:
 
         Raises Fault(DESTINATION) when there are none, with what STS says to the attempt under way or to the next one.
         """
-        if not self._usable():
+        session = self._usable()
+        if session is None:
             # What STS said last is old; the next attempt comes unasked.
             await self._next_attempt()
-        if self._session is not None and self._usable():
-            return self._session.credentials
-        raise self._fault or _expired(self._destination.name)
+            session = self._usable()
+        if session is None:
+            raise self._fault or _expired(self._destination.name)
+        return session.credentials
 
-    def _usable(self) -> bool:
-        return self._session is not None and self._clock.monotonic() < self._session.usable_until()
+    def _usable(self) -> Session | None:
+        session = self._session
+        return session if session is not None and self._clock.monotonic() < session.usable_until() else None
 
     async def renew(self, rejected: Credentials) -> None:
         """Have ``rejected`` replaced, unless that has happened already. Many callers share one refresh."""

@@ -78,15 +78,15 @@ class Signer:
         """Return the headers to add to the request.
 
         ``host``: as in the Host header. ``path``: percent-encoded, as it goes on the wire. ``query``: plain pairs, or
-        the encoded string that goes on the wire. ``headers``: all others of the request (``host`` counts from the
-        argument); all are signed but those that may change on the way. ``payload_hash``: hex SHA-256 of the body or
-        ``UNSIGNED_PAYLOAD``. ``now``: seconds since the epoch. Raises ValueError when ``headers`` has one that is set
-        here.
+        the encoded string that goes on the wire. ``headers``: all others of the request, names in lower case (``host``
+        counts from the argument); all are signed but those that may change on the way. ``payload_hash``: hex SHA-256
+        of the body or ``UNSIGNED_PAYLOAD``. ``now``: seconds since the epoch. Raises ValueError when ``headers`` has
+        one that is set here.
         """
         stamp = self._timestamp(now)
         day = self._day(stamp[:8])
         added = self._added(stamp, payload_hash)
-        names, lines = _canonical_headers([("host", host), *added], headers)
+        names, lines = _canonical_headers(host, added, headers)
         canonical = f"{method}\n{path}\n{_canonical_query(query)}\n{lines}\n{names}\n{payload_hash}"
         digest = sha256(canonical.encode()).hexdigest()
         signature = hmac.digest(day.key, f"AWS4-HMAC-SHA256\n{stamp}\n{day.scope}\n{digest}".encode(), "sha256").hex()
@@ -117,17 +117,17 @@ class Signer:
         return self._today
 
 
-def _canonical_headers(own: list[tuple[str, str]], others: Sequence[tuple[str, str]]) -> tuple[str, str]:
+def _canonical_headers(host: str, own: list[tuple[str, str]], others: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """Return the names, joined by semicolons, and the lines, each with its line feed."""
     values = dict(own)
     for name, value in others:
-        lower = name.lower()
-        if lower in _UNSIGNED or lower == "host":
+        if name in _UNSIGNED:
             continue
-        if lower in _OWN:
-            raise ValueError(f"the signer sets the header {lower}")
+        if name in _OWN:
+            raise ValueError(f"the signer sets the header {name}")
         trimmed = _trim(value)
-        values[lower] = f"{values[lower]},{trimmed}" if lower in values else trimmed
+        values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
+    values["host"] = host
     names = sorted(values)
     return ";".join(names), "".join([f"{name}:{values[name]}\n" for name in names])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from urllib.parse import quote
 
 from crosshaul import __version__
@@ -18,6 +17,11 @@ from crosshaul.verify import Answer
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _AGENT = ("user-agent", f"crosshaul/{__version__}")
+_HEADERS = {
+    ChecksumKind.CRC64NVME: "x-amz-checksum-crc64nvme",
+    ChecksumKind.CRC32: "x-amz-checksum-crc32",
+}
+"""The header of each checksum, the best first."""
 SLOWEST = 16 * 1024
 """Bytes a second below which a body is given up as a whole, however steadily it trickles."""
 
@@ -92,11 +96,11 @@ class Wire:
             raise faults.from_wire(operation, error) from error
         # Whatever else says 200 (a proxy's page, an error in the body) lacks what only a store that took it can give.
         if answer.status != 200 or not answer.headers.get("etag"):  # noqa: PLR2004 - HTTP's own number
-            raise faults.from_answer(operation, replace(answer, body=unzipped(answer.headers, answer.body)))
+            raise faults.from_answer(operation, answer._replace(body=unzipped(answer.headers, answer.body)))
         return _answer(answer.headers)
 
     def _signer_for(self, credentials: Credentials) -> Signer:
-        if self._signer is None or self._signer[0] != credentials:
+        if self._signer is None or self._signer[0] is not credentials:
             self._signer = (credentials, Signer(credentials, self._region))
         return self._signer[1]
 
@@ -108,20 +112,17 @@ def _checksum_headers(checksums: tuple[Checksum, ...]) -> list[tuple[str, str]]:
             headers.append(("content-md5", checksum.value))
         else:
             # Ceph's gateway checks only what this header announces; AWS ignores it where the checksum itself is given.
-            headers.append(("x-amz-sdk-checksum-algorithm", checksum.kind.value))
-            headers.append((f"x-amz-checksum-{checksum.kind.value.lower()}", checksum.value))
+            headers.append(("x-amz-sdk-checksum-algorithm", str(checksum.kind)))
+            headers.append((_HEADERS[checksum.kind], checksum.value))
     return headers
 
 
 def _answer(headers: Mapping[str, str]) -> Answer:
-    checksum = next(
-        (
-            Checksum(kind, headers[name])
-            for kind in (ChecksumKind.CRC64NVME, ChecksumKind.CRC32)
-            if (name := f"x-amz-checksum-{kind.value.lower()}") in headers
-        ),
-        None,
-    )
+    checksum = None
+    for kind, name in _HEADERS.items():
+        if name in headers:
+            checksum = Checksum(kind, headers[name])
+            break
     return Answer(
         etag=headers.get("etag", "").strip('"'),
         checksum=checksum,

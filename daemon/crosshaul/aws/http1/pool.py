@@ -8,7 +8,6 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 from crosshaul.aws.http1.connection import Connection
 from crosshaul.aws.http1.dial import Dialer
@@ -72,13 +71,13 @@ class Client:
     ) -> Answer:
         """Send a request and return the answer, whatever its status.
 
-        ``target``: path and query, percent-encoded. ``headers``: Host and Content-Length are added if they are not
-        there; text that is not ASCII goes as UTF-8. ``body`` must not change until this returns. ``total``: seconds
-        for everything, the wait for a connection included. A request that breaks on a kept connection before a byte of
-        an answer came is sent once more on a new one, if the method is idempotent (PUT is).
+        ``target``: path and query, percent-encoded. ``headers``: names in lower case; Host and Content-Length are added
+        if they are not there; text that is not ASCII goes as UTF-8. ``body`` must not change until this returns.
+        ``total``: seconds for everything, the wait for a connection included. A request that breaks on a kept
+        connection before a byte of an answer came is sent once more on a new one, if the method is idempotent (PUT is).
 
-        Raises WireError; ValueError for a header with a line break or a wrong Content-Length. A cancelled send closes
-        its connection.
+        Raises WireError; ValueError for a header with a line break, a capital letter in its name, or a wrong length. A
+        cancelled send closes its connection.
         """
         request = Request(method, self._prefix + target, self._origin.authority, [*self._extra, *headers], body)
         deadline = math.inf if total is None else asyncio.get_running_loop().time() + total
@@ -110,7 +109,7 @@ class Client:
         try:
             connection = await self._dial(deadline)
             try:
-                return connection, replace(await connection.exchange(request, deadline), resent=first.ambiguous)
+                return connection, (await connection.exchange(request, deadline))._replace(resent=first.ambiguous)
             except BaseException:
                 connection.abort()
                 raise

@@ -25,6 +25,7 @@ class AnswerReader:
         """Expect an answer; to a HEAD request it has no body, whatever its headers say."""
         self._head_only = head_only
         self._headers: dict[str, str] = {}
+        self._fields: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._head_size = 0
         self._body_size = 0
@@ -81,19 +82,18 @@ class AnswerReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; trailers only count."""
         self._head_size += len(name) + len(value)
-        if self.has_status or self._head_size > self._max_head:
-            return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
+        if not self.has_status and self._head_size <= self._max_head:
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Tell interim answers from the final one."""
         if self.done:
             return
         self._status = self._parser.get_status_code()
+        fields, self._fields = self._fields, []
         if self._status < _FINAL:
-            self._headers = {}
             return
+        self._headers = _gathered(fields)
         self.has_status = True
         if self._head_only:
             self.keeps_alive = self._parser.should_keep_alive()
@@ -112,3 +112,12 @@ class AnswerReader:
         if self.has_status and not self.done:
             self.keeps_alive = self._parser.should_keep_alive()
             self.done = True
+
+
+def _gathered(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Lower-case names, and values; those of one name are joined."""
+    headers: dict[str, str] = {}
+    for name, value in fields:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers

@@ -47,7 +47,9 @@ class Request:
 
 
 def _head(method: str, target: str, authority: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:
-    names = {name.lower(): value for name, value in headers}
+    names = dict(headers)
+    if names and not "".join(names).islower():
+        raise ValueError("names of headers are given in lower case")
     if "transfer-encoding" in names:
         raise ValueError("transfer-encoding can't be asked for: bodies go with their length")
     lines = [f"{method} {target} HTTP/1.1"]

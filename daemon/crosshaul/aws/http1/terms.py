@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from crosshaul.errors import CrosshaulError
@@ -49,8 +50,7 @@ class Deadlines:
     """Without a byte that moved in either direction; noticed up to a half later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole answer; header names are lower-case, repeated headers are joined by ``, ``.
 
     The body of an error (status 300 and above) may be cut.
