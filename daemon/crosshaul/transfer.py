@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from crosshaul.config import Route
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError, StateDirError
-from crosshaul.flow import Budget
 from crosshaul.model import (
     Changed,
     ChecksumKind,
@@ -41,8 +40,8 @@ from crosshaul.upload import Means, deliver, of_source
 
 _REFUSED = frozenset({401, 403})
 """HTTP statuses that may also mean a session revoked: the refresher is told."""
-_BESIDE = 3
-"""Workers for small files beside each that is being sent: they wait until their receipt is on disk."""
+_AHEAD, _AHEAD_OF_LARGE = 16, 2
+"""Files claimed for each that may be being sent: they wait for their turn, or until their receipt is on disk."""
 _POLL = 5.0
 """Seconds after which the journal is asked again even if nobody said anything."""
 _SET_BACK = 1.0
@@ -56,7 +55,7 @@ class Journal(Protocol):
     async def make_due(self, routes: Sequence[str]) -> None: ...  # noqa: D102
     async def claim(self, routes: Sequence[str], small: int, large: int) -> list[Claim]: ...  # noqa: D102
     async def next_due(self, routes: Sequence[str]) -> float | None: ...  # noqa: D102
-    async def settle(self, claim: Claim, outcome: Outcome) -> State: ...  # noqa: D102
+    async def begin_settle(self, claim: Claim, outcome: Outcome) -> asyncio.Future[State]: ...  # noqa: D102
 
 
 class Listener(Protocol):
@@ -90,17 +89,17 @@ class Listener(Protocol):
 class _Share:
     """The small files or the large ones of a destination: neither kind waits behind the other."""
 
-    def __init__(self, workers: int, most: int) -> None:
+    def __init__(self, workers: int, ahead: int) -> None:
         self.workers = workers
-        self.begun = Budget(lambda: most)
-        """Files begun and not yet sent: the other workers wait for commits, or for their turn to begin."""
         self.queue: asyncio.Queue[Claim | None] = asyncio.Queue()
         self.under_way = 0
+        """Claimed, and what became of them not yet on disk."""
+        self._most = workers * ahead
 
     def wanted(self) -> int:
-        """How many to claim: up to a queue of one more for each worker, none when busy enough."""
-        free = 2 * self.workers - self.under_way
-        return free if 2 * free >= self.workers else 0
+        """How many to claim: as many as there is room for, none while half of them are there."""
+        free = self._most - self.under_way
+        return free if 2 * free >= self._most else 0
 
     def take(self, claim: Claim) -> None:
         """One more to send."""
@@ -121,6 +120,16 @@ class _Share:
         """Let each worker go when it has nothing more to do."""
         for _ in range(self.workers):
             self.queue.put_nowait(None)
+
+
+class _Sent(NamedTuple):
+    """A try that ended; ``state`` is to come when the journal holds its outcome."""
+
+    claim: Claim
+    share: _Share
+    outcome: Outcome
+    state: asyncio.Future[State]
+    seconds: float
 
 
 class Transfer:
@@ -144,6 +153,7 @@ class Transfer:
         self._breaker = Breaker(policy)
         self._routes = tuple(means.routes)
         self._small, self._large = self._shares()
+        self._sent: asyncio.Queue[_Sent | None] = asyncio.Queue()
         self._large_canary = True
         self._stop = asyncio.Event()
         self._awake = asyncio.Event()
@@ -172,21 +182,28 @@ class Transfer:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until ``stop``; then end what is being sent and put back what was only claimed."""
         self._stop = stop
-        self._small, self._large = shares = self._shares()
+        self._small, self._large = self._shares()
+        self._sent = asyncio.Queue()
         await self._journal.reclaim(tuple(self._means.routes))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._wake_at(stop))
-            for share in shares:
+            group.create_task(self._tell())
+            await self._send(stop)
+            self._sent.put_nowait(None)
+
+    async def _send(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            for share in (self._small, self._large):
                 for _ in range(share.workers):
                     group.create_task(self._work(share))
             await self._dispatch(stop)
             await self._put_back()
-            for share in shares:
+            for share in (self._small, self._large):
                 share.end()
 
     def _shares(self) -> tuple[_Share, _Share]:
         most = self._means.sizes.max_concurrency
-        return _Share(most + _BESIDE * most, most), _Share(most, most)
+        return _Share(most, _AHEAD), _Share(most, _AHEAD_OF_LARGE)
 
     @property
     def _under_way(self) -> int:
@@ -244,35 +261,52 @@ class Transfer:
 
     async def _put_back(self) -> None:
         """Release what was claimed and not begun."""
-        for share in (self._small, self._large):
-            for claim in share.begun_no_more():
-                await self._journal.settle(claim, Release(self._means.clock.now()))
+        for back in [
+            await self._release(claim) for share in (self._small, self._large) for claim in share.begun_no_more()
+        ]:
+            await back
+
+    async def _release(self, claim: Claim) -> asyncio.Future[State]:
+        return await self._journal.begin_settle(claim, Release(self._means.clock.now()))
 
     # Sending
 
     async def _work(self, share: _Share) -> None:
         task = asyncio.current_task()
         while (claim := await share.queue.get()) is not None:
-            await self._one(claim, share)
-            share.under_way -= 1
+            if self._begins_nothing():
+                await (await self._release(claim))
+                self._over(share)
+            else:
+                self._sent.put_nowait(await self._one(claim, share))
             if task is not None and task.cancelling():
                 return  # a library below swallowed the cancellation
-            # Waking for each file would claim one at a time; half a house empty is worth a transaction. After a canary
-            # the time of the next one is another.
-            if self._breaker.parked or share.wanted():
-                self.wake()
 
-    async def _one(self, claim: Claim, share: _Share) -> None:
-        clock = self._means.clock
-        async with share.begun.hold(1):
-            if self._begins_nothing():
-                await self._journal.settle(claim, Release(clock.now()))
-                return
-            self._listener.began(claim)
-            started = clock.monotonic()
-            outcome = await self._outcome(claim, started)
-        state = await self._journal.settle(claim, outcome)
-        self._listener.ended(claim, outcome, state, clock.monotonic() - started)
+    async def _one(self, claim: Claim, share: _Share) -> _Sent:
+        self._listener.began(claim)
+        started = self._means.clock.monotonic()
+        outcome = await self._outcome(claim, started)
+        state = await self._journal.begin_settle(claim, outcome)
+        return _Sent(claim, share, outcome, state, self._means.clock.monotonic() - started)
+
+    async def _tell(self) -> None:
+        """Tell of each try when the journal holds its outcome; the order is that of the journal's."""
+        try:
+            while (sent := await self._sent.get()) is not None:
+                state = await sent.state
+                self._listener.ended(sent.claim, sent.outcome, state, sent.seconds)
+                self._over(sent.share)
+        finally:
+            while not self._sent.empty():
+                if (left := self._sent.get_nowait()) is not None:
+                    left.state.cancel()  # nobody hears any more what the journal says
+
+    def _over(self, share: _Share) -> None:
+        share.under_way -= 1
+        # Waking for each file would claim one at a time; half a house empty is worth a transaction. After a canary the
+        # time of the next one is another.
+        if self._breaker.parked or share.wanted():
+            self.wake()
 
     def _begins_nothing(self) -> bool:
         """Whether what is only claimed goes back: at the end, and while the destination takes a canary at the most."""

@@ -175,7 +175,11 @@ class Journal:
 
         If the file changed meanwhile the outcome is of an older state: nothing is delivered, and the file is due again.
         """
-        return await self._writer.do(settling.settle, settling.Settlement(claim, outcome, self._clock.now()))
+        return await (await self.begin_settle(claim, outcome))
+
+    async def begin_settle(self, claim: Claim, outcome: Outcome) -> asyncio.Future[State]:
+        """The same, for who has something else to do than to wait until it is on disk: queued, in this order."""
+        return await self._writer.begin(settling.settle, settling.Settlement(claim, outcome, self._clock.now()))
 
     async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None:
         """Remember an upload that S3 has opened. Nothing happens if the claim is stale; IllegalMove if it is none."""

@@ -82,13 +82,17 @@ class Writer:
 
         Raises whatever the work raises (and then changed nothing), StateDirError if it can't be written.
         """
+        return await (await self.begin(work, argument))
+
+    async def begin(self, work: Work[A, R], argument: A) -> asyncio.Future[R]:
+        """Queue the same, and give what ``do`` would come back with or raise, for who has something else to do."""
         await self._slots.acquire()
         if self._closed:
             self._slots.release()
             raise RuntimeError("the journal is closed")
         future: asyncio.Future[R] = self._loop.create_future()
         self._queue.put(_Unit(work, argument, future))
-        return await future
+        return future
 
     async def close(self) -> None:
         """Finish what is queued, and close the connection."""
