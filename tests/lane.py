@@ -35,6 +35,7 @@ from crosshaul.model import (
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.partner import PartnerAccount
 from crosshaul.retry import Policy
+from crosshaul.source import Buffers
 from crosshaul.threads import Threads
 from crosshaul.transfer import Transfer
 from crosshaul.upload import Means
@@ -186,6 +187,7 @@ async def lane_to(
         {"r": route},
         sizes,
         Budget(lambda: memory),
+        Buffers(),
         Budget(lambda: memory),
         Budget(lambda: limit.limit),
         Ladder(known),

@@ -30,6 +30,7 @@ from crosshaul.model import DestinationState, DestinationStatus
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.report import Reporter
 from crosshaul.retry import Policy
+from crosshaul.source import Buffers
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Pulse
 from crosshaul.telemetry.metrics import Metrics
@@ -158,6 +159,7 @@ class _Builder:
             routes={},
             sizes=self._config.transfer,
             memory=Budget(house.memory_share),
+            buffers=Buffers(),
             memory_of_small=Budget(house.memory_share_of_small),
             slots=Budget(lambda: limit.limit),
             ladder=ladder,

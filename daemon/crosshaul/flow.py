@@ -68,6 +68,20 @@ class Budget:
         return self.used == 0 or self.used + amount <= self._capacity()
 
 
+class Lease:
+    """An amount of a budget that was acquired, to be given back once by whoever is first to see that it can be."""
+
+    def __init__(self, budget: Budget, amount: int) -> None:
+        self._budget: Budget | None = budget
+        self._amount = amount
+
+    def end(self, *_: object) -> None:
+        """Give it back, unless that was done before."""
+        budget, self._budget = self._budget, None
+        if budget is not None:
+            budget.release(self._amount)
+
+
 class _Hold:
     """``async with`` for a budget: a class, since a generator for each file costs more than the waiting."""
 

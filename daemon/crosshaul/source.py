@@ -71,6 +71,33 @@ def _buffer(length: int) -> memoryview:
     return memoryview(mapping)
 
 
+class Buffers:
+    """Memory for parts, used again: to clear new memory first takes the system as long as to read into it.
+
+    Whoever takes has a budget for what is in use, and what is spare comes on top only until something else is wanted.
+    """
+
+    def __init__(self) -> None:
+        self._spare: list[memoryview] = []
+
+    def take(self, length: int) -> memoryview:
+        """Memory of so many bytes, with anything in it."""
+        if self._spare and len(self._spare[-1]) == length:
+            return self._spare.pop()
+        self._spare.clear()
+        return _buffer(length)
+
+    def give(self, buffer: memoryview) -> None:
+        """Take back what nobody reads from or into any more."""
+        if self._spare and len(self._spare[-1]) != len(buffer):
+            self._spare.clear()
+        self._spare.append(buffer)
+
+    def clear(self) -> None:
+        """Let the system have what is spare."""
+        self._spare.clear()
+
+
 class SourceFile:
     """An open regular file in the state it had when it was opened (``fingerprint``)."""
 
@@ -79,16 +106,16 @@ class SourceFile:
         self.fingerprint = fingerprint
         self._descriptor = descriptor
 
-    def read(self, offset: int, length: int) -> bytes | memoryview:
-        """Exactly ``length`` bytes from ``offset``.
+    def read(self, offset: int, length: int, into: memoryview | None = None) -> bytes | memoryview:
+        """Exactly ``length`` bytes from ``offset``; those of ``into``, if it is given.
 
         Raises FileChangedError if the file ends earlier, FileUnreadableError on an input/output error.
         """
-        if length < _MAPPED:
+        if into is None and length < _MAPPED:
             data = self._pread(offset, length)
             if len(data) == length:
                 return data
-        buffer = _buffer(length)
+        buffer = _buffer(length) if into is None else into[:length]
         filled = 0
         while filled < length:
             filled += self._preadv(buffer[filled:], offset + filled)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Protocol
 
 from crosshaul import reading
@@ -18,9 +17,9 @@ from crosshaul.clock import Clock
 from crosshaul.config import Destination, Route
 from crosshaul.config import Transfer as TransferConfig
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, Kind, SourceError
-from crosshaul.flow import Budget
+from crosshaul.flow import Budget, Lease
 from crosshaul.model import LARGE, Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
-from crosshaul.source import SourceFile, shown
+from crosshaul.source import Buffers, SourceFile, shown
 from crosshaul.threads import Threads
 from crosshaul.verify import Answer, Held, Ladder, contradicts, is_ours, token_of
 
@@ -68,6 +67,8 @@ class Means:
     sizes: TransferConfig
     memory: Budget
     """For large files and their parts."""
+    buffers: Buffers
+    """For the parts; what is in use is within ``memory``."""
     memory_of_small: Budget
     slots: Budget
     """Requests in flight."""
@@ -214,6 +215,8 @@ async def _in_parts(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
             await _abandon(claim, multipart, means)
             raise
     finally:
+        if not means.memory.used:
+            means.buffers.clear()
         await means.threads.run(source.close)
     return await _complete(claim, replace(multipart, parts=parts), means, if_new=if_new)
 
@@ -290,24 +293,23 @@ class _Sender:
                     continue
                 size = self._size_of(number)
                 await self._means.memory.acquire(size)
+                memory = Lease(self._means.memory, size)
                 if self._failure is not None:
-                    self._means.memory.release(size)
+                    memory.end()
                     break
-                task = group.create_task(self._part(number, size, hashed=hashed))
-                # Not in the task itself: one that is cancelled before its first step would never give it back.
-                task.add_done_callback(partial(self._give_back, size))
-
-    def _give_back(self, size: int, _task: asyncio.Task[None]) -> None:
-        self._means.memory.release(size)
+                task = group.create_task(self._part(number, size, memory, hashed=hashed))
+                # A task that is cancelled before its first step would never give it back itself.
+                task.add_done_callback(memory.end)
 
     def _size_of(self, number: int) -> int:
         offset = (number - 1) * self._multipart.part_size
         return min(self._multipart.part_size, self._claim.fingerprint.size - offset)
 
-    async def _part(self, number: int, size: int, *, hashed: bool) -> None:
+    async def _part(self, number: int, size: int, memory: Lease, *, hashed: bool) -> None:
         try:
             async with self._means.slots.hold(1):
                 part = await self._send_part(number, size, hashed=hashed)
+            memory.end()  # the next part need not wait for the journal
             await self._means.journal.add_part(self._claim, part)
             self._done[number] = part
         except (Fault, SourceError) as failure:
@@ -316,7 +318,9 @@ class _Sender:
     async def _send_part(self, number: int, size: int, *, hashed: bool) -> Part:
         kind, ladder = self._multipart.checksum_kind, self._means.ladder
         kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
-        payload = await self._means.threads.run(self._read, number, size, kinds, hashed=hashed)
+        buffer = self._means.buffers.take(self._multipart.part_size)
+        # If this is cancelled, or fails, a thread may still be reading into it.
+        payload = await self._means.threads.run(self._read, number, buffer[:size], kinds, hashed=hashed)
         try:
             answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
         except Fault as fault:
@@ -325,12 +329,14 @@ class _Sender:
             if fault.kind is Kind.UNSUPPORTED:
                 ladder.refuse(kind)  # the next try begins a new upload, with the next checksum
             raise
+        finally:
+            self._means.buffers.give(buffer)
         self._means.answered()
         ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
         return Part(number, size, answer.etag, payload.checksums[0])
 
-    def _read(self, number: int, size: int, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
-        data = self._source.read((number - 1) * self._multipart.part_size, size)
+    def _read(self, number: int, into: memoryview, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
+        data = self._source.read((number - 1) * self._multipart.part_size, len(into), into)
         self._source.unchanged()
         return Payload.of(data, kinds, hashed=hashed)
 

@@ -10,6 +10,7 @@ from crosshaul.aws.http1.link import Link
 from crosshaul.aws.http1.reader import AnswerReader
 from crosshaul.aws.http1.request import JOINED, Request
 from crosshaul.aws.http1.terms import Answer, Pace, WireError
+from crosshaul.aws.http1.tls import TlsStream
 
 _LOOKS = 4
 """How often the watchdog looks in one progress deadline."""
@@ -19,14 +20,20 @@ class Connection:
     """Carries one request at a time over ``sock``, see ``Link``. ``lost`` is called once, when it is closed."""
 
     def __init__(
-        self, sock: socket.socket, name: str, reader: AnswerReader, progress: float, pace: Pace | None
+        self,
+        sock: socket.socket,
+        tls: TlsStream | None,
+        name: str,
+        reader: AnswerReader,
+        progress: float,
+        pace: Pace | None,
     ) -> None:
         self._name = name
         self._reader = reader
         self._progress = progress
         self._pace = pace
         self._loop = asyncio.get_running_loop()
-        self._link = Link(sock, self)
+        self._link = Link(sock, tls, self)
         self._answer: asyncio.Future[Answer] | None = None
         self._unpaused: asyncio.Future[None] | None = None
         self._pacing: asyncio.Timeout | None = None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from crosshaul.aws.http1.connection import Connection
 from crosshaul.aws.http1.proxy import Proxy, open_tunnel
 from crosshaul.aws.http1.terms import Deadlines, Origin, WireError
-from crosshaul.aws.http1.tls import tls_error
+from crosshaul.aws.http1.tls import TlsStream, tls_error
 
 _FRESH = 60.0
 """Seconds for which the addresses of a name are kept: S3 moves its names about every few seconds to minutes."""
@@ -74,7 +74,7 @@ class Dialer:
         self._name = f"{origin.host}:{origin.port}" if proxy is None else f"the proxy {proxy.name}"
         self._addresses = Addresses(*((proxy.host, proxy.port) if proxy else (origin.host, origin.port)))
 
-    async def dial(self, make: Callable[[socket.socket], Connection]) -> Connection:
+    async def dial(self, make: Callable[[socket.socket, TlsStream | None], Connection]) -> Connection:
         """Return a new connection, ready for a request. Raises WireError, never ambiguous."""
         sock = await self._connected()
         try:
@@ -82,10 +82,10 @@ class Dialer:
                 slow = WireError("ProxyError", f"{self._name} gave no answer in {self._deadlines.connect:g} s")
                 async with _deadline(self._deadlines.connect, slow):
                     await open_tunnel(sock, self._proxy, self._origin)
+            return make(sock, await self._encrypted(sock))
         except BaseException:
             sock.close()
             raise
-        return make(sock if self._tls is None else await self._shaken(sock, self._tls))
 
     async def _connected(self) -> socket.socket:
         late = f"{self._name} could not be resolved in {self._deadlines.connect:g} s"
@@ -119,52 +119,18 @@ class Dialer:
             raise
         return sock
 
-    async def _shaken(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
-        """Wrap the socket, and have the certificate checked; it is closed if that fails."""
+    async def _encrypted(self, sock: socket.socket) -> TlsStream | None:
+        if self._tls is None:
+            return None
         host = self._origin.host
         slow = WireError("TLSTimeout", f"no TLS handshake with {host} in {self._deadlines.tls:g} s")
         try:
-            # An end of the stream that TLS was not told of is no end of an answer.
-            tls = context.wrap_socket(
-                sock, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False
-            )
-        except OSError as error:
-            sock.close()
-            raise tls_error(host, error) from error
-        try:
+            stream = TlsStream(self._tls, host)
             async with _deadline(self._deadlines.tls, slow):
-                await _shake_hands(tls)
-        except BaseException as error:
-            tls.close()
-            if isinstance(error, OSError):
-                raise tls_error(host, error) from error
-            raise
-        return tls
-
-
-async def _shake_hands(tls: ssl.SSLSocket) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            tls.do_handshake()
-        except ssl.SSLWantReadError:
-            await _ready(tls, loop.add_reader, loop.remove_reader)
-        except ssl.SSLWantWriteError:
-            await _ready(tls, loop.add_writer, loop.remove_writer)
-        else:
-            return
-
-
-async def _ready(
-    sock: socket.socket, add: Callable[[int, Callable[[], None]], None], remove: Callable[[int], object]
-) -> None:
-    """Come back when the socket is ready for what ``add`` listens for."""
-    event = asyncio.Event()
-    add(sock.fileno(), event.set)
-    try:
-        await event.wait()
-    finally:
-        remove(sock.fileno())
+                await stream.shake_hands(sock)
+        except OSError as error:
+            raise tls_error(host, error) from error
+        return stream
 
 
 @asynccontextmanager

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from typing import Protocol
 
-_CHUNK = 16 * 1024
-"""Bytes read at once: what one TLS record holds."""
-_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+from crosshaul.aws.http1.tls import TlsStream
+
+_CHUNK = 64 * 1024
+"""Bytes read at once."""
+_NOT_NOW = (BlockingIOError, InterruptedError)
 # struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received, since Linux 4.2.
 _TCP_INFO_SIZE = 136
 _TCP_INFO_BYTES = slice(120, 136)
@@ -36,12 +37,12 @@ class Owner(Protocol):
 
 
 class Link:
-    """Takes over a socket that is connected, shaken hands with and non-blocking. Made in the loop; ``close`` it."""
+    """Takes over a socket that is connected and non-blocking, and the TLS whose hands are shaken. ``close`` it."""
 
-    def __init__(self, sock: socket.socket, owner: Owner) -> None:
+    def __init__(self, sock: socket.socket, tls: TlsStream | None, owner: Owner) -> None:
         self._sock = sock
+        self._tls = tls
         self._owner = owner
-        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
         self._loop = asyncio.get_running_loop()
         self._unsent: memoryview | None = None
         self.open = True
@@ -49,22 +50,23 @@ class Link:
 
     @property
     def waiting(self) -> int:
-        """Bytes that the system has not taken yet; write no more until they are ``drained``."""
+        """Bytes that the system has not taken yet, as they go on the line; write no more until they are ``drained``."""
         return 0 if self._unsent is None else len(self._unsent)
 
     def write(self, data: bytes | memoryview) -> None:
         """Send; what does not fit waits, and must not change meanwhile. Nothing happens once it is closed."""
         if not self.open:
             return
+        line = data if self._tls is None else self._tls.sealed(data)
         try:
-            sent = self._sock.send(data)
+            sent = self._sock.send(line)
         except _NOT_NOW:
             sent = 0
         except OSError:
             self._broken()
             return
-        if sent < len(data):
-            self._unsent = memoryview(data)[sent:]
+        if sent < len(line):
+            self._unsent = memoryview(line)[sent:]
             self._loop.add_writer(self._sock.fileno(), self._writable)
 
     def close(self) -> None:
@@ -87,22 +89,23 @@ class Link:
         return self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)[_TCP_INFO_BYTES]
 
     def _readable(self) -> None:
-        while self.open:
-            try:
-                data = self._sock.recv(_CHUNK)
-            except _NOT_NOW:
-                return
-            except OSError:
-                self.close()
-                return
-            if not data:
-                self._owner.ended()
-                self.close()
-                return
+        try:
+            data = self._sock.recv(_CHUNK)
+            for plain in (data,) if self._tls is None else self._tls.opened(data):
+                self._take(plain)
+        except _NOT_NOW:
+            return
+        except OSError:  # TLS's errors among them
+            self.close()
+
+    def _take(self, data: bytes) -> None:
+        if not self.open:
+            return
+        if data:
             self._owner.heard(data)
-            # What TLS has read ahead makes no socket readable.
-            if self._tls is None or not self.open or not self._tls.pending():
-                return
+        else:
+            self._owner.ended()
+            self.close()
 
     def _writable(self) -> None:
         unsent = self._unsent
@@ -110,7 +113,7 @@ class Link:
         try:
             sent = self._sock.send(unsent)
         except _NOT_NOW:
-            return  # OpenSSL wants the very same bytes again
+            return
         except OSError:
             self._broken()
             return

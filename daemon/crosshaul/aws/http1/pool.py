@@ -15,6 +15,7 @@ from crosshaul.aws.http1.proxy import Proxy
 from crosshaul.aws.http1.reader import AnswerReader
 from crosshaul.aws.http1.request import Request
 from crosshaul.aws.http1.terms import Answer, Body, Deadlines, Origin, Pace, WireError
+from crosshaul.aws.http1.tls import TlsStream
 
 _MAX_IDLE = 60.0
 """Seconds after which a kept connection is not trusted any more: routers forget idle ones and say nothing."""
@@ -185,8 +186,10 @@ class Client:
             raise _closed_error()
         return connection
 
-    def _make_connection(self, sock: socket.socket) -> Connection:
-        return Connection(sock, self._origin.host, AnswerReader(*self._bounds), self._deadlines.progress, self._pace)
+    def _make_connection(self, sock: socket.socket, tls: TlsStream | None) -> Connection:
+        return Connection(
+            sock, tls, self._origin.host, AnswerReader(*self._bounds), self._deadlines.progress, self._pace
+        )
 
     def _give_back(self, connection: Connection) -> None:
         """Hand the connection on, keep it, or, if it is of no more use, free its place."""
