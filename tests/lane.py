@@ -34,6 +34,7 @@ from crosshaul.model import (
 )
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.partner import PartnerAccount
+from crosshaul.reading import Files
 from crosshaul.retry import Policy
 from crosshaul.source import Buffers
 from crosshaul.threads import Threads
@@ -193,7 +194,8 @@ async def lane_to(
         Ladder(known),
         limit.succeeded,
         clock,
-        Threads(16, "send"),
+        threads := Threads(16, "send"),
+        Files(threads),
     )
     transfer = Transfer(means, journal, limit, policy or Policy(0.05, 0.4), ear, refresher.suspect)
     journal.on_due(transfer.wake)

@@ -28,6 +28,7 @@ from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.model import DestinationState, DestinationStatus
 from crosshaul.pace import AdaptiveLimit
+from crosshaul.reading import Files
 from crosshaul.report import Reporter
 from crosshaul.retry import Policy
 from crosshaul.source import Buffers
@@ -151,7 +152,7 @@ class _Builder:
     def _means(
         self, destination: Destination, bucket: Bucket, limit: AdaptiveLimit, ladder: Ladder, *, may_abort: bool
     ) -> Means:
-        house = self._house
+        house, threads = self._house, Threads(_THREADS, f"send-{destination.name}")
         return Means(
             destination=destination,
             bucket=bucket,
@@ -166,7 +167,8 @@ class _Builder:
             may_abort=may_abort,
             answered=limit.succeeded,
             clock=house.clock,
-            threads=Threads(_THREADS, f"send-{destination.name}"),
+            threads=threads,
+            files=Files(threads),
         )
 
 

@@ -1,5 +1,7 @@
 """Small files that the kernel has in memory, read without a thread: it gives what needs no waiting, or nothing.
 
+Those that it does not have in memory are fetched there by a thread, many at once, and then read the same way.
+
 A hop to a thread costs many times what such a read does, and the threads contend with the loop for the interpreter.
 Linux can promise not to wait: openat2 with RESOLVE_CACHED opens only what its caches lead to (since 5.12), and
 preadv2 with RWF_NOWAIT reads only from its page cache (openat2(2), preadv2(2)). Some file systems ask a server at each
@@ -16,6 +18,8 @@ import re
 import stat
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from crosshaul.model import Fingerprint
@@ -40,24 +44,30 @@ class _How(ctypes.Structure):
 
 
 # O_NONBLOCK: opening a FIFO that nobody writes to must not hang. No symlinks anywhere: one could lead to another mount.
-_HOW = _How(os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _CACHED | _NO_SYMLINKS)
-_HOW_AT, _HOW_SIZE = ctypes.byref(_HOW), ctypes.sizeof(_HOW)
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_HOW, _HOW_SLOWLY = _How(_FLAGS, 0, _CACHED | _NO_SYMLINKS), _How(_FLAGS, 0, _NO_SYMLINKS)
+_HOW_SIZE = ctypes.sizeof(_How)
 
 
 def available() -> bool:
     """Whether this system opens anything so."""
-    directory = _open(b"/")
+    directory = _open(b"/", _HOW)
     if directory >= 0:
         os.close(directory)
     return directory >= 0
 
 
+def serves(root: Path) -> bool:
+    """Whether files below ``root`` can be read here once they are in memory."""
+    return _promises and _is_local(os.fsencode(root))
+
+
 def read(root: Path, path: bytes, fingerprint: Fingerprint) -> bytes | None:
     """All of the file at ``path`` below ``root``, if it is in this very state, and all of it is in memory."""
-    top = os.fsencode(root)
-    if b".." in path or not _is_local(top):
+    place = _place(root, path)
+    if place is None:
         return None
-    file = _open(top + b"/" + path)
+    file = _open(place, _HOW)
     if file < 0:
         return None
     try:
@@ -66,6 +76,33 @@ def read(root: Path, path: bytes, fingerprint: Fingerprint) -> bytes | None:
         return None
     finally:
         os.close(file)
+
+
+def fetch(files: Iterable[tuple[Path, bytes]]) -> None:
+    """Have the first ``MOST`` bytes of these files in memory, where ``read`` could find them; blocks, never fails.
+
+    All are asked for before the first is waited for: a disk does many at once in little more time than one.
+    """
+    opened = []
+    try:
+        for root, path in files:
+            place = _place(root, path)
+            file = -1 if place is None else _open(place, _HOW_SLOWLY)
+            if file >= 0:
+                opened.append(file)
+                os.posix_fadvise(file, 0, MOST, os.POSIX_FADV_WILLNEED)
+        for file in opened:
+            with suppress(OSError):
+                os.pread(file, MOST, 0)
+    finally:
+        for file in opened:
+            os.close(file)
+
+
+def _place(root: Path, path: bytes) -> bytes | None:
+    """Where the file is, if it can be read here at all."""
+    top = os.fsencode(root)
+    return None if b".." in path or not _is_local(top) else top + b"/" + path
 
 
 def local(root: bytes, table: bytes) -> bool:
@@ -107,13 +144,19 @@ def _read(file: int, fingerprint: Fingerprint) -> bytes | None:
     return bytes(data)
 
 
-def _open(path: bytes) -> int:
+def _open(path: bytes, how: _How) -> int:
     """A descriptor, or -1. A path with a NUL in it would be cut there."""
-    return -1 if not _promises or b"\0" in path else _syscall(_OPENAT2, _AT_FDCWD, path, _HOW_AT, _HOW_SIZE)
+    if not _promises or b"\0" in path:
+        return -1
+    call = _at_once if how is _HOW else _in_its_time
+    opened: int = call(_OPENAT2, _AT_FDCWD, path, ctypes.byref(how), _HOW_SIZE)
+    return opened
 
 
 _promises = sys.platform == "linux" and hasattr(os, "RWF_NOWAIT")
 if _promises:
-    _syscall = ctypes.PyDLL(None).syscall  # keeps the interpreter's lock: the call never waits
-    _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
-    _syscall.restype = ctypes.c_long
+    # The first keeps the interpreter's lock, since it never waits; the second lets others go on.
+    _at_once, _in_its_time = ctypes.PyDLL(None).syscall, ctypes.CDLL(None).syscall
+    for _call in (_at_once, _in_its_time):
+        _call.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+        _call.restype = ctypes.c_long

@@ -77,7 +77,9 @@ class Means:
     """Called for each body that S3 took: there is room for more."""
     clock: Clock
     threads: Threads
-    """For reading files."""
+    """For reading the parts of large files."""
+    files: reading.Files
+    """For reading the others."""
     may_abort: bool = True
     """False where a check found that the role may not: an abandoned upload is left to the bucket's lifecycle rule."""
 
@@ -152,7 +154,7 @@ async def _contradicts(claim: Claim, held: Held, means: Means) -> bool:
         return False  # each part was checked, and the ETag of the whole is no MD5
     route = means.routes[claim.route]
     async with means.memory_for(claim).hold(size):
-        payload = await reading.whole(claim, route, means.threads, (ChecksumKind.MD5,), hashed=False)
+        payload = await means.files.whole(claim, route, (ChecksumKind.MD5,), hashed=False)
     return contradicts(held, payload.checksums[0])
 
 
@@ -177,7 +179,7 @@ async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     async with means.memory_for(claim).hold(claim.fingerprint.size):
         while True:
             kinds = means.ladder.kinds()
-            payload = await reading.whole(claim, route, means.threads, kinds, hashed=hashed)
+            payload = await means.files.whole(claim, route, kinds, hashed=hashed)
             try:
                 async with means.slots.hold(1):
                     answer = await means.bucket.put_object(

@@ -12,6 +12,8 @@ _LOADER = create_loader(os.environ.get("AWS_DATA_PATH"))
 _ONE_AT_A_TIME = threading.Lock()
 """Or what two threads read at once would be in memory twice."""
 _PLACES = len(_LOADER.search_paths)
+_ASKED = frozenset({"s3", "sts", "iam", "portal.sso", "oidc", "signin"})
+"""The services, by the names of their endpoints, that we or botocore's credential providers ask; all are 7 MiB."""
 
 
 def session(profile: str | None, service: str) -> AioSession:
@@ -26,8 +28,10 @@ def session(profile: str | None, service: str) -> AioSession:
     made.register_component("data_loader", _LOADER)
     with _ONE_AT_A_TIME:
         del _LOADER.search_paths[_PLACES:]  # each of boto3's sessions adds its own resources to them
-        for kind in ("service-2", "endpoint-rule-set-1"):
-            _LOADER.load_service_model(service, kind)
         for data in ("endpoints", "partitions", "sdk-default-configuration"):
             _LOADER.load_data(data)
+        for partition in _LOADER.load_data("endpoints")["partitions"]:
+            partition["services"] = {name: of for name, of in partition["services"].items() if name in _ASKED}
+        for kind in ("service-2", "endpoint-rule-set-1"):
+            _LOADER.load_service_model(service, kind)
     return made
