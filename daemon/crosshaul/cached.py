@@ -83,15 +83,18 @@ def fetch(files: Iterable[tuple[Path, bytes]]) -> None:
 
     All are asked for before the first is waited for: a disk does many at once in little more time than one.
     """
-    opened = []
+    opened: list[int] = []
+    regular: list[int] = []
     try:
         for root, path in files:
             place = _place(root, path)
             file = -1 if place is None else _open(place, _HOW_SLOWLY)
             if file >= 0:
                 opened.append(file)
-                os.posix_fadvise(file, 0, MOST, os.POSIX_FADV_WILLNEED)
-        for file in opened:
+                if stat.S_ISREG(os.fstat(file).st_mode):
+                    os.posix_fadvise(file, 0, MOST, os.POSIX_FADV_WILLNEED)
+                    regular.append(file)
+        for file in regular:
             with suppress(OSError):
                 os.pread(file, MOST, 0)
     finally:

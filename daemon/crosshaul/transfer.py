@@ -299,7 +299,7 @@ class Transfer:
         finally:
             while not self._sent.empty():
                 if (left := self._sent.get_nowait()) is not None:
-                    left.state.cancel()  # nobody hears any more what the journal says
+                    left.state.cancel()  # or asyncio complains of errors that nobody heard: one tells for all
 
     def _over(self, share: _Share) -> None:
         share.under_way -= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from crosshaul.model import Changed, ChecksumKind, Delivered, Retry, State
 from crosshaul.partner import (
     Close,
     Corrupt,
+    Delay,
     Error,
     ErrorInside,
     HalfAnswer,
@@ -421,6 +423,58 @@ async def test_stopping_puts_back_what_was_only_claimed(partner: PartnerAccount,
         await lane.stopped()
         states = [(await lane.record(f"f{number}")).state for number in range(40)]
     assert set(states) <= {State.DELIVERED, State.PENDING}
+
+
+async def test_what_was_only_claimed_goes_back_together(partner: PartnerAccount, tmp_path: Path):
+    """However many claims no worker has begun, a stop writes them back in a commit or two, not in one each."""
+    partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.3)))
+    async with lane_to(partner, tmp_path, running=False, max_concurrency=4) as lane:
+        for number in range(60):
+            await lane.drop(f"f{number}", b"x")
+        lane.start()
+        async with asyncio.timeout(10):
+            while not lane.means.slots.used:
+                await asyncio.sleep(0.01)
+        before = lane.journal.commits
+        lane.stop.set()
+        await lane.stopped()
+        assert lane.journal.commits - before < 20
+        states = [(await lane.record(f"f{number}")).state for number in range(60)]
+    assert states.count(State.PENDING) > 40
+    assert set(states) == {State.DELIVERED, State.PENDING}
+
+
+async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tmp_path: Path):
+    """When receipts can't be written the loop fails once, and asyncio has no errors left that nobody heard."""
+    unheard: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unheard.append(context))
+    async with lane_to(partner, tmp_path, running=False) as lane:
+        for number in range(30):
+            await lane.drop(f"f{number}", b"x")
+
+        loop, waiting = asyncio.get_running_loop(), list[asyncio.Future[State]]()
+
+        def fail_all() -> None:
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(StateDirError("the disk is full"))
+
+        async def disk_full(*_: object) -> asyncio.Future[State]:
+            if not waiting:
+                loop.call_later(0.3, fail_all)
+            waiting.append(loop.create_future())
+            return waiting[-1]
+
+        settle, lane.journal.begin_settle = lane.journal.begin_settle, disk_full
+        with pytest.raises(ExceptionGroup):
+            await lane.transfer.run(lane.stop)
+        assert len(waiting) == 30
+        waiting.clear()
+        gc.collect()
+        assert unheard == []
+        lane.journal.begin_settle = settle
+        await run_until_idle(lane)
+        await lane.comes_to("f0", State.DELIVERED)
 
 
 async def run_until_idle(lane) -> None:

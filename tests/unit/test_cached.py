@@ -121,3 +121,28 @@ def test_nothing_is_read_where_a_server_may_be_asked(root: Path, monkeypatch: py
     monkeypatch.setattr(cached, "local", lambda _root, _table: False)
     monkeypatch.setattr(cached, "_asked", {})
     assert cached.read(root, b"d/f", state(root / "d/f")) is None
+
+
+def evicted(path: Path) -> Path:
+    """Have the kernel forget the bytes of a file."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return path
+
+
+def test_what_is_fetched_can_be_read(root: Path):
+    """A file that is not in memory gives nothing, and its bytes once it was fetched, whatever else was asked for."""
+    path = evicted(root / "d/f")
+    os.mkfifo(root / "fifo")
+    (root / "way").symlink_to("d")
+    if cached.read(root, b"d/f", state(path)) is not None:
+        pytest.skip("this file system has everything in memory")
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    evicted(path)  # the kernel may have gone for it by itself
+    cached.fetch((root, name) for name in (b"fifo", b"nowhere", b"d", b"d/f\0x", b"../root/d/f", b"way/f"))
+    assert cached.read(root, b"d/f", state(path)) is None, "none of these leads to it"
+    evicted(path)
+    cached.fetch([(root, b"nowhere"), (root, b"d/f")])
+    assert cached.read(root, b"d/f", state(path)) == b"bytes"
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from crosshaul.flow import Budget, Line
+from crosshaul.flow import Budget, Lease, Line
 from crosshaul.pace import Step
 
 
@@ -201,3 +201,15 @@ async def test_the_timetable_goes_by_local_time():
     await turn(1_000)
     await turn(1_000)
     assert clock.time - began == pytest.approx(62, abs=0.1)
+
+
+async def test_a_lease_is_given_back_once():
+    """However many see that it can be, an amount goes back once, and lets the next in."""
+    budget = Budget(lambda: 10)
+    await budget.acquire(10)
+    lease, next_ = Lease(budget, 10), waiter(budget, 10)
+    await ticks()
+    lease.end()
+    lease.end()
+    await next_
+    assert (budget.used, budget.take(1)) == (10, False)

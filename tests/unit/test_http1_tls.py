@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import hashlib
 import ipaddress
+import socket
 import ssl
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from crosshaul.aws.http1 import Origin, Proxy, WireError, proxy_for, tls_context
+from crosshaul.aws.http1 import Answer, Origin, Proxy, WireError, proxy_for, tls_context
 from crosshaul.errors import ConfigError
 from scripted_http import OK, Peer, client_of, never, polite, scripted
 
@@ -91,6 +92,46 @@ async def test_bodies_go_over_tls(pki):
                 assert (await client.send("PUT", "/k", [], body)).body == b"ok"
         assert server.accepted == 1
     assert seen == [hashlib.sha256(body).digest() for body in (b"small", BIG, BIG)]
+
+
+async def asked(port: int, pki: Path) -> Answer:
+    """The answer to a GET over TLS."""
+    async with client_of(port, tls=tls_context(pki / "ca.pem")) as client:
+        return await client.send("GET", "/k", [], b"")
+
+
+async def test_an_answer_of_many_records_arrives_whole(pki):
+    """What TLS has read ahead, and no socket tells of any more, is part of the answer."""
+    body = BIG[:700_000]
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        await peer.gone()
+
+    async with scripted(script, tls=server_context(pki / "good.pem")) as server:
+        answer = await asked(server.port, pki)
+    assert hashlib.sha256(answer.body).digest() == hashlib.sha256(body).digest()
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_only_an_end_that_tls_was_told_of_ends_an_answer(pki, told):
+    """Whoever cuts the line can't shorten an answer that lasts as long as its connection."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        if not told:
+            peer.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            await peer.gone()
+
+    async with scripted(script, tls=server_context(pki / "good.pem")) as server:
+        if told:
+            assert (await asked(server.port, pki)).body == b"half"
+        else:
+            with pytest.raises(WireError) as caught:
+                await asked(server.port, pki)
+            assert caught.value.code == "ConnectionReset"
 
 
 async def test_a_slow_line_under_tls_is_waited_for(pki):

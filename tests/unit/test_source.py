@@ -9,7 +9,7 @@ import pytest
 
 from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError, SourceError
 from crosshaul.model import Fingerprint
-from crosshaul.source import Root, shown
+from crosshaul.source import Buffers, Root, shown
 
 
 @pytest.fixture
@@ -249,3 +249,27 @@ def test_names_are_shown_on_one_line():
     """Bytes that are no UTF-8 and control characters are shown as escapes."""
     assert shown(b"a\xff\nb\x1b") == r"a\xff\nb\x1b"
     assert shown("ä b".encode()) == "ä b"
+
+
+def test_memory_of_one_size_is_used_again():
+    """Memory that was given back is taken for the same length, and let go when another is wanted or all is over."""
+    buffers = Buffers()
+    first, second = buffers.take(4096), buffers.take(4096)
+    first[:5] = b"known"
+    buffers.give(second)
+    buffers.give(first)
+    assert bytes(buffers.take(4096)[:5]) == b"known"
+    other = buffers.take(8192)
+    buffers.give(other)
+    buffers.give(first)
+    buffers.clear()
+    assert [bytes(buffers.take(length)[:5]) for length in (8192, 4096)] == [bytes(5), bytes(5)]
+
+
+def test_a_part_is_read_into_what_it_is_given(tmp_path: Path):
+    """The bytes of a part are in the caller's memory, and nowhere else."""
+    (tmp_path / "f").write_bytes(bytes(range(256)) * 4096)
+    into = memoryview(bytearray(300_000))
+    with Root.open(tmp_path) as root, root.open_file(b"f") as source:
+        assert source.read(256, 300_000, into) == into
+    assert into == (bytes(range(256)) * 4096)[256:300_256]
