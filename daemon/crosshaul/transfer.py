@@ -40,8 +40,9 @@ from crosshaul.upload import Means, deliver, of_source
 
 _REFUSED = frozenset({401, 403})
 """HTTP statuses that may also mean a session revoked: the refresher is told."""
-_AHEAD, _AHEAD_OF_LARGE = 16, 2
-"""Files claimed for each that may be being sent: they wait for their turn, or until their receipt is on disk."""
+_AHEAD, _FAR_AHEAD = 2, 32
+"""Files claimed for each that may be being sent, at least and at most: they wait for their turn, or until their receipt
+is on disk. The most are for thousands of small files a second, of which each commit takes hundreds."""
 _POLL = 5.0
 """Seconds after which the journal is asked again even if nobody said anything."""
 _SET_BACK = 1.0
@@ -89,22 +90,28 @@ class Listener(Protocol):
 class _Share:
     """The small files or the large ones of a destination: neither kind waits behind the other."""
 
-    def __init__(self, workers: int, ahead: int) -> None:
+    def __init__(self, workers: int, far_ahead: int) -> None:
         self.workers = workers
         self.queue: asyncio.Queue[Claim | None] = asyncio.Queue()
         self.under_way = 0
         """Claimed, and what became of them not yet on disk."""
-        self._most = workers * ahead
+        self._most = self._least = workers * _AHEAD
+        self._bound = workers * far_ahead
 
     def wanted(self) -> int:
         """How many to claim: as many as there is room for, none while half of them are there."""
         free = self._most - self.under_way
         return free if 2 * free >= self._most else 0
 
-    def take(self, claim: Claim) -> None:
-        """One more to send."""
-        self.under_way += 1
-        self.queue.put_nowait(claim)
+    def take(self, claims: Sequence[Claim], asked: int) -> None:
+        """These to send, of so many that were asked for."""
+        if len(claims) < asked:
+            self._most = self._least
+        elif asked > 1 and self.queue.empty():  # they came too late; a canary always does
+            self._most = min(2 * self._most, self._bound)
+        self.under_way += len(claims)
+        for claim in claims:
+            self.queue.put_nowait(claim)
 
     def begun_no_more(self) -> Iterator[Claim]:
         """Take back what no worker has begun."""
@@ -203,7 +210,7 @@ class Transfer:
 
     def _shares(self) -> tuple[_Share, _Share]:
         most = self._means.sizes.max_concurrency
-        return _Share(most, _AHEAD), _Share(most, _AHEAD_OF_LARGE)
+        return _Share(most, _FAR_AHEAD), _Share(most, _AHEAD)
 
     @property
     def _under_way(self) -> int:
@@ -221,8 +228,8 @@ class Transfer:
             await self._mind_the_clock()
             small, large = wanted = self._wanted()
             claims = await self._journal.claim(self._routes, small, large) if any(wanted) else []
-            for claim in claims:
-                (self._large if claim.large else self._small).take(claim)
+            self._small.take([claim for claim in claims if not claim.large], small)
+            self._large.take([claim for claim in claims if claim.large], large)
             self._listener.load(self._means.slots.used, self._limit.limit)
             if len(claims) < sum(wanted) or not any(wanted):
                 await self._doze(await self._idle_for(asked=any(wanted)))

@@ -36,8 +36,8 @@ BUGS = (
         (
             ("            await means.threads.run(source.unchanged)\n", ""),
             (
-                "self._multipart.part_size, size)\n        self._source.unchanged()\n",
-                "self._multipart.part_size, size)\n",
+                "self._multipart.part_size, len(into), into)\n        self._source.unchanged()\n",
+                "self._multipart.part_size, len(into), into)\n",
             ),
         ),
     ),
@@ -63,14 +63,43 @@ BUGS = (
     _bug(
         "memory is not given back after a part failed, until nothing moves",
         "upload.py",
-        "                    self._means.memory.release(size)\n                    break\n",
+        "                    memory.end()\n                    break\n",
         "                    break\n",
     ),
-    _bug(
+    Bug(
         "memory is not given back after a part was sent, until nothing moves",
         "upload.py",
-        "task.add_done_callback(partial(self._give_back, size))",
-        "partial(self._give_back, size)",
+        (
+            ("                task.add_done_callback(memory.end)\n", "                assert task\n"),
+            ("            memory.end()  # the next part need not wait for the journal\n", ""),
+        ),
+    ),
+    Bug(
+        "a part is read into the memory of one that is being sent",
+        "upload.py",
+        (
+            ("        finally:\n            self._means.buffers.give(buffer)\n", ""),
+            (
+                "        buffer = self._means.buffers.take(self._multipart.part_size)\n",
+                "        buffer = self._means.buffers.take(self._multipart.part_size)\n"
+                "        self._means.buffers.give(buffer)\n",
+            ),
+        ),
+        "tests/faults/test_delivery.py",
+    ),
+    _bug(
+        "files wait for ever when the one that fetched them was cancelled",
+        "reading.py",
+        "            mine.over.set()\n",
+        "            pass\n",
+        "tests/unit/test_reading.py",
+    ),
+    _bug(
+        "whoever cuts the line can shorten an answer",
+        "aws/http1/tls.py",
+        "            self._incoming.write_eof()\n",
+        "            self._tls = self._tls.unwrap() or self._tls\n",
+        "tests/unit/test_http1_tls.py",
     ),
     _bug(
         "the last, shorter part is asked for in full length",

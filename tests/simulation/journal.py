@@ -88,8 +88,8 @@ class TurnWriter(Writer):
         self._units: list[Any] = []
         self._slots = asyncio.Semaphore(4096)
 
-    async def do(self, work: Any, argument: Any) -> Any:
-        """As the real one: comes back when it is committed."""
+    async def begin(self, work: Any, argument: Any) -> asyncio.Future[Any]:
+        """As the real one."""
         from crosshaul.journal.writer import _Unit
 
         await self._slots.acquire()
@@ -97,7 +97,7 @@ class TurnWriter(Writer):
         if not self._units:
             self._loop.call_later(self.chance.random() * 0.004, self._turn)
         self._units.append(_Unit(work, argument, future))
-        return await future
+        return future
 
     def _turn(self) -> None:
         units, self._units = self._units, []
