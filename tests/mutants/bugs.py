@@ -81,8 +81,10 @@ BUGS = (
             ("        finally:\n            self._means.buffers.give(buffer)\n", ""),
             (
                 "        buffer = self._means.buffers.take(self._multipart.part_size)\n",
-                "        buffer = self._means.buffers.take(self._multipart.part_size)\n"
-                "        self._means.buffers.give(buffer)\n",
+                (
+                    "        buffer = self._means.buffers.take(self._multipart.part_size)\n"
+                    "        self._means.buffers.give(buffer)\n"
+                ),
             ),
         ),
         "tests/faults/test_delivery.py",
