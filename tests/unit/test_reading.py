@@ -15,6 +15,7 @@ from crosshaul.config import Route
 from crosshaul.errors import FileChangedError
 from crosshaul.model import ChecksumKind, Claim, Fingerprint
 from crosshaul.reading import Files
+from crosshaul.source import SourceFile
 from crosshaul.threads import Threads
 
 COUNT = 40
@@ -91,3 +92,20 @@ async def test_a_file_that_changed_is_refused(files: Files, route: Route, rounds
     with pytest.raises(FileChangedError):
         await whole(files, claim, route)
     assert rounds == [[b"f0"]]
+
+
+async def test_a_file_that_changes_while_a_thread_reads_it_is_refused(
+    files: Files, route: Route, monkeypatch: pytest.MonkeyPatch
+):
+    """Bytes of two states are never given, however little was written between them."""
+    claim, read = claims(route.path)[0], SourceFile.read
+    monkeypatch.setattr(cached, "serves", lambda _root: False)
+    monkeypatch.setattr(cached, "read", lambda *_: None)
+
+    def reading(source: SourceFile, offset: int, length: int) -> bytes | memoryview:
+        (route.path / "f0").write_bytes(b"1")
+        return read(source, offset, length)
+
+    monkeypatch.setattr(SourceFile, "read", reading)
+    with pytest.raises(FileChangedError):
+        await whole(files, claim, route)
