@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from itertools import permutations
@@ -11,7 +12,8 @@ import pytest
 
 from crosshaul.errors import StateDirError
 from crosshaul.journal import Journal, Reader, connect, migrate, requeue
-from crosshaul.model import MOVES, State
+from crosshaul.journal.queries import SQL
+from crosshaul.model import LARGE, MOVES, State
 from journal_samples import TurnableClock, settled
 
 
@@ -145,3 +147,12 @@ def test_the_schema_refuses_lies(connection: sqlite3.Connection, lie: str) -> No
     put(connection, State.UPLOADING)
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(f"UPDATE files SET {lie}")
+
+
+def test_the_queries_and_the_code_call_the_same_files_large(connection: sqlite3.Connection) -> None:
+    """The number that parts small files from large ones is model.LARGE in the index and in every query."""
+    told = [row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'files_due'")]
+    told += [query for query in SQL.values() if "size >=" in query]
+    numbers = [number for text in told for number in re.findall(r"size >= ([0-9]+)", text)]
+    assert len(numbers) >= 3
+    assert set(numbers) == {str(LARGE)}

@@ -57,17 +57,21 @@ class Link:
         """Send; what does not fit waits, and must not change meanwhile. Nothing happens once it is closed."""
         if not self.open:
             return
-        line = data if self._tls is None else self._tls.sealed(data)
         try:
-            sent = self._sock.send(line)
-        except _NOT_NOW:
-            sent = 0
-        except OSError:
+            line = data if self._tls is None else self._tls.sealed(data)
+            sent = self._send(line)
+        except OSError:  # TLS's errors among them
             self._broken()
             return
         if sent < len(line):
             self._unsent = memoryview(line)[sent:]
             self._loop.add_writer(self._sock.fileno(), self._writable)
+
+    def _send(self, line: bytes | memoryview) -> int:
+        try:
+            return self._sock.send(line)
+        except _NOT_NOW:
+            return 0
 
     def close(self) -> None:
         """Close at once; what waits is dropped. A second call does nothing."""
@@ -111,9 +115,7 @@ class Link:
         unsent = self._unsent
         assert unsent is not None  # noqa: S101 - it is listened for only then
         try:
-            sent = self._sock.send(unsent)
-        except _NOT_NOW:
-            return
+            sent = self._send(unsent)
         except OSError:
             self._broken()
             return
