@@ -192,11 +192,14 @@ class Transfer:
         self._small, self._large = self._shares()
         self._sent = asyncio.Queue()
         await self._journal.reclaim(tuple(self._means.routes))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._wake_at(stop))
-            group.create_task(self._tell())
-            await self._send(stop)
-            self._sent.put_nowait(None)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._wake_at(stop))
+                group.create_task(self._tell())
+                await self._send(stop)
+                self._sent.put_nowait(None)
+        finally:
+            self._leave_untold()
 
     async def _send(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
@@ -268,10 +271,8 @@ class Transfer:
 
     async def _put_back(self) -> None:
         """Release what was claimed and not begun."""
-        for back in [
-            await self._release(claim) for share in (self._small, self._large) for claim in share.begun_no_more()
-        ]:
-            await back
+        claims = [claim for share in (self._small, self._large) for claim in share.begun_no_more()]
+        await asyncio.gather(*[await self._release(claim) for claim in claims])
 
     async def _release(self, claim: Claim) -> asyncio.Future[State]:
         return await self._journal.begin_settle(claim, Release(self._means.clock.now()))
@@ -298,15 +299,16 @@ class Transfer:
 
     async def _tell(self) -> None:
         """Tell of each try when the journal holds its outcome; the order is that of the journal's."""
-        try:
-            while (sent := await self._sent.get()) is not None:
-                state = await sent.state
-                self._listener.ended(sent.claim, sent.outcome, state, sent.seconds)
-                self._over(sent.share)
-        finally:
-            while not self._sent.empty():
-                if (left := self._sent.get_nowait()) is not None:
-                    left.state.cancel()  # or asyncio complains of errors that nobody heard: one tells for all
+        while (sent := await self._sent.get()) is not None:
+            state = await sent.state
+            self._listener.ended(sent.claim, sent.outcome, state, sent.seconds)
+            self._over(sent.share)
+
+    def _leave_untold(self) -> None:
+        """What is left when the journal failed; or asyncio complains of each error that nobody heard."""
+        while not self._sent.empty():
+            if (sent := self._sent.get_nowait()) is not None:
+                sent.state.cancel()
 
     def _over(self, share: _Share) -> None:
         share.under_way -= 1
