@@ -18,7 +18,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def available() -> bool:
 
 def serves(root: Path) -> bool:
     """Whether files below ``root`` can be read here once they are in memory."""
-    return _promises and _is_local(os.fsencode(root))
+    return _promises and _is_local(_top(root))
 
 
 def read(root: Path, path: bytes, fingerprint: Fingerprint) -> bytes | None:
@@ -78,7 +78,7 @@ def read(root: Path, path: bytes, fingerprint: Fingerprint) -> bytes | None:
         os.close(file)
 
 
-def fetch(files: Iterable[tuple[Path, bytes]]) -> None:
+def fetch(files: Sequence[tuple[Path, bytes]]) -> None:
     """Have the first ``MOST`` bytes of these files in memory, where ``read`` could find them; blocks, never fails.
 
     All are asked for before the first is waited for: a disk does many at once in little more time than one.
@@ -86,13 +86,13 @@ def fetch(files: Iterable[tuple[Path, bytes]]) -> None:
     opened: list[int] = []
     regular: list[int] = []
     try:
+        _real.update({top: os.path.realpath(top) for top in {os.fsencode(root) for root, _ in files}})
         for root, path in files:
             place = _place(root, path)
             file = -1 if place is None else _open(place, _HOW_SLOWLY)
             if file >= 0:
                 opened.append(file)
-                if stat.S_ISREG(os.fstat(file).st_mode):
-                    os.posix_fadvise(file, 0, MOST, os.POSIX_FADV_WILLNEED)
+                if _asked_for(file):
                     regular.append(file)
         for file in regular:
             with suppress(OSError):
@@ -102,10 +102,30 @@ def fetch(files: Iterable[tuple[Path, bytes]]) -> None:
             os.close(file)
 
 
+def _asked_for(file: int) -> bool:
+    """Have the file read ahead, if it is one; nothing is read from anything else."""
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return False
+        os.posix_fadvise(file, 0, MOST, os.POSIX_FADV_WILLNEED)
+    except OSError:
+        return False
+    return True
+
+
 def _place(root: Path, path: bytes) -> bytes | None:
     """Where the file is, if it can be read here at all."""
-    top = os.fsencode(root)
+    top = _top(root)
     return None if b".." in path or not _is_local(top) else top + b"/" + path
+
+
+_real: dict[bytes, bytes] = {}
+
+
+def _top(root: Path) -> bytes:
+    """The root without symlinks, so far as that is known: finding out is for threads."""
+    top = os.fsencode(root)
+    return _real.get(top, top)
 
 
 def local(root: bytes, table: bytes) -> bool:

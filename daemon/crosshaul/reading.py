@@ -13,6 +13,9 @@ from crosshaul.model import ChecksumKind, Claim
 from crosshaul.source import Root, SourceFile
 from crosshaul.threads import Threads
 
+_ROUNDS = 2
+"""Rounds of fetching at once: one that a bad sector holds up is not in the way of all."""
+
 
 class _Round:
     """Files that are fetched into memory together."""
@@ -27,7 +30,7 @@ class Files:
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
-        self._fetching = asyncio.Lock()
+        self._fetching = asyncio.Semaphore(_ROUNDS)
         self._round = _Round()
 
     async def whole(self, claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:

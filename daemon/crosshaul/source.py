@@ -74,27 +74,29 @@ def _buffer(length: int) -> memoryview:
 class Buffers:
     """Memory for parts, used again: to clear new memory first takes the system as long as to read into it.
 
-    Whoever takes has a budget for what is in use, and what is spare comes on top only until something else is wanted.
+    Whoever takes has a budget for what is in use. What is spare is of the length that was wanted most lately: the last
+    parts of files, which are shorter, have memory of their own.
     """
 
     def __init__(self) -> None:
+        self._length = 0
         self._spare: list[memoryview] = []
 
     def take(self, length: int) -> memoryview:
         """Memory of so many bytes, with anything in it."""
-        if self._spare and len(self._spare[-1]) == length:
-            return self._spare.pop()
-        self._spare.clear()
-        return _buffer(length)
+        if length > self._length:
+            self.clear()
+            self._length = length
+        return self._spare.pop() if length == self._length and self._spare else _buffer(length)
 
     def give(self, buffer: memoryview) -> None:
         """Take back what nobody reads from or into any more."""
-        if self._spare and len(self._spare[-1]) != len(buffer):
-            self._spare.clear()
-        self._spare.append(buffer)
+        if len(buffer) == self._length:
+            self._spare.append(buffer)
 
     def clear(self) -> None:
         """Let the system have what is spare."""
+        self._length = 0
         self._spare.clear()
 
 

@@ -45,6 +45,8 @@ _AHEAD, _FAR_AHEAD = 2, 32
 is on disk. The most are for thousands of small files a second, of which each commit takes hundreds."""
 _POLL = 5.0
 """Seconds after which the journal is asked again even if nobody said anything."""
+_GLANCE = 0.05
+"""Seconds from one look into the journal to the next, if there is nothing to be done at once."""
 _SET_BACK = 1.0
 """Seconds by which the wall clock may fall behind between two looks without having been set back."""
 
@@ -260,7 +262,8 @@ class Transfer:
         if self._breaker.retry_at is not None and not asked:
             return self._breaker.retry_at - self._means.clock.monotonic() if not self._under_way else _POLL
         due = await self._journal.next_due(self._routes) if asked else None
-        return _POLL if due is None else due - self._means.clock.now()
+        # What is due already is of the kind that there is no room for; when there is, that wakes.
+        return _POLL if due is None else max(_GLANCE, due - self._means.clock.now())
 
     async def _doze(self, seconds: float) -> None:
         try:
@@ -282,7 +285,7 @@ class Transfer:
     async def _work(self, share: _Share) -> None:
         task = asyncio.current_task()
         while (claim := await share.queue.get()) is not None:
-            if self._begins_nothing():
+            if self._begins_nothing() or claim.route not in self._routes:
                 await (await self._release(claim))
                 self._over(share)
             else:

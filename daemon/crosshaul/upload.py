@@ -87,6 +87,11 @@ class Means:
         """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
         return claim.destination == self.destination.name and claim.key.startswith(self.destination.key_prefix)
 
+    def tidy(self) -> None:
+        """Let the system have the memory of parts, once nothing large is under way."""
+        if not self.memory.used:
+            self.buffers.clear()
+
     def memory_for(self, claim: Claim) -> Budget:
         """What a file that is sent in one request takes its memory from."""
         return self.memory if claim.large else self.memory_of_small
@@ -176,6 +181,8 @@ async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
     route = means.routes[claim.route]
     asked = if_new and route.overwrite != "never"
     hashed = await means.bucket.needs_hash()
+    if claim.large:
+        means.buffers.clear()  # what is spare would come on top
     async with means.memory_for(claim).hold(claim.fingerprint.size):
         while True:
             kinds = means.ladder.kinds()
@@ -217,8 +224,7 @@ async def _in_parts(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
             await _abandon(claim, multipart, means)
             raise
     finally:
-        if not means.memory.used:
-            means.buffers.clear()
+        means.tidy()
         await means.threads.run(source.close)
     return await _complete(claim, replace(multipart, parts=parts), means, if_new=if_new)
 
@@ -320,9 +326,9 @@ class _Sender:
     async def _send_part(self, number: int, size: int, *, hashed: bool) -> Part:
         kind, ladder = self._multipart.checksum_kind, self._means.ladder
         kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
-        buffer = self._means.buffers.take(self._multipart.part_size)
+        buffer = self._means.buffers.take(size)
         # If this is cancelled, or fails, a thread may still be reading into it.
-        payload = await self._means.threads.run(self._read, number, buffer[:size], kinds, hashed=hashed)
+        payload = await self._means.threads.run(self._read, number, buffer, kinds, hashed=hashed)
         try:
             answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
         except Fault as fault:

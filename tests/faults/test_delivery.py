@@ -477,6 +477,49 @@ async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tm
         await lane.comes_to("f0", State.DELIVERED)
 
 
+async def test_a_route_that_is_paused_sends_nothing_that_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
+    """Files that were claimed ahead go back when their route is served no more; those that are being sent end."""
+    partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.3)))
+    async with lane_to(partner, tmp_path, running=False, max_concurrency=4) as lane:
+        for number in range(12):
+            await lane.drop(f"f{number}", b"x")
+        lane.start()
+        async with asyncio.timeout(10):
+            while not lane.means.slots.used:
+                await asyncio.sleep(0.01)
+        lane.transfer.serve(lane.means.routes, [])
+        await asyncio.sleep(1.0)
+        states = [(await lane.record(f"f{number}")).state for number in range(12)]
+        assert (states.count(State.DELIVERED), states.count(State.PENDING)) == (4, 8)
+        lane.transfer.serve(lane.means.routes, ["r"])
+        for number in range(12):
+            await lane.comes_to(f"f{number}", State.DELIVERED)
+
+
+async def test_what_there_is_no_room_for_is_not_asked_for_again_and_again(partner: PartnerAccount, tmp_path: Path):
+    """While large files take all their places and more of them are due, the journal is left in peace."""
+    partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(2.0)))
+    async with lane_to(partner, tmp_path, max_concurrency=1) as lane:
+        for number in range(5):
+            await lane.drop(f"f{number}", bytes(300_000))
+        await asyncio.sleep(0.5)
+        before = lane.journal.commits
+        await asyncio.sleep(1.0)
+        assert lane.journal.commits - before < 50
+
+
+async def test_short_last_parts_take_no_more_than_they_hold(partner: PartnerAccount, tmp_path: Path):
+    """Memory that is in use for parts is what the budget was asked for, whatever the length of the part."""
+    taken: list[int] = []
+    async with lane_to(partner, tmp_path) as lane:
+        take = lane.means.buffers.take
+        lane.means.buffers.take = lambda length: taken.append(length) or take(length)
+        await lane.drop("big", BIG)
+        await lane.comes_to("big", State.DELIVERED)
+    assert sum(taken) == len(BIG)
+    assert lane.means.buffers._spare == []
+
+
 async def run_until_idle(lane) -> None:
     """Run the loop until every file has been tried."""
     running = asyncio.create_task(lane.transfer.run(lane.stop))

@@ -81,9 +81,9 @@ BUGS = (
         (
             ("        finally:\n            self._means.buffers.give(buffer)\n", ""),
             (
-                "        buffer = self._means.buffers.take(self._multipart.part_size)\n",
+                "        buffer = self._means.buffers.take(size)\n",
                 (
-                    "        buffer = self._means.buffers.take(self._multipart.part_size)\n"
+                    "        buffer = self._means.buffers.take(size)\n"
                     "        self._means.buffers.give(buffer)\n"
                 ),
             ),

@@ -140,9 +140,25 @@ def test_what_is_fetched_can_be_read(root: Path):
         pytest.skip("this file system has everything in memory")
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     evicted(path)  # the kernel may have gone for it by itself
-    cached.fetch((root, name) for name in (b"fifo", b"nowhere", b"d", b"d/f\0x", b"../root/d/f", b"way/f"))
+    cached.fetch([(root, name) for name in (b"fifo", b"nowhere", b"d", b"d/f\0x", b"../root/d/f", b"way/f")])
     assert cached.read(root, b"d/f", state(path)) is None, "none of these leads to it"
     evicted(path)
     cached.fetch([(root, b"nowhere"), (root, b"d/f")])
     assert cached.read(root, b"d/f", state(path)) == b"bytes"
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+def test_a_root_behind_a_symlink_is_served_once_a_thread_has_looked(root: Path):
+    """Where the root's own path leads is found out when something is fetched, and again when it leads elsewhere."""
+    (root.parent / "link").symlink_to(root)
+    through = root.parent / "link"
+    assert cached.read(through, b"d/f", state(root / "d/f")) is None
+    cached.fetch([(through, b"d/f")])
+    assert cached.read(through, b"d/f", state(root / "d/f")) == b"bytes"
+    (root.parent / "other/d").mkdir(parents=True)
+    (root.parent / "other/d/f").write_bytes(b"others")
+    through.unlink()
+    through.symlink_to(root.parent / "other")
+    assert cached.read(through, b"d/f", state(through / "d/f")) is None
+    cached.fetch([(through, b"d/f")])
+    assert cached.read(through, b"d/f", state(through / "d/f")) == b"others"

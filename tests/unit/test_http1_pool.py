@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from crosshaul.aws.http1 import Client, WireError
+from crosshaul.aws.http1.request import SLICE
 from scripted_http import OK, Meter, Peer, client_of, never, polite, says, scripted
 
 PARTIAL = b"HTTP/1.1 2"
@@ -303,3 +304,34 @@ async def test_a_connection_lost_before_its_first_request_leaves_nothing(monkeyp
             await put(client)
         assert (caught.value.code, caught.value.ambiguous) == ("ConnectionReset", False)
         assert (client._open, len(client._live)) == (0, 0)
+
+
+async def test_a_body_that_was_answered_before_it_left_is_not_in_the_next_ones_way():
+    """Whatever of a body waits still when its answer comes, each request arrives whole and alone."""
+
+    async def refuse(peer: Peer) -> None:
+        while True:
+            head = await peer.head()
+            assert head.startswith(b"PUT /k HTTP/1.1\r\n")
+            await asyncio.sleep(0.03)
+            await peer.say(b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\n\r\n")
+            await asyncio.sleep(0.03)
+            length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+            assert not any(await peer.reader.readexactly(length))
+
+    async with scripted(refuse, buffer=4096) as server, client_of(server.port) as client:
+        # The last piece of one of these is the first that the system does not take by itself.
+        for pieces in range(1, 25):
+            assert (await client.send("PUT", "/k", [], bytes(pieces * SLICE))).status == 503
+        assert server.accepted > 1
+
+
+async def test_a_close_that_is_cancelled_leaves_nothing_behind():
+    """Whoever gives up waiting for the connections to close leaves none of them half closed."""
+    async with scripted(polite) as server, client_of(server.port) as client:
+        await put(client)
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.sleep(0.01)
+        assert not client._live

@@ -87,7 +87,8 @@ class Connection:
         finally:
             self._end(answer)
         self._answers += 1
-        self._keeps = self._keeps and self._reader.keeps_alive
+        # An answer may come before the last piece has left: what waits of that would be in the way of the next request.
+        self._keeps = self._keeps and self._reader.keeps_alive and not self._link.waiting
         return result
 
     def _begin(self, request: Request, deadline: float) -> asyncio.Future[Answer]:
@@ -224,7 +225,8 @@ class Connection:
         self._fail_lost()
         if self._timer is not None:
             self._timer.cancel()
-        self.closed.set_result(None)
+        if not self.closed.done():
+            self.closed.set_result(None)
         if self.lost is not None:
             self.lost(self)
 

@@ -104,7 +104,10 @@ class Dialer:
         raise error
 
     async def _try(self, address: Address, seconds: float) -> socket.socket:
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(address.family, socket.SOCK_STREAM)
+        except OSError as error:
+            raise WireError("ConnectError", f"no socket for a connection to {self._name}: {error.strerror}") from error
         try:
             sock.settimeout(0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -57,6 +57,7 @@ class Link:
         """Send; what does not fit waits, and must not change meanwhile. Nothing happens once it is closed."""
         if not self.open:
             return
+        assert self._unsent is None  # noqa: S101 - or these bytes would go before those
         try:
             line = data if self._tls is None else self._tls.sealed(data)
             sent = self._send(line)
