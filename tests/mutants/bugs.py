@@ -82,10 +82,7 @@ BUGS = (
             ("        finally:\n            self._means.buffers.give(buffer)\n", ""),
             (
                 "        buffer = self._means.buffers.take(size)\n",
-                (
-                    "        buffer = self._means.buffers.take(size)\n"
-                    "        self._means.buffers.give(buffer)\n"
-                ),
+                ("        buffer = self._means.buffers.take(size)\n        self._means.buffers.give(buffer)\n"),
             ),
         ),
         "tests/faults/test_delivery.py",
