@@ -224,7 +224,7 @@ async def test_without_close_write_a_closed_file_waits_for_quiet(world: World):
         began = time.monotonic()
         (world.root / "f").write_text("x")
         record = await world.until(b"f")
-        assert world.admitted_at[b"f"] - began >= 0.5
+        assert world.admitted_at[b"f"] - began >= 0.49  # the kernel's time stamps are those of its last tick
         assert record.settled_by is Reason.QUIET
 
 
