@@ -10,7 +10,7 @@ import pytest
 from crosshaul.journal import Reader
 from crosshaul.partner import document, statement
 from partner_fixtures import partner_process
-from system_fixtures import sha256_of, until
+from system_fixtures import Site, sha256_of, until
 
 FAILURES = ("upload_failed", "file_quarantined")
 NOTHING = document(statement(["s3:GetObjectTagging"], "*"))
@@ -147,6 +147,11 @@ def second_account(first, spool):
         yield process
 
 
+def states_of(site: Site) -> dict[str, str]:
+    """The destinations' states, as ``status`` tells them."""
+    return {name: each["state"] for name, each in site.status()["destinations"].items()}
+
+
 def test_a_role_that_may_nothing_parks_its_destination_only(strict, site_for, tmp_path):
     """With the role's rights withdrawn its destination waits, in one line and at no file's cost; another goes on."""
     site = site_for(strict)
@@ -168,10 +173,9 @@ def test_a_role_that_may_nothing_parks_its_destination_only(strict, site_for, tm
                 (root / f"{number}").write_bytes(b"%d" % number)
             until(lambda: len(second.objects()) == 30, 3)
             assert len(strict.objects()) == 1
-            status = site.status()
-            assert status["destinations"]["partner"]["state"] == "parked"
-            assert "AccessDenied" in str(status["destinations"]["partner"]["last_error"])
-            assert status["destinations"]["second"]["state"] == "ready"
+            # The daemon writes down how its destinations are once a second.
+            until(lambda: states_of(site) == {"partner": "parked", "second": "ready"}, 3)
+            assert "AccessDenied" in str(site.status()["destinations"]["partner"]["last_error"])
             strict.settings(role_policy=None)
             until(delivered(strict, site), 10)
             assert daemon.stop() == 0
