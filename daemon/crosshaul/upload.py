@@ -87,11 +87,6 @@ class Means:
         """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
         return claim.destination == self.destination.name and claim.key.startswith(self.destination.key_prefix)
 
-    def tidy(self) -> None:
-        """Let the system have the memory of parts, once nothing large is under way."""
-        if not self.memory.used:
-            self.buffers.clear()
-
     def memory_for(self, claim: Claim) -> Budget:
         """What a file that is sent in one request takes its memory from."""
         return self.memory if claim.large else self.memory_of_small
@@ -224,7 +219,7 @@ async def _in_parts(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
             await _abandon(claim, multipart, means)
             raise
     finally:
-        means.tidy()
+        means.buffers.clear()  # nothing is spare when nothing is sent in parts; who still does takes new memory
         await means.threads.run(source.close)
     return await _complete(claim, replace(multipart, parts=parts), means, if_new=if_new)
 

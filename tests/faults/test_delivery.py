@@ -6,6 +6,8 @@ import asyncio
 import errno
 import gc
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ from crosshaul.partner import (
 )
 from crosshaul.retry import Policy
 from crosshaul.source import SourceFile
-from lane import MIB, lane_to
+from lane import MIB, Lane, lane_to
 
 BIG = os.urandom(12 * MIB + 7)
 
@@ -425,16 +427,23 @@ async def test_stopping_puts_back_what_was_only_claimed(partner: PartnerAccount,
     assert set(states) <= {State.DELIVERED, State.PENDING}
 
 
-async def test_what_was_only_claimed_goes_back_together(partner: PartnerAccount, tmp_path: Path):
-    """However many claims no worker has begun, a stop writes them back in a commit or two, not in one each."""
+@asynccontextmanager
+async def lane_at_work(partner: PartnerAccount, home: Path, count: int) -> AsyncIterator[Lane]:
+    """A lane that has just begun to send so many small files, four at a time and each for a while."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.3)))
-    async with lane_to(partner, tmp_path, running=False, max_concurrency=4) as lane:
-        for number in range(60):
+    async with lane_to(partner, home, running=False, max_concurrency=4) as lane:
+        for number in range(count):
             await lane.drop(f"f{number}", b"x")
         lane.start()
         async with asyncio.timeout(10):
             while not lane.means.slots.used:
                 await asyncio.sleep(0.01)
+        yield lane
+
+
+async def test_what_was_only_claimed_goes_back_together(partner: PartnerAccount, tmp_path: Path):
+    """However many claims no worker has begun, a stop writes them back in a commit or two, not in one each."""
+    async with lane_at_work(partner, tmp_path, 60) as lane:
         before = lane.journal.commits
         lane.stop.set()
         await lane.stopped()
@@ -479,14 +488,7 @@ async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tm
 
 async def test_a_route_that_is_paused_sends_nothing_that_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
     """Files that were claimed ahead go back when their route is served no more; those that are being sent end."""
-    partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.3)))
-    async with lane_to(partner, tmp_path, running=False, max_concurrency=4) as lane:
-        for number in range(12):
-            await lane.drop(f"f{number}", b"x")
-        lane.start()
-        async with asyncio.timeout(10):
-            while not lane.means.slots.used:
-                await asyncio.sleep(0.01)
+    async with lane_at_work(partner, tmp_path, 12) as lane:
         lane.transfer.serve(lane.means.routes, [])
         await asyncio.sleep(1.0)
         states = [(await lane.record(f"f{number}")).state for number in range(12)]

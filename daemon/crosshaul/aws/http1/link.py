@@ -1,7 +1,7 @@
 """A connected socket, plain or under TLS, that never blocks: it tells what came, and sends what it is given.
 
-asyncio's transports would do the same; but their TLS is written in Python and takes longer for a small request than
-all the rest of the client, and once they can't send they drop what the other side had to say about that.
+asyncio's transports would do the same; but their TLS keeps 256 KiB for each connection, and once they can't send they
+drop what the other side had to say about that.
 """
 
 from __future__ import annotations
