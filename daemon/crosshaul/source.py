@@ -74,8 +74,8 @@ def _buffer(length: int) -> memoryview:
 class Buffers:
     """Memory for parts, used again: to clear new memory first takes the system as long as to read into it.
 
-    Whoever takes has a budget for what is in use. What is spare is of the length that was wanted most lately: the last
-    parts of files, which are shorter, have memory of their own.
+    Whoever takes has a budget for what is in use. What is spare is of the greatest length that was wanted so far: the
+    last parts of files, which are shorter, have memory of their own.
     """
 
     def __init__(self) -> None:

@@ -9,13 +9,12 @@ from crosshaul import __version__
 from crosshaul.aws import faults, http1
 from crosshaul.aws.control import Location
 from crosshaul.aws.error_body import unzipped
-from crosshaul.aws.sigv4 import Credentials, Signer, encode_key
+from crosshaul.aws.sigv4 import UNSIGNED_PAYLOAD, Credentials, Signer, encode_key
 from crosshaul.checksum import Payload
 from crosshaul.clock import Clock
 from crosshaul.model import Checksum, ChecksumKind
 from crosshaul.verify import Answer
 
-_UNSIGNED = "UNSIGNED-PAYLOAD"
 _AGENT = ("user-agent", f"crosshaul/{__version__}")
 _HEADERS = {
     ChecksumKind.CRC64NVME: "x-amz-checksum-crc64nvme",
@@ -84,7 +83,7 @@ class Wire:
             *headers,
         ]
         signed += self._signer_for(credentials).sign(
-            "PUT", self._location.authority, path, query, signed, payload.sha256 or _UNSIGNED, self._clock.now()
+            "PUT", self._location.authority, path, query, signed, payload.sha256 or UNSIGNED_PAYLOAD, self._clock.now()
         )
         target = path + (
             "?" + "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in query) if query else ""
