@@ -18,13 +18,14 @@ class Bug:
     caught_by: str = SIMULATION
 
 
-def _bug(harm: str, file: str, old: str, new: str, caught_by: str = SIMULATION) -> Bug:
+def bug(harm: str, file: str, old: str, new: str, caught_by: str = SIMULATION) -> Bug:
+    """A bug of one edit."""
     return Bug(harm, file, ((old, new),), caught_by)
 
 
 BUGS = (
     # What is sent
-    _bug(
+    bug(
         "a small file that is written to while it is read lands torn",
         "reading.py",
         "        data = source.read(0, claim.fingerprint.size)\n        source.unchanged()\n",
@@ -42,26 +43,26 @@ BUGS = (
             ),
         ),
     ),
-    _bug(
+    bug(
         "a file that changed before it was opened is sent cut to its old size",
         "reading.py",
         "if source.fingerprint != claim.fingerprint:",
         "if source is None:",
     ),
-    _bug(
+    bug(
         "whatever lies under the key counts as delivered",
         "upload.py",
         "held if held is not None and is_ours(held, claim) else None",
         "held",
     ),
-    _bug(
+    bug(
         "an object that the store garbled counts as delivered when it is met again",
         "upload.py",
         "if held is not None and not await _contradicts(claim, held, means):",
         "if held is not None:",
         "tests/state",
     ),
-    _bug(
+    bug(
         "memory is not given back after a part failed, until nothing moves",
         "upload.py",
         "                    memory.end()\n                    break\n",
@@ -87,35 +88,35 @@ BUGS = (
         ),
         "tests/faults/test_delivery.py",
     ),
-    _bug(
+    bug(
         "files wait for ever when the one that fetched them was cancelled",
         "reading.py",
         "            mine.over.set()\n",
         "            pass\n",
         "tests/unit/test_reading.py",
     ),
-    _bug(
+    bug(
         "whoever cuts the line can shorten an answer",
         "aws/http1/tls.py",
         "            self._incoming.write_eof()\n",
         "            self._tls = self._tls.unwrap() or self._tls\n",
         "tests/unit/test_http1_tls.py",
     ),
-    _bug(
+    bug(
         "the last, shorter part is asked for in full length",
         "upload.py",
         "return min(self._multipart.part_size, self._claim.fingerprint.size - offset)",
         "return self._multipart.part_size or offset",
     ),
-    _bug(
+    bug(
         "files of more than 10,000 parts can't be sent",
         "upload.py",
         "least = -(-size // _MAX_PARTS)",
         "least = 0 * size",
         "tests/properties/test_upload_properties.py",
     ),
-    _bug("more bytes are held than memory_limit", "flow.py", "self.used == 0 or self.used + amount <=", "self.used >="),
-    _bug(
+    bug("more bytes are held than memory_limit", "flow.py", "self.used == 0 or self.used + amount <=", "self.used >="),
+    bug(
         "what is larger than memory_limit waits for ever",
         "flow.py",
         "self.used == 0 or self.used + amount",
@@ -123,49 +124,49 @@ BUGS = (
         "tests/unit/test_flow.py",
     ),
     # What is believed
-    _bug("S3's word about what it holds is not looked at", "verify.py", "    if sent != told:", "    if not told:"),
-    _bug(
+    bug("S3's word about what it holds is not looked at", "verify.py", "    if sent != told:", "    if not told:"),
+    bug(
         "a rewrite in the same size is taken for the state that was sent",
         "verify.py",
         'f"{print_.size}\\0{print_.mtime_ns}\\0{print_.ctime_ns}\\0{print_.inode}\\0{claim.key}\\0"',
         'f"{print_.size}\\0{claim.key}\\0"',
     ),
-    _bug(
+    bug(
         "an ETag that says otherwise is not looked at",
         "verify.py",
         "return held.etag != md5_hex(md5)",
         "return False",
         "tests/state",
     ),
-    _bug(
+    bug(
         "a checksum that the store does not know is asked for again and again",
         "verify.py",
         "        self._rung += 1\n",
         "        self._rung += 0\n",
         "tests/unit/test_verify.py",
     ),
-    _bug(
+    bug(
         "a proxy's page that comes with a 200 counts as S3's word",
         "aws/wire.py",
         'if answer.status != 200 or not answer.headers.get("etag"):',
         "if answer.status != 200:",
         "tests/lies -k PutObject",
     ),
-    _bug(
+    bug(
         "any web server's 200 with an ETag counts as delivered, for as long as the store's checksum is not known",
         "aws/bucket.py",
         "        if not proves(payload.checksums, answer):\n",
         "        if not payload.checksums:\n",
         "tests/lies -k stranger",
     ),
-    _bug(
+    bug(
         "whatever HEAD finds is taken for what was just sent",
         "aws/bucket.py",
         "(held.token, held.size) != (token, payload.size)",
         "held.size < 0",
         "tests/lies -k older_state",
     ),
-    _bug(
+    bug(
         "a huge page with a 403 is taken for trouble of the network",
         "aws/http1/reader.py",
         "if self._status < _ERROR:",
@@ -173,52 +174,52 @@ BUGS = (
         "tests/lies -k huge_page",
     ),
     # What the journal remembers
-    _bug(
+    bug(
         "a change while the file was sent is lost",
         "journal/settling.py",
         "if record.generation != claim.generation:",
         "if record.generation < 0:",
     ),
-    _bug(
+    bug(
         "a changed file keeps its generation, so that a stale upload delivers it",
         "journal/queries/intake.sql",
         "generation = generation + 1",
         "generation = generation + 0",
     ),
-    _bug(
+    bug(
         "a changed file's source is deleted on the receipt of its old state",
         "journal/queries/intake.sql",
         "proven_by = NULL, after_due_at = NULL, after_action = NULL",
         "proven_by = NULL",
     ),
-    _bug(
+    bug(
         "a changed file goes on with the parts of its old state",
         "journal/admission.py",
         "    changes.restarted.append(record.id)\n",
         "",
     ),
-    _bug(
+    bug(
         "a file found changed when it was to be sent is never looked at again",
         "journal/queries/reading.sql",
         "AND state NOT IN ('settling', 'gone')",
         "AND state NOT IN ('gone')",
         "tests/contract",
     ),
-    _bug(
+    bug(
         "a file that went and came back as it was is never sent",
         "journal/queries/reading.sql",
         "AND state NOT IN ('settling', 'gone')",
         "AND state NOT IN ('settling')",
         "tests/contract",
     ),
-    _bug(
+    bug(
         "what was under way at a crash stays so for ever",
         "journal/queries/recovery.sql",
         "WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'\n\n",
         "WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'gone'\n\n",
         "tests/contract",
     ),
-    _bug(
+    bug(
         "after a crash nobody asks whether the upload had succeeded",
         "journal/queries/recovery.sql",
         "    ambiguous = ambiguous OR claimed = generation, claimed = NULL, changed_at = ?1, due_at = min(due_at, ?1)\n"
@@ -227,35 +228,35 @@ BUGS = (
         "WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'\n\n",
         "tests/contract",
     ),
-    _bug(
+    bug(
         "a file that disappeared takes the receipt of its delivery along",
         "journal/queries/intake.sql",
         "WHERE route = ? AND path = ? AND state IN ('pending', 'settling', 'quarantined')",
         "WHERE route = ? AND path = ? AND state <> 'uploading'",
         "tests/contract",
     ),
-    _bug(
+    bug(
         "two files take one key, and the later overwrites the earlier",
         "journal/admission.py",
         "    if holder == file:\n",
         "    if holder:\n",
         "tests/contract",
     ),
-    _bug(
+    bug(
         "a commit is not on disk when it is answered, and a power cut takes it back",
         "journal/connect.py",
         '"synchronous = FULL",',
         '"synchronous = OFF",',
         "tests/unit/test_journal_migrate.py",
     ),
-    _bug(
+    bug(
         "whoever waits hears of success before it is committed, also when it never is",
         "journal/writer.py",
         "            self._fail(units, storage_error(self._database, error))\n",
         "            self._fail([], storage_error(self._database, error))\n",
         "tests/unit/test_journal_writer.py",
     ),
-    _bug(
+    bug(
         "a second daemon takes the same journal",
         "journal/lock.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
@@ -263,96 +264,96 @@ BUGS = (
         "tests/system/test_crash.py -k second_instance",
     ),
     # What is found
-    _bug(
+    bug(
         "a file is taken while it is being written",
         "settle.py",
         "if now - still_since >= self._quiet:",
         "if now - still_since >= 0:",
         "tests/unit/test_settle.py",
     ),
-    _bug(
+    bug(
         "a file that never rests is never sent",
         "settle.py",
         "if now - first_seen >= self._max_wait:",
         "if now - first_seen >= self._max_wait * 1e9:",
         "tests/unit/test_settle.py",
     ),
-    _bug(
+    bug(
         "a rewritten file counts as renamed, and is taken at once",
         "settle.py",
         "return (one.inode, one.size, one.mtime_ns) == (other.inode, other.size, other.mtime_ns)",
         "return one.inode == other.inode",
         "tests/unit/test_settle.py tests/unit/test_intake.py",
     ),
-    _bug(
+    bug(
         "what the kernel did not tell is never found",
         "intake.py",
         "await self._event(self._walk_wanted, self._route.rescan_interval)",
         "await self._event(self._walk_wanted, None)",
     ),
-    _bug(
+    bug(
         "events that were lost are only counted",
         "intake.py",
         'cure="raise fs.inotify.max_queued_events")\n        self._walk_wanted.set()\n',
         'cure="raise fs.inotify.max_queued_events")\n',
         "tests/unit/test_intake.py",
     ),
-    _bug(
+    bug(
         "an overflow of the kernel's queue is not told",
         "watch/inotify.py",
         "self._listener.lost(1)",
         "pass",
         "tests/unit/test_watch.py",
     ),
-    _bug(
+    bug(
         "a file in small pieces has the loop read each of them",
         "watch/inotify.py",
         "if len(data) < _AT_ONCE // 2:",
         "if not data:",
         "tests/unit/test_watch.py",
     ),
-    _bug(
+    bug(
         "a file that is written to all the time is looked at all the time",
         "intake.py",
         "self._settler.awaits(path) and not",
         "not path and not",
         "tests/unit/test_intake.py",
     ),
-    _bug(
+    bug(
         "a file that is closed is sent half-written, although nobody asked for that",
         "intake.py",
         "if kind is Kind.CLOSED and not self._route.settle.close_write:",
         "if not path:",
         "tests/unit/test_intake.py",
     ),
-    _bug(
+    bug(
         "hung roots take the threads that all share",
         "watch/watcher.py",
         "await self._threads.run(_identity, self._root)",
         "await asyncio.to_thread(_identity, self._root)",
         "tests/outages/test_isolation.py",
     ),
-    _bug(
+    bug(
         "files in new directories wait for the next walk",
         "intake.py",
         "                self._directory_found.set()\n",
         "",
         "tests/unit/test_intake.py",
     ),
-    _bug(
+    bug(
         "an empty mount point makes every waiting file count as deleted",
         "scan.py",
         "if self._walked not in {None, (root.device, root.inode)}:",
         "if self._walked == ():",
         "tests/unit/test_scan.py tests/unit/test_intake.py",
     ),
-    _bug(
+    bug(
         "the last files of a walk are not seen",
         "scan.py",
         "            yield self._batch\n        finally:",
         "            yield Batch()\n        finally:",
     ),
-    _bug(
+    bug(
         "a directory that can't be read ends the walk",
         "scan.py",
         "        except OSError as error:\n            self._report(directory.path, error)\n",
@@ -360,40 +361,40 @@ BUGS = (
         "tests/unit/test_scan.py",
     ),
     # What happens to the source
-    _bug(
+    bug(
         "a file that changed after its delivery is deleted",
         "source.py",
         "            _expect(directory, name, path, fingerprint)\n            try:\n                os.unlink",
         "            try:\n                os.unlink",
     ),
-    _bug(
+    bug(
         "a file that changed after its delivery is moved away as delivered",
         "source.py",
         "            _expect(source, name, path, fingerprint)\n",
         "",
     ),
-    _bug(
+    bug(
         "a symlink put in a file's place sends something outside the root",
         "source.py",
         "_READ = os.O_RDONLY | os.O_NOFOLLOW |",
         "_READ = os.O_RDONLY |",
         "tests/unit/test_source.py",
     ),
-    _bug(
+    bug(
         "a symlink put in a directory's place sends something outside the root",
         "source.py",
         "os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC",
         "os.O_DIRECTORY | os.O_CLOEXEC",
         "tests/unit/test_source.py",
     ),
-    _bug(
+    bug(
         "a FIFO in the watched directory blocks a thread for ever",
         "source.py",
         "os.O_NONBLOCK | ",
         "",
         "tests/unit/test_source.py",
     ),
-    _bug(
+    bug(
         "moving overwrites what has the name already",
         "source.py",
         "        os.link(name, taken, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)\n",
@@ -402,67 +403,67 @@ BUGS = (
         "tests/unit/test_source.py",
     ),
     # Whose fault it is, and when again
-    _bug(
+    bug(
         "credentials are used after their end",
         "aws/identity.py",
         "return self.ends - min(60.0, (self.ends - self.began) / 15)",
         "return self.ends + 60.0",
     ),
-    _bug(
+    bug(
         "a wrong clock stretches a session",
         "aws/identity.py",
         "parsedate_to_datetime(date).timestamp() + 1 if date else clock.now()",
         "clock.now()",
         "tests/unit/test_identity.py",
     ),
-    _bug(
+    bug(
         "only the first of two external IDs is tried",
         "aws/identity.py",
         'if number == len(external_ids) or fault.diagnosis.code != "AccessDenied":',
         "if number:",
         "tests/unit/test_identity.py",
     ),
-    _bug(
+    bug(
         "a long partition sets files aside",
         "retry.py",
         "if often_enough and diagnosis.kind is not Kind.NETWORK:",
         "if often_enough:",
         "tests/unit/test_retry.py",
     ),
-    _bug(
+    bug(
         "after the clock was set back by a day everything waits for a day",
         "transfer.py",
         "            await self._journal.make_due(self._routes)\n",
         "            pass\n",
     ),
-    _bug(
+    bug(
         "an account that refuses sets every file aside instead of being parked",
         "retry.py",
         "return diagnosis.kind in _OF_THE_DESTINATION\n",
         "return False\n",
         "tests/unit/test_retry.py tests/faults/test_delivery.py",
     ),
-    _bug(
+    bug(
         "a parked destination is stormed",
         "transfer.py",
         "return self._canary() if due and not self._under_way else (0, 0)",
         "return (self._small.wanted(), self._large.wanted())",
         "tests/system/test_parking.py tests/faults/test_delivery.py",
     ),
-    _bug(
+    bug(
         "after a parking the places of what was put back are never free again",
         "transfer.py",
         "            self.under_way -= 1\n            yield claim\n",
         "            yield claim\n",
     ),
-    _bug(
+    bug(
         "an error of a kind nobody thought of in one file ends them all",
         "transfer.py",
         "        except Exception as error:  # noqa: BLE001 - a bug",
         "        except ZeroDivisionError as error:  # noqa: BLE001 - a bug",
         "tests/faults/test_delivery.py",
     ),
-    _bug(
+    bug(
         "S3's push-back is not heard",
         "transfer.py",
         "            self._limit.pushed_back(now)\n",
@@ -470,49 +471,49 @@ BUGS = (
         "tests/faults/test_delivery.py",
     ),
     # What is told
-    _bug(
+    bug(
         "the pages are open beyond loopback",
         "config/model.py",
         "tokens == [None, None]:",
         "tokens == []:",
         "tests/unit/test_config.py",
     ),
-    _bug(
+    bug(
         "whoever asks without the token is answered",
         "telemetry/web/guard.py",
         "if not request[TRUSTED] and",
         "if False and",
         "tests/unit/test_web.py",
     ),
-    _bug(
+    bug(
         "a web page reaches in by rebinding its name",
         "telemetry/web/server.py",
         "*([by_local_name(host)] if local else [])",
         "*()",
         "tests/unit/test_web.py",
     ),
-    _bug(
+    bug(
         "the monitor hears that all is well while it is not",
         "telemetry/heartbeat.py",
         "        if not verdict.ok:\n",
         "        if False:\n",
         "tests/unit/test_heartbeat.py",
     ),
-    _bug(
+    bug(
         "a partner that does not answer looks like a delivery under way",
         "report.py",
         "        if row == _IN_TROUBLE:\n",
         "        if False:\n",
         "tests/unit/test_report.py",
     ),
-    _bug(
+    bug(
         "a destination that is gone pages for ever",
         "telemetry/metrics.py",
         "series.remove_by_labels({label: name})",
         "pass",
         "tests/unit/test_metrics.py",
     ),
-    _bug(
+    bug(
         "a file's name is markup",
         "telemetry/web/markup.py",
         "Html(escape(printable(value)))",

@@ -1,7 +1,8 @@
-"""Put each bug of ``bugs.py`` into a copy of the package, and see it caught: ``run.py [words]``."""
+"""Put each bug of the ``bugs*.py`` beside this into a copy of the package, and see it caught: ``run.py [words]``."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -11,9 +12,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bugs import BUGS, SIMULATION, Bug
+from bugs import SIMULATION, Bug
 
 _PROJECT = Path(__file__).parents[2]
+_BUGS: list[Bug] = [
+    bug for file in sorted(Path(__file__).parent.glob("bugs*.py")) for bug in importlib.import_module(file.stem).BUGS
+]
 _SEEDS = "500"
 _PATIENCE = 900.0
 """Seconds; a bug that makes everything stand still is caught by that."""
@@ -69,7 +73,7 @@ def _try(bug: Bug) -> tuple[Bug, bool, float]:
 def main() -> int:
     """1 if a bug got through, or a catcher fails without any."""
     words = sys.argv[1:]
-    chosen = [bug for bug in BUGS if all(word in f"{bug.file} {bug.harm}" for word in words)]
+    chosen = [bug for bug in _BUGS if all(word in f"{bug.file} {bug.harm}" for word in words)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         catchers = sorted({bug.caught_by for bug in chosen})
         for catcher, fails in zip(catchers, pool.map(lambda one: _with(None, one), catchers), strict=True):
