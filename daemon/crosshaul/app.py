@@ -53,6 +53,7 @@ async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> Async
 
     Raises LockedError, StateDirError, ConfigError.
     """
+    http1.resolve_apart()
     gc.freeze()  # what was imported stays: it need not be looked through again
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="crosshaul"))
     async with AsyncExitStack() as stack:
@@ -175,6 +176,7 @@ class _Builder:
 @asynccontextmanager
 async def visited(config: Config, destination: Destination, chain: Chain) -> AsyncIterator[tuple[Refresher, Bucket]]:
     """One destination by itself, for as long as the block lasts: what a check and the demo look into."""
+    http1.resolve_apart()
     clock = SystemClock()
     refresher, bucket = open_bucket(destination, chain, config, clock, Line(clock), _Unheard())
     stop = asyncio.Event()

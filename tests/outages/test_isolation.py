@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -103,6 +104,38 @@ async def test_twenty_hung_roots_stop_nobody_else(strict, site, monkeypatch):
             assert not gate.is_set()
         finally:
             gate.set()
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_names_that_hang_in_the_resolver_stop_nobody_else(strict, site, monkeypatch):
+    """While thirty other lookups hang in the C library, a destination gets its credentials and its files as ever."""
+    resolve, gate = socket.getaddrinfo, threading.Event()
+
+    def hanging(host, *rest, **more):
+        if "hangs" in str(host):
+            gate.wait(HANGING)
+        return resolve(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    for each in site.config["destinations"].values():
+        each["endpoint_url"] = each["endpoint_url"].replace("127.0.0.1", "localhost")
+    site.config["identity"]["sts_endpoint_url"] = strict.sts_endpoint_url.replace("127.0.0.1", "localhost")
+    site.config_file.write_text(json.dumps(site.config))
+    config = await asyncio.to_thread(load, site.config_file)
+    async with app.opened(config, config.routes, SystemClock()) as house:
+        loop = asyncio.get_running_loop()
+        hung = [asyncio.create_task(loop.getaddrinfo(f"hangs-{number}.test", 80)) for number in range(30)]
+        stop = asyncio.Event()
+        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        try:
+            for number in range(40):
+                site.add(f"works/{number}", b"y")
+            await _there(strict, "works/", 40)
+            assert not any(each.done() for each in hung)
+        finally:
+            gate.set()
+        await asyncio.gather(*hung, return_exceptions=True)
         stop.set()
         await asyncio.gather(*tasks)
 

@@ -9,6 +9,7 @@ import pytest
 
 from crosshaul.aws.http1 import Client, WireError
 from crosshaul.aws.http1.request import SLICE
+from crosshaul.aws.http1.terms import Address
 from scripted_http import OK, Meter, Peer, client_of, never, polite, says, scripted
 
 PARTIAL = b"HTTP/1.1 2"
@@ -142,8 +143,7 @@ async def test_a_lost_request_stays_ambiguous_when_no_new_connection_comes():
     """The first sending may have been acted upon, so a refused second connection does not make it certain."""
     async with scripted(one_then) as server, client_of(server.port) as client:
         await put(client)
-        client._dialer._addresses._known = []
-        client._dialer._addresses._port = closed_port()
+        client._dialer._addresses._known = [Address(socket.AF_INET, ("127.0.0.1", closed_port()))]
         with pytest.raises(WireError) as caught:
             await put(client)
         assert (caught.value.code, caught.value.ambiguous) == ("ConnectError", True)

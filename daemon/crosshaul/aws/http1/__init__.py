@@ -4,9 +4,21 @@
 checked certificates, proxies, and honest errors: ``WireError`` says whether the request may have been acted upon.
 """
 
+from crosshaul.aws.http1.names import resolve_apart
 from crosshaul.aws.http1.pool import Client
 from crosshaul.aws.http1.proxy import Proxy, proxy_for
 from crosshaul.aws.http1.terms import Answer, Deadlines, Origin, Pace, WireError
 from crosshaul.aws.http1.tls import tls_context
 
-__all__ = ["Answer", "Client", "Deadlines", "Origin", "Pace", "Proxy", "WireError", "proxy_for", "tls_context"]
+__all__ = [
+    "Answer",
+    "Client",
+    "Deadlines",
+    "Origin",
+    "Pace",
+    "Proxy",
+    "WireError",
+    "proxy_for",
+    "resolve_apart",
+    "tls_context",
+]

@@ -7,58 +7,12 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
 
 from crosshaul.aws.http1.connection import Connection
+from crosshaul.aws.http1.names import Addresses
 from crosshaul.aws.http1.proxy import Proxy, open_tunnel
-from crosshaul.aws.http1.terms import Deadlines, Origin, WireError
+from crosshaul.aws.http1.terms import Address, Deadlines, Origin, WireError
 from crosshaul.aws.http1.tls import TlsStream, tls_error
-
-_FRESH = 60.0
-"""Seconds for which the addresses of a name are kept: S3 moves its names about every few seconds to minutes."""
-_TRIES = 4
-"""Addresses tried for one connection, so that each gets a fair share of the deadline."""
-
-
-class Address(NamedTuple):
-    """One address of a name, as getaddrinfo gives it."""
-
-    family: int
-    sockaddr: tuple[Any, ...]
-
-
-class Addresses:
-    """The addresses of one name; each call starts with another, and those that failed are left out for a while."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
-        self._known: list[Address] = []
-        self._until = 0.0
-        self._lock = asyncio.Lock()
-
-    async def next(self) -> list[Address]:
-        """Return up to ``_TRIES`` addresses to try in this order. Raises WireError (DNSError)."""
-        loop = asyncio.get_running_loop()
-        async with self._lock:
-            if not self._known or loop.time() >= self._until:
-                self._known = await self._resolve()
-                self._until = loop.time() + _FRESH
-        self._known.append(self._known.pop(0))
-        return [self._known[-1], *self._known[: _TRIES - 1]][: len(self._known)]
-
-    def failed(self, address: Address) -> None:
-        """Leave this one out until the name is asked again, which is at once when it was the last."""
-        if address in self._known:
-            self._known.remove(address)
-
-    async def _resolve(self) -> list[Address]:
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise WireError("DNSError", f"the name {self._host} can't be resolved: {error}") from error
-        return list(dict.fromkeys(Address(family, sockaddr) for family, _, _, _, sockaddr in found))
 
 
 class Dialer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from crosshaul.errors import CrosshaulError
@@ -37,6 +37,13 @@ class Origin:
         """Host and, unless it is the scheme's own, port: the Host header's value."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+class Address(NamedTuple):
+    """One address of a name, as getaddrinfo gives it."""
+
+    family: int
+    sockaddr: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
