@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h: nothing in the configuration is at fault, and a service manager may start it again."""
+
 
 class CrosshaulError(Exception):
     """The root: ``str(error)`` is one line; ``exit_code`` is what the process ends with if nobody handles it."""
@@ -38,9 +41,15 @@ class LockedError(CrosshaulError):
 
 
 class StateDirError(CrosshaulError):
-    """``state_dir`` or the journal in it can't be used (permissions, disk full)."""
+    """``state_dir`` or the journal in it can't be used (permissions, another program's files)."""
 
     exit_code = 2
+
+
+class StateDirUnavailableError(StateDirError):
+    """``state_dir`` can't be used at the moment (disk full, read-only, not answering): a later start may succeed."""
+
+    exit_code = TRY_AGAIN
 
 
 class JournalDamagedError(StateDirError):

@@ -11,6 +11,7 @@ from typing import Any
 from crosshaul.journal import migrate, store
 from crosshaul.journal.connect import identity
 from crosshaul.journal.reader import Reader
+from crosshaul.journal.reserve import Reserve
 from crosshaul.journal.writer import CommitStats, Writer
 
 _DATABASE = Path("journal.db")
@@ -76,12 +77,13 @@ class TurnWriter(Writer):
     chance: random.Random
     """Set for each seed."""
 
-    def __init__(self, connection: Any, database: Path) -> None:
+    def __init__(self, connection: Any, database: Path, reserve: Reserve) -> None:
         self.commits = 0
         self.last_commit = None
         self.on_commit = None
         self.trouble = None
         self._identity = identity(database)
+        self._reserve = reserve
         self._connection = connection
         self._database = database
         self._loop = asyncio.get_running_loop()

@@ -23,11 +23,11 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), 
 
 
 @contextlib.contextmanager
-def mounted(place: Path, *options: str) -> Iterator[None]:
+def mounted(place: Path, *options: str, size: str = "8m") -> Iterator[None]:
     """A small file system of its own at ``place``."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", ",".join(["size=8m,mode=0700", *options]), "none", str(place)],
+        ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size},mode=0700", *options]), "none", str(place)],
         capture_output=True,
         text=True,
         check=False,
@@ -129,8 +129,42 @@ def test_a_disk_that_fills_up_in_mid_upload_loses_no_file(strict: PartnerProcess
     assert {name: strict.read(name) for name in list(files)[::20]} == {name: files[name] for name in list(files)[::20]}
 
 
+def shared_disk(strict: PartnerProcess, site_for, home: Path) -> Site:
+    """Watched files and journal on one small disk, and a delivered file leaves it."""
+    site = site_for(strict, after_upload="delete")
+    site.config["state_dir"] = str(home / "state")
+    (home / "spool").mkdir()
+    site.write(path=str(home / "spool"))
+    return site
+
+
+@pytest.mark.parametrize("full", ["while it runs", "before it starts"])
+def test_a_disk_shared_with_the_watched_files_empties_itself(strict: PartnerProcess, site_for, tmp_path, full: str):
+    """Full to the last byte, receipts still get through, so that sources are deleted and the disk is free again."""
+    home = tmp_path / "disk"
+    with mounted(home, size="40m"):
+        site = shared_disk(strict, site_for, home)
+        spool = home / "spool"
+        (spool / "first").touch()
+        site.push()
+        strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.2)
+        names = [f"{number:04}-{'x' * 150}" for number in range(500)]
+        with contextlib.ExitStack() as running:
+            if full == "while it runs":
+                running.enter_context(site.daemon())
+            for name in names:
+                (spool / name).write_bytes(b"content")
+            spare = fill(home)
+            if full == "before it starts":
+                running.enter_context(site.daemon())
+            until(lambda: not list(spool.glob("0*")), timeout=60)
+            spare.unlink()
+            until(lambda: not any(spool.iterdir()), timeout=60)
+    assert {*names, "first"} == set(strict.objects())
+
+
 def test_a_disk_that_is_full_at_the_start_is_one_line(strict: PartnerProcess, site_for):
-    """No room for even an empty journal: code 2 and a line that says to make room; then it starts."""
+    """No room for even an empty journal: code 75 and a line that says to make room; then it starts."""
     site = site_for(strict)
     site.add("file", b"1")
     with mounted(site.state_dir):
@@ -139,7 +173,7 @@ def test_a_disk_that_is_full_at_the_start_is_one_line(strict: PartnerProcess, si
         for verb in ("run", "push"):
             done = site.crosshaul(verb)
             [line] = done.stderr.splitlines()
-            assert (done.returncode, str(site.state_dir) in line) == (2, True)
+            assert (done.returncode, str(site.state_dir) in line) == (75, True)
             assert "full" in line or "No space left" in line
             assert "ake room" in line
         ballast.unlink()
@@ -158,7 +192,7 @@ def test_a_read_only_disk_is_one_line_and_status_tells_it(strict: PartnerProcess
         for verb in ("run", "push"):
             done = site.crosshaul(verb)
             [line] = done.stderr.splitlines()
-            assert (done.returncode, str(site.state_dir) in line, "Read-only file system" in line) == (2, True, True)
+            assert (done.returncode, str(site.state_dir) in line, "Read-only file system" in line) == (75, True, True)
         told = site.crosshaul("status")
         assert "read-only" in told.stdout + told.stderr
         assert len(told.stderr.splitlines()) <= 1

@@ -11,6 +11,7 @@ import pytest
 
 from crosshaul.errors import StateDirError
 from crosshaul.journal import CommitStats, Journal, connect, writer
+from crosshaul.journal.reserve import Reserve
 from crosshaul.journal.writer import Writer, one_by_one
 from crosshaul.model import State
 from journal_samples import DONE, ROUTE, TurnableClock, settled
@@ -25,7 +26,7 @@ async def connection(tmp_path: Path) -> sqlite3.Connection:
 
 @pytest.fixture
 async def notes(tmp_path: Path, connection: sqlite3.Connection) -> AsyncIterator[Writer]:
-    opened = Writer(connection, tmp_path / connect.DATABASE)
+    opened = Writer(connection, tmp_path / connect.DATABASE, Reserve(tmp_path))
     yield opened
     await opened.close()
 
@@ -146,7 +147,7 @@ async def test_the_queue_is_bounded(
 ) -> None:
     """No more than the bound are ever queued at once; those beyond it wait their turn and are all served."""
     monkeypatch.setattr(writer, "QUEUE_BOUND", 8)
-    narrow = Writer(connection, tmp_path / connect.DATABASE)
+    narrow = Writer(connection, tmp_path / connect.DATABASE, Reserve(tmp_path))
     most = 0
 
     def count(_connection: sqlite3.Connection, texts: Sequence[str]) -> list[str]:

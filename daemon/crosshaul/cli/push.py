@@ -58,6 +58,7 @@ def command(context: click.Context, config: Config, routes: tuple[str, ...], *, 
       1  some not; stderr says why, in a line for each file, or for each destination that takes none
       2  bad usage, or the configuration or state_dir can't be used
       4  a daemon, or another push, holds state_dir
+     75  state_dir can't be used at the moment (full, read-only): try again later
     130  Ctrl-C, and 143 SIGTERM: stopped; the next push goes on from there
     """
     check_routes(config, routes)

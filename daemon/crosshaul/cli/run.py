@@ -44,9 +44,10 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool, f
     Exit codes:
       0  ended after a drain
       1  ended, and uploads were cut off (they go on at the next start); with --finish: files were left
-      2  the configuration, state_dir or http.listen can't be used
+      2  the configuration or state_dir can't be used
       3  --require-ready, and an identity or destination is unusable
       4  another instance holds state_dir
+     75  state_dir can't be used at the moment (full, read-only): try again later
     """
     from crosshaul import daemon  # noqa: PLC0415 - --help does without the AWS libraries
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from crosshaul.errors import JournalDamagedError, JournalMovedError, StateDirError
+from crosshaul.errors import JournalDamagedError, JournalMovedError, StateDirError, StateDirUnavailableError
 
 DATABASE = "journal.db"
 _BUSY_SECONDS = 10.0
@@ -17,6 +17,7 @@ _OUT_OF_PLACE = (
     "holds already is recognised, not sent again"
 )
 _OF_THE_DISK = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR})
+_PASSING = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY})
 _OF_NO_USE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FAULTS = {
     sqlite3.SQLITE_FULL: ("the disk is full", "Make room: Crosshaul goes on from where it was"),
@@ -34,10 +35,16 @@ def storage_error(database: Path, error: sqlite3.Error) -> StateDirError:
     """What SQLite's error means for the person who looks after ``database``."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     what, cure = _FAULTS.get(code, ("SQLite refuses", "Please report this"))
-    if code in _OF_THE_DISK:
-        cure = obstacle(database.parent) or cure
-    kind = JournalDamagedError if code in _OF_NO_USE else StateDirError
-    return kind(f"The journal {database} can't be used: {what} ({error}). {cure.rstrip('.')}.")
+    in_the_way = obstacle(database.parent) if code in _OF_THE_DISK else None
+    return _kind(code, in_the_way)(
+        f"The journal {database} can't be used: {what} ({error}). {(in_the_way or cure).rstrip('.')}."
+    )
+
+
+def _kind(code: int, in_the_way: str | None) -> type[StateDirError]:
+    if code in _OF_NO_USE:
+        return JournalDamagedError
+    return StateDirUnavailableError if in_the_way or code in _PASSING else StateDirError
 
 
 def check_whole(connection: sqlite3.Connection, database: Path) -> None:

@@ -9,9 +9,17 @@ import stat
 import time
 from pathlib import Path
 
-from crosshaul.errors import LockedError, StateDirError
+from crosshaul.errors import LockedError, StateDirError, StateDirUnavailableError
 
 LOCK = "lock"
+_PASSING = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+        *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN),
+    }
+)
+"""What may be over at the next start."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PRIVATE_DIRECTORY = 0o700
 _PRIVATE_FILE = 0o600
 _TRIES = 6
@@ -32,10 +40,8 @@ def prepare(state_dir: Path) -> None:
     except FileExistsError as error:
         raise StateDirError(f"state_dir {state_dir} is not a directory: name one, or a path that is free.") from error
     except OSError as error:
-        raise StateDirError(
-            f"state_dir {state_dir} can't be made or used: {error.strerror}. Make it for this user with mode 0700, "
-            "or name another."
-        ) from error
+        cure = "Make room." if error.errno in _FULL else "Make it for this user with mode 0700, or name another."
+        raise _unusable(error, f"state_dir {state_dir} can't be made or used: {error.strerror}. {cure}") from error
 
 
 def _close_to_others(state_dir: Path, mode: int) -> None:
@@ -53,9 +59,12 @@ def private_file(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE_FILE)
     except OSError as error:
-        raise StateDirError(
-            f"{path} can't be written: {error.strerror}. Make state_dir writable for this user, or name another."
-        ) from error
+        cure = "Make room." if error.errno in _FULL else "Make state_dir writable for this user, or name another."
+        raise _unusable(error, f"{path} can't be written: {error.strerror}. {cure}") from error
+
+
+def _unusable(error: OSError, line: str) -> StateDirError:
+    return (StateDirUnavailableError if error.errno in _PASSING else StateDirError)(line)
 
 
 class StateLock:
@@ -74,9 +83,8 @@ class StateLock:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(descriptor)
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-            cure = "Make room." if full else "Use a local disk."
-            raise StateDirError(f"{state_dir / LOCK} can't be locked: {error.strerror}. {cure}") from error
+            cure = "Make room." if error.errno in _FULL else "Use a local disk."
+            raise _unusable(error, f"{state_dir / LOCK} can't be locked: {error.strerror}. {cure}") from error
         except LockedError:
             os.close(descriptor)
             raise

@@ -8,15 +8,17 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from crosshaul.clock import Clock
-from crosshaul.errors import Diagnosis, StateDirError
+from crosshaul.errors import Diagnosis, StateDirError, StateDirUnavailableError
 from crosshaul.journal import admission, claims, connect, lock, rows, settling
 from crosshaul.journal.migrate import migrate
 from crosshaul.journal.queries import SQL
 from crosshaul.journal.reader import Reader
+from crosshaul.journal.reserve import Reserve
 from crosshaul.journal.writer import CommitStats, Writer, one_by_one
 from crosshaul.model import (
     AfterAction,
@@ -39,6 +41,9 @@ T = TypeVar("T")
 _ADMIT_AT_ONCE = 1000
 """Files per unit of work, so that a large scan never holds up the outcomes of uploads for long."""
 
+_BACKLOG_ON_A_FULL_DISK = 256
+"""Files to be sent beyond which nothing is queued while the reserve is spent: receipts need the room that is left."""
+
 
 def _make_due(connection: sqlite3.Connection, argument: tuple[float, str]) -> None:
     connection.execute(SQL["make_due"], argument)
@@ -60,7 +65,6 @@ def _save_destination(connection: sqlite3.Connection, status: DestinationStatus)
     connection.execute(SQL["save_destination"], rows.destination_columns(status))
 
 
-_ADMIT = one_by_one(admission.admit)
 _VANISH = one_by_one(admission.vanish)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
@@ -78,7 +82,15 @@ class Journal:
     own and see whatever was awaited before. A write whose caller is cancelled may still take place.
     """
 
-    def __init__(self, state_dir: Path, clock: Clock, held: lock.StateLock, writer: Writer, reader: Reader) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        clock: Clock,
+        held: lock.StateLock,
+        writer: Writer,
+        reader: Reader,
+        reserve: Reserve,
+    ) -> None:
         self._state_dir = state_dir
         self._clock = clock
         self._lock = held
@@ -87,6 +99,7 @@ class Journal:
         self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crosshaul-journal-read")
         self._closed = False
         self._claim = one_by_one(claims.Claimer().claim)
+        self._admit = one_by_one(partial(_admit, reserve))
         self._due_callbacks: list[Callable[[], None]] = []
 
     @classmethod
@@ -95,8 +108,10 @@ class Journal:
 
         Raises LockedError if another process holds it, StateDirError if it can't be used.
         """
-        held, connection, reader = await asyncio.to_thread(_open, state_dir, clock.now())
-        return cls(state_dir, clock, held, Writer(connection, state_dir / connect.DATABASE), reader)
+        reserve = Reserve(state_dir)
+        held, connection, reader = await asyncio.to_thread(_open_with, reserve, state_dir, clock.now())
+        writer = Writer(connection, state_dir / connect.DATABASE, reserve)
+        return cls(state_dir, clock, held, writer, reader, reserve)
 
     async def close(self) -> None:
         """Finish what is queued, close the journal and let go of ``state_dir``; a second call does nothing."""
@@ -147,7 +162,7 @@ class Journal:
         """
         for start in range(0, len(settled), _ADMIT_AT_ONCE):
             portion = settled[start : start + _ADMIT_AT_ONCE]
-            await self._writer.do(_ADMIT, admission.Admission(portion, self._clock.now()))
+            await self._writer.do(self._admit, admission.Admission(portion, self._clock.now()))
             self._tell_due()
 
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
@@ -257,6 +272,24 @@ class Journal:
 
     async def _read(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reading, question)
+
+
+def _admit(reserve: Reserve, connection: sqlite3.Connection, admitted: admission.Admission) -> None:
+    if reserve.spent and connection.execute(SQL["backlog"]).fetchone()[0] >= _BACKLOG_ON_A_FULL_DISK:
+        reserve.check()
+    admission.admit(connection, admitted)
+
+
+def _open_with(reserve: Reserve, state_dir: Path, now: float) -> tuple[lock.StateLock, sqlite3.Connection, Reader]:
+    """Open it, at the cost of the reserve where the disk is full; and see that there is one."""
+    try:
+        opened = _open(state_dir, now)
+    except StateDirUnavailableError:
+        if not reserve.release():
+            raise
+        opened = _open(state_dir, now)
+    reserve.keep()
+    return opened
 
 
 def _open(state_dir: Path, now: float) -> tuple[lock.StateLock, sqlite3.Connection, Reader]:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from crosshaul.errors import StateDirError
+from crosshaul.errors import StateDirError, StateDirUnavailableError
 from crosshaul.journal.connect import damaged, identity, moved, storage_error
 from crosshaul.journal.moves import IllegalMove
+from crosshaul.journal.reserve import Reserve
 from crosshaul.journal.rows import NonsenseError
 
 A = TypeVar("A")
@@ -61,13 +62,14 @@ class Writer:
     ``trouble`` is what the last write failed of, until one gets through.
     """
 
-    def __init__(self, connection: sqlite3.Connection, database: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, database: Path, reserve: Reserve) -> None:
         self.commits = 0
         self.last_commit: CommitStats | None = None
         self.on_commit: Callable[[CommitStats], None] | None = None
         self.trouble: StateDirError | None = None
         self._connection = connection
         self._database = database
+        self._reserve = reserve
         self._identity = identity(database)
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Unit[Any, Any] | None] = queue.SimpleQueue()
@@ -111,6 +113,7 @@ class Writer:
                 ended = time.monotonic()
                 self._next_at = ended + min(len(units) * _BREATH, _LONGEST_BREATH)
                 self._hand_back(units, CommitStats(ended - started, len(units)))
+                self._reserve.keep()
         self._connection.close()
 
     def _take(self) -> tuple[list[_Unit[Any, Any]], bool]:
@@ -131,15 +134,29 @@ class Writer:
             # What goes into a file without a name, or into another's log, is lost however well it is written.
             if identity(self._database) != self._identity:
                 raise moved(self._database)
-            self._commit(units)
+            self._commit_or_make_room(units)
         except sqlite3.Error as error:
-            self._roll_back()
             self._fail(units, storage_error(self._database, error))
         except StateDirError as error:
             self._fail(units, error)
         else:
-            if self._connection.total_changes != changes:
+            if self._connection.total_changes != changes and not self._reserve.spent:
                 self.trouble = None
+
+    def _commit_or_make_room(self, units: list[_Unit[Any, Any]]) -> None:
+        """Commit; where the disk has no room for that, once more at the cost of the reserve."""
+        try:
+            self._commit(units)
+        except sqlite3.Error as error:
+            self._roll_back()
+            self.trouble = storage_error(self._database, error)
+            if not isinstance(self.trouble, StateDirUnavailableError) or not self._reserve.release():
+                raise
+            try:
+                self._commit(units)
+            except sqlite3.Error:
+                self._roll_back()
+                raise
 
     def _commit(self, units: list[_Unit[Any, Any]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -3,6 +3,9 @@ SELECT files.destination, files.key, files.route, files.path
 FROM json_each(?) AS wanted
 JOIN files ON files.destination = wanted.value ->> 0 AND files.key = wanted.value ->> 1 AND files.holds_key = 1
 
+-- name: backlog
+SELECT coalesce(sum(files), 0) FROM tallies WHERE state IN ('pending', 'uploading')
+
 -- name: release_key
 UPDATE files SET holds_key = 0,
     state = CASE state WHEN 'uploading' THEN state ELSE 'quarantined' END,
