@@ -175,6 +175,10 @@ OURS = {
     **dict.fromkeys(("ConnectTimeout", "TLSTimeout"), (Outcome.AGAIN, "No connection came about in time.")),
     "ConnectionReset": (Outcome.AGAIN, "The connection ended before the answer did."),
     **dict.fromkeys(("ProgressTimeout", "ReadTimeout"), (Outcome.AGAIN, "Nothing moved for too long.")),
+    "AnswerTimeout": (
+        Outcome.AGAIN,
+        "The store took the whole body, and did not answer; the next try waits for longer.",
+    ),
     "TotalTimeout": (Outcome.AGAIN, "The whole call took too long."),
     "ClientClosed": (Outcome.AGAIN, "The daemon ended in the middle of it."),
     "ProtocolError": (Outcome.AGAIN, "What came is not HTTP."),

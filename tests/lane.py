@@ -43,7 +43,7 @@ from crosshaul.upload import Means
 from crosshaul.verify import Ladder
 
 MIB = 1 << 20
-QUICK = http1.Deadlines(connect=1.0, tls=1.0, progress=0.6)
+QUICK = http1.Deadlines(connect=1.0, tls=1.0, progress=0.6, answer=0.6)
 
 
 class Ear:

@@ -18,7 +18,7 @@ from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher, Watcher
-from crosshaul.aws.wire import SLOWEST, Wire
+from crosshaul.aws.wire import Wire
 from crosshaul.clock import Clock, SystemClock
 from crosshaul.config import Config, Destination, Route
 from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
@@ -221,7 +221,7 @@ def _wire(destination: Destination, clock: Clock, line: Line, most: int) -> Call
             proxy=http1.proxy_for(origin, os.environ),
             pace=line,
         )
-        return Wire(client, location, destination.region, clock, lambda: line.least(most, SLOWEST))
+        return Wire(client, location, destination.region, clock)
 
     return to
 

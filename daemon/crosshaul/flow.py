@@ -116,13 +116,6 @@ class Line:
     def __bool__(self) -> bool:
         return bool(self._steps)
 
-    def least(self, connections: int, wanted: float) -> float:
-        """Bytes a second that a body may count on, at most ``wanted``: waiting for a shared line is no stall."""
-        if not self:
-            return wanted
-        rates = [step.bytes_per_second for step in self._steps if step.bytes_per_second]
-        return min([wanted, *(rate / (2 * connections) for rate in rates)])
-
     async def __call__(self, size: int) -> None:
         """Wait until ``size`` bytes may go."""
         local = datetime.fromtimestamp(self._clock.now()).astimezone().time()

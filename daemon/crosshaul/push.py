@@ -45,7 +45,9 @@ _SILENT_TRIES = 3
 """The same where nothing answers, which takes half a minute each time."""
 _RESTLESS_TRIES = 2
 """The same for a file that changes whenever it is to be sent; each takes up to settle.max_wait."""
-_SILENCE = frozenset({"ProgressTimeout", "TotalTimeout", "ReadTimeout", "ConnectTimeout", "TLSTimeout"})
+_SILENCE = frozenset(
+    {"ProgressTimeout", "AnswerTimeout", "TotalTimeout", "ReadTimeout", "ConnectTimeout", "TLSTimeout"}
+)
 _REFUSALS = 3
 """Refused canaries after which a push stops waiting for a parked destination."""
 _SENDING = 1000

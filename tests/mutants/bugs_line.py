@@ -34,4 +34,40 @@ BUGS = (
         "if self._lookup is not None:",
         "tests/unit/test_http1_dial.py",
     ),
+    # Deadlines
+    bug(
+        "a body that moves is given up after a while",
+        "aws/http1/connection.py",
+        "if mark != self._mark or self._pacing is not None:",
+        "if self._pacing is not None:",
+        "tests/unit/test_http1.py tests/faults/test_slow_line.py",
+    ),
+    bug(
+        "an answer is waited for no longer than a body may stand still",
+        "aws/http1/connection.py",
+        "elif now - self._taken_at >= self._deadlines.answer:",
+        "elif now - self._taken_at >= self._deadlines.progress:",
+        "tests/unit/test_http1.py",
+    ),
+    bug(
+        "a part whose answer is late each time is sent for ever",
+        "aws/patience.py",
+        "2.0 ** self._given_up.get(request, 0)",
+        "1.0",
+        "tests/unit/test_patience.py",
+    ),
+    bug(
+        "a store that answers late costs each part a try in vain",
+        "aws/patience.py",
+        "        if waited > self._remembered(now):\n",
+        "        if False:\n",
+        "tests/faults/test_slow_line.py",
+    ),
+    bug(
+        "a peer that takes a byte a minute holds a connection for ever",
+        "aws/http1/connection.py",
+        "if moved < (_ALONE_BYTES if alone else _TRICKLE_BYTES):",
+        "if moved < 0:",
+        "tests/unit/test_http1.py",
+    ),
 )

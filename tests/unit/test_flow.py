@@ -169,15 +169,6 @@ def test_no_bandwidth_no_pace():
     assert not line
 
 
-def test_a_body_may_take_as_long_as_its_share_of_the_line():
-    """The least rate that is no stall is half a connection's share of the slowest step, and never above the usual."""
-    line = paced(FakeClock(), Step(None, 64_000))
-    assert line.least(connections=32, wanted=16_000) == 1_000
-    assert line.least(connections=1, wanted=16_000) == 16_000
-    line.override = ()
-    assert line.least(connections=32, wanted=16_000) == 16_000
-
-
 async def test_the_line_keeps_its_rate():
     """Ten megabytes at a megabyte a second take ten seconds."""
     clock = FakeClock()

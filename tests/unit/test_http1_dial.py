@@ -13,8 +13,8 @@ from crosshaul.aws.http1 import Client, Deadlines, Origin, WireError, names, res
 from scripted_http import Peer, client_of, never, polite, says, scripted
 
 
-def put(client: Client, total: float | None = None):
-    return client.send("PUT", "/k", [], b"x", total=total)
+def put(client: Client):
+    return client.send("PUT", "/k", [], b"x")
 
 
 def closed_port() -> int:
@@ -201,15 +201,6 @@ async def test_names_that_hang_leave_the_others_their_turn(monkeypatch):
         gate.set()
     assert len(await asyncio.gather(*hung[250:])) == 250
     assert len(asked) == 51
-
-
-async def test_the_total_deadline_covers_the_dial(monkeypatch):
-    """A request whose time is up before it has a connection ends with TotalTimeout, unambiguous."""
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: never())
-    async with client_of(80, host="slow.test") as client:
-        with pytest.raises(WireError) as caught:
-            await put(client, total=0.1)
-        assert (caught.value.code, caught.value.ambiguous, client._open) == ("TotalTimeout", False, 0)
 
 
 async def test_tls_goes_with_https_only():

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from crosshaul.aws.http1 import WireError
-from crosshaul.aws.http1.connection import Connection
+from crosshaul.aws.http1 import Deadlines, WireError
+from crosshaul.aws.http1.connection import Connection, Traffic
 from crosshaul.aws.http1.link import Link
 from crosshaul.aws.http1.reader import AnswerReader
 from crosshaul.aws.http1.request import Request
@@ -96,8 +95,8 @@ async def test_who_speaks_before_being_asked_is_not_taken_for_the_answer():
     """A "408" that meets a request on its way out is none to it: nothing was sent, and the connection is given up."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    connection = Connection(ours, None, "peer", AnswerReader(1024, 1024), 5.0, None)
-    sending = asyncio.create_task(connection.exchange(Request("PUT", "/k", "peer", [], b"x"), math.inf))
+    connection = Connection(ours, None, "peer", AnswerReader(1024, 1024), None, Traffic())
+    sending = asyncio.create_task(connection.exchange(Request("PUT", "/k", "peer", [], b"x"), Deadlines()))
     await asyncio.sleep(0)  # it is to be written in the loop's next turn
     connection.heard(LINE)
     with pytest.raises(WireError) as caught:

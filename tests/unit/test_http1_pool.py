@@ -15,8 +15,8 @@ from scripted_http import OK, Meter, Peer, client_of, never, polite, says, scrip
 PARTIAL = b"HTTP/1.1 2"
 
 
-def put(client: Client, total: float | None = None, body: bytes = b"x"):
-    return client.send("PUT", "/k", [], body, total=total)
+def put(client: Client, body: bytes = b"x"):
+    return client.send("PUT", "/k", [], body)
 
 
 def closed_port() -> int:
@@ -88,7 +88,7 @@ async def test_a_place_is_handed_on_when_its_connection_ends():
     """Waiters get through although each answer closes its connection."""
     bye = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     async with scripted(says(bye)) as server, client_of(server.port, most=1) as client:
-        answers = await asyncio.gather(*(put(client, total=2) for _ in range(5)))
+        answers = await asyncio.gather(*(put(client) for _ in range(5)))
         assert [answer.status for answer in answers] == [200] * 5
         assert server.accepted == 5
 
@@ -210,7 +210,7 @@ async def test_a_cancelled_request_closes_its_connection_and_frees_its_place(siz
         with pytest.raises(asyncio.CancelledError):
             await task
         await server.until_open(0)
-        assert (await put(client, total=1)).status == 200
+        assert (await put(client)).status == 200
         assert (client._open, len(client._live)) == (1, 1)
 
 
@@ -233,27 +233,11 @@ async def test_a_cancelled_waiter_leaves_the_queue():
             assert (len(client._waiters), second.cancel()) == (1, True)
 
         first = asyncio.create_task(put_then_cancel())
-        second, third = (asyncio.create_task(put(client, total=1)) for _ in range(2))
+        second, third = (asyncio.create_task(put(client)) for _ in range(2))
         await first
         assert (await third).status == 200
         assert second.cancelled()
         assert (server.most_open, client._open, len(client._waiters)) == (1, 1, 0)
-
-
-async def test_a_wait_for_a_place_has_an_end():
-    """Whoever gets no connection within the deadline is told, with certainty that nothing was sent."""
-
-    async def script(peer: Peer) -> None:
-        await peer.gone()
-
-    async with scripted(script) as server, client_of(server.port, most=1) as client:
-        busy = asyncio.create_task(put(client))
-        await asyncio.sleep(0.02)
-        with pytest.raises(WireError) as caught:
-            await put(client, total=0.1)
-        assert (caught.value.code, caught.value.ambiguous, len(client._waiters)) == ("TotalTimeout", False, 0)
-        busy.cancel()
-        await asyncio.wait([busy])
 
 
 async def test_close_ends_everything():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from crosshaul import __version__
 from crosshaul.aws import faults, http1
 from crosshaul.aws.control import Location
 from crosshaul.aws.error_body import unzipped
+from crosshaul.aws.patience import Patience
 from crosshaul.aws.sigv4 import UNSIGNED_PAYLOAD, Credentials, Signer, encode_key
 from crosshaul.checksum import Payload
 from crosshaul.clock import Clock
@@ -21,8 +22,6 @@ _HEADERS = {
     ChecksumKind.CRC32: "x-amz-checksum-crc32",
 }
 """The header of each checksum, the best first."""
-SLOWEST = 16 * 1024
-"""Bytes a second below which a body is given up as a whole, however steadily it trickles."""
 
 
 class Wire:
@@ -34,13 +33,12 @@ class Wire:
         location: Location,
         region: str,
         clock: Clock,
-        slowest: Callable[[], float] = lambda: SLOWEST,
     ) -> None:
         self._client = client
         self._location = location
         self._region = region
         self._clock = clock
-        self._slowest = slowest
+        self._patience = Patience(client.deadlines)
         self._signer: tuple[Credentials, Signer] | None = None
 
     async def close(self) -> None:
@@ -88,15 +86,23 @@ class Wire:
         target = path + (
             "?" + "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in query) if query else ""
         )
-        deadline = 120 + payload.size / self._slowest()
-        try:
-            answer = await self._client.send("PUT", target, [_AGENT, *signed], payload.data, total=deadline)
-        except http1.WireError as error:
-            raise faults.from_wire(operation, error) from error
+        answer = await self._exchanged(operation, target, signed, payload)
         # Whatever else says 200 (a proxy's page, an error in the body) lacks what only a store that took it can give.
         if answer.status != 200 or not answer.headers.get("etag"):  # noqa: PLR2004 - HTTP's own number
             raise faults.from_answer(operation, answer._replace(body=unzipped(answer.headers, answer.body)))
         return _answer(answer.headers)
+
+    async def _exchanged(
+        self, operation: str, target: str, headers: list[tuple[str, str]], payload: Payload
+    ) -> http1.Answer:
+        deadlines = self._patience.deadlines(target, self._clock.monotonic())
+        try:
+            answer = await self._client.send("PUT", target, [_AGENT, *headers], payload.data, deadlines=deadlines)
+        except http1.WireError as error:
+            self._patience.failed(target, error.code)
+            raise faults.from_wire(operation, error) from error
+        self._patience.answered(target, answer.waited, self._clock.monotonic())
+        return answer
 
     def _signer_for(self, credentials: Credentials) -> Signer:
         if self._signer is None or self._signer[0] is not credentials:

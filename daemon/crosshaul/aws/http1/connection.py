@@ -9,11 +9,25 @@ from collections.abc import Callable
 from crosshaul.aws.http1.link import Link
 from crosshaul.aws.http1.reader import AnswerReader
 from crosshaul.aws.http1.request import JOINED, Request
-from crosshaul.aws.http1.terms import Answer, Pace, WireError
+from crosshaul.aws.http1.terms import Answer, Deadlines, Pace, WireError
 from crosshaul.aws.http1.tls import TlsStream
 
 _LOOKS = 4
 """How often the watchdog looks in one progress deadline."""
+_TRICKLE_BYTES = 16 * 1024
+"""Fewer bytes than these in ten minutes are a trickle, where others got an answer meanwhile."""
+_ALONE_BYTES = 1024
+"""The same where nobody else got one."""
+
+
+class Traffic:
+    """What the connections of one client have in common."""
+
+    __slots__ = ("answered",)
+
+    def __init__(self) -> None:
+        self.answered = 0
+        """Requests that were answered, on all of them."""
 
 
 class Connection:
@@ -25,23 +39,25 @@ class Connection:
         tls: TlsStream | None,
         name: str,
         reader: AnswerReader,
-        progress: float,
         pace: Pace | None,
+        traffic: Traffic,
     ) -> None:
         self._name = name
         self._reader = reader
-        self._progress = progress
+        self._deadlines = Deadlines()
         self._pace = pace
+        self._traffic = traffic
         self._loop = asyncio.get_running_loop()
         self._link = Link(sock, tls, self)
         self._answer: asyncio.Future[Answer] | None = None
         self._unpaused: asyncio.Future[None] | None = None
         self._pacing: asyncio.Timeout | None = None
-        self._written = 0
+        self._size = self._written = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
-        self._mark: object = None
+        self._mark = 0
         self._marked_at = 0.0
+        self._taken_at: float | None = None
+        self._trickle = (0, 0, 0.0)
         self._answers = 0
         self._keeps = True
         self.idle_since = 0.0
@@ -67,12 +83,12 @@ class Connection:
         """Close at once, because the client is closed; the request under way fails."""
         self._fail("ClientClosed", "the client was closed")
 
-    async def exchange(self, request: Request, deadline: float) -> Answer:
-        """Send the request and return the answer; ``deadline`` is in the loop's time.
+    async def exchange(self, request: Request, deadlines: Deadlines) -> Answer:
+        """Send the request and return the answer.
 
         Raises WireError. Unless an answer is returned, the connection is closed.
         """
-        answer = self._begin(request, deadline)
+        answer = self._begin(request, deadlines)
         try:
             if not self._pace and request.size <= JOINED:
                 # Together with what other connections have ready in this turn of the loop: waking the receiver (a
@@ -87,22 +103,26 @@ class Connection:
         finally:
             self._end(answer)
         self._answers += 1
+        self._traffic.answered += 1
+        if self._taken_at is not None:
+            result = result._replace(waited=self._loop.time() - self._taken_at)
         # An answer may come before the last piece has left: what waits of that would be in the way of the next request.
         self._keeps = self._keeps and self._reader.keeps_alive and not self._link.waiting
         return result
 
-    def _begin(self, request: Request, deadline: float) -> asyncio.Future[Answer]:
+    def _begin(self, request: Request, deadlines: Deadlines) -> asyncio.Future[Answer]:
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._answer = answer
-        self._written = 0
+        self._size, self._written = request.size, 0
         self._reader.begin(head_only=request.head_only)
-        self._deadline = deadline
-        self._mark = None
-        self._marked_at = self._loop.time()
+        self._deadlines = deadlines
+        self._mark, self._taken_at = 0, None
+        self._marked_at = now = self._loop.time()
+        self._trickle = (0, self._traffic.answered, now)
         if not self.usable:
             self._fail("ConnectionReset", f"{self._name} closed the connection")
-        elif self._timer is None or self._timer.when() > deadline:
-            self._watch(self._marked_at)
+        elif self._timer is None or self._timer.when() > now + self._next_look:
+            self._watch(now)
         return answer
 
     def _end(self, answer: asyncio.Future[Answer]) -> None:
@@ -162,26 +182,50 @@ class Connection:
     def _watch(self, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(min(now + self._progress / _LOOKS, self._deadline), self._look)
+        self._timer = self._loop.call_at(now + self._next_look, self._look)
+
+    @property
+    def _next_look(self) -> float:
+        return min(self._deadlines.progress, self._deadlines.answer) / _LOOKS
 
     def _look(self) -> None:
         self._timer = None
         if self._answer is None or self._answer.done():
             return
         now = self._loop.time()
-        mark = self._moved()
-        if mark != self._mark or self._pacing is not None:
-            self._mark, self._marked_at = mark, now
-        if now >= self._deadline:
-            self._fail("TotalTimeout", f"{self._name} did not take the request and answer it in time")
-        elif now - self._marked_at >= self._progress:
-            self._fail("ProgressTimeout", f"no byte moved to or from {self._name} in {self._progress:g} s")
-        else:
+        if self._taken_at is None and self._is_taken():
+            self._taken_at = now
+        if self._taken_at is None:
+            self._check_progress(now)
+        elif now - self._taken_at >= self._deadlines.answer:
+            waited = f"{self._deadlines.answer:g} s"
+            self._fail("AnswerTimeout", f"{self._name} took all bytes, and gave no answer in {waited}")
+        if not self._answer.done():
             self._watch(now)
 
-    def _moved(self) -> object:
-        """Return something that changes whenever bytes move."""
-        return self._written - self._link.waiting, self._reader.raw_size, self._link.moved()
+    def _is_taken(self) -> bool:
+        """Whether the other side has every byte of the request: the rest is its own affair."""
+        return self._written >= self._size and not self._link.waiting and not self._link.untaken()
+
+    def _check_progress(self, now: float) -> None:
+        """Give up a body that stands still, or trickles; the wait for the pace is neither."""
+        mark = self._written - self._link.waiting + self._reader.raw_size + self._link.moved()
+        if mark != self._mark or self._pacing is not None:
+            self._mark, self._marked_at = mark, now
+        moved, answered, since = self._trickle
+        if self._pacing is not None:
+            self._trickle = (mark, self._traffic.answered, now)
+        elif now - self._marked_at >= self._deadlines.progress:
+            self._fail("ProgressTimeout", f"no byte moved to or from {self._name} in {self._deadlines.progress:g} s")
+        elif now - since >= self._deadlines.trickle:
+            self._check_trickle(mark - moved, alone=self._traffic.answered == answered)
+            self._trickle = (mark, self._traffic.answered, now)
+
+    def _check_trickle(self, moved: int, *, alone: bool) -> None:
+        """A peer that takes a byte a minute holds a connection for ever; no line that anybody uses is as slow."""
+        if moved < (_ALONE_BYTES if alone else _TRICKLE_BYTES):
+            window = self._deadlines.trickle
+            self._fail("ProgressTimeout", f"only {moved:,} bytes moved to and from {self._name} in {window:g} s")
 
     # What the link calls.
 

@@ -7,7 +7,10 @@ drop what the other side had to say about that.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from typing import Protocol
 
 from crosshaul.aws.http1.tls import TlsStream
@@ -18,6 +21,7 @@ _NOT_NOW = (BlockingIOError, InterruptedError)
 # struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received, since Linux 4.2.
 _TCP_INFO_SIZE = 136
 _TCP_INFO_BYTES = slice(120, 136)
+_INT_SIZE = 4
 
 
 class Owner(Protocol):
@@ -84,14 +88,22 @@ class Link:
         self._sock.close()
         self._loop.call_soon(self._owner.gone)
 
-    def moved(self) -> bytes:
-        """Something that changes whenever the peer takes bytes or sends some.
+    def moved(self) -> int:
+        """Bytes that the peer took and sent, as far as the system tells.
 
         Only the kernel knows: bytes leave our buffers, and those of TLS, in steps that are too coarse for a slow line.
         """
         if not self.open or not hasattr(socket, "TCP_INFO"):
-            return b""
-        return self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)[_TCP_INFO_BYTES]
+            return 0
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)[_TCP_INFO_BYTES]
+        return int.from_bytes(info[:8], sys.byteorder) + int.from_bytes(info[8:], sys.byteorder)
+
+    def untaken(self) -> int:
+        """Bytes that the system holds and the peer has not acknowledged; 0 where the system doesn't tell."""
+        if not self.open or sys.platform != "linux":
+            return 0
+        queue = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, bytes(_INT_SIZE))
+        return int.from_bytes(queue, sys.byteorder)
 
     def _readable(self) -> None:
         try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 import ssl
 from collections import deque
 from collections.abc import Sequence
 
-from crosshaul.aws.http1.connection import Connection
+from crosshaul.aws.http1.connection import Connection, Traffic
 from crosshaul.aws.http1.dial import Dialer
 from crosshaul.aws.http1.proxy import Proxy
 from crosshaul.aws.http1.reader import AnswerReader
@@ -46,8 +45,10 @@ class Client:
         """
         self._origin = origin
         self._dialer = Dialer(origin, tls, deadlines, proxy)
-        self._deadlines = deadlines
+        self.deadlines = deadlines
+        """Those of a request that brings none."""
         self._pace = pace
+        self._traffic = Traffic()
         self._bounds = (max_head, max_body)
         self._max = max_connections
         self._open = 0
@@ -68,27 +69,27 @@ class Client:
         headers: Sequence[tuple[str, str]],
         body: Body,
         *,
-        total: float | None = None,
+        deadlines: Deadlines | None = None,
     ) -> Answer:
         """Send a request and return the answer, whatever its status.
 
         ``target``: path and query, percent-encoded. ``headers``: names in lower case; Host and Content-Length are added
         if they are not there; text that is not ASCII goes as UTF-8. ``body`` must not change until this returns.
-        ``total``: seconds for everything, the wait for a connection included. A request that breaks on a kept
-        connection before a byte of an answer came is sent once more on a new one, if the method is idempotent (PUT is).
+        ``deadlines``: those of this request, instead of the usual. A request that breaks on a kept connection before a
+        byte of an answer came is sent once more on a new one, if the method is idempotent (PUT is).
 
         Raises WireError; ValueError for a header with a line break, a capital letter in its name, or a wrong length. A
         cancelled send closes its connection.
         """
         request = Request(method, self._prefix + target, self._origin.authority, [*self._extra, *headers], body)
-        deadline = math.inf if total is None else asyncio.get_running_loop().time() + total
-        connection = self._take_idle() or await self._check_out(deadline)
+        deadlines = deadlines or self.deadlines
+        connection = self._take_idle() or await self._check_out()
         try:
-            return await connection.exchange(request, deadline)
+            return await connection.exchange(request, deadlines)
         except WireError as error:
             if not (request.idempotent and connection.broke_while_kept(error)) or self._closed:
                 raise
-            connection, answer = await self._send_again(request, deadline, error)
+            connection, answer = await self._send_again(request, deadlines, error)
             return answer
         finally:
             self._give_back(connection)
@@ -105,12 +106,12 @@ class Client:
             connection.shut()
         await asyncio.gather(*(connection.closed for connection in live))
 
-    async def _send_again(self, request: Request, deadline: float, first: WireError) -> tuple[Connection, Answer]:
+    async def _send_again(self, request: Request, deadlines: Deadlines, first: WireError) -> tuple[Connection, Answer]:
         """Use the place of the broken connection for a new one. Each failure now is at least as ambiguous as before."""
         try:
-            connection = await self._dial(deadline)
+            connection = await self._dial()
             try:
-                return connection, (await connection.exchange(request, deadline))._replace(resent=first.ambiguous)
+                return connection, (await connection.exchange(request, deadlines))._replace(resent=first.ambiguous)
             except BaseException:
                 connection.abort()
                 raise
@@ -127,32 +128,27 @@ class Client:
             self._free_place()
         return None
 
-    async def _check_out(self, deadline: float) -> Connection:
+    async def _check_out(self) -> Connection:
         """Wait for a place, and dial unless it comes with a connection."""
         if self._closed:
             raise _closed_error()
         if self._open < self._max:
             self._open += 1
         else:
-            connection = await self._wait_for_place(deadline)
+            connection = await self._wait_for_place()
             if connection is not None and connection.usable:
                 return connection
         try:
-            return await self._dial(deadline)
+            return await self._dial()
         except BaseException:
             self._free_place()
             raise
 
-    async def _wait_for_place(self, deadline: float) -> Connection | None:
+    async def _wait_for_place(self) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout_at(None if deadline == math.inf else deadline):
-                return await waiter
-        except TimeoutError:
-            self._leave_queue(waiter)
-            message = f"all {self._max} connections to {self._origin.host} were busy all the time"
-            raise WireError("TotalTimeout", message) from None
+            return await waiter
         except asyncio.CancelledError:
             self._leave_queue(waiter)
             raise
@@ -169,15 +165,9 @@ class Client:
             else:
                 self._give_back(connection)
 
-    async def _dial(self, deadline: float) -> Connection:
+    async def _dial(self) -> Connection:
         """Return a new connection; the caller holds the place for it."""
-        try:
-            async with asyncio.timeout_at(None if deadline == math.inf else deadline) as limit:
-                connection = await self._dialer.dial(self._make_connection)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise WireError("TotalTimeout", f"no connection to {self._origin.host} in time") from None
+        connection = await self._dialer.dial(self._make_connection)
         if not connection.closed.done():
             connection.lost = self._on_lost
             self._live.add(connection)
@@ -187,9 +177,8 @@ class Client:
         return connection
 
     def _make_connection(self, sock: socket.socket, tls: TlsStream | None) -> Connection:
-        return Connection(
-            sock, tls, self._origin.host, AnswerReader(*self._bounds), self._deadlines.progress, self._pace
-        )
+        reader = AnswerReader(*self._bounds)
+        return Connection(sock, tls, self._origin.host, reader, self._pace, self._traffic)
 
     def _give_back(self, connection: Connection) -> None:
         """Hand the connection on, keep it, or, if it is of no more use, free its place."""

@@ -48,13 +48,17 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds. The deadline of a whole request is the caller's, who knows its size."""
+    """Seconds. A request as a whole has none: a body that moves is never given up for being slow."""
 
     connect: float = 10.0
     """For the name, one TCP connection to any of its addresses, and a proxy's word, each."""
     tls: float = 10.0
     progress: float = 30.0
-    """Without a byte that moved in either direction; noticed up to a half later."""
+    """Without a byte that moved in either direction, while there are bytes to send; noticed up to a half later."""
+    answer: float = 60.0
+    """From the moment that the other side has taken the last byte to the last byte of its answer."""
+    trickle: float = 600.0
+    """In which a body has to move by more than a trickle, see ``connection.py``."""
 
 
 class Answer(NamedTuple):
@@ -68,13 +72,15 @@ class Answer(NamedTuple):
     body: bytes
     resent: bool = False
     """The request was sent twice, since a kept connection broke: the first one may have been acted upon, too."""
+    waited: float = 0.0
+    """Seconds for which the answer was waited for after the last byte was taken; 0 for a few seconds."""
 
 
 class WireError(CrosshaulError):
     """No whole answer came.
 
     ``code``: ConnectError, ConnectTimeout, DNSError, TLSError (certificate, host name, protocol), TLSTimeout,
-    ProxyError, ProgressTimeout, TotalTimeout, ConnectionReset, ProtocolError, AnswerTooLarge or ClientClosed.
+    ProxyError, ProgressTimeout, AnswerTimeout, ConnectionReset, ProtocolError, AnswerTooLarge or ClientClosed.
     ``ambiguous``: a byte of the request was handed to a connection, so that it may have been acted upon; False means
     that it certainly was not. ``str(error)`` says what happened and where.
     """

@@ -1,0 +1,98 @@
+"""A slow line and a late answer: each body is sent once, however long it takes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from crosshaul.aws import http1
+from crosshaul.model import Retry, State
+from crosshaul.partner import PartnerAccount, Rule, Stall
+from lane import MIB, lane_to
+from slow_line import slow_line
+
+pytestmark = pytest.mark.usefixtures("account_a")
+
+SHORT = http1.Deadlines(connect=5.0, tls=5.0, progress=1.0, answer=1.0)
+"""A thirtieth of the real ones for a body that stands still, and a sixtieth for an answer."""
+
+
+def port_of(account: PartnerAccount) -> int:
+    port = urlsplit(account.endpoint_url).port
+    assert port is not None
+    return port
+
+
+async def test_a_file_in_parts_crosses_a_slow_line_once(partner: PartnerAccount, tmp_path: Path):
+    """Parts that take many times any deadline arrive in little more than the ideal time, and none is sent twice."""
+    data = os.urandom(20 * MIB)
+    rate = 2.5 * MIB
+    async with slow_line(port_of(partner), rate) as line:
+        endpoint = f"http://127.0.0.1:{line.port}"
+        async with lane_to(partner, tmp_path, deadlines=SHORT, endpoint_url=endpoint) as lane:
+            began = time.monotonic()
+            await lane.drop("big", data)
+            await lane.comes_to("big", State.DELIVERED, timeout=60)
+            took = time.monotonic() - began
+        assert Counter(call.part for call in lane.calls("UploadPart")) == {1: 1, 2: 1, 3: 1, 4: 1}
+        assert line.carried < 1.05 * len(data)
+        assert took < 1.15 * len(data) / rate + 1
+
+
+async def test_many_files_cross_a_slow_line_once(partner: PartnerAccount, tmp_path: Path):
+    """Sixty files that share a line for longer than any deadline are each sent once."""
+    async with slow_line(port_of(partner), 1.5 * MIB) as line:
+        endpoint = f"http://127.0.0.1:{line.port}"
+        async with lane_to(
+            partner, tmp_path, deadlines=SHORT, endpoint_url=endpoint, max_concurrency=64, running=False
+        ) as lane:
+            for number in range(60):
+                await lane.drop(f"{number}", os.urandom(100_000))
+            lane.start()
+            for number in range(60):
+                await lane.comes_to(f"{number}", State.DELIVERED, timeout=60)
+        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+        assert line.carried < 1.05 * 60 * 100_000
+
+
+LATE = http1.Deadlines(connect=1.0, tls=1.0, progress=0.4, answer=0.6)
+
+
+@pytest.mark.parametrize(
+    ("slowness", "code"), [(Stall(seconds=1.4), "AnswerTimeout"), (Stall(1.0, where="unread"), "ProgressTimeout")]
+)
+async def test_parts_that_are_late_each_time_are_accepted(partner: PartnerAccount, tmp_path: Path, slowness, code):
+    """A store that reads or answers each part far later than the usual deadline has the file after a few tries."""
+    partner.faults.add(Rule(operation="UploadPart", times=None, action=slowness))
+    async with lane_to(partner, tmp_path, deadlines=LATE) as lane:
+        await lane.drop("file", os.urandom(12 * MIB))
+        await lane.comes_to("file", State.DELIVERED, timeout=60)
+        codes = {outcome.diagnosis.code for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)}
+        assert codes == {code}
+        assert len(lane.calls("UploadPart")) <= 9
+
+
+async def test_what_one_late_answer_taught_spares_the_next_file_a_try(partner: PartnerAccount, tmp_path: Path):
+    """Once a late answer was waited for, the parts of another file are each sent once."""
+    partner.faults.add(Rule(operation="UploadPart", times=None, action=Stall(seconds=1.0)))
+    async with lane_to(partner, tmp_path, deadlines=LATE) as lane:
+        await lane.drop("first", os.urandom(9 * MIB))
+        await lane.comes_to("first", State.DELIVERED, timeout=60)
+        sent = len(lane.calls("UploadPart"))
+        await lane.drop("second", os.urandom(9 * MIB))
+        await lane.comes_to("second", State.DELIVERED, timeout=60)
+        assert len(lane.calls("UploadPart")) == sent + 2
+
+
+async def test_an_object_whose_answer_comes_late_is_not_sent_again(partner: PartnerAccount, tmp_path: Path):
+    """A small file whose answer is given up is found by HEAD."""
+    partner.faults.add(Rule(operation="PutObject", times=1, action=Stall(seconds=1.0)))
+    async with lane_to(partner, tmp_path, deadlines=LATE) as lane:
+        await lane.drop("small", b"x")
+        await lane.comes_to("small", State.DELIVERED, timeout=20)
+    assert len(lane.calls("PutObject")) <= 1
