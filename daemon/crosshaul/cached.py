@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import stat
 import sys
 import time
@@ -23,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from crosshaul.model import Fingerprint
+from crosshaul.mounts import types_at
 
 MOST = 64 * 1024
 """Bytes of a file read so: some 30 us of the loop's time."""
@@ -34,7 +34,6 @@ _NO_SYMLINKS, _CACHED = 0x04, 0x20
 _LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "xfs", "zfs"})
 _FRESH = 1.0
 """Seconds for which the mount table is believed."""
-_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class _How(ctypes.Structure):
@@ -130,16 +129,8 @@ def _top(root: Path) -> bytes:
 
 def local(root: bytes, table: bytes) -> bool:
     """Whether all below ``root`` is on one local file system, by a mount table (proc(5), /proc/pid/mountinfo)."""
-    top, found = root.rstrip(b"/") + b"/", (b"", "")
-    for line in table.splitlines():
-        mount, _, source = line.partition(b" - ")
-        point = _OCTAL.sub(lambda code: bytes([int(code[1], 8)]), mount.split(b" ")[4]).rstrip(b"/") + b"/"
-        if point.startswith(top) and point != top:
-            return False
-        # The last of equals is mounted on top of the others.
-        if top.startswith(point) and len(point) >= len(found[0]):
-            found = (point, source.split(b" ")[0].decode(errors="replace"))
-    return found[1] in _LOCAL
+    holder, below = types_at(root, table)
+    return holder in _LOCAL and not below
 
 
 _asked: dict[bytes, tuple[float, bool]] = {}

@@ -17,7 +17,8 @@ from typing import Protocol
 from crosshaul.clock import Clock
 from crosshaul.config import Route
 from crosshaul.errors import FileUnreadableError, SourceError
-from crosshaul.model import Reason, RouteStatus, Settled, Sighting
+from crosshaul.marker import counts, marked
+from crosshaul.model import Reason, Recorded, RouteStatus, Settled, Sighting
 from crosshaul.naming import Namer
 from crosshaul.scan import Batch, Entering, Problem, Scanner
 from crosshaul.settle import AtRest, Settler
@@ -45,6 +46,9 @@ class IntakeJournal(Protocol):
 
     async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
         """Those that are not recorded in this very state."""
+
+    async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
+        """What is recorded of them."""
 
     async def admit(self, settled: Sequence[Settled]) -> None:
         """Queue them, or set them aside with their refusal."""
@@ -166,8 +170,8 @@ class Intake:
         async for batch in self._batches(b""):
             fresh = await self._journal.unfamiliar(self._route.name, batch.sightings)
             if self._settler.marker is not None:
-                marked = await self._looking.run(self._scanner.marked, fresh)
-                fresh = [sighting for sighting in fresh if sighting.path in marked]
+                paths = await self._marked(fresh)
+                fresh = [sighting for sighting in fresh if sighting.path in paths]
             found += await self._name([(sighting, Reason.QUIET) for sighting in fresh])
         return found
 
@@ -329,30 +333,36 @@ class Intake:
         for marker in look.markers:
             for path in self._settler.waiting_for(marker):
                 self.hint(path)
-        familiar = await self._take(look.sightings, lambda path: hints[path] in _FINISHED)
+        familiar = await self._take(look.sightings, lambda path: hints[path] in _FINISHED, walked=False)
         self._settler.forget_all(familiar)
         self._report(look.problems)
 
-    async def _take(self, sightings: list[Sighting], finished: Callable[[bytes], bool] = lambda _: False) -> set[bytes]:
+    async def _take(
+        self, sightings: list[Sighting], finished: Callable[[bytes], bool] = lambda _: False, *, walked: bool = True
+    ) -> set[bytes]:
         """Judge what was seen, and admit what is at rest; gives the paths that the journal knows in this very state."""
         fresh = await self._journal.unfamiliar(self._route.name, sightings)
         if fresh:
-            resting = await self._judge(fresh, finished)
+            resting = await self._judge(fresh, finished, walked=walked)
             await self._journal.admit(await self._name(resting))
         return {sighting.path for sighting in sightings}.difference(sighting.path for sighting in fresh)
 
-    async def _judge(self, fresh: list[Sighting], finished: Callable[[bytes], bool]) -> list[Rested]:
+    async def _judge(self, fresh: list[Sighting], finished: Callable[[bytes], bool], *, walked: bool) -> list[Rested]:
         """Those of ``fresh`` that are at rest; the settler keeps the others in mind."""
-        marked: set[bytes] = set()
-        if self._settler.marker is not None:
-            marked = await self._looking.run(self._scanner.marked, fresh)
+        with_marker = await self._marked(fresh)
         moved = await self._moved(fresh)
         next_due, resting = self._settler.next_due(), []
+        self._settler.file_clock = self._scanner.file_clock
         now, wall_ns = self._clock.monotonic(), int(self._clock.now() * 1e9)
         for sighting in fresh:
             path = sighting.path
             verdict = self._settler.observe(
-                sighting, now, wall_ns, finished=finished(path) or path in moved, marked=path in marked
+                sighting,
+                now,
+                wall_ns,
+                finished=finished(path) or path in moved,
+                marked=path in with_marker,
+                walked=walked,
             )
             if isinstance(verdict, AtRest):
                 resting.append((sighting, verdict.reason))
@@ -361,6 +371,17 @@ class Intake:
         if self._settler.next_due() != next_due:
             self._hinted.set()
         return resting
+
+    async def _marked(self, fresh: list[Sighting]) -> set[bytes]:
+        """Those whose marker counts; the journal is asked only where its time stamps alone don't decide."""
+        if self._settler.marker is None:
+            return set()
+        markers = await self._looking.run(self._scanner.markers, fresh)
+        unsure = [
+            one.path for one in fresh if one.path not in markers or not counts(markers[one.path], one.fingerprint)
+        ]
+        recorded = await self._journal.recorded(self._route.name, unsure) if unsure else {}
+        return marked(fresh, markers, recorded)
 
     async def _moved(self, fresh: list[Sighting]) -> set[bytes]:
         """Those that were seen under another name, where nothing is now: renamed, although nobody heard it."""

@@ -47,6 +47,13 @@ class Reason(StrEnum):
     """It never stood still, and ``max_wait`` is over."""
 
 
+class Recorded(NamedTuple):
+    """What the journal has of a path: the state that was taken last, and why it counted as at rest."""
+
+    fingerprint: Fingerprint
+    settled_by: Reason | None
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a file can't be delivered as it is: a code and a sentence with the cure."""

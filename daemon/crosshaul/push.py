@@ -26,6 +26,7 @@ from crosshaul.model import (
     PushProgress,
     PushSummary,
     Record,
+    Recorded,
     Retry,
     RouteStatus,
     Settled,
@@ -187,6 +188,10 @@ class _Peek:
         if self._reader is None:
             return list(sightings)
         return await asyncio.to_thread(self._reader.unfamiliar, route, sightings)
+
+    async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
+        """See ``Journal.recorded``."""
+        return {} if self._reader is None else await asyncio.to_thread(self._reader.recorded, route, paths)
 
     async def admit(self, settled: Sequence[Settled]) -> None:
         raise AssertionError(f"a preview admits nothing, and was given {len(settled)} files")

@@ -14,13 +14,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
 from crosshaul.config import Route
 from crosshaul.errors import FileChangedError, FileGoneError, SourceError
+from crosshaul.file_clock import FileClock, of_mounts
+from crosshaul.marker import Marker
 from crosshaul.model import Fingerprint, Sighting
-from crosshaul.settle import Marker
+from crosshaul.mounts import types_at
 from crosshaul.source import Root, shown
 
 BATCH = 500
@@ -120,6 +123,9 @@ class Scanner:
         self._route = route
         self._marker = Marker(route.settle.marker) if route.settle.marker else None
         self._walked: tuple[int, int] | None = None
+        self.file_clock = FileClock()
+        """That of the tree, as of the last scan of all of it."""
+        self._clock_of: tuple[int, int] | None = None
         self.selection = Selection(route.include, route.exclude, route.settle.marker)
 
     def scan(self, start: bytes = b"", entering: Entering | None = None) -> Iterator[Batch]:
@@ -128,6 +134,8 @@ class Scanner:
         Raises SourceError if the root can't be opened; that never means that its files were deleted.
         """
         with Root.open(self._route.path) as root:
+            if not start:
+                self._read_clock(root)
             if not start and not self._adopts(root):
                 yield Batch(problems=[Problem(b"", _EMPTY, unreadable=True)])
             yield from _Walk(root, self._route, self.selection, entering).run(start)
@@ -152,6 +160,8 @@ class Scanner:
                 raise FileChangedError(
                     f"{self._route.path}: another directory took its place; it is walked again first"
                 )
+            if self._clock_of != (root.device, root.inode):
+                self._read_clock(root)
             for path in paths:
                 try:
                     self._look(root, path, found)
@@ -160,6 +170,10 @@ class Scanner:
                 except SourceError as error:
                     found.problems.append(Problem(path, str(error), unreadable=True))
         return found
+
+    def _read_clock(self, root: Root) -> None:
+        self._clock_of = (root.device, root.inode)
+        self.file_clock = file_clock_at(self._route.path)
 
     def _look(self, root: Root, path: bytes, found: Look) -> None:
         stat_ = root.stat(path)
@@ -175,12 +189,22 @@ class Scanner:
         elif self.selection.takes(path):
             found.sightings.append(Sighting(self._route.name, path, Fingerprint.of(stat_)))
 
-    def marked(self, sightings: Iterable[Sighting]) -> set[bytes]:
-        """Paths of those whose marker is there; empty for a route without markers."""
+    def markers(self, sightings: Iterable[Sighting]) -> dict[bytes, Fingerprint]:
+        """The states of the files' markers, by the files' paths, of those that are there."""
         if self._marker is None:
-            return set()
+            return {}
         with Root.open(self._route.path) as root:
-            return {sighting.path for sighting in sightings if _exists(root, self._marker.of(sighting.path))}
+            found = ((sighting.path, _state(root, self._marker.of(sighting.path))) for sighting in sightings)
+            return {path: state for path, state in found if state is not None}
+
+
+def file_clock_at(root: Path) -> FileClock:
+    """The clock of the tree at ``root``; where the system has no mount table, one that vouches for nothing."""
+    try:
+        table = Path("/proc/self/mountinfo").read_bytes()
+        return of_mounts(*types_at(os.path.realpath(os.fsencode(root)), table), os.uname().release)
+    except OSError:
+        return FileClock()
 
 
 _EMPTY = ". is an empty directory in the place of the one that was there, whose files wait for it; is it mounted?"
@@ -191,12 +215,11 @@ def _is_empty(root: Root) -> bool:
         return next(iter(entries), None) is None
 
 
-def _exists(root: Root, path: bytes) -> bool:
+def _state(root: Root, path: bytes) -> Fingerprint | None:
     try:
-        root.stat(path)
+        return Fingerprint.of(root.stat(path))
     except SourceError:
-        return False
-    return True
+        return None
 
 
 class _Walk:

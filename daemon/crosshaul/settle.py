@@ -1,10 +1,13 @@
 """Pure: which of the files that were seen have come to rest, and when to look at the others again.
 
-A file is at rest when size, mtime, ctime and inode stood still for ``quiet`` seconds. Its own timestamps may vouch for
-the time before it was first seen, unless they lie in the future. A writer that lets go of it (a rename into place) ends
-the waiting at once. With a marker, the marker alone decides. Nobody waits longer than ``max_wait`` for a file that
-never stands still: it is then taken as it stands (a transfer refuses what changes under its hands, so no torn state is
-delivered).
+A file is at rest when size, mtime, ctime and inode stood still for ``quiet`` seconds of our own clock. Its time stamps
+may vouch for the time before it was first seen, as far as they can be compared with our clock (``FileClock``). A writer
+that lets go of it (a rename into place) ends the waiting at once. With a marker, the marker alone decides. Nobody waits
+longer than ``max_wait`` for a file that never stands still: it is then taken as it stands (a transfer refuses what
+changes under its hands, so no torn state is delivered).
+
+Whatever the reason, a state is taken only when its tick is over, so that whoever writes after it was read gives it
+another time stamp: a change of the same size would not be seen otherwise (what git calls "racily clean").
 
 Times: ``now`` in seconds of the monotonic clock, ``wall_ns`` in nanoseconds since the epoch.
 """
@@ -12,16 +15,20 @@ Times: ``now`` in seconds of the monotonic clock, ``wall_ns`` in nanoseconds sin
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from string import Formatter
 
+from crosshaul.file_clock import ClockSteps, FileClock, is_coarse
+from crosshaul.marker import Marker
 from crosshaul.model import Fingerprint, Reason, Sighting
 
 LIMIT = 100_000
 """How many files may be waited for at once; some 50 MB. A later scan finds those that were turned away."""
+LIMIT_BYTES = 32 << 20
+"""How long their paths may be together."""
 _SLACK = 1_000
+_MAX_SKEW = 86_400.0
+"""Seconds by which a file server's clock may be wrong: a whole time zone, and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,68 +60,35 @@ class TurnedAway:
 Verdict = AtRest | WaitUntil | WaitForMarker | TurnedAway
 
 
-class Marker:
-    """The name of the file that says that another is finished, such as ``{path}.done``."""
-
-    def __init__(self, template: str) -> None:
-        parsed = Formatter().parse(template)
-        self._pieces = [(literal.encode("utf-8", "surrogateescape"), field) for literal, field, _, _ in parsed]
-        self._pattern = re.compile(_pattern(self._pieces), re.DOTALL)
-
-    def of(self, path: bytes) -> bytes:
-        """The marker of the file at ``path``; both relative to the root."""
-        folder, _, name = path.rpartition(b"/")
-        stem, dot, suffix = name.rpartition(b".")
-        if not stem:
-            stem, dot, suffix = name, b"", b""
-        values = {"path": path, "dir": folder, "name": name, "stem": stem, "suffix": dot + suffix, None: b""}
-        return _below(b"".join(literal + values[field] for literal, field in self._pieces))
-
-    def is_marker(self, path: bytes) -> bool:
-        """Whether a file of this name is a marker, whether or not what it speaks of is there."""
-        return self._pattern.fullmatch(path) is not None
-
-
-def _below(path: bytes) -> bytes:
-    return b"/".join(part for part in path.split(b"/") if part)
-
-
-_ANY = {"path": b".+", "name": b"[^/]+", "stem": b"[^/]+", "suffix": b"[^/]*"}
-
-
-def _pattern(pieces: list[tuple[bytes, str | None]]) -> bytes:
-    """What every marker's name matches. An empty {dir} takes the slash after it along."""
-    pattern, folder = b"", False
-    for literal, field in pieces:
-        if folder:
-            slash = literal.startswith(b"/")
-            pattern += b"(?:.+/)?" if slash else b".*"
-            literal = literal.removeprefix(b"/")  # noqa: PLW2901 - the rest of this very literal
-        pattern += re.escape(literal)
-        folder = field == "dir"
-        if field and not folder:
-            pattern += _ANY[field]
-    return pattern + (b".*" if folder else b"")
-
-
 @dataclass(slots=True)
 class _Candidate:
     sighting: Sighting
     first_seen: float
+    seen: float
+    """When it was first seen in this state."""
     still_since: float
-    due: float
+    due: float = float("inf")
     marker: bytes | None = None
+    reason: Reason | None = None
+    """Why it is at rest, but for its tick."""
     queued: bool = False
 
 
 class Settler:
     """The files that were seen and have not come to rest yet. Holds no clock, touches no file."""
 
-    def __init__(self, quiet: float, max_wait: float, marker: str | None, limit: int = LIMIT) -> None:
+    def __init__(
+        self, quiet: float, max_wait: float, marker: str | None, limit: int = LIMIT, limit_bytes: int = LIMIT_BYTES
+    ) -> None:
         self._quiet = quiet
         self._max_wait = max_wait
         self.marker = Marker(marker) if marker else None
+        self.file_clock = FileClock()
+        """That of the file system; the caller keeps it up to date."""
         self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
+        self._steps = ClockSteps()
         self._candidates: dict[bytes, _Candidate] = {}
         self._queue: list[tuple[float, bytes]] = []
         self._by_inode: dict[int, bytes] = {}
@@ -125,33 +99,99 @@ class Settler:
     def __len__(self) -> int:
         return len(self._candidates)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for half of what could be waited for."""
+        return len(self._candidates) <= self._limit // 2 and self._bytes <= self._limit_bytes // 2
+
     def observe(
-        self, sighting: Sighting, now: float, wall_ns: int, *, finished: bool = False, marked: bool = False
+        self,
+        sighting: Sighting,
+        now: float,
+        wall_ns: int,
+        *,
+        finished: bool = False,
+        marked: bool = False,
+        walked: bool = False,
     ) -> Verdict:
         """Judge a file by what it is now and what it was before.
 
-        ``finished``: its writer has let go of it (renamed it into place, say). ``marked``: its marker is there.
+        ``finished``: its writer has let go of it (renamed it into place, say). ``marked``: its marker counts.
+        ``walked``: a scan came by it, rather than a hint that something happened to it just now.
         """
-        if self.marker is not None:
-            return self._await_marker(sighting, now, self.marker.of(sighting.path), marked=marked)
-        if finished:
-            return self._taken(sighting.path, Reason.FINISHED)
+        self._steps.note(now, wall_ns)
         before = self._candidates.get(sighting.path)
-        if before is not None and before.sighting.fingerprint == sighting.fingerprint:
-            still_since = before.still_since
-        else:
-            still_since = now - _age(sighting.fingerprint, wall_ns)
-        if now - still_since >= self._quiet:
-            return self._taken(sighting.path, Reason.QUIET)
-        first_seen = before.first_seen if before is not None else now
-        if now - first_seen >= self._max_wait:
-            return self._taken(sighting.path, Reason.CEILING)
-        due = min(still_since + self._quiet, first_seen + self._max_wait)
-        return self._wait(_Candidate(sighting, first_seen, still_since, due), before)
-
-    def _taken(self, path: bytes, reason: Reason) -> Verdict:
-        self.forget(path)
+        candidate = self._candidate(sighting, before, now, wall_ns, walked=walked)
+        reason = self._reason(candidate, before, now, finished=finished, marked=marked)
+        if reason is None:
+            return self._unrest(candidate, before)
+        left = self._left_of_tick(candidate, now, wall_ns, walked=walked)
+        # What never stands still would have a new tick at each look: one is waited for, and no more.
+        if left > 0 and not (before is not None and before.reason is Reason.CEILING):
+            candidate.reason, candidate.due = reason, now + left
+            return self._wait(candidate, before)
+        self.forget(sighting.path)
         return AtRest(reason)
+
+    def _candidate(
+        self, sighting: Sighting, before: _Candidate | None, now: float, wall_ns: int, *, walked: bool
+    ) -> _Candidate:
+        if before is not None and before.sighting.fingerprint == sighting.fingerprint:
+            return _Candidate(sighting, before.first_seen, before.seen, before.still_since)
+        vouched = self._vouched(sighting.fingerprint, wall_ns, first=before is None and walked)
+        if vouched and is_coarse(sighting.fingerprint):
+            # The change may have come as much later as such a stamp is cut off.
+            vouched = max(0.0, vouched - self.file_clock.tick(sighting.fingerprint))
+        return _Candidate(sighting, before.first_seen if before is not None else now, now, now - vouched)
+
+    def _reason(
+        self, candidate: _Candidate, before: _Candidate | None, now: float, *, finished: bool, marked: bool
+    ) -> Reason | None:
+        """Why the file is at rest, if it is; what ended its waiting holds until its content changes."""
+        held = None
+        if before is not None and _same_file(before.sighting.fingerprint, candidate.sighting.fingerprint):
+            held = before.reason
+        if self.marker is not None:
+            return Reason.MARKER if marked or held is Reason.MARKER else None
+        if finished or held is Reason.FINISHED:
+            return Reason.FINISHED
+        if now - candidate.still_since >= self._quiet:
+            return Reason.QUIET
+        return Reason.CEILING if now - candidate.first_seen >= self._max_wait else None
+
+    def _vouched(self, fingerprint: Fingerprint, wall_ns: int, *, first: bool) -> float:
+        """For how many seconds the time stamps vouch that nothing happened; none if they lie in the future.
+
+        Those of a file server do so only for what a walk sees for the first time (``first``): of what was seen before,
+        or hinted at, it is known that it changed just now.
+        """
+        latest = max(fingerprint.mtime_ns, fingerprint.ctime_ns)
+        if self.file_clock.ours:
+            doubt = self._steps.since(latest)
+        elif first:
+            doubt = _MAX_SKEW
+        else:
+            return 0.0
+        return max(0.0, (wall_ns - latest) / 1e9 - doubt)
+
+    def _left_of_tick(self, candidate: _Candidate, now: float, wall_ns: int, *, walked: bool) -> float:
+        """For how many seconds the file could still be changed without its time stamps telling."""
+        fingerprint = candidate.sighting.fingerprint
+        tick = self.file_clock.tick(fingerprint)
+        if tick <= now - candidate.seen:
+            return 0.0
+        first = walked and candidate.seen == now
+        return tick - max(now - candidate.seen, self._vouched(fingerprint, wall_ns, first=first))
+
+    def _unrest(self, candidate: _Candidate, before: _Candidate | None) -> Verdict:
+        if self.marker is None:
+            candidate.due = min(candidate.still_since + self._quiet, candidate.first_seen + self._max_wait)
+            return self._wait(candidate, before)
+        candidate.marker = self.marker.of(candidate.sighting.path)
+        if not self._keep(candidate, before):
+            return TurnedAway()
+        self._by_marker.setdefault(candidate.marker, set()).add(candidate.sighting.path)
+        return WaitForMarker(candidate.marker)
 
     def _wait(self, candidate: _Candidate, before: _Candidate | None) -> Verdict:
         if not self._keep(candidate, before):
@@ -169,23 +209,16 @@ class Settler:
             heapq.heapify(self._queue)
         heapq.heappush(self._queue, (candidate.due, candidate.sighting.path))
 
-    def _await_marker(self, sighting: Sighting, now: float, marker: bytes, *, marked: bool) -> Verdict:
-        if marked:
-            return self._taken(sighting.path, Reason.MARKER)
-        candidate = _Candidate(sighting, now, now, float("inf"), marker)
-        if not self._keep(candidate, self._candidates.get(sighting.path)):
-            return TurnedAway()
-        self._by_marker.setdefault(marker, set()).add(sighting.path)
-        return WaitForMarker(marker)
-
     def _keep(self, candidate: _Candidate, before: _Candidate | None) -> bool:
-        if before is None and len(self._candidates) >= self._limit:
+        path = candidate.sighting.path
+        if before is None and (len(self._candidates) >= self._limit or self._bytes >= self._limit_bytes):
             self.turned_away += 1
             return False
         if before is not None:
-            self._by_inode.pop(before.sighting.fingerprint.inode, None)
-        self._candidates[candidate.sighting.path] = candidate
-        self._by_inode[candidate.sighting.fingerprint.inode] = candidate.sighting.path
+            self.forget(path)
+        self._candidates[path] = candidate
+        self._bytes += _length(candidate)
+        self._by_inode[candidate.sighting.fingerprint.inode] = path
         return True
 
     def twin(self, sighting: Sighting) -> bytes | None:
@@ -228,6 +261,7 @@ class Settler:
         candidate = self._candidates.pop(path, None)
         if candidate is None:
             return
+        self._bytes -= _length(candidate)
         if self._by_inode.get(candidate.sighting.fingerprint.inode) == path:
             del self._by_inode[candidate.sighting.fingerprint.inode]
         if candidate.marker is not None:
@@ -247,6 +281,5 @@ def _same_file(one: Fingerprint, other: Fingerprint) -> bool:
     return (one.inode, one.size, one.mtime_ns) == (other.inode, other.size, other.mtime_ns)
 
 
-def _age(fingerprint: Fingerprint, wall_ns: int) -> float:
-    """For how many seconds the timestamps vouch that nothing happened; none if they lie in the future."""
-    return max(0, wall_ns - max(fingerprint.mtime_ns, fingerprint.ctime_ns)) / 1e9
+def _length(candidate: _Candidate) -> int:
+    return len(candidate.sighting.path) + len(candidate.marker or b"")

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from crosshaul.model import (
+    Reason,
+    Recorded,
     Sighting,
     State,
 )
@@ -54,6 +56,14 @@ async def test_many_sightings_are_compared_at_once(store: Store) -> None:
     await store.admit([settled(b"%05d" % number) for number in range(2500)])
     seen = [sighting(b"%05d" % number, 2 if number % 1000 == 0 else 1) for number in range(2600)]
     assert [int(one.path) for one in await store.unfamiliar(ROUTE, seen)] == [0, 1000, 2000, *range(2500, 2600)]
+
+
+async def test_what_was_taken_last_is_told_with_its_reason(store: Store) -> None:
+    """Of many paths at once: the state and why it counted as at rest, for those that have a record."""
+    await store.admit([replace(settled(b"%05d" % number), reason=Reason.MARKER) for number in range(700)])
+    recorded = await store.recorded(ROUTE, [b"%05d" % number for number in range(600, 1300)])
+    assert set(recorded) == {b"%05d" % number for number in range(600, 700)}
+    assert recorded[b"00650"] == Recorded(sighting(b"00650").fingerprint, Reason.MARKER)
 
 
 @pytest.mark.parametrize("state", State)

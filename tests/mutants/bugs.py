@@ -267,15 +267,15 @@ BUGS = (
     bug(
         "a file is taken while it is being written",
         "settle.py",
-        "if now - still_since >= self._quiet:",
-        "if now - still_since >= 0:",
+        "if now - candidate.still_since >= self._quiet:",
+        "if now - candidate.still_since >= 0:",
         "tests/unit/test_settle.py",
     ),
     bug(
         "a file that never rests is never sent",
         "settle.py",
-        "if now - first_seen >= self._max_wait:",
-        "if now - first_seen >= self._max_wait * 1e9:",
+        "if now - candidate.first_seen >= self._max_wait else None",
+        "if now - candidate.first_seen >= self._max_wait * 1e9 else None",
         "tests/unit/test_settle.py",
     ),
     bug(

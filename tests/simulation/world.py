@@ -14,6 +14,7 @@ from crosshaul import app, house, intake, model, scan, source, upload
 from crosshaul.aws import identity
 from crosshaul.config import AfterUpload, Config, Destination, Retry, Route, Settle
 from crosshaul.config import Transfer as TransferConfig
+from crosshaul.file_clock import FileClock
 from crosshaul.journal import store
 from crosshaul.watch import Kind
 from simulation import journal
@@ -273,6 +274,7 @@ class World:
         journal.TurnWriter.chance = self.chance
         for owner, name, stand_in in (
             (scan, "os", disk_os),
+            (scan, "file_clock_at", lambda _: FileClock(ours=True, multigrain=True)),
             (source, "os", disk_os),
             (source, "_MAPPED", 1 << 40),
             (upload, "_ASK_FROM", 100),

@@ -219,7 +219,9 @@ def test_an_unseen_file_waits_or_is_about_to_be_seen():
     scanned = RouteStatus("exports", "watching", last_scan_at=NOW - 60)
     assert told(watcher=scanned)[0].endswith("looks at it, at 14:07:00 (in 4 min) at the latest.")
     marked = ROUTE.model_copy(update={"settle": Settle(marker="{path}.done")})
-    assert told(route=marked) == [prefix + "It waits for its marker (settle.marker: {path}.done)."]
+    assert told(route=marked) == [
+        prefix + "It waits for its marker (settle.marker: {path}.done), which must not be older than the file."
+    ]
     assert told(daemon_running=False)[-1] == NO_DAEMON
 
 

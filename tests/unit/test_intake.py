@@ -18,6 +18,7 @@ import pytest
 from crosshaul.clock import SystemClock
 from crosshaul.config import Route
 from crosshaul.errors import SourceError
+from crosshaul.file_clock import FileClock
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.journal.reader import Reader
@@ -54,6 +55,7 @@ class World:
         self.state_dir = tmp_path / "state"
         self.root = tmp_path / "root"
         self.journal = journal
+        self.clock = SystemClock()
         self.log = Log()
         self.metrics = Metrics()
         self.admitted_at: dict[bytes, float] = {}
@@ -61,7 +63,7 @@ class World:
 
     def intake(self, **route: object) -> Intake:
         settings: dict[str, object] = {"name": "r", "path": self.root, "destination": "d", **route}
-        return Intake(Route(**settings), self, SystemClock(), self.metrics, self.log, "host", "in/")  # type: ignore[arg-type]
+        return Intake(Route(**settings), self, self.clock, self.metrics, self.log, "host", "in/")  # type: ignore[arg-type]
 
     # The journal as intake sees it, with the time of each admission noted.
 
@@ -536,3 +538,73 @@ async def test_the_loop_is_never_busy_for_long_while_thousands_of_files_arrive(w
         if turns[-1] < 0.05:
             return
     raise AssertionError(turns)
+
+
+class AheadClock(SystemClock):
+    """Ours is five seconds ahead of the file server's."""
+
+    def now(self) -> float:
+        return time.time() + 5
+
+
+async def test_a_file_server_whose_clock_is_behind_does_not_hurry_us(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Written to every 100 ms, a file whose stamps look 5 s old is taken once, after quiet of our own clock."""
+    monkeypatch.setattr("crosshaul.scan.file_clock_at", lambda _: FileClock())
+    world.clock = AheadClock()
+    writing = (world.root / "found").open("wb", buffering=0)
+    writing.write(b"x")
+    async with world.running(settle={"quiet": 0.5, "max_wait": 60}, rescan_interval=0.2):
+        with writing, (world.root / "heard").open("wb", buffering=0) as heard:
+            for _ in range(12):
+                heard.write(b"x")
+                writing.write(b"x")
+                await asyncio.sleep(0.1)
+        assert (await world.until(b"found")).fingerprint.size == 13
+        assert (await world.until(b"heard")).fingerprint.size == 12
+    assert world.admissions == 2
+
+
+async def test_a_state_is_taken_when_its_tick_is_over(world: World, monkeypatch: pytest.MonkeyPatch):
+    """On a kernel without fine stamps a file renamed into place waits for the next tick, and no longer."""
+    monkeypatch.setattr("crosshaul.scan.file_clock_at", lambda _: FileClock(ours=True))
+    async with world.running(settle={"quiet": 30, "max_wait": 60}):
+        for number in range(20):
+            (world.root / ".tmp").write_bytes(b"x")
+            (world.root / ".tmp").rename(world.root / f"{number}")
+            record = await world.until(b"%d" % number)
+            assert time.time_ns() - record.fingerprint.ctime_ns > 10_000_000
+            assert record.settled_by is Reason.FINISHED
+
+
+async def test_an_old_marker_does_not_release_the_next_file_of_its_name(world: World):
+    """With the first file's marker still there, a second one waits until the marker is made again."""
+    file, marker = world.root / "x.csv", world.root / "x.csv.done"
+    file.write_text("first")
+    marker.touch()
+    async with world.running(settle={"marker": "{path}.done"}, rescan_interval=0.2):
+        first = await world.until(b"x.csv")
+        file.unlink()
+        with file.open("w") as writing:
+            writing.write("second, first half;")
+            writing.flush()
+            await asyncio.sleep(0.6)
+            assert (await world.record(b"x.csv")).generation == first.generation
+            writing.write("second half")
+        marker.touch()
+        await world.eventually(lambda: world.admissions == 2)
+    assert (await world.record(b"x.csv")).fingerprint.size == 30
+
+
+async def test_a_marker_that_was_taken_away_is_not_waited_for_again(world: World):
+    """Marked, admitted, its marker deleted and its mode changed before it was sent: the file comes back by itself."""
+    file, marker = world.root / "x.csv", world.root / "x.csv.done"
+    file.write_text("content")
+    marker.touch()
+    async with world.running(settle={"marker": "{path}.done"}) as intake:
+        await world.until(b"x.csv")
+        (claim,) = await world.journal.claim(["r"], 1)
+        marker.unlink()
+        file.chmod(0o600)
+        await world.journal.settle(claim, Changed())
+        intake.hint(b"x.csv")
+        assert (await world.until(b"x.csv")).settled_by is Reason.MARKER

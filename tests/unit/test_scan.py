@@ -99,12 +99,13 @@ def test_an_excluded_directory_is_not_entered(top: Path):
 
 
 def test_markers_are_not_delivered_themselves(top: Path):
-    """With a marker template, marker files are left out, and marked() knows whose marker is there."""
+    """With a marker template, marker files are left out, and markers() knows whose marker is there."""
     make(top, "a", "a.done", "b")
     marked = scanner(top, settle={"marker": "{path}.done"})
     batches = list(marked.scan())
     assert found(batches) == {b"a", b"b"}
-    assert marked.marked([sighting for batch in batches for sighting in batch.sightings]) == {b"a"}
+    markers = marked.markers([sighting for batch in batches for sighting in batch.sightings])
+    assert markers == {b"a": Fingerprint.of((top / "a.done").stat())}
     assert marked.look([b"a.done"]).markers == [b"a.done"]
 
 

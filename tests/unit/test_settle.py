@@ -2,10 +2,13 @@
 
 import pytest
 
+from crosshaul.file_clock import FileClock
+from crosshaul.marker import Marker
 from crosshaul.model import Fingerprint, Reason, Sighting
-from crosshaul.settle import AtRest, Marker, Settler, TurnedAway, WaitForMarker, WaitUntil
+from crosshaul.settle import AtRest, Settler, TurnedAway, WaitForMarker, WaitUntil
 
-WALL = 1_700_000_000 * 10**9
+WALL = 1_700_000_000 * 10**9 + 123_456_789
+LOCAL = FileClock(ours=True, multigrain=True)
 
 
 def sighting(path: bytes = b"f", size: int = 1, age: float = 0.0, inode: int = 7) -> Sighting:
@@ -13,8 +16,16 @@ def sighting(path: bytes = b"f", size: int = 1, age: float = 0.0, inode: int = 7
     return Sighting("r", path, Fingerprint(size, stamp, stamp, inode))
 
 
-def settler(quiet: float = 2.0, max_wait: float = 600.0, marker: str | None = None, limit: int = 100) -> Settler:
-    return Settler(quiet, max_wait, marker, limit)
+def settler(
+    quiet: float = 2.0,
+    max_wait: float = 600.0,
+    marker: str | None = None,
+    limit: int = 100,
+    file_clock: FileClock = LOCAL,
+) -> Settler:
+    rule = Settler(quiet, max_wait, marker, limit)
+    rule.file_clock = file_clock
+    return rule
 
 
 def wall(now: float) -> int:
@@ -170,3 +181,99 @@ def test_the_timers_of_a_busy_file_don_t_pile_up():
         rule.forget(b"g")
     assert len(rule._queue) < 2_000
     assert rule.due(1e6) == [b"f"]
+
+
+SERVER = FileClock()
+
+
+def test_a_file_server_s_clock_that_is_behind_does_not_shorten_quiet():
+    """Seen by a scan or hinted at, a file whose stamps look 5 s old waits for quiet of our own clock."""
+    for walked in (True, False):
+        rule = settler(file_clock=SERVER)
+        assert rule.observe(sighting(age=5), 0, WALL, walked=walked) == WaitUntil(2.0)
+        assert rule.observe(sighting(age=5), 2.0, wall(2), walked=walked) == AtRest(Reason.QUIET)
+
+
+def test_a_change_seen_on_a_file_server_starts_quiet_whatever_its_stamps_say():
+    """Written to between two looks, a file is waited for again, although its stamps look days old."""
+    rule = settler(file_clock=SERVER)
+    rule.observe(sighting(age=5), 0, WALL, walked=True)
+    assert rule.observe(sighting(size=2, age=1e6), 1.5, wall(1.5), walked=True) == WaitUntil(3.5)
+    assert rule.observe(sighting(size=3, age=1e6), 3.5, wall(3.5)) == WaitUntil(5.5)
+
+
+def test_a_backlog_on_a_file_server_is_taken_at_once():
+    """A file that has been there for days is not waited for at the start; one that was hinted at is."""
+    rule = settler(file_clock=SERVER)
+    assert rule.observe(sighting(age=2 * 86_400), 0, WALL, walked=True) == AtRest(Reason.QUIET)
+    assert rule.observe(sighting(age=2 * 86_400), 0, WALL) == WaitUntil(2.0)
+
+
+def test_our_own_clock_set_forward_does_not_age_a_file():
+    """A file written just before a step of an hour waits for what is left of quiet; one written after it as ever."""
+    rule = settler()
+    rule.observe(sighting(b"other"), 0, WALL)
+    hour = 3600 * 10**9
+    assert rule.observe(sighting(age=0.5), 1, wall(1) + hour) == WaitUntil(1 + 2.0 - 1.5)
+    after = Sighting("r", b"new", Fingerprint(1, wall(1) + hour, wall(1) + hour, 8))
+    assert rule.observe(after, 1.5, wall(1.5) + hour) == WaitUntil(3.0)
+
+
+def test_a_state_is_taken_only_when_its_tick_is_over():
+    """Renamed into place, a file waits for the kernel's tick; where each change has a stamp of its own, not at all."""
+    ticking = settler(file_clock=FileClock(ours=True))
+    assert ticking.observe(sighting(age=0.004), 0, WALL, finished=True) == WaitUntil(pytest.approx(0.006))
+    assert ticking.due(0.007) == [b"f"]
+    assert ticking.observe(sighting(age=0.004), 0.007, wall(0.007)) == AtRest(Reason.FINISHED)
+    assert settler().observe(sighting(), 0, WALL, finished=True) == AtRest(Reason.FINISHED)
+
+
+@pytest.mark.parametrize("file_clock", [LOCAL, FileClock(ours=True), SERVER])
+@pytest.mark.parametrize("settle", [{"quiet": 0.0}, {"finished": True}, {"marker": "{path}.done", "marked": True}])
+def test_whole_seconds_are_waited_out(file_clock: FileClock, settle: dict[str, object]):
+    """Where stamps are whole seconds, a file is taken two seconds after its stamp, whatever ended its waiting."""
+    how = {key: settle[key] for key in ("finished", "marked") if key in settle}
+    rule = settler(**{key: settle[key] for key in ("quiet", "marker") if key in settle}, file_clock=file_clock)
+    fresh = Sighting("r", b"f", Fingerprint(1, 1_700_000_000 * 10**9, 1_700_000_000 * 10**9, 7))
+    verdict = rule.observe(fresh, 0, WALL, **how)
+    left = 2.0 if not file_clock.ours else 2.0 - 0.123456789
+    assert verdict == WaitUntil(pytest.approx(left))
+    assert rule.due(left + 0.01) == [b"f"]
+    assert isinstance(rule.observe(fresh, left + 0.01, wall(left + 0.01)), AtRest)
+
+
+def test_whole_seconds_don_t_shorten_quiet():
+    """A stamp that is cut off by up to two seconds does not count as that much rest."""
+    rule = settler(quiet=5)
+    stamp = 1_700_000_000 * 10**9
+    assert rule.observe(Sighting("r", b"f", Fingerprint(1, stamp, stamp, 7)), 0, stamp + 3 * 10**9) == WaitUntil(4.0)
+
+
+def test_what_never_stands_still_is_taken_one_tick_after_the_ceiling():
+    """A file that has a new tick at each look is not waited for twice."""
+    rule = settler(quiet=2, max_wait=10, file_clock=FileClock(ours=True))
+    rule.observe(sighting(), 0, WALL)
+    assert rule.observe(sighting(size=2, age=-10), 10, wall(10)) == WaitUntil(pytest.approx(10.01))
+    assert rule.observe(sighting(size=3, age=-10.01), 10.01, wall(10.01)) == AtRest(Reason.CEILING)
+
+
+def test_a_renamed_file_stays_finished_while_its_tick_lasts():
+    """A new mode in that time leaves it finished, other content does not."""
+    rule = settler(file_clock=FileClock(ours=True))
+    rule.observe(sighting(), 0, WALL, finished=True)
+    touched = Sighting("r", b"f", Fingerprint(1, WALL, wall(0.005), 7))
+    assert rule.observe(touched, 0.006, wall(0.006)) == WaitUntil(pytest.approx(0.015))
+    assert rule.observe(touched, 0.02, wall(0.02)) == AtRest(Reason.FINISHED)
+    rule.observe(sighting(), 1, WALL, finished=True)
+    assert rule.observe(sighting(size=2, age=-1), 1, wall(1)) == WaitUntil(3.0)
+
+
+def test_the_paths_that_are_waited_for_are_bounded_in_bytes():
+    """Beyond so many bytes of paths, more files are turned away, and taken in again when half of it is free."""
+    rule = Settler(2.0, 600.0, None, limit=1_000, limit_bytes=10_000)
+    for number in range(6):
+        rule.observe(sighting(b"%d" % number + b"x" * 2_500, inode=number), 0, WALL)
+    assert (len(rule), rule.turned_away, rule.has_room) == (4, 2, False)
+    for number in range(3):
+        rule.forget(b"%d" % number + b"x" * 2_500)
+    assert rule.has_room

@@ -111,6 +111,36 @@ def test_a_rewrite_of_the_same_size_just_after_the_delivery_goes_again(strict, s
             until(lambda after=after: strict.read("f") == after)
 
 
+@pytest.fixture
+def whole_seconds(tmp_path):
+    """A file system whose time stamps are whole seconds, as those of FAT and NFSv3 are."""
+    image, mounted = tmp_path / "coarse.img", tmp_path / "coarse"
+    mounted.mkdir()
+    with image.open("wb") as file:
+        file.truncate(32 * MIB)
+    commands = (["mkfs.ext4", "-q", "-I", "128", image], ["mount", "-o", "loop", image, mounted])
+    for command in commands:
+        if not shutil.which(command[0]) or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a file system can't be made and mounted here")
+    yield mounted
+    run("umount", "-l", mounted)
+
+
+@pytest.mark.parametrize("settle", [{"quiet": "0s"}, {"quiet": "300ms"}, {"close_write": True}])
+def test_rewrites_of_the_same_size_within_one_tick_of_the_clock_are_not_lost(strict, site, whole_seconds, settle):
+    """Where time stamps are whole seconds, files are rewritten with as many bytes while they are being taken up."""
+    root = whole_seconds / "root"
+    root.mkdir()
+    site.write(path=str(root), settle=settle, rescan_interval="1s")
+    with site.daemon():
+        until(lambda: site.status()["routes"].get("r", {}).get("watcher") == "watching")
+        for number in range(20):
+            for state in range(4):
+                (root / f"{number}").write_bytes(b"%02d %02d" % (number, state))
+                time.sleep(0.03)
+        until(lambda: bucket(strict) == sha256_of(root), 20.0)
+
+
 def test_a_slow_writer_s_file_is_whole_in_the_end(strict, site):
     """A writer that pauses for longer than `quiet`: each object is a state the file had, the last one its last."""
     states = []

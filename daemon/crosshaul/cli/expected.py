@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from crosshaul.cli.places import Place
 from crosshaul.errors import SourceError
 from crosshaul.journal.reader import Reader
+from crosshaul.marker import marked
 from crosshaul.model import Fingerprint, PushProgress, Record, Sighting, State
 from crosshaul.telemetry.plain import text
 
@@ -95,8 +96,11 @@ def _there(route: Route, reader: Reader | None) -> Iterator[Sighting]:
     scanner = Scanner(route)
     for batch in scanner.scan():
         news = reader.unfamiliar(route.name, batch.sightings) if reader else batch.sightings
-        marked = scanner.marked(news)
-        yield from (seen for seen in news if route.settle.marker is None or seen.path in marked)
+        if route.settle.marker is not None:
+            recorded = reader.recorded(route.name, [seen.path for seen in news]) if reader else {}
+            done = marked(news, scanner.markers(news), recorded)
+            news = [seen for seen in news if seen.path in done]
+        yield from news
 
 
 def _is_done(file: File, reader: Reader | None, began: float) -> bool:

@@ -105,7 +105,7 @@ def _settling(scene: Scene) -> str:
     """Why the watcher has not handed it on."""
     settle = scene.route.settle
     if settle.marker:
-        return f"It waits for its marker (settle.marker: {settle.marker})."
+        return f"It waits for its marker (settle.marker: {settle.marker}), which must not be older than the file."
     still = scene.now - max(scene.stat.st_mtime, scene.stat.st_ctime) if scene.stat else 0.0
     if still < settle.quiet:
         return f"It waits: it changed {duration(still)} ago and has to stand still for {duration(settle.quiet)}."

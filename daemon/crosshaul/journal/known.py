@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from crosshaul.journal import bulk, rows
 from crosshaul.journal.queries import SQL
-from crosshaul.model import Sighting, State
+from crosshaul.model import Reason, Recorded, Sighting, State
 
 _BATCH = 500
 """Paths per query; the statement of a full batch stays prepared."""
@@ -54,3 +54,14 @@ def unfamiliar(connection: sqlite3.Connection, route: str, sightings: Sequence[S
         seen = [(number, sighting.path, text(sighting.fingerprint)) for number, sighting in enumerate(batch)]
         news += [batch[number] for number in bulk.compare(connection, "unfamiliar", seen, route)]
     return news
+
+
+def recorded(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
+    """The states that were taken last of those of ``paths`` that have a record."""
+    found: dict[bytes, Recorded] = {}
+    for start in range(0, len(paths), _BATCH):
+        batch = paths[start : start + _BATCH]
+        statement = SQL["recorded"].replace("/*paths*/", ",".join("?" * len(batch)))
+        for path, fingerprint, settled_by in connection.execute(statement, (route, *batch)):
+            found[path] = Recorded(rows.fingerprint(fingerprint), Reason(settled_by) if settled_by else None)
+    return found

@@ -15,7 +15,7 @@ from crosshaul.journal import connect, known, lock, rows
 from crosshaul.journal.claims import multiparts_of
 from crosshaul.journal.migrate import check_current
 from crosshaul.journal.queries import SQL
-from crosshaul.model import AfterTask, DestinationStatus, Record, RouteStatus, Sighting, State, Tally
+from crosshaul.model import AfterTask, DestinationStatus, Record, Recorded, RouteStatus, Sighting, State, Tally
 
 _PAGE = 1000
 
@@ -114,6 +114,11 @@ class Reader:
         """See ``Journal.unfamiliar``."""
         with self._snapshot() as connection:
             return known.unfamiliar(connection, route, sightings)
+
+    def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
+        """See ``Journal.recorded``."""
+        with self._snapshot() as connection:
+            return known.recorded(connection, route, paths)
 
     def next_due(self, routes: Sequence[str]) -> float | None:
         """See ``Journal.next_due``."""

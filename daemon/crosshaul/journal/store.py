@@ -29,6 +29,7 @@ from crosshaul.model import (
     Outcome,
     Part,
     Record,
+    Recorded,
     RouteStatus,
     Settled,
     Sighting,
@@ -154,6 +155,10 @@ class Journal:
     async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
         """Those of ``sightings`` that intake has to settle: new, changed, gone before, or found changed when sent."""
         return await self._read(lambda: self._reader.unfamiliar(route, sightings))
+
+    async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
+        """The states of files that were taken last, and why, of those of ``paths`` that have a record."""
+        return await self._read(lambda: self._reader.recorded(route, paths))
 
     async def admit(self, settled: Sequence[Settled]) -> None:
         """Queue files that came to rest; those that are refused, or whose key is another file's, are quarantined.

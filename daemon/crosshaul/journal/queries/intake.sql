@@ -46,3 +46,6 @@ INSERT INTO routes (name, watcher, last_scan_at, last_scan_seconds, lost_events,
 ON CONFLICT (name) DO UPDATE SET
     watcher = excluded.watcher, last_scan_at = excluded.last_scan_at, last_scan_seconds = excluded.last_scan_seconds,
     lost_events = excluded.lost_events, settling = excluded.settling
+
+-- name: recorded
+SELECT path, fingerprint, settled_by FROM files WHERE route = ? AND path IN (/*paths*/)
