@@ -17,6 +17,7 @@ from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher
 from crosshaul.aws.wire import Wire
 from crosshaul.clock import SystemClock
+from crosshaul.conditions import Conditions
 from crosshaul.config import AfterUpload, Destination, Identity, Route
 from crosshaul.config import Transfer as TransferConfig
 from crosshaul.errors import Diagnosis
@@ -39,7 +40,7 @@ from crosshaul.retry import Policy
 from crosshaul.source import Buffers
 from crosshaul.threads import Threads
 from crosshaul.transfer import Transfer
-from crosshaul.upload import Means
+from crosshaul.upload_context import Means
 from crosshaul.verify import Ladder
 
 MIB = 1 << 20
@@ -54,6 +55,8 @@ class Ear:
         self.parkings: list[Diagnosis] = []
         self.refusals: list[Diagnosis] = []
         self.surprises: list[Exception] = []
+        self.overwritten: list[tuple[str, str]] = []
+        self.ignored = 0
         self.resumptions = 0
         self.sent = 0
         self.most_in_flight = 0
@@ -80,6 +83,12 @@ class Ear:
         self.most_in_flight = max(self.most_in_flight, in_flight)
 
     def learned(self, checksum: ChecksumKind | None) -> None: ...
+
+    def overwrites_another(self, claim: Claim, bucket: str, source: str) -> None:
+        self.overwritten.append((claim.key, source))
+
+    def conditions_ignored(self, bucket: str) -> None:
+        self.ignored += 1
 
     def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None: ...
 
@@ -154,6 +163,9 @@ async def lane_to(
     multipart_threshold: int = 6 * MIB,
     deadlines: http1.Deadlines = QUICK,
     tls_ca_bundle: Path | None = None,
+    source: str = "here",
+    honoured: bool | None = None,
+    key: str = "{path}",
     **destination: Any,
 ) -> AsyncIterator[Lane]:
     """Everything of one destination, opened; with ``running`` its loop runs."""
@@ -174,13 +186,14 @@ async def lane_to(
         client = http1.Client(origin, tls=tls, max_connections=64, deadlines=deadlines, proxy=None)
         return Wire(client, location, partner.region, clock)
 
-    bucket = Bucket(partner, refresher, Control(partner, refresher), wire)
+    bucket = Bucket(partner, refresher, Control(partner, refresher), wire, source)
     journal = await Journal.open(home / "state", clock)
     sizes = TransferConfig(part_size=5 * MIB, max_concurrency=max_concurrency)
     # May be less than the configuration takes: an only part may be small.
     sizes = sizes.model_copy(update={"multipart_threshold": multipart_threshold})
     limit = AdaptiveLimit(max_concurrency)
-    route = Route(name="r", path=root, destination="partner", overwrite=overwrite, after_upload=after or AfterUpload())
+    after = after or AfterUpload()
+    route = Route(name="r", path=root, destination="partner", overwrite=overwrite, after_upload=after, key=key)
     means = Means(
         partner,
         bucket,
@@ -196,6 +209,8 @@ async def lane_to(
         clock,
         threads := Threads(16, "send"),
         Files(threads),
+        conditions=Conditions(honoured=honoured),
+        notices=ear,
     )
     transfer = Transfer(means, journal, limit, policy or Policy(0.05, 0.4), ear, refresher.suspect)
     journal.on_due(transfer.wake)

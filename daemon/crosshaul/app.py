@@ -20,6 +20,7 @@ from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher, Watcher
 from crosshaul.aws.wire import Wire
 from crosshaul.clock import Clock, SystemClock
+from crosshaul.conditions import Conditions
 from crosshaul.config import Config, Destination, Route
 from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 from crosshaul.flow import Budget, Line
@@ -40,7 +41,7 @@ from crosshaul.transfer import Transfer
 from crosshaul.trust import capabilities
 from crosshaul.trust.capabilities import Capabilities
 from crosshaul.trust.diagnosis import judged
-from crosshaul.upload import Means
+from crosshaul.upload_context import Means
 from crosshaul.verify import Ladder
 
 _THREADS = 16
@@ -109,7 +110,8 @@ class _Builder:
         config, there = self._config, self._house.lanes.get(name)
         destination = config.destinations[name]
         # The bandwidth is the line's affair, and changes under way.
-        made_from = (destination, config.identity, config.transfer.model_copy(update={"bandwidth": ()}), config.retry)
+        sizes = config.transfer.model_copy(update={"bandwidth": ()})
+        made_from = (destination, config.identity, sizes, config.retry, config.source_name)
         if there is not None and there.made_from == made_from and not self._loses_routes(name):
             return there
         if destination.tls_ca_bundle is not None:
@@ -120,7 +122,7 @@ class _Builder:
         refresher, bucket = open_bucket(destination, self.chain, config, clock, line, watcher)
         limit = AdaptiveLimit(config.transfer.max_concurrency)
         honoured = (known.checksum_kind if known else None) or capable.checksum
-        means = self._means(destination, bucket, limit, Ladder(honoured), may_abort=capable.abort_allowed is not False)
+        means = self._means(destination, bucket, limit, Ladder(honoured), reporter, capable)
         policy = Policy(config.retry.initial, config.retry.max, config.retry.quarantine_after)
         transfer = Transfer(means, self._house.journal, limit, policy, reporter, refresher.suspect)
         watcher.on_renewed = transfer.probe
@@ -151,7 +153,13 @@ class _Builder:
         return Reporter(status, house.journal, house.clock, house.metrics, house.pulse, log, judge)
 
     def _means(
-        self, destination: Destination, bucket: Bucket, limit: AdaptiveLimit, ladder: Ladder, *, may_abort: bool
+        self,
+        destination: Destination,
+        bucket: Bucket,
+        limit: AdaptiveLimit,
+        ladder: Ladder,
+        notices: Reporter,
+        capable: Capabilities,
     ) -> Means:
         house, threads = self._house, Threads(_THREADS, f"send-{destination.name}")
         return Means(
@@ -165,11 +173,13 @@ class _Builder:
             memory_of_small=Budget(house.memory_share_of_small),
             slots=Budget(lambda: limit.limit),
             ladder=ladder,
-            may_abort=may_abort,
+            may_abort=capable.abort_allowed is not False,
             answered=limit.succeeded,
             clock=house.clock,
             threads=threads,
             files=Files(threads),
+            conditions=Conditions(honoured=True if destination.endpoint_url is None else capable.conditions),
+            notices=notices,
         )
 
 
@@ -206,7 +216,8 @@ def open_bucket(
     most = config.transfer.max_concurrency
     refresher = Refresher(chain, destination, clock, watcher)
     control = Control(destination, refresher, config.identity.profile)
-    return refresher, Bucket(destination, refresher, control, _wire(destination, clock, line, most))
+    wire = _wire(destination, clock, line, most)
+    return refresher, Bucket(destination, refresher, control, wire, config.source_name)
 
 
 def _wire(destination: Destination, clock: Clock, line: Line, most: int) -> Callable[[Location], Wire]:

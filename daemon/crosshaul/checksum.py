@@ -17,7 +17,7 @@ from crosshaul.model import Checksum, ChecksumKind, Part
 _Buffer = bytes | bytearray | memoryview
 
 _WIDTH = {ChecksumKind.CRC64NVME: 8, ChecksumKind.CRC32: 4}
-_COMPUTE: dict[ChecksumKind, Callable[[_Buffer], int]] = {
+_COMPUTE: dict[ChecksumKind, Callable[..., int]] = {
     ChecksumKind.CRC64NVME: checksums.crc64nvme,
     ChecksumKind.CRC32: checksums.crc32,
 }
@@ -52,6 +52,36 @@ def combine(parts: Iterable[Part]) -> Checksum | None:
     if total is None or kind is None:
         return None
     return Checksum(kind, base64.b64encode(total.to_bytes(_WIDTH[kind], "big")).decode())
+
+
+class Running:
+    """Checksums of bytes that come piece by piece: what does not fit into memory as a whole."""
+
+    def __init__(self, kinds: tuple[ChecksumKind, ...], *, hashed: bool = False) -> None:
+        self._kinds = kinds
+        self._crcs = dict.fromkeys((kind for kind in kinds if kind in _COMPUTE), 0)
+        self._md5 = hashlib.md5(usedforsecurity=False) if ChecksumKind.MD5 in kinds else None
+        self._sha256 = hashlib.sha256() if hashed else None
+
+    def update(self, piece: _Buffer) -> None:
+        """Take in the next piece."""
+        for kind, value in self._crcs.items():
+            self._crcs[kind] = _COMPUTE[kind](piece, value)
+        for digest in (self._md5, self._sha256):
+            if digest is not None:
+                digest.update(piece)
+
+    def checksums(self) -> tuple[Checksum, ...]:
+        """Of all that came, in the order in which they were asked for."""
+        return tuple(self._of(kind) for kind in self._kinds)
+
+    def sha256(self) -> str | None:
+        """The SHA-256 of all that came, in hex, if it was asked for."""
+        return self._sha256.hexdigest() if self._sha256 is not None else None
+
+    def _of(self, kind: ChecksumKind) -> Checksum:
+        value = self._md5.digest() if self._md5 is not None and kind is ChecksumKind.MD5 else b""
+        return Checksum(kind, base64.b64encode(value or self._crcs[kind].to_bytes(_WIDTH[kind], "big")).decode())
 
 
 def md5_hex(checksum: Checksum) -> str:

@@ -22,6 +22,11 @@ class Budget:
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.used = 0
 
+    @property
+    def capacity(self) -> int:
+        """How much there is in all, now."""
+        return self._capacity()
+
     def hold(self, amount: int) -> _Hold:
         """Wait for ``amount``, and give it back at the end of the block."""
         return _Hold(self, amount)

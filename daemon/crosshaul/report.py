@@ -66,6 +66,7 @@ class Reporter:
         self._refused = Streak()
         self._not_renewed = Streak()
         self._not_reached = Streak()
+        self._others_overwritten = 0
         self._changed = asyncio.Event()
 
     @property
@@ -205,6 +206,17 @@ class Reporter:
         """How much is under way."""
         self._pulse.beat(f"transfer.{self.status.name}")
         self._metrics.load(self.status.name, in_flight, limit)
+
+    def overwrites_another(self, claim: Claim, bucket: str, source: str) -> None:
+        """An object that another source put is replaced: told for the first, and at each doubling."""
+        self._others_overwritten += 1
+        if doubles(self._others_overwritten):
+            facts = {"route": claim.route, "path": claim.path, "bucket": bucket, "key": claim.key}
+            self._log.warning("overwrites_another", **facts, source=source, count=self._others_overwritten)
+
+    def conditions_ignored(self, bucket: str) -> None:
+        """The store does not keep If-None-Match: HEAD asks before each file whose key may be another's."""
+        self._log.warning("conditions_ignored", bucket=bucket)
 
     def learned(self, checksum: ChecksumKind | None) -> None:
         """The store was seen to honour this checksum."""

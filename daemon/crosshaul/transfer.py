@@ -36,7 +36,8 @@ from crosshaul.retry import (
     of_the_destination,
     slows_everyone,
 )
-from crosshaul.upload import Means, deliver, of_source
+from crosshaul.upload import deliver, of_source
+from crosshaul.upload_context import Means
 
 _REFUSED = frozenset({401, 403})
 """HTTP statuses that may also mean a session revoked: the refresher is told."""

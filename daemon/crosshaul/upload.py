@@ -1,4 +1,4 @@
-"""One claim's way into the bucket: open, read, send, prove. Small files in one request, large ones in parts.
+"""One claim's way into the bucket: what lies under its key is respected, then the file is sent and proven.
 
 The file is read from one descriptor and held against its recorded fingerprint before, during and after: what is sent is
 one state that the file really had. Bytes are in memory only while they are sent, under a budget.
@@ -6,120 +6,158 @@ one state that the file really had. Bytes are in memory only while they are sent
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+import re
 
-from crosshaul import reading
-from crosshaul.checksum import Payload, combine
-from crosshaul.clock import Clock
-from crosshaul.config import Destination, Route
-from crosshaul.config import Transfer as TransferConfig
-from crosshaul.errors import Diagnosis, Fault, FileChangedError, Kind, SourceError
-from crosshaul.flow import Budget, Lease
-from crosshaul.model import LARGE, Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
-from crosshaul.source import Buffers, SourceFile, shown
-from crosshaul.threads import Threads
-from crosshaul.verify import Answer, Held, Ladder, contradicts, is_ours, token_of
+from crosshaul.conditions import NEW, Condition
+from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
+from crosshaul.model import LARGE, Claim, Receipt
+from crosshaul.parts import InParts
+from crosshaul.recognise import Seen, Whose, of_another_source, receipt_of, recognise, taken
+from crosshaul.source import shown
+from crosshaul.upload_context import Means
+from crosshaul.whole import InOne
 
-_MAX_PARTS = 10_000
-_MIB = 1 << 20
 _ASK_FROM = LARGE
 """Bytes from which a HEAD costs less than a body that turns out to be in the bucket already."""
-
-
-class ObjectStore(Protocol):
-    """What an upload needs of a bucket; each method raises Fault and nothing else."""
-
-    async def needs_hash(self) -> bool: ...  # noqa: D102 - described where it is implemented (aws/bucket.py)
-    async def put_object(  # noqa: D102
-        self, key: str, payload: Payload, mtime_ns: int, token: str, *, if_new: bool
-    ) -> Answer: ...
-    async def create_multipart_upload(  # noqa: D102
-        self, key: str, mtime_ns: int, token: str, kind: ChecksumKind
-    ) -> str: ...
-    async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> Answer: ...  # noqa: D102
-    async def complete_multipart_upload(  # noqa: D102
-        self, multipart: Multipart, whole: Checksum | None, *, size: int, if_new: bool
-    ) -> Answer: ...
-    async def abort_multipart_upload(self, multipart: Multipart) -> None: ...  # noqa: D102
-    async def head_object(self, key: str) -> Held | None: ...  # noqa: D102
-
-
-class Progress(Protocol):
-    """Where multipart uploads are kept, so that a restart goes on where they were."""
-
-    async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None: ...  # noqa: D102
-    async def add_part(self, claim: Claim, part: Part) -> None: ...  # noqa: D102
-    async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What all uploads to one destination share."""
-
-    destination: Destination
-    bucket: ObjectStore
-    journal: Progress
-    routes: dict[str, Route]
-    """Those of which something may be under way, and how they are to be treated."""
-    sizes: TransferConfig
-    memory: Budget
-    """For large files and their parts."""
-    buffers: Buffers
-    """For the parts; what is in use is within ``memory``."""
-    memory_of_small: Budget
-    slots: Budget
-    """Requests in flight."""
-    ladder: Ladder
-    answered: Callable[[], None]
-    """Called for each body that S3 took: there is room for more."""
-    clock: Clock
-    threads: Threads
-    """For reading the parts of large files."""
-    files: reading.Files
-    """For reading the others."""
-    may_abort: bool = True
-    """False where a check found that the role may not: an abandoned upload is left to the bucket's lifecycle rule."""
-
-    def takes(self, claim: Claim) -> bool:
-        """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
-        return claim.destination == self.destination.name and claim.key.startswith(self.destination.key_prefix)
-
-    def memory_for(self, claim: Claim) -> Budget:
-        """What a file that is sent in one request takes its memory from."""
-        return self.memory if claim.large else self.memory_of_small
-
-
-def part_size(size: int, wanted: int) -> int:
-    """``wanted`` bytes, or as much more as keeps the parts of a file of ``size`` bytes within 10,000 (whole MiB)."""
-    least = -(-size // _MAX_PARTS)
-    return wanted if least <= wanted else -(-least // _MIB) * _MIB
+_TURNS = 4
+"""How often a file is sent on another condition in one try, when others write to its key meanwhile."""
+_SENDS = frozenset({"PutObject", "CompleteMultipartUpload"})
+_OF_CONDITIONS = re.compile(r"if-(none-)?match|condition", re.IGNORECASE)
+_REFUSES_OPTIONS = frozenset({400, 501})
 
 
 async def deliver(claim: Claim, means: Means) -> Receipt:
     """Bring the claim's file into the bucket; raises Fault or SourceError."""
-    never, first = means.routes[claim.route].overwrite == "never", _is_first(claim)
-    asks = claim.ambiguous or (first and claim.fingerprint.size >= _ASK_FROM)
-    if asks and (held := await _found(claim, means)):
-        return _recognised(held, means)
-    cautious = first and means.ladder.conditional and claim.fingerprint.size < _ASK_FROM
+    delivery = _Delivery(claim, means)
     try:
-        return await _send(claim, means, if_new=never or cautious)
-    except Fault as fault:
+        return await delivery.run()
+    except (FileChangedError, FileGoneError):
+        await delivery.upload.abandon()
+        raise
+
+
+class _Delivery:
+    """One try of one file."""
+
+    __slots__ = ("_careful", "_claim", "_in_parts", "_means", "_never", "upload")
+
+    def __init__(self, claim: Claim, means: Means) -> None:
+        route = means.routes[claim.route]
+        self._claim = claim
+        self._means = means
+        self._never = route.overwrite == "never"
+        self._careful = self._never or route.after_upload.action != "keep"
+        """Whether an object that is there has to be seen before it is replaced."""
+        self._in_parts = means.in_parts(claim)
+        self.upload = InParts(claim, means) if self._in_parts else InOne(claim, means)
+
+    async def run(self) -> Receipt:
+        """Ask if need be, send, and take another way where the bucket holds something else than was thought."""
+        condition: Condition | None = NEW if self._never or self._claim.generation == 1 else None
+        unheld = self._careful and not self._means.conditions.holds(in_parts=self._in_parts)
+        if unheld or self._asks():
+            found = await self._look(condition, expected=self._claim.ambiguous)
+            if isinstance(found, Receipt):
+                return found
+            condition = found
+        if unheld and self._in_parts:
+            await self.upload.prepare()  # it may have taken hours, and nothing but HEAD tells
+            found = await self._look(condition)
+            if isinstance(found, Receipt):
+                return found
+            condition = found
+        return await self._send(condition)
+
+    def _asks(self) -> bool:
+        """Whether an object is likely enough to be there, or a body long enough, to ask first."""
+        claim = self._claim
+        if claim.ambiguous:
+            return True
+        return claim.fingerprint.size >= _ASK_FROM and (self._never or _is_first(claim))
+
+    async def _send(self, condition: Condition | None) -> Receipt:
+        for turn in range(1, _TURNS + 1):
+            condition = self._means.conditions.usable(condition)
+            try:
+                receipt = await self.upload.send(condition)
+            except Fault as fault:
+                if condition is None or fault.diagnosis.operation not in _SENDS:
+                    raise
+                found = await self._otherwise(fault, condition)
+            else:
+                return receipt if condition is None else await self._tested(receipt, condition)
+            if isinstance(found, Receipt):
+                return found
+            # Who shares a key with others for good, and is told to overwrite, gets through in the end.
+            condition = found if self._never or turn < _TURNS - 1 else None
+        raise taken(self._claim, self._means)
+
+    async def _otherwise(self, fault: Fault, condition: Condition) -> Receipt | Condition | None:
+        """On what condition to send it again, if that is what stood in the way; or the receipt, if it is there."""
+        conditions = self._means.conditions
         if fault.kind is Kind.EXISTS:
-            # The object that is there may be our own: put by a try whose answer was lost, or before the journal was.
-            held = await _found(claim, means)
-            if held is not None and not await _contradicts(claim, held, means):
-                return _recognised(held, means)
-        elif cautious and fault.kind is Kind.UNSUPPORTED:
-            means.ladder.conditional = False
+            if condition == NEW:
+                conditions.seen(fault.diagnosis.operation)
+            return await self._look(None, expected=True, there=True)
+        if _refuses_conditions(fault):
+            conditions.refuse(condition)
+            return await self._look(None) if self._never else None
+        raise fault
+
+    async def _look(
+        self, otherwise: Condition | None, *, expected: bool = False, there: bool = False
+    ) -> Receipt | Condition | None:
+        """Ask for what lies under the key. Gives the receipt, if it is the file; or on what condition to send it.
+
+        Raises Fault where it has to be left alone. ``there``: something is, whatever HEAD says.
+        """
+        claim, means = self._claim, self._means
+        seen = await recognise(claim, means, expected=expected, sent=self.upload.whole)
+        if seen.held is None and not (there and self._never):
+            return otherwise
+        if seen.whose is Whose.OURS and seen.held is not None:
+            await self.upload.abandon()
+            return receipt_of(seen.held, means)
+        if seen.whose is not Whose.DAMAGED:
+            await self._respect(seen)
+        return Condition(seen.held.etag) if seen.held is not None and seen.held.etag else None
+
+    async def _respect(self, seen: Seen) -> None:
+        """Leave another's object alone, where we are to; else tell that it is replaced."""
+        claim, means = self._claim, self._means
+        other = None if seen.held is None or seen.held.token is None else seen.held.source
+        fault = None
+        if self._never:
+            fault = taken(claim, means)
+        elif other is not None and other != means.bucket.source:
+            if self._careful:
+                fault = of_another_source(claim, means, other)
+            else:
+                means.notices.overwrites_another(claim, means.destination.bucket, other)
+        if fault is not None:
+            await self.upload.abandon()
+            raise fault
+
+    async def _tested(self, receipt: Receipt, condition: Condition) -> Receipt:
+        """The receipt; where it matters, and once for a store, send it twice to see whether the condition is kept."""
+        conditions = self._means.conditions
+        small = self._claim.fingerprint.size < _ASK_FROM
+        if not (self._careful and small and condition == NEW) or conditions.new_honoured is not None:
+            return receipt
+        if conditions.proving:
+            return receipt
+        conditions.proving = True
+        try:
+            receipt = await self.upload.send(condition)
+        except Fault as fault:
+            if fault.kind is Kind.EXISTS:
+                conditions.seen("PutObject")
         else:
-            raise
-        if never:
-            raise
-    return await _send(claim, means, if_new=False)
+            conditions.new_honoured = False
+            self._means.notices.conditions_ignored(self._means.destination.bucket)
+        finally:
+            conditions.proving = False
+        return receipt
 
 
 def _is_first(claim: Claim) -> bool:
@@ -130,218 +168,12 @@ def _is_first(claim: Claim) -> bool:
     return claim.generation == 1 and claim.attempts == 0 and claim.multipart is None
 
 
-async def _send(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
-    if claim.fingerprint.size < means.sizes.multipart_threshold:
-        return await _in_one(claim, means, if_new=if_new)
-    return await _in_parts(claim, means, if_new=if_new)
-
-
-async def _found(claim: Claim, means: Means) -> Held | None:
-    """What lies under the key, if it carries the token of this very state of the file."""
-    async with means.slots.hold(1):
-        held = await means.bucket.head_object(claim.key)
-    return held if held is not None and is_ours(held, claim) else None
-
-
-def _recognised(held: Held, means: Means) -> Receipt:
-    return Receipt(held.etag, held.size, means.clock.now(), held.checksum, version_id=held.version_id, proven_by="head")
-
-
-async def _contradicts(claim: Claim, held: Held, means: Means) -> bool:
-    """Whether an object with our token holds other bytes: a store that garbled them once must not get away with it."""
-    size = claim.fingerprint.size
-    if size >= means.sizes.multipart_threshold:
-        return False  # each part was checked, and the ETag of the whole is no MD5
-    route = means.routes[claim.route]
-    async with means.memory_for(claim).hold(size):
-        payload = await means.files.whole(claim, route, (ChecksumKind.MD5,), hashed=False)
-    return contradicts(held, payload.checksums[0])
-
-
-def _receipt(claim: Claim, answer: Answer, means: Means) -> Receipt:
-    return Receipt(
-        answer.etag,
-        claim.fingerprint.size,
-        means.clock.now(),
-        answer.checksum,
-        answer.version_id,
-        answer.request_id,
-    )
-
-
-# In one request
-
-
-async def _in_one(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
-    route = means.routes[claim.route]
-    asked = if_new and route.overwrite != "never"
-    hashed = await means.bucket.needs_hash()
-    if claim.large:
-        means.buffers.clear()  # what is spare would come on top
-    async with means.memory_for(claim).hold(claim.fingerprint.size):
-        while True:
-            kinds = means.ladder.kinds()
-            payload = await means.files.whole(claim, route, kinds, hashed=hashed)
-            try:
-                async with means.slots.hold(1):
-                    answer = await means.bucket.put_object(
-                        claim.key, payload, claim.fingerprint.mtime_ns, token_of(claim), if_new=if_new
-                    )
-            except Fault as fault:
-                if fault.diagnosis.code == "SenselessAnswer":
-                    means.ladder.learn(kinds[0], None)  # the next is sent with an MD5 beside it
-                if fault.kind is not Kind.UNSUPPORTED or asked or not means.ladder.refuse(kinds[0]):
-                    raise
-            else:
-                means.answered()
-                means.ladder.learn(kinds[0], answer.checksum.kind if answer.checksum else None)
-                return _receipt(claim, _with_proof(answer, payload.checksums), means)
-
-
-def _with_proof(answer: Answer, sent: tuple[Checksum, ...]) -> Answer:
-    """A store that echoes no checksum has still checked the Content-MD5 it was given."""
-    return answer if answer.checksum else answer._replace(checksum=sent[-1])
-
-
-# In parts
-
-
-async def _in_parts(claim: Claim, means: Means, *, if_new: bool) -> Receipt:
-    route = means.routes[claim.route]
-    source = await means.threads.run(reading.opened, claim, route)
-    try:
-        multipart = claim.multipart or await _begin(claim, means)
-        sender = _Sender(claim, means, source, multipart)
-        try:
-            parts = await sender.send()
-            await means.threads.run(source.unchanged)
-        except FileChangedError:
-            await _abandon(claim, multipart, means)
-            raise
-    finally:
-        means.buffers.clear()  # nothing is spare when nothing is sent in parts; who still does takes new memory
-        await means.threads.run(source.close)
-    return await _complete(claim, replace(multipart, parts=parts), means, if_new=if_new)
-
-
-async def _begin(claim: Claim, means: Means) -> Multipart:
-    size = part_size(claim.fingerprint.size, means.sizes.part_size)
-    while True:
-        kind = means.ladder.kind
-        try:
-            async with means.slots.hold(1):
-                upload_id = await means.bucket.create_multipart_upload(
-                    claim.key, claim.fingerprint.mtime_ns, token_of(claim), kind
-                )
-        except Fault as fault:
-            if fault.kind is not Kind.UNSUPPORTED or not means.ladder.refuse(kind):
-                raise
-        else:
-            multipart = Multipart(upload_id, claim.key, size, kind)
-            await means.journal.begin_multipart(claim, multipart)
-            return multipart
-
-
-async def _abandon(claim: Claim, multipart: Multipart, means: Means) -> None:
-    await means.journal.drop_multipart(claim)
-    if not means.may_abort:
-        return
-    try:
-        await means.bucket.abort_multipart_upload(multipart)
-    except Fault:
-        # Abort is a right of its own that the role need not have; the bucket's lifecycle rule clears up then.
-        return
-
-
-async def _complete(claim: Claim, multipart: Multipart, means: Means, *, if_new: bool) -> Receipt:
-    honoured = means.ladder.known is multipart.checksum_kind
-    whole = combine(multipart.parts) if honoured else None
-    if not honoured:
-        plain = Checksum(ChecksumKind.MD5, "")
-        multipart = replace(multipart, parts=tuple(replace(part, checksum=plain) for part in multipart.parts))
-    async with means.slots.hold(1):
-        answer = await means.bucket.complete_multipart_upload(
-            multipart, whole, size=claim.fingerprint.size, if_new=if_new
-        )
-    return _receipt(claim, answer if whole is None else answer._replace(checksum=whole), means)
-
-
-class _Sender:
-    """Sends the missing parts in parallel. A part that fails stops new ones; those under way end and are kept."""
-
-    def __init__(self, claim: Claim, means: Means, source: SourceFile, multipart: Multipart) -> None:
-        self._claim = claim
-        self._means = means
-        self._source = source
-        self._multipart = multipart
-        self._done = {part.number: part for part in multipart.parts}
-        self._failure: Fault | SourceError | None = None
-
-    async def send(self) -> tuple[Part, ...]:
-        """All parts in order; raises the first failure."""
-        hashed = await self._means.bucket.needs_hash()
-        total = -(-self._claim.fingerprint.size // self._multipart.part_size)
-        try:
-            await self._send_missing(total, hashed=hashed)
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from group  # the journal's trouble, or a bug: one is as good as all
-        if self._failure is not None:
-            raise self._failure
-        return tuple(self._done[number] for number in range(1, total + 1))
-
-    async def _send_missing(self, total: int, *, hashed: bool) -> None:
-        async with asyncio.TaskGroup() as group:
-            for number in range(1, total + 1):
-                if number in self._done:
-                    continue
-                size = self._size_of(number)
-                await self._means.memory.acquire(size)
-                memory = Lease(self._means.memory, size)
-                if self._failure is not None:
-                    memory.end()
-                    break
-                task = group.create_task(self._part(number, size, memory, hashed=hashed))
-                # A task that is cancelled before its first step would never give it back itself.
-                task.add_done_callback(memory.end)
-
-    def _size_of(self, number: int) -> int:
-        offset = (number - 1) * self._multipart.part_size
-        return min(self._multipart.part_size, self._claim.fingerprint.size - offset)
-
-    async def _part(self, number: int, size: int, memory: Lease, *, hashed: bool) -> None:
-        try:
-            async with self._means.slots.hold(1):
-                part = await self._send_part(number, size, hashed=hashed)
-            memory.end()  # the next part need not wait for the journal
-            await self._means.journal.add_part(self._claim, part)
-            self._done[number] = part
-        except (Fault, SourceError) as failure:
-            self._failure = self._failure or failure
-
-    async def _send_part(self, number: int, size: int, *, hashed: bool) -> Part:
-        kind, ladder = self._multipart.checksum_kind, self._means.ladder
-        kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
-        buffer = self._means.buffers.take(size)
-        # If this is cancelled, or fails, a thread may still be reading into it.
-        payload = await self._means.threads.run(self._read, number, buffer, kinds, hashed=hashed)
-        try:
-            answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
-        except Fault as fault:
-            if fault.diagnosis.code == "SenselessAnswer":
-                ladder.learn(kind, None)
-            if fault.kind is Kind.UNSUPPORTED:
-                ladder.refuse(kind)  # the next try begins a new upload, with the next checksum
-            raise
-        finally:
-            self._means.buffers.give(buffer)
-        self._means.answered()
-        ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
-        return Part(number, size, answer.etag, payload.checksums[0])
-
-    def _read(self, number: int, into: memoryview, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
-        data = self._source.read((number - 1) * self._multipart.part_size, len(into), into)
-        self._source.unchanged()
-        return Payload.of(data, kinds, hashed=hashed)
+def _refuses_conditions(fault: Fault) -> bool:
+    """Whether the store may have refused the request for its condition alone."""
+    said = fault.diagnosis
+    if said.kind is Kind.UNSUPPORTED:
+        return True
+    return said.status in _REFUSES_OPTIONS and _OF_CONDITIONS.search(said.message) is not None
 
 
 def of_source(error: SourceError, path: bytes) -> Diagnosis:

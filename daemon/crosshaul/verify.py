@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from crosshaul.checksum import md5_hex
 from crosshaul.errors import Diagnosis, Fault, Kind
-from crosshaul.model import Checksum, ChecksumKind, Claim
+from crosshaul.model import Checksum, ChecksumKind, Claim, Receipt
 
 _LADDER = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32, ChecksumKind.MD5)
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
@@ -36,6 +36,21 @@ class Held:
     checksum: Checksum | None = None
     version_id: str | None = None
     encrypted_by_kms: bool = False
+    source: str | None = None
+    """Who put it, where its metadata say so."""
+
+    @property
+    def comparable(self) -> tuple[ChecksumKind, ...]:
+        """The kinds of checksum that tell whether it holds given bytes; its ETag is an MD5 in most cases."""
+        kinds = (self.checksum.kind,) if self.checksum is not None else ()
+        plain = not self.encrypted_by_kms and _PLAIN_MD5.fullmatch(self.etag)
+        return (*kinds, ChecksumKind.MD5) if plain else kinds
+
+    def holds(self, whole: Checksum) -> bool:
+        """Whether it holds the bytes that have this checksum, of a kind that is comparable."""
+        if whole.kind is ChecksumKind.MD5:
+            return md5_hex(whole) == self.etag
+        return whole == self.checksum
 
 
 def token_of(claim: Claim) -> str:
@@ -48,16 +63,9 @@ def token_of(claim: Claim) -> str:
     return hashlib.blake2b(facts.encode() + claim.path, digest_size=16).hexdigest()
 
 
-def is_ours(held: Held, claim: Claim) -> bool:
-    """Whether the object under the key is an upload of exactly this state of the file."""
-    return held.token == token_of(claim) and held.size == claim.fingerprint.size
-
-
-def contradicts(held: Held, md5: Checksum) -> bool:
-    """Whether the object's ETag, where it is an MD5, says that it holds other bytes than those of ``md5``."""
-    if held.encrypted_by_kms or not _PLAIN_MD5.fullmatch(held.etag):
-        return False
-    return held.etag != md5_hex(md5)
+def receipt_for(size: int, answer: Answer, now: float) -> Receipt:
+    """The receipt for an upload that was answered well."""
+    return Receipt(answer.etag, size, now, answer.checksum, answer.version_id, answer.request_id)
 
 
 def check(operation: str, sent: tuple[Checksum, ...], answer: Answer) -> None:
@@ -104,7 +112,7 @@ def _require(operation: str, sent: str, told: str) -> None:
 
 
 class Ladder:
-    """What the store honours. Of checksums the best first, one rung down whenever it ignores or refuses one.
+    """What checksum the store honours: the best first, one rung down whenever it ignores or refuses one.
 
     While unknown, Content-MD5 goes along, which every store checks. No extra call: the first uploads are the probe.
     """
@@ -112,8 +120,6 @@ class Ladder:
     def __init__(self, known: ChecksumKind | None = None) -> None:
         self._rung = _LADDER.index(known) if known else 0
         self._known = known is not None
-        self.conditional = True
-        """Whether If-None-Match may be sent; a store that does not know it is asked once."""
 
     @property
     def kind(self) -> ChecksumKind:

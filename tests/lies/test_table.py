@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from crosshaul.aws.codes import _KINDS, _KMS_PASSES, _NOT_IMPLEMENTED, _REFUSALS
+from crosshaul.conditions import NEW
 from crosshaul.errors import Fault, Kind
 from crosshaul.model import Changed, ChecksumKind, Delivered, Record, State
 from crosshaul.partner import (
@@ -151,11 +152,13 @@ async def test_what_the_store_does_not_know_is_left_out(operation: str, partner:
     async with lane_of(partner, tmp_path) as lane:
         for number, row in enumerate(of(Outcome.DOES_WITHOUT, operation)):
             lane.means.ladder.__init__()
+            lane.means.conditions.__init__()
             partner.faults.add(Rule(operation=operation, action=error(row)))
             await drop(lane, f"{number}", operation)
             await arrives(lane, f"{number}")
             ladder = lane.means.ladder
-            assert operation == COMPLETE or not ladder.conditional or ladder.kind is not ChecksumKind.CRC64NVME, row
+            without = lane.means.conditions.usable(NEW) is None
+            assert operation == COMPLETE or without or ladder.kind is not ChecksumKind.CRC64NVME, row
         assert lane.ear.parkings == lane.ear.surprises == []
 
 

@@ -195,6 +195,29 @@ def test_complete_can_be_conditional(account, client):
     assert account.read("raced") == b"first"
 
 
+def test_complete_can_replace_what_was_seen(account, client):
+    """If-Match on Complete wants the ETag that is there; the upload outlives a refusal and can be completed."""
+    target = start(account, client, "replaced")
+    parts = send(client, target, [SECOND])
+    tag = client.put_object(Bucket=account.bucket, Key="replaced", Body=b"first")["ETag"]
+    with refused() as refusal:
+        finish(client, target, parts, IfMatch='"0"')
+    assert refusal == (412, "PreconditionFailed")
+    finish(client, target, parts, IfMatch=tag)
+    assert account.read("replaced") == SECOND
+
+
+def test_ceph_16_minds_conditions_at_put_alone():
+    """With "ignored at complete" a Complete writes over what is there, whatever it was told."""
+    with serving(Settings(conditions="ignored at complete")) as account:
+        client = s3(account, request_checksum_calculation="when_required")
+        target = start(account, client, "raced")
+        parts = send(client, target, [SECOND])
+        client.put_object(Bucket=account.bucket, Key="raced", Body=b"first")
+        finish(client, target, parts, IfNoneMatch="*")
+        assert account.read("raced") == SECOND
+
+
 def test_abort_and_list_parts_work_for_who_may():
     """With their rights, ListParts tells the parts in pages and Abort ends the upload."""
     everything = document(statement(["*"], "*"))

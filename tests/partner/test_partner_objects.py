@@ -233,6 +233,45 @@ def test_conditional_writes(account, client):
     assert account.read("once") == b"fourth"
 
 
+@pytest.mark.parametrize(
+    ("quality", "answer"), [("ignored", None), ("ignored at complete", (412, "PreconditionFailed")),
+    ("refused", (501, "NotImplemented"))],
+)  # fmt: skip
+def test_stores_that_know_no_conditional_writes(quality, answer):
+    """Some stores write all the same, some refuse the header, and Ceph 16 minds it at PutObject alone."""
+    with serving(Settings(conditions=quality)) as account:
+        client = s3(account)
+        target = {"Bucket": account.bucket, "Key": "once"}
+        client.put_object(**target, Body=b"first")
+        for condition in ({"IfNoneMatch": "*"}, {"IfMatch": '"0"'}):
+            if answer is None:
+                client.put_object(**target, Body=b"second", **condition)
+            else:
+                with refused() as refusal:
+                    client.put_object(**target, Body=b"second", **condition)
+                assert refusal == answer
+        assert account.read("once") == (b"first" if answer else b"second")
+
+
+def test_one_condition_at_a_time(account, client):
+    """If-Match beside If-None-Match is nothing that S3 implements."""
+    with refused() as refusal:
+        client.put_object(Bucket=account.bucket, Key="both", Body=b"", IfNoneMatch="*", IfMatch='"0"')
+    assert refusal == (501, "NotImplemented")
+
+
+def test_if_match_needs_the_right_to_read():
+    """A role that may only put is refused If-Match, whatever lies there; without it the object is replaced."""
+    bucket = "arn:aws:s3:::partner-inbox/*"
+    with serving(Settings(role_policy=document(statement(["s3:PutObject"], bucket)))) as account:
+        client = s3(account)
+        tag = client.put_object(Bucket=account.bucket, Key="once", Body=b"first")["ETag"]
+        with refused() as refusal:
+            client.put_object(Bucket=account.bucket, Key="once", Body=b"second", IfMatch=tag)
+        assert refusal == (403, "AccessDenied")
+        client.put_object(Bucket=account.bucket, Key="once", Body=b"second")
+
+
 def test_conditional_reads(account, client):
     """GET answers 412 and 304 as its conditions say."""
     tag = client.put_object(Bucket=account.bucket, Key="conditions", Body=b"x")["ETag"]

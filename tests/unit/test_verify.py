@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from crosshaul.checksum import compute, md5_hex
 from crosshaul.errors import Fault, Kind
 from crosshaul.model import ChecksumKind, Claim, Fingerprint
-from crosshaul.verify import Answer, Held, Ladder, check, is_ours, proves, token_of
+from crosshaul.verify import Answer, Held, Ladder, check, proves, token_of
 
 CRC64, CRC32, MD5 = ChecksumKind.CRC64NVME, ChecksumKind.CRC32, ChecksumKind.MD5
 SENT = (compute(CRC64, b"bytes"), compute(MD5, b"bytes"))
@@ -72,13 +70,34 @@ def test_what_only_a_store_can_say(answer, proven):
     assert proves(SENT, answer) is proven
 
 
-def test_ours_is_what_carries_our_token_and_size():
-    """An object under the key is our upload only with this file's token and its size."""
-    held = Held(5, token_of(CLAIM), "etag")
-    assert is_ours(held, CLAIM)
-    assert not is_ours(replace(held, size=4), CLAIM)
-    assert not is_ours(replace(held, token=None), CLAIM)
-    assert not is_ours(held, CLAIM._replace(fingerprint=CLAIM.fingerprint._replace(mtime_ns=2)))
+def test_a_token_is_of_one_state_of_one_file_under_one_key():
+    """Another time, size, path or key makes another token."""
+    others = (
+        CLAIM._replace(fingerprint=CLAIM.fingerprint._replace(mtime_ns=2)),
+        CLAIM._replace(fingerprint=CLAIM.fingerprint._replace(size=9)),
+        CLAIM._replace(path=b"other"),
+        CLAIM._replace(key="other"),
+    )
+    assert token_of(CLAIM) not in {token_of(other) for other in others}
+
+
+@pytest.mark.parametrize(
+    ("held", "kinds"),
+    [
+        (Held(5, None, md5_hex(SENT[1]), SENT[0]), (CRC64, MD5)),
+        (Held(5, None, md5_hex(SENT[1])), (MD5,)),
+        (Held(5, None, f"{md5_hex(SENT[1])}-2", SENT[0]), (CRC64,)),
+        (Held(5, None, md5_hex(SENT[1]), SENT[0], encrypted_by_kms=True), (CRC64,)),
+        (Held(5, None, md5_hex(SENT[1]), encrypted_by_kms=True), ()),
+    ],
+    ids=["both", "an MD5", "parts", "KMS", "nothing"],
+)
+def test_what_head_shows_is_held_against_the_bytes_as_far_as_it_goes(held, kinds):
+    """An object's checksum tells, and its ETag where that is an MD5: of one request, and not under KMS."""
+    assert held.comparable == kinds
+    assert all(held.holds(each) for each in SENT if each.kind in kinds)
+    other = (compute(CRC64, b"other"), compute(MD5, b"other"))
+    assert not any(held.holds(each) for each in other if each.kind in kinds)
 
 
 def test_the_token_outlives_a_lost_journal():

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from crosshaul.config import Destination
 
 TOKEN = "crosshaul-token"  # noqa: S105 - a metadata name, not a password
+SOURCE = "crosshaul-source"
 MTIME = "mtime"
 CHECK_KEY = "crosshaul-check"
 """The key, after the prefix, that a check writes to, and a probe asks for."""
@@ -37,7 +38,8 @@ _COMPRESSED = {
 class Attributes:
     """The attributes of one destination's objects. What is the same for all of them is worked out once."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, source: str = "") -> None:
+        """``source``: who puts them; empty for nobody in particular."""
         wanted = {
             "ServerSideEncryption": destination.server_side_encryption,
             "SSEKMSKeyId": destination.ssekms_key_id,
@@ -48,7 +50,7 @@ class Attributes:
             "ExpectedBucketOwner": destination.expected_bucket_owner,
         }
         self._fixed = {name: value for name, value in wanted.items() if value is not None}
-        self._metadata = dict(destination.metadata)
+        self._metadata = {**destination.metadata, **({SOURCE: source} if source else {})}
         self._headers = [
             *((_HEADERS[name], _text(value)) for name, value in self._fixed.items()),
             *((f"x-amz-meta-{name}", value) for name, value in self._metadata.items()),

@@ -10,21 +10,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from crosshaul.aws.attributes import CHECK_KEY, TOKEN, Attributes
+from crosshaul.aws.attributes import CHECK_KEY, SOURCE, TOKEN, Attributes
 from crosshaul.aws.codes import STRANGER
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.aws.wire import Wire
 from crosshaul.checksum import Payload
+from crosshaul.conditions import Condition
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
+from crosshaul.telemetry.plain import printable
 from crosshaul.verify import Answer, Held, check, proves
 
 _T = TypeVar("_T")
 _ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
 _MISSES = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucketPolicy", "NoSuchUpload"})
+_LONGEST_SOURCE = 64
 _DONT_KNOW = frozenset({"403", "404", "AccessDenied", "NoSuchKey", "NotFound"})
 
 
@@ -37,9 +40,11 @@ class Bucket:
         refresher: Refresher,
         control: Control,
         wire_to: Callable[[Location], Wire],
+        source: str = "",
     ) -> None:
+        self.source = source
         self._destination = destination
-        self._attributes = Attributes(destination)
+        self._attributes = Attributes(destination, source)
         self._refresher = refresher
         self._control = control
         self._wire_to = wire_to
@@ -59,11 +64,13 @@ class Bucket:
             await self._opened()
         return self._signed
 
-    async def put_object(self, key: str, payload: Payload, mtime_ns: int, token: str, *, if_new: bool) -> Answer:
-        """PutObject, proven by its answer, or else by HEAD. ``if_new``: only where no object has the key."""
+    async def put_object(
+        self, key: str, payload: Payload, mtime_ns: int, token: str, *, condition: Condition | None
+    ) -> Answer:
+        """PutObject, proven by its answer, or else by HEAD; only if ``condition`` is true of the key."""
         headers = self._attributes.headers(key, mtime_ns, token)
-        if if_new:
-            headers.append(("if-none-match", "*"))
+        if condition is not None:
+            headers.append(condition.header())
         wire = self._wire or await self._opened()
         answer = await self._with_session(lambda session: wire.put_object(session, key, headers, payload))
         check("PutObject", payload.checksums, answer)
@@ -100,14 +107,14 @@ class Bucket:
         return answer
 
     async def complete_multipart_upload(
-        self, multipart: Multipart, whole: Checksum | None, *, size: int, if_new: bool
+        self, multipart: Multipart, whole: Checksum | None, *, size: int, condition: Condition | None
     ) -> Answer:
         """CompleteMultipartUpload, with the full object's checksum and size where the store knows them."""
         extra: dict[str, Any] = {"MultipartUpload": {"Parts": [_completed(part) for part in multipart.parts]}}
         if whole is not None:
             extra |= {"ChecksumType": "FULL_OBJECT", f"Checksum{whole.kind.value}": whole.value, "MpuObjectSize": size}
-        if if_new:
-            extra["IfNoneMatch"] = "*"
+        if condition is not None:
+            extra |= condition.parameter()
         answer = await self._with_session(
             lambda _: self._control.complete(multipart.key, {"UploadId": multipart.upload_id, **extra})
         )
@@ -121,20 +128,29 @@ class Bucket:
         """AbortMultipartUpload, where the role may."""
         await self._call("abort_multipart_upload", multipart.key, UploadId=multipart.upload_id)
 
-    async def head_object(self, key: str) -> Held | None:
-        """What lies under ``key``; None for "nothing, or don't know" (without ListBucket, S3 says 403 to both)."""
+    async def head_object(self, key: str, *, expected: bool = False) -> Held | None:
+        """What lies under ``key``; None for "nothing, or don't know" (without ListBucket, S3 says 403 to both).
+
+        ``expected``: it is likely to be there. A role without kms:Decrypt may not see the checksum of what is encrypted
+        by KMS, and gets a 403 for asking; then it is worth asking without.
+        """
         try:
-            answer = await self._call("head_object", key)
+            answer = await self._call("head_object", key, ChecksumMode="ENABLED")
+        except Fault as fault:
+            if fault.diagnosis.code not in _DONT_KNOW:
+                raise
+            if not expected:
+                return None
+            return await self._head_without_checksum(key)
+        return _held(answer)
+
+    async def _head_without_checksum(self, key: str) -> Held | None:
+        try:
+            return _held(await self._call("head_object", key))
         except Fault as fault:
             if fault.diagnosis.code in _DONT_KNOW:
                 return None
             raise
-        if "ContentLength" not in answer:
-            raise _senseless("HeadObject", "a content length")
-        told = _answer(answer)
-        token = answer.get("Metadata", {}).get(TOKEN)
-        size = int(answer["ContentLength"])
-        return Held(size, token, told.etag, told.checksum, told.version_id, told.encrypted_by_kms)
 
     async def get_range(self, key: str, first: int, last: int) -> bytes:
         """The bytes ``first`` to ``last``, both included, by a ranged GET."""
@@ -205,6 +221,15 @@ class Bucket:
                     self._signed = location.scheme != "https"
                     self._wire = self._wire_to(location)
         return self._wire
+
+
+def _held(answer: dict[str, Any]) -> Held:
+    if "ContentLength" not in answer:
+        raise _senseless("HeadObject", "a content length")
+    told, metadata, size = _answer(answer), answer.get("Metadata", {}), int(answer["ContentLength"])
+    source = printable(metadata.get(SOURCE, ""))[:_LONGEST_SOURCE] or None  # whoever may write there wrote it
+    kms = told.encrypted_by_kms
+    return Held(size, metadata.get(TOKEN), told.etag, told.checksum, told.version_id, kms, source)
 
 
 def _advised(fault: Fault) -> Fault:

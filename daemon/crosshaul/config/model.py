@@ -20,7 +20,7 @@ from pydantic import (
 from crosshaul.config.defaults import filled_in
 from crosshaul.config.destination import Destination
 from crosshaul.config.route import Route, without
-from crosshaul.config.rules import is_loopback
+from crosshaul.config.rules import is_loopback, source_name
 from crosshaul.config.secret import PingUrl, Token, check_ping_url, check_token, one_of_two, read_secrets
 from crosshaul.config.types import (
     AbsolutePath,
@@ -31,6 +31,7 @@ from crosshaul.config.types import (
     Region,
     Section,
     Size,
+    Text,
     Whole,
 )
 from crosshaul.config.units import GIB, MIB, format_duration, format_size, parse_rate
@@ -237,11 +238,20 @@ class Log(Section):
     """``auto`` = console on a terminal and json elsewhere."""
 
 
+def _source(value: str) -> str:
+    source_name(value, Path("/"))
+    return value
+
+
 class Config(Section):
     """The whole file."""
 
     state_dir: AbsolutePath = Field(examples=["/var/lib/crosshaul"])
     """The directory of the journal, the lock and the control socket; made with mode 0700."""
+    source: Annotated[Text, AfterValidator(_source)] = Field("{hostname}-{state_dir}", examples=["crm-exports"])
+    """Who puts the objects, as their metadata say, so that two senders in one place notice each other; {hostname} and
+    {state_dir} (a few digits that stand for that directory) are filled in. Daemons that take each other's place get the
+    same name."""
     identity: Identity = Identity()
     """Account A."""
     destinations: dict[Label, Destination] = Field(min_length=1, examples=[{"partner": {"bucket": "partner-bucket"}}])
@@ -260,6 +270,11 @@ class Config(Section):
     """What is logged."""
     shutdown_timeout: Duration = 30.0
     """How long a stop waits for uploads in flight."""
+
+    @property
+    def source_name(self) -> str:
+        """``source``, filled in."""
+        return source_name(self.source, self.state_dir)
 
     @field_validator("http", mode="before")
     @classmethod

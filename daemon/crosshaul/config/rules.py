@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 import socket
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from string import Formatter
 
 STORAGE_CLASSES = (
@@ -34,9 +36,12 @@ MAX_SESSION_TAGS = 50
 TAG_KEY_LENGTHS = range(1, 128 + 1)
 TAG_VALUE_LENGTHS = range(256 + 1)
 """Characters (User Guide, "Categorizing your objects using tags")."""
-OWN_METADATA = frozenset({"crosshaul-token", "mtime"})
-MAX_METADATA_BYTES = 2048 - 128
-"""S3 takes 2 KB of names and values together; ours take up to 128 bytes of it."""
+OWN_METADATA = frozenset({"crosshaul-token", "crosshaul-source", "mtime"})
+MAX_METADATA_BYTES = 2048 - 168
+"""S3 takes 2 KB of names and values together; ours take up to 168 bytes of it."""
+MAX_SOURCE = 64
+"""Characters of a source's name."""
+_STATE_DIGITS = 8
 _PARTITION = "aws(?:-[a-z]+)*"
 _ROLE = re.compile(rf"arn:({_PARTITION}):iam::[0-9]{{12}}:role/[\x21-\x7e]{{1,576}}")
 _ANY_ROLE = re.compile(r"arn:[^:\s]*:[^:\s]*:[^:\s]*:[^:\s]*:[^\s]{1,576}")
@@ -141,6 +146,25 @@ def session_name(value: str) -> str:
     name = "".join(literal + (host if field else "") for literal, field in pieces)
     if len(name) not in SESSION_NAME_LENGTHS:
         raise ValueError(f"it comes to {len(name)} characters and STS takes 2 to 64; write another")
+    return name
+
+
+def source_name(value: str, state_dir: Path) -> str:
+    """Fill {hostname} and {state_dir} into a source's name; the host's is cut so that the whole has 64 characters.
+
+    A directory's name would tell the partner more than he need know: a few digits of its hash part two daemons of one
+    host as well.
+    """
+    digits = hashlib.sha256(str(state_dir).encode()).hexdigest()[:_STATE_DIGITS]
+    text = value.replace("{state_dir}", digits)
+    literal = text.replace("{hostname}", "")
+    if not re.fullmatch(r"[A-Za-z0-9._-]*", literal):
+        allowed = "A-Z a-z 0-9 . _ - and {hostname} and {state_dir}"
+        raise ValueError(f"{value!r} holds more than {allowed}; write for instance crm-exports")
+    room = max(0, MAX_SOURCE - len(literal))
+    name = text.replace("{hostname}", re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:room])
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > MAX_SOURCE:
+        raise ValueError(f"it comes to {name!r}; write 1 to {MAX_SOURCE} characters, the first a letter or digit")
     return name
 
 

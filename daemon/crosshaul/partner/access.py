@@ -35,6 +35,7 @@ _CONDITION_HEADERS = (
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-storage-class",
     "if-none-match",
+    "if-match",
 )
 
 

@@ -22,6 +22,10 @@ def check_write_condition(exchange: Exchange, bucket: Bucket) -> None:
     """If-None-Match: * and If-Match of a write; raises Refusal (PreconditionFailed)."""
     current = bucket.objects.get(exchange.target.key)
     none_match, match = exchange.headers.get("if-none-match"), exchange.headers.get("if-match")
+    if not (none_match or match) or not _kept(exchange):
+        return
+    if none_match and match:
+        raise not_implemented()
     if none_match is not None:
         if none_match.strip('"') != "*":
             raise not_implemented()
@@ -33,6 +37,14 @@ def check_write_condition(exchange: Exchange, bucket: Bucket) -> None:
             raise no_such_key(exchange)
         if match.strip('"') != current.etag:
             raise precondition_failed("If-Match")
+
+
+def _kept(exchange: Exchange) -> bool:
+    """Whether this store minds conditions of this call; raises Refusal (NotImplemented) where it knows none."""
+    kept = exchange.settings.conditions
+    if kept == "refused":
+        raise not_implemented()
+    return kept == "honoured" or (kept != "ignored" and exchange.target.operation != "CompleteMultipartUpload")
 
 
 def precondition_failed(condition: str) -> Refusal:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from crosshaul.partner.policy import Document
 
 Checksums = Literal["honoured", "crc32 only", "ignored"]
+Conditions = Literal["honoured", "ignored", "ignored at complete", "refused"]
 _VERSION = "2012-10-17"
 
 
@@ -78,6 +79,8 @@ class Settings:
     default_encryption: str = "AES256"
     """``AES256``, or the ARN of the KMS key that the bucket encrypts with unless told otherwise."""
     checksums: Checksums = "honoured"
+    conditions: Conditions = "honoured"
+    """What becomes of If-None-Match and If-Match of a write. Ceph 16 ignores them at CompleteMultipartUpload alone."""
     complete_repeatable: bool = False
     """Whether a repeated CompleteMultipartUpload is answered as the first one was, or with NoSuchUpload."""
 

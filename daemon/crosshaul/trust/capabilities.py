@@ -15,7 +15,7 @@ from crosshaul.config import Destination
 from crosshaul.model import ChecksumKind
 from crosshaul.trust.findings import Finding
 
-_FACTS = ("checksum", "abort_allowed", "list_parts_allowed", "missing_key_status", "encryption")
+_FACTS = ("checksum", "abort_allowed", "list_parts_allowed", "missing_key_status", "encryption", "conditions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Capabilities:
     """What the store was seen to honour."""
     abort_allowed: bool | None = None
     """Whether the role may AbortMultipartUpload: if not, nobody need ask."""
+    conditions: bool | None = None
+    """Whether a PutObject with If-None-Match leaves an object alone that is there."""
 
 
 def learn(state_dir: Path, destination: Destination, findings: Iterable[Finding]) -> None:
@@ -47,7 +49,10 @@ def known(state_dir: Path, destination: Destination) -> Capabilities:
         return Capabilities()
     checksum, abort = facts.get("checksum"), facts.get("abort_allowed")
     kind = ChecksumKind(checksum) if checksum in set(ChecksumKind) else None
-    return Capabilities(kind, abort if isinstance(abort, bool) else None)
+    conditions = facts.get("conditions")
+    return Capabilities(
+        kind, abort if isinstance(abort, bool) else None, conditions if isinstance(conditions, bool) else None
+    )
 
 
 def _read(state_dir: Path) -> dict[str, Any]:

@@ -170,7 +170,7 @@ async def _upload(ground: Ground) -> list[Finding]:
         kind = ladder.kind
         payload = Payload.of(TEXT, ladder.kinds(), hashed=await ground.bucket.needs_hash())
         try:
-            answer = await ground.bucket.put_object(ground.key, payload, time.time_ns(), _TOKEN, if_new=False)
+            answer = await ground.bucket.put_object(ground.key, payload, time.time_ns(), _TOKEN, condition=None)
             break
         except Fault as fault:
             if fault.kind is not Kind.UNSUPPORTED or not ladder.refuse(kind):
@@ -198,7 +198,7 @@ async def _multipart(ground: Ground) -> list[Finding]:
     part = Part(1, len(TEXT), answer.etag, payload.checksums[0])
     whole: Checksum | None = None if kind is ChecksumKind.MD5 else payload.checksums[0]
     done = Multipart(upload, ground.key, len(TEXT), kind, (part,))
-    await bucket.complete_multipart_upload(done, whole, size=len(TEXT), if_new=False)
+    await bucket.complete_multipart_upload(done, whole, size=len(TEXT), condition=None)
     well = Finding("multipart", Verdict.GOOD, "a multipart upload was created, sent and completed")
     return [well, await _abort(ground, done), await _list_parts(ground, done)]
 

@@ -1,0 +1,189 @@
+"""A large file's way into the bucket: a multipart upload, whose parts the journal keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from crosshaul import reading
+from crosshaul.checksum import Payload, combine
+from crosshaul.conditions import Condition
+from crosshaul.errors import Fault, FileChangedError, Kind, SourceError
+from crosshaul.flow import Lease
+from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
+from crosshaul.source import SourceFile
+from crosshaul.upload_context import Means
+from crosshaul.verify import receipt_for, token_of
+
+_MAX_PARTS = 10_000
+_MIB = 1 << 20
+
+
+def part_size(size: int, wanted: int) -> int:
+    """``wanted`` bytes, or as much more as keeps the parts of a file of ``size`` bytes within 10,000 (whole MiB)."""
+    least = -(-size // _MAX_PARTS)
+    return wanted if least <= wanted else -(-least // _MIB) * _MIB
+
+
+class InParts:
+    """One file's multipart upload. Once all parts are sent it may be completed on another condition."""
+
+    def __init__(self, claim: Claim, means: Means) -> None:
+        self._claim = claim
+        self._means = means
+        self._upload = claim.multipart
+        self._sent = False
+
+    @property
+    def whole(self) -> Checksum | None:
+        """The checksum of the whole file, where all of it was sent and the store knows one that combines."""
+        return combine(self._upload.parts) if self._upload is not None and self._sent else None
+
+    async def send(self, condition: Condition | None) -> Receipt:
+        """Send what is missing and complete. Raises Fault or SourceError."""
+        await self.prepare()
+        return await self._complete(condition)
+
+    async def prepare(self) -> None:
+        """Send what is missing, so that the rest is one small request. Raises Fault or SourceError."""
+        if not self._sent:
+            await self._send()
+
+    async def abandon(self) -> None:
+        """Forget the upload, and have the store forget it where the role may."""
+        upload, self._upload = self._upload, None
+        if upload is None:
+            return
+        await self._means.journal.drop_multipart(self._claim)
+        if not self._means.may_abort:
+            return
+        try:
+            await self._means.bucket.abort_multipart_upload(upload)
+        except Fault:
+            # Abort is a right of its own that the role need not have; the bucket's lifecycle rule clears up then.
+            return
+
+    async def _send(self) -> None:
+        claim, means = self._claim, self._means
+        source = await means.threads.run(reading.opened, claim, means.routes[claim.route])
+        try:
+            upload = self._upload = self._upload or await self._begin()
+            try:
+                parts = await _Sender(claim, means, source, upload).send()
+                await means.threads.run(source.unchanged)
+            except FileChangedError:
+                await self.abandon()
+                raise
+        finally:
+            means.buffers.clear()  # nothing is spare when nothing is sent in parts; who still does takes new memory
+            await means.threads.run(source.close)
+        self._upload = replace(upload, parts=parts)
+        self._sent = True
+
+    async def _begin(self) -> Multipart:
+        claim, means = self._claim, self._means
+        size = part_size(claim.fingerprint.size, means.sizes.part_size)
+        while True:
+            kind = means.ladder.kind
+            try:
+                async with means.slots.hold(1):
+                    upload_id = await means.bucket.create_multipart_upload(
+                        claim.key, claim.fingerprint.mtime_ns, token_of(claim), kind
+                    )
+            except Fault as fault:
+                if fault.kind is not Kind.UNSUPPORTED or not means.ladder.refuse(kind):
+                    raise
+            else:
+                multipart = Multipart(upload_id, claim.key, size, kind)
+                await means.journal.begin_multipart(claim, multipart)
+                return multipart
+
+    async def _complete(self, condition: Condition | None) -> Receipt:
+        upload, means, size = self._upload, self._means, self._claim.fingerprint.size
+        assert upload is not None  # noqa: S101 - all parts were sent
+        honoured = means.ladder.known is upload.checksum_kind
+        whole = combine(upload.parts) if honoured else None
+        if not honoured:
+            plain = Checksum(ChecksumKind.MD5, "")
+            upload = replace(upload, parts=tuple(replace(part, checksum=plain) for part in upload.parts))
+        async with means.slots.hold(1):
+            answer = await means.bucket.complete_multipart_upload(upload, whole, size=size, condition=condition)
+        return receipt_for(size, answer if whole is None else answer._replace(checksum=whole), means.clock.now())
+
+
+class _Sender:
+    """Sends the missing parts in parallel. A part that fails stops new ones; those under way end and are kept."""
+
+    def __init__(self, claim: Claim, means: Means, source: SourceFile, multipart: Multipart) -> None:
+        self._claim = claim
+        self._means = means
+        self._source = source
+        self._multipart = multipart
+        self._done = {part.number: part for part in multipart.parts}
+        self._failure: Fault | SourceError | None = None
+
+    async def send(self) -> tuple[Part, ...]:
+        """All parts in order; raises the first failure."""
+        hashed = await self._means.bucket.needs_hash()
+        total = -(-self._claim.fingerprint.size // self._multipart.part_size)
+        try:
+            await self._send_missing(total, hashed=hashed)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group  # the journal's trouble, or a bug: one is as good as all
+        if self._failure is not None:
+            raise self._failure
+        return tuple(self._done[number] for number in range(1, total + 1))
+
+    async def _send_missing(self, total: int, *, hashed: bool) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(1, total + 1):
+                if number in self._done:
+                    continue
+                size = self._size_of(number)
+                await self._means.memory.acquire(size)
+                memory = Lease(self._means.memory, size)
+                if self._failure is not None:
+                    memory.end()
+                    break
+                task = group.create_task(self._part(number, size, memory, hashed=hashed))
+                # A task that is cancelled before its first step would never give it back itself.
+                task.add_done_callback(memory.end)
+
+    def _size_of(self, number: int) -> int:
+        offset = (number - 1) * self._multipart.part_size
+        return min(self._multipart.part_size, self._claim.fingerprint.size - offset)
+
+    async def _part(self, number: int, size: int, memory: Lease, *, hashed: bool) -> None:
+        try:
+            async with self._means.slots.hold(1):
+                part = await self._send_part(number, size, hashed=hashed)
+            memory.end()  # the next part need not wait for the journal
+            await self._means.journal.add_part(self._claim, part)
+            self._done[number] = part
+        except (Fault, SourceError) as failure:
+            self._failure = self._failure or failure
+
+    async def _send_part(self, number: int, size: int, *, hashed: bool) -> Part:
+        kind, ladder = self._multipart.checksum_kind, self._means.ladder
+        kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
+        buffer = self._means.buffers.take(size)
+        # If this is cancelled, or fails, a thread may still be reading into it.
+        payload = await self._means.threads.run(self._read, number, buffer, kinds, hashed=hashed)
+        try:
+            answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
+        except Fault as fault:
+            if fault.diagnosis.code == "SenselessAnswer":
+                ladder.learn(kind, None)
+            if fault.kind is Kind.UNSUPPORTED:
+                ladder.refuse(kind)  # the next try begins a new upload, with the next checksum
+            raise
+        finally:
+            self._means.buffers.give(buffer)
+        self._means.answered()
+        ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
+        return Part(number, size, answer.etag, payload.checksums[0])
+
+    def _read(self, number: int, into: memoryview, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
+        data = self._source.read((number - 1) * self._multipart.part_size, len(into), into)
+        self._source.unchanged()
+        return Payload.of(data, kinds, hashed=hashed)

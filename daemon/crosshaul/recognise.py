@@ -1,0 +1,113 @@
+"""Recognise what lies under a file's key: the file itself, other bytes under its token, or another object.
+
+One answer for every place that asks: before a large file is sent, after a lost answer, and when a write was held off.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import NamedTuple
+
+from crosshaul import reading
+from crosshaul.checksum import Running, combine
+from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.model import Checksum, Claim, Receipt
+from crosshaul.source import shown
+from crosshaul.upload_context import Means
+from crosshaul.verify import Held, token_of
+
+_PIECE = 8 << 20
+"""Bytes of a large file that are read at once to work out its checksum."""
+
+
+class Whose(Enum):
+    """Whose object it is that lies under the key."""
+
+    UNKNOWN = auto()
+    """Nothing is there, or S3 doesn't say: without ListBucket it says 403 to both."""
+    OURS = auto()
+    """An upload of exactly this state of the file, and nothing says that its bytes are others."""
+    DAMAGED = auto()
+    """It has our token and other bytes: the store garbled them, and they have to be sent again."""
+    OTHER = auto()
+    """An older state of the file, or something that is not ours at all."""
+
+
+class Seen(NamedTuple):
+    """What HEAD showed."""
+
+    whose: Whose
+    held: Held | None = None
+
+
+async def recognise(claim: Claim, means: Means, *, expected: bool = False, sent: Checksum | None = None) -> Seen:
+    """Ask what lies under the claim's key. Raises Fault, and SourceError where the file has to be read to tell.
+
+    ``expected``: something is there, or may well be. ``sent``: the checksum of the whole, if it was just sent in parts.
+    """
+    async with means.slots.hold(1):
+        held = await means.bucket.head_object(claim.key, expected=expected)
+    if held is None:
+        return Seen(Whose.UNKNOWN)
+    same_size = held.size == claim.fingerprint.size
+    if held.token == token_of(claim):
+        damaged = not same_size or not await _may_be(claim, held, means, sent)
+        return Seen(Whose.DAMAGED if damaged else Whose.OURS, held)
+    if same_size and _named_by_content(claim, means) and await means.threads.run(_equal, claim, means, held):
+        return Seen(Whose.OURS, held)  # the key is the hash of the bytes: whoever put them, they are this file's
+    return Seen(Whose.OTHER, held)
+
+
+def receipt_of(held: Held, means: Means) -> Receipt:
+    """The receipt for an object that was recognised as the file."""
+    return Receipt(held.etag, held.size, means.clock.now(), held.checksum, version_id=held.version_id, proven_by="head")
+
+
+async def _may_be(claim: Claim, held: Held, means: Means, sent: Checksum | None) -> bool:
+    """Whether nothing says that an object with our token holds other bytes: neither its checksum nor its MD5."""
+    upload = claim.multipart
+    if sent is None and upload is not None and upload.sent == claim.fingerprint.size:
+        sent = combine(upload.parts)
+    if sent is not None:
+        return sent.kind not in held.comparable or held.holds(sent)
+    if means.in_parts(claim) or not held.comparable:
+        return True  # too much to read for an answer, and each part was checked when it was sent
+    async with means.memory_for(claim).hold(claim.fingerprint.size):
+        payload = await means.files.whole(claim, means.routes[claim.route], held.comparable, hashed=False)
+    return all(held.holds(checksum) for checksum in payload.checksums)
+
+
+def _named_by_content(claim: Claim, means: Means) -> bool:
+    return "{sha256}" in means.routes[claim.route].key
+
+
+def _equal(claim: Claim, means: Means, held: Held) -> bool:
+    """Whether the object is proven to hold the file's bytes, which are read piece by piece. Blocks."""
+    running, size = Running(held.comparable), claim.fingerprint.size
+    with reading.opened(claim, means.routes[claim.route]) as source:
+        for offset in range(0, size if held.comparable else 0, _PIECE):
+            running.update(source.read(offset, min(_PIECE, size - offset)))
+        source.unchanged()
+    checksums = running.checksums()
+    return bool(checksums) and all(held.holds(checksum) for checksum in checksums)
+
+
+def taken(claim: Claim, means: Means) -> Fault:
+    """The fault of a file whose key is taken, on a route that overwrites nothing."""
+    message = f"{shown(claim.path)}: {_place(claim, means)} is there already and is not this file"
+    advice = "The route says `overwrite: never`: take the object away or rename the file, then `crosshaul retry`."
+    return Fault(Diagnosis(Kind.EXISTS, "PreconditionFailed", message, "HeadObject", status=200, advice=advice))
+
+
+def of_another_source(claim: Claim, means: Means, source: str) -> Fault:
+    """The fault of a file that would be deleted or moved here, and whose key another source writes to."""
+    message = f"{shown(claim.path)}: {_place(claim, means)} was put by source {source}, not by {means.bucket.source}"
+    advice = (
+        "Two senders share this key, and this route does not keep its files: give one of them another `key_prefix`, "
+        f"or set `source: {source}` if this one takes the other's place; then `crosshaul retry`."
+    )
+    return Fault(Diagnosis(Kind.FILE, "KeyOfAnotherSource", message, "HeadObject", status=200, advice=advice))
+
+
+def _place(claim: Claim, means: Means) -> str:
+    return f"s3://{means.destination.bucket}/{shown(claim.key.encode())}"

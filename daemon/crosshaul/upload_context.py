@@ -1,0 +1,112 @@
+"""What an upload needs of its destination: the bucket's calls, where its state is kept, and the shared limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from crosshaul import reading
+from crosshaul.checksum import Payload
+from crosshaul.clock import Clock
+from crosshaul.conditions import Condition, Conditions
+from crosshaul.config import Destination, Route
+from crosshaul.config import Transfer as TransferConfig
+from crosshaul.flow import Budget
+from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part
+from crosshaul.source import Buffers
+from crosshaul.threads import Threads
+from crosshaul.verify import Answer, Held, Ladder
+
+
+class ObjectStore(Protocol):
+    """What an upload needs of a bucket; each method raises Fault and nothing else."""
+
+    source: str
+    """Who we are, as our objects' metadata say."""
+
+    async def needs_hash(self) -> bool: ...  # noqa: D102 - described where it is implemented (aws/bucket.py)
+    async def put_object(  # noqa: D102
+        self, key: str, payload: Payload, mtime_ns: int, token: str, *, condition: Condition | None
+    ) -> Answer: ...
+    async def create_multipart_upload(  # noqa: D102
+        self, key: str, mtime_ns: int, token: str, kind: ChecksumKind
+    ) -> str: ...
+    async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> Answer: ...  # noqa: D102
+    async def complete_multipart_upload(  # noqa: D102
+        self, multipart: Multipart, whole: Checksum | None, *, size: int, condition: Condition | None
+    ) -> Answer: ...
+    async def abort_multipart_upload(self, multipart: Multipart) -> None: ...  # noqa: D102
+    async def head_object(self, key: str, *, expected: bool = False) -> Held | None: ...  # noqa: D102
+
+
+class Progress(Protocol):
+    """Where multipart uploads are kept, so that a restart goes on where they were."""
+
+    async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None: ...  # noqa: D102
+    async def add_part(self, claim: Claim, part: Part) -> None: ...  # noqa: D102
+    async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
+
+
+class Notices(Protocol):
+    """Who is told what an upload found out about its bucket; must not block."""
+
+    def overwrites_another(self, claim: Claim, bucket: str, source: str) -> None:
+        """An object that another source's daemon put is about to be replaced."""
+
+    def conditions_ignored(self, bucket: str) -> None:
+        """The store writes over an object although If-None-Match forbids it."""
+
+
+class NoNotices:
+    """Nobody is told."""
+
+    def overwrites_another(self, claim: Claim, bucket: str, source: str) -> None:
+        """Passed over."""
+
+    def conditions_ignored(self, bucket: str) -> None:
+        """Passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all uploads to one destination share."""
+
+    destination: Destination
+    bucket: ObjectStore
+    journal: Progress
+    routes: dict[str, Route]
+    """Those of which something may be under way, and how they are to be treated."""
+    sizes: TransferConfig
+    memory: Budget
+    """For large files and their parts."""
+    buffers: Buffers
+    """For the parts; what is in use is within ``memory``."""
+    memory_of_small: Budget
+    slots: Budget
+    """Requests in flight."""
+    ladder: Ladder
+    answered: Callable[[], None]
+    """Called for each body that S3 took: there is room for more."""
+    clock: Clock
+    threads: Threads
+    """For reading the parts of large files."""
+    files: reading.Files
+    """For reading the others."""
+    may_abort: bool = True
+    """False where a check found that the role may not: an abandoned upload is left to the bucket's lifecycle rule."""
+    conditions: Conditions = field(default_factory=Conditions)
+    notices: Notices = field(default_factory=NoNotices)
+
+    def takes(self, claim: Claim) -> bool:
+        """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
+        return claim.destination == self.destination.name and claim.key.startswith(self.destination.key_prefix)
+
+    def memory_for(self, claim: Claim) -> Budget:
+        """What a file that is sent in one request takes its memory from."""
+        return self.memory if claim.large else self.memory_of_small
+
+    def in_parts(self, claim: Claim) -> bool:
+        """Whether the file goes in parts: it is large, or larger than what may be held in memory."""
+        size = claim.fingerprint.size
+        return size >= self.sizes.multipart_threshold or (claim.large and size > self.memory.capacity)

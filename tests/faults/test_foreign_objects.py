@@ -1,0 +1,276 @@
+"""An object that is not the file lies under its key: it is respected, told or replaced, on every kind of store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crosshaul.config import AfterUpload
+from crosshaul.journal.reader import requeue
+from crosshaul.model import Record, State
+from crosshaul.partner import Delay, PartnerAccount, Reset, Rule
+from crosshaul.partner.exchange import Exchange
+from crosshaul.partner.settings import document, statement
+from lane import MIB, Lane, lane_to
+
+pytestmark = pytest.mark.usefixtures("account_a")
+
+SIZES = {"empty": 0, "small": 1_000, "medium": 300_000, "parts": 7 * MIB}
+STORES = ["honoured", "ignored", "ignored at complete", "refused"]
+DELETE = AfterUpload(action="delete", grace=3600.0)
+
+
+async def put_by_another(partner: PartnerAccount, home: Path, source: str = "elsewhere") -> None:
+    """Another host's daemon delivers files of other bytes under the same keys."""
+    os.mkdir(home)  # noqa: PTH102 - nothing waits here
+    async with lane_to(partner, home, source=source) as lane:
+        for name, size in SIZES.items():
+            await lane.drop(name, b"theirs" + bytes(size))
+            await lane.comes_to(name, State.DELIVERED)
+    partner.calls.clear()
+
+
+def theirs(partner: PartnerAccount) -> bool:
+    return all(partner.read(name) == b"theirs" + bytes(size) for name, size in SIZES.items())
+
+
+async def ours(lane: Lane, state: State) -> dict[str, Record]:
+    for name, size in SIZES.items():
+        await lane.drop(name, bytes(size))
+    return {name: await lane.comes_to(name, state) for name in SIZES}
+
+
+def without_metadata(partner: PartnerAccount) -> None:
+    """As rclone, aws s3 cp and others put objects."""
+    for name, stored in partner.objects.items():
+        plain = replace(stored.attributes, metadata={})
+        partner.objects[name] = replace(stored, attributes=plain)
+
+
+@pytest.mark.parametrize("whose", ["a daemon's", "a tool's"])
+@pytest.mark.parametrize("store", STORES)
+async def test_never_means_never_on_every_store(store: str, whose: str, partner: PartnerAccount, tmp_path: Path):
+    """`overwrite: never` leaves each object alone, whatever the store makes of conditions; the text names all three."""
+    await put_by_another(partner, tmp_path / "other")
+    if whose == "a tool's":
+        without_metadata(partner)
+    partner.change(conditions=store, role_actions=("s3:AbortMultipartUpload",))
+    async with lane_to(partner, tmp_path, overwrite="never") as lane:
+        records = await ours(lane, State.QUARANTINED)
+        for name, record in records.items():
+            assert record.diagnosis is not None
+            assert record.diagnosis.code == "PreconditionFailed"
+            for word in (name, f"s3://{partner.bucket}/{name}", "overwrite: never", "crosshaul retry"):
+                assert word in record.diagnosis.line()
+            assert record.multipart is None
+    assert theirs(partner)
+    assert not partner.uploads
+    assert not lane.calls("UploadPart")  # nothing large is sent in vain
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_never_still_delivers_what_is_new(store: str, partner: PartnerAccount, tmp_path: Path):
+    """Files whose keys are free arrive on each kind of store; one that ignores conditions is found out and told."""
+    partner.change(conditions=store)
+    async with lane_to(partner, tmp_path, overwrite="never") as lane:
+        await ours(lane, State.DELIVERED)
+        assert lane.ear.ignored == (1 if store == "ignored" else 0)
+        before = len(lane.calls("HeadObject"))
+        await lane.drop("more", b"more")
+        await lane.comes_to("more", State.DELIVERED)
+        asked = len(lane.calls("HeadObject")) - before
+    assert asked == (0 if "honoured" in store or "complete" in store else 1)
+
+
+async def test_whether_conditions_are_kept_is_found_out_once(partner: PartnerAccount, tmp_path: Path):
+    """On a store that keeps them one small file is put twice, of which one is refused; others cost one request."""
+    async with lane_to(partner, tmp_path, overwrite="never") as lane:
+        for number in range(10):
+            await lane.drop(f"f{number}", b"x")
+            await lane.comes_to(f"f{number}", State.DELIVERED)
+        assert [len(lane.calls(each)) for each in ("PutObject", "HeadObject")] == [11, 1]
+    assert {stored.writes for stored in partner.objects.values()} == {1}
+
+
+async def test_on_aws_never_costs_one_request(partner: PartnerAccount, tmp_path: Path):
+    """Where conditions are known to be kept nothing is put twice, and nothing small is asked for."""
+    async with lane_to(partner, tmp_path, overwrite="never", honoured=True) as lane:
+        await lane.drop("f", b"x")
+        await lane.comes_to("f", State.DELIVERED)
+        assert [len(lane.calls(each)) for each in ("PutObject", "HeadObject")] == [1, 0]
+
+
+class _PutMeanwhile(Delay):
+    """While a part is sent, somebody else puts an object under the key."""
+
+    def __init__(self, partner: PartnerAccount) -> None:
+        super().__init__(0.0)
+        self._partner = partner
+
+    async def before(self, exchange: Exchange) -> None:
+        """Put it."""
+        self._partner.objects[exchange.target.key] = self._partner.objects["small"]
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_an_object_that_appears_while_parts_are_sent_is_seen(store: str, partner: PartnerAccount, tmp_path: Path):
+    """Nothing was there when a large file began; at its end something is: left alone, and no upload stays open."""
+    await put_by_another(partner, tmp_path / "other")
+    del partner.objects["parts"]
+    partner.change(conditions=store, role_actions=("s3:AbortMultipartUpload",))
+    partner.faults.add(Rule(operation="UploadPart", action=_PutMeanwhile(partner)))
+    async with lane_to(partner, tmp_path, overwrite="never") as lane:
+        await lane.drop("parts", os.urandom(7 * MIB))
+        record = await lane.comes_to("parts", State.QUARANTINED)
+    assert record.multipart is None
+    assert partner.objects["parts"] == partner.objects["small"]
+    assert not partner.uploads
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_another_source_s_objects_are_not_replaced_by_files_that_would_then_be_deleted(
+    store: str, partner: PartnerAccount, tmp_path: Path
+):
+    """Two hosts in one prefix, with `delete`: nothing is overwritten, and the text says whose it is and what to do."""
+    await put_by_another(partner, tmp_path / "other")
+    partner.change(conditions=store)
+    async with lane_to(partner, tmp_path, after=DELETE) as lane:
+        records = await ours(lane, State.QUARANTINED)
+        for name, record in records.items():
+            assert record.diagnosis is not None
+            assert record.diagnosis.code == "KeyOfAnotherSource"
+            for word in (name, f"s3://{partner.bucket}/{name}", "elsewhere", "here", "`source: elsewhere`"):
+                assert word in record.diagnosis.line()
+    assert theirs(partner)
+    # Whoever takes the other's place says so, and gets its keys.
+    async with lane_to(partner, tmp_path, after=DELETE, source="elsewhere") as lane:
+        requeue(tmp_path / "state", None)
+        lane.transfer.wake()
+        for name, size in SIZES.items():
+            await lane.comes_to(name, State.DELIVERED)
+            assert partner.read(name) == bytes(size)
+
+
+async def test_another_source_s_objects_are_replaced_and_told_where_sources_are_kept(
+    partner: PartnerAccount, tmp_path: Path
+):
+    """With `keep` the route replaces them, as `overwrite: always` says, and tells of each whose they were."""
+    await put_by_another(partner, tmp_path / "other")
+    async with lane_to(partner, tmp_path) as lane:
+        await ours(lane, State.DELIVERED)
+        assert sorted(lane.ear.overwritten) == sorted((name, "elsewhere") for name in SIZES)
+
+
+async def test_what_other_tools_put_is_replaced_as_ever(partner: PartnerAccount, tmp_path: Path):
+    """An object without a token is nobody's that we know: `always` replaces it, with `delete` too."""
+    await put_by_another(partner, tmp_path / "other")
+    without_metadata(partner)
+    async with lane_to(partner, tmp_path, after=DELETE) as lane:
+        await ours(lane, State.DELIVERED)
+        assert lane.ear.overwritten == []
+
+
+async def test_our_own_older_state_is_no_other_source(partner: PartnerAccount, tmp_path: Path):
+    """The journal is lost, and the files changed since: they are ours by their source, and are replaced."""
+    await put_by_another(partner, tmp_path / "other", source="here")
+    async with lane_to(partner, tmp_path, after=DELETE) as lane:
+        await ours(lane, State.DELIVERED)
+        assert lane.ear.overwritten == []
+
+
+async def test_a_role_that_may_not_look_delivers_as_ever(partner: PartnerAccount, tmp_path: Path):
+    """Without s3:GetObject nobody can say whose an object is: files arrive, and are not held up."""
+    bucket = f"arn:aws:s3:::{partner.bucket}/*"
+    await put_by_another(partner, tmp_path / "other")
+    partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))
+    async with lane_to(partner, tmp_path, after=DELETE) as lane:
+        await ours(lane, State.DELIVERED)
+
+
+@pytest.mark.parametrize("name", ["small", "medium"])
+@pytest.mark.parametrize("checksums", ["honoured", "ignored"])
+async def test_a_lost_answer_is_not_believed_against_the_bytes(
+    checksums: str, name: str, partner: PartnerAccount, tmp_path: Path
+):
+    """The store garbles a body, and the answer is lost: HEAD shows our token on other bytes; the file goes again."""
+    partner.change(checksums=checksums)
+    partner.faults.add(Rule(operation="PutObject", action=_Garbled(partner)))
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop(name, b"a" * SIZES[name])
+        record = await lane.comes_to(name, State.DELIVERED)
+        assert record.receipt is not None
+        assert record.receipt.proven_by == "answer"
+    assert partner.read(name) == b"a" * SIZES[name]
+    assert partner.objects[name].writes == 2
+
+
+class _Garbled(Reset):
+    """The call is done and its answer lost, and what the store keeps has turned bits, as its own checksums say."""
+
+    def __init__(self, partner: PartnerAccount) -> None:
+        super().__init__("after_commit")
+        self._partner = partner
+
+    async def after(self, exchange: Exchange, answer):
+        """Put other bytes in their place."""
+        from crosshaul.partner.checksums import ALGORITHMS, text
+
+        stored = self._partner.objects[exchange.target.key]
+        checksum = None
+        if stored.checksum:
+            running = ALGORITHMS["crc64nvme"].start()
+            running.update(b"other bytes")
+            checksum = replace(stored.checksum, value=text(running.digest()))
+        self._partner.objects[exchange.target.key] = replace(stored, etag="f" * 32, checksum=checksum)
+        return await super().after(exchange, answer)
+
+
+@pytest.mark.parametrize("overwrite", ["always", "never"])
+async def test_our_own_damaged_object_is_sent_again_after_a_lost_journal(
+    overwrite: str, partner: PartnerAccount, tmp_path: Path
+):
+    """Our token over other bytes is no delivery and nobody else's object: the file replaces it, by either rule."""
+    async with lane_to(partner, tmp_path) as lane:
+        await ours(lane, State.DELIVERED)
+    for name in ("small", "medium"):
+        stored = partner.objects[name]
+        partner.objects[name] = replace(stored, etag="f" * 32, checksum=None)
+    shutil.rmtree(tmp_path / "state")
+    async with lane_to(partner, tmp_path, overwrite=overwrite) as lane:
+        for name in SIZES:
+            await lane.admit(name)
+            record = await lane.comes_to(name, State.DELIVERED)
+            assert record.receipt is not None
+            assert (record.receipt.proven_by == "answer") == (name in {"small", "medium"})
+    assert {partner.objects[name].writes for name in ("small", "medium")} == {2}
+
+
+@pytest.mark.parametrize("overwrite", ["always", "never"])
+async def test_equal_bytes_under_a_key_that_is_their_hash_are_the_file(
+    overwrite: str, partner: PartnerAccount, tmp_path: Path
+):
+    """With {sha256} in the template an object of the same size and checksum counts as delivered, whoever put it."""
+    partner_s = tmp_path / "other"
+    partner_s.mkdir()
+    async with lane_to(partner, partner_s, source="elsewhere") as lane:
+        await ours(lane, State.DELIVERED)
+    async with lane_to(partner, tmp_path, overwrite=overwrite, after=DELETE, key="{name}-{sha256}") as lane:
+        for name, record in (await ours(lane, State.DELIVERED)).items():
+            assert record.receipt is not None, name
+            assert record.receipt.proven_by == "head"
+    assert {stored.writes for stored in partner.objects.values()} == {1}
+
+
+async def test_many_files_at_once_find_it_out_together(partner: PartnerAccount, tmp_path: Path):
+    """Files that are sent at the same moment on an unknown store all arrive, and one of them is put twice."""
+    partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.05)))
+    async with lane_to(partner, tmp_path, overwrite="never") as lane:
+        await asyncio.gather(*(lane.drop(f"f{number}", b"x") for number in range(20)))
+        for number in range(20):
+            await lane.comes_to(f"f{number}", State.DELIVERED)
+        assert len(lane.calls("PutObject")) == 21

@@ -1,0 +1,81 @@
+"""Bugs in how what lies in the bucket is respected, and in how a file is sent."""
+
+from __future__ import annotations
+
+from bugs import Bug, bug
+
+_FOREIGN = "tests/faults/test_foreign_objects.py"
+
+BUGS: tuple[Bug, ...] = (
+    # What lies under the key
+    bug(
+        "`overwrite: never` replaces what HEAD has just shown",
+        "upload.py",
+        "        if self._never:\n            fault = taken(claim, means)\n        elif",
+        "        if",
+        f"{_FOREIGN} -k never_means_never",
+    ),
+    bug(
+        "`overwrite: never` believes that every store keeps conditions",
+        "conditions.py",
+        "return bool(self.complete_honoured if in_parts else self.new_honoured)",
+        "return in_parts is not None",
+        f"{_FOREIGN} -k never_means_never",
+    ),
+    bug(
+        "what was put while parts were sent is replaced where the store ignores conditions",
+        "upload.py",
+        "        if unheld and self._in_parts:\n",
+        "        if unheld and self._in_parts is None:\n",
+        f"{_FOREIGN} -k appears_while",
+    ),
+    bug(
+        "an upload stays open, and paid for, when its key is taken",
+        "upload.py",
+        "            await self.upload.abandon()\n            raise fault\n",
+        "            raise fault\n",
+        f"{_FOREIGN} -k appears_while",
+    ),
+    bug(
+        "nobody finds out that a store ignores conditions",
+        "upload.py",
+        "            conditions.new_honoured = False\n",
+        "            conditions.new_honoured = True\n",
+        f"{_FOREIGN} -k still_delivers",
+    ),
+    bug(
+        "two hosts delete each other's files",
+        "upload.py",
+        "            if self._careful:\n",
+        "            if self._careful is None:\n",
+        f"{_FOREIGN} -k would_then_be_deleted",
+    ),
+    bug(
+        "our own older state counts as somebody else's, and the file never goes",
+        "upload.py",
+        "elif other is not None and other != means.bucket.source:",
+        "elif other is not None:",
+        f"{_FOREIGN} -k own_older",
+    ),
+    bug(
+        "nobody hears that another sender's objects are replaced",
+        "upload.py",
+        "                means.notices.overwrites_another(claim, means.destination.bucket, other)\n",
+        "                pass\n",
+        f"{_FOREIGN} -k told_where",
+    ),
+    bug(
+        "a lost answer counts as delivered although the store garbled the bytes",
+        "recognise.py",
+        "return all(held.holds(checksum) for checksum in payload.checksums)",
+        "return bool(payload)",
+        f"{_FOREIGN} -k lost_answer",
+    ),
+    bug(
+        "HEAD is not asked for the checksum, so that only an MD5 could tell",
+        "aws/bucket.py",
+        'self._call("head_object", key, ChecksumMode="ENABLED")',
+        'self._call("head_object", key)',
+        f"{_FOREIGN} -k equal_bytes",
+    ),
+)
