@@ -27,8 +27,9 @@ from crosshaul.flow import Budget, Line
 from crosshaul.house import House, Lane, Way
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
-from crosshaul.model import DestinationState, DestinationStatus
+from crosshaul.model import DestinationState, DestinationStatus, Plan
 from crosshaul.pace import AdaptiveLimit
+from crosshaul.planning import places_of, plans_of
 from crosshaul.reading import Files
 from crosshaul.report import Reporter
 from crosshaul.retry import Policy
@@ -81,10 +82,11 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
         name: builder.lane(name, known.get(name), capable[name])
         for name in dict.fromkeys(route.destination for route in routes)
     }
-    ways = {route.name: builder.way(route) for route in routes}
+    plans = await house.journal.apply(plans_of(config, socket.gethostname()), places_of(config))
+    ways = {route.name: builder.way(route, plans[route.name]) for route in routes}
     before: list[Lane | Way] = [*house.lanes.values(), *house.ways.values()]
     house.metrics.expect([route.name for route in routes], set(lanes))
-    house.config, house.chain, house.lanes, house.ways = config, builder.chain, lanes, ways
+    house.config, house.chain, house.lanes, house.ways, house.plans = config, builder.chain, lanes, ways, plans
     house.paused.intersection_update(ways)
     house.assign()
     for lane in lanes.values():
@@ -134,15 +136,15 @@ class _Builder:
         moved = [route for route in self._config.routes if route.destination != name]
         return any(route.name in self._house.routes_of(name) for route in moved)
 
-    def way(self, route: Route) -> Way:
+    def way(self, route: Route, plan: Plan) -> Way:
         """A route's intake and what comes after."""
         prefix, there = self._config.destinations[route.destination].key_prefix, self._house.ways.get(route.name)
-        made_from = (route, prefix)
+        made_from = (route, prefix, plan)
         if there is not None and there.made_from == made_from:
             return there
         house, threads = self._house, Threads(1, f"after-{route.name}")
         log = logs.get("intake").bind(route=route.name)
-        intake = Intake(route, house.journal, house.clock, house.metrics, log, socket.gethostname(), prefix)
+        intake = Intake(route, house.journal, house.clock, house.metrics, log, socket.gethostname(), prefix, plan)
         return Way(made_from, intake, After(route, house.journal, house.clock, threads, logs.get("after")), threads)
 
     def _reporter(self, destination: Destination, known: DestinationStatus | None) -> Reporter:

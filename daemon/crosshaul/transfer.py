@@ -169,9 +169,11 @@ class Transfer:
         self._awake = asyncio.Event()
         self._wall_ahead = float("inf")
 
-    def serve(self, routes: Mapping[str, Route], claimed: Iterable[str]) -> None:
-        """These are the destination's routes, and these of them send; what is under way ends whatever it is of."""
+    def serve(self, routes: Mapping[str, Route], claimed: Iterable[str], plans: Mapping[str, int]) -> None:
+        """These are the destination's routes, these of them send, by these plans; what is under way is ended."""
         self._means.routes.update(routes)
+        self._means.plans.clear()
+        self._means.plans.update(plans)
         self._routes = tuple(claimed)
         self.wake()
 
@@ -286,7 +288,7 @@ class Transfer:
     async def _work(self, share: _Share) -> None:
         task = asyncio.current_task()
         while (claim := await share.queue.get()) is not None:
-            if self._begins_nothing() or claim.route not in self._routes:
+            if self._begins_nothing() or claim.route not in self._routes or not self._means.takes(claim):
                 await (await self._release(claim))
                 self._over(share)
             else:
@@ -326,8 +328,6 @@ class Transfer:
         return self._stop.is_set() or (self._breaker.parked and self._under_way > 1)
 
     async def _outcome(self, claim: Claim, started: float) -> Outcome:
-        if not self._means.takes(claim):
-            return Changed()  # the configuration is another now: intake gives it its new key
         try:
             receipt = await deliver(claim, self._means)
         except (FileChangedError, FileGoneError):

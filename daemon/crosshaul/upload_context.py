@@ -93,14 +93,16 @@ class Means:
     """For reading the parts of large files."""
     files: reading.Files
     """For reading the others."""
+    plans: dict[str, int] = field(default_factory=dict)
+    """The plans in force, by route."""
     may_abort: bool = True
     """False where a check found that the role may not: an abandoned upload is left to the bucket's lifecycle rule."""
     conditions: Conditions = field(default_factory=Conditions)
     notices: Notices = field(default_factory=NoNotices)
 
     def takes(self, claim: Claim) -> bool:
-        """Whether the claim is for this destination and prefix still: the configuration may have changed since."""
-        return claim.destination == self.destination.name and claim.key.startswith(self.destination.key_prefix)
+        """Whether the plan that gave the claim its key is in force still: the configuration may have changed since."""
+        return claim.plan == self.plans.get(claim.route, 0)
 
     def memory_for(self, claim: Claim) -> Budget:
         """What a file that is sent in one request takes its memory from."""

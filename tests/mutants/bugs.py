@@ -189,7 +189,7 @@ BUGS = (
     bug(
         "a changed file's source is deleted on the receipt of its old state",
         "journal/queries/intake.sql",
-        "proven_by = NULL, after_due_at = NULL, after_action = NULL",
+        "proven_by = NULL,\n    after_due_at = NULL, after_action = NULL",
         "proven_by = NULL",
     ),
     bug(
@@ -237,9 +237,9 @@ BUGS = (
     ),
     bug(
         "two files take one key, and the later overwrites the earlier",
-        "journal/admission.py",
-        "    if holder == file:\n",
-        "    if holder:\n",
+        "journal/holders.py",
+        "        if (holder.route, holder.path) == (sighting.route, sighting.path):\n",
+        "        if holder:\n",
         "tests/contract",
     ),
     bug(

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from crosshaul.clock import SystemClock
 from crosshaul.errors import StateDirError
-from crosshaul.journal import connect, known, lock, rows
+from crosshaul.journal import connect, known, lock, plans, rows
 from crosshaul.journal.claims import multiparts_of
 from crosshaul.journal.migrate import check_current
 from crosshaul.journal.queries import SQL
-from crosshaul.model import AfterTask, DestinationStatus, Record, Recorded, RouteStatus, Sighting, State, Tally
+from crosshaul.model import (
+    AfterTask,
+    DestinationStatus,
+    News,
+    Place,
+    Plan,
+    Record,
+    Recorded,
+    RoutePlan,
+    RouteStatus,
+    Settled,
+    Sighting,
+    State,
+    Tally,
+)
 
 _PAGE = 1000
 
@@ -106,26 +120,36 @@ class Reader:
         """The record of a file; ``path`` is relative to the route's root."""
         return next(iter(self._records("record_of_path", (route, path))), None)
 
-    def by_key(self, destination: str, key: str) -> Record | None:
+    def by_key(self, place: Place, key: str) -> Record | None:
         """The record of the file whose object this is."""
-        return next(iter(self._records("record_of_key", (destination, key))), None)
+        return next(iter(self._records("record_of_key", (*place, key))), None)
 
-    def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
+    def plan(self, wanted: RoutePlan) -> Plan:
+        """How the journal numbers a plan and its place; a number that no record has where it does not know it."""
+        with self._snapshot() as connection:
+            return plans.find(connection, wanted)
+
+    def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int = 0) -> News:
         """See ``Journal.unfamiliar``."""
         with self._snapshot() as connection:
-            return known.unfamiliar(connection, route, sightings)
+            return known.unfamiliar(connection, route, sightings, plan)
 
     def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
         """See ``Journal.recorded``."""
         with self._snapshot() as connection:
             return known.recorded(connection, route, paths)
 
-    def next_due(self, routes: Sequence[str]) -> float | None:
-        """See ``Journal.next_due``."""
+    def to_send(self, route: str, seen: Sequence[Settled]) -> list[Settled]:
+        """Those of ``seen`` (all of ``route``) that are not where their plan has them go."""
+        with self._snapshot() as connection:
+            return known.to_send(connection, route, seen)
+
+    def next_due(self, in_force: Mapping[str, int]) -> float | None:
+        """See ``Journal.next_due``; the plans in force by route."""
         with self._snapshot() as connection:
             found = [
-                connection.execute(SQL["next_due"], (route, large)).fetchone()[0]
-                for route in routes
+                connection.execute(SQL["next_due"], (route, plan, large)).fetchone()[0]
+                for route, plan in in_force.items()
                 for large in (False, True)
             ]
         return min((due for due in found if due is not None), default=None)

@@ -73,10 +73,13 @@ class _Changes:
     back: list[_Back] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
     """Those whose multipart upload is of no use any more."""
+    stale: list[tuple[object, ...]] = field(default_factory=list)
+    """What the bucket has of files that changed while they were sent."""
 
     def write(self, connection: sqlite3.Connection) -> None:
         bulk.run(connection, "deliver", self.delivered)
         connection.executemany(SQL["put_back"], self.back)
+        connection.executemany(SQL["remember_stale"], self.stale)
         connection.execute(SQL["drop_multipart"], (rows.ids_text(self.finished),))
 
 
@@ -97,6 +100,8 @@ def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) 
         return IllegalMove(f"record {claim.id}: not claimed in generation {claim.generation}, so it can't be settled")
     if record.generation != claim.generation:
         back = _stale(record, now)
+        if isinstance(outcome, Delivered):
+            changes.stale.append((*rows.previous_columns(outcome.receipt), record.id, claim.key, claim.plan))
     elif isinstance(outcome, Delivered):
         changes.delivered.append((now, outcome.after_due_at, *rows.receipt_columns(outcome.receipt), record.id))
         changes.finished.append(record.id)
@@ -141,9 +146,13 @@ def _ends_multipart(outcome: Outcome) -> bool:
 
 
 def settle_after(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:
-    """Write down what became of sources; one whose file changed since is passed over."""
+    """Write down what became of sources; one whose file changed since is passed over.
+
+    Who waits for the key of one that has no source any more is judged anew.
+    """
     connection.executemany(
         SQL["after_done"],
         [(action, rows.diagnosis_text(why), task.id, task.generation) for task, action, why in reports],
     )
+    connection.execute(SQL["offer_keys_of"], (rows.ids_text(report.task.id for report in reports),))
     return [None] * len(reports)

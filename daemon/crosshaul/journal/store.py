@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from crosshaul.clock import Clock
 from crosshaul.errors import Diagnosis, StateDirError, StateDirUnavailableError
-from crosshaul.journal import admission, claims, connect, lock, rows, settling
+from crosshaul.journal import admission, claims, connect, lock, plans, rows, settling
 from crosshaul.journal.migrate import migrate
 from crosshaul.journal.queries import SQL
 from crosshaul.journal.reader import Reader
@@ -24,12 +24,17 @@ from crosshaul.model import (
     AfterAction,
     AfterTask,
     Claim,
+    Denial,
     DestinationStatus,
     Multipart,
+    News,
     Outcome,
     Part,
+    Place,
+    Plan,
     Record,
     Recorded,
+    RoutePlan,
     RouteStatus,
     Settled,
     Sighting,
@@ -66,6 +71,7 @@ def _save_destination(connection: sqlite3.Connection, status: DestinationStatus)
     connection.execute(SQL["save_destination"], rows.destination_columns(status))
 
 
+_APPLY = one_by_one(plans.apply)
 _VANISH = one_by_one(admission.vanish)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
@@ -101,6 +107,7 @@ class Journal:
         self._closed = False
         self._claim = one_by_one(claims.Claimer().claim)
         self._admit = one_by_one(partial(_admit, reserve))
+        self._plans: dict[str, Plan] = {}
         self._due_callbacks: list[Callable[[], None]] = []
 
     @classmethod
@@ -152,26 +159,37 @@ class Journal:
         for callback in self._due_callbacks:
             callback()
 
-    async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
-        """Those of ``sightings`` that intake has to settle: new, changed, gone before, or found changed when sent."""
-        return await self._read(lambda: self._reader.unfamiliar(route, sightings))
+    async def apply(self, wanted: Sequence[RoutePlan], places: Mapping[str, Place]) -> dict[str, Plan]:
+        """Bring the plans of all configured routes into force; ``places`` are those of the destinations, by name.
+
+        What was queued under another plan is not claimed any more, until it is admitted under this one.
+        """
+        self._plans = await self._writer.do(_APPLY, plans.Application(wanted, places))
+        return self._plans
+
+    async def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int = 0) -> News:
+        """Those of ``sightings`` that intake has to judge: not recorded in this very state, or by another plan."""
+        return await self._read(lambda: self._reader.unfamiliar(route, sightings, plan))
 
     async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
         """The states of files that were taken last, and why, of those of ``paths`` that have a record."""
         return await self._read(lambda: self._reader.recorded(route, paths))
 
-    async def admit(self, settled: Sequence[Settled]) -> None:
+    async def admit(self, settled: Sequence[Settled]) -> list[Denial]:
         """Queue files that came to rest; those that are refused, or whose key is another file's, are quarantined.
 
-        A file that is being uploaded stays so and gets a new generation, which makes the running claim stale.
+        A file that is being uploaded stays so and gets a new generation, which makes the running claim stale; but one
+        that goes where it went before keeps generation and receipt, whatever else is new in its plan.
         """
+        denied: list[Denial] = []
         for start in range(0, len(settled), _ADMIT_AT_ONCE):
             portion = settled[start : start + _ADMIT_AT_ONCE]
-            await self._writer.do(self._admit, admission.Admission(portion, self._clock.now()))
+            denied += await self._writer.do(self._admit, admission.Admission(portion, self._clock.now()))
             self._tell_due()
+        return denied
 
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
-        """These files disappeared: what was not sent yet is gone, the rest stays as it is."""
+        """These files disappeared: what was not sent yet is gone, what is delivered is noted to have no source."""
         if paths:
             await self._writer.do(_VANISH, admission.Vanishing(route, paths, self._clock.now()))
 
@@ -184,11 +202,16 @@ class Journal:
 
         Both are shared fairly among ``routes``, oldest due first.
         """
-        return await self._writer.do(self._claim, claims.Request(routes, small, large, self._clock.now()))
+        return await self._writer.do(
+            self._claim, claims.Request(self._plans_of(routes), small, large, self._clock.now())
+        )
 
     async def next_due(self, routes: Sequence[str]) -> float | None:
         """When the next pending file of ``routes`` is due (seconds since the epoch, may be past); None if none is."""
-        return await self._read(lambda: self._reader.next_due(routes))
+        return await self._read(lambda: self._reader.next_due(self._plans_of(routes)))
+
+    def _plans_of(self, routes: Sequence[str]) -> dict[str, int]:
+        return {route: self._plans[route].id if route in self._plans else 0 for route in routes}
 
     async def settle(self, claim: Claim, outcome: Outcome) -> State:
         """Write down what became of a claim, and return the file's state. IllegalMove if it is no claim any more.
@@ -279,10 +302,10 @@ class Journal:
         return await asyncio.get_running_loop().run_in_executor(self._reading, question)
 
 
-def _admit(reserve: Reserve, connection: sqlite3.Connection, admitted: admission.Admission) -> None:
+def _admit(reserve: Reserve, connection: sqlite3.Connection, admitted: admission.Admission) -> list[Denial]:
     if reserve.spent and connection.execute(SQL["backlog"]).fetchone()[0] >= _BACKLOG_ON_A_FULL_DISK:
         reserve.check()
-    admission.admit(connection, admitted)
+    return admission.admit(connection, admitted)
 
 
 def _open_with(reserve: Reserve, state_dir: Path, now: float) -> tuple[lock.StateLock, sqlite3.Connection, Reader]:

@@ -1,20 +1,22 @@
 -- name: known
-SELECT path, id, state, fingerprint, recheck, holds_key, destination, key FROM files WHERE route = ? AND path IN (/*paths*/)
+SELECT path, id, state, fingerprint, recheck, holds_key, place, key, plan
+FROM files WHERE route = ? AND path IN (/*paths*/)
 
 -- name: unfamiliar
-SELECT json_group_array(column1) FROM (VALUES /*rows*/)
-LEFT JOIN files ON route = ? AND path = column2 AND fingerprint = column3
-    AND recheck = 0 AND state NOT IN ('settling', 'gone')
-WHERE id IS NULL
+SELECT json_group_array(iif(fingerprint = column3 AND state NOT IN ('settling', 'gone'), -1 - column1, column1))
+FROM (VALUES /*rows*/)
+LEFT JOIN files ON route = ? AND path = column2
+WHERE id IS NULL OR fingerprint <> column3 OR plan <> ? OR recheck OR state IN ('settling', 'gone')
 
 -- name: next_due
-SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ? AND (size >= 262144) = ?
+SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
 
 -- name: tallies
 SELECT route, state, files, bytes FROM tallies WHERE files > 0 ORDER BY route
 
 -- name: oldest_pending
-SELECT min(queued_at) FROM files WHERE state = 'pending' AND route = ?
+SELECT min(queued_at) FROM files
+WHERE state IN ('pending', 'uploading', 'settling') AND state = 'pending' AND route = ?
 
 -- name: after_due
 SELECT id, generation, route, path, fingerprint,
@@ -31,23 +33,24 @@ SELECT name, state, retry_at, credentials_expire_at, last_error, checksum_kind F
 SELECT name, watcher, last_scan_at, last_scan_seconds, lost_events, settling FROM routes ORDER BY name
 
 -- name: records
-SELECT * FROM files WHERE id > :after AND (:state IS NULL OR state = :state) AND (:route IS NULL OR route = :route)
+SELECT * FROM placed WHERE id > :after AND (:state IS NULL OR state = :state) AND (:route IS NULL OR route = :route)
 ORDER BY id LIMIT :limit
 
 -- name: record_of_path
-SELECT * FROM files WHERE route = ? AND path = ?
+SELECT * FROM placed WHERE route = ? AND path = ?
 
 -- name: record_of_key
-SELECT * FROM files WHERE destination = ? AND key = ? AND holds_key = 1
+SELECT * FROM placed WHERE endpoint = ? AND bucket = ? AND key = ? AND holds_key = 1
 
 -- name: first_uploading
-SELECT * FROM files WHERE state = 'uploading' LIMIT ?
+SELECT * FROM placed WHERE state = 'uploading' LIMIT ?
 
 -- name: first_quarantined
-SELECT * FROM files WHERE state = 'quarantined' LIMIT ?
+SELECT * FROM placed WHERE state = 'quarantined' LIMIT ?
 
 -- name: first_waiting
-SELECT * FROM files WHERE state = 'pending' AND route = ? ORDER BY queued_at LIMIT ?
+SELECT * FROM placed
+WHERE state IN ('pending', 'uploading', 'settling') AND state = 'pending' AND route = ? ORDER BY queued_at LIMIT ?
 
 -- name: bytes_in_parts
 SELECT coalesce(sum(size), 0) FROM parts

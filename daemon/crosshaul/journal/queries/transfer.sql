@@ -2,7 +2,7 @@
 
 -- name: due
 SELECT json_group_array(id) FROM (
-    SELECT id FROM files WHERE state = 'pending' AND route = ? AND (size >= 262144) = ? AND due_at <= ?
+    SELECT id FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ? AND due_at <= ?
     ORDER BY due_at, id LIMIT ?
 )
 
@@ -12,8 +12,12 @@ WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: claimed
 SELECT json_group_array(json_array(
-    id, generation, route, destination, hex(path), fingerprint, key, attempts, ambiguous
+    id, generation, route, destination, hex(path), fingerprint, key, attempts, ambiguous, plan
 )) FROM files WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: previous_of
+SELECT id, etag, receipt_size, checksum_kind, checksum, version_id FROM files
+WHERE id IN (SELECT value FROM json_each(?)) AND etag IS NOT NULL
 
 -- name: multiparts_of
 SELECT file, upload_id, key, part_size, checksum_kind FROM multiparts
@@ -33,6 +37,10 @@ UPDATE files SET state = 'delivered', claimed = NULL, attempts = 0, ambiguous = 
     etag = column3, receipt_size = column4, delivered_at = column5, checksum_kind = column6, checksum = column7,
     version_id = column8, request_id = column9, proven_by = column10
 FROM (VALUES /*rows*/) WHERE id = column11
+
+-- name: remember_stale
+UPDATE files SET etag = ?, receipt_size = ?, checksum_kind = ?, checksum = ?, version_id = ?
+WHERE id = ? AND key = ? AND place = coalesce((SELECT place FROM plans WHERE id = ?), 0)
 
 -- name: put_back
 UPDATE files SET state = ?, claimed = NULL, changed_at = ?, due_at = ?, attempts = ?, ambiguous = ?, diagnosis = ?,
