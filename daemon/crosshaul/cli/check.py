@@ -36,7 +36,8 @@ def command(
 
     Each destination in turn: whose credentials these are; AssumeRole; the same without the external ID, which has to be
     refused; an upload and its download; a multipart upload; what the store and the session are capable of; and this
-    machine's directories. One object is written, `crosshaul-check` under the prefix, and it stays.
+    machine's directories. One object is written, `.crosshaul/check` under the prefix, and it stays;
+    an object of that name that is not a check's is left alone.
 
     Examples:
       crosshaul check
