@@ -21,6 +21,7 @@ from typing import NoReturn, Self
 
 from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError, SourceError
 from crosshaul.model import Fingerprint
+from crosshaul.telemetry.plain import printable
 
 # O_PATH needs no right to list a directory, only to pass through it; systems without it have to ask for more.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,8 +39,7 @@ _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 def shown(path: bytes) -> str:
     """``path`` as one printable line: bytes that are no UTF-8 and control characters as escapes."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(path)
 
 
 def _refuse(error: OSError, path: bytes) -> NoReturn:

@@ -19,6 +19,7 @@ from crosshaul.journal.migrate import migrate
 from crosshaul.journal.queries import SQL
 from crosshaul.journal.reader import Reader
 from crosshaul.journal.reserve import Reserve
+from crosshaul.journal.state_dir import prepare, private_file
 from crosshaul.journal.writer import CommitStats, Writer, one_by_one
 from crosshaul.model import (
     AfterAction,
@@ -321,7 +322,7 @@ def _open_with(reserve: Reserve, state_dir: Path, now: float) -> tuple[lock.Stat
 
 
 def _open(state_dir: Path, now: float) -> tuple[lock.StateLock, sqlite3.Connection, Reader]:
-    lock.prepare(state_dir)
+    prepare(state_dir)
     with contextlib.ExitStack() as undo:
         held = lock.StateLock.take(state_dir)
         undo.callback(held.release)
@@ -333,7 +334,7 @@ def _open(state_dir: Path, now: float) -> tuple[lock.StateLock, sqlite3.Connecti
 
 
 def _open_database(database: Path, now: float) -> sqlite3.Connection:
-    os.close(lock.private_file(database))
+    os.close(private_file(database))
     try:
         connection = connect.open_writable(database)
     except sqlite3.Error as error:
