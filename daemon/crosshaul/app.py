@@ -28,6 +28,7 @@ from crosshaul.house import House, Lane, Way
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.model import DestinationState, DestinationStatus, Plan
+from crosshaul.ownership import Ownership
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.planning import places_of, plans_of
 from crosshaul.reading import Files
@@ -145,7 +146,9 @@ class _Builder:
         house, threads = self._house, Threads(1, f"after-{route.name}")
         log = logs.get("intake").bind(route=route.name)
         intake = Intake(route, house.journal, house.clock, house.metrics, log, socket.gethostname(), prefix, plan)
-        return Way(made_from, intake, After(route, house.journal, house.clock, threads, logs.get("after")), threads)
+        ownership, roots = Ownership(lambda: house.config), [each.path for each in self._config.routes]
+        after = After(route, house.journal, house.clock, threads, logs.get("after"), ownership, roots)
+        return Way(made_from, intake, after, threads)
 
     def _reporter(self, destination: Destination, known: DestinationStatus | None) -> Reporter:
         kind = known.checksum_kind if known else None

@@ -90,6 +90,14 @@ class FileChangedError(SourceError):
     """The file is not, or no longer, in the state that was recorded."""
 
 
+class ContentChangedError(FileChangedError):
+    """The file's bytes are others than those that were recorded, although size, times and inode are the same."""
+
+
+class FileInUseError(SourceError):
+    """A program has the file open for writing."""
+
+
 class FileUnreadableError(SourceError):
     """The file is there and can't be read (permissions, input/output error)."""
 

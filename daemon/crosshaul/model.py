@@ -284,7 +284,12 @@ class AfterAction(StrEnum):
     CHANGED = "changed"
     """It was no longer the file that was delivered, and was left alone."""
     GONE = "gone"
+    KEPT = "kept"
+    """The route keeps its sources now."""
     FAILED = "failed"
+    """It could not be done so far, and is tried again when it is due."""
+    WAITING = "waiting"
+    """Another route has yet to deliver the file, or a program has it open for writing: looked at again when due."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -361,17 +361,17 @@ BUGS = (
         "tests/unit/test_scan.py",
     ),
     # What happens to the source
-    bug(
-        "a file that changed after its delivery is deleted",
-        "source.py",
-        "            _expect(directory, name, path, fingerprint)\n            try:\n                os.unlink",
-        "            try:\n                os.unlink",
-    ),
-    bug(
-        "a file that changed after its delivery is moved away as delivered",
-        "source.py",
-        "            _expect(source, name, path, fingerprint)\n",
-        "",
+    Bug(
+        "a file that changed after its delivery is deleted or moved away as delivered",
+        "delivered_file.py",
+        (
+            (
+                "    if Fingerprint.of(_stat(directory, name, expected.path)) != expected.fingerprint:\n",
+                "    if not name:\n",
+            ),
+            ("        if source.fingerprint != expected.fingerprint:\n", "        if source is None:\n"),
+        ),
+        "tests/unit/test_removal.py",
     ),
     bug(
         "a symlink put in a file's place sends something outside the root",
@@ -392,14 +392,6 @@ BUGS = (
         "source.py",
         "os.O_NONBLOCK | ",
         "",
-        "tests/unit/test_source.py",
-    ),
-    bug(
-        "moving overwrites what has the name already",
-        "source.py",
-        "        os.link(name, taken, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)\n",
-        "        os.rename(name, taken, src_dir_fd=source, dst_dir_fd=target)\n        os.link(taken, name, "
-        "src_dir_fd=target, dst_dir_fd=source)\n",
         "tests/unit/test_source.py",
     ),
     # Whose fault it is, and when again

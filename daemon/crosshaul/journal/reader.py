@@ -18,6 +18,7 @@ from crosshaul.journal.queries import SQL
 from crosshaul.model import (
     AfterTask,
     DestinationStatus,
+    Fingerprint,
     News,
     Place,
     Plan,
@@ -32,6 +33,7 @@ from crosshaul.model import (
 )
 
 _PAGE = 1000
+_MOST_COUNTED = 100_000
 
 
 class Reader:
@@ -165,6 +167,42 @@ class Reader:
             due: float | None = connection.execute(SQL["next_after"], (route,)).fetchone()[0]
         return due
 
+    def last_after(self, route: str) -> float | None:
+        """See ``Journal.last_after``."""
+        with self._snapshot() as connection:
+            due: float | None = connection.execute(SQL["last_after"], (route,)).fetchone()[0]
+        return due
+
+    def overdue(self, route: str, by: float) -> int:
+        """See ``Journal.overdue``; by an index, and counted up to 100,000."""
+        with self._snapshot() as connection:
+            found: int = connection.execute(SQL["count_overdue"], (route, by, _MOST_COUNTED)).fetchone()[0]
+        return found
+
+    def first_overdue(self, route: str, limit: int) -> list[Record]:
+        """Some of the route's delivered files whose source was to be deleted or moved, and is there still."""
+        return self._records("first_overdue", (route, limit))
+
+    def standing(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
+        """Where each file is in a route, by an index; None = it has no record.
+
+        One that was delivered in another state than the fingerprint given, or is to be judged anew, counts as SETTLING.
+        """
+        with self._snapshot() as connection:
+            found = known.known(connection, route, [path for path, _ in wanted])
+            in_force = {row[0] for row in connection.execute(SQL["plans_in_force"])}
+        return [_standing(found.get(path), fingerprint, in_force) for path, fingerprint in wanted]
+
+    def undelivered_twins(self, route: str, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
+        """A path for each fingerprint under which the same file waits to be delivered in ``route``.
+
+        Passes over all that waits in the route.
+        """
+        wanted = rows.names_text(map(rows.fingerprint_text, fingerprints))
+        with self._snapshot() as connection:
+            found = connection.execute(SQL["undelivered_twins"], (route, wanted)).fetchall()
+        return {rows.fingerprint(text): path for path, text in found}
+
     def _page(self, state: State | None, route: str | None, after: int, limit: int) -> list[Record]:
         return self._records("records", {"after": after, "state": state, "route": route, "limit": limit})
 
@@ -185,6 +223,14 @@ class Reader:
                 yield self._connection
             finally:
                 self._connection.execute("COMMIT")
+
+
+def _standing(record: known.Known | None, fingerprint: Fingerprint | None, in_force: set[int]) -> State | None:
+    if record is None:
+        return None
+    other = fingerprint is not None and record.fingerprint != rows.fingerprint_text(fingerprint)
+    judged = not record.recheck and (record.plan in in_force or not in_force)
+    return State.SETTLING if record.state == State.DELIVERED and (other or not judged) else State(record.state)
 
 
 def _tally(connection: sqlite3.Connection, route: str, counts: dict[State, tuple[int, int]]) -> Tally:

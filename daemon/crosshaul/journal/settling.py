@@ -39,6 +39,17 @@ class AfterReport(NamedTuple):
     task: AfterTask
     action: AfterAction
     diagnosis: Diagnosis | None
+    due_at: float | None
+    """When it is looked at again; None = never."""
+
+
+class SendingAgain(NamedTuple):
+    """One call of ``Journal.send_again``."""
+
+    task: AfterTask
+    diagnosis: Diagnosis
+    due_at: float
+    now: float
 
 
 class _Standing(NamedTuple):
@@ -152,7 +163,14 @@ def settle_after(connection: sqlite3.Connection, reports: Sequence[AfterReport])
     """
     connection.executemany(
         SQL["after_done"],
-        [(action, rows.diagnosis_text(why), task.id, task.generation) for task, action, why in reports],
+        [(due, action, rows.diagnosis_text(why), task.id, task.generation) for task, action, why, due in reports],
     )
     connection.execute(SQL["offer_keys_of"], (rows.ids_text(report.task.id for report in reports),))
     return [None] * len(reports)
+
+
+def send_again(connection: sqlite3.Connection, again: SendingAgain) -> None:
+    """Queue a delivered file as a new generation although its fingerprint is the same; not if it changed since."""
+    task, diagnosis, due_at, now = again
+    why = rows.diagnosis_text(diagnosis)
+    connection.execute(SQL["send_again"], (due_at, now, now, why, task.id, task.generation))

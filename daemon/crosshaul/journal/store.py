@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from crosshaul.clock import Clock
-from crosshaul.errors import Diagnosis, StateDirError, StateDirUnavailableError
+from crosshaul.errors import StateDirError, StateDirUnavailableError
 from crosshaul.journal import admission, claims, connect, lock, plans, rows, settling
 from crosshaul.journal.migrate import migrate
 from crosshaul.journal.queries import SQL
 from crosshaul.journal.reader import Reader
 from crosshaul.journal.reserve import Reserve
+from crosshaul.journal.source_journal import SourceJournal
 from crosshaul.journal.state_dir import prepare, private_file
 from crosshaul.journal.writer import CommitStats, Writer, one_by_one
 from crosshaul.model import (
-    AfterAction,
-    AfterTask,
     Claim,
     Denial,
     DestinationStatus,
@@ -56,10 +55,6 @@ def _make_due(connection: sqlite3.Connection, argument: tuple[float, str]) -> No
     connection.execute(SQL["make_due"], argument)
 
 
-def _bound_after(connection: sqlite3.Connection, argument: tuple[float, str, float]) -> None:
-    connection.execute(SQL["bound_after"], argument)
-
-
 def _reclaim(connection: sqlite3.Connection, argument: tuple[float, str]) -> None:
     connection.execute(SQL["reclaim"], argument)
 
@@ -77,13 +72,12 @@ _VANISH = one_by_one(admission.vanish)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
 _MAKE_DUE = one_by_one(_make_due)
-_BOUND_AFTER = one_by_one(_bound_after)
 _RECLAIM = one_by_one(_reclaim)
 _SAVE_ROUTE = one_by_one(_save_route)
 _SAVE_DESTINATION = one_by_one(_save_destination)
 
 
-class Journal:
+class Journal(SourceJournal):
     """What is known of every file. Every method may raise StateDirError; one that raises has changed nothing.
 
     Writes wait for their commit, which they share with all others that are waiting. Reads have a connection of their
@@ -245,23 +239,6 @@ class Journal:
     async def reclaim(self, routes: Sequence[str]) -> None:
         """Put back what an earlier life of the caller's loop left uploading: it may have been delivered unheard."""
         await self._writer.do(_RECLAIM, (self._clock.now(), rows.names_text(routes)))
-
-    async def after_due(self, route: str, limit: int) -> list[AfterTask]:
-        """Delivered files of ``route`` whose source is to be deleted or moved by now, oldest due first."""
-        now = self._clock.now()
-        return await self._read(lambda: self._reader.after_due(route, now, limit))
-
-    async def next_after(self, route: str) -> float | None:
-        """When ``route``'s next source is to be deleted or moved (seconds since the epoch, may be past), or None."""
-        return await self._read(lambda: self._reader.next_after(route))
-
-    async def bound_after(self, route: str, latest: float) -> None:
-        """None of ``route``'s sources is due later than ``latest`` (seconds since the epoch)."""
-        await self._writer.do(_BOUND_AFTER, (latest, route, latest))
-
-    async def settle_after(self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None) -> None:
-        """Write down what became of the source; nothing happens if the file changed since."""
-        await self._writer.do(settling.settle_after, settling.AfterReport(task, action, diagnosis))
 
     async def save_destination(self, status: DestinationStatus) -> None:
         """Keep a destination's status, for the next start and for those who ask from outside."""

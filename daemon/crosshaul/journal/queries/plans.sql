@@ -4,6 +4,9 @@ SELECT id FROM places WHERE endpoint = ? AND bucket = ?
 -- name: plan_of
 SELECT id FROM plans WHERE route = ? AND digest = ?
 
+-- name: plans_in_force
+SELECT id FROM plans WHERE in_force = 1
+
 -- name: add_place
 INSERT INTO places (endpoint, bucket) VALUES (?, ?) ON CONFLICT DO NOTHING
 

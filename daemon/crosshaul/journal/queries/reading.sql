@@ -19,12 +19,41 @@ SELECT min(queued_at) FROM files
 WHERE state IN ('pending', 'uploading', 'settling') AND state = 'pending' AND route = ?
 
 -- name: after_due
+-- What was delivered by an earlier configuration is judged anew first: this one may have it go elsewhere.
 SELECT id, generation, route, path, fingerprint,
     etag, receipt_size, delivered_at, checksum_kind, checksum, version_id, request_id, proven_by
-FROM files WHERE route = ? AND after_due_at IS NOT NULL AND after_due_at <= ? ORDER BY after_due_at, id LIMIT ?
+FROM files WHERE route = ? AND after_due_at IS NOT NULL AND after_due_at <= ?
+    AND recheck = 0
+    AND (plan IN (SELECT id FROM plans WHERE in_force = 1) OR NOT EXISTS (SELECT 1 FROM plans WHERE in_force = 1))
+ORDER BY after_due_at, id LIMIT ?
 
 -- name: next_after
 SELECT min(after_due_at) FROM files WHERE route = ? AND after_due_at IS NOT NULL
+    AND recheck = 0
+    AND (plan IN (SELECT id FROM plans WHERE in_force = 1) OR NOT EXISTS (SELECT 1 FROM plans WHERE in_force = 1))
+
+-- name: last_after
+SELECT max(after_due_at) FROM files WHERE route = ? AND after_due_at IS NOT NULL
+
+-- name: count_overdue
+SELECT count(*) FROM (
+    SELECT 1 FROM files WHERE route = ?1 AND after_due_at IS NOT NULL AND after_action IS NOT NULL
+    UNION ALL
+    SELECT 1 FROM files WHERE route = ?1 AND after_due_at <= ?2 AND after_action IS NULL
+        AND (plan IN (SELECT id FROM plans WHERE in_force = 1) OR NOT EXISTS (SELECT 1 FROM plans WHERE in_force = 1))
+    LIMIT ?3
+)
+
+-- name: first_overdue
+SELECT * FROM placed WHERE route = ? AND after_due_at IS NOT NULL AND after_action IS NOT NULL ORDER BY id LIMIT ?
+
+-- name: undelivered_twins
+SELECT path, fingerprint FROM files
+WHERE route = ?1 AND state = 'pending' AND fingerprint IN (SELECT value FROM json_each(?2))
+UNION ALL
+SELECT path, fingerprint FROM files
+WHERE route = ?1 AND state IN ('uploading', 'settling', 'quarantined')
+    AND fingerprint IN (SELECT value FROM json_each(?2))
 
 -- name: destinations
 SELECT name, state, retry_at, credentials_expire_at, last_error, checksum_kind FROM destinations ORDER BY name

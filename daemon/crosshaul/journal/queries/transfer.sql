@@ -65,9 +65,20 @@ WHERE state = 'pending' AND due_at > ?1 AND route IN (SELECT value FROM json_eac
 -- name: bound_after
 UPDATE files SET after_due_at = ? WHERE route = ? AND after_due_at > ?
 
+-- name: hasten_after
+UPDATE files SET after_due_at = ? WHERE route = ? AND after_due_at IS NOT NULL AND after_action IS NOT NULL
+
 -- name: after_done
-UPDATE files SET after_due_at = NULL, after_action = ?, diagnosis = ?
+UPDATE files SET after_due_at = ?, after_action = ?, diagnosis = ?
 WHERE id = ? AND generation = ? AND after_due_at IS NOT NULL
+
+-- name: send_again
+UPDATE files SET
+    state = 'pending', generation = generation + 1, recheck = 0, attempts = 0, ambiguous = 0,
+    due_at = ?, queued_at = ?, changed_at = ?, diagnosis = ?,
+    etag = NULL, receipt_size = NULL, delivered_at = NULL, checksum_kind = NULL, checksum = NULL,
+    version_id = NULL, request_id = NULL, proven_by = NULL, after_due_at = NULL, after_action = NULL
+WHERE id = ? AND generation = ? AND state = 'delivered'
 
 -- name: save_destination
 INSERT INTO destinations (name, state, retry_at, credentials_expire_at, last_error, checksum_kind)
