@@ -5,16 +5,15 @@ from __future__ import annotations
 from crosshaul.config import Route
 from crosshaul.errors import FileChangedError
 from crosshaul.keys import Facts, KeyRefused, Template
-from crosshaul.model import NO_PLAN, Plan, Reason, Refusal, Settled, Sighting
+from crosshaul.model import Reason, Refusal, Settled, Sighting
 from crosshaul.source import Root, shown
 
 
 class Namer:
     """Gives a file that came to rest its key."""
 
-    def __init__(self, route: Route, hostname: str, key_prefix: str, plan: Plan = NO_PLAN) -> None:
+    def __init__(self, route: Route, hostname: str, key_prefix: str) -> None:
         self._route = route
-        self._plan = plan
         self._hostname = hostname
         self._key_prefix = key_prefix
         self._template = Template.parse(route.key)
@@ -35,8 +34,8 @@ class Namer:
             key = self._template.render(facts, self._key_prefix)
         except KeyRefused as refused:
             return self.refuse(sighting, refused.code, str(refused))
-        return Settled(sighting, self._route.destination, key, reason=reason, plan=self._plan)
+        return Settled(sighting, self._route.destination, key, reason=reason)
 
     def refuse(self, sighting: Sighting, code: str, message: str) -> Settled:
         """With the reason why it can't go anywhere."""
-        return Settled(sighting, self._route.destination, "", Refusal(code, message), plan=self._plan)
+        return Settled(sighting, self._route.destination, "", Refusal(code, message))

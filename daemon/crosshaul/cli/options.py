@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from crosshaul.errors import CrosshaulError
-from crosshaul.telemetry.plain import printable
-from crosshaul.telemetry.redact import conceal
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -63,22 +61,10 @@ def _loaded(context: click.Context, path: Path) -> Config | Path:
 
 
 def loaded(path: Path) -> Config:
-    """The configuration in a file; what is secret in it is told in no text from now on. Raises ConfigError."""
+    """The configuration in a file. Raises ConfigError."""
     from crosshaul.config import load  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
 
-    config = load(path)
-    conceal(*config.secrets())
-    return config
-
-
-def warn_of_exposed(config: Config, path: Path) -> list[str]:
-    """Tell on standard error of files that every user can change; gives the lines."""
-    from crosshaul.config import exposed  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
-
-    lines = exposed(config, path)
-    for line in lines:
-        click.echo(f"crosshaul: warning: {printable(line)}", err=True)
-    return lines
+    return load(path)
 
 
 def route_names(context: click.Context, _option: click.Parameter, begun: str) -> list[str]:
