@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from crosshaul.cli import main
 from crosshaul.clock import SystemClock
+from crosshaul.config import load
 from crosshaul.errors import Diagnosis, Kind
 from crosshaul.journal import Journal
 from crosshaul.model import (
@@ -20,11 +23,13 @@ from crosshaul.model import (
     Delivered,
     Fingerprint,
     Outcome,
+    Plan,
     Quarantine,
     Receipt,
     Settled,
     Sighting,
 )
+from crosshaul.planning import places_of, plans_of
 
 DENIED = Diagnosis(Kind.FILE, "KeyTooLongError", "The key is too long", "PutObject", 400, "REQ1", "Shorten the path.")
 
@@ -56,6 +61,7 @@ class World:
         self.root = directory / "exports"
         (self.root / "inner").mkdir(parents=True)
         self.config = directory / "config.yaml"
+        self.plans: dict[str, Plan] = {}
         self.config.write_text(CONFIG.format(state=self.state, root=self.root))
 
     def run(self, verb: str, *arguments: str | Path) -> int:
@@ -87,6 +93,8 @@ class World:
 
         async def writing() -> None:
             journal = await Journal.open(self.state, SystemClock())
+            config = load(self.config)
+            self.plans = await journal.apply(plans_of(config, socket.gethostname()), places_of(config))
             try:
                 await write(journal)
             finally:
@@ -98,7 +106,7 @@ class World:
         """Admit files, and bring those that are due to an outcome."""
 
         async def write(journal: Journal) -> None:
-            await journal.admit(list(settled))
+            await journal.admit([replace(one, plan=self.plans[one.sighting.route]) for one in settled])
             for claim in await journal.claim(["exports", "inner"], 1000) if outcome else []:
                 assert outcome is not None
                 await journal.settle(claim, outcome(claim))

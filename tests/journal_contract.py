@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,19 @@ from crosshaul.model import (
     AfterTask,
     Changed,
     Claim,
+    Denial,
     DestinationStatus,
     Multipart,
+    News,
     Outcome,
     Part,
+    Place,
+    Plan,
     Quarantine,
     Record,
     Recorded,
     Release,
+    RoutePlan,
     RouteStatus,
     Settled,
     Sighting,
@@ -41,9 +46,10 @@ from journal_samples import (
 
 class Store(Protocol):
     async def close(self) -> None: ...
-    async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]: ...
     async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]: ...
-    async def admit(self, settled: Sequence[Settled]) -> None: ...
+    async def apply(self, wanted: Sequence[RoutePlan], places: Mapping[str, Place]) -> dict[str, Plan]: ...
+    async def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int = 0) -> News: ...
+    async def admit(self, settled: Sequence[Settled]) -> list[Denial]: ...
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None: ...
     async def save_route(self, status: RouteStatus) -> None: ...
     async def claim(self, routes: Sequence[str], small: int, large: int = 0) -> list[Claim]: ...
@@ -83,6 +89,12 @@ async def the(store: Store, path: bytes = b"a", route: str = ROUTE) -> Record:
     record = await store.find(route, path)
     assert record is not None
     return record
+
+
+async def to_judge(store: Store, sightings: Sequence[Sighting], route: str = ROUTE) -> list[Sighting]:
+    """Those that are news: to come to rest first, or only to be judged anew."""
+    fresh, rested = await store.unfamiliar(route, sightings)
+    return [*fresh, *rested]
 
 
 async def claimed(store: Store, path: bytes = b"a") -> Claim:

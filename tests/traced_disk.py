@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from crosshaul.source import ASIDE
+
 CALLS = "openat,pwrite64,ftruncate,fsync,fdatasync,unlink,unlinkat,rename,renameat,renameat2,linkat"
 _CALL = re.compile(r"(\d+) +(\w+)\((.*?)(\) += .*| <unfinished \.\.\.>)$")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)$")
@@ -122,7 +124,10 @@ class Disk:
 
 
 def removed(call: Call, root: Path) -> bytes | None:
-    """The name of the source right below ``root`` that this call begins to take away, if it does."""
+    """The name of the source right below ``root`` that this call begins to take away, if it does.
+
+    What has been renamed to a name of our own is deleted by that: it has been told of by its own name.
+    """
     if call.begins and call.name in _REMOVALS and call.on == str(root) and call.texts:
-        return call.texts[0]
+        return call.texts[0] if not call.texts[0].startswith(ASIDE) else None
     return None

@@ -1,52 +1,91 @@
 """What becomes of a local file once it is delivered: kept, deleted or moved.
 
-The journal lists a file only when its receipt is on disk, and source.py touches it only if it still is, to the
-nanosecond, the file that was delivered. Whatever goes wrong, the file is kept, and the reason with its record.
+The journal lists a file only when its receipt is on disk, every other route that takes the file has to have delivered
+it too (ownership.py), and removal.py touches only the very file that was delivered. Whatever goes wrong, the source
+stays, is counted as overdue, and is looked at again: only what is done, changed or gone is over.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
+from threading import Event
 from typing import Protocol
 
 from crosshaul.clock import Clock
 from crosshaul.config import Route
-from crosshaul.errors import Diagnosis, FileChangedError, FileGoneError, Kind, SourceError
+from crosshaul.delivered_file import Interrupted
+from crosshaul.errors import Diagnosis, Kind, SourceError
 from crosshaul.model import AfterAction, AfterTask
-from crosshaul.source import Root, shown
+from crosshaul.other_routes import AskedJournal, OtherRoutes, Ownership
+from crosshaul.removing import Remover, Result
+from crosshaul.source import shown
+from crosshaul.telemetry.streak import Streak
 from crosshaul.threads import Threads
 
 _AT_ONCE = 200
-_POLL = 1.0
-_POLL_IF_KEPT = 60.0
+_POLL_SECONDS = 1.0
+"""How late a delivery is noticed at most: nobody waits for this."""
+_POLL_IF_KEPT_SECONDS = 60.0
 """The same for a route that keeps its sources: there may be some left from before it did."""
-_SET_BACK = 1.0
-"""Seconds by which clocks are adjusted without having been set."""
-"""How late a delivery is noticed at most, in seconds: nobody waits for this."""
+_SET_BACK_SECONDS = 1.0
+"""By so much clocks are adjusted without having been set."""
+_LONGEST_DELAY_SECONDS = 300.0
+"""Until an overdue source is looked at again, at the most."""
+_LONGEST_REST_SECONDS = 10.0
+"""Between batches none of which went: what is behind them in the queue may be able to go."""
+_COUNT_EVERY_SECONDS = 15.0
+_OVERDUE_SECONDS = 60.0
+"""After that a source that was not even tried counts as overdue: its root is away, say."""
+_SEND_AGAIN_SECONDS = 60.0
+"""Until a file is sent again whose bytes are not those that were delivered: its writer may be at it still."""
+_WORTH_TELLING_SECONDS = 5.0
+"""So long a source may wait for another route before the log tells: routes seldom end at the same moment."""
+_TRIED_AGAIN = frozenset({AfterAction.FAILED, AfterAction.WAITING})
+_UNSEEN = (
+    "whether a program has a delivered file open for writing is seen of this user's programs only: give the service "
+    "CAP_LEASE, or have it own the files"
+)
 
-Result = tuple[AfterTask, AfterAction, Diagnosis | None]
 
-
-class AfterJournal(Protocol):
+class AfterJournal(AskedJournal, Protocol):
     """What is needed of the journal."""
 
-    async def after_due(self, route: str, limit: int) -> list[AfterTask]:
+    async def after_due(self, route: str, limit: int, by: float | None = None) -> list[AfterTask]:
         """Delivered files of a route whose source is due to be deleted or moved."""
 
     async def next_after(self, route: str) -> float | None:
         """When the next one of a route is due."""
 
+    async def last_after(self, route: str) -> float | None:
+        """When the last one of a route is due."""
+
+    async def overdue(self, route: str, by: float) -> int:
+        """How many of a route were tried and stayed, or were due ``by`` then untried."""
+
     async def bound_after(self, route: str, latest: float) -> None:
         """None of a route's sources is due later than this."""
 
-    async def settle_after(self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None) -> None:
-        """Write down what became of it."""
+    async def hasten_after(self, route: str) -> None:
+        """All overdue ones of a route are due now."""
+
+    async def settle_after(
+        self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None, due_at: float | None = None
+    ) -> None:
+        """Write down what became of it, and when it is due again."""
+
+    async def send_again(self, task: AfterTask, diagnosis: Diagnosis, due_at: float) -> None:
+        """Queue the file as a new generation."""
 
 
 class Log(Protocol):
     """What is used of a logger."""
+
+    def info(self, event: str, **fields: object) -> object:
+        """Something a person may want to know."""
 
     def warning(self, event: str, **fields: object) -> object:
         """Something a person should look at."""
@@ -55,12 +94,31 @@ class Log(Protocol):
 class After:
     """Deletes or moves the sources of a route's delivered files."""
 
-    def __init__(self, route: Route, journal: AfterJournal, clock: Clock, threads: Threads, log: Log) -> None:
+    def __init__(
+        self,
+        route: Route,
+        journal: AfterJournal,
+        clock: Clock,
+        threads: Threads,
+        log: Log,
+        ownership: Ownership,
+        roots: Sequence[Path] = (),
+    ) -> None:
+        self.overdue = 0
+        """Sources that were due, and stayed, as of the last look."""
         self._route = route
         self._journal = journal
         self._clock = clock
         self._threads = threads
         self._log = log
+        self._ending = Event()
+        self._remover = Remover(route, roots or (route.path,), self._ending.is_set, clock.monotonic)
+        self._other_routes = OtherRoutes(route, journal, threads, ownership, self._remover.markers)
+        self._streaks: dict[str, Streak] = defaultdict(Streak)
+        self._told_unseen = False
+        self._count_at = 0.0
+        self._in_vain = 0
+        """Batches in a row of which nothing went."""
 
     @property
     def route(self) -> str:
@@ -69,65 +127,126 @@ class After:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do what falls due, until ``stop``. Raises StateDirError."""
-        while not stop.is_set():
-            await self.drain()
-            left = await self._pause()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, left)):
-                    await stop.wait()
+        self._remover.begin()
+        ending = asyncio.create_task(self._end_at(stop))
+        try:
+            await self._prepare()
+            while not stop.is_set():
+                worked = await self._drain(self._clock.now(), give_up=True)
+                if worked or self._clock.monotonic() >= self._count_at:
+                    await self._count()
+                left = await self._pause()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, left)):
+                        await stop.wait()
+        finally:
+            ending.cancel()
+
+    async def _prepare(self) -> None:
+        await self._threads.run(self._remover.prepare)
+        if self._route.after_upload.action != "keep":
+            await self._journal.hasten_after(self._route.name)
+
+    async def _end_at(self, stop: asyncio.Event) -> None:
+        """Have the thread leave off reading when the daemon ends."""
+        await stop.wait()
+        self._ending.set()
 
     async def _pause(self) -> float:
         """Seconds until something may be due."""
-        due, now = await self._journal.next_after(self._route.name), self._clock.now()
-        latest = now + self._route.after_upload.grace
-        if due is not None and due > latest + _SET_BACK:
+        name, now, latest = self._route.name, self._clock.now(), self._clock.now() + self._route.after_upload.grace
+        due, last = await self._journal.next_after(name), await self._journal.last_after(name)
+        if last is not None and last > latest + _LONGEST_DELAY_SECONDS + _SET_BACK_SECONDS:
             # Nothing can be due later than that: the clock was set back since, or the grace made shorter.
-            await self._journal.bound_after(self._route.name, latest)
-        poll = _POLL_IF_KEPT if self._route.after_upload.action == "keep" else _POLL
-        return poll if due is None else min(poll, due - now)
+            await self._journal.bound_after(name, latest)
+        poll = _POLL_IF_KEPT_SECONDS if self._route.after_upload.action == "keep" else _POLL_SECONDS
+        pause = poll if due is None else min(poll, due - now)
+        rest = min(_LONGEST_REST_SECONDS, 2.0 ** min(self._in_vain, 10) / 2) if self._in_vain else 0.0
+        return max(pause, rest)
+
+    async def _count(self) -> None:
+        self._count_at = self._clock.monotonic() + _COUNT_EVERY_SECONDS
+        self.overdue = await self._journal.overdue(self._route.name, self._clock.now() - _OVERDUE_SECONDS)
+        if not self.overdue and (kept_back := sum(streak.ended() for streak in self._streaks.values())):
+            self._streaks.clear()
+            self._log.info("sources_caught_up", route=self._route.name, tries=kept_back)
 
     async def drain(self) -> None:
-        """Do everything that is due now. Raises StateDirError."""
-        while tasks := await self._journal.after_due(self._route.name, _AT_ONCE):
-            results = await self._threads.run(self._finish_all, tasks)
-            async with asyncio.TaskGroup() as group:
-                for result in results:
-                    group.create_task(self._journal.settle_after(*result))
-            self._tell(results)
+        """Do everything that is due now, overdue sources included. Raises StateDirError."""
+        await self._prepare()
+        await self._drain(self._clock.now(), give_up=False)
+        await self._count()
 
-    def _finish_all(self, tasks: Sequence[AfterTask]) -> list[Result]:
-        return [self._finish(task) for task in tasks]
+    async def _drain(self, by: float, *, give_up: bool) -> bool:
+        """Do what was due ``by`` then, with ``give_up`` until a whole batch fails (a full disk). True if any was."""
+        worked = False
+        while not self._ending.is_set() and (tasks := await self._journal.after_due(self._route.name, _AT_ONCE, by)):
+            results = await self._batch(tasks)
+            failed = not results or all(result.action is AfterAction.FAILED for result in results)
+            self._in_vain = self._in_vain + 1 if failed else 0
+            worked = True
+            if not results or (failed and give_up):
+                break
+        return worked
 
-    def _finish(self, task: AfterTask) -> Result:
-        route = self._route
-        if route.after_upload.action == "keep":
-            message = f"{shown(task.path)}: kept, since route {task.route} does not ask for more any longer"
-            return task, AfterAction.FAILED, _diagnosis("AfterUploadKeep", message)
+    async def _batch(self, tasks: Sequence[AfterTask]) -> list[Result]:
+        """Deal with some of the first of ``tasks``; none where the root is away or the daemon ends."""
         try:
-            with Root.open(route.path) as root:
-                return _act(root, route, task)
+            waiting = await self._other_routes.waiting(tasks)
+            ready = [task for task in tasks if task.id not in waiting]
+            done = await self._threads.run(self._remover.finish_all, ready) if ready else []
+            results = [*waiting.values(), *done]
+        except Interrupted:
+            return []
         except SourceError as error:
-            return task, AfterAction.FAILED, _diagnosis("SourceKept", str(error))
+            diagnosis = Diagnosis(Kind.FILE, "SourceKept", str(error))
+            self._tell(Result(tasks[0], AfterAction.FAILED, diagnosis))
+            return []
+        self._tell_unseen()
+        async with asyncio.TaskGroup() as group:
+            for result in results:
+                group.create_task(self._settle(result))
+        for result in results:
+            self._tell(result)
+        return results
 
-    def _tell(self, results: Sequence[Result]) -> None:
-        for task, action, diagnosis in results:
-            if diagnosis is not None:
-                reason = diagnosis.message
-                self._log.warning("source_kept", route=task.route, path=shown(task.path), action=action, reason=reason)
-
-
-def _act(root: Root, route: Route, task: AfterTask) -> Result:
-    try:
-        if route.after_upload.move_to is not None:
-            root.move(task.path, task.fingerprint, route.after_upload.move_to)
+    async def _settle(self, result: Result) -> None:
+        task, action, diagnosis, again = result
+        now = self._clock.now()
+        if again and diagnosis is not None:
+            await self._journal.send_again(task, diagnosis, now + _SEND_AGAIN_SECONDS)
+        elif action in _TRIED_AGAIN:
+            delay = min(_LONGEST_DELAY_SECONDS, max(1.0, self._late(task)))
+            await self._journal.settle_after(task, action, diagnosis, now + delay)
         else:
-            root.unlink(task.path, task.fingerprint)
-    except FileGoneError:
-        return task, AfterAction.GONE, None
-    except FileChangedError as error:
-        return task, AfterAction.CHANGED, _diagnosis("FileChanged", str(error))
-    return task, AfterAction.DONE, None
+            await self._journal.settle_after(task, action, diagnosis)
 
+    def _tell(self, result: Result) -> None:
+        if result.diagnosis is None:
+            return
+        path, reason = shown(result.task.path), result.diagnosis.message
+        if result.again:
+            self._log.warning("source_differs", route=self._route.name, path=path, reason=reason)
+        elif result.action is AfterAction.WAITING:
+            late = self._late(result.task)
+            if late > _WORTH_TELLING_SECONDS and (times := self._times(result)):
+                self._log.info("source_waits", route=self._route.name, path=path, reason=reason, times=times)
+        elif times := self._times(result):
+            action, route = result.action, self._route.name
+            self._log.warning("source_kept", route=route, path=path, action=action, reason=reason, times=times)
 
-def _diagnosis(code: str, message: str) -> Diagnosis:
-    return Diagnosis(Kind.FILE, code, message)
+    def _tell_unseen(self) -> None:
+        if self._remover.unseen and not self._told_unseen:
+            self._told_unseen = True
+            self._log.warning("writers_unseen", route=self._route.name, hint=_UNSEEN)
+
+    def _times(self, result: Result) -> int:
+        """How often this happened in a row for the same reason, at the first time and at each doubling; else 0."""
+        if result.diagnosis is None or result.action not in _TRIED_AGAIN:
+            return 1
+        cause = result.diagnosis.message.replace(shown(result.task.path), "")
+        streak = self._streaks[cause]
+        return streak.length if streak.failed() else 0
+
+    def _late(self, task: AfterTask) -> float:
+        return self._clock.now() - task.receipt.delivered_at - self._route.after_upload.grace

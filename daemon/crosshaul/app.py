@@ -27,12 +27,13 @@ from crosshaul.flow import Budget, Line
 from crosshaul.house import House, Lane, Way
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
-from crosshaul.model import DestinationState, DestinationStatus
+from crosshaul.model import DestinationState, DestinationStatus, Plan
+from crosshaul.ownership import Ownership
 from crosshaul.pace import AdaptiveLimit
-from crosshaul.reading import Readers
+from crosshaul.planning import places_of, plans_of
+from crosshaul.reading import Files
 from crosshaul.report import Reporter
 from crosshaul.retry import Policy
-from crosshaul.slots import Slots
 from crosshaul.source import Buffers
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Pulse
@@ -82,10 +83,11 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
         name: builder.lane(name, known.get(name), capable[name])
         for name in dict.fromkeys(route.destination for route in routes)
     }
-    ways = {route.name: builder.way(route) for route in routes}
+    plans = await house.journal.apply(plans_of(config, socket.gethostname()), places_of(config))
+    ways = {route.name: builder.way(route, plans[route.name]) for route in routes}
     before: list[Lane | Way] = [*house.lanes.values(), *house.ways.values()]
     house.metrics.expect([route.name for route in routes], set(lanes))
-    house.config, house.chain, house.lanes, house.ways = config, builder.chain, lanes, ways
+    house.config, house.chain, house.lanes, house.ways, house.plans = config, builder.chain, lanes, ways, plans
     house.paused.intersection_update(ways)
     house.assign()
     for lane in lanes.values():
@@ -128,23 +130,25 @@ class _Builder:
         transfer = Transfer(means, self._house.journal, limit, policy, reporter, refresher.suspect)
         watcher.on_renewed = transfer.probe
         reporter.on_changed = self._house.look_again
-        return Lane(made_from, refresher, bucket, reporter, transfer, means.files)
+        return Lane(made_from, refresher, bucket, reporter, transfer, means.threads)
 
     def _loses_routes(self, name: str) -> bool:
         """Whether a route goes elsewhere now: no two lanes may hold claims of one route."""
         moved = [route for route in self._config.routes if route.destination != name]
         return any(route.name in self._house.routes_of(name) for route in moved)
 
-    def way(self, route: Route) -> Way:
+    def way(self, route: Route, plan: Plan) -> Way:
         """A route's intake and what comes after."""
         prefix, there = self._config.destinations[route.destination].key_prefix, self._house.ways.get(route.name)
-        made_from = (route, prefix)
+        made_from = (route, prefix, plan)
         if there is not None and there.made_from == made_from:
             return there
         house, threads = self._house, Threads(1, f"after-{route.name}")
         log = logs.get("intake").bind(route=route.name)
-        intake = Intake(route, house.journal, house.clock, house.metrics, log, socket.gethostname(), prefix)
-        return Way(made_from, intake, After(route, house.journal, house.clock, threads, logs.get("after")), threads)
+        intake = Intake(route, house.journal, house.clock, house.metrics, log, socket.gethostname(), prefix, plan)
+        ownership, roots = Ownership(lambda: house.config), [each.path for each in self._config.routes]
+        after = After(route, house.journal, house.clock, threads, logs.get("after"), ownership, roots)
+        return Way(made_from, intake, after, threads)
 
     def _reporter(self, destination: Destination, known: DestinationStatus | None) -> Reporter:
         kind = known.checksum_kind if known else None
@@ -162,7 +166,7 @@ class _Builder:
         notices: Reporter,
         capable: Capabilities,
     ) -> Means:
-        house, most = self._house, self._config.transfer.max_concurrency
+        house, threads = self._house, Threads(_THREADS, f"send-{destination.name}")
         return Means(
             destination=destination,
             bucket=bucket,
@@ -172,11 +176,13 @@ class _Builder:
             memory=Budget(house.memory_share),
             buffers=Buffers(),
             memory_of_small=Budget(house.memory_share_of_small),
-            slots=Slots(lambda: limit.limit, most),
+            slots=Budget(lambda: limit.limit),
             ladder=ladder,
             may_abort=capable.abort_allowed is not False,
+            answered=limit.succeeded,
             clock=house.clock,
-            files=Readers(),
+            threads=threads,
+            files=Files(threads),
             conditions=Conditions(honoured=True if destination.endpoint_url is None else capable.conditions),
             notices=notices,
         )

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import socket
+import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,6 +87,7 @@ def ask(state_dir: Path, request: Mapping[str, Any]) -> Mapping[str, Any]:
         with _address(state_dir) as address, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_ANSWERING)
             connection.connect(address)
+            _check_peer(connection, state_dir)
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as file:
                 answer: Mapping[str, Any] = json.loads(file.readline())
@@ -97,6 +99,14 @@ def ask(state_dir: Path, request: Mapping[str, Any]) -> Mapping[str, Any]:
     if "error" in answer:
         raise ControlError("\n".join(answer["error"]))
     return answer
+
+
+def _check_peer(connection: socket.socket, state_dir: Path) -> None:
+    """Hear only the owner of state_dir, or root: where others can make a socket, they could pose as the daemon."""
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", told)
+    if uid not in {0, state_dir.stat().st_uid}:
+        raise ControlError(f"{state_dir / SOCKET} is served by uid {uid}, who is not the owner of {state_dir}.")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 from crosshaul.app import opened
 from crosshaul.clock import SystemClock
-from crosshaul.config import Config
+from crosshaul.config import Config, exposed
 from crosshaul.control_socket import ControlSocket
 from crosshaul.errors import Fault, NotReadyError
 from crosshaul.herald import Herald
@@ -43,6 +43,8 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
     stop.listen(signal.SIGTERM, signal.SIGINT)
     hung_up = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    for line in await asyncio.to_thread(exposed, config, file):
+        log.warning("file_open_to_others", error=line)
     async with opened(config, config.routes, clock) as house, (teller := Teller(house)).serving():
         helping, carrying = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
         lag, notifier = LagMeter(house.metrics.loop_lag, clock), Notifier.of()

@@ -90,28 +90,16 @@ class FileChangedError(SourceError):
     """The file is not, or no longer, in the state that was recorded."""
 
 
+class ContentChangedError(FileChangedError):
+    """The file's bytes are others than those that were recorded, although size, times and inode are the same."""
+
+
+class FileInUseError(SourceError):
+    """A program has the file open for writing."""
+
+
 class FileUnreadableError(SourceError):
     """The file is there and can't be read (permissions, input/output error)."""
-
-
-class LocalResourcesError(FileUnreadableError):
-    """The machine has no more of what reading takes (descriptors, memory); says nothing of the file."""
-
-
-class FileSystemError(FileUnreadableError):
-    """The file system does not answer, or its server is gone; says nothing of the file."""
-
-
-class RootMissingError(SourceError):
-    """The watched directory is not there; says nothing of the files in it."""
-
-
-class RouteHangsError(SourceError):
-    """Reads below the watched directory hang, and this one was not begun; says nothing of the file."""
-
-
-class HeldBackError(CrosshaulError):
-    """The destination takes nothing at the moment: the file was not tried, and goes back as it was."""
 
 
 class Kind(StrEnum):

@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import Self
 
 from crosshaul.clock import Clock
 from crosshaul.pace import Bandwidth, Step, rate_at
@@ -91,27 +90,18 @@ class Lease:
 class _Hold:
     """``async with`` for a budget: a class, since a generator for each file costs more than the waiting."""
 
-    __slots__ = ("_amount", "_budget", "_held")
+    __slots__ = ("_amount", "_budget")
 
     def __init__(self, budget: Budget, amount: int) -> None:
         self._budget = budget
         self._amount = amount
-        self._held = False
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> None:
         if not self._budget.take(self._amount):
             await self._budget.acquire(self._amount)
-        self._held = True
-        return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Give it back, unless that was done before."""
-        if self._held:
-            self._held = False
-            self._budget.release(self._amount)
+        self._budget.release(self._amount)
 
 
 class Line:

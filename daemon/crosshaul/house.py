@@ -17,9 +17,8 @@ from crosshaul.config import Config, Route
 from crosshaul.flow import Line
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
-from crosshaul.model import LARGE
+from crosshaul.model import LARGE, Plan
 from crosshaul.pace import Step
-from crosshaul.reading import Readers
 from crosshaul.report import Reporter
 from crosshaul.supervisor import Service
 from crosshaul.telemetry.health import Pulse
@@ -38,12 +37,12 @@ class Lane:
     bucket: Bucket
     reporter: Reporter
     transfer: Transfer
-    readers: Readers
+    threads: Threads
 
     async def close(self) -> None:
         """Close the connections, and let the threads end."""
         await self.bucket.close()
-        self.readers.close()
+        self.threads.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,8 @@ class House:
     line: Line
     lanes: dict[str, Lane] = field(default_factory=dict)
     ways: dict[str, Way] = field(default_factory=dict)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """What the routes' files are judged by, by route."""
     paused: set[str] = field(default_factory=set)
     """Routes that send nothing until they are resumed, or the daemon is started anew."""
 
@@ -129,7 +130,8 @@ class House:
         self.line.timetable = tuple(Step(each.start, each.bytes_per_second) for each in self.config.transfer.bandwidth)
         for name, lane in self.lanes.items():
             routes = self.routes_of(name)
-            lane.transfer.serve(routes, [route for route in routes if route not in self.paused])
+            plans = {route: self.plans[route].id for route in routes}
+            lane.transfer.serve(routes, [route for route in routes if route not in self.paused], plans)
 
     def expect_pulse(self) -> None:
         """The loops that are here have to beat from now on, and no others."""

@@ -18,7 +18,7 @@ from crosshaul.clock import Clock
 from crosshaul.config import Route
 from crosshaul.errors import FileUnreadableError, SourceError
 from crosshaul.marker import counts, marked
-from crosshaul.model import Reason, Recorded, RouteStatus, Settled, Sighting
+from crosshaul.model import NO_PLAN, Denial, News, Plan, Reason, Recorded, RouteStatus, Settled, Sighting
 from crosshaul.naming import Namer
 from crosshaul.scan import Batch, Entering, Problem, Scanner
 from crosshaul.settle import AtRest, Settler
@@ -44,13 +44,13 @@ Rested = tuple[Sighting, Reason]
 class IntakeJournal(Protocol):
     """What intake needs of the journal."""
 
-    async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
-        """Those that are not recorded in this very state."""
+    async def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int) -> News:
+        """Those that are not recorded in this very state, or not by this plan."""
 
     async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
         """What is recorded of them."""
 
-    async def admit(self, settled: Sequence[Settled]) -> None:
+    async def admit(self, settled: Sequence[Settled]) -> Sequence[Denial]:
         """Queue them, or set them aside with their refusal."""
 
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
@@ -89,13 +89,15 @@ class Intake:
         log: Log,
         hostname: str,
         key_prefix: str,
+        plan: Plan = NO_PLAN,
     ) -> None:
         self._route = route
+        self._plan = plan
         self._journal = journal
         self._clock = clock
         self._metrics = metrics
         self._log = log
-        self._namer = Namer(route, hostname, key_prefix)
+        self._namer = Namer(route, hostname, key_prefix, plan)
         self._scanner = Scanner(route)
         self._settler = Settler(route.settle.quiet, route.settle.max_wait, route.settle.marker)
         self._walking = Threads(1, f"walk-{route.name}")
@@ -168,11 +170,11 @@ class Intake:
         """
         found: list[Settled] = []
         async for batch in self._batches(b""):
-            fresh = await self._journal.unfamiliar(self._route.name, batch.sightings)
+            fresh, rested = await self._journal.unfamiliar(self._route.name, batch.sightings, self._plan.id)
             if self._settler.marker is not None:
                 paths = await self._marked(fresh)
                 fresh = [sighting for sighting in fresh if sighting.path in paths]
-            found += await self._name([(sighting, Reason.QUIET) for sighting in fresh])
+            found += await self._name([(sighting, Reason.QUIET) for sighting in [*fresh, *rested]])
         return found
 
     def hint(self, path: bytes) -> None:
@@ -341,9 +343,10 @@ class Intake:
         self, sightings: list[Sighting], finished: Callable[[bytes], bool] = lambda _: False, *, walked: bool = True
     ) -> set[bytes]:
         """Judge what was seen, and admit what is at rest; gives the paths that the journal knows in this very state."""
-        fresh = await self._journal.unfamiliar(self._route.name, sightings)
-        if fresh:
+        fresh, rested = await self._journal.unfamiliar(self._route.name, sightings, self._plan.id)
+        if fresh or rested:
             resting = await self._judge(fresh, finished, walked=walked)
+            resting += [(sighting, Reason.QUIET) for sighting in rested]
             await self._journal.admit(await self._name(resting))
         return {sighting.path for sighting in sightings}.difference(sighting.path for sighting in fresh)
 

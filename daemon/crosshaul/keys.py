@@ -140,7 +140,15 @@ class Template:
     @property
     def needs_sha256(self) -> bool:
         """Whether ``render`` must be given the content's SHA-256."""
-        return any(piece.field == "sha256" for piece in self._pieces)
+        return self._has("sha256")
+
+    @property
+    def needs_hostname(self) -> bool:
+        """Whether the key depends on the machine's name."""
+        return self._has("hostname")
+
+    def _has(self, field: str) -> bool:
+        return any(piece.field == field for piece in self._pieces)
 
     def render(self, facts: Facts, key_prefix: str) -> str:
         """Make the key: ``key_prefix`` as it is, then the filled template, with empty segments left out.

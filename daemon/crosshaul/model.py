@@ -36,6 +36,39 @@ class Sighting(NamedTuple):
     fingerprint: Fingerprint
 
 
+class Place(NamedTuple):
+    """Where objects lie, whatever the configuration calls it: two destinations may be one place."""
+
+    endpoint: str
+    """A store's address, or the AWS partition (``aws``), in which the names of buckets are unique."""
+    bucket: str
+
+
+class Plan(NamedTuple):
+    """What a route's files are judged by at a time, as the journal numbers it; 0 = none is known."""
+
+    id: int = 0
+    place: int = 0
+    by_content: bool = False
+    """The key tells the content: files that have one key are equal, and share it."""
+
+
+NO_PLAN = Plan()
+
+
+class RoutePlan(NamedTuple):
+    """All of the configuration that decides whether and where a route's files go: what a ``Plan`` stands for."""
+
+    route: str
+    destination: str
+    place: Place
+    root: bytes
+    """The watched directory."""
+    digest: str
+    """Differs as soon as anything does that decides where a file goes, or whether."""
+    by_content: bool
+
+
 class Reason(StrEnum):
     """Why a file counts as at rest."""
 
@@ -71,6 +104,25 @@ class Settled:
     key: str
     refusal: Refusal | None = None
     reason: Reason = Reason.QUIET
+    plan: Plan = NO_PLAN
+
+
+class News(NamedTuple):
+    """What the journal does not have as it was seen, or not by the present plan."""
+
+    fresh: list[Sighting]
+    """New, changed, gone before, or found changed when it was to be sent: has to come to rest."""
+    rested: list[Sighting]
+    """Came to rest in this very state before: has only to be judged anew."""
+
+
+class Denial(NamedTuple):
+    """A file that the journal set aside at its admission."""
+
+    settled: Settled
+    refusal: Refusal
+    holder: tuple[str, bytes] | None = None
+    """Route and path of the file that has its key; None where it was refused for itself."""
 
 
 class State(StrEnum):
@@ -95,7 +147,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.UPLOADING: frozenset({State.PENDING, State.DELIVERED, State.QUARANTINED, State.SETTLING}),
     State.SETTLING: frozenset({State.PENDING, State.GONE, State.QUARANTINED}),
     State.DELIVERED: frozenset({State.PENDING, State.QUARANTINED}),
-    State.QUARANTINED: frozenset({State.PENDING, State.QUARANTINED, State.GONE}),
+    State.QUARANTINED: frozenset({State.PENDING, State.QUARANTINED, State.DELIVERED, State.GONE}),
     State.GONE: frozenset({State.PENDING, State.QUARANTINED}),
 }
 
@@ -147,6 +199,19 @@ LARGE = 256 * 1024
 kind: they are claimed, and given memory, apart. The journal's index of what is due has the number in it."""
 
 
+class Receipt(NamedTuple):
+    """What S3 said when it took the object."""
+
+    etag: str
+    size: int
+    delivered_at: float
+    checksum: Checksum | None = None
+    version_id: str | None = None
+    request_id: str | None = None
+    proven_by: str = "answer"
+    """``answer`` (of the upload itself), ``head`` (a lost answer, by its token) or ``existing`` (overwrite: never)."""
+
+
 class Claim(NamedTuple):
     """A file handed to the transfer loop. An outcome for an older generation than the journal's is stale."""
 
@@ -162,24 +227,15 @@ class Claim(NamedTuple):
     ambiguous: bool = False
     """An earlier try may have succeeded unheard: ask S3 before sending again."""
     multipart: Multipart | None = None
+    plan: int = 0
+    """The number of the plan that gave it its key."""
+    previous: Receipt | None = None
+    """Of the state that was last seen delivered under this key of this place; without its time (0)."""
 
     @property
     def large(self) -> bool:
         """Whether it is one of the large files."""
         return self.fingerprint.size >= LARGE
-
-
-class Receipt(NamedTuple):
-    """What S3 said when it took the object."""
-
-    etag: str
-    size: int
-    delivered_at: float
-    checksum: Checksum | None = None
-    version_id: str | None = None
-    request_id: str | None = None
-    proven_by: str = "answer"
-    """``answer`` (of the upload itself), ``head`` (a lost answer, by its token) or ``existing`` (overwrite: never)."""
 
 
 class Delivered(NamedTuple):
@@ -191,11 +247,11 @@ class Delivered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Send it again at ``due_at``. ``counts``: tries of the file itself that failed; none for a fault around it."""
+    """Send it again at ``due_at``. ``counts``: a try of the file itself, rather than a fault around it."""
 
     due_at: float
     diagnosis: Diagnosis
-    counts: int = 1
+    counts: bool = True
     drop_multipart: bool = False
 
 
@@ -228,7 +284,12 @@ class AfterAction(StrEnum):
     CHANGED = "changed"
     """It was no longer the file that was delivered, and was left alone."""
     GONE = "gone"
+    KEPT = "kept"
+    """The route keeps its sources now."""
     FAILED = "failed"
+    """It could not be done so far, and is tried again when it is due."""
+    WAITING = "waiting"
+    """Another route has yet to deliver the file, or a program has it open for writing: looked at again when due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +377,9 @@ class Record:
     after_due_at: float | None = None
     after_action: AfterAction | None = None
     multipart: Multipart | None = None
+    place: Place | None = None
+    """Where its key is; None where an older Crosshaul wrote the record and its destination is configured no more."""
+    plan: int = 0
     settled_by: Reason | None = None
     """Why this state of it counted as at rest; None if an older Crosshaul wrote the record."""
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from crosshaul.config import Route
 from crosshaul.errors import FileChangedError
 from crosshaul.keys import Facts, KeyRefused, Template
-from crosshaul.model import Reason, Refusal, Settled, Sighting
+from crosshaul.model import NO_PLAN, Plan, Reason, Refusal, Settled, Sighting
 from crosshaul.source import Root, shown
 
 
 class Namer:
     """Gives a file that came to rest its key."""
 
-    def __init__(self, route: Route, hostname: str, key_prefix: str) -> None:
+    def __init__(self, route: Route, hostname: str, key_prefix: str, plan: Plan = NO_PLAN) -> None:
         self._route = route
+        self._plan = plan
         self._hostname = hostname
         self._key_prefix = key_prefix
         self._template = Template.parse(route.key)
@@ -34,8 +35,8 @@ class Namer:
             key = self._template.render(facts, self._key_prefix)
         except KeyRefused as refused:
             return self.refuse(sighting, refused.code, str(refused))
-        return Settled(sighting, self._route.destination, key, reason=reason)
+        return Settled(sighting, self._route.destination, key, reason=reason, plan=self._plan)
 
     def refuse(self, sighting: Sighting, code: str, message: str) -> Settled:
         """With the reason why it can't go anywhere."""
-        return Settled(sighting, self._route.destination, "", Refusal(code, message))
+        return Settled(sighting, self._route.destination, "", Refusal(code, message), plan=self._plan)

@@ -19,21 +19,27 @@ from crosshaul.house import House
 from crosshaul.intake import Intake
 from crosshaul.journal import Reader
 from crosshaul.model import (
+    NO_PLAN,
     Changed,
     Claim,
     Delivered,
+    Denial,
+    News,
     Outcome,
+    Plan,
     PushProgress,
     PushSummary,
     Record,
     Recorded,
     Retry,
+    RoutePlan,
     RouteStatus,
     Settled,
     Sighting,
     State,
     Tally,
 )
+from crosshaul.planning import plan_of
 from crosshaul.stopping import Stop
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
@@ -51,8 +57,6 @@ _SILENCE = frozenset(
 )
 _REFUSALS = 3
 """Refused canaries after which a push stops waiting for a parked destination."""
-_UNREACHABLE_SECONDS = 15.0
-"""For so long nothing may get through before a push stops waiting for a destination."""
 _SENDING = 1000
 """Files being sent whose parts are counted, at the most."""
 _UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
@@ -95,7 +99,7 @@ class _Count:
         match outcome:
             case Changed() if self._tried(claim) >= _RESTLESS_TRIES:
                 self.restless[claim.route].add(claim.id)
-            case Retry(diagnosis=diagnosis) if outcome.counts:
+            case Retry(diagnosis=diagnosis):
                 if self._tried(claim) >= (_SILENT_TRIES if diagnosis.code in _SILENCE else _TRIES):
                     self.given_up[claim.route].add(claim.id)
 
@@ -151,18 +155,21 @@ async def preview(config: Config, names: tuple[str, ...]) -> list[Settled]:
     routes = _chosen(config, names)
     journal = await asyncio.to_thread(_Peek, config.state_dir)
     try:
-        fresh = [settled for route in routes for settled in await _intake(config, route, journal).preview()]
-        waiting = await asyncio.to_thread(lambda: [one for route in routes for one in journal.waiting(route.name)])
+        return [settled for route in routes for settled in await _previewed(config, route, journal)]
     finally:
         journal.close()
-    found = {(settled.sighting.route, settled.sighting.path): settled for settled in [*waiting, *fresh]}
-    return list(found.values())
 
 
-def _intake(config: Config, route: Route, journal: _Peek) -> Intake:
-    prefix = config.destinations[route.destination].key_prefix
+async def _previewed(config: Config, route: Route, journal: _Peek) -> list[Settled]:
+    """One route's: what is news, and what waits under the plan that the configuration makes."""
+    destination = config.destinations[route.destination]
+    plan = await asyncio.to_thread(journal.plan, plan_of(route, destination, socket.gethostname()))
     log = logs.get("intake").bind(route=route.name)
-    return Intake(route, journal, SystemClock(), Metrics(), log, socket.gethostname(), prefix)
+    intake = Intake(route, journal, SystemClock(), Metrics(), log, socket.gethostname(), destination.key_prefix, plan)
+    seen = await intake.preview()
+    found = {settled.sighting.path: settled for settled in await asyncio.to_thread(journal.waiting, route.name, plan)}
+    found |= {settled.sighting.path: settled for settled in await asyncio.to_thread(journal.to_send, route.name, seen)}
+    return list(found.values())
 
 
 class _Peek:
@@ -175,27 +182,36 @@ class _Peek:
         if self._reader is not None:
             self._reader.close()
 
-    def waiting(self, route: str) -> list[Settled]:
-        """What earlier runs left unsent."""
+    def plan(self, wanted: RoutePlan) -> Plan:
+        """See ``Reader.plan``."""
+        return NO_PLAN if self._reader is None else self._reader.plan(wanted)
+
+    def waiting(self, route: str, plan: Plan) -> list[Settled]:
+        """What earlier runs left unsent, where they would put it still."""
         if self._reader is None:
             return []
         return [
-            Settled(Sighting(route, record.path, record.fingerprint), record.destination, record.key)
+            Settled(Sighting(route, record.path, record.fingerprint), record.destination, record.key, plan=plan)
             for state in _UNFINISHED
             for record in self._reader.records(state, route, None)
+            if record.plan == plan.id
         ]
 
-    async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
+    def to_send(self, route: str, seen: Sequence[Settled]) -> list[Settled]:
+        """Those of ``seen`` that are not in their place yet."""
+        return list(seen) if self._reader is None else self._reader.to_send(route, seen)
+
+    async def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int) -> News:
         """See ``Journal.unfamiliar``."""
         if self._reader is None:
-            return list(sightings)
-        return await asyncio.to_thread(self._reader.unfamiliar, route, sightings)
+            return News(list(sightings), [])
+        return await asyncio.to_thread(self._reader.unfamiliar, route, sightings, plan)
 
     async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
         """See ``Journal.recorded``."""
         return {} if self._reader is None else await asyncio.to_thread(self._reader.recorded, route, paths)
 
-    async def admit(self, settled: Sequence[Settled]) -> None:
+    async def admit(self, settled: Sequence[Settled]) -> Sequence[Denial]:
         raise AssertionError(f"a preview admits nothing, and was given {len(settled)} files")
 
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
@@ -261,8 +277,7 @@ class _Pass:
         return settling > 0 and self._house.ways[tally.route].intake.busy
 
     def _refused(self, route: str) -> bool:
-        reporter = self._house.lane_of(route).reporter
-        return reporter.refusals >= _REFUSALS or reporter.unreachable_seconds >= _UNREACHABLE_SECONDS
+        return self._house.lane_of(route).reporter.refusals >= _REFUSALS
 
     async def _tallies(self) -> list[Tally]:
         return [tally for tally in await self._house.journal.tallies() if tally.route in self._house.ways]

@@ -67,6 +67,7 @@ class Reloading:
     async def _reload(self) -> str:
         async with self._one_at_a_time:
             config = await asyncio.to_thread(load, self._file)
+            logs.conceal(*config.secrets())
             self._refuse_fixed(config)
             house, carriers, helpers = self._house, self._house.carriers(), self._house.helpers()
             lanes, ways = set(house.lanes), set(house.ways)

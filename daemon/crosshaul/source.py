@@ -19,15 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from crosshaul.errors import (
-    FileChangedError,
-    FileGoneError,
-    FileSystemError,
-    FileUnreadableError,
-    LocalResourcesError,
-    SourceError,
-)
+from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError
 from crosshaul.model import Fingerprint
+from crosshaul.telemetry.plain import printable
 
 # O_PATH needs no right to list a directory, only to pass through it; systems without it have to ask for more.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,34 +33,22 @@ _MAPPED = 256 * 1024
 _HUGE = 2 << 20
 """Bytes of a huge page: a part comes in a few faults instead of thousands, which took longer than reading it."""
 _HASH_CHUNK = 1 << 20
-_MAX_SUFFIX = 10_000
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-
-
-_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-_NO_FILE_SYSTEM = frozenset(
-    {errno.ESTALE, errno.ENOTCONN, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH,
-     errno.ENETDOWN, errno.ENETUNREACH, errno.ENODEV, errno.ESHUTDOWN}
-)  # fmt: skip
+ASIDE = b".crosshaul-removing-"
+"""What the names begin with that a file has between being looked at and being deleted."""
 
 
 def shown(path: bytes) -> str:
     """``path`` as one printable line: bytes that are no UTF-8 and control characters as escapes."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(path)
 
 
-def _refuse(error: OSError, path: bytes) -> NoReturn:
-    """Map what the kernel says about ``path`` into our tree."""
+def refuse(error: OSError, path: bytes) -> NoReturn:
+    """Raise what the kernel says about ``path`` as a SourceError."""
     if error.errno == errno.ENOENT:
         raise FileGoneError(f"{shown(path)}: it is not there any more") from error
     if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}:
         raise FileChangedError(f"{shown(path)}: it, or a directory on the way to it, is now something else") from error
     reason = error.strerror or type(error).__name__
-    if error.errno in _OUT_OF_RESOURCES:
-        raise LocalResourcesError(f"{shown(path)}: {reason}; raise the limits of open files and memory") from error
-    if error.errno in _NO_FILE_SYSTEM:
-        raise FileSystemError(f"{shown(path)}: {reason}; check the mount and its server") from error
     raise FileUnreadableError(f"{shown(path)}: {reason}; check owner, mode and disk") from error
 
 
@@ -126,6 +108,24 @@ class SourceFile:
         self.fingerprint = fingerprint
         self._descriptor = descriptor
 
+    @classmethod
+    def at(cls, directory: int, name: bytes, path: bytes) -> Self:
+        """Open the regular file ``name`` in ``directory``, called ``path`` in errors; raises as ``Root.open_file``."""
+        try:
+            descriptor = os.open(name, _READ, dir_fd=directory)
+        except OSError as error:
+            refuse(error, path)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(descriptor)
+            raise FileChangedError(f"{shown(path)}: it is not a regular file any more")
+        return cls(descriptor, path, Fingerprint.of(found))
+
+    @property
+    def descriptor(self) -> int:
+        """The open file's descriptor, to ask the kernel about it."""
+        return self._descriptor
+
     def read(self, offset: int, length: int, into: memoryview | None = None) -> bytes | memoryview:
         """Exactly ``length`` bytes from ``offset``; those of ``into``, if it is given.
 
@@ -145,13 +145,13 @@ class SourceFile:
         try:
             return os.pread(self._descriptor, length, offset)
         except OSError as error:
-            _refuse(error, self.path)
+            refuse(error, self.path)
 
     def _preadv(self, buffer: memoryview, offset: int) -> int:
         try:
             read = os.preadv(self._descriptor, [buffer], offset)
         except OSError as error:
-            _refuse(error, self.path)
+            refuse(error, self.path)
         if not read:
             raise FileChangedError(f"{shown(self.path)}: it became shorter while it was read")
         return read
@@ -206,7 +206,12 @@ class Root:
         except NotADirectoryError as error:
             raise FileChangedError(f"{path}: it is not a directory; correct the route's `path`") from error
         except OSError as error:
-            _refuse(error, os.fsencode(path))
+            refuse(error, os.fsencode(path))
+
+    def is_empty(self) -> bool:
+        """Whether nothing at all is in it."""
+        with os.scandir(self.descriptor) as entries:
+            return next(iter(entries), None) is None
 
     def close(self) -> None:
         """Give the descriptor back; may be called twice."""
@@ -250,7 +255,7 @@ class Root:
             top = os.path.realpath(os.fsencode(self.path), strict=True)
             target = os.path.realpath(top + b"/" + path, strict=True)
         except OSError as error:
-            _refuse(error, path)
+            refuse(error, path)
         prefix = top.rstrip(b"/") + b"/"
         if target != top and not target.startswith(prefix):
             raise FileChangedError(f"{shown(path)}: it is a symlink that leads out of {self.path}")
@@ -273,47 +278,7 @@ class Root:
 
     def _open(self, path: bytes) -> SourceFile:
         with self.parent(path) as (directory, name):
-            try:
-                descriptor = os.open(name, _READ, dir_fd=directory)
-            except OSError as error:
-                _refuse(error, path)
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise FileChangedError(f"{shown(path)}: it is not a regular file any more")
-        return SourceFile(descriptor, path, Fingerprint.of(found))
-
-    def unlink(self, path: bytes, fingerprint: Fingerprint) -> None:
-        """Delete the file at ``path`` if it still is in the state ``fingerprint``.
-
-        A symlink never is (the fingerprint is its target's), and so is left alone. Raises FileGoneError,
-        FileChangedError or FileUnreadableError.
-        """
-        with self.parent(path) as (directory, name):
-            _expect(directory, name, path, fingerprint)
-            try:
-                os.unlink(name, dir_fd=directory)
-            except OSError as error:
-                _refuse(error, path)
-
-    def move(self, path: bytes, fingerprint: Fingerprint, target_dir: Path) -> Path:
-        """Move the file at ``path`` under ``target_dir``, keeping its relative path and overwriting nothing.
-
-        A name that is taken gets a suffix (``.1``, ``.2``, ...). Gives the new path. Raises FileGoneError,
-        FileChangedError, FileUnreadableError, or SourceError (another file system: it must be this one, since only a
-        rename can't lose or double the file).
-        """
-        *directories, name = _parts(path)
-        with self.parent(path) as (source, _), _made(target_dir, directories) as target:
-            if _finished_before(source, target, name, fingerprint):
-                os.unlink(name, dir_fd=source)
-                return target_dir / os.fsdecode(path)
-            _expect(source, name, path, fingerprint)
-            try:
-                taken = _relink(source, target, name)
-            except OSError as error:
-                _refuse_move(error, path, target_dir)
-        return target_dir.joinpath(*(os.fsdecode(part) for part in directories), os.fsdecode(taken))
+            return SourceFile.at(directory, name, path)
 
 
 def _step(descriptor: int, part: bytes, path: bytes) -> int:
@@ -321,7 +286,7 @@ def _step(descriptor: int, part: bytes, path: bytes) -> int:
     try:
         below = os.open(part, _PASS, dir_fd=descriptor)
     except OSError as error:
-        _refuse(error, path)
+        refuse(error, path)
     os.close(descriptor)
     return below
 
@@ -330,84 +295,4 @@ def _stat(directory: int, name: bytes, path: bytes) -> os.stat_result:
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError as error:
-        _refuse(error, path)
-
-
-def _expect(directory: int, name: bytes, path: bytes, fingerprint: Fingerprint) -> None:
-    if Fingerprint.of(_stat(directory, name, path)) != fingerprint:
-        raise FileChangedError(f"{shown(path)}: it is not the file that was delivered any more, and is left alone")
-
-
-@contextmanager
-def _made(top: Path, directories: list[bytes]) -> Iterator[int]:
-    """Descriptor of the directory below ``top``, made as needed; no symlink below ``top`` is followed."""
-    shown_path = b"/".join([os.fsencode(top), *directories])
-    try:
-        top.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(top, _LIST)
-    except OSError as error:
-        _refuse(error, shown_path)
-    try:
-        for part in directories:
-            try:
-                os.mkdir(part, dir_fd=descriptor)
-            except FileExistsError:
-                pass
-            except OSError as error:
-                _refuse(error, shown_path)
-            descriptor = _step(descriptor, part, shown_path)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _finished_before(source: int, target: int, name: bytes, fingerprint: Fingerprint) -> bool:
-    """Whether an earlier move was cut short between link and unlink: both names are the one delivered file."""
-    try:
-        here = os.stat(name, dir_fd=source, follow_symlinks=False)
-        there = os.stat(name, dir_fd=target, follow_symlinks=False)
-    except OSError:
-        return False
-    known = (fingerprint.inode, fingerprint.size, fingerprint.mtime_ns)
-    return os.path.samestat(here, there) and (here.st_ino, here.st_size, here.st_mtime_ns) == known
-
-
-def _relink(source: int, target: int, name: bytes) -> bytes:
-    """Give the file a free name in ``target`` and take the old one away; gives the new name."""
-    for number in range(_MAX_SUFFIX):
-        taken = name if number == 0 else b"%b.%d" % (name, number)
-        try:
-            _rename(source, target, name, taken)
-        except FileExistsError:
-            continue
-        return taken
-    raise FileExistsError(errno.EEXIST, "no free name is left there")
-
-
-def _rename(source: int, target: int, name: bytes, taken: bytes) -> None:
-    """Rename without overwriting: rename(2) would replace a file, link(2) refuses."""
-    try:
-        os.link(name, taken, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        _rename_unlinked(source, target, name, taken)
-    else:
-        os.unlink(name, dir_fd=source)
-
-
-def _rename_unlinked(source: int, target: int, name: bytes, taken: bytes) -> None:
-    """For file systems without hard links: look first, and live with the moment in between."""
-    try:
-        os.stat(taken, dir_fd=target, follow_symlinks=False)
-    except FileNotFoundError:
-        os.rename(name, taken, src_dir_fd=source, dst_dir_fd=target)
-    else:
-        raise FileExistsError(errno.EEXIST, "taken")
-
-
-def _refuse_move(error: OSError, path: bytes, target_dir: Path) -> NoReturn:
-    if error.errno == errno.EXDEV:
-        message = f"{shown(path)}: {target_dir} is on another file system; let move_to name a directory on the same one"
-        raise SourceError(message) from error
-    _refuse(error, path)
+        refuse(error, path)

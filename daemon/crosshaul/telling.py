@@ -113,6 +113,8 @@ class Teller:
                 age = None if oldest is None else max(0.0, house.clock.now() - oldest)
                 house.metrics.pending(tally.route, waiting, age)
                 house.metrics.quarantined(tally.route, tally.files.get(State.QUARANTINED, 0))
+            for name, way in house.ways.items():
+                house.metrics.overdue(name, way.after.overdue)
             for status in [each for each in await self._routes() if each.name in house.ways]:
                 house.metrics.watched(status)
                 house.metrics.paused(status.name, paused=status.name in house.paused)

@@ -12,6 +12,7 @@ from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, ChecksumKind, Claim, Receipt
 
 _LADDER = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32, ChecksumKind.MD5)
+_LONGEST_SHOWN = 100
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -107,7 +108,7 @@ def _of_kind(kind: ChecksumKind, sent: tuple[Checksum, ...]) -> Checksum | None:
 
 def _require(operation: str, sent: str, told: str) -> None:
     if sent != told:
-        message = f"S3 holds other bytes than were sent (checksum {told}, sent {sent})"
+        message = f"S3 holds other bytes than were sent (checksum {told[:_LONGEST_SHOWN]}, sent {sent})"
         raise Fault(Diagnosis(Kind.CORRUPT, "ChecksumMismatch", message, operation, status=200))
 
 

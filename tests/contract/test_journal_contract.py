@@ -23,7 +23,7 @@ from crosshaul.model import (
     Settled,
     State,
 )
-from journal_contract import Factory, Store, after_crash, claimed, the
+from journal_contract import Factory, Store, after_crash, claimed, the, to_judge
 from journal_samples import (
     DONE,
     PARTNER,
@@ -196,10 +196,10 @@ async def test_requeued_files_go_again(factory: Factory, store: Store, state_dir
 async def test_a_requeued_refusal_is_judged_anew(factory: Factory, store: Store, state_dir: Path) -> None:
     """A refused file has no key to be sent under: requeueing makes the next scan see it as unfamiliar."""
     await store.admit([settled(b"a", refusal=TOO_LONG)])
-    assert await store.unfamiliar(ROUTE, [sighting(b"a")]) == []
+    assert await to_judge(store, [sighting(b"a")]) == []
     assert await asyncio.to_thread(factory.requeue, state_dir, None) == 1
     assert (await the(store)).state == State.QUARANTINED
-    assert await store.unfamiliar(ROUTE, [sighting(b"a")]) == [sighting(b"a")]
+    assert await to_judge(store, [sighting(b"a")]) == [sighting(b"a")]
     await store.admit([settled(b"a", key="short")])
     record = await the(store)
     assert (record.state, record.key, record.diagnosis) == (State.PENDING, "short", None)

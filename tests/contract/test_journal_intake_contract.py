@@ -12,7 +12,7 @@ from crosshaul.model import (
     Sighting,
     State,
 )
-from journal_contract import BUT_UPLOADING, TO_SETTLE, Store, reach, the
+from journal_contract import BUT_UPLOADING, TO_SETTLE, Store, reach, the, to_judge
 from journal_samples import (
     DONE,
     PARTNER,
@@ -46,16 +46,16 @@ async def test_what_is_recorded_is_familiar(store: Store) -> None:
     """Only new and changed files are unfamiliar, each route for itself, and in the order in which they were given."""
     await store.admit([settled(b"same"), settled(b"changed")])
     seen = [sighting(b"new"), sighting(b"same"), sighting(b"changed", 2)]
-    assert await store.unfamiliar(ROUTE, seen) == [seen[0], seen[2]]
+    assert await to_judge(store, seen) == [seen[0], seen[2]]
     elsewhere = [sighting(b"same", route="other")]
-    assert await store.unfamiliar("other", elsewhere) == elsewhere
+    assert await to_judge(store, elsewhere, "other") == elsewhere
 
 
 async def test_many_sightings_are_compared_at_once(store: Store) -> None:
     """A batch larger than any one query is answered completely."""
     await store.admit([settled(b"%05d" % number) for number in range(2500)])
     seen = [sighting(b"%05d" % number, 2 if number % 1000 == 0 else 1) for number in range(2600)]
-    assert [int(one.path) for one in await store.unfamiliar(ROUTE, seen)] == [0, 1000, 2000, *range(2500, 2600)]
+    assert [int(one.path) for one in await to_judge(store, seen)] == [0, 1000, 2000, *range(2500, 2600)]
 
 
 async def test_what_was_taken_last_is_told_with_its_reason(store: Store) -> None:
@@ -71,7 +71,7 @@ async def test_which_states_are_unfamiliar(store: Store, state: State) -> None:
     """An unchanged file has to be seen at rest again only when it was found changed, or gone."""
     await reach(store, state)
     expected = [sighting(b"a")] if state in TO_SETTLE else []
-    assert await store.unfamiliar(ROUTE, [sighting(b"a")]) == expected
+    assert await to_judge(store, [sighting(b"a")]) == expected
 
 
 @pytest.mark.parametrize("state", BUT_UPLOADING)
@@ -138,9 +138,9 @@ async def test_a_refused_file_takes_no_key(store: Store) -> None:
 async def test_a_key_is_free_when_its_file_is_gone(store: Store) -> None:
     """When the first file disappears unsent the one in conflict is unfamiliar again, and takes the key."""
     await store.admit([settled(b"first", key="k"), settled(b"second", key="k")])
-    assert await store.unfamiliar(ROUTE, [sighting(b"second")]) == []
+    assert await to_judge(store, [sighting(b"second")]) == []
     await store.vanished(ROUTE, [b"first"])
-    assert await store.unfamiliar(ROUTE, [sighting(b"second")]) == [sighting(b"second")]
+    assert await to_judge(store, [sighting(b"second")]) == [sighting(b"second")]
     await store.admit([settled(b"second", key="k")])
     assert (await the(store, b"second")).state == State.PENDING
 
@@ -166,4 +166,4 @@ async def test_a_key_that_is_let_go_later_in_the_batch(store: Store) -> None:
     """A file that asks for a key just before its holder lets go of it is unfamiliar again, not stuck."""
     await store.admit([settled(b"holder", key="k")])
     await store.admit([settled(b"early", key="k"), settled(b"holder", 2, key="other")])
-    assert await store.unfamiliar(ROUTE, [sighting(b"early"), sighting(b"holder", 2)]) == [sighting(b"early")]
+    assert await to_judge(store, [sighting(b"early"), sighting(b"holder", 2)]) == [sighting(b"early")]

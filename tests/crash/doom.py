@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from crosshaul import removal
 from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control
 from crosshaul.aws.wire import Wire
-from crosshaul.journal import claims, settling, store, writer
+from crosshaul.journal import claims, settling, source_journal, store, writer
 
 
 class Doom:
@@ -44,7 +45,10 @@ class Doom:
 At = Callable[[str], None]
 
 _NAMES: dict[object, str] = {
-    getattr(store, name): name[1:].lower() for name in vars(store) if name.isupper() and callable(getattr(store, name))
+    getattr(owner, name): name.strip("_").lower()
+    for owner in (store, source_journal)
+    for name in vars(owner)
+    if name.isupper() and callable(getattr(owner, name))
 }
 _NAMES |= {settling.settle_after: "settle_after", claims.add_parts: "add_part"}
 
@@ -122,6 +126,18 @@ def _around(call: Callable[..., Any], name_of: Callable[..., str], at: At) -> Ca
 def _lay_sources(at: At) -> None:
     for name in ("unlink", "link"):
         setattr(os, name, _beside(getattr(os, name), f"source {name}", at))
+    for name in ("rename_at_once", "rename_noreplace"):
+        setattr(removal, name, _around_rename(getattr(removal, name), f"source {name}", at))
+
+
+def _around_rename(rename: Callable[..., Any], name: str, at: At) -> Callable[..., Any]:
+    def doomed(*arguments: Any) -> Any:
+        at(f"{name}: before")
+        renamed = rename(*arguments)
+        at(f"{name}: done, not noted")
+        return renamed
+
+    return doomed
 
 
 def _beside(touch: Callable[..., None], name: str, at: At) -> Callable[..., None]:

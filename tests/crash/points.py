@@ -151,6 +151,10 @@ class World:
             faults.append("the journal is damaged")
         return faults
 
+    def left_behind(self) -> list[str]:
+        """Names of our own that are still in the directories of others."""
+        return [f"{path} is left" for path in self.home.glob("*/.crosshaul-*")]
+
 
 def passed(world: World) -> list[str]:
     """The points that a life comes by when nobody kills it."""
@@ -171,7 +175,8 @@ def killed_at(world: World, point: str, nth: int) -> str:
     assert not world.wrong(), f"after the kill: {world.wrong()}"
     world.change()
     assert world.live(None, world.at_rest) == 0, "the second life did not drain"
-    assert not world.wrong(), f"in the end: {world.wrong()}"
+    wrong = world.wrong() + world.left_behind()
+    assert not wrong, f"in the end: {wrong}"
     return _cost(world)
 
 

@@ -263,8 +263,8 @@ async def test_a_fault_of_the_file_quarantines_it_with_its_reason(
 
 
 async def test_quarantine_after_so_many_tries(partner: PartnerAccount, tmp_path: Path):
-    """With quarantine_after: 3 the third failure that speaks of the file sets it aside."""
-    partner.faults.add(Rule(operation="PutObject", times=None, action=TRANSIENT["BadDigest"]))
+    """With quarantine_after: 3 the third failure sets the file aside."""
+    partner.faults.add(Rule(operation="PutObject", times=None, action=TRANSIENT["InternalError"]))
     async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=3)) as lane:
         await lane.drop("a", b"x")
         await lane.comes_to("a", State.QUARANTINED)
@@ -489,11 +489,11 @@ async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tm
 async def test_a_route_that_is_paused_sends_nothing_that_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
     """Files that were claimed ahead go back when their route is served no more; those that are being sent end."""
     async with lane_at_work(partner, tmp_path, 12) as lane:
-        lane.transfer.serve(lane.means.routes, [])
+        lane.transfer.serve(lane.means.routes, [], {})
         await asyncio.sleep(1.0)
         states = [(await lane.record(f"f{number}")).state for number in range(12)]
         assert (states.count(State.DELIVERED), states.count(State.PENDING)) == (4, 8)
-        lane.transfer.serve(lane.means.routes, ["r"])
+        lane.transfer.serve(lane.means.routes, ["r"], {})
         for number in range(12):
             await lane.comes_to(f"f{number}", State.DELIVERED)
 
@@ -587,14 +587,13 @@ async def test_an_error_that_nobody_thought_of_is_one_files_alone(
         assert lane.ear.surprises
 
 
-async def test_a_file_that_settled_for_another_prefix_is_not_sent_under_the_old_one(
-    partner: PartnerAccount, tmp_path: Path
-):
-    """What waits from before a change of key_prefix goes back to intake, which gives it its new key."""
-    async with lane_to(partner, tmp_path, running=False, key_prefix="new") as lane:
+async def test_what_was_claimed_under_another_plan_is_not_sent(partner: PartnerAccount, tmp_path: Path):
+    """A claim of before a change of the configuration goes back unsent: only intake gives it its key anew."""
+    async with lane_to(partner, tmp_path, running=False) as lane:
         await lane.drop("a", b"x")
+        lane.transfer.serve(lane.means.routes, ["r"], {"r": 7})
         await run_until_idle(lane)
-        assert (await lane.record("a")).state is State.SETTLING
+        assert (await lane.record("a")).state is State.PENDING
     assert partner.objects == {}
 
 

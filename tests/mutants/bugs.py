@@ -189,7 +189,7 @@ BUGS = (
     bug(
         "a changed file's source is deleted on the receipt of its old state",
         "journal/queries/intake.sql",
-        "proven_by = NULL, after_due_at = NULL, after_action = NULL",
+        "proven_by = NULL,\n    after_due_at = NULL, after_action = NULL",
         "proven_by = NULL",
     ),
     bug(
@@ -237,9 +237,9 @@ BUGS = (
     ),
     bug(
         "two files take one key, and the later overwrites the earlier",
-        "journal/admission.py",
-        "    if holder == file:\n",
-        "    if holder:\n",
+        "journal/holders.py",
+        "        if (holder.route, holder.path) == (sighting.route, sighting.path):\n",
+        "        if holder:\n",
         "tests/contract",
     ),
     bug(
@@ -361,17 +361,17 @@ BUGS = (
         "tests/unit/test_scan.py",
     ),
     # What happens to the source
-    bug(
-        "a file that changed after its delivery is deleted",
-        "source.py",
-        "            _expect(directory, name, path, fingerprint)\n            try:\n                os.unlink",
-        "            try:\n                os.unlink",
-    ),
-    bug(
-        "a file that changed after its delivery is moved away as delivered",
-        "source.py",
-        "            _expect(source, name, path, fingerprint)\n",
-        "",
+    Bug(
+        "a file that changed after its delivery is deleted or moved away as delivered",
+        "delivered_file.py",
+        (
+            (
+                "    if Fingerprint.of(_stat(directory, name, expected.path)) != expected.fingerprint:\n",
+                "    if not name:\n",
+            ),
+            ("        if source.fingerprint != expected.fingerprint:\n", "        if source is None:\n"),
+        ),
+        "tests/unit/test_removal.py",
     ),
     bug(
         "a symlink put in a file's place sends something outside the root",
@@ -392,14 +392,6 @@ BUGS = (
         "source.py",
         "os.O_NONBLOCK | ",
         "",
-        "tests/unit/test_source.py",
-    ),
-    bug(
-        "moving overwrites what has the name already",
-        "source.py",
-        "        os.link(name, taken, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)\n",
-        "        os.rename(name, taken, src_dir_fd=source, dst_dir_fd=target)\n        os.link(taken, name, "
-        "src_dir_fd=target, dst_dir_fd=source)\n",
         "tests/unit/test_source.py",
     ),
     # Whose fault it is, and when again
@@ -426,14 +418,14 @@ BUGS = (
     bug(
         "a long partition sets files aside",
         "retry.py",
-        "if often_enough and _speaks_of_the_file(diagnosis):",
+        "if often_enough and diagnosis.kind is not Kind.NETWORK:",
         "if often_enough:",
         "tests/unit/test_retry.py",
     ),
     bug(
         "after the clock was set back by a day everything waits for a day",
-        "dispatcher.py",
-        "            await self._journal.make_due(self.routes)\n",
+        "transfer.py",
+        "            await self._journal.make_due(self._routes)\n",
         "            pass\n",
     ),
     bug(
@@ -445,14 +437,14 @@ BUGS = (
     ),
     bug(
         "a parked destination is stormed",
-        "dispatcher.py",
-        "(self._canary(small, large) if self._breaker.tripped else self._fill(small, large))",
-        "self._fill(small, large)",
+        "transfer.py",
+        "return self._canary() if due and not self._under_way else (0, 0)",
+        "return (self._small.wanted(), self._large.wanted())",
         "tests/system/test_parking.py tests/faults/test_delivery.py",
     ),
     bug(
         "after a parking the places of what was put back are never free again",
-        "lookahead.py",
+        "transfer.py",
         "            self.under_way -= 1\n            yield claim\n",
         "            yield claim\n",
     ),
@@ -465,7 +457,7 @@ BUGS = (
     ),
     bug(
         "S3's push-back is not heard",
-        "outcomes.py",
+        "transfer.py",
         "            self._limit.pushed_back(now)\n",
         "            pass\n",
         "tests/faults/test_delivery.py",

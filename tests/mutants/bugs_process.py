@@ -19,4 +19,32 @@ BUGS = (
         "            os.ftruncate(descriptor, SIZE_BYTES)\n",
         "tests/unit/test_journal_reserve.py",
     ),
+    bug(
+        "an external ID of five characters or fewer stands in the log",
+        "telemetry/redact.py",
+        "_SHORTEST_KNOWN = 2\n",
+        "_SHORTEST_KNOWN = 6\n",
+        "tests/unit/test_logs.py",
+    ),
+    bug(
+        "a configuration that every user can change is used without a word",
+        "config/exposure.py",
+        "    if mode & stat.S_IWOTH:\n",
+        "    if mode & stat.S_IWOTH and False:\n",
+        "tests/unit/test_exposure.py",
+    ),
+    bug(
+        "root's daemon keeps its journal where another user can replace it",
+        "journal/state_dir.py",
+        "if found.st_uid != os.geteuid() and not",
+        "if found.st_uid == -1 and not",
+        "tests/unit/test_journal_state_dir.py",
+    ),
+    bug(
+        "a store's request id of 30 KB is kept with each file",
+        "aws/identifiers.py",
+        "[:LONGEST_REQUEST_ID])[:LONGEST_REQUEST_ID]",
+        ")",
+        "tests/unit/test_identifiers.py",
+    ),
 )

@@ -7,6 +7,20 @@ from bugs import Bug, bug
 _FOREIGN = "tests/faults/test_foreign_objects.py"
 
 BUGS: tuple[Bug, ...] = (
+    bug(
+        "a check writes over a user's object",
+        "trust/steps.py",
+        "        if held is not None and held.token != _TOKEN:\n            continue\n",
+        "",
+        "tests/trust/test_check.py -k object_is_left",
+    ),
+    bug(
+        "a check says that every store keeps conditions",
+        "trust/steps.py",
+        'facts={"conditions": False}',
+        'facts={"conditions": True}',
+        "tests/trust/test_check.py -k conditions_are_kept",
+    ),
     # What lies under the key
     bug(
         "`overwrite: never` replaces what HEAD has just shown",

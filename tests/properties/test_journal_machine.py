@@ -52,6 +52,10 @@ class Expected:
     recheck: bool = False
     receipt: Receipt | None = None
     multipart: Multipart | None = None
+    previous: Receipt | None = None
+    """What the bucket was last seen to have under this key, of an earlier state."""
+    after_due_at: float | None = None
+    source_gone: bool = False
 
     def matches(self, record: Record) -> bool:
         mine = (self.state, self.generation, self.fingerprint, self.key, self.due_at, self.attempts, self.ambiguous)
@@ -84,16 +88,27 @@ class Model:
         old = self.files.get(file)
         if old and old.holds_key and (one.refusal or old.key != one.key):
             self.free(file)
+        if one.refusal is None and not (old and old.holds_key and old.key == one.key):
+            self.take_from_the_dead(one.key)
         holds = one.refusal is None and self.holder(one.key) in {None, file}
         state = State.PENDING if holds else State.QUARANTINED
         new = Expected(state, 1, one.sighting.fingerprint.mtime_ns, one.key, holds, now)
         if old:
             state = State.UPLOADING if old.state == State.UPLOADING else state
-            new = replace(new, generation=old.generation + 1, claimed=old.claimed, state=state)
+            keeps = old.holds_key and holds and old.key == one.key
+            previous = (remembered(old.receipt) or old.previous) if keeps else None
+            new = replace(new, generation=old.generation + 1, claimed=old.claimed, state=state, previous=previous)
         self.files[file] = new
 
     def holder(self, key: str) -> File | None:
         return next((file for file, one in self.files.items() if one.holds_key and one.key == key), None)
+
+    def take_from_the_dead(self, key: str) -> None:
+        """A delivered file whose source is gone leaves its key to the next one that wants it."""
+        holder = self.holder(key)
+        if holder and self.files[holder].source_gone:
+            self.free(holder)
+            self.files[holder].recheck = True
 
     def free(self, file: File) -> None:
         """Those who wanted the key are judged anew."""
@@ -108,6 +123,13 @@ class Model:
         one = self.files[file]
         one.state, one.multipart, one.recheck = State.GONE, None, False
 
+    def source_gone(self, file: File) -> None:
+        """Those who wait for its key are judged anew."""
+        self.files[file].source_gone = True
+        for other, one in self.files.items():
+            waits = one.state == State.QUARANTINED and not one.holds_key and one.key == self.files[file].key
+            one.recheck = one.recheck or (waits and other != file)
+
     def settle(self, claim: Claim, outcome: Outcome, now: float) -> None:
         file = (claim.route, claim.path)
         one = self.files[file]
@@ -116,13 +138,15 @@ class Model:
         if one.generation == claim.generation:
             self.settle_fresh(file, one, outcome)
         else:
+            if isinstance(outcome, Delivered) and one.key == claim.key:
+                one.previous = remembered(outcome.receipt)
             one.state = State.PENDING if one.holds_key else State.QUARANTINED
 
     def settle_fresh(self, file: File, one: Expected, outcome: Outcome) -> None:
         match outcome:
-            case Delivered(receipt):
-                one.state, one.receipt = State.DELIVERED, receipt
-                one.attempts, one.ambiguous, one.multipart = 0, False, None
+            case Delivered(receipt, after_due_at):
+                one.state, one.receipt, one.after_due_at = State.DELIVERED, receipt, after_due_at
+                one.attempts, one.ambiguous, one.multipart, one.previous = 0, False, None, None
             case Retry(due_at, diagnosis, counts, drop):
                 one.state, one.due_at, one.attempts = State.PENDING, due_at, one.attempts + counts
                 one.ambiguous = one.ambiguous or diagnosis.ambiguous
@@ -141,6 +165,11 @@ class Model:
                 one.due_at = now if one.state == State.SETTLING else min(now, one.due_at)
                 one.state = State.PENDING if one.holds_key else State.QUARANTINED
                 one.claimed = None
+
+
+def remembered(receipt: Receipt | None) -> Receipt | None:
+    """What is kept of a receipt when its file has changed."""
+    return receipt and receipt._replace(delivered_at=0.0, request_id=None, proven_by="answer")
 
 
 def outcomes(now: float) -> list[Outcome]:
@@ -209,6 +238,8 @@ class JournalMachine(RuleBasedStateMachine):
         one = self.model.files.get(file)
         if one and one.state in {State.PENDING, State.SETTLING, State.QUARANTINED}:
             self.model.gone(file)
+        if one and one.state is State.DELIVERED and one.after_due_at is None:
+            self.model.source_gone(file)
 
     @rule(limit=st.integers(1, 4))
     def claim(self, limit: int) -> None:
@@ -220,7 +251,7 @@ class JournalMachine(RuleBasedStateMachine):
             one = self.model.files[claim.route, claim.path]
             assert one.state == State.PENDING
             assert (claim.generation, claim.attempts, claim.ambiguous) == (one.generation, one.attempts, one.ambiguous)
-            assert claim.multipart == one.multipart
+            assert (claim.multipart, claim.previous) == (one.multipart, one.previous)
             one.state, one.claimed = State.UPLOADING, one.generation
         self.claims += found
 
@@ -304,9 +335,9 @@ class JournalMachine(RuleBasedStateMachine):
         """The journal may have a file judged once more than needed; the model follows it then."""
         for (route, path), one in self.model.files.items():
             seen = [sighting(path, one.fingerprint, route)]
-            news = bool(self.runner.run(self.journal.unfamiliar(route, seen)))
+            news = any(self.runner.run(self.journal.unfamiliar(route, seen)))
             assert news >= one.is_news(one.fingerprint)
-            one.recheck = news and one.state == State.QUARANTINED
+            one.recheck = news and one.state in {State.QUARANTINED, State.DELIVERED}
 
     @invariant()
     def counts_are_right(self) -> None:

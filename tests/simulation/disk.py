@@ -23,6 +23,8 @@ class Node:
     mtime_ns: int = 0
     ctime_ns: int = 0
     names: int = 1
+    unsent: str = ""
+    """What is wrong with its having been renamed away; it may be put back."""
 
     def stat(self) -> Any:
         mode = stat.S_IFREG if self.entries is None else stat.S_IFDIR
@@ -90,11 +92,15 @@ class Disk:
 
     def files(self, root: bytes) -> dict[bytes, bytes]:
         """Path below ``root`` -> data of each file."""
-        found: dict[bytes, bytes] = {}
+        return {path: node.data for path, node in self.nodes(root).items()}
+
+    def nodes(self, root: bytes) -> dict[bytes, Node]:
+        """Path below ``root`` -> each file."""
+        found: dict[bytes, Node] = {}
 
         def descend(node: Node, path: bytes) -> None:
             if node.entries is None:
-                found[path] = node.data
+                found[path] = node
                 return
             for name, child in node.entries.items():
                 descend(child, path + b"/" + name if path else name)
@@ -131,15 +137,21 @@ class _Entry:
 
 
 class DiskOs:
-    """``os`` for the product. ``reading`` is called before each piece is read, ``leaving`` before a name goes."""
+    """``os`` for the product. ``reading`` is called before each piece is read.
+
+    ``leaving`` says, before a name goes, what is wrong with that, and ``broken`` is told.
+    """
 
     _descriptors = itertools.count(1000)
     """Of all worlds: what is left of an earlier one closes its own when it is thrown away, whenever that is."""
 
-    def __init__(self, disk: Disk, reading: Callable[[], None], leaving: Callable[[Node], None]) -> None:
+    def __init__(
+        self, disk: Disk, reading: Callable[[], None], leaving: Callable[[Node], str], broken: Callable[[str], None]
+    ) -> None:
         self._disk = disk
         self._reading = reading
         self._leaving = leaving
+        self._broken = broken
         self._open: dict[int, Node] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -196,24 +208,29 @@ class DiskOs:
 
     def unlink(self, name: Any, *, dir_fd: int) -> None:
         node = self._entry(name, dir_fd)
-        if node.names == 1:
-            self._leaving(node)
+        if node.names == 1 and (wrong := node.unsent or self._leaving(node)):
+            self._broken(wrong)
         entries = self._open[dir_fd].entries
         assert entries is not None
         del entries[os.fsencode(name)]
         node.names -= 1
         node.ctime_ns = self._disk._stamp()
 
-    def link(self, name: Any, taken: Any, *, src_dir_fd: int, dst_dir_fd: int, follow_symlinks: bool = True) -> None:
-        entries = self._open[dst_dir_fd].entries
-        assert entries is not None
-        if os.fsencode(taken) in entries:
+    def rename_at_once(self, source: int, name: bytes, target: int, taken: bytes) -> bool:
+        """As renameat2 with RENAME_NOREPLACE does it."""
+        before, after = self._open[source].entries, self._open[target].entries
+        assert before is not None
+        assert after is not None
+        if taken in after:
             raise FileExistsError(errno.EEXIST, "File exists", taken)
-        node = self._entry(name, src_dir_fd)
-        self._leaving(node)
-        entries[os.fsencode(taken)] = node
-        node.names += 1
+        node = self._entry(name, source)
+        node.unsent = self._leaving(node)
+        after[taken] = before.pop(name)
         node.ctime_ns = self._disk._stamp()
+        return True
+
+    def rename_noreplace(self, source: int, name: bytes, target: int, taken: bytes) -> None:
+        self.rename_at_once(source, name, target, taken)
 
     def mkdir(self, name: Any, mode: int = 0o777, *, dir_fd: int) -> None:
         entries = self._open[dir_fd].entries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections import Counter, defaultdict
 from contextlib import ExitStack
@@ -10,7 +11,21 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from crosshaul import app, house, intake, model, scan, source, upload
+from crosshaul import (
+    app,
+    delivered_file,
+    house,
+    intake,
+    model,
+    move_target,
+    open_files,
+    ownership,
+    removal,
+    removing,
+    scan,
+    source,
+    upload,
+)
 from crosshaul.aws import identity
 from crosshaul.config import AfterUpload, Config, Destination, Retry, Route, Settle
 from crosshaul.config import Transfer as TransferConfig
@@ -107,8 +122,11 @@ class World:
         self._kept: list[object] = []
         self._writes = 0
         self._skews: list[tuple[float, float]] = []
-        self.routes = ("keep", self.chance.choice(KINDS))
-        for route in self.routes:
+        self.roots = ("keep", self.chance.choice(KINDS))
+        shared = self.roots[1] in _AFTER and self.chance.random() < 0.5
+        self.routes = (*self.roots, "copy") if shared else self.roots
+        """``copy`` takes the same files as the second."""
+        for route in self.roots:
             self.disk.make(_TOP + b"/" + route.encode())
         self.disk.make(_TOP + b"/moved")
         self._plan()
@@ -162,7 +180,7 @@ class World:
     def deed(self) -> None:
         """What a writer does."""
         chance = self.chance
-        route = chance.choice(self.routes)
+        route = chance.choice(self.roots)
         name = chance.choice([b"a", b"b", b"c", b"d/e", b"d/f"])
         path = _TOP + b"/" + route.encode() + b"/" + name
         roll = chance.random()
@@ -188,9 +206,9 @@ class World:
             self.disk.write(path + b".done", b"")
             self._tell(path + b".done", Kind.APPEARED, "marked")
 
-    def _there(self, path: bytes) -> bool:
+    def _there(self, path: bytes, *, folder: bool = False) -> bool:
         try:
-            return self.disk.find(path).entries is None
+            return (self.disk.find(path).entries is not None) is folder
         except FileNotFoundError:
             return False
 
@@ -200,7 +218,9 @@ class World:
         return (b"<%d>" % self._writes * (size // 3 + 1))[:size] if size else b""
 
     def _happened(self, path: bytes, kind: Kind, what: str) -> None:
-        self.states[path.removeprefix(_TOP + b"/").decode()].add(self.disk.find(path).data)
+        key = path.removeprefix(_TOP + b"/").decode()
+        for each in (key, self._copy_of(key)) if "copy" in self.routes else (key,):
+            self.states[each].add(self.disk.find(path).data)
         self._tell(path, kind, what)
 
     def _tell(self, path: bytes, kind: Kind, what: str) -> None:
@@ -220,15 +240,27 @@ class World:
             self.deeds.pop(0)
             self.deed()
 
-    def _leaving(self, node: Node) -> None:
+    def _leaving(self, node: Node) -> str:
         keys = [key for key in self.states if self._node_of(key) is node]
         self.note(f"the source of {keys} goes")
         for key in keys:
             held = self.account.objects.get(key)
             if held is None or held.data != node.data:
-                self.broken(f"{key} left the source without its bytes being in the bucket")
+                return f"{key} left the source without its bytes being in the bucket"
+        return ""
+
+    def _identity(self, path: Any) -> tuple[int, int] | None:
+        name = os.fsencode(path)
+        return (1, self.disk.find(name).inode) if name.startswith(_TOP) and self._there(name, folder=True) else None
+
+    def _copy_of(self, key: str) -> str:
+        """The key of the same file in the route ``copy``."""
+        route, _, name = key.partition("/")
+        return f"copy/{name}" if route == self.roots[1] else key
 
     def _node_of(self, key: str) -> Node | None:
+        if key.startswith("copy/"):
+            key = f"{self.roots[1]}/{key.removeprefix('copy/')}"
         path = _TOP + b"/" + key.encode()
         return self.disk.find(path) if self._there(path) else None
 
@@ -236,18 +268,21 @@ class World:
 
     def unrest(self) -> str:
         """What is not as it has to be in the end; empty at rest."""
+        for name, node in self.disk.nodes(_TOP + b"/moved").items():
+            if node.unsent:
+                return f"{name} was moved: {node.unsent}"
         query = "SELECT path, state FROM files WHERE state IN ('pending', 'uploading', 'settling')"
         if busy := self.database.execute(query).fetchall():
             return f"not at rest: {busy}"
         for route in self.routes:
-            files = self.disk.files(_TOP + b"/" + route.encode())
+            files = self.disk.files(_TOP + b"/" + (self.roots[1] if route == "copy" else route).encode())
             if missing := [name for name, data in files.items() if not self._arrived(route, name, data, files)]:
                 return f"{route}: {missing} is not in the bucket in its last state"
         return ""
 
     def _arrived(self, route: str, name: bytes, data: bytes, files: dict[bytes, bytes]) -> bool:
         held = self.account.objects.get(f"{route}/{name.decode()}")
-        if route in {"drop", "move"}:
+        if route in {"drop", "move", "copy"}:
             return False  # it is still there
         if name.endswith(b".done") or (route == "marked" and name + b".done" not in files):
             return True
@@ -270,12 +305,21 @@ class World:
             raise Broken(self.faults[0])
 
     def _patch(self, patches: ExitStack) -> None:
-        quiet, disk_os = Quiet(self), DiskOs(self.disk, self._reading, self._leaving)
+        quiet, disk_os = Quiet(self), DiskOs(self.disk, self._reading, self._leaving, self.broken)
         journal.TurnWriter.chance = self.chance
         for owner, name, stand_in in (
             (scan, "os", disk_os),
             (scan, "file_clock_at", lambda _: FileClock(ours=True, multigrain=True)),
             (source, "os", disk_os),
+            (removal, "os", disk_os),
+            (removing, "os", disk_os),
+            (delivered_file, "os", disk_os),
+            (removal, "rename_at_once", disk_os.rename_at_once),
+            (removal, "rename_noreplace", disk_os.rename_noreplace),
+            (delivered_file.Lease, "take", lambda _: None),
+            (open_files, "open_for_writing", frozenset),
+            (move_target, "os", disk_os),
+            (ownership, "identity_at", self._identity),
             (source, "_MAPPED", 1 << 40),
             (upload, "_ASK_FROM", 100),
             (model, "LARGE", _PART),  # the journal's queries keep the real number: files change sides after the claim
@@ -289,7 +333,6 @@ class World:
             (intake, "Watcher", lambda root, listener, *_: Watcher(self, root, listener)),
             (store, "_open", journal.opener(self.database)),
             (store, "Writer", journal.TurnWriter),
-            (Path, "mkdir", lambda *_, **__: None),
         ):
             patches.enter_context(patch.object(owner, name, stand_in))
 
@@ -384,7 +427,7 @@ def config(routes: tuple[str, ...]) -> Config:
             state_dir=Path("/simulated-state"),
             identity=Config.model_fields["identity"].default,
             destinations={"partner": destination},
-            routes=tuple(_route(name) for name in routes),
+            routes=tuple(_route(name, routes[1] if name == "copy" else name) for name in routes),
             transfer=sizes,
             retry=Retry(initial=0.5, max=8.0),
             shutdown_timeout=30.0,
@@ -399,10 +442,11 @@ _AFTER = {
 }
 
 
-def _route(name: str) -> Route:
-    settle = Settle(marker="{path}.done") if name == "marked" else Settle(quiet=0.5, max_wait=5.0)
+def _route(name: str, root: str) -> Route:
+    quiet = 2.0 if name == "copy" else 0.5
+    settle = Settle(marker="{path}.done") if name == "marked" else Settle(quiet=quiet, max_wait=5.0)
     return Route(
-        name=name, path=Path("/simulated") / name, destination="partner", key="{route}/{path}", settle=settle,
+        name=name, path=Path("/simulated") / root, destination="partner", key="{route}/{path}", settle=settle,
         rescan_interval=10.0, overwrite="never" if name == "never" else "always",
         after_upload=_AFTER.get(name, AfterUpload()),
     )  # fmt: skip

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from crosshaul.config import load
 from crosshaul.journal import connect, rows
 from crosshaul.journal.migrate import migrations
-from crosshaul.model import Fingerprint
+from crosshaul.model import Fingerprint, Place
 from partner_fixtures import PartnerProcess
 from system_fixtures import sha256_of
 
@@ -22,11 +23,13 @@ FILES = {
 }  # fmt: skip
 
 
-def made(version: int, database: Path, fingerprints: dict[str, str]) -> None:
-    """The journal of that version, with the fingerprints of the files that are really there."""
+def made(version: int, database: Path, fingerprints: dict[str, str], place: Place | None = None) -> None:
+    """The journal of that version, with the fingerprints of the files that are really there, and their place."""
     script = (SCHEMAS / f"{version:04}.sql").read_text()
     for name, text in fingerprints.items():
         script = script.replace(f"{{fingerprint of {name}}}", text)
+    if place is not None:
+        script = script.replace("{endpoint}", place.endpoint).replace("{bucket}", place.bucket)
     connection = sqlite3.connect(database)
     connection.executescript(script)
     connection.close()
@@ -66,7 +69,8 @@ def test_a_journal_of_every_version_is_carried_through(strict: PartnerProcess, s
         fingerprints[name] = rows.fingerprint_text(Fingerprint.of(found))
     site.state_dir.mkdir(mode=0o700)
     os.close(os.open(site.state_dir / connect.DATABASE, os.O_CREAT | os.O_WRONLY, 0o600))
-    made(version, site.state_dir / connect.DATABASE, fingerprints)
+    place = load(site.config_file).destinations["partner"].place
+    made(version, site.state_dir / connect.DATABASE, fingerprints, place)
     done = site.crosshaul("push")
     assert (done.returncode, "set aside" in done.stderr) == (1, True), done
     states = {path: record["state"] for path, record in site.records().items()}

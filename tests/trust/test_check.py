@@ -52,14 +52,38 @@ def test_all_is_well(strict, site_for):
     ]  # fmt: skip
     assert [each["verdict"] for each in found["confused_deputy"]] == ["good", "good"]
     assert found["download"][0]["content"] == "This is from cross account!"
-    assert set(strict.objects()) == {"crosshaul-check"}
+    assert set(strict.objects()) == {".crosshaul/check"}
     assert strict.uploads() == []
-    assert strict.read("crosshaul-check") == b"This is from cross account!"
+    assert strict.read(".crosshaul/check") == b"This is from cross account!"
     done = site.crosshaul("check")
     assert done.returncode == 0
     assert "validated Upload : true" in done.stdout
     assert "validated Download : true" in done.stdout
     assert site.external_id_file.read_text() not in done.stdout
+
+
+def test_a_user_s_object_is_left_alone(strict, site_for):
+    """A file that is called like the check's object keeps its object; the check writes another one."""
+    site = site_for(strict)
+    (site.root / ".crosshaul").mkdir()
+    site.add(".crosshaul/check", b"a user's own")
+    site.push()
+    for _ in range(2):
+        assert checked(site)[0] == 0
+    assert strict.read(".crosshaul/check") == b"a user's own"
+    assert set(strict.objects()) == {".crosshaul/check", ".crosshaul/check-1"}
+
+
+@pytest.mark.parametrize(("quality", "kept"), [("honoured", True), ("ignored", False), ("refused", False)])
+def test_whether_conditions_are_kept_is_told_and_remembered(strict, site_for, quality, kept):
+    """The check's object is put twice with If-None-Match: it says whether `overwrite: never` can rely on that."""
+    strict.settings(conditions=quality)
+    site = site_for(strict)
+    site.push()
+    code, found = checked(site)
+    (told,) = [each for each in found["store"] if "conditions" in each]
+    assert (code, told["conditions"], told["verdict"]) == (0, kept, "good" if kept else "note")
+    assert json.loads((site.state_dir / "capabilities.json").read_text())["partner"]["conditions"] is kept
 
 
 def test_a_refusal_is_told_with_all_that_aws_said(strict, site_for):
@@ -415,7 +439,7 @@ def test_rights_that_nobody_needs_are_noted(strict, site_for):
     assert rights >= {"s3:ListBucket"}
     assert [each["abort_allowed"] for each in found["multipart"] if "abort_allowed" in each] == [True]
     assert [each["missing_key_status"] for each in found["store"] if "missing_key_status" in each] == [404]
-    assert set(strict.objects()) == {"crosshaul-check"}
+    assert set(strict.objects()) == {".crosshaul/check"}
     assert strict.uploads() == []
 
 

@@ -106,3 +106,14 @@ def test_records_of_former_routes_are_shown_as_they_are(config):
     assert place_of(config, "former", b"a/b") == "a/b"
     assert url_of(config, "former", "a/b") == "s3://former/a/b"
     assert url_of(config, "partner", "a/b") == "s3://partner-bucket/a/b"
+
+
+@pytest.mark.parametrize(
+    "character", ["\u061c", "\u200b", "\u200d", "\ufeff", "\U000e0041", "\u3164", "\u2800", "\ufe0f", "\u202e"]
+)
+def test_what_has_no_shape_is_shown_escaped(character):
+    """Two names that look alike and are not are told apart: characters that are drawn as nothing are written out."""
+    told = printable(f"a{character}b")
+    assert told != f"a{character}b"
+    assert told.isascii()
+    assert printable("caf\u00e9 \u4e2d\u6587 \U0001f600") == "caf\u00e9 \u4e2d\u6587 \U0001f600"

@@ -72,7 +72,7 @@ async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
 def test_readers_wait_for_the_daemon_to_migrate(database: Path) -> None:
     """A reader never migrates: it says to start the daemon once."""
     connect.open_writable(database).close()
-    with pytest.raises(StateDirError, match="version 0, and this Crosshaul needs 3: start the daemon"):
+    with pytest.raises(StateDirError, match="version 0, and this Crosshaul needs 5: start the daemon"):
         Reader.open(database.parent)
 
 
@@ -82,7 +82,8 @@ def test_the_connection_is_durable(connection: sqlite3.Connection) -> None:
     assert found == ["wal", 2]
     assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
     tables = connection.execute(
-        "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
+        "SELECT name, strict FROM pragma_table_list"
+        " WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite%'"
     )
     assert {strict for _, strict in tables} == {1}
 

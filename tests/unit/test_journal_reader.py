@@ -6,12 +6,13 @@ import fcntl
 import os
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crosshaul.journal import Journal, Reader, lock, reader
-from crosshaul.model import DestinationStatus, Quarantine, RouteStatus, State
+from crosshaul.model import DestinationStatus, Place, Quarantine, RoutePlan, RouteStatus, State
 from journal_samples import DONE, PARTNER, ROUTE, SLOW, TurnableClock, multipart, settled
 
 
@@ -86,13 +87,14 @@ async def test_records_come_in_pages(journal: Journal, state_dir: Path, monkeypa
 
 async def test_a_record_is_found_by_its_key(journal: Journal, state_dir: Path) -> None:
     """by_key finds the file that an object came from, and nothing for a key that was refused its file."""
-    await filled(journal)
-    await journal.admit([settled(b"d", key="a")])
+    place = Place("aws", "partner-bucket")
+    plans = await journal.apply([RoutePlan(ROUTE, PARTNER, place, b"/srv", "1", by_content=False)], {PARTNER: place})
+    await journal.admit([replace(settled(path, key="a"), plan=plans[ROUTE]) for path in (b"a", b"d")])
     with Reader.open(state_dir) as reading:
-        found = reading.by_key(PARTNER, "a")
+        found = reading.by_key(place, "a")
         assert found is not None
         assert found.path == b"a"
-        assert reading.by_key(PARTNER, "nothing") is None
+        assert reading.by_key(place, "nothing") is None
 
 
 async def test_who_holds_the_directory(journal: Journal, state_dir: Path) -> None:

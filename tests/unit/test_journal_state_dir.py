@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from crosshaul.errors import StateDirError
-from crosshaul.journal import Journal, Reader, connect, requeue
+from crosshaul.journal import Journal, Reader, connect, requeue, state_dir
+from crosshaul.journal.state_dir import prepare, private_file
 from crosshaul.model import State
 from journal_samples import DONE, ROUTE, TurnableClock, settled
 
@@ -66,6 +68,86 @@ async def test_a_shared_directory_is_refused(tmp_path: Path) -> None:
     assert "open to other users (mode 1777)" in line
     assert "chmod 700" in line
     assert (mode(tmp_path), (tmp_path / "lock").exists()) == (0o1777, False)
+
+
+def names_in(directory: Path) -> list[str]:
+    return [entry.name for entry in directory.iterdir()]
+
+
+def own(path: Path, uid: int) -> None:
+    os.chown(path, uid, uid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make what is another's")
+@pytest.mark.parametrize("wanted", [0o700, 0o755, 0o2777])
+async def test_another_users_directory_is_refused(tmp_path: Path, wanted: int) -> None:
+    """Root makes nothing in a service's state_dir, which would lock that out; it is told whose it is."""
+    own(tmp_path, 65532)
+    set_mode(tmp_path, wanted)
+    assert "belongs to another user (uid 65532; this is uid 0): run Crosshaul as that user" in await refusal(tmp_path)
+    assert (set(names_in(tmp_path)), mode(tmp_path)) == (set(), wanted)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+@pytest.mark.parametrize("lost_and_found", [False, True])
+def test_a_volume_as_kubernetes_mounts_it(tmp_path: Path, lost_and_found: bool) -> None:
+    """Its root is root's, for the pod's group (2777; 2775 of a claim): it is refused, a directory below serves."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    if lost_and_found:
+        (volume / "lost+found").mkdir(mode=0o700)
+    os.chown(volume, 0, 10001)
+    set_mode(volume, 0o2775 if lost_and_found else 0o2777)
+    for parent in (tmp_path, *tmp_path.parents[:-1]):
+        set_mode(parent, mode(parent) | 0o011)
+    told = as_user(volume)
+    assert f"name a directory below it that is free, such as {volume}/state" in told, told
+    assert as_user(volume / "state") == ""
+    assert mode(volume / "state") & 0o777 == 0o700
+
+
+def as_user(state_dir: Path) -> str:
+    """Prepare it in a process of uid 65532 with the volume's group; gives the complaint."""
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.setgroups([10001])
+            os.setgid(65532)
+            os.setuid(65532)
+            prepare(state_dir)
+        except StateDirError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as told:
+        return told.read()
+
+
+async def test_what_a_check_leaves_is_no_stranger(tmp_path: Path) -> None:
+    """An open directory with nothing but what commands of ours keep there, or a file system's own, is closed."""
+    for name in ("capabilities.json", "lost+found"):
+        (tmp_path / name).touch()
+    set_mode(tmp_path, 0o755)
+    await (await opened(tmp_path)).close()
+    assert mode(tmp_path) == 0o700
+
+
+async def test_a_file_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that a run as root left in the service's directory: the line says whose it is, and what to do."""
+    (tmp_path / "lock").touch(0o600)
+    monkeypatch.setattr(state_dir.os, "open", refusing(13))
+    monkeypatch.setattr(state_dir.os, "geteuid", lambda: 4711)
+    with pytest.raises(StateDirError, match=r"can't be written.*belongs to another user \(uid \d+\): chown all of"):
+        private_file(tmp_path / "lock")
+
+
+def refusing(number: int) -> Callable[..., int]:
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
 
 
 async def test_a_file_in_its_place(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def _as_before():
     root.handlers, root.level = handlers, level
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
-    redact._known.clear()
+    redact._Known.secrets = ()
 
 
 @pytest.fixture
@@ -206,11 +206,20 @@ def test_known_secrets_are_cut_out_of_anything(stream):
     assert event["path"] == "dir/[redacted]/file"
 
 
+def test_a_short_external_id_is_cut_out_as_a_word(stream):
+    """One of two characters, the least that STS takes, is told nowhere, and tears no holes into words and paths."""
+    logs.conceal("k9", "is")
+    logs.get("x").info("the external id k9 is not 'k9' but k99", path=b"k9/is", error="(k9).")
+    event = only_event(stream)
+    assert event["event"] == "the external id [redacted] [redacted] not '[redacted]' but k99"
+    assert (event["path"], event["error"]) == ("k9/is", "([redacted]).")
+
+
 def test_known_secrets_are_bounded():
     """Sessions come and go for years: only the latest secrets are kept."""
     logs.conceal(*(f"secret-{number}" for number in range(1000)))
-    assert len(redact._known) == 256
-    assert "secret-999" in redact._known
+    assert len(redact._Known.secrets) == 256
+    assert "secret-999" in dict(redact._Known.secrets)
 
 
 def test_other_libraries_warnings_go_the_same_way(stream):

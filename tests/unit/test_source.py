@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError, SourceError
+from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError
 from crosshaul.model import Fingerprint
 from crosshaul.source import Buffers, Root, shown
 
@@ -105,11 +105,6 @@ def test_a_symlink_in_place_of_a_file_or_a_directory_is_never_followed(root: Roo
         for follow in (False, True):
             with pytest.raises(FileChangedError):
                 root.open_file(path, follow_inside=follow)
-    with pytest.raises(FileChangedError):
-        root.unlink(b"a/b/f", fingerprint(secret / "f"))
-    with pytest.raises(FileChangedError):
-        root.move(b"a/b/f", fingerprint(secret / "f"), tmp_path / "done")
-    assert (secret / "f").exists()
 
 
 def test_a_symlink_inside_is_followed_on_request(root: Root, top: Path):
@@ -153,87 +148,6 @@ def test_sparse_and_empty_files_read_as_they_are(root: Root, top: Path):
     with root.open_file(b"sparse") as source:
         assert source.read(4_000_000, 10) == bytes(10)
         assert source.fingerprint.size == 5_000_000
-
-
-def test_unlink_takes_only_the_very_file(root: Root, top: Path):
-    """A file that was touched since is left alone; the unchanged one goes; a missing one is gone."""
-    before = fingerprint(top / "a/b/f")
-    os.utime(top / "a/b/f", (1, 1))
-    with pytest.raises(FileChangedError):
-        root.unlink(b"a/b/f", before)
-    assert (top / "a/b/f").exists()
-    root.unlink(b"a/b/f", fingerprint(top / "a/b/f"))
-    assert not (top / "a/b/f").exists()
-    with pytest.raises(FileGoneError):
-        root.unlink(b"a/b/f", before)
-
-
-def test_move_keeps_the_relative_path_and_overwrites_nothing(root: Root, top: Path, tmp_path: Path):
-    """A moved file keeps its path under the target, and gets a suffix where that is taken."""
-    done = tmp_path / "done"
-    assert root.move(b"a/b/f", fingerprint(top / "a/b/f"), done) == done / "a/b/f"
-    (top / "a/b/f").write_text("second")
-    assert root.move(b"a/b/f", fingerprint(top / "a/b/f"), done) == done / "a/b/f.1"
-    assert (done / "a/b/f").read_bytes() == b"0123456789"
-    assert (done / "a/b/f.1").read_text() == "second"
-    assert not (top / "a/b/f").exists()
-
-
-def test_move_leaves_a_changed_file_alone(root: Root, top: Path, tmp_path: Path):
-    """A file that changed since it was delivered is not moved."""
-    before = fingerprint(top / "a/b/f")
-    (top / "a/b/f").write_text("newer")
-    with pytest.raises(FileChangedError, match="left alone"):
-        root.move(b"a/b/f", before, tmp_path / "done")
-    assert (top / "a/b/f").read_text() == "newer"
-
-
-def test_a_move_cut_short_between_link_and_unlink_is_finished(root: Root, top: Path, tmp_path: Path):
-    """After a crash with both names in place, the move ends with one, and without a second copy."""
-    done = tmp_path / "done"
-    before = fingerprint(top / "a/b/f")
-    (done / "a/b").mkdir(parents=True)
-    (done / "a/b/f").hardlink_to(top / "a/b/f")
-    assert root.move(b"a/b/f", before, done) == done / "a/b/f"
-    assert [path.name for path in (done / "a/b").iterdir()] == ["f"]
-    assert not (top / "a/b/f").exists()
-
-
-def test_move_works_without_hard_links_and_still_overwrites_nothing(
-    root: Root, top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Where link(2) is refused the file is renamed, to a free name."""
-    monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(PermissionError(errno.EPERM, "no")))
-    done = tmp_path / "done"
-    (done / "a/b").mkdir(parents=True)
-    (done / "a/b/f").write_text("other")
-    assert root.move(b"a/b/f", fingerprint(top / "a/b/f"), done) == done / "a/b/f.1"
-    assert (done / "a/b/f").read_text() == "other"
-
-
-def test_a_move_to_another_file_system_is_refused_with_the_cure(root: Root, top: Path):
-    """Between two file systems nothing is moved, and the error says what to write."""
-    other = Path("/dev/shm")
-    assert other.stat().st_dev != top.stat().st_dev, "this test needs /dev/shm to be a file system of its own"
-    target = other / f"crosshaul-{os.getpid()}"
-    try:
-        with pytest.raises(SourceError, match="move_to"):
-            root.move(b"a/b/f", fingerprint(top / "a/b/f"), target)
-    finally:
-        for directory in (target / "a/b", target / "a", target):
-            directory.rmdir()
-    assert (top / "a/b/f").exists()
-
-
-def test_the_move_target_is_not_reached_through_a_symlink(root: Root, top: Path, tmp_path: Path):
-    """A symlink planted below move_to does not lead the file elsewhere."""
-    (tmp_path / "done").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "done/a").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SourceError):
-        root.move(b"a/b/f", fingerprint(top / "a/b/f"), tmp_path / "done")
-    assert (top / "a/b/f").exists()
-    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_root_that_is_no_directory_says_what_it_is(tmp_path: Path):

@@ -13,8 +13,8 @@ from crosshaul.config import Destination
 TOKEN = "crosshaul-token"  # noqa: S105 - a metadata name, not a password
 SOURCE = "crosshaul-source"
 MTIME = "mtime"
-CHECK_KEY = "crosshaul-check"
-"""The key, after the prefix, that a check writes to, and a probe asks for."""
+CHECK_KEY = ".crosshaul/check"
+"""The key, after the prefix, that a check writes to, and a probe asks for. Few files are called so."""
 
 _HEADERS = {
     "ServerSideEncryption": "x-amz-server-side-encryption",

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from crosshaul.aws import identifiers
 from crosshaul.aws.attributes import CHECK_KEY, SOURCE, TOKEN, Attributes
 from crosshaul.aws.codes import STRANGER
 from crosshaul.aws.control import Control, Location
@@ -91,7 +92,7 @@ class Bucket:
         if kind is not ChecksumKind.MD5:
             carried |= {"ChecksumAlgorithm": kind.value, "ChecksumType": "FULL_OBJECT"}
         created = await self._call("create_multipart_upload", key, **carried)
-        if not created.get("UploadId"):
+        if not 0 < len(str(created.get("UploadId") or "")) <= identifiers.LONGEST:
             raise _senseless("CreateMultipartUpload", "an upload id")
         return str(created["UploadId"])
 
@@ -266,9 +267,9 @@ def _answer(answer: dict[str, Any]) -> Answer:
     kinds = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32)
     checksum = next((Checksum(kind, value) for kind in kinds if (value := answer.get(f"Checksum{kind.value}"))), None)
     return Answer(
-        etag=str(answer.get("ETag", "")).strip('"'),
+        etag=str(answer.get("ETag", "")).strip('"')[: identifiers.LONGEST],
         checksum=checksum if answer.get("ChecksumType") != "COMPOSITE" else None,
-        version_id=answer.get("VersionId"),
-        request_id=answer.get("ResponseMetadata", {}).get("RequestId"),
+        version_id=identifiers.version_id(answer.get("VersionId")),
+        request_id=identifiers.request_id(answer.get("ResponseMetadata", {}).get("RequestId")),
         encrypted_by_kms=str(answer.get("ServerSideEncryption", "")).startswith("aws:kms"),
     )

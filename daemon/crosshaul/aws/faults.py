@@ -27,6 +27,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
+from crosshaul.aws import identifiers
 from crosshaul.aws.codes import ADVICE, advice_for, kind_of
 from crosshaul.aws.direct import EndlessAnswerError, NotHTTPError, RefusedError
 from crosshaul.aws.error_body import elements
@@ -41,7 +42,7 @@ FOREIGN = (BotoCoreError, ClientError, ResponseParserError)
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LONGEST_MESSAGE = 500
-_LONGEST_ID = 128
+_LONGEST_HOST = 128
 _LONGEST_PAUSE = 3600.0
 """Seconds: no store may send a file away for longer."""
 # STS quotes the request it expected, session token included, and parameters that break its rules.
@@ -96,7 +97,7 @@ def _fault(
             message,
             operation,
             status,
-            printable(request_id)[:_LONGEST_ID] if request_id else None,
+            identifiers.request_id(request_id),
             advice_for(operation, code, message, region),
             _pause(headers.get("retry-after")),
             resent or _may_have_happened(operation, code, kind, status),
@@ -120,7 +121,7 @@ def _place(headers: Mapping[str, str]) -> str:
         host = urlsplit(headers.get("location", "")).hostname
     except ValueError:
         host = None
-    return f" ({_line(host)[:_LONGEST_ID]})" if host else ""
+    return f" ({_line(host)[:_LONGEST_HOST]})" if host else ""
 
 
 def _may_have_happened(operation: str, code: str, kind: Kind, status: int | None) -> bool:

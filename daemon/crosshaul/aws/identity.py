@@ -90,8 +90,8 @@ async def _assume(chain: Chain, destination: Destination, clock: Clock, threads:
     """AssumeRole with each external ID in turn: a list is a rotation under way; AccessDenied means "the other one"."""
     external_ids: tuple[str | None, ...] = await threads.run(destination.external_ids) or (None,)
     policies = await threads.run(session_policies, destination)
+    conceal(*filter(None, external_ids))
     for number, external_id in enumerate(external_ids, 1):
-        conceal(external_id or "")
         try:
             session = await _narrowest(chain, [parameters(destination, external_id, each) for each in policies], clock)
             return replace(session, external_id=f"{number} of {len(external_ids)}" if external_id else None)

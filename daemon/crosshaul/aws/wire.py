@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from crosshaul import __version__
-from crosshaul.aws import faults, http1
+from crosshaul.aws import faults, http1, identifiers
 from crosshaul.aws.control import Location
 from crosshaul.aws.error_body import unzipped
 from crosshaul.aws.patience import Patience
@@ -88,7 +88,7 @@ class Wire:
         )
         answer = await self._exchanged(operation, target, signed, payload)
         # Whatever else says 200 (a proxy's page, an error in the body) lacks what only a store that took it can give.
-        if answer.status != 200 or not answer.headers.get("etag"):  # noqa: PLR2004 - HTTP's own number
+        if answer.status != 200 or not 0 < len(answer.headers.get("etag", "")) <= identifiers.LONGEST:  # noqa: PLR2004 - HTTP's own number
             raise faults.from_answer(operation, answer._replace(body=unzipped(answer.headers, answer.body)))
         return _answer(answer.headers)
 
@@ -131,7 +131,7 @@ def _answer(headers: Mapping[str, str]) -> Answer:
     return Answer(
         etag=headers.get("etag", "").strip('"'),
         checksum=checksum,
-        version_id=headers.get("x-amz-version-id"),
-        request_id=headers.get("x-amz-request-id"),
+        version_id=identifiers.version_id(headers.get("x-amz-version-id")),
+        request_id=identifiers.request_id(headers.get("x-amz-request-id")),
         encrypted_by_kms=headers.get("x-amz-server-side-encryption", "").startswith("aws:kms"),
     )

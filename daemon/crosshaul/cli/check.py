@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crosshaul.cli.options import config_option, destination_names, json_option
+from crosshaul.cli.options import config_path_option, destination_names, json_option, loaded, warn_of_exposed
 from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
-    from crosshaul.config import Config
+    from pathlib import Path
+
     from crosshaul.trust.findings import Finding
 
 
 @click.command(cls=Verb)
-@config_option
+@config_path_option
 @click.option(
     "--destination",
     "names",
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 @click.option("--no-confused-deputy", is_flag=True, help="Don't try the role without the external ID.")
 @click.pass_context
 def command(
-    context: click.Context, config: Config, *, names: tuple[str, ...], as_json: bool, no_confused_deputy: bool
+    context: click.Context, config_path: Path, *, names: tuple[str, ...], as_json: bool, no_confused_deputy: bool
 ) -> None:
     """Walk from Account A's credentials to bytes in Account B's bucket, and say what is missing, and whose it is.
 
     Each destination in turn: whose credentials these are; AssumeRole; the same without the external ID, which has to be
     refused; an upload and its download; a multipart upload; what the store and the session are capable of; and this
-    machine's directories. One object is written, `crosshaul-check` under the prefix, and it stays.
+    machine's directories. One object is written, `.crosshaul/check` under the prefix, and it stays;
+    an object of that name that is not a check's is left alone.
 
     Examples:
       crosshaul check
@@ -50,6 +52,8 @@ def command(
     from crosshaul.check import check  # noqa: PLC0415 - --help does without the AWS libraries
     from crosshaul.cli.findings import Shown  # noqa: PLC0415 - --help does without rich
 
+    config = loaded(config_path)
+    warn_of_exposed(config, config_path)
     unknown = [name for name in names if name not in config.destinations]
     if unknown:
         known = ", ".join(config.destinations)

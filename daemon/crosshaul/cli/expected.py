@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from crosshaul.cli.places import Place
 from crosshaul.errors import SourceError
 from crosshaul.journal.reader import Reader
 from crosshaul.marker import marked
-from crosshaul.model import Fingerprint, PushProgress, Record, Sighting, State
+from crosshaul.model import NO_PLAN, Fingerprint, News, Plan, PushProgress, Record, RoutePlan, Sighting, State
 from crosshaul.telemetry.plain import text
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class File:
 class Expected:
     """The files still to be waited for, looked at in turn, and no more of them at a time than a moment allows."""
 
-    def __init__(self, files: Iterable[File], began: float) -> None:
+    def __init__(self, files: Iterable[File], wanted: Mapping[str, RoutePlan], began: float) -> None:
+        self._wanted = wanted
         self._left = deque(files)
         self._began = began
         self._found = len(self._left)
@@ -42,23 +43,28 @@ class Expected:
 
     def first_left(self, reader: Reader | None) -> File | None:
         """Drop what is done with, up to the first files that are not; one of these, or None if nothing is left."""
-        first = None
+        first, plans = None, self._plans(reader)
         for _ in range(min(_AT_ONCE, len(self._left))):
-            file = self._drop_done(reader)
+            file = self._drop_done(reader, plans)
             if file is None:
                 return None
             first = first or file
             self._left.rotate(-1)
         return first
 
-    def _drop_done(self, reader: Reader | None) -> File | None:
-        while self._left and _is_done(self._left[0], reader, self._began):
+    def _plans(self, reader: Reader | None) -> dict[str, int]:
+        """How the journal numbers the routes' plans: anew each time, since a daemon may not have this one yet."""
+        return {route: reader.plan(plan).id for route, plan in self._wanted.items()} if reader else {}
+
+    def _drop_done(self, reader: Reader | None, plans: Mapping[str, int]) -> File | None:
+        while self._left and _is_done(self._left[0], reader, plans, self._began):
             self._bytes_left -= self._left.popleft().fingerprint.size
         return self._left[0] if self._left else None
 
     def count(self, reader: Reader | None) -> int:
         """How many are left; looks at each."""
-        return sum(not _is_done(file, reader, self._began) for file in self._left)
+        plans = self._plans(reader)
+        return sum(not _is_done(file, reader, plans, self._began) for file in self._left)
 
     def progress(self, reader: Reader | None) -> PushProgress:
         """How far it is, as far as it was looked; the parts that are in the bucket count."""
@@ -74,39 +80,45 @@ class Expected:
         )
 
 
-def expected(config: Config, reader: Reader | None, problems: list[str]) -> Iterator[File]:
+def expected(
+    config: Config, wanted: Mapping[str, RoutePlan], reader: Reader | None, problems: list[str]
+) -> Iterator[File]:
     """Everything in the routes' directories that the journal does not have as delivered, and all it has on its way.
 
     A directory that can't be read adds a line to ``problems``: then only what the journal knows of it is waited for.
     """
     for route in config.routes:
+        plan = reader.plan(wanted[route.name]) if reader else NO_PLAN
         try:
-            yield from (File(Place(route, seen.path), seen.fingerprint) for seen in _there(route, reader))
+            yield from (File(Place(route, seen.path), seen.fingerprint) for seen in _there(route, plan, reader))
         except SourceError as error:
             problems.append(str(error))
         for state in _UNFINISHED if reader else ():
             for record in reader.records(state, route.name) if reader else ():
-                yield File(Place(route, record.path), record.fingerprint)
+                if record.plan == plan.id:  # else it goes only if it is seen
+                    yield File(Place(route, record.path), record.fingerprint)
 
 
-def _there(route: Route, reader: Reader | None) -> Iterator[Sighting]:
+def _there(route: Route, plan: Plan, reader: Reader | None) -> Iterator[Sighting]:
     """Files in the route's directory that are news to the journal, and finished where a marker says so."""
     from crosshaul.scan import Scanner  # noqa: PLC0415 - --help does without pathspec and pydantic
 
     scanner = Scanner(route)
     for batch in scanner.scan():
-        news = reader.unfamiliar(route.name, batch.sightings) if reader else batch.sightings
+        news = reader.unfamiliar(route.name, batch.sightings, plan.id) if reader else News(batch.sightings, [])
+        fresh = news.fresh
         if route.settle.marker is not None:
-            recorded = reader.recorded(route.name, [seen.path for seen in news]) if reader else {}
-            done = marked(news, scanner.markers(news), recorded)
-            news = [seen for seen in news if seen.path in done]
-        yield from news
+            recorded = reader.recorded(route.name, [seen.path for seen in fresh]) if reader else {}
+            done = marked(fresh, scanner.markers(fresh), recorded)
+            fresh = [seen for seen in fresh if seen.path in done]
+        yield from fresh
+        yield from news.rested
 
 
-def _is_done(file: File, reader: Reader | None, began: float) -> bool:
+def _is_done(file: File, reader: Reader | None, plans: Mapping[str, int], began: float) -> bool:
     """Whether it is delivered, set aside (which is told apart), or gone."""
     record = reader.find(file.place.route.name, file.place.relative) if reader else None
-    if record is None or record.state is State.GONE:
+    if record is None or record.state is State.GONE or record.plan != plans[record.route]:
         return not os.path.lexists(file.place.absolute)
     if record.state is State.QUARANTINED:
         return record.fingerprint == file.fingerprint

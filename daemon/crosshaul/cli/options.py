@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from crosshaul.errors import CrosshaulError
+from crosshaul.telemetry.plain import printable
+from crosshaul.telemetry.redact import conceal
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -61,10 +63,22 @@ def _loaded(context: click.Context, path: Path) -> Config | Path:
 
 
 def loaded(path: Path) -> Config:
-    """The configuration in a file. Raises ConfigError."""
+    """The configuration in a file; what is secret in it is told in no text from now on. Raises ConfigError."""
     from crosshaul.config import load  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
 
-    return load(path)
+    config = load(path)
+    conceal(*config.secrets())
+    return config
+
+
+def warn_of_exposed(config: Config, path: Path) -> list[str]:
+    """Tell on standard error of files that every user can change; gives the lines."""
+    from crosshaul.config import exposed  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
+
+    lines = exposed(config, path)
+    for line in lines:
+        click.echo(f"crosshaul: warning: {printable(line)}", err=True)
+    return lines
 
 
 def route_names(context: click.Context, _option: click.Parameter, begun: str) -> list[str]:

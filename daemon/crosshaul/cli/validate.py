@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from crosshaul.cli.options import config_path_option, json_option
+from crosshaul.cli.options import config_path_option, json_option, warn_of_exposed
 from crosshaul.cli.verb import Verb
 from crosshaul.errors import ConfigError
 from crosshaul.telemetry.words import count
@@ -20,7 +20,8 @@ from crosshaul.telemetry.words import count
 def command(context: click.Context, config_path: Path, *, as_json: bool) -> None:
     """Check the configuration without running anything or asking AWS.
 
-    Reports every fault at once, each with file, line, key and what to write instead.
+    Reports every fault at once, each with file, line, key and what to write instead. Files of the configuration that
+    every user of the machine can change are told as warnings.
 
     Examples:
       crosshaul validate -c /etc/crosshaul/config.yaml && systemctl restart crosshaul
@@ -39,9 +40,10 @@ def command(context: click.Context, config_path: Path, *, as_json: bool) -> None
             raise
         click.echo(json.dumps({"valid": False, "faults": str(error).splitlines()}, indent=2))
         context.exit(error.exit_code)
+    warnings = warn_of_exposed(config, config_path)
     if as_json:
         names = {"routes": [route.name for route in config.routes], "destinations": list(config.destinations)}
-        click.echo(json.dumps({"valid": True, "faults": [], **names}, indent=2))
+        click.echo(json.dumps({"valid": True, "faults": [], "warnings": warnings, **names}, indent=2))
         return
     routes, destinations = count(len(config.routes), "route"), count(len(config.destinations), "destination")
     click.echo(f"{config_path}: configuration is valid: {routes}, {destinations}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -42,11 +43,14 @@ def command(context: click.Context, config: Config, timeout: float | None) -> No
       1  the time is up, files are quarantined, or a directory can't be read; a line on stderr says what is left
       2  bad usage, bad configuration, or the journal can't be read
     """
+    from crosshaul.planning import plans_of  # noqa: PLC0415 - --help does without pydantic
+
     began = SystemClock().now()
+    wanted = {plan.route: plan for plan in plans_of(config, socket.gethostname())}
     problems: list[str] = []
     with watching() as watch:
         with looked_into(config.state_dir) as reader:
-            left = Expected(expected(config, reader, problems), began)
+            left = Expected(expected(config, wanted, reader, problems), wanted, began)
         for problem in problems:
             _tell(problem)
         code = max(_wait(config, left, timeout, watch), 1 if problems else 0)

@@ -1,6 +1,7 @@
 """The configuration: one YAML file, checked whole, as frozen values. The only user of pydantic and yaml."""
 
 from crosshaul.config.destination import Destination
+from crosshaul.config.exposure import exposed
 from crosshaul.config.load import INLINE, load
 from crosshaul.config.model import BandwidthStep, Config, Heartbeat, HostPort, Http, Identity, Log, Retry, Transfer
 from crosshaul.config.route import AfterUpload, Route, Settle
@@ -21,6 +22,7 @@ __all__ = [
     "Route",
     "Settle",
     "Transfer",
+    "exposed",
     "load",
     "schema",
 ]

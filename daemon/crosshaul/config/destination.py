@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from crosshaul.config.place import place_at
 from crosshaul.config.rules import (
     AWS_SHORTEST_SESSION,
     check_arn,
@@ -42,6 +43,7 @@ from crosshaul.config.types import (
     absolute,
     scalar_schema,
 )
+from crosshaul.model import Place
 
 
 def _secrets(value: object) -> object:
@@ -137,6 +139,11 @@ class Destination(Section):
     """User metadata of every object, names without x-amz-meta-."""
     tls_ca_bundle: AbsolutePath | None = None
     """A PEM file of the certificate authorities to trust instead of the system's."""
+
+    @property
+    def place(self) -> Place:
+        """Where its objects lie."""
+        return place_at(self.endpoint_url, self.region, self.bucket)
 
     def external_ids(self) -> tuple[str, ...]:
         """The external IDs to try in order, the file read anew; () = none. ConfigError if the file can't serve."""

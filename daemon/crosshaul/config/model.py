@@ -276,6 +276,12 @@ class Config(Section):
         """``source``, filled in."""
         return source_name(self.source, self.state_dir)
 
+    def secrets(self) -> tuple[str, ...]:
+        """What stands in the file itself and may be told nowhere; what other files hold is read when it is used."""
+        found = [secret for each in self.destinations.values() for secret in each.external_id]
+        found += [each for each in (self.http.token, self.heartbeat.url) if each is not None]
+        return tuple(secret.get_secret_value() for secret in found)
+
     @field_validator("http", mode="before")
     @classmethod
     def _off(cls, value: object) -> object:

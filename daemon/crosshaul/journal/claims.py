@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from crosshaul.journal import bulk, rows
 from crosshaul.journal.moves import IllegalMove
 from crosshaul.journal.queries import SQL
-from crosshaul.model import ChecksumKind, Claim, Multipart, Part, State
+from crosshaul.model import ChecksumKind, Claim, Multipart, Part, Receipt, State
 
 
 class Request(NamedTuple):
     """One call of ``Journal.claim``."""
 
-    routes: Sequence[str]
+    plans: Mapping[str, int]
+    """By route: what was judged by another plan is no longer to be sent so."""
     small: int
     large: int
     now: float
@@ -35,13 +36,24 @@ class Claimer:
             *self._pick(connection, request, request.small, large=False),
             *self._pick(connection, request, request.large, large=True),
         ]
-        return take(connection, ids, request.now) if ids else []
+        if not ids:
+            return []
+        text = rows.ids_text(ids)
+        multiparts = multiparts_of(connection, text)
+        connection.execute(SQL["claim"], (request.now, text))
+        claimed = bulk.ask(connection, "claimed", (text,))
+        previous = _previous_of(connection, [row[0] for row in claimed if row[1] > 1])
+        by_id = {row[0]: _claim(row, multiparts.get(row[0]), previous.get(row[0])) for row in claimed}
+        return [by_id[file] for file in ids]
 
     def _pick(self, connection: sqlite3.Connection, request: Request, limit: int, *, large: bool) -> list[int]:
         if not limit:
             return []
-        routes = sorted(dict.fromkeys(request.routes), key=lambda route: self._turns.get(route, 0))
-        lanes = {route: deque(bulk.ask(connection, "due", (route, large, request.now, limit))) for route in routes}
+        routes = sorted(request.plans, key=lambda route: self._turns.get(route, 0))
+        lanes = {
+            route: deque(bulk.ask(connection, "due", (route, request.plans[route], large, request.now, limit)))
+            for route in routes
+        }
         picked: list[int] = []
         while lanes:
             for route in list(lanes):
@@ -56,23 +68,19 @@ class Claimer:
         return picked
 
 
-def take(connection: sqlite3.Connection, ids: Sequence[int], now: float) -> list[Claim]:
-    """Move these due files to uploading; gives them in their order."""
-    text = rows.ids_text(ids)
-    multiparts = multiparts_of(connection, text)
-    connection.execute(SQL["claim"], (now, text))
-    claimed = bulk.ask(connection, "claimed", (text,))
-    by_id = {row[0]: _claim(row, multiparts.get(row[0])) for row in claimed}
-    return [by_id[file] for file in ids]
-
-
 @rows.reading
-def _claim(row: rows.Row, multipart: Multipart | None) -> Claim:
-    file, generation, route, destination, path, fingerprint, key, attempts, ambiguous = row
-    seen = rows.fingerprint(fingerprint)
-    return Claim(
-        file, generation, route, destination, bytes.fromhex(path), seen, key, attempts, bool(ambiguous), multipart
-    )
+def _claim(row: rows.Row, multipart: Multipart | None, previous: Receipt | None) -> Claim:
+    file, generation, route, destination, path, fingerprint, key, attempts, ambiguous, plan = row
+    seen, name, unsure = rows.fingerprint(fingerprint), bytes.fromhex(path), bool(ambiguous)
+    return Claim(file, generation, route, destination, name, seen, key, attempts, unsure, multipart, plan, previous)
+
+
+def _previous_of(connection: sqlite3.Connection, files: Sequence[int]) -> dict[int, Receipt]:
+    """The receipts of the states before; none of a file that is new, so that such a file costs nothing."""
+    if not files:
+        return {}
+    found = connection.execute(SQL["previous_of"], (rows.ids_text(files),)).fetchall()
+    return {row[0]: rows.previous(row) for row in found}
 
 
 @rows.reading

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from crosshaul.journal import bulk, rows
 from crosshaul.journal.queries import SQL
-from crosshaul.model import Reason, Recorded, Sighting, State
+from crosshaul.model import News, Reason, Recorded, Settled, Sighting, State
 
 _BATCH = 500
 """Paths per query; the statement of a full batch stays prepared."""
@@ -24,8 +24,9 @@ class Known(NamedTuple):
     fingerprint: str
     recheck: int
     holds_key: int
-    destination: str
+    place: int
     key: str
+    plan: int
 
 
 def known(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, Known]:
@@ -38,21 +39,39 @@ def known(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) ->
     return found
 
 
-def is_news(record: Known | None, fingerprint: str) -> bool:
-    """Whether a file with this fingerprint has to be judged, rather than being on its way (or there) already."""
-    if record is None or record.fingerprint != fingerprint:
+def is_news(record: Known | None, fingerprint: str, plan: int) -> bool:
+    """Whether a file with this fingerprint has to be judged by ``plan``, rather than being on its way or there."""
+    if record is None or record.fingerprint != fingerprint or record.plan != plan:
         return True
     return record.state in _TO_JUDGE_ANEW or bool(record.recheck)
 
 
-def unfamiliar(connection: sqlite3.Connection, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
+def stays(one: Settled, record: Known) -> bool:
+    """Whether a file is where it goes, or on its way there, in this very state already."""
+    same = record.fingerprint == rows.fingerprint_text(one.sighting.fingerprint) and record.state not in _TO_JUDGE_ANEW
+    goes_there = not one.refusal and (record.place, record.key) == (one.plan.place, one.key)
+    return same and goes_there and bool(record.holds_key)
+
+
+def to_send(connection: sqlite3.Connection, route: str, seen: Sequence[Settled]) -> list[Settled]:
+    """Those of ``seen`` (all of ``route``) that are not delivered to where they go, nor set aside there."""
+    records = known(connection, route, [one.sighting.path for one in seen])
+    done = {path for path, record in records.items() if record.state in {State.DELIVERED, State.QUARANTINED}}
+    return [one for one in seen if one.sighting.path not in done or not stays(one, records[one.sighting.path])]
+
+
+def unfamiliar(connection: sqlite3.Connection, route: str, sightings: Sequence[Sighting], plan: int) -> News:
     """Those of ``sightings`` (all of ``route``) that are news, as ``is_news`` has it: here the query says so."""
     text = rows.fingerprint_text
-    news: list[Sighting] = []
+    news = News([], [])
     for start in range(0, len(sightings), _BATCH):
         batch = sightings[start : start + _BATCH]
         seen = [(number, sighting.path, text(sighting.fingerprint)) for number, sighting in enumerate(batch)]
-        news += [batch[number] for number in bulk.compare(connection, "unfamiliar", seen, route)]
+        for number in bulk.compare(connection, "unfamiliar", seen, route, plan):
+            if number >= 0:
+                news.fresh.append(batch[number])
+            else:
+                news.rested.append(batch[-1 - number])
     return news
 
 

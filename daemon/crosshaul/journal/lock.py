@@ -1,70 +1,19 @@
-"""``state_dir`` itself: made private, and held by one process at a time."""
+"""The lock on ``state_dir``: it is held by one process at a time."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
-import stat
 import time
 from pathlib import Path
 
-from crosshaul.errors import LockedError, StateDirError, StateDirUnavailableError
+from crosshaul.errors import LockedError
+from crosshaul.journal.state_dir import private_file, unusable
 
 LOCK = "lock"
-_PASSING = frozenset(
-    {
-        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
-        *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN),
-    }
-)
-"""What may be over at the next start."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_PRIVATE_DIRECTORY = 0o700
-_PRIVATE_FILE = 0o600
 _TRIES = 6
 _PAUSE_SECONDS = 0.02
-
-
-def prepare(state_dir: Path) -> None:
-    """Make the directory, open to its owner alone; raises StateDirError.
-
-    One that was there and is open to others is closed if it is empty or a journal's already; if it holds anything
-    else it is left as it is and refused, because it may be shared on purpose (``/tmp``, ``/srv``).
-    """
-    try:
-        state_dir.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-        mode = stat.S_IMODE(state_dir.stat().st_mode)
-        if mode & 0o077:
-            _close_to_others(state_dir, mode)
-    except FileExistsError as error:
-        raise StateDirError(f"state_dir {state_dir} is not a directory: name one, or a path that is free.") from error
-    except OSError as error:
-        cure = "Make room." if error.errno in _FULL else "Make it for this user with mode 0700, or name another."
-        raise _unusable(error, f"state_dir {state_dir} can't be made or used: {error.strerror}. {cure}") from error
-
-
-def _close_to_others(state_dir: Path, mode: int) -> None:
-    names = {entry.name for entry in state_dir.iterdir()}
-    if names and LOCK not in names:
-        raise StateDirError(
-            f"state_dir {state_dir} is open to other users (mode {mode:04o}) and holds other files: "
-            "chmod 700 it, or name a directory of its own."
-        )
-    state_dir.chmod(_PRIVATE_DIRECTORY)
-
-
-def private_file(path: Path) -> int:
-    """A descriptor of a file that only its owner can read, made if need be; raises StateDirError."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE_FILE)
-    except OSError as error:
-        cure = "Make room." if error.errno in _FULL else "Make state_dir writable for this user, or name another."
-        raise _unusable(error, f"{path} can't be written: {error.strerror}. {cure}") from error
-
-
-def _unusable(error: OSError, line: str) -> StateDirError:
-    return (StateDirUnavailableError if error.errno in _PASSING else StateDirError)(line)
 
 
 class StateLock:
@@ -83,8 +32,8 @@ class StateLock:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(descriptor)
-            cure = "Make room." if error.errno in _FULL else "Use a local disk."
-            raise _unusable(error, f"{state_dir / LOCK} can't be locked: {error.strerror}. {cure}") from error
+            cure = "Make room." if error.errno in {errno.ENOSPC, errno.EDQUOT} else "Use a local disk."
+            raise unusable(error, f"{state_dir / LOCK} can't be locked: {error.strerror}. {cure}") from error
         except LockedError:
             os.close(descriptor)
             raise

@@ -50,9 +50,14 @@ def _version(connection: sqlite3.Connection, database: Path, newest: int) -> int
 
 
 def _step(connection: sqlite3.Connection, number: int, script: str) -> None:
+    # A step may put another table in the place of one that others refer to (SQLite, "Making other kinds of table
+    # schema changes"); with foreign keys on, what refers to it would be deleted with it.
+    connection.execute("PRAGMA foreign_keys = OFF")
     try:
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
     except sqlite3.Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    finally:
+        connection.execute("PRAGMA foreign_keys = ON")

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from crosshaul.clock import SystemClock
 from crosshaul.errors import StateDirError
-from crosshaul.journal import connect, known, lock, rows
+from crosshaul.journal import connect, known, lock, plans, rows
 from crosshaul.journal.claims import multiparts_of
 from crosshaul.journal.migrate import check_current
 from crosshaul.journal.queries import SQL
-from crosshaul.model import AfterTask, DestinationStatus, Record, Recorded, RouteStatus, Sighting, State, Tally
+from crosshaul.model import (
+    AfterTask,
+    DestinationStatus,
+    Fingerprint,
+    News,
+    Place,
+    Plan,
+    Record,
+    Recorded,
+    RoutePlan,
+    RouteStatus,
+    Settled,
+    Sighting,
+    State,
+    Tally,
+)
 
 _PAGE = 1000
+_MOST_COUNTED = 100_000
 
 
 class Reader:
@@ -106,26 +122,36 @@ class Reader:
         """The record of a file; ``path`` is relative to the route's root."""
         return next(iter(self._records("record_of_path", (route, path))), None)
 
-    def by_key(self, destination: str, key: str) -> Record | None:
+    def by_key(self, place: Place, key: str) -> Record | None:
         """The record of the file whose object this is."""
-        return next(iter(self._records("record_of_key", (destination, key))), None)
+        return next(iter(self._records("record_of_key", (*place, key))), None)
 
-    def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
+    def plan(self, wanted: RoutePlan) -> Plan:
+        """How the journal numbers a plan and its place; a number that no record has where it does not know it."""
+        with self._snapshot() as connection:
+            return plans.find(connection, wanted)
+
+    def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int = 0) -> News:
         """See ``Journal.unfamiliar``."""
         with self._snapshot() as connection:
-            return known.unfamiliar(connection, route, sightings)
+            return known.unfamiliar(connection, route, sightings, plan)
 
     def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
         """See ``Journal.recorded``."""
         with self._snapshot() as connection:
             return known.recorded(connection, route, paths)
 
-    def next_due(self, routes: Sequence[str]) -> float | None:
-        """See ``Journal.next_due``."""
+    def to_send(self, route: str, seen: Sequence[Settled]) -> list[Settled]:
+        """Those of ``seen`` (all of ``route``) that are not where their plan has them go."""
+        with self._snapshot() as connection:
+            return known.to_send(connection, route, seen)
+
+    def next_due(self, in_force: Mapping[str, int]) -> float | None:
+        """See ``Journal.next_due``; the plans in force by route."""
         with self._snapshot() as connection:
             found = [
-                connection.execute(SQL["next_due"], (route, large)).fetchone()[0]
-                for route in routes
+                connection.execute(SQL["next_due"], (route, plan, large)).fetchone()[0]
+                for route, plan in in_force.items()
                 for large in (False, True)
             ]
         return min((due for due in found if due is not None), default=None)
@@ -140,6 +166,42 @@ class Reader:
         with self._snapshot() as connection:
             due: float | None = connection.execute(SQL["next_after"], (route,)).fetchone()[0]
         return due
+
+    def last_after(self, route: str) -> float | None:
+        """See ``Journal.last_after``."""
+        with self._snapshot() as connection:
+            due: float | None = connection.execute(SQL["last_after"], (route,)).fetchone()[0]
+        return due
+
+    def overdue(self, route: str, by: float) -> int:
+        """See ``Journal.overdue``; by an index, and counted up to 100,000."""
+        with self._snapshot() as connection:
+            found: int = connection.execute(SQL["count_overdue"], (route, by, _MOST_COUNTED)).fetchone()[0]
+        return found
+
+    def first_overdue(self, route: str, limit: int) -> list[Record]:
+        """Some of the route's delivered files whose source was to be deleted or moved, and is there still."""
+        return self._records("first_overdue", (route, limit))
+
+    def standing(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
+        """Where each file is in a route, by an index; None = it has no record.
+
+        One that was delivered in another state than the fingerprint given, or is to be judged anew, counts as SETTLING.
+        """
+        with self._snapshot() as connection:
+            found = known.known(connection, route, [path for path, _ in wanted])
+            in_force = {row[0] for row in connection.execute(SQL["plans_in_force"])}
+        return [_standing(found.get(path), fingerprint, in_force) for path, fingerprint in wanted]
+
+    def undelivered_twins(self, route: str, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
+        """A path for each fingerprint under which the same file waits to be delivered in ``route``.
+
+        Passes over all that waits in the route.
+        """
+        wanted = rows.names_text(map(rows.fingerprint_text, fingerprints))
+        with self._snapshot() as connection:
+            found = connection.execute(SQL["undelivered_twins"], (route, wanted)).fetchall()
+        return {rows.fingerprint(text): path for path, text in found}
 
     def _page(self, state: State | None, route: str | None, after: int, limit: int) -> list[Record]:
         return self._records("records", {"after": after, "state": state, "route": route, "limit": limit})
@@ -161,6 +223,14 @@ class Reader:
                 yield self._connection
             finally:
                 self._connection.execute("COMMIT")
+
+
+def _standing(record: known.Known | None, fingerprint: Fingerprint | None, in_force: set[int]) -> State | None:
+    if record is None:
+        return None
+    other = fingerprint is not None and record.fingerprint != rows.fingerprint_text(fingerprint)
+    judged = not record.recheck and (record.plan in in_force or not in_force)
+    return State.SETTLING if record.state == State.DELIVERED and (other or not judged) else State(record.state)
 
 
 def _tally(connection: sqlite3.Connection, route: str, counts: dict[State, tuple[int, int]]) -> Tally:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crosshaul.errors import StateDirUnavailableError
-from crosshaul.journal.lock import private_file
+from crosshaul.journal.state_dir import private_file
 
 RESERVE = "reserve"
 SIZE_BYTES = 8 * 1024 * 1024

@@ -19,6 +19,7 @@ from crosshaul.model import (
     Fingerprint,
     Multipart,
     Part,
+    Place,
     Reason,
     Receipt,
     Record,
@@ -86,6 +87,11 @@ def names_text(names: Iterable[str]) -> str:
     return json.dumps(list(names))
 
 
+def keys_text(keys: Iterable[tuple[int, str]]) -> str:
+    """Places and keys as a JSON list of pairs."""
+    return json.dumps(list(keys))
+
+
 def checksum(kind: str | None, value: str | None) -> Checksum | None:
     """The checksum of two columns."""
     return None if kind is None or value is None else Checksum(ChecksumKind(kind), value)
@@ -112,6 +118,20 @@ def receipt(columns: Row) -> Receipt | None:
     if delivered_at is None:
         return None
     return Receipt(etag, size, delivered_at, checksum(kind, value), version_id, request_id, proven_by)
+
+
+def previous_columns(receipt: Receipt) -> tuple[object, ...]:
+    """What of a receipt is kept for the state after it, in the order of ``remember_stale``."""
+    proof = receipt.checksum
+    kind, value = (proof.kind, proof.value) if proof else (None, None)
+    return receipt.etag, receipt.size, kind, value, receipt.version_id
+
+
+@reading
+def previous(row: Row) -> Receipt:
+    """The receipt of the state before, in a row of the query ``previous_of``."""
+    _file, etag, size, kind, value, version_id = row
+    return Receipt(etag, size, 0.0, checksum(kind, value), version_id)
 
 
 def _receipt_of(row: sqlite3.Row) -> Receipt | None:
@@ -152,6 +172,8 @@ def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
         after_due_at=row["after_due_at"],
         after_action=AfterAction(row["after_action"]) if row["after_action"] else None,
         multipart=multipart,
+        place=Place(row["endpoint"], row["bucket"]) if row["endpoint"] else None,
+        plan=row["plan"],
         settled_by=Reason(row["settled_by"]) if row["settled_by"] else None,
     )
 

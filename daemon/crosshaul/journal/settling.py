@@ -39,6 +39,17 @@ class AfterReport(NamedTuple):
     task: AfterTask
     action: AfterAction
     diagnosis: Diagnosis | None
+    due_at: float | None
+    """When it is looked at again; None = never."""
+
+
+class SendingAgain(NamedTuple):
+    """One call of ``Journal.send_again``."""
+
+    task: AfterTask
+    diagnosis: Diagnosis
+    due_at: float
+    now: float
 
 
 class _Standing(NamedTuple):
@@ -73,10 +84,13 @@ class _Changes:
     back: list[_Back] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
     """Those whose multipart upload is of no use any more."""
+    stale: list[tuple[object, ...]] = field(default_factory=list)
+    """What the bucket has of files that changed while they were sent."""
 
     def write(self, connection: sqlite3.Connection) -> None:
         bulk.run(connection, "deliver", self.delivered)
         connection.executemany(SQL["put_back"], self.back)
+        connection.executemany(SQL["remember_stale"], self.stale)
         connection.execute(SQL["drop_multipart"], (rows.ids_text(self.finished),))
 
 
@@ -97,6 +111,8 @@ def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) 
         return IllegalMove(f"record {claim.id}: not claimed in generation {claim.generation}, so it can't be settled")
     if record.generation != claim.generation:
         back = _stale(record, now)
+        if isinstance(outcome, Delivered):
+            changes.stale.append((*rows.previous_columns(outcome.receipt), record.id, claim.key, claim.plan))
     elif isinstance(outcome, Delivered):
         changes.delivered.append((now, outcome.after_due_at, *rows.receipt_columns(outcome.receipt), record.id))
         changes.finished.append(record.id)
@@ -137,13 +153,24 @@ def _with_reason(back: _Back, diagnosis: Diagnosis) -> _Back:
 
 
 def _ends_multipart(outcome: Outcome) -> bool:
-    return isinstance(outcome, Changed | Quarantine) or (isinstance(outcome, Retry) and outcome.drop_multipart)
+    return isinstance(outcome, Changed) or (isinstance(outcome, Retry) and outcome.drop_multipart)
 
 
 def settle_after(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:
-    """Write down what became of sources; one whose file changed since is passed over."""
+    """Write down what became of sources; one whose file changed since is passed over.
+
+    Who waits for the key of one that has no source any more is judged anew.
+    """
     connection.executemany(
         SQL["after_done"],
-        [(action, rows.diagnosis_text(why), task.id, task.generation) for task, action, why in reports],
+        [(due, action, rows.diagnosis_text(why), task.id, task.generation) for task, action, why, due in reports],
     )
+    connection.execute(SQL["offer_keys_of"], (rows.ids_text(report.task.id for report in reports),))
     return [None] * len(reports)
+
+
+def send_again(connection: sqlite3.Connection, again: SendingAgain) -> None:
+    """Queue a delivered file as a new generation although its fingerprint is the same; not if it changed since."""
+    task, diagnosis, due_at, now = again
+    why = rows.diagnosis_text(diagnosis)
+    connection.execute(SQL["send_again"], (due_at, now, now, why, task.id, task.generation))

@@ -6,31 +6,35 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from crosshaul.canaries import CanaryWish
 from crosshaul.clock import Clock
-from crosshaul.errors import Diagnosis, StateDirError, StateDirUnavailableError
-from crosshaul.journal import admission, canary, claims, connect, lock, rows, settling
+from crosshaul.errors import StateDirError, StateDirUnavailableError
+from crosshaul.journal import admission, claims, connect, lock, plans, rows, settling
 from crosshaul.journal.migrate import migrate
 from crosshaul.journal.queries import SQL
 from crosshaul.journal.reader import Reader
 from crosshaul.journal.reserve import Reserve
+from crosshaul.journal.source_journal import SourceJournal
+from crosshaul.journal.state_dir import prepare, private_file
 from crosshaul.journal.writer import CommitStats, Writer, one_by_one
 from crosshaul.model import (
-    AfterAction,
-    AfterTask,
     Claim,
+    Denial,
     DestinationStatus,
     Multipart,
+    News,
     Outcome,
     Part,
+    Place,
+    Plan,
     Record,
     Recorded,
+    RoutePlan,
     RouteStatus,
     Settled,
     Sighting,
@@ -51,10 +55,6 @@ def _make_due(connection: sqlite3.Connection, argument: tuple[float, str]) -> No
     connection.execute(SQL["make_due"], argument)
 
 
-def _bound_after(connection: sqlite3.Connection, argument: tuple[float, str, float]) -> None:
-    connection.execute(SQL["bound_after"], argument)
-
-
 def _reclaim(connection: sqlite3.Connection, argument: tuple[float, str]) -> None:
     connection.execute(SQL["reclaim"], argument)
 
@@ -67,18 +67,17 @@ def _save_destination(connection: sqlite3.Connection, status: DestinationStatus)
     connection.execute(SQL["save_destination"], rows.destination_columns(status))
 
 
+_APPLY = one_by_one(plans.apply)
 _VANISH = one_by_one(admission.vanish)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
-_CLAIM_CANARY = one_by_one(canary.claim_canary)
 _MAKE_DUE = one_by_one(_make_due)
-_BOUND_AFTER = one_by_one(_bound_after)
 _RECLAIM = one_by_one(_reclaim)
 _SAVE_ROUTE = one_by_one(_save_route)
 _SAVE_DESTINATION = one_by_one(_save_destination)
 
 
-class Journal:
+class Journal(SourceJournal):
     """What is known of every file. Every method may raise StateDirError; one that raises has changed nothing.
 
     Writes wait for their commit, which they share with all others that are waiting. Reads have a connection of their
@@ -103,6 +102,7 @@ class Journal:
         self._closed = False
         self._claim = one_by_one(claims.Claimer().claim)
         self._admit = one_by_one(partial(_admit, reserve))
+        self._plans: dict[str, Plan] = {}
         self._due_callbacks: list[Callable[[], None]] = []
 
     @classmethod
@@ -154,26 +154,37 @@ class Journal:
         for callback in self._due_callbacks:
             callback()
 
-    async def unfamiliar(self, route: str, sightings: Sequence[Sighting]) -> list[Sighting]:
-        """Those of ``sightings`` that intake has to settle: new, changed, gone before, or found changed when sent."""
-        return await self._read(lambda: self._reader.unfamiliar(route, sightings))
+    async def apply(self, wanted: Sequence[RoutePlan], places: Mapping[str, Place]) -> dict[str, Plan]:
+        """Bring the plans of all configured routes into force; ``places`` are those of the destinations, by name.
+
+        What was queued under another plan is not claimed any more, until it is admitted under this one.
+        """
+        self._plans = await self._writer.do(_APPLY, plans.Application(wanted, places))
+        return self._plans
+
+    async def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int = 0) -> News:
+        """Those of ``sightings`` that intake has to judge: not recorded in this very state, or by another plan."""
+        return await self._read(lambda: self._reader.unfamiliar(route, sightings, plan))
 
     async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
         """The states of files that were taken last, and why, of those of ``paths`` that have a record."""
         return await self._read(lambda: self._reader.recorded(route, paths))
 
-    async def admit(self, settled: Sequence[Settled]) -> None:
+    async def admit(self, settled: Sequence[Settled]) -> list[Denial]:
         """Queue files that came to rest; those that are refused, or whose key is another file's, are quarantined.
 
-        A file that is being uploaded stays so and gets a new generation, which makes the running claim stale.
+        A file that is being uploaded stays so and gets a new generation, which makes the running claim stale; but one
+        that goes where it went before keeps generation and receipt, whatever else is new in its plan.
         """
+        denied: list[Denial] = []
         for start in range(0, len(settled), _ADMIT_AT_ONCE):
             portion = settled[start : start + _ADMIT_AT_ONCE]
-            await self._writer.do(self._admit, admission.Admission(portion, self._clock.now()))
+            denied += await self._writer.do(self._admit, admission.Admission(portion, self._clock.now()))
             self._tell_due()
+        return denied
 
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
-        """These files disappeared: what was not sent yet is gone, the rest stays as it is."""
+        """These files disappeared: what was not sent yet is gone, what is delivered is noted to have no source."""
         if paths:
             await self._writer.do(_VANISH, admission.Vanishing(route, paths, self._clock.now()))
 
@@ -186,15 +197,16 @@ class Journal:
 
         Both are shared fairly among ``routes``, oldest due first.
         """
-        return await self._writer.do(self._claim, claims.Request(routes, small, large, self._clock.now()))
-
-    async def claim_canary(self, routes: Sequence[str], wish: CanaryWish) -> Claim | None:
-        """One due file of ``routes``, as near to the wish as there is one; it is uploading now. None if none is due."""
-        return await self._writer.do(_CLAIM_CANARY, canary.CanaryRequest(routes, wish, self._clock.now()))
+        return await self._writer.do(
+            self._claim, claims.Request(self._plans_of(routes), small, large, self._clock.now())
+        )
 
     async def next_due(self, routes: Sequence[str]) -> float | None:
         """When the next pending file of ``routes`` is due (seconds since the epoch, may be past); None if none is."""
-        return await self._read(lambda: self._reader.next_due(routes))
+        return await self._read(lambda: self._reader.next_due(self._plans_of(routes)))
+
+    def _plans_of(self, routes: Sequence[str]) -> dict[str, int]:
+        return {route: self._plans[route].id if route in self._plans else 0 for route in routes}
 
     async def settle(self, claim: Claim, outcome: Outcome) -> State:
         """Write down what became of a claim, and return the file's state. IllegalMove if it is no claim any more.
@@ -227,23 +239,6 @@ class Journal:
     async def reclaim(self, routes: Sequence[str]) -> None:
         """Put back what an earlier life of the caller's loop left uploading: it may have been delivered unheard."""
         await self._writer.do(_RECLAIM, (self._clock.now(), rows.names_text(routes)))
-
-    async def after_due(self, route: str, limit: int) -> list[AfterTask]:
-        """Delivered files of ``route`` whose source is to be deleted or moved by now, oldest due first."""
-        now = self._clock.now()
-        return await self._read(lambda: self._reader.after_due(route, now, limit))
-
-    async def next_after(self, route: str) -> float | None:
-        """When ``route``'s next source is to be deleted or moved (seconds since the epoch, may be past), or None."""
-        return await self._read(lambda: self._reader.next_after(route))
-
-    async def bound_after(self, route: str, latest: float) -> None:
-        """None of ``route``'s sources is due later than ``latest`` (seconds since the epoch)."""
-        await self._writer.do(_BOUND_AFTER, (latest, route, latest))
-
-    async def settle_after(self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None) -> None:
-        """Write down what became of the source; nothing happens if the file changed since."""
-        await self._writer.do(settling.settle_after, settling.AfterReport(task, action, diagnosis))
 
     async def save_destination(self, status: DestinationStatus) -> None:
         """Keep a destination's status, for the next start and for those who ask from outside."""
@@ -285,10 +280,10 @@ class Journal:
         return await asyncio.get_running_loop().run_in_executor(self._reading, question)
 
 
-def _admit(reserve: Reserve, connection: sqlite3.Connection, admitted: admission.Admission) -> None:
+def _admit(reserve: Reserve, connection: sqlite3.Connection, admitted: admission.Admission) -> list[Denial]:
     if reserve.spent and connection.execute(SQL["backlog"]).fetchone()[0] >= _BACKLOG_ON_A_FULL_DISK:
         reserve.check()
-    admission.admit(connection, admitted)
+    return admission.admit(connection, admitted)
 
 
 def _open_with(reserve: Reserve, state_dir: Path, now: float) -> tuple[lock.StateLock, sqlite3.Connection, Reader]:
@@ -304,7 +299,7 @@ def _open_with(reserve: Reserve, state_dir: Path, now: float) -> tuple[lock.Stat
 
 
 def _open(state_dir: Path, now: float) -> tuple[lock.StateLock, sqlite3.Connection, Reader]:
-    lock.prepare(state_dir)
+    prepare(state_dir)
     with contextlib.ExitStack() as undo:
         held = lock.StateLock.take(state_dir)
         undo.callback(held.release)
@@ -316,7 +311,7 @@ def _open(state_dir: Path, now: float) -> tuple[lock.StateLock, sqlite3.Connecti
 
 
 def _open_database(database: Path, now: float) -> sqlite3.Connection:
-    os.close(lock.private_file(database))
+    os.close(private_file(database))
     try:
         connection = connect.open_writable(database)
     except sqlite3.Error as error:

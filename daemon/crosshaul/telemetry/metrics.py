@@ -43,7 +43,15 @@ class Metrics:
     def expect(self, routes: Iterable[str], destinations: Iterable[str]) -> None:
         """Show these with zeros from the start: a counter that appears with its first event has no rate."""
         for route in routes:
-            for series in (self._files, self._bytes, self._lost_events, self._pending, self._quarantined, self._oldest):
+            for series in (
+                self._files,
+                self._bytes,
+                self._lost_events,
+                self._pending,
+                self._quarantined,
+                self._oldest,
+                self._overdue,
+            ):
                 series.labels(route)
         for destination in destinations:
             self._parked.labels(destination)
@@ -74,6 +82,10 @@ class Metrics:
     def quarantined(self, route: str, files: int) -> None:
         """How many files of the route are set aside."""
         self._quarantined.labels(route).set(files)
+
+    def overdue(self, route: str, files: int) -> None:
+        """How many delivered files of the route were to be deleted or moved, and are there still."""
+        self._overdue.labels(route).set(files)
 
     def watched(self, status: RouteStatus) -> None:
         """How a route's directory is watched, and when it was last walked."""
@@ -151,6 +163,9 @@ class Metrics:
         self._failures = self._counter("upload_failures", "Tries that ended in an error.", "route", "code")
         self._pending = self._gauge("pending_files", "Files at rest that are not delivered yet.", "route")
         self._quarantined = self._gauge("quarantined_files", "Files that are set aside, each with a reason.", "route")
+        self._overdue = self._gauge(
+            "sources_overdue", "Delivered files that were to be deleted or moved, and are there still.", "route"
+        )
         self._oldest = self._gauge(
             "oldest_pending_age_seconds", "How long the oldest pending file has waited.", "route"
         )

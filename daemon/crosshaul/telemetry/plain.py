@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from os import PathLike, fspath
 
-# Whatever moves the cursor, breaks a line or turns the direction of writing.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Letters and marks that are drawn as nothing (Unicode's Default_Ignorable_Code_Point), and a blank.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def text(value: object) -> str:
@@ -19,5 +21,12 @@ def text(value: object) -> str:
 
 
 def printable(value: object) -> str:
-    """The same on one line, and with nothing in it that could move a terminal's cursor."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text(value))
+    """The same on one line, where all that is there is seen: what moves a cursor or has no shape shows escaped."""
+    shown = text(value)
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else _escape(c) for c in shown)
+    return shown if shown.isascii() else _UNSEEN.sub(lambda found: _escape(found[0]), shown)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from functools import lru_cache
 
 REDACTED = "[redacted]"
@@ -33,24 +32,31 @@ _SECRET_KEY = re.compile(
 # One quick look spares nearly all text the thorough ones: the log is on the path of every delivery.
 _SUSPECT = re.compile(r"(?i)secret|token|external|password|signature|authorization|aws4-|[wq]oGZXIv|IQoJb3Jp")
 _KEY_LENGTH = 40
-_SHORTEST_KNOWN = 6
+_SHORTEST_KNOWN = 2
+"""Of an external ID."""
+_SHORTEST_ANYWHERE = 6
+"""Shorter ones are secrets only as a word of their own: else they would tear holes into everything."""
 _MOST_KNOWN = 256
 
-_known: OrderedDict[str, None] = OrderedDict()
+
+class _Known:
+    """The secrets that were told. Replaced as a whole, since the log's thread reads them."""
+
+    secrets: tuple[tuple[str, re.Pattern[str] | None], ...] = ()
 
 
 def conceal(*secrets: str) -> None:
     """Remember secrets (external IDs, session tokens): from now on they are cut out of any text.
 
-    Shorter ones than 6 characters are not taken: they would tear holes into everything. Of more than 256 the oldest
-    are forgotten.
+    One of 2 to 5 characters is cut out where it stands as a word. Of more than 256 the oldest are forgotten.
     """
+    known = dict(_Known.secrets)
     for secret in secrets:
         if len(secret) >= _SHORTEST_KNOWN:
-            _known[secret] = None
-            _known.move_to_end(secret)
-    while len(_known) > _MOST_KNOWN:
-        _known.popitem(last=False)
+            known.pop(secret, None)
+            short = len(secret) < _SHORTEST_ANYWHERE
+            known[secret] = re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)") if short else None
+    _Known.secrets = tuple(known.items())[-_MOST_KNOWN:]
 
 
 @lru_cache(maxsize=1024)
@@ -62,9 +68,13 @@ def is_secret_name(name: str) -> bool:
 
 def redact(text: str, *, shapes: bool = True) -> str:
     """The text without secrets. ``shapes=False`` for paths and keys, where 40 characters may well be just a name."""
-    for secret in _known:
-        if secret in text:
+    for secret, word in _Known.secrets:
+        if secret not in text:
+            continue
+        if word is None:
             text = text.replace(secret, REDACTED)
+        elif shapes:
+            text = word.sub(REDACTED, text)
     if _SUSPECT.search(text):
         text = _AUTHORIZATION.sub(rf"\1{REDACTED}", text)
         text = _ASSIGNMENT.sub(rf"\g<name>\g<sign>{REDACTED}", text)

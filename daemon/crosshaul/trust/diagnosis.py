@@ -169,10 +169,11 @@ def advise(evidence: Evidence) -> Advice:
     rule = _told(evidence.error) or _concluded(evidence)
     do = rule.do.format(role=evidence.destination.role_arn, identity=evidence.identity or "Account A's identity")
     letter = _letter(evidence, rule.cause, do) if rule.party is Party.B else ""
+    who = evidence.identity or "its identity"
     if rule.cause == _EITHER:
-        do += f" First, in Account A: may {evidence.identity} call sts:AssumeRole on that role? STS answers both alike."
+        do += f" First, in Account A: may {who} call sts:AssumeRole on that role? STS answers both alike."
     if rule.cause == _EITHER_DIRECT:
-        do += f" First, in Account A: does {evidence.identity}'s own policy allow it? S3 answers both alike."
+        do += f" First, in Account A: does {who}'s own policy allow it? S3 answers both alike."
     return Advice(rule.cause, rule.party, do, _ruled_out(evidence), letter)
 
 

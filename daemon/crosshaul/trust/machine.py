@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from crosshaul.config import Route
+from crosshaul.errors import StateDirError
+from crosshaul.journal.state_dir import adopt
 from crosshaul.trust.findings import Advice, Finding, Party, Verdict
 
 _LEAST_FREE = 256 * 1024 * 1024
@@ -46,6 +48,15 @@ def _watches() -> Iterator[Finding]:
 
 
 def _state(state_dir: Path) -> Finding:
+    """Whether a daemon could keep its journal there: one that is there is closed to others, as a daemon would do."""
+    try:
+        if state_dir.exists():
+            adopt(state_dir)
+    except StateDirError as error:
+        # As root one looks at what is the service's: that is no fault, as long as the daemon doesn't run as root.
+        verdict = Verdict.NOTE if os.geteuid() == 0 and state_dir.stat().st_uid != 0 else Verdict.BAD
+        what, _, do = str(error).partition(": ")
+        return Finding("machine", verdict, what, advice=Advice("state_dir", Party.HOST, f"{do[:1].upper()}{do[1:]}"))
     there = next(path for path in (state_dir, *state_dir.parents) if path.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         told = f"state_dir {state_dir} can't be written to"

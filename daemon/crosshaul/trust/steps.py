@@ -1,7 +1,7 @@
 """The chain from Account A's credentials to bytes in Account B's bucket, walked step by step as the daemon walks it.
 
 Everything is written to one constant key under the prefix, so that nothing piles up where nothing may be deleted; no
-object of anybody else's is touched.
+object of anybody else's is touched, not even one that has this key.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from crosshaul.aws.chain import Caller, Chain
 from crosshaul.aws.identity import Refresher, parameters
 from crosshaul.aws.policy import session_policies
 from crosshaul.checksum import Payload
+from crosshaul.conditions import NEW, Condition
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
 from crosshaul.trust.diagnosis import Evidence, advise
 from crosshaul.trust.findings import Finding, Verdict
-from crosshaul.verify import Answer, Ladder
+from crosshaul.verify import Answer, Held, Ladder
 
 TEXT = b"This is from cross account!"
 _TOKEN = "check"  # noqa: S105 - what the object's metadata say, no password
+_KEYS = 8
 _CHAINED = 3600
 _MOST_SKEW = 60.0
 _REFUSED = frozenset({"AccessDenied", "403"})
@@ -54,10 +56,13 @@ class Ground:
     answer: Answer | None = None
     """What the upload was answered."""
 
+    number: int = 0
+    """Of the key: another one where an object that is not a check's has it."""
+
     @property
     def key(self) -> str:
         """The one key that is written."""
-        return self.destination.key_prefix + CHECK_KEY
+        return f"{self.destination.key_prefix}{CHECK_KEY}{f'-{self.number}' if self.number else ''}"
 
 
 Step = Callable[[Ground], Awaitable[list[Finding]]]
@@ -164,20 +169,46 @@ def _open(ground: Ground, told: str) -> Finding:
 
 
 async def _upload(ground: Ground) -> list[Finding]:
-    """PutObject, with the best checksum that the store takes."""
+    """PutObject to a key that is free or a check's, with the best checksum that the store takes."""
+    for ground.number in range(_KEYS):
+        held = await _held(ground)
+        if held is not None and held.token != _TOKEN:
+            continue
+        try:
+            answer = ground.answer = await _put(ground, NEW if held is None else None)
+            break
+        except Fault as fault:
+            if fault.kind is not Kind.EXISTS:
+                raise  # else something has the key that may not be looked at
+    else:
+        text = f"{ground.key} and {_KEYS - 1} more like it have objects that are no check's: take them away"
+        raise Fault(Diagnosis(Kind.EXISTS, "PreconditionFailed", text, "PutObject"))
+    facts = {"key": ground.key, "etag": answer.etag, "request_id": answer.request_id}
+    return [Finding("upload", Verdict.GOOD, "validated Upload : true", facts=facts)]
+
+
+async def _held(ground: Ground) -> Held | None:
+    """What lies under the key, as far as it can be seen: a refusal is better told by the upload, which has words."""
+    try:
+        return await ground.bucket.head_object(ground.key)
+    except Fault:
+        return None
+
+
+async def _put(ground: Ground, condition: Condition | None) -> Answer:
     ladder = Ladder()
     while True:
         kind = ladder.kind
         payload = Payload.of(TEXT, ladder.kinds(), hashed=await ground.bucket.needs_hash())
         try:
-            answer = await ground.bucket.put_object(ground.key, payload, time.time_ns(), _TOKEN, condition=None)
-            break
+            return await ground.bucket.put_object(ground.key, payload, time.time_ns(), _TOKEN, condition=condition)
         except Fault as fault:
-            if fault.kind is not Kind.UNSUPPORTED or not ladder.refuse(kind):
+            if fault.kind is not Kind.UNSUPPORTED:
                 raise
-    ground.answer = answer
-    facts = {"key": ground.key, "etag": answer.etag, "request_id": answer.request_id}
-    return [Finding("upload", Verdict.GOOD, "validated Upload : true", facts=facts)]
+            if condition is not None:
+                condition = None  # the first suspect
+            elif not ladder.refuse(kind):
+                raise
 
 
 async def _download(ground: Ground) -> list[Finding]:
@@ -237,7 +268,7 @@ async def _store(ground: Ground) -> list[Finding]:
     echoed, to = ground.answer.checksum, ground.destination
     proof = f"the store checks {echoed.kind}" if echoed else "the store knows no checksum but Content-MD5"
     findings = [Finding("store", Verdict.GOOD, proof, facts={"checksum": str(echoed.kind) if echoed else None})]
-    findings += [await _encrypted(ground), *_honoured(to)]
+    findings += [await _encrypted(ground), await _conditions(ground), *_honoured(to)]
     missing = await ground.bucket.status_of(f"{ground.key}-{secrets.token_hex(8)}")
     told = "a missing key looks forbidden, as it does without s3:ListBucket: our own uploads are known by their token"
     if missing == _NOT_FOUND:
@@ -256,6 +287,26 @@ async def _encrypted(ground: Ground) -> Finding:
         return Finding("store", Verdict.NOTE, told.rstrip(), facts=facts)
     told = f"encrypted by {mode}" if mode else "the store says nothing of encryption"
     return Finding("store", Verdict.GOOD, told + (f" with {key}" if key else ""), facts=facts)
+
+
+async def _conditions(ground: Ground) -> Finding:
+    """Whether If-None-Match holds a write off, found out at the check's own object."""
+    kind = _kind(ground)
+    payload = Payload.of(TEXT, (kind,), hashed=await ground.bucket.needs_hash())
+    try:
+        await ground.bucket.put_object(ground.key, payload, time.time_ns(), _TOKEN, condition=NEW)
+    except Fault as fault:
+        if fault.kind is Kind.EXISTS:
+            told = "If-None-Match is kept: `overwrite: never` holds against whoever writes meanwhile"
+            return Finding("store", Verdict.GOOD, told, facts={"conditions": True})
+        if fault.kind is not Kind.UNSUPPORTED:
+            told = "it could not be found out whether If-None-Match is kept"
+            return Finding("store", Verdict.NOTE, told, fault.diagnosis)
+    told = (
+        "the store does not keep If-None-Match: for `overwrite: never`, `delete` and `move` HEAD asks before each "
+        "file, and who writes in the same moment is not noticed"
+    )
+    return Finding("store", Verdict.NOTE, told, facts={"conditions": False})
 
 
 def _honoured(to: Destination) -> list[Finding]:

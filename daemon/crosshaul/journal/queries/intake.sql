@@ -1,7 +1,17 @@
 -- name: admission_holders
-SELECT files.destination, files.key, files.route, files.path
+SELECT files.place, files.key, files.id, files.route, files.path
 FROM json_each(?) AS wanted
-JOIN files ON files.destination = wanted.value ->> 0 AND files.key = wanted.value ->> 1 AND files.holds_key = 1
+JOIN files ON files.place = wanted.value ->> 0 AND files.key = wanted.value ->> 1 AND files.holds_key = 1
+
+-- name: holder
+SELECT files.state, files.fingerprint, files.path, coalesce(files.after_action IN ('done', 'gone'), 0),
+    coalesce(plans.by_content, 0), plans.root,
+    EXISTS (SELECT 1 FROM plans WHERE in_force = 1)
+    AND NOT EXISTS (SELECT 1 FROM plans WHERE in_force = 1 AND route = files.route)
+FROM files LEFT JOIN plans ON plans.id = files.plan WHERE files.id = ?
+
+-- name: root_of
+SELECT root FROM plans WHERE id = ?
 
 -- name: backlog
 SELECT coalesce(sum(files), 0) FROM tallies WHERE state IN ('pending', 'uploading')
@@ -12,31 +22,69 @@ UPDATE files SET holds_key = 0,
     delivered_at = NULL, after_due_at = NULL
 WHERE id = ?
 
+-- name: hand_over_key
+UPDATE files SET holds_key = 0, recheck = 1,
+    state = CASE WHEN state IN ('uploading', 'delivered') THEN state ELSE 'gone' END
+WHERE id = ?
+
 -- name: offer_key
 UPDATE files SET recheck = 1
-WHERE destination = ? AND key = ? AND holds_key = 0 AND state = 'quarantined' AND id <> ?
+WHERE place = ? AND key = ? AND holds_key = 0 AND state = 'quarantined' AND id <> ?
 
 -- name: admit_new
 INSERT INTO files (
     destination, key, holds_key, state, size, fingerprint, settled_by, due_at, diagnosis,
-    queued_at, changed_at, first_seen_at, route, path, generation
+    queued_at, changed_at, place, plan, first_seen_at, route, path, generation
 )
 SELECT *, 1 FROM (VALUES /*rows*/)
 
 -- name: admit_changed
 UPDATE files SET
-    destination = ?, key = ?, holds_key = ?,
-    state = CASE state WHEN 'uploading' THEN state ELSE ? END,
-    size = ?, fingerprint = ?, settled_by = ?, due_at = ?, diagnosis = ?, queued_at = ?,
-    changed_at = CASE state WHEN 'uploading' THEN changed_at ELSE ? END,
+    destination = ?1, key = ?2, holds_key = ?3,
+    state = CASE state WHEN 'uploading' THEN state ELSE ?4 END,
+    settled_by = iif(fingerprint = ?6 AND state NOT IN ('settling', 'gone'), coalesce(settled_by, ?7), ?7),
+    size = ?5, fingerprint = ?6, due_at = ?8, diagnosis = ?9, queued_at = ?10,
+    changed_at = CASE state WHEN 'uploading' THEN changed_at ELSE ?11 END,
+    place = ?12, plan = ?13,
     generation = generation + 1, recheck = 0, attempts = 0, ambiguous = 0,
-    etag = NULL, receipt_size = NULL, delivered_at = NULL, checksum_kind = NULL, checksum = NULL,
-    version_id = NULL, request_id = NULL, proven_by = NULL, after_due_at = NULL, after_action = NULL
-WHERE id = ?
+    etag = iif(?14, etag, NULL), receipt_size = iif(?14, receipt_size, NULL), delivered_at = NULL,
+    checksum_kind = iif(?14, checksum_kind, NULL), checksum = iif(?14, checksum, NULL),
+    version_id = iif(?14, version_id, NULL), request_id = NULL, proven_by = NULL,
+    after_due_at = NULL, after_action = NULL
+WHERE id = ?15
+
+-- name: admit_replanned
+UPDATE files SET destination = ?, plan = ? WHERE id = ?
+
+-- name: take_receipt
+UPDATE files SET state = 'delivered', recheck = 0, diagnosis = NULL, changed_at = holder.changed_at,
+    etag = holder.etag, receipt_size = holder.receipt_size, delivered_at = holder.delivered_at,
+    checksum_kind = holder.checksum_kind, checksum = holder.checksum, version_id = holder.version_id,
+    request_id = holder.request_id, proven_by = holder.proven_by,
+    after_due_at = holder.after_due_at, after_action = holder.after_action
+FROM files AS holder WHERE holder.id = ? AND files.route = ? AND files.path = ?
 
 -- name: vanish
 UPDATE files SET state = 'gone', holds_key = 0, recheck = 0, changed_at = ?
 WHERE route = ? AND path = ? AND state IN ('pending', 'settling', 'quarantined')
+
+-- name: source_gone
+UPDATE files SET after_action = 'gone'
+WHERE route = ? AND path = ? AND state = 'delivered' AND after_due_at IS NULL
+    AND (after_action IS NULL OR after_action NOT IN ('done', 'gone'))
+
+-- name: offer_keys_of_paths
+UPDATE files SET recheck = 1
+WHERE holds_key = 0 AND state = 'quarantined' AND (place, key) IN (
+    SELECT place, key FROM files WHERE route = ? AND path = ? AND holds_key = 1 AND after_action = 'gone'
+)
+
+-- name: offer_keys_of
+UPDATE files SET recheck = 1
+WHERE holds_key = 0 AND state = 'quarantined' AND (place, key) IN (
+    SELECT place, key FROM files
+    WHERE id IN (SELECT value FROM json_each(?)) AND holds_key = 1 AND after_action IN ('done', 'gone')
+)
 
 -- name: forget_multipart_of
 DELETE FROM multiparts WHERE file = (SELECT id FROM files WHERE route = ? AND path = ? AND state = 'gone')

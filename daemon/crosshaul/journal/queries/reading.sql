@@ -1,28 +1,59 @@
 -- name: known
-SELECT path, id, state, fingerprint, recheck, holds_key, destination, key FROM files WHERE route = ? AND path IN (/*paths*/)
+SELECT path, id, state, fingerprint, recheck, holds_key, place, key, plan
+FROM files WHERE route = ? AND path IN (/*paths*/)
 
 -- name: unfamiliar
-SELECT json_group_array(column1) FROM (VALUES /*rows*/)
-LEFT JOIN files ON route = ? AND path = column2 AND fingerprint = column3
-    AND recheck = 0 AND state NOT IN ('settling', 'gone')
-WHERE id IS NULL
+SELECT json_group_array(iif(fingerprint = column3 AND state NOT IN ('settling', 'gone'), -1 - column1, column1))
+FROM (VALUES /*rows*/)
+LEFT JOIN files ON route = ? AND path = column2
+WHERE id IS NULL OR fingerprint <> column3 OR plan <> ? OR recheck OR state IN ('settling', 'gone')
 
 -- name: next_due
-SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ? AND (size >= 262144) = ?
+SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
 
 -- name: tallies
 SELECT route, state, files, bytes FROM tallies WHERE files > 0 ORDER BY route
 
 -- name: oldest_pending
-SELECT min(queued_at) FROM files WHERE state = 'pending' AND route = ?
+SELECT min(queued_at) FROM files
+WHERE state IN ('pending', 'uploading', 'settling') AND state = 'pending' AND route = ?
 
 -- name: after_due
+-- What was delivered by an earlier configuration is judged anew first: this one may have it go elsewhere.
 SELECT id, generation, route, path, fingerprint,
     etag, receipt_size, delivered_at, checksum_kind, checksum, version_id, request_id, proven_by
-FROM files WHERE route = ? AND after_due_at IS NOT NULL AND after_due_at <= ? ORDER BY after_due_at, id LIMIT ?
+FROM files WHERE route = ? AND after_due_at IS NOT NULL AND after_due_at <= ?
+    AND recheck = 0
+    AND (plan IN (SELECT id FROM plans WHERE in_force = 1) OR NOT EXISTS (SELECT 1 FROM plans WHERE in_force = 1))
+ORDER BY after_due_at, id LIMIT ?
 
 -- name: next_after
 SELECT min(after_due_at) FROM files WHERE route = ? AND after_due_at IS NOT NULL
+    AND recheck = 0
+    AND (plan IN (SELECT id FROM plans WHERE in_force = 1) OR NOT EXISTS (SELECT 1 FROM plans WHERE in_force = 1))
+
+-- name: last_after
+SELECT max(after_due_at) FROM files WHERE route = ? AND after_due_at IS NOT NULL
+
+-- name: count_overdue
+SELECT count(*) FROM (
+    SELECT 1 FROM files WHERE route = ?1 AND after_due_at IS NOT NULL AND after_action IS NOT NULL
+    UNION ALL
+    SELECT 1 FROM files WHERE route = ?1 AND after_due_at <= ?2 AND after_action IS NULL
+        AND (plan IN (SELECT id FROM plans WHERE in_force = 1) OR NOT EXISTS (SELECT 1 FROM plans WHERE in_force = 1))
+    LIMIT ?3
+)
+
+-- name: first_overdue
+SELECT * FROM placed WHERE route = ? AND after_due_at IS NOT NULL AND after_action IS NOT NULL ORDER BY id LIMIT ?
+
+-- name: undelivered_twins
+SELECT path, fingerprint FROM files
+WHERE route = ?1 AND state = 'pending' AND fingerprint IN (SELECT value FROM json_each(?2))
+UNION ALL
+SELECT path, fingerprint FROM files
+WHERE route = ?1 AND state IN ('uploading', 'settling', 'quarantined')
+    AND fingerprint IN (SELECT value FROM json_each(?2))
 
 -- name: destinations
 SELECT name, state, retry_at, credentials_expire_at, last_error, checksum_kind FROM destinations ORDER BY name
@@ -31,23 +62,24 @@ SELECT name, state, retry_at, credentials_expire_at, last_error, checksum_kind F
 SELECT name, watcher, last_scan_at, last_scan_seconds, lost_events, settling FROM routes ORDER BY name
 
 -- name: records
-SELECT * FROM files WHERE id > :after AND (:state IS NULL OR state = :state) AND (:route IS NULL OR route = :route)
+SELECT * FROM placed WHERE id > :after AND (:state IS NULL OR state = :state) AND (:route IS NULL OR route = :route)
 ORDER BY id LIMIT :limit
 
 -- name: record_of_path
-SELECT * FROM files WHERE route = ? AND path = ?
+SELECT * FROM placed WHERE route = ? AND path = ?
 
 -- name: record_of_key
-SELECT * FROM files WHERE destination = ? AND key = ? AND holds_key = 1
+SELECT * FROM placed WHERE endpoint = ? AND bucket = ? AND key = ? AND holds_key = 1
 
 -- name: first_uploading
-SELECT * FROM files WHERE state = 'uploading' LIMIT ?
+SELECT * FROM placed WHERE state = 'uploading' LIMIT ?
 
 -- name: first_quarantined
-SELECT * FROM files WHERE state = 'quarantined' LIMIT ?
+SELECT * FROM placed WHERE state = 'quarantined' LIMIT ?
 
 -- name: first_waiting
-SELECT * FROM files WHERE state = 'pending' AND route = ? ORDER BY queued_at LIMIT ?
+SELECT * FROM placed
+WHERE state IN ('pending', 'uploading', 'settling') AND state = 'pending' AND route = ? ORDER BY queued_at LIMIT ?
 
 -- name: bytes_in_parts
 SELECT coalesce(sum(size), 0) FROM parts

@@ -1,29 +1,29 @@
 -- name: recover_uploading
 UPDATE files SET
-    state = CASE holds_key WHEN 1 THEN 'pending' ELSE 'quarantined' END,
+    state = CASE WHEN holds_key THEN 'pending' ELSE 'quarantined' END,
     ambiguous = ambiguous OR claimed = generation, claimed = NULL, changed_at = ?1, due_at = min(due_at, ?1)
 WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'
 
 -- name: reclaim
 UPDATE files SET
-    state = CASE holds_key WHEN 1 THEN 'pending' ELSE 'quarantined' END,
+    state = CASE WHEN holds_key THEN 'pending' ELSE 'quarantined' END,
     ambiguous = ambiguous OR claimed = generation, claimed = NULL, changed_at = ?1, due_at = min(due_at, ?1)
 WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'
     AND route IN (SELECT value FROM json_each(?2))
 
 -- name: recover_settling
 UPDATE files SET
-    state = CASE holds_key WHEN 1 THEN 'pending' ELSE 'quarantined' END, changed_at = ?1, due_at = ?1
+    state = CASE WHEN holds_key THEN 'pending' ELSE 'quarantined' END, changed_at = ?1, due_at = ?1
 WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'settling'
 
 -- name: requeue_all
 UPDATE files SET
-    state = CASE holds_key WHEN 1 THEN 'pending' ELSE state END, recheck = 1 - holds_key,
-    changed_at = CASE holds_key WHEN 1 THEN ?1 ELSE changed_at END, attempts = 0, due_at = ?1, queued_at = ?1
+    state = CASE WHEN holds_key THEN 'pending' ELSE state END, recheck = NOT holds_key,
+    changed_at = CASE WHEN holds_key THEN ?1 ELSE changed_at END, attempts = 0, due_at = ?1, queued_at = ?1
 WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'quarantined'
 
 -- name: requeue_one
 UPDATE files SET
-    state = CASE holds_key WHEN 1 THEN 'pending' ELSE state END, recheck = 1 - holds_key,
-    changed_at = CASE holds_key WHEN 1 THEN ?1 ELSE changed_at END, attempts = 0, due_at = ?1, queued_at = ?1
+    state = CASE WHEN holds_key THEN 'pending' ELSE state END, recheck = NOT holds_key,
+    changed_at = CASE WHEN holds_key THEN ?1 ELSE changed_at END, attempts = 0, due_at = ?1, queued_at = ?1
 WHERE route = ?2 AND path = ?3 AND state = 'quarantined'

@@ -2,20 +2,8 @@
 
 -- name: due
 SELECT json_group_array(id) FROM (
-    SELECT id FROM files WHERE state = 'pending' AND route = ? AND (size >= 262144) = ? AND due_at <= ?
+    SELECT id FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ? AND due_at <= ?
     ORDER BY due_at, id LIMIT ?
-)
-
--- name: canaries_newest
-SELECT json_group_array(json_array(id, hex(path), due_at, diagnosis IS NOT NULL)) FROM (
-    SELECT id, path, due_at, diagnosis FROM files WHERE state = 'pending' AND route = ? AND (size >= 262144) = ?
-        AND due_at <= ? ORDER BY due_at DESC, id DESC LIMIT ?
-)
-
--- name: canaries_oldest
-SELECT json_group_array(json_array(id, hex(path), due_at, diagnosis IS NOT NULL)) FROM (
-    SELECT id, path, due_at, diagnosis FROM files WHERE state = 'pending' AND route = ? AND (size >= 262144) = ?
-        AND due_at <= ? ORDER BY due_at, id LIMIT ?
 )
 
 -- name: claim
@@ -24,8 +12,12 @@ WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: claimed
 SELECT json_group_array(json_array(
-    id, generation, route, destination, hex(path), fingerprint, key, attempts, ambiguous
+    id, generation, route, destination, hex(path), fingerprint, key, attempts, ambiguous, plan
 )) FROM files WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: previous_of
+SELECT id, etag, receipt_size, checksum_kind, checksum, version_id FROM files
+WHERE id IN (SELECT value FROM json_each(?)) AND etag IS NOT NULL
 
 -- name: multiparts_of
 SELECT file, upload_id, key, part_size, checksum_kind FROM multiparts
@@ -45,6 +37,10 @@ UPDATE files SET state = 'delivered', claimed = NULL, attempts = 0, ambiguous = 
     etag = column3, receipt_size = column4, delivered_at = column5, checksum_kind = column6, checksum = column7,
     version_id = column8, request_id = column9, proven_by = column10
 FROM (VALUES /*rows*/) WHERE id = column11
+
+-- name: remember_stale
+UPDATE files SET etag = ?, receipt_size = ?, checksum_kind = ?, checksum = ?, version_id = ?
+WHERE id = ? AND key = ? AND place = coalesce((SELECT place FROM plans WHERE id = ?), 0)
 
 -- name: put_back
 UPDATE files SET state = ?, claimed = NULL, changed_at = ?, due_at = ?, attempts = ?, ambiguous = ?, diagnosis = ?,
@@ -69,9 +65,20 @@ WHERE state = 'pending' AND due_at > ?1 AND route IN (SELECT value FROM json_eac
 -- name: bound_after
 UPDATE files SET after_due_at = ? WHERE route = ? AND after_due_at > ?
 
+-- name: hasten_after
+UPDATE files SET after_due_at = ? WHERE route = ? AND after_due_at IS NOT NULL AND after_action IS NOT NULL
+
 -- name: after_done
-UPDATE files SET after_due_at = NULL, after_action = ?, diagnosis = ?
+UPDATE files SET after_due_at = ?, after_action = ?, diagnosis = ?
 WHERE id = ? AND generation = ? AND after_due_at IS NOT NULL
+
+-- name: send_again
+UPDATE files SET
+    state = 'pending', generation = generation + 1, recheck = 0, attempts = 0, ambiguous = 0,
+    due_at = ?, queued_at = ?, changed_at = ?, diagnosis = ?,
+    etag = NULL, receipt_size = NULL, delivered_at = NULL, checksum_kind = NULL, checksum = NULL,
+    version_id = NULL, request_id = NULL, proven_by = NULL, after_due_at = NULL, after_action = NULL
+WHERE id = ? AND generation = ? AND state = 'delivered'
 
 -- name: save_destination
 INSERT INTO destinations (name, state, retry_at, credentials_expire_at, last_error, checksum_kind)

@@ -1,0 +1,31 @@
+-- name: place_of
+SELECT id FROM places WHERE endpoint = ? AND bucket = ?
+
+-- name: plan_of
+SELECT id FROM plans WHERE route = ? AND digest = ?
+
+-- name: plans_in_force
+SELECT id FROM plans WHERE in_force = 1
+
+-- name: add_place
+INSERT INTO places (endpoint, bucket) VALUES (?, ?) ON CONFLICT DO NOTHING
+
+-- name: add_plan
+INSERT INTO plans (route, digest, place, root, by_content, in_force) VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING
+
+-- name: bring_into_force
+UPDATE plans SET in_force = id IN (SELECT value FROM json_each(?))
+
+-- name: name_place
+UPDATE places SET endpoint = ?, bucket = ? WHERE id = ?
+
+-- name: let_go_of_doubles
+UPDATE files SET holds_key = 0, recheck = 1, state = CASE state WHEN 'delivered' THEN state ELSE 'quarantined' END
+WHERE place = ? AND holds_key = 1
+    AND EXISTS (SELECT 1 FROM files AS other WHERE other.place = ? AND other.key = files.key AND other.holds_key = 1)
+
+-- name: move_to_place
+UPDATE files SET place = ? WHERE place = ?
+
+-- name: drop_place
+DELETE FROM places WHERE id = ?

@@ -1,0 +1,132 @@
+"""Hold back the sources that another route, or another path of the same route, has yet to deliver."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from crosshaul.config import Route
+from crosshaul.errors import Diagnosis, Kind
+from crosshaul.model import AfterAction, AfterTask, Fingerprint, State
+from crosshaul.removing import Result
+from crosshaul.source import Root, shown
+from crosshaul.threads import Threads
+
+Markers = Callable[[Root, Sequence[AfterTask]], Sequence[tuple[AfterTask, bytes, Fingerprint]]]
+
+
+class AskedJournal(Protocol):
+    """What is asked of the journal."""
+
+    async def standing(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
+        """Where each file is in a route; DELIVERED only in that very state, where one is given."""
+
+    async def undelivered_twins(self, route: str, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
+        """Paths at which the same files wait to be delivered."""
+
+
+class Place(Protocol):
+    """A path in a route that has to be delivered there."""
+
+    @property
+    def route(self) -> str:
+        """The route's name."""
+
+    @property
+    def path(self) -> bytes:
+        """Relative to the route's root."""
+
+    @property
+    def marked(self) -> bool:
+        """It is another file, whose marker the one in question is."""
+
+
+class Owners(Protocol):
+    """Who else has to have delivered a file."""
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Where it is seen."""
+
+    @property
+    def following(self) -> Sequence[str]:
+        """Routes in which a symlink may lead to it."""
+
+
+class Ownership(Protocol):
+    """Knows all routes."""
+
+    def owners(self, own: Route, root: Root, paths: Sequence[bytes]) -> Sequence[Owners]:
+        """Who else takes the files at ``paths`` (blocking)."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """The other routes' places of one batch, gathered so that each route is one question."""
+
+    places: dict[str, list[tuple[AfterTask, Place, Fingerprint | None]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    following: dict[str, list[AfterTask]] = field(default_factory=lambda: defaultdict(list))
+
+
+class OtherRoutes:
+    """Asks for the sources of one route."""
+
+    def __init__(
+        self, route: Route, journal: AskedJournal, threads: Threads, ownership: Ownership, markers: Markers
+    ) -> None:
+        self._route = route
+        self._journal = journal
+        self._threads = threads
+        self._ownership = ownership
+        self._markers = markers
+
+    async def waiting(self, tasks: Sequence[AfterTask]) -> dict[int, Result]:
+        """Those of ``tasks`` that are not delivered everywhere, by id. Raises SourceError: the root is away."""
+        if self._route.after_upload.action == "keep":
+            return {}
+        asked = await self._threads.run(self._ask, tasks)
+        waiting: dict[int, Result] = {}
+        for route, places in asked.places.items():
+            states = await self._journal.standing(route, [(place.path, print_) for _, place, print_ in places])
+            for (task, place, _), state in zip(places, states, strict=True):
+                if state is not State.DELIVERED:
+                    waiting.setdefault(task.id, _waits(task, route, place.path, state))
+        for route, linked in asked.following.items():
+            twins = await self._journal.undelivered_twins(route, [task.fingerprint for task in linked])
+            for task in linked:
+                if task.fingerprint in twins and (route, twins[task.fingerprint]) != (task.route, task.path):
+                    waiting.setdefault(task.id, _waits(task, route, twins[task.fingerprint], State.PENDING))
+        return waiting
+
+    def _ask(self, tasks: Sequence[AfterTask]) -> _Asked:
+        asked, route = _Asked(), self._route
+        with Root.open(route.path) as root:
+            for task, owners in zip(
+                tasks, self._ownership.owners(route, root, [task.path for task in tasks]), strict=True
+            ):
+                for place in owners.places:
+                    asked.places[place.route].append((task, place, None if place.marked else task.fingerprint))
+                for name in owners.following:
+                    asked.following[name].append(task)
+            marked = self._markers(root, tasks)
+            paths = [path for _, path, _ in marked]
+            for (task, _, print_), owners in zip(marked, self._ownership.owners(route, root, paths), strict=True):
+                for place in owners.places:
+                    if place.route != route.name and not place.marked:
+                        asked.places[place.route].append((task, place, print_))
+        return asked
+
+
+def _waits(task: AfterTask, route: str, path: bytes, state: State | None) -> Result:
+    how = {
+        None: "has not taken it up",
+        State.QUARANTINED: "has set it aside",
+        State.SETTLING: "has not delivered this state of it",
+    }.get(state, "has not delivered it")
+    at = "" if (route, path) == (task.route, task.path) or path == task.path else f" (there {shown(path)})"
+    message = f"{shown(task.path)}: stays until route {route} has delivered it, too: it {how} yet{at}"
+    return Result(task, AfterAction.WAITING, Diagnosis(Kind.FILE, "OtherRoute", message))

@@ -1,0 +1,181 @@
+"""Find every route that takes a file: its source may go only when all of them have delivered it.
+
+Routes share files where their roots are one directory or lie inside each other, by whatever spelling: symlinks, bind
+mounts, another case. So directories are compared by device and inode, from the file's directory up to the top, along
+each path that the mounts give it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from crosshaul.bind_mounts import Mounts
+from crosshaul.config import Config, Route
+from crosshaul.marker import Marker
+from crosshaul.own_paths import Identity, identity_at
+from crosshaul.scan import Selection
+from crosshaul.source import Root
+
+
+class Place(NamedTuple):
+    """A path in a route that has to be delivered there."""
+
+    route: str
+    path: bytes
+    marked: bool = False
+    """It is another file, whose marker this one is: any state of it will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Who has to have delivered one file."""
+
+    places: tuple[Place, ...] = ()
+    """Where it is seen, besides the place that was asked about."""
+    following: tuple[str, ...] = ()
+    """Routes that follow symlinks, one of which may lead to it."""
+
+
+class Ownership:
+    """Answers for the configuration that is in force."""
+
+    def __init__(self, config: Callable[[], Config]) -> None:
+        self._config = config
+        self._seen: dict[str, Identity] = {}
+        """Where each route's root was last seen: one that is away (unmounted) takes its files still."""
+
+    def owners(self, own: Route, root: Root, paths: Sequence[bytes]) -> list[Owners]:
+        """Who else takes the files at ``paths`` of the route ``own``, whose root is open (blocking)."""
+        config = self._config()
+        if len(config.routes) == 1 and own.symlinks == "skip":
+            return [Owners()] * len(paths)
+        asked = _Question(config, self._roots(config.routes), Mounts(), _real(root))
+        return [asked.owners(own, path) for path in paths]
+
+    def _roots(self, routes: Iterable[Route]) -> dict[str, Identity]:
+        for route in routes:
+            if (found := identity_at(route.path)) is not None:
+                self._seen[route.name] = found
+        return {route.name: self._seen[route.name] for route in routes if route.name in self._seen}
+
+
+class _Seen(NamedTuple):
+    """A route's root above a directory: the directory's path below it, and the directories on the way down."""
+
+    route: Route
+    path: bytes
+    way: tuple[Identity | None, ...]
+
+
+@dataclass(slots=True)
+class _Question:
+    """One batch of files of one route: what was found of a directory holds for all files in it."""
+
+    config: Config
+    roots: dict[str, Identity]
+    mounts: Mounts
+    top: bytes
+    identities: dict[bytes, Identity | None] = field(default_factory=dict)
+    above: dict[bytes, tuple[_Seen, ...]] = field(default_factory=dict)
+    marked: dict[tuple[str, bytes], dict[bytes, list[bytes]]] = field(default_factory=dict)
+
+    def owners(self, own: Route, path: bytes) -> Owners:
+        folder, _, name = path.rpartition(b"/")
+        if folder not in self.above:
+            self.above[folder] = tuple(self._above(_join(self.top, folder)))
+        seen = self.above[folder]
+        places = dict.fromkeys(place for each in seen for place in self._places(each, name, _join(self.top, folder)))
+        places.pop(Place(own.name, path), None)
+        following = dict.fromkeys(each.route.name for each in seen if each.route.symlinks == "follow_inside")
+        return Owners(tuple(places), tuple(following))
+
+    def _above(self, directory: bytes) -> Iterator[_Seen]:
+        """Each route whose root is the directory or lies above it, by one of its names."""
+        here = self._identity(directory)
+        for name in self.mounts.names(directory):
+            if self._identity(name) == here:
+                yield from self._above_by(name)
+
+    def _above_by(self, directory: bytes) -> Iterator[_Seen]:
+        parts = [part for part in directory.split(b"/") if part]
+        chain = [b"/" + b"/".join(parts[:depth]) for depth in range(len(parts) + 1)]
+        way = tuple(map(self._identity, chain))
+        for route in self.config.routes:
+            root = self.roots.get(route.name)
+            # One that was never seen may be mounted yet: its name is all there is to go by.
+            missing = os.path.realpath(os.fsencode(route.path)) if root is None else None
+            for depth, at in enumerate(way):
+                if at == root if root is not None else chain[depth] == missing:
+                    below = _Seen(route, b"/".join(parts[depth:]), way[depth:])
+                    if self._enters(below):
+                        yield below
+
+    def _enters(self, seen: _Seen) -> bool:
+        """Whether the route's scan comes to the directory."""
+        if not seen.route.cross_filesystems and len({at[0] for at in seen.way if at is not None}) > 1:
+            return False
+        if self._own & set(seen.way[1:]):
+            return False
+        selection = _selection(seen.route)
+        parts = seen.path.split(b"/") if seen.path else []
+        return all(selection.enters(b"/".join(parts[: depth + 1])) for depth in range(len(parts)))
+
+    @property
+    def _own(self) -> set[Identity | None]:
+        """Directories that no route delivers from."""
+        own = [self.config.state_dir]
+        own += [each.after_upload.move_to for each in self.config.routes if each.after_upload.move_to is not None]
+        return {at for path in own if (at := self._identity(os.fsencode(path))) is not None}
+
+    def _places(self, seen: _Seen, name: bytes, directory: bytes) -> Iterator[Place]:
+        selection, path = _selection(seen.route), _join(seen.path, name) if seen.path else name
+        if selection.takes(path):
+            yield Place(seen.route.name, path)
+        elif selection.is_marker(path):
+            for other in self._marked_by(seen, directory).get(path, ()):
+                yield Place(seen.route.name, other, marked=True)
+
+    def _marked_by(self, seen: _Seen, directory: bytes) -> dict[bytes, list[bytes]]:
+        """Marker -> files of the directory that it speaks of, in a route that waits for markers."""
+        key = (seen.route.name, seen.path)
+        if key not in self.marked:
+            found = self.marked[key] = {}
+            marker, selection = Marker(seen.route.settle.marker or ""), _selection(seen.route)
+            for entry in _listed(directory):
+                path = _join(seen.path, entry) if seen.path else entry
+                if selection.takes(path):
+                    found.setdefault(marker.of(path), []).append(path)
+        return self.marked[key]
+
+    def _identity(self, path: bytes) -> Identity | None:
+        if path not in self.identities:
+            self.identities[path] = identity_at(path)
+        return self.identities[path]
+
+
+@lru_cache(maxsize=256)
+def _selection_of(include: tuple[str, ...], exclude: tuple[str, ...], marker: str | None) -> Selection:
+    return Selection(include, exclude, marker)
+
+
+def _selection(route: Route) -> Selection:
+    return _selection_of(route.include, route.exclude, route.settle.marker)
+
+
+def _real(root: Root) -> bytes:
+    return os.path.realpath(os.fsencode(root.path))
+
+
+def _listed(directory: bytes) -> list[bytes]:
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - bytes are no Path
+    except OSError:
+        return []
+
+
+def _join(directory: bytes, name: bytes) -> bytes:
+    return directory.rstrip(b"/") + b"/" + name if name else directory

@@ -1,0 +1,140 @@
+"""Bugs in what becomes of the sources of delivered files."""
+
+from __future__ import annotations
+
+from bugs import SIMULATION, Bug, bug
+
+_REMOVAL, _AFTER = "tests/unit/test_removal.py", "tests/unit/test_after.py"
+
+BUGS = (
+    bug(
+        "a source is deleted although another route that takes it has not delivered it",
+        "other_routes.py",
+        "                if state is not State.DELIVERED:\n",
+        "                if state is State.GONE:\n",
+        SIMULATION,
+    ),
+    bug(
+        "another route's receipt for an earlier state of the file lets its source go",
+        "journal/reader.py",
+        "record.state == State.DELIVERED and (other or not judged) else",
+        "record.state == State.DELIVERED and not judged else",
+        _AFTER,
+    ),
+    bug(
+        "routes whose roots are spelled by symlinks are not seen to share a file",
+        "ownership.py",
+        "                if at == root if root is not None else chain[depth] == missing:",
+        "                if chain[depth] == os.fsencode(route.path):",
+        _AFTER,
+    ),
+    bug(
+        "a link to the file has not been delivered when it loses its target",
+        "other_routes.py",
+        "                    waiting.setdefault(task.id, _waits(task, route, twins[task.fingerprint], State.PENDING))",
+        "                    pass",
+        _AFTER,
+    ),
+    bug(
+        "a file that a program has open for writing is deleted under it",
+        "delivered_file.py",
+        "    except BlockingIOError as error:\n        raise _in_use(source.path) from error\n",
+        "    except BlockingIOError:\n        lease = None\n",
+        _REMOVAL,
+    ),
+    bug(
+        "without leases a file that a program has open for writing is deleted under it",
+        "delivered_file.py",
+        "        if lease is None and guard.is_open_for_writing(source.descriptor):",
+        "        if lease is None and source is None:",
+        _REMOVAL,
+    ),
+    bug(
+        "a writer that comes in the last moment loses what it writes",
+        "delivered_file.py",
+        "== self._identity == now and not self.wanted",
+        "== self._identity == now",
+        _REMOVAL,
+    ),
+    bug(
+        "a program that opens a file while we look at it kills the daemon",
+        "open_files.py",
+        "            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)\n",
+        "",
+        _REMOVAL,
+    ),
+    bug(
+        "a file that was written to through a mapping is deleted, its last state unsent",
+        "delivered_file.py",
+        "    if running.checksums() != (expected.checksum,):\n",
+        "    if guard is None:\n",
+        _REMOVAL,
+    ),
+    bug(
+        "a file with other bytes than were delivered is never sent again",
+        "after.py",
+        "        if again and diagnosis is not None:",
+        "        if again and diagnosis is None:",
+        _AFTER,
+    ),
+    bug(
+        "passing trouble keeps a source for ever",
+        "after.py",
+        "            await self._journal.settle_after(task, action, diagnosis, now + delay)",
+        "            await self._journal.settle_after(task, action, diagnosis)",
+        _AFTER,
+    ),
+    bug(
+        "while its volume is away a source counts as gone, and stays for ever once that is back",
+        "removing.py",
+        "        if self._root == here:\n",
+        "        if here:\n",
+        _AFTER,
+    ),
+    Bug(
+        "a file that took the name in the last moment is deleted, or moved away unsent",
+        "removal.py",
+        (
+            ("        if not held.is_at(directory, aside):\n", "        if held is None:\n"),
+            ("            if not held.is_at(into, taken):\n", "            if held is None:\n"),
+        ),
+        _REMOVAL,
+    ),
+    bug(
+        "a file that a crash left set aside stays under a name that nobody looks at",
+        "removal.py",
+        "            if not _finish_deletion(directory, name, expected, guard):\n                raise\n",
+        "            raise\n",
+        _REMOVAL,
+    ),
+    bug(
+        "moving overwrites what has the name already",
+        "renaming.py",
+        "_NOREPLACE = 1\n",
+        "_NOREPLACE = 0\n",
+        _REMOVAL,
+    ),
+    bug(
+        "without renameat2 moving overwrites what has the name already",
+        "renaming.py",
+        "        os.link(name, taken, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)\n",
+        "        os.rename(name, taken, src_dir_fd=source, dst_dir_fd=target)\n        os.link(taken, name, "
+        "src_dir_fd=target, dst_dir_fd=source)\n",
+        _REMOVAL,
+    ),
+    bug(
+        "a symlink put in the place of move_to leads files out of the tree",
+        "move_target.py",
+        "os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC",
+        "os.O_DIRECTORY | os.O_CLOEXEC",
+        _REMOVAL,
+    ),
+    bug(
+        "a marker that is written for the next file goes with the one before",
+        "removing.py",
+        "            self._take(root, Expected(*marker, None, expected.stamp), guard)\n",
+        "            marker = self._marker_of(root, task) or marker\n"
+        "            self._take(root, Expected(*marker, None, expected.stamp), guard)\n",
+        _AFTER,
+    ),
+)
