@@ -16,27 +16,26 @@ from typing import Protocol
 
 from crosshaul.clock import Clock
 from crosshaul.config import Route
-from crosshaul.errors import FileUnreadableError, SourceError
+from crosshaul.errors import SourceError
+from crosshaul.hashing import Hasher
+from crosshaul.hint_queue import HintQueue
+from crosshaul.left_out import LeftOut
 from crosshaul.marker import counts, marked
 from crosshaul.model import NO_PLAN, Denial, News, Plan, Reason, Recorded, RouteStatus, Settled, Sighting
 from crosshaul.naming import Namer
-from crosshaul.scan import Batch, Entering, Problem, Scanner
+from crosshaul.scan import Batch, Entering, Scanner
 from crosshaul.settle import AtRest, Settler
 from crosshaul.source import shown
 from crosshaul.telemetry.streak import Streak
 from crosshaul.threads import Threads
 from crosshaul.watch import Kind, Watcher
 
-MAX_HINTS = 50_000
-"""Hints that may be waiting; more than these are answered by one walk of everything."""
 _LOOKS_AT_ONCE = 500
-_HASHES_AT_ONCE = 2
-_LISTED_PROBLEMS = 1_000
+_NEW_DIRECTORIES = 10_000
+"""Directories that may wait to be walked; more than these are answered by one walk of everything."""
 _BREATH = 0.5
 
 _FINISHED = {Kind.RENAMED, Kind.CLOSED}
-_SAYS_LESS = {kind: {Kind.TOUCHED, Kind.CHANGED} if kind is Kind.APPEARED else {Kind.TOUCHED} for kind in Kind}
-"""What, heard of a path after the key, leaves that standing. Anything else is the news."""
 
 Rested = tuple[Sighting, Reason]
 
@@ -102,18 +101,19 @@ class Intake:
         self._settler = Settler(route.settle.quiet, route.settle.max_wait, route.settle.marker)
         self._walking = Threads(1, f"walk-{route.name}")
         self._looking = Threads(1, f"look-{route.name}")
-        self._hashing = Threads(_HASHES_AT_ONCE, f"hash-{route.name}")
+        self._hasher = Hasher(route, self._namer, self._write, self.hint, log)
         self._watcher = Watcher(route.path, self, clock, self._looking)
-        self._hints: dict[bytes, Kind] = {}
-        self._after_walk: dict[bytes, Kind] = {}
+        self._hints = HintQueue()
+        self._after_walk = HintQueue()
         self._hinted = asyncio.Event()
         self._attending = asyncio.Lock()
-        self._directories: dict[bytes, bool] = {}
+        self._directories: dict[bytes, None] = {}
         self._directory_found = asyncio.Event()
         self._walk_wanted = asyncio.Event()
         self._status = RouteStatus(route.name)
         self._status_changed = asyncio.Event()
-        self._problems: set[Problem] = set()
+        self._left_out = LeftOut(log)
+        self._left_to_walk = False
         self._walks = Streak()
 
     # What others call
@@ -121,7 +121,7 @@ class Intake:
     @property
     def settling(self) -> int:
         """Files that were seen and have not come to rest."""
-        return len(self._settler)
+        return len(self._settler) + len(self._hasher)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep finding files until ``stop``. Raises StateDirError."""
@@ -131,6 +131,7 @@ class Intake:
             self._walk_new_directories,
             self._attend_always,
             self._save_changes,
+            self._hasher.run,
         )
         await self._until(stop, services)
         await self._save()
@@ -138,7 +139,9 @@ class Intake:
     @property
     def problems(self) -> tuple[str, ...]:
         """What the last walk could not read, a line each."""
-        return tuple(sorted(f"{self._route.path}/{each.message}" for each in self._problems if each.unreadable))
+        lines = sorted(f"{self._route.path}/{message}" for message in self._left_out.messages)
+        more = self._left_out.more
+        return (*lines, f"{self._route.path}: {more:,} more could not be looked at") if more else tuple(lines)
 
     @property
     def busy(self) -> bool:
@@ -147,7 +150,7 @@ class Intake:
 
     async def attend(self, stop: asyncio.Event) -> None:
         """Answer hints until ``stop`` without watching or walking: beside a sweep, for files that change meanwhile."""
-        await self._until(stop, (self._attend_always,))
+        await self._until(stop, (self._attend_always, self._hasher.run))
 
     async def sweep(self) -> None:
         """Walk once, and wait until all that was seen is at rest or ``max_wait`` is over; markers are not waited for.
@@ -158,9 +161,14 @@ class Intake:
         while True:
             await self._attend()
             due = self._settler.next_due()
-            if due is None:
+            if due is not None:
+                await self._clock.sleep(due - self._clock.monotonic())
+            elif len(self._hasher):
+                await self._hasher.drain()
+            elif self._left_to_walk:
+                await self._walk()
+            else:
                 break
-            await self._clock.sleep(due - self._clock.monotonic())
         await self._save()
 
     async def preview(self) -> list[Settled]:
@@ -183,7 +191,7 @@ class Intake:
 
     def close(self) -> None:
         """Give the threads back."""
-        for threads in (self._walking, self._looking, self._hashing):
+        for threads in (self._walking, self._looking, self._hasher):
             threads.close()
 
     # What the watcher calls
@@ -195,11 +203,8 @@ class Intake:
         # One that is written to all the time is looked at when it is due, not a thousand times before.
         if not path or (kind is Kind.CHANGED and self._settler.awaits(path) and not self._attending.locked()):
             return
-        if len(self._hints) >= MAX_HINTS and path not in self._hints:
+        if not self._hints.add(path, kind):
             self._walk_wanted.set()
-        else:
-            before = self._hints.get(path)
-            self._hints[path] = kind if before is None or kind not in _SAYS_LESS.get(before, ()) else before
         self._hinted.set()
 
     def lost(self, events: int) -> None:
@@ -245,9 +250,9 @@ class Intake:
             self._directory_found.clear()
             while self._directories:
                 path = next(iter(self._directories))
-                renamed = self._directories.pop(path)
+                del self._directories[path]
                 try:
-                    await self._walk_below(path, renamed=renamed)
+                    await self._walk_below(path)
                 except SourceError:
                     self._walk_wanted.set()
 
@@ -270,30 +275,32 @@ class Intake:
     # Steps
 
     async def _walk(self) -> None:
-        began, problems = self._clock.monotonic(), set[Problem]()
+        began, self._left_to_walk = self._clock.monotonic(), False
         async for batch in self._batches(b"", self._watcher.entering):
             await self._take(batch.sightings)
-            self._report([problem for problem in batch.problems if problem not in self._problems])
-            problems.update(batch.problems[: _LISTED_PROBLEMS - len(problems)])
-        self._problems = problems
+            self._left_out.found(batch.problems)
+        self._left_out.scanned()
         self._watcher.walked()
-        for path, kind in self._after_walk.items():
+        for path, kind in self._after_walk.take()[0].items():
             self.heard(path, kind)
-        self._after_walk = {}
-        if self._settler.turned_away:
-            self._log.warning(
-                "too_many_unsettled", waiting=len(self._settler), left_to_next_walk=self._settler.turned_away
-            )
-            self._settler.turned_away = 0
+        self._note_turned_away()
         took = self._clock.monotonic() - began
         self._status = replace(self._status, last_scan_at=self._clock.now(), last_scan_seconds=took)
         await self._save()
 
-    async def _walk_below(self, directory: bytes, *, renamed: bool) -> None:
-        """Walk a new directory; if it was renamed into place, so was all that is in it."""
+    def _note_turned_away(self) -> None:
+        """Say how many files a walk has to bring again; it does as soon as half of what is waited for is done."""
+        if self._settler.turned_away:
+            waiting, left = len(self._settler) + len(self._hasher), self._settler.turned_away
+            self._log.warning("too_many_unsettled", waiting=waiting, left_to_next_walk=left)
+            self._settler.turned_away = 0
+            self._left_to_walk = True
+
+    async def _walk_below(self, directory: bytes) -> None:
+        """Walk a new directory. Renamed into place or not, what is in it is judged by its own times."""
         async for batch in self._batches(directory, self._watcher.entering):
-            await self._take(batch.sightings, lambda _: renamed)
-            self._report(batch.problems)
+            await self._take(batch.sightings)
+            self._left_out.met(batch.problems)
 
     async def _batches(self, start: bytes, entering: Entering | None = None) -> AsyncIterator[Batch]:
         """A walk, batch by batch: the next is found while the one before is dealt with."""
@@ -310,34 +317,45 @@ class Intake:
         """Look at what was hinted at and what is due."""
         async with self._attending:
             self._hinted.clear()
-            hints, self._hints = self._hints, {}
+            hints, arrived = self._hints.take()
             for path in self._settler.due(self._clock.monotonic()):
                 hints.setdefault(path, Kind.CHANGED)
             paths = list(hints)
             for start in range(0, len(paths), _LOOKS_AT_ONCE):
-                await self._look_at({path: hints[path] for path in paths[start : start + _LOOKS_AT_ONCE]})
+                await self._look_at({path: hints[path] for path in paths[start : start + _LOOKS_AT_ONCE]}, arrived)
+        if (self._left_to_walk or self._settler.turned_away) and self._settler.has_room and self._hasher.has_room:
+            self._note_turned_away()
+            self._walk_wanted.set()
 
-    async def _look_at(self, hints: dict[bytes, Kind]) -> None:
+    async def _look_at(self, hints: dict[bytes, Kind], arrived: set[bytes]) -> None:
         try:
             look = await self._looking.run(self._scanner.look, hints)
         except SourceError:
             # The root is gone or another one. Nothing can be said of single files until it has been walked again.
             self._settler.forget_all(hints)
-            self._after_walk.update(list(hints.items())[: MAX_HINTS - len(self._after_walk)])
+            for path, kind in hints.items():
+                self._after_walk.add(path, kind)
             self._walk_wanted.set()
             return
         self._settler.forget_all([*look.absent, *(problem.path for problem in look.problems)])
         await self._journal.vanished(self._route.name, look.absent)
         for path in look.directories:
-            if hints[path] in {Kind.APPEARED, Kind.RENAMED}:
-                self._directories[path] = hints[path] is Kind.RENAMED
-                self._directory_found.set()
+            # One that could not be read, and whose mode or owner changed, has never been walked.
+            if path in arrived or self._left_out.mended(path):
+                self._walk_soon(path)
         for marker in look.markers:
             for path in self._settler.waiting_for(marker):
                 self.hint(path)
         familiar = await self._take(look.sightings, lambda path: hints[path] in _FINISHED, walked=False)
         self._settler.forget_all(familiar)
-        self._report(look.problems)
+        self._left_out.met(look.problems)
+
+    def _walk_soon(self, directory: bytes) -> None:
+        if len(self._directories) < _NEW_DIRECTORIES:
+            self._directories[directory] = None
+            self._directory_found.set()
+        else:
+            self._walk_wanted.set()
 
     async def _take(
         self, sightings: list[Sighting], finished: Callable[[bytes], bool] = lambda _: False, *, walked: bool = True
@@ -347,7 +365,7 @@ class Intake:
         if fresh or rested:
             resting = await self._judge(fresh, finished, walked=walked)
             resting += [(sighting, Reason.QUIET) for sighting in rested]
-            await self._journal.admit(await self._name(resting))
+            await self._admit(resting)
         return {sighting.path for sighting in sightings}.difference(sighting.path for sighting in fresh)
 
     async def _judge(self, fresh: list[Sighting], finished: Callable[[bytes], bool], *, walked: bool) -> list[Rested]:
@@ -395,22 +413,23 @@ class Intake:
         gone = set(look.absent)
         return {path for path, twin in twins.items() if twin in gone}
 
-    async def _name(self, resting: list[Rested]) -> list[Settled]:
-        if not self._namer.needs_sha256:
-            return [self._namer.name(sighting, reason, None) for sighting, reason in resting]
-        named = []
-        for sighting, reason in resting:
-            try:
-                named.append(self._namer.name(sighting, reason, await self._hashing.run(self._namer.sha256, sighting)))
-            except FileUnreadableError as error:
-                named.append(self._namer.refuse(sighting, "FileUnreadable", str(error)))
-            except SourceError:
-                self.hint(sighting.path)
-        return named
+    async def _admit(self, resting: list[Rested]) -> None:
+        """Give them their keys and write them down; where keys are by content, that is read first, beside all this."""
+        reads = self._namer.needs_sha256
+        await self._write([self._namer.name(*one, None) for one in resting if not reads or self._namer.refuses(one[0])])
+        for sighting, reason in resting if reads else ():
+            if not self._namer.refuses(sighting) and not self._hasher.add(sighting, reason):
+                self._settler.turned_away += 1
 
-    def _report(self, problems: Sequence[Problem]) -> None:
-        for problem in problems:
-            self._log.warning("left_out", path=shown(problem.path), reason=problem.message)
+    async def _write(self, settled: Sequence[Settled]) -> None:
+        await self._journal.admit(settled)
+
+    async def _name(self, resting: list[Rested]) -> list[Settled]:
+        """What they would be given; where keys are by content, one after the other is read for it."""
+        if not self._namer.needs_sha256:
+            return [self._namer.name(*one, None) for one in resting]
+        named = [await self._looking.run(self._namer.read, *one) for one in resting]
+        return [one for one in named if one is not None]
 
     async def _event(self, event: asyncio.Event, seconds: float | None) -> None:
         """Come back when ``event`` is set, or after ``seconds``."""

@@ -194,6 +194,9 @@ class Multipart:
         return sum(part.size for part in self.parts)
 
 
+LARGEST_OBJECT = 10_000 * (5 << 30)
+"""Bytes of the largest object that S3 takes: 10,000 parts of 5 GiB."""
+
 LARGE = 256 * 1024
 """Bytes from which a file is large. Small files and large ones go beside each other, so that none waits for the other
 kind: they are claimed, and given memory, apart. The journal's index of what is due has the number in it."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from crosshaul.config import Route
-from crosshaul.errors import FileChangedError
+from crosshaul.errors import FileChangedError, FileUnreadableError, SourceError
 from crosshaul.keys import Facts, KeyRefused, Template
-from crosshaul.model import NO_PLAN, Plan, Reason, Refusal, Settled, Sighting
+from crosshaul.model import LARGEST_OBJECT, NO_PLAN, Plan, Reason, Refusal, Settled, Sighting
 from crosshaul.source import Root, shown
 
 
@@ -28,8 +28,26 @@ class Namer:
                 raise FileChangedError(f"{shown(sighting.path)}: it changed since it was seen")
             return file.sha256()
 
+    def read(self, sighting: Sighting, reason: Reason) -> Settled | None:
+        """As ``name``, with the file's content read where that is needed (blocking); None if it changed meanwhile."""
+        try:
+            needed = self.needs_sha256 and not self.refuses(sighting)
+            return self.name(sighting, reason, self.sha256(sighting) if needed else None)
+        except FileUnreadableError as error:
+            return self.refuse(sighting, "FileUnreadable", str(error))
+        except SourceError:
+            return None
+
+    @staticmethod
+    def refuses(sighting: Sighting) -> bool:
+        """Whether the file is too large for any object, whatever its key."""
+        return sighting.fingerprint.size > LARGEST_OBJECT
+
     def name(self, sighting: Sighting, reason: Reason, sha256: str | None) -> Settled:
-        """With its key, or with the reason why it can have none."""
+        """With its key, or with the reason why it can have none; what is too large needs no ``sha256``."""
+        if self.refuses(sighting):
+            message = f"it has {sighting.fingerprint.size:,} bytes, and S3 takes {LARGEST_OBJECT:,} at most; split it"
+            return self.refuse(sighting, "EntityTooLarge", message)
         facts = Facts(sighting.path, self._route.name, self._hostname, sighting.fingerprint.mtime_ns, sha256)
         try:
             key = self._template.render(facts, self._key_prefix)

@@ -336,7 +336,7 @@ BUGS = (
     bug(
         "files in new directories wait for the next walk",
         "intake.py",
-        "                self._directory_found.set()\n",
+        "            self._directory_found.set()\n",
         "",
         "tests/unit/test_intake.py",
     ),

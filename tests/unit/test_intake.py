@@ -7,6 +7,7 @@ import hashlib
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +24,8 @@ from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.journal.reader import Reader
 from crosshaul.model import Changed, Reason, Record, RouteStatus, State
+from crosshaul.settle import Settler
+from crosshaul.watch import Kind
 
 
 class Log:
@@ -261,13 +264,75 @@ async def test_new_nested_directories_are_walked_and_watched(world: World):
         assert world.admitted_at[b"n29/a/b/c/final"] - began < 0.25
 
 
-async def test_a_directory_that_is_renamed_into_place_is_at_rest_at_once(world: World, tmp_path: Path):
-    """Everything in a directory that is moved in is admitted without waiting for quiet."""
+async def test_files_in_a_directory_that_is_renamed_into_place_are_judged_by_their_own_times(
+    world: World, tmp_path: Path
+):
+    """What stood still before the move is admitted without waiting; what is still being written is not."""
     (tmp_path / "made/sub").mkdir(parents=True)
     (tmp_path / "made/sub/f").write_text("x")
-    async with world.running(settle={"quiet": 30, "max_wait": 60}):
-        (tmp_path / "made").rename(world.root / "in")
-        await world.until(b"in/sub/f", within=2)
+    await asyncio.sleep(0.5)
+    async with world.running(settle={"quiet": 0.5, "max_wait": 60}):
+        with (tmp_path / "made/writing").open("wb", buffering=0) as file:
+            file.write(b"x")
+            (tmp_path / "made").rename(world.root / "in")
+            began = time.monotonic()
+            await world.until(b"in/sub/f", within=2)
+            assert world.admitted_at[b"in/sub/f"] - began < 0.4
+            for _ in range(10):
+                file.write(b"x")
+                await asyncio.sleep(0.1)
+        assert (await world.until(b"in/writing", within=2)).fingerprint.size == 11
+
+
+async def test_a_directory_that_becomes_readable_is_walked_at_once(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Filled while nobody may read it, and opened: its files are found without a scan, and no problem is left."""
+    (world.root / "closed").mkdir()
+    really, closed = os.open, True
+
+    def denied(path, flags, *rest, **options):
+        if path == b"closed" and closed:
+            raise PermissionError(13, "Permission denied")
+        return really(path, flags, *rest, **options)
+
+    monkeypatch.setattr(os, "open", denied)  # these tests may run as root, whom no mode stops
+    async with world.running(settle={"quiet": 0}, rescan_interval=600) as intake:
+        await world.eventually(lambda: bool(intake.problems))
+        (world.root / "closed/f").write_text("x")
+        await asyncio.sleep(0.1)
+        closed = False
+        (world.root / "closed").chmod(0o755)
+        await world.until(b"closed/f", within=2)
+        assert intake.problems == ()
+
+
+async def test_a_directory_heard_of_twice_is_still_a_new_one(world: World):
+    """Another hint after the one of its arrival does not hide it."""
+    async with world.running(settle={"quiet": 0}, rescan_interval=600) as intake:
+        (world.root / "d").mkdir()
+        (world.root / "d/f").write_text("x")
+        intake.heard(b"d", Kind.RENAMED)
+        intake.heard(b"d", Kind.CHANGED)
+        await world.until(b"d/f", within=2)
+
+
+async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: World, monkeypatch: pytest.MonkeyPatch):
+    """More files at once than are kept an eye on: the others follow without waiting for the next scan."""
+    monkeypatch.setattr("crosshaul.intake.Settler", lambda *rule: Settler(*rule, limit=50))
+    async with world.running(settle={"quiet": 0.2, "max_wait": 60}, rescan_interval=600) as intake:
+        for number in range(300):
+            (world.root / f"{number}").touch()
+        await world.eventually(lambda: len(world.admitted_at) == 300, within=10)
+        assert intake.settling == 0
+    assert world.log.events("too_many_unsettled")
+
+
+async def test_a_sweep_brings_what_it_had_to_turn_away(world: World, monkeypatch: pytest.MonkeyPatch):
+    """One pass over more fresh files than are kept an eye on admits all of them."""
+    monkeypatch.setattr("crosshaul.intake.Settler", lambda *rule: Settler(*rule, limit=50))
+    for number in range(200):
+        (world.root / f"{number}").touch()
+    await world.intake(settle={"quiet": 0.2, "max_wait": 5}).sweep()
+    assert len(world.records()) == 200
 
 
 async def test_a_rename_nobody_heard_is_known_by_the_file_itself(world: World):
@@ -469,7 +534,7 @@ async def test_lost_events_are_counted_and_walked_for(world: World):
 
 async def test_more_hints_than_can_be_kept_turn_into_a_walk(world: World, monkeypatch: pytest.MonkeyPatch):
     """Hints beyond the bound are dropped, and the walk that replaces them finds the files."""
-    monkeypatch.setattr("crosshaul.intake.MAX_HINTS", 10)
+    monkeypatch.setattr("crosshaul.hint_queue.MAX_HINTS", 10)
     async with world.running(settle={"quiet": 0}, rescan_interval=600):
         for number in range(300):
             (world.root / f"{number}").touch()
@@ -608,3 +673,51 @@ async def test_a_marker_that_was_taken_away_is_not_waited_for_again(world: World
         await world.journal.settle(claim, Changed())
         intake.hint(b"x.csv")
         assert (await world.until(b"x.csv")).settled_by is Reason.MARKER
+
+
+async def test_a_large_file_is_read_for_its_key_beside_all_others(world: World, monkeypatch: pytest.MonkeyPatch):
+    """While two of 1 TiB are read for {sha256}, small and large files get their keys, and the two count as waiting."""
+    huge = [world.root / f"{number}huge" for number in range(2)]
+    for file in huge:
+        file.touch()
+        os.truncate(file, 1 << 40)
+    async with world.running(key="{sha256}", settle={"quiet": 0}, rescan_interval=0.3) as intake:
+        await world.eventually(lambda: intake.settling == 2)
+        began = time.monotonic()
+        for number in range(50):
+            (world.root / f"{number}").write_bytes(b"%d" % number)
+        (world.root / "large").write_bytes(b"x" * (8 << 20))
+        await world.eventually(lambda: len(world.admitted_at) == 51, within=10)
+        assert time.monotonic() - began < 5
+        assert intake.busy
+        record = await world.record(b"large")
+        assert record.key == "in/" + hashlib.sha256(b"x" * (8 << 20)).hexdigest()
+        for file in huge:
+            file.unlink()
+        await world.eventually(lambda: not intake.busy)
+
+
+async def test_what_no_object_can_hold_is_refused_before_it_is_read(world: World):
+    """A sparse file beyond S3's largest object is set aside at once, with any key."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as shm:
+        world.root = Path(shm)
+        (world.root / "huge").touch()
+        os.truncate(world.root / "huge", 1 << 56)
+        await world.intake(key="{sha256}", settle={"quiet": 0}).sweep()
+        record = await world.until(b"huge", State.QUARANTINED)
+        assert record.diagnosis is not None
+        assert record.diagnosis.code == "EntityTooLarge"
+
+
+async def test_a_file_that_changes_while_it_is_read_for_its_key_is_judged_anew(world: World):
+    """The digest in the key is that of one state, and of the last one in the end."""
+    file = world.root / "f"
+    with file.open("wb") as writing:
+        writing.truncate(4 << 30)
+    async with world.running(key="{sha256}", settle={"quiet": 0}) as intake:
+        await world.eventually(lambda: intake.settling == 1)
+        await asyncio.sleep(0.3)
+        file.write_bytes(b"last")
+        record = await world.until(b"f", within=10)
+        assert record.key == "in/" + hashlib.sha256(b"last").hexdigest()
+    assert world.admissions == 1

@@ -196,6 +196,23 @@ async def test_when_instances_run_out_it_says_which_setting_to_raise(ear: Ear, m
         await ear.until(lambda: ear.states[-1].startswith("scanning only: fs.inotify.max_user_instances"))
 
 
+async def test_a_deaf_route_is_walked_as_often_as_is_configured_and_no_more(ear: Ear, monkeypatch: pytest.MonkeyPatch):
+    """Without an inotify instance, each try to get one costs no walk; the first that succeeds does."""
+    instance = inotify.INotify
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(inotify, "INotify", full)
+    monkeypatch.setattr("crosshaul.watch.watcher._DEAF", 0.02)
+    async with ear.listening():
+        await asyncio.sleep(0.3)
+        assert ear.walks == 1
+        monkeypatch.setattr(inotify, "INotify", instance)
+        await ear.until(lambda: ear.walks == 2)
+        assert ear.states[-1] == "watching"
+
+
 async def test_it_ends_at_once_when_it_is_cancelled_and_gives_everything_back(ear: Ear):
     """Cancelled, it is off within a second, and no descriptor is left."""
     before = len(list(Path("/proc/self/fd").iterdir()))

@@ -98,18 +98,24 @@ class Watcher:
 
     async def _listen(self) -> None:
         """Have an ear on the root until it is gone; without one, try again now and then."""
-        try:
-            self._ear = self._new_ear(self._root, self._listener)
-            self._say("watching")
-            self._listener.rescan()
-            await self._ear.listen()
-        except DeafError as deaf:
-            self._say(f"scanning only: {deaf}")
-            self._hang_up()
-            self._listener.rescan()
+        heard = True
+        while True:
+            try:
+                self._ear = self._new_ear(self._root, self._listener)
+                self._say("watching")
+                heard = True
+                self._listener.rescan()
+                await self._ear.listen()
+                return
+            except DeafError as deaf:
+                self._say(f"scanning only: {deaf}")
+            finally:
+                self._hang_up()
+            # What happened since an ear was last there has to be looked for once, and then as often as is configured.
+            if heard:
+                self._listener.rescan()
+            heard = False
             await self._clock.sleep(_DEAF)
-        finally:
-            self._hang_up()
 
     def _hang_up(self) -> None:
         ear, self._ear = self._ear, None
