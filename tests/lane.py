@@ -16,6 +16,7 @@ from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher
 from crosshaul.aws.wire import Wire
+from crosshaul.bandwidth import BandwidthLimiter
 from crosshaul.clock import SystemClock
 from crosshaul.conditions import Conditions
 from crosshaul.config import AfterUpload, Destination, Identity, Route
@@ -33,7 +34,7 @@ from crosshaul.model import (
     Sighting,
     State,
 )
-from crosshaul.pace import AdaptiveLimit
+from crosshaul.pace import AdaptiveLimit, Step
 from crosshaul.partner import PartnerAccount
 from crosshaul.reading import Files
 from crosshaul.retry import Policy
@@ -108,6 +109,7 @@ class Lane:
     ear: Ear
     route: Route
     limit: AdaptiveLimit
+    limiter: BandwidthLimiter
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     moving: asyncio.Task[None] | None = None
     group: asyncio.TaskGroup | None = None
@@ -166,6 +168,7 @@ async def lane_to(
     source: str = "here",
     honoured: bool | None = None,
     key: str = "{path}",
+    bytes_per_second: int | None = None,
     **destination: Any,
 ) -> AsyncIterator[Lane]:
     """Everything of one destination, opened; with ``running`` its loop runs."""
@@ -177,14 +180,17 @@ async def lane_to(
         "role_arn": account.role_arn, "external_id": account.external_id, "tls_ca_bundle": tls_ca_bundle,
     }  # fmt: skip
     partner = Destination(**(given | destination))
+    limiter = BandwidthLimiter(clock)
+    limiter.schedule((Step(None, bytes_per_second),) if bytes_per_second else ())
     identity = Identity(sts_endpoint_url=account.sts_endpoint_url)
     refresher = Refresher(Chain(identity), partner, clock, ear)
 
     def wire(location: Location) -> Wire:
         origin = http1.Origin(location.scheme, location.host, location.port)
         tls = http1.tls_context(tls_ca_bundle) if location.scheme == "https" else None
-        client = http1.Client(origin, tls=tls, max_connections=64, deadlines=deadlines, proxy=None)
-        return Wire(client, location, partner.region, clock)
+        pace = limiter.share()
+        client = http1.Client(origin, tls=tls, max_connections=64, deadlines=deadlines, proxy=None, pace=pace)
+        return Wire(client, location, partner.region, clock, limiter.rate)
 
     bucket = Bucket(partner, refresher, Control(partner, refresher), wire, source)
     journal = await Journal.open(home / "state", clock)
@@ -214,7 +220,7 @@ async def lane_to(
     )
     transfer = Transfer(means, journal, limit, policy or Policy(0.05, 0.4), ear, refresher.suspect)
     journal.on_due(transfer.wake)
-    lane = Lane(root, account, journal, bucket, means, transfer, ear, route, limit)
+    lane = Lane(root, account, journal, bucket, means, transfer, ear, route, limit, limiter)
     stop_refreshing = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as group:

@@ -160,13 +160,25 @@ def never() -> asyncio.Future[None]:
 
 
 class Meter:
-    """A pace that counts, and lets through what it is told."""
+    """A pace that counts, and lets through what it is told, in pieces of so many bytes."""
 
-    def __init__(self, allowed: float = math.inf) -> None:
+    def __init__(self, allowed: float = math.inf, most: int = 256 * 1024) -> None:
         self.asked: list[int] = []
+        self.given_back: list[int] = []
         self.allowed = allowed
+        self.most = most
 
-    async def __call__(self, size: int) -> None:
+    def __bool__(self) -> bool:
+        return True
+
+    def piece(self) -> int:
+        return self.most
+
+    async def turn(self, size: int) -> None:
+        assert size <= self.most
         self.asked.append(size)
         if sum(self.asked) > self.allowed:
             await never()
+
+    def give_back(self, size: int) -> None:
+        self.given_back.append(size)

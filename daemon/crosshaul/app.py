@@ -19,11 +19,12 @@ from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher, Watcher
 from crosshaul.aws.wire import Wire
+from crosshaul.bandwidth import BandwidthLimiter
 from crosshaul.clock import Clock, SystemClock
 from crosshaul.conditions import Conditions
 from crosshaul.config import Config, Destination, Route
 from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
-from crosshaul.flow import Budget, Line
+from crosshaul.flow import Budget
 from crosshaul.house import House, Lane, Way
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
@@ -63,7 +64,7 @@ async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> Async
         journal = await Journal.open(config.state_dir, clock)
         stack.push_async_callback(journal.close)
         metrics, pulse = Metrics(), Pulse(clock.monotonic)
-        house = House(config, Chain(config.identity), clock, journal, metrics, pulse, Line(clock))
+        house = House(config, Chain(config.identity), clock, journal, metrics, pulse, BandwidthLimiter(clock))
         journal.on_due(house.wake)
         journal.on_commit(lambda stats: metrics.committed(stats.seconds))
         stack.push_async_callback(house.close)
@@ -193,7 +194,7 @@ async def visited(config: Config, destination: Destination, chain: Chain) -> Asy
     """One destination by itself, for as long as the block lasts: what a check and the demo look into."""
     http1.resolve_apart()
     clock = SystemClock()
-    refresher, bucket = open_bucket(destination, chain, config, clock, Line(clock), _Unheard())
+    refresher, bucket = open_bucket(destination, chain, config, clock, BandwidthLimiter(clock), _Unheard())
     stop = asyncio.Event()
     refreshing = asyncio.create_task(refresher.run(stop))
     try:
@@ -215,7 +216,7 @@ class _Unheard:
 
 
 def open_bucket(
-    destination: Destination, chain: Chain, config: Config, clock: Clock, line: Line, watcher: Watcher
+    destination: Destination, chain: Chain, config: Config, clock: Clock, line: BandwidthLimiter, watcher: Watcher
 ) -> tuple[Refresher, Bucket]:
     """The way into a destination's bucket: whose credentials, and the calls."""
     most = config.transfer.max_concurrency
@@ -225,7 +226,7 @@ def open_bucket(
     return refresher, Bucket(destination, refresher, control, wire, config.source_name)
 
 
-def _wire(destination: Destination, clock: Clock, line: Line, most: int) -> Callable[[Location], Wire]:
+def _wire(destination: Destination, clock: Clock, line: BandwidthLimiter, most: int) -> Callable[[Location], Wire]:
     def to(location: Location) -> Wire:
         origin = http1.Origin(location.scheme, location.host, location.port)
         tls = _tls(destination) if location.scheme == "https" else None
@@ -235,9 +236,9 @@ def _wire(destination: Destination, clock: Clock, line: Line, most: int) -> Call
             max_connections=most,
             deadlines=http1.Deadlines(),
             proxy=http1.proxy_for(origin, os.environ),
-            pace=line,
+            pace=line.share(),
         )
-        return Wire(client, location, destination.region, clock)
+        return Wire(client, location, destination.region, clock, line.rate)
 
     return to
 

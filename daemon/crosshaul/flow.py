@@ -1,14 +1,10 @@
-"""Back-pressure in asyncio: budgets that callers queue for, and the pace of the line."""
+"""Back-pressure in asyncio: budgets that callers queue for."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
-
-from crosshaul.clock import Clock
-from crosshaul.pace import Bandwidth, Step, rate_at
 
 
 class Budget:
@@ -21,6 +17,7 @@ class Budget:
         self._capacity = capacity
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.used = 0
+        self.holders = 0
 
     @property
     def capacity(self) -> int:
@@ -36,6 +33,7 @@ class Budget:
         if self._queue or not self._fits(amount):
             return False
         self.used += amount
+        self.holders += 1
         return True
 
     async def acquire(self, amount: int) -> None:
@@ -56,6 +54,7 @@ class Budget:
     def release(self, amount: int) -> None:
         """Give ``amount`` back and let the next in."""
         self.used -= amount
+        self.holders -= 1
         if self._queue:
             self._admit()
 
@@ -66,6 +65,7 @@ class Budget:
                 if not self._fits(amount):
                     return
                 self.used += amount
+                self.holders += 1
                 turn.set_result(None)
             self._queue.popleft()
 
@@ -102,28 +102,3 @@ class _Hold:
 
     async def __aexit__(self, *_: object) -> None:
         self._budget.release(self._amount)
-
-
-class Line:
-    """The pace of the line: what every connection asks before it sends so many bytes. False where nothing limits it."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._bandwidth = Bandwidth()
-        self.timetable: tuple[Step, ...] = ()
-        self.override: tuple[Step, ...] | None = None
-        """What an operator asked for at run time, instead of the timetable."""
-
-    @property
-    def _steps(self) -> tuple[Step, ...]:
-        return self.timetable if self.override is None else self.override
-
-    def __bool__(self) -> bool:
-        return bool(self._steps)
-
-    async def __call__(self, size: int) -> None:
-        """Wait until ``size`` bytes may go."""
-        local = datetime.fromtimestamp(self._clock.now()).astimezone().time()
-        delay = self._bandwidth.reserve(size, rate_at(self._steps, local), self._clock.monotonic())
-        if delay > 0:
-            await self._clock.sleep(delay)

@@ -12,9 +12,9 @@ from crosshaul.after import After
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.chain import Chain
 from crosshaul.aws.identity import Refresher
+from crosshaul.bandwidth import BandwidthLimiter
 from crosshaul.clock import Clock
 from crosshaul.config import Config, Route
-from crosshaul.flow import Line
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.model import LARGE, Plan
@@ -70,7 +70,7 @@ class House:
     journal: Journal
     metrics: Metrics
     pulse: Pulse
-    line: Line
+    line: BandwidthLimiter
     lanes: dict[str, Lane] = field(default_factory=dict)
     ways: dict[str, Way] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
@@ -127,7 +127,7 @@ class House:
 
     def assign(self) -> None:
         """Tell each lane which routes it serves, and the line its timetable."""
-        self.line.timetable = tuple(Step(each.start, each.bytes_per_second) for each in self.config.transfer.bandwidth)
+        self.line.schedule(tuple(Step(each.start, each.bytes_per_second) for each in self.config.transfer.bandwidth))
         for name, lane in self.lanes.items():
             routes = self.routes_of(name)
             plans = {route: self.plans[route].id for route in routes}

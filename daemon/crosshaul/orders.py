@@ -34,7 +34,7 @@ def actions(house: House, reloading: Reloading) -> dict[str, Action]:
 
     async def limit(request: Answer) -> Answer:
         rate = request.get("bytes_per_second")
-        house.line.override = None if rate == "config" else () if rate is None else (Step(None, int(rate)),)
+        house.line.override(None if rate == "config" else () if rate is None else (Step(None, int(rate)),))
         log.warning("bandwidth_limited", bytes_per_second=rate)
         return {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 
 from crosshaul.aws import http1
 from crosshaul.model import Retry, State
+from crosshaul.pace import Step
 from crosshaul.partner import PartnerAccount, Rule, Stall
 from lane import MIB, lane_to
 from slow_line import slow_line
@@ -96,3 +98,44 @@ async def test_an_object_whose_answer_comes_late_is_not_sent_again(partner: Part
         await lane.drop("small", b"x")
         await lane.comes_to("small", State.DELIVERED, timeout=20)
     assert len(lane.calls("PutObject")) <= 1
+
+
+@pytest.mark.parametrize(("files", "size", "rate"), [(60, 12_000, 160_000), (12, 100_000, 256_000)])
+async def test_a_bandwidth_limit_is_used_and_kept(partner: PartnerAccount, tmp_path: Path, files, size, rate):
+    """Many files under a limit take the time that their bytes take at that rate."""
+    async with slow_line(port_of(partner), 1e9) as line:
+        endpoint = f"http://127.0.0.1:{line.port}"
+        async with lane_to(
+            partner,
+            tmp_path,
+            deadlines=SHORT,
+            endpoint_url=endpoint,
+            bytes_per_second=rate,
+            max_concurrency=64,
+            running=False,
+        ) as lane:
+            for number in range(files):
+                await lane.drop(f"{number}", os.urandom(size))
+            began = time.monotonic()
+            lane.start()
+            for number in range(files):
+                await lane.comes_to(f"{number}", State.DELIVERED, timeout=60)
+            took = time.monotonic() - began
+        assert 0.93 < line.carried / (took * rate) < 1.05
+        assert line.connections < files
+        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+
+
+async def test_a_limit_that_is_lifted_acts_at_once(partner: PartnerAccount, tmp_path: Path):
+    """Files of which each would take half a minute are there in a moment after the limit went up."""
+    async with lane_to(partner, tmp_path, bytes_per_second=8_192, running=False) as lane:
+        for number in range(30):
+            await lane.drop(f"{number}", os.urandom(200_000))
+        lane.start()
+        await asyncio.sleep(1)
+        assert (await lane.record("0")).state is not State.DELIVERED
+        lane.limiter.override((Step(None, 10 * MIB),))
+        began = time.monotonic()
+        for number in range(30):
+            await lane.comes_to(f"{number}", State.DELIVERED)
+        assert time.monotonic() - began < 3

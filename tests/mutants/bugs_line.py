@@ -70,4 +70,62 @@ BUGS = (
         "if moved < 0:",
         "tests/unit/test_http1.py",
     ),
+    # The line
+    bug(
+        "all parts share a slow line, and a break costs them all",
+        "pace.py",
+        "return bodies < self._bodies or in_flight + size <= self._bytes()",
+        "return True",
+        "tests/unit/test_pace.py",
+    ),
+    bug(
+        "a line on which each connection is slow is left half empty",
+        "pace.py",
+        "if self._usual is not None or self._left <= 0:",
+        "if False:",
+        "tests/unit/test_pace.py",
+    ),
+    # The bandwidth limit
+    bug(
+        "turns of connections that are gone stay reserved",
+        "bandwidth.py",
+        "            if not turn.done():  # else it was cancelled\n",
+        "            if True:\n",
+        "tests/unit/test_bandwidth.py",
+    ),
+    bug(
+        "a raised limit acts when the old one's debt is paid",
+        "bandwidth.py",
+        "        self._second = -1\n        self._serve()\n",
+        "        self._second = -1\n",
+        "tests/unit/test_bandwidth.py",
+    ),
+    bug(
+        "a small file for one destination waits behind a backlog for another",
+        "bandwidth.py",
+        "                self._ring.rotate(-1)\n",
+        "                pass\n",
+        "tests/unit/test_bandwidth.py",
+    ),
+    bug(
+        "connections wait in silence for their turn until the server closes them",
+        "aws/http1/pool.py",
+        "await self._first_turn(request) if self._pace else 0\n        try:\n            connection = self._take",
+        "0\n        try:\n            connection = self._take",
+        "tests/unit/test_http1.py",
+    ),
+    bug(
+        "a turn that no connection used is lost to all",
+        "aws/http1/pool.py",
+        "            self._pace.give_back(granted)",
+        "            pass",
+        "tests/unit/test_http1.py",
+    ),
+    bug(
+        "under a limit every file has a connection of its own, and each starves",
+        "pace.py",
+        "return in_flight + size <= min(self._bytes(), limit * _SECONDS_OF_A_LIMITED_BODY)",
+        "return True",
+        "tests/unit/test_pace.py",
+    ),
 )

@@ -1,30 +1,12 @@
-"""flow: budgets that callers queue for, and the pace of the line."""
+"""flow: budgets that callers queue for."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 
 import pytest
 
-from crosshaul.flow import Budget, Lease, Line
-from crosshaul.pace import Step
-
-
-class FakeClock:
-    """Sleeping moves it on."""
-
-    def __init__(self) -> None:
-        self.time = 1_000_000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
+from crosshaul.flow import Budget, Lease
 
 
 async def ticks() -> None:
@@ -151,47 +133,6 @@ async def test_many_tasks_that_come_go_and_are_cancelled_leak_nothing():
     await asyncio.gather(*tasks, return_exceptions=True)
     assert budget.used == 0
     assert 5 <= peak <= 7
-
-
-def paced(clock, *steps):
-    line = Line(clock)
-    line.timetable = steps
-    return line
-
-
-def test_no_bandwidth_no_pace():
-    """Where no rate is set, connections have nothing to wait for; an operator's word counts before the timetable."""
-    line = paced(FakeClock())
-    assert not line
-    line.override = (Step(None, 1_000),)
-    assert line
-    line.timetable, line.override = (Step(None, 1_000),), ()
-    assert not line
-
-
-async def test_the_line_keeps_its_rate():
-    """Ten megabytes at a megabyte a second take ten seconds."""
-    clock = FakeClock()
-    turn = paced(clock, Step(None, 1_000_000))
-    began = clock.time
-    for _ in range(101):
-        await turn(100_000)
-    assert clock.time - began == pytest.approx(10.0, abs=0.1)
-
-
-async def test_the_timetable_goes_by_local_time():
-    """A step begins when this machine's wall clock says so."""
-    clock = FakeClock()
-    start = datetime.fromtimestamp(clock.now() + 60).astimezone().time().replace(microsecond=0)
-    before = datetime.fromtimestamp(clock.now() - 60).astimezone().time()
-    turn = paced(clock, Step(before, None), Step(start, 1_000))
-    began = clock.time
-    await turn(10**9)
-    assert clock.time == began
-    clock.time += 61
-    await turn(1_000)
-    await turn(1_000)
-    assert clock.time - began == pytest.approx(62, abs=0.1)
 
 
 async def test_a_lease_is_given_back_once():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import time
 
 import pytest
@@ -339,11 +340,60 @@ async def test_an_early_answer_survives_the_reset_behind_it():
 async def test_the_wait_for_the_pace_is_no_silence():
     """A bandwidth limit that holds a piece back longer than the progress deadline does not end the request."""
 
-    async def pace(_: int) -> None:
-        await asyncio.sleep(0.3)
+    class Slow(Meter):
+        async def turn(self, size: int) -> None:
+            await asyncio.sleep(0.3)
 
-    async with scripted(polite) as server, client_of(server.port, progress=0.1, pace=pace) as client:
-        assert (await client.send("PUT", "/k", [], b"x")).status == 200
+    async with scripted(polite) as server, client_of(server.port, progress=0.1, pace=Slow(most=100)) as client:
+        assert (await client.send("PUT", "/k", [], bytes(150))).status == 200
+
+
+async def test_a_paced_request_goes_in_small_pieces():
+    """However small the request, no write is larger than a turn, and all of them together are the request."""
+    meter = Meter(most=700)
+    async with scripted(polite) as server, client_of(server.port, pace=meter) as client:
+        for size in (0, 10, 5_000, 100_000):
+            assert (await client.send("PUT", "/k", [], bytes(size))).status == 200
+    assert sum(meter.asked) > 105_010
+    assert max(meter.asked) == 700
+    assert not meter.given_back
+
+
+async def test_the_first_turn_comes_before_the_connection():
+    """While the line has no turn for it, a request has no connection that its server might close for silence."""
+    meter = Meter(0)
+    async with scripted(polite) as server, client_of(server.port, pace=meter) as client:
+        sending = asyncio.create_task(client.send("PUT", "/k", [], b"x"))
+        await asyncio.sleep(0.05)
+        assert (server.accepted, len(meter.asked)) == (0, 1)
+        sending.cancel()
+        await asyncio.wait([sending])
+
+
+async def test_turns_that_are_not_used_go_back():
+    """What was granted to a request that finds no connection, or an early answer, is given back."""
+    meter = Meter()
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    async with client_of(port, pace=meter) as client:
+        with pytest.raises(WireError):
+            await client.send("PUT", "/k", [], b"x")
+    assert meter.given_back == meter.asked
+
+    async def refuse(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+        await peer.gone()
+
+    class Late(Meter):
+        async def turn(self, size: int) -> None:
+            await super().turn(size)
+            await asyncio.sleep(0 if len(self.asked) < 5 else 0.1)
+
+    meter = Late()
+    async with scripted(refuse) as server, client_of(server.port, pace=meter) as client:
+        assert (await client.send("PUT", "/k", [], BIG)).status == 403
+    assert sum(meter.asked) - sum(meter.given_back) < len(BIG)
 
 
 @pytest.mark.parametrize(

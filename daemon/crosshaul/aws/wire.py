@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from crosshaul import __version__
@@ -11,6 +11,7 @@ from crosshaul.aws.control import Location
 from crosshaul.aws.error_body import unzipped
 from crosshaul.aws.patience import Patience
 from crosshaul.aws.sigv4 import UNSIGNED_PAYLOAD, Credentials, Signer, encode_key
+from crosshaul.aws.uplink import BodyQueue, Uplink
 from crosshaul.checksum import Payload
 from crosshaul.clock import Clock
 from crosshaul.model import Checksum, ChecksumKind
@@ -33,11 +34,14 @@ class Wire:
         location: Location,
         region: str,
         clock: Clock,
+        limit: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """``limit``: the bandwidth limit in bytes a second, None without one."""
         self._client = client
         self._location = location
         self._region = region
         self._clock = clock
+        self._uplink = Uplink(limit)
         self._patience = Patience(client.deadlines)
         self._signer: tuple[Credentials, Signer] | None = None
 
@@ -74,34 +78,56 @@ class Wire:
         payload: Payload,
     ) -> Answer:
         path = self._location.prefix + encode_key(key)
-        signed = [
-            ("host", self._location.authority),
-            ("content-length", str(payload.size)),
-            *_checksum_headers(payload.checksums),
-            *headers,
-        ]
-        signed += self._signer_for(credentials).sign(
-            "PUT", self._location.authority, path, query, signed, payload.sha256 or UNSIGNED_PAYLOAD, self._clock.now()
-        )
         target = path + (
             "?" + "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in query) if query else ""
         )
-        answer = await self._exchanged(operation, target, signed, payload)
+        queue = self._uplink.queue_for(payload.size)
+        if not queue.take(payload.size):
+            await queue.acquire(payload.size)
+        try:
+            # Signed now rather than before the wait: a signature is good for a quarter of an hour.
+            signed = self._signed(credentials, path, query, headers, payload)
+            answer = await self._exchanged(operation, target, signed, payload, queue)
+        finally:
+            queue.release(payload.size)
         # Whatever else says 200 (a proxy's page, an error in the body) lacks what only a store that took it can give.
         if answer.status != 200 or not 0 < len(answer.headers.get("etag", "")) <= identifiers.LONGEST:  # noqa: PLR2004 - HTTP's own number
             raise faults.from_answer(operation, answer._replace(body=unzipped(answer.headers, answer.body)))
         return _answer(answer.headers)
 
+    def _signed(
+        self,
+        credentials: Credentials,
+        path: str,
+        query: list[tuple[str, str]],
+        headers: list[tuple[str, str]],
+        payload: Payload,
+    ) -> list[tuple[str, str]]:
+        authority = self._location.authority
+        signed = [
+            ("host", authority),
+            ("content-length", str(payload.size)),
+            *_checksum_headers(payload.checksums),
+            *headers,
+        ]
+        digest = payload.sha256 or UNSIGNED_PAYLOAD
+        signature = self._signer_for(credentials).sign("PUT", authority, path, query, signed, digest, self._clock.now())
+        return [_AGENT, *signed, *signature]
+
     async def _exchanged(
-        self, operation: str, target: str, headers: list[tuple[str, str]], payload: Payload
+        self, operation: str, target: str, headers: list[tuple[str, str]], payload: Payload, queue: BodyQueue
     ) -> http1.Answer:
-        deadlines = self._patience.deadlines(target, self._clock.monotonic())
+        began, beside = self._clock.monotonic(), queue.holders
+        deadlines = self._patience.deadlines(target, began)
         try:
-            answer = await self._client.send("PUT", target, [_AGENT, *headers], payload.data, deadlines=deadlines)
+            answer = await self._client.send("PUT", target, headers, payload.data, deadlines=deadlines)
         except http1.WireError as error:
             self._patience.failed(target, error.code)
+            queue.failed(error.code)
             raise faults.from_wire(operation, error) from error
-        self._patience.answered(target, answer.waited, self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._patience.answered(target, answer.waited, now)
+        queue.answered(payload.size, began, now, beside)
         return answer
 
     def _signer_for(self, credentials: Credentials) -> Signer:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from crosshaul.aws.http1.link import Link
 from crosshaul.aws.http1.reader import AnswerReader
-from crosshaul.aws.http1.request import JOINED, Request
+from crosshaul.aws.http1.request import JOINED, SLICE, Request
 from crosshaul.aws.http1.terms import Answer, Deadlines, Pace, WireError
 from crosshaul.aws.http1.tls import TlsStream
 
@@ -52,6 +52,7 @@ class Connection:
         self._answer: asyncio.Future[Answer] | None = None
         self._unpaused: asyncio.Future[None] | None = None
         self._pacing: asyncio.Timeout | None = None
+        self._granted = 0
         self._size = self._written = 0
         self._timer: asyncio.TimerHandle | None = None
         self._mark = 0
@@ -83,14 +84,15 @@ class Connection:
         """Close at once, because the client is closed; the request under way fails."""
         self._fail("ClientClosed", "the client was closed")
 
-    async def exchange(self, request: Request, deadlines: Deadlines) -> Answer:
-        """Send the request and return the answer.
+    async def exchange(self, request: Request, deadlines: Deadlines, granted: int = 0) -> Answer:
+        """Send the request and return the answer; ``granted``: the bytes for which the pace gave a turn already.
 
         Raises WireError. Unless an answer is returned, the connection is closed.
         """
         answer = self._begin(request, deadlines)
+        self._granted = granted
         try:
-            if not self._pace and request.size <= JOINED:
+            if not self._pace and not granted and request.size <= JOINED:
                 # Together with what other connections have ready in this turn of the loop: waking the receiver (a
                 # process on this machine, or the network's driver) can cost more than sending a small request.
                 self._loop.call_soon(self._write, request.whole())
@@ -133,28 +135,38 @@ class Connection:
     async def _send(self, request: Request, answer: asyncio.Future[Answer]) -> None:
         """Write piece by piece, as fast as the other side and the pace allow, until it is all sent or answered."""
         left = request.size
-        for piece in request.pieces():
-            if self._pace:
-                await self._wait_for_pace(self._pace, len(piece))
+        for piece in request.pieces(self._most):
+            size = len(piece)
+            if self._pace and not self._granted:
+                await self._wait_for_turn(self._pace, size)
             if answer.done() or self._reader.has_status:
+                if self._pace is not None and self._granted:
+                    self._pace.give_back(self._granted)
                 self._keeps = False
                 return
+            self._granted = 0
             self._write(piece)
-            left -= len(piece)
+            left -= size
             if self._link.waiting and left:
                 self._unpaused = self._loop.create_future()
                 await self._unpaused
             elif left:
                 await asyncio.sleep(0)  # an early answer is heard before the next piece breaks on a closed connection
 
-    async def _wait_for_pace(self, pace: Pace, size: int) -> None:
+    def _most(self) -> int:
+        return self._granted or (self._pace.piece() if self._pace else SLICE)
+
+    async def _wait_for_turn(self, pace: Pace, size: int) -> None:
+        """Wait for a turn, unless the answer comes first."""
         self._pacing = limit = asyncio.timeout(None)
         try:
             async with limit:
-                await pace(size)
+                await pace.turn(size)
         except TimeoutError:
             if not limit.expired():
                 raise
+        else:
+            self._granted = size
         finally:
             self._pacing = None
 

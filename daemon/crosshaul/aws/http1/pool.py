@@ -40,7 +40,7 @@ class Client:
     ) -> None:
         """Raise ValueError unless ``tls`` (a context that checks) is given for https, and only for it.
 
-        ``pace`` is awaited before each write with its size in bytes. ``max_head`` and ``max_body`` bound the answer,
+        ``pace`` grants the bytes of each write. ``max_head`` and ``max_body`` bound the answer,
         in bytes.
         """
         self._origin = origin
@@ -83,9 +83,14 @@ class Client:
         """
         request = Request(method, self._prefix + target, self._origin.authority, [*self._extra, *headers], body)
         deadlines = deadlines or self.deadlines
-        connection = self._take_idle() or await self._check_out()
+        granted = await self._first_turn(request) if self._pace else 0
         try:
-            return await connection.exchange(request, deadlines)
+            connection = self._take_idle() or await self._check_out()
+        except BaseException:
+            self._return_turn(granted)
+            raise
+        try:
+            return await connection.exchange(request, deadlines, granted)
         except WireError as error:
             if not (request.idempotent and connection.broke_while_kept(error)) or self._closed:
                 raise
@@ -109,14 +114,32 @@ class Client:
     async def _send_again(self, request: Request, deadlines: Deadlines, first: WireError) -> tuple[Connection, Answer]:
         """Use the place of the broken connection for a new one. Each failure now is at least as ambiguous as before."""
         try:
-            connection = await self._dial()
+            granted = await self._first_turn(request) if self._pace else 0
             try:
-                return connection, (await connection.exchange(request, deadlines))._replace(resent=first.ambiguous)
+                connection = await self._dial()
+            except BaseException:
+                self._return_turn(granted)
+                raise
+            try:
+                return connection, (await connection.exchange(request, deadlines, granted))._replace(
+                    resent=first.ambiguous
+                )
             except BaseException:
                 connection.abort()
                 raise
         except WireError as error:
             raise WireError(error.code, error.message, ambiguous=error.ambiguous or first.ambiguous) from error
+
+    async def _first_turn(self, request: Request) -> int:
+        """Wait for the first bytes' turn before there is a connection: servers close those that say nothing."""
+        assert self._pace is not None  # noqa: S101 - its caller has looked
+        size = request.first(self._pace.piece())
+        await self._pace.turn(size)
+        return size
+
+    def _return_turn(self, granted: int) -> None:
+        if self._pace is not None and granted:
+            self._pace.give_back(granted)
 
     def _take_idle(self) -> Connection | None:
         """Return the connection that was used last; close those that are broken or old."""

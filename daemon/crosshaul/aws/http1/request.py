@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from crosshaul.aws.http1.terms import Body
 
@@ -35,15 +35,19 @@ class Request:
         """Head and body in one."""
         return b"".join((self._head, self._body))
 
-    def pieces(self) -> Iterator[bytes | memoryview]:
-        """Head and body in writes of at most ``SLICE`` bytes; a small request is one."""
-        if self.size <= JOINED:
-            yield self.whole()
-            return
-        yield self._head
-        view = memoryview(self._body)
-        for start in range(0, len(view), SLICE):
-            yield view[start : start + SLICE]
+    def first(self, most: int) -> int:
+        """How many bytes the first piece has."""
+        return min(most, self.size if self.size <= JOINED else len(self._head))
+
+    def pieces(self, most: Callable[[], int]) -> Iterator[bytes | memoryview]:
+        """Head and body in writes of at most so many bytes each; head and body of a small request are one."""
+        whole: Sequence[bytes | memoryview] = (self._head, self._body) if self.size > JOINED else (self.whole(),)
+        for part in whole:
+            view, start = memoryview(part), 0
+            while start < len(view):
+                end = start + most()
+                yield view[start:end]
+                start = end
 
 
 def _head(method: str, target: str, authority: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from crosshaul.errors import CrosshaulError
 
 Body = bytes | bytearray | memoryview
-Pace = Callable[[int], Awaitable[None]]
-"""Comes back when so many bytes may be sent."""
+
+
+class Pace(Protocol):
+    """Who says when bytes may be sent; false where nothing limits them."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any limit."""
+
+    def piece(self) -> int:
+        """The most that one turn may be asked for."""
+
+    async def turn(self, size: int) -> None:
+        """Come back when so many bytes may go."""
+
+    def give_back(self, size: int) -> None:
+        """A turn was had, and its bytes don't go."""
+
 
 _PORTS = {"http": 80, "https": 443}
 
