@@ -32,6 +32,8 @@ class Conditions:
         self.complete_honoured = honoured
         """The same of CompleteMultipartUpload: Ceph 16 honours the one and ignores the other."""
         self._refused: set[bool] = set()
+        self.taken_away = False
+        """Whether the object of which we have a receipt was gone, the last time: partners may take what they read."""
         self.proving = False
         """Whether a file is just being used to find it out."""
 

@@ -7,6 +7,7 @@ one state that the file really had. Bytes are in memory only while they are sent
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from crosshaul.conditions import NEW, Condition
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
@@ -23,6 +24,7 @@ _TURNS = 4
 """How often a file is sent on another condition in one try, when others write to its key meanwhile."""
 _SENDS = frozenset({"PutObject", "CompleteMultipartUpload"})
 _OF_CONDITIONS = re.compile(r"if-(none-)?match|condition", re.IGNORECASE)
+_NOT_THERE = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
 _REFUSES_OPTIONS = frozenset({400, 501})
 
 
@@ -39,7 +41,7 @@ async def deliver(claim: Claim, means: Means) -> Receipt:
 class _Delivery:
     """One try of one file."""
 
-    __slots__ = ("_careful", "_claim", "_in_parts", "_means", "_never", "upload")
+    __slots__ = ("_careful", "_claim", "_denied", "_in_parts", "_means", "_never", "upload")
 
     def __init__(self, claim: Claim, means: Means) -> None:
         route = means.routes[claim.route]
@@ -48,12 +50,14 @@ class _Delivery:
         self._never = route.overwrite == "never"
         self._careful = self._never or route.after_upload.action != "keep"
         """Whether an object that is there has to be seen before it is replaced."""
+        self._denied: Condition | None = None
+        """What the role was refused: it may lack GetObject, or there is nothing."""
         self._in_parts = means.in_parts(claim)
         self.upload = InParts(claim, means) if self._in_parts else InOne(claim, means)
 
     async def run(self) -> Receipt:
         """Ask if need be, send, and take another way where the bucket holds something else than was thought."""
-        condition: Condition | None = NEW if self._never or self._claim.generation == 1 else None
+        condition: Condition | None = self._expected()
         unheld = self._careful and not self._means.conditions.holds(in_parts=self._in_parts)
         if unheld or self._asks():
             found = await self._look(condition, expected=self._claim.ambiguous)
@@ -67,6 +71,19 @@ class _Delivery:
                 return found
             condition = found
         return await self._send(condition)
+
+    def _expected(self) -> Condition:
+        """What should be true of the key: then an older request of ours that comes late fails by itself."""
+        last = self._last
+        if self._never or last is None or self._means.conditions.taken_away:
+            return NEW
+        return last
+
+    @property
+    def _last(self) -> Condition | None:
+        """That the object is still the one that we put there last, if we did."""
+        previous = self._claim.previous
+        return Condition(previous.etag) if previous is not None and previous.etag else None
 
     def _asks(self) -> bool:
         """Whether an object is likely enough to be there, or a body long enough, to ask first."""
@@ -85,6 +102,8 @@ class _Delivery:
                     raise
                 found = await self._otherwise(fault, condition)
             else:
+                if condition == NEW and self._last is not None:
+                    self._means.conditions.taken_away = True
                 return receipt if condition is None else await self._tested(receipt, condition)
             if isinstance(found, Receipt):
                 return found
@@ -98,7 +117,15 @@ class _Delivery:
         if fault.kind is Kind.EXISTS:
             if condition == NEW:
                 conditions.seen(fault.diagnosis.operation)
+                if conditions.taken_away and self._last is not None and not self._never:
+                    conditions.taken_away = False  # not this one
+                    return self._last
+                if self._denied:
+                    conditions.refuse(self._denied)  # it is there, and the role may not say which one it is to be
             return await self._look(None, expected=True, there=True)
+        if condition != NEW and fault.diagnosis.code in _NOT_THERE:
+            self._denied = condition if fault.diagnosis.status == HTTPStatus.FORBIDDEN else None
+            return NEW  # the partner takes objects away; or, without ListBucket or GetObject, S3 does not say
         if _refuses_conditions(fault):
             conditions.refuse(condition)
             return await self._look(None) if self._never else None

@@ -6,7 +6,38 @@ from bugs import Bug, bug
 
 _FOREIGN = "tests/faults/test_foreign_objects.py"
 
+_LATE = "tests/faults/test_late_writes.py"
+
 BUGS: tuple[Bug, ...] = (
+    # Writes that come late
+    bug(
+        "an older state that comes late replaces the newer one, whose source is then deleted",
+        "upload.py",
+        "condition: Condition | None = self._expected()",
+        "condition: Condition | None = None",
+        f"{_LATE} -k replaces_nothing",
+    ),
+    bug(
+        "a role that may only put is parked by the first change of a file",
+        "upload.py",
+        '_NOT_THERE = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})',
+        '_NOT_THERE = frozenset({"NoSuchKey", "404"})',
+        f"{_LATE} -k may_only_put",
+    ),
+    bug(
+        "each state of a file whose objects the partner takes away is sent twice",
+        "upload.py",
+        "                    self._means.conditions.taken_away = True\n",
+        "                    pass\n",
+        f"{_LATE} -k takes_away",
+    ),
+    bug(
+        "parts are all sent again when somebody else wrote the key meanwhile",
+        "parts.py",
+        "        if not self._sent:\n            await self._send()\n",
+        "        await self._send()\n",
+        f"{_LATE} -k somebody_else",
+    ),
     bug(
         "a check writes over a user's object",
         "trust/steps.py",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -32,6 +34,7 @@ _BEFORE = (
     (Kind.CORRUPT, "BadDigest", 400),
     (Kind.EXPIRED, "ExpiredToken", 400),
 )
+_LATE = frozenset({"PutObject", "complete_multipart_upload"})
 _AFTER = ((Kind.THROTTLED, "InternalError", 500), (Kind.NETWORK, "ConnectionReset", None))
 """The call was done, and its answer is lost: ambiguous."""
 
@@ -43,6 +46,13 @@ class Object:
     data: bytes
     token: str
     writes: int = 1
+    parts: int = 0
+
+    @property
+    def etag(self) -> str:
+        """The MD5 of one body, or what S3 makes of parts."""
+        digest = hashlib.md5(self.data, usedforsecurity=False).hexdigest()
+        return f"{digest}-{self.parts}" if self.parts else digest
 
 
 @dataclass
@@ -77,6 +87,8 @@ class Account:
         roll = self.chance.random() if self._troubled() else 1.0
         self.faulted += roll < 0.18
         if roll < 0.02:
+            if roll < 0.01 and operation in _LATE:
+                asyncio.get_running_loop().call_later(20.0 + self.chance.random() * 60.0, self._late, act)
             await asyncio.sleep(20.0)
             raise fault(Kind.NETWORK, "ProgressTimeout", operation, ambiguous=True)
         if roll < 0.12:
@@ -88,6 +100,11 @@ class Account:
             kind, code, status = self.chance.choice(_AFTER)
             raise fault(kind, code, operation, status=status, ambiguous=True)
         return done
+
+    def _late(self, act: Callable[[], Any]) -> None:
+        """A front end passes a request on that was given up long ago."""
+        with suppress(Fault):
+            act()
 
     def _admit(self, operation: str, token: str | None) -> None:
         if token is None or token not in self.sessions:
@@ -119,21 +136,29 @@ class Account:
 
     # S3
 
-    def put(self, key: str, data: bytes, token: str, *, if_new: bool) -> Answer:
+    def _hold_off(self, operation: str, key: str, none_match: str | None, match: str | None) -> None:
+        """If-None-Match: * and If-Match."""
+        there = self.objects.get(key)
+        if match is not None and there is None:
+            raise fault(Kind.DESTINATION, "AccessDenied", operation, status=403)
+        if (none_match and there) or (match is not None and there and match.strip('"') != there.etag):
+            raise fault(Kind.EXISTS, "PreconditionFailed", operation, status=412)
+
+    def put(self, key: str, data: bytes, given: Mapping[str, str]) -> Answer:
         """PutObject; now and then the store garbles what it keeps, and its checksum says so."""
-        if if_new and key in self.objects:
-            raise fault(Kind.EXISTS, "PreconditionFailed", "PutObject", status=412)
+        token = given["x-amz-meta-crosshaul-token"]
+        self._hold_off("PutObject", key, given.get("if-none-match"), given.get("if-match"))
         if self._troubled() and data and self.chance.random() < 0.01:
             garbled = bytes([data[0] ^ 1]) + data[1:]
-            self._keep(key, garbled, "garbled")
-            return Answer("etag", compute(_CRC, garbled))
+            return Answer(self._keep(key, garbled, "garbled"), compute(_CRC, garbled))
         self.written(key, data)
-        self._keep(key, data, token)
-        return Answer("etag", compute(_CRC, data))
+        return Answer(self._keep(key, data, token), compute(_CRC, data))
 
-    def _keep(self, key: str, data: bytes, token: str) -> None:
+    def _keep(self, key: str, data: bytes, token: str, parts: int = 0) -> str:
+        """Keep an object; gives its ETag."""
         writes = self.objects[key].writes + 1 if key in self.objects else 1
-        self.objects[key] = Object(data, token, writes)
+        self.objects[key] = Object(data, token, writes, parts)
+        return self.objects[key].etag
 
     def create(self, key: str, token: str) -> dict[str, Any]:
         self.begun += 1
@@ -151,16 +176,16 @@ class Account:
         numbers = [part["PartNumber"] for part in parameters["MultipartUpload"]["Parts"]]
         if numbers != sorted(parts):
             self.broken(f"{key}: completed with the parts {numbers}, and {sorted(parts)} are there")
-        if parameters.get("IfNoneMatch") and key in self.objects:
-            raise fault(Kind.EXISTS, "PreconditionFailed", "CompleteMultipartUpload", status=412)
+        none_match, match = parameters.get("IfNoneMatch"), parameters.get("IfMatch")
+        self._hold_off("CompleteMultipartUpload", key, none_match, match)
         data = b"".join(parts[number] for number in numbers)
         whole = compute(_CRC, data).value
         if parameters.get("ChecksumCRC64NVME", whole) != whole:
             raise fault(Kind.CORRUPT, "BadDigest", "CompleteMultipartUpload", status=400)
         self.written(key, data)
-        self._keep(key, data, token)
+        etag = self._keep(key, data, token, len(numbers))
         del self.uploads[upload]
-        return {"ETag": '"whole-2"', "ChecksumCRC64NVME": whole, "ChecksumType": "FULL_OBJECT"}
+        return {"ETag": f'"{etag}"', "ChecksumCRC64NVME": whole, "ChecksumType": "FULL_OBJECT"}
 
     def _upload(self, upload: str, operation: str) -> tuple[str, str, dict[int, bytes]]:
         if self._troubled() and self.chance.random() < 0.01:
@@ -174,7 +199,7 @@ class Account:
         if found is None:
             raise fault(Kind.DESTINATION, "AccessDenied", "HeadObject", status=403)
         metadata = {"crosshaul-token": found.token}
-        return {"ContentLength": len(found.data), "ETag": '"etag"', "Metadata": metadata}
+        return {"ContentLength": len(found.data), "ETag": f'"{found.etag}"', "Metadata": metadata}
 
 
 class Chain:
@@ -228,11 +253,8 @@ class Wire:
 
     async def put_object(self, credentials: Any, key: str, headers: list[tuple[str, str]], payload: Any) -> Answer:
         given = dict(headers)
-        token, if_new = given["x-amz-meta-crosshaul-token"], "if-none-match" in given
         data = self._checked(payload)
-        return await self._carry(
-            credentials, "PutObject", data, lambda: self._account.put(key, data, token, if_new=if_new)
-        )
+        return await self._carry(credentials, "PutObject", data, lambda: self._account.put(key, data, given))
 
     async def upload_part(
         self, credentials: Any, key: str, upload: str, number: int, headers: list[tuple[str, str]], payload: Any
