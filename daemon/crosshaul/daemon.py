@@ -39,7 +39,7 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
     Raises LockedError, StateDirError, ConfigError, ListenError and, with ``require_ready``, NotReadyError.
     """
     clock, log = SystemClock(), logs.get("crosshaul")
-    stop = Stop(config.shutdown_timeout, log)
+    stop = Stop(config.shutdown_timeout)
     stop.listen(signal.SIGTERM, signal.SIGINT)
     hung_up = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)

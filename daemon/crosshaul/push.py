@@ -115,7 +115,7 @@ async def push(config: Config, names: tuple[str, ...], watch: Watch) -> PushSumm
     StoppedError after SIGTERM, once what was being sent has ended or shutdown_timeout is over.
     """
     routes = _chosen(config, names)
-    stop = Stop(config.shutdown_timeout, logs.get("crosshaul"))
+    stop = Stop(config.shutdown_timeout)
     stop.listen(signal.SIGTERM)
     working = asyncio.create_task(_pushed(config, routes, watch, stop.hurry))
     asked = asyncio.create_task(stop.asked.wait())

@@ -10,30 +10,27 @@ import asyncio
 import os
 import signal
 import threading
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from crosshaul.telemetry import logs
 
 _CLOSING = 10.0
 """Seconds past the drain's deadline in which everything has to be closed."""
 _AT_ONCE = 2.0
 """The same after a second signal."""
+_LAST_WORDS = 2.0
+"""Seconds in which the log, and then what is said of an error, must find a reader."""
 _CUT_OFF = 1
-
-
-class Log(Protocol):
-    """What is used of a logger."""
-
-    def error(self, event: str, **fields: object) -> object:
-        """Something a person should look at."""
 
 
 class Stop:
     """``asked`` is set by the first SIGTERM (or SIGINT, where it listens to that, too), ``hurry`` by the second."""
 
-    def __init__(self, drain_timeout: float, log: Log) -> None:
+    def __init__(self, drain_timeout: float) -> None:
         self.asked = asyncio.Event()
         self.hurry = asyncio.Event()
         self._drain_timeout = drain_timeout
-        self._log = log
 
     def listen(self, *numbers: signal.Signals) -> None:
         """Take these signals, on the loop that runs."""
@@ -43,15 +40,35 @@ class Stop:
     def _received(self) -> None:
         again = self.asked.is_set()
         (self.hurry if again else self.asked).set()
-        self._end_after(_AT_ONCE if again else self._drain_timeout + _CLOSING)
+        _after(_AT_ONCE if again else self._drain_timeout + _CLOSING, _end)
 
-    def _end_after(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, self._end)
-        timer.daemon = True
-        timer.start()
 
-    def _end(self) -> None:
-        try:
-            self._log.error("not_closed_in_time")
-        finally:
-            os._exit(_CUT_OFF)
+@contextmanager
+def last_words() -> Iterator[None]:
+    """Write the log out at the end of the block; what is said after that ends the process if nobody reads it.
+
+    Both wait 2 seconds at the most: a pipe that nobody reads, or a stopped terminal, holds up no end.
+    """
+    code = _CUT_OFF
+    try:
+        yield
+    except BaseException as error:
+        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", _CUT_OFF)
+        raise
+    finally:
+        logs.flush(_LAST_WORDS)
+        _after(_LAST_WORDS, lambda: os._exit(code))
+
+
+def _after(seconds: float, act: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, act)
+    timer.daemon = True
+    timer.start()
+
+
+def _end() -> None:
+    try:
+        logs.get("crosshaul").error("not_closed_in_time")
+        logs.flush(_LAST_WORDS)
+    finally:
+        os._exit(_CUT_OFF)

@@ -107,6 +107,7 @@ class Teller:
     async def _gauges(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             house = self._house
+            house.metrics.log_lines_dropped(logs.dropped())
             for tally in [each for each in await house.journal.tallies() if each.route in house.ways]:
                 waiting = tally.files.get(State.PENDING, 0) + tally.files.get(State.SETTLING, 0)
                 oldest = tally.oldest_pending_at

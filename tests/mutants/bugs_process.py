@@ -47,4 +47,25 @@ BUGS = (
         ")",
         "tests/unit/test_identifiers.py",
     ),
+    bug(
+        "a log that nobody reads stops the daemon",
+        "telemetry/log_writer.py",
+        "        size = line.size()\n        with self._lock:\n",
+        "        size = line.size()\n        self._write([line])\n        with self._lock:\n",
+        "tests/system/test_stuck_log.py",
+    ),
+    bug(
+        "lines that are lost are not told",
+        "telemetry/log_writer.py",
+        "                self._untold += 1\n",
+        "",
+        "tests/unit/test_log_writer.py",
+    ),
+    bug(
+        "a terminal that is stopped stops the push that draws on it",
+        "cli/progress.py",
+        '        """Show how far it is, soon."""\n        self._latest = progress\n',
+        '        """Show how far it is, soon."""\n        self._latest = progress\n        self._progress.refresh()\n',
+        "tests/unit/test_cli_progress.py",
+    ),
 )

@@ -150,6 +150,7 @@ def test_run_ends_with_the_daemon_s_own_code(world, monkeypatch, code, arguments
     monkeypatch.setitem(sys.modules, "crosshaul.daemon", SimpleNamespace(run=run))
     monkeypatch.setattr("crosshaul.daemon", sys.modules["crosshaul.daemon"], raising=False)
     monkeypatch.setattr("crosshaul.telemetry.logs.configure", lambda *_: None)
+    monkeypatch.setattr("crosshaul.stopping._after", lambda *_: None)
     assert world.run("run", *arguments) == code
     assert seen == [asked]
 
@@ -163,5 +164,6 @@ def test_run_that_is_not_ready_is_code_3(world, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "crosshaul.daemon", SimpleNamespace(run=run))
     monkeypatch.setattr("crosshaul.daemon", sys.modules["crosshaul.daemon"], raising=False)
     monkeypatch.setattr("crosshaul.telemetry.logs.configure", lambda *_: None)
+    monkeypatch.setattr("crosshaul.stopping._after", lambda *_: None)
     assert world.run("run", "--require-ready") == 3
     assert capsys.readouterr().err == "crosshaul: destination partner can't be used\n"

@@ -23,6 +23,7 @@ def documented():
 
 def logged():
     """(Event, level, fields that are written where it is logged) of every call of a logger in the source."""
+    yield "log_lines_dropped", "warning", {"lines"}  # the log's own, which no logger is asked for
     for file in SOURCE.rglob("*.py"):
         if file.parent.name != "partner":
             nodes = list(ast.walk(ast.parse(file.read_text())))

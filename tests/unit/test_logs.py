@@ -245,6 +245,7 @@ def test_a_log_that_can_not_be_written_stops_nothing():
         logs.configure("info", "json", full)
         log = logs.get("x")
         log.info("lost")
+        assert logs.flush(10.0)
         survived.append(full)
     assert survived
     logs.get("x").info("closed")
@@ -269,6 +270,7 @@ def test_the_journal_gets_each_events_level(monkeypatch, tmp_path):
         monkeypatch.setenv("JOURNAL_STREAM", stream)
         logs.configure("info", "json", file)
         logs.get("test").error("it_broke")
+        assert logs.flush(10.0)
     marked, plain = (tmp_path / "log").read_text().splitlines()
     assert marked.startswith('<3>{"timestamp"')
     assert plain.startswith('{"timestamp"')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -14,12 +16,17 @@ from crosshaul.model import PushProgress
 from crosshaul.telemetry.plain import printable
 from crosshaul.telemetry.words import count, size
 
+_REDRAWN_EACH_SECONDS = 0.1
+_CLEARED_WITHIN_SECONDS = 2.0
 _ROOM_FOR_A_BAR = 70
 """Columns of a terminal; in fewer the figures are of more use."""
 
 
 class Bar:
-    """One line: bar, bytes, rate, time left, counts, and a file that is being sent. Gone when the block is left."""
+    """One line: bar, bytes, rate, time left, counts, and a file that is being sent. Gone when the block is left.
+
+    A thread draws it: a terminal that its user has stopped (Ctrl-S) stops nothing else.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
@@ -34,24 +41,44 @@ class Bar:
             console=console,
             transient=True,
             expand=True,
+            auto_refresh=False,
         )
         self._task = self._progress.add_task("looking for files", total=None)
+        self._latest: PushProgress | None = None
+        self._over = threading.Event()
+        self._drawing = threading.Thread(target=self._draw, name="crosshaul-bar", daemon=True)
+        self._streams = (sys.stdout, sys.stderr)
 
     def __enter__(self) -> Self:
+        self._streams = (sys.stdout, sys.stderr)
         self._progress.start()
+        self._drawing.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._progress.stop()
+        self._over.set()
+        self._drawing.join(_CLEARED_WITHIN_SECONDS)
+        sys.stdout, sys.stderr = self._streams  # as the bar does in its end, unless it is stuck
 
     def tick(self, progress: PushProgress) -> None:
-        """Show how far it is."""
-        self._progress.update(
-            self._task,
-            completed=progress.delivered_bytes,
-            total=progress.total_bytes or None,
-            description=_description(progress),
-        )
+        """Show how far it is, soon."""
+        self._latest = progress
+
+    def _draw(self) -> None:
+        while not self._over.wait(_REDRAWN_EACH_SECONDS):
+            self._update()
+            self._progress.refresh()
+        self._update()
+        self._progress.stop()
+
+    def _update(self) -> None:
+        if (progress := self._latest) is not None:
+            self._progress.update(
+                self._task,
+                completed=progress.delivered_bytes,
+                total=progress.total_bytes or None,
+                description=_description(progress),
+            )
 
 
 class _Rate(ProgressColumn):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +14,7 @@ from crosshaul.cli.places import place_of, url_of
 from crosshaul.cli.records import facts_of
 from crosshaul.cli.verb import Verb
 from crosshaul.cli.watching import watching
-from crosshaul.errors import Kind
+from crosshaul.errors import Kind, StoppedError
 from crosshaul.model import PushSummary, Record, Settled
 from crosshaul.telemetry.plain import printable, text
 from crosshaul.telemetry.words import count, duration, size
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 """Failed files told one by one."""
+_LOG_WRITTEN_WITHIN = 2.0
+"""Seconds; what is in the way of the log is in the way of the rest, too."""
 _NO_FILES_FAULT = frozenset({Kind.DESTINATION, Kind.EXPIRED, Kind.NETWORK, Kind.THROTTLED})
 """Of these all files of a destination suffer alike, and a line for each of them would tell nothing more."""
 
@@ -101,12 +103,27 @@ def _push(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
 
     with watching() as watch:
         _log(config)
-        summary = asyncio.run(push(config, routes, watch))
+        summary = _carried_out(push(config, routes, watch))
     click.echo(json.dumps(_facts(config, summary), indent=2) if as_json else _sentence(summary))
     _tell_failed(config, summary.failed)
     for line in summary.left_out:
         click.echo(f"crosshaul: left out: {printable(line)}", err=True)
     return 1 if summary.failed or summary.left_out else 0
+
+
+def _carried_out(pushing: Coroutine[Any, Any, PushSummary]) -> PushSummary:
+    """Push, with the log written out before anything else is said; after a signal nobody has to read what is said."""
+    from crosshaul.stopping import last_words  # noqa: PLC0415 - as above
+    from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
+
+    try:
+        summary = asyncio.run(pushing)
+    except (StoppedError, KeyboardInterrupt):
+        with last_words():
+            raise
+    finally:
+        logs.flush(_LOG_WRITTEN_WITHIN)
+    return summary
 
 
 def _log(config: Config) -> None:

@@ -50,8 +50,10 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool, f
      75  state_dir can't be used at the moment (full, read-only): try again later
     """
     from crosshaul import daemon  # noqa: PLC0415 - --help does without the AWS libraries
+    from crosshaul.stopping import last_words  # noqa: PLC0415 - as above
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
 
     config = loaded(config_path)
     logs.configure(config.log.level, config.log.format)
-    context.exit(asyncio.run(daemon.run(config, config_path, require_ready=require_ready, finish=finish)))
+    with last_words():
+        context.exit(asyncio.run(daemon.run(config, config_path, require_ready=require_ready, finish=finish)))

@@ -34,6 +34,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._codes: set[str] = set()
         self._lag_max = 0.0
+        self._log_dropped_before = 0
         self._labelled: dict[str, list[Counter | Gauge]] = {"route": [], "destination": []}
         self._define_files()
         self._define_routes()
@@ -125,6 +126,11 @@ class Metrics:
         """The journal made a transaction durable in so many seconds."""
         self._commit.observe(seconds)
 
+    def log_lines_dropped(self, total: int) -> None:
+        """How many log lines were lost since the start of the process."""
+        self._log_dropped.inc(max(0, total - self._log_dropped_before))
+        self._log_dropped_before = max(total, self._log_dropped_before)
+
     def loop_lag(self, seconds: float) -> None:
         """How late the event loop was for an appointment."""
         self._lag.observe(seconds)
@@ -194,4 +200,5 @@ class Metrics:
         )
         self._gauge("loop_lag_max_seconds", "The worst since the start.").set_function(lambda: self._lag_max)
         Info("crosshaul_build", "What is running.", registry=self._registry).info({"version": __version__})
+        self._log_dropped = self._counter("log_lines_dropped", "Log lines that nobody read in time.")
         ProcessCollector(registry=self._registry)

@@ -1,0 +1,120 @@
+"""What a log line looks like: an event as JSON or as text for a terminal, without secrets."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import structlog
+
+from crosshaul.telemetry.plain import printable, text
+from crosshaul.telemetry.redact import REDACTED, is_secret_name, redact
+
+_NAMES_OF_FILES = frozenset({"path", "key", "root", "file", "name", "source", "target"})
+_DEEPEST = 6
+_AS_THEY_ARE = frozenset({str, bytes, int, float, bool, type(None)})
+"""Types of values that nobody changes later."""
+_LEVELS = {"exception": "error", "warn": "warning"}
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_BYTES_OF_AN_EVENT = 512
+"""What an event takes of memory, but for its texts; about."""
+
+Render = Callable[["Line"], str]
+
+
+class Line(NamedTuple):
+    """An event as it was logged. It is rendered later, elsewhere: nothing in it changes any more."""
+
+    at: float
+    level: str
+    logger: str
+    fields: Mapping[str, Any]
+
+    def size(self) -> int:
+        """Bytes of memory, about."""
+        return _BYTES_OF_AN_EVENT + sum(len(value) for value in self.fields.values() if type(value) in {str, bytes})
+
+
+def line_of(logger: str, method: str, fields: Mapping[str, Any]) -> Line:
+    """Take an event down, with the time of now; values that may change later are rendered at once."""
+    for value in fields.values():
+        if type(value) not in _AS_THEY_ARE:
+            fields = {name: plain(value, name) for name, value in fields.items()}
+            break
+    return Line(time.time(), _LEVELS.get(method, method), logger, fields)
+
+
+def renderer(*, console: bool, colours: bool, for_journal: bool) -> Render:
+    """Give what makes a line of an event. ``for_journal``: with the level that systemd's journal takes for its own."""
+    render = _for_terminal(colours=colours) if console else _as_json
+    if not for_journal:
+        return render
+    return lambda line: f"<{_PRIORITIES[line.level]}>{render(line)}"
+
+
+def _as_json(line: Line) -> str:
+    return json.dumps(_ordered(line))
+
+
+def _ordered(line: Line) -> dict[str, Any]:
+    """The event in JSON's own types, without secrets, in a steady order."""
+    event: dict[str, Any] = {"timestamp": _timestamp(line.at), "level": line.level, "logger": line.logger, "event": ""}
+    for name, value in line.fields.items():
+        event[name] = value if value is None or type(value) is int or type(value) is bool else plain(value, name)
+    return event
+
+
+def _timestamp(at: float) -> str:
+    whole = int(at)
+    return f"{_second(whole)}.{int((at - whole) * 1_000_000):06d}Z"
+
+
+_LAST_SECOND = [0, ""]
+"""The second that was last written out, since most lines of a burst are of one; read and replaced by one thread."""
+
+
+def _second(at: int) -> str:
+    if _LAST_SECOND[0] != at:
+        _LAST_SECOND[:] = [at, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))]
+    return str(_LAST_SECOND[1])
+
+
+def plain(value: object, name: str, depth: int = 0) -> Any:  # noqa: ANN401 - JSON's types
+    """Return a value in JSON's own types, without secrets."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if is_secret_name(name):
+        return REDACTED
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping) and depth < _DEEPEST:
+        return {text(key): plain(item, str(key), depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset) and depth < _DEEPEST:
+        return [plain(item, name, depth + 1) for item in value]
+    return redact(text(value), shapes=name not in _NAMES_OF_FILES)
+
+
+def _for_terminal(*, colours: bool) -> Render:
+    console = structlog.dev.ConsoleRenderer(
+        colors=colours, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    return lambda line: str(console(None, line.level, _make_printable(_ordered(line))))
+
+
+def _make_printable(event: dict[str, Any]) -> dict[str, Any]:
+    """Nothing in a value can begin a line or move the cursor; a traceback's lines are each marked as such."""
+    traceback = event.pop("exception", None)
+    shown = {name: _printable(value) for name, value in event.items()}
+    if traceback is not None:
+        lines = [_printable(line) for line in str(traceback).splitlines()]
+        shown["exception"] = "\n".join(f"  | {line}" for line in lines)
+    return shown
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
+    return printable(value) if isinstance(value, str) else value

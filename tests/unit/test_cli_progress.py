@@ -1,0 +1,71 @@
+"""The progress bar on a terminal that its user has stopped."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import sys
+import time
+
+import pytest
+from rich.console import Console
+
+from crosshaul.cli import progress
+from crosshaul.cli.progress import Bar
+from crosshaul.model import PushProgress
+
+
+def far(delivered: int) -> PushProgress:
+    return PushProgress(
+        found=1000,
+        delivered=delivered,
+        failed=0,
+        delivered_bytes=delivered,
+        total_bytes=1000,
+        current=(b"x" * 50).decode(),
+    )
+
+
+def test_a_stopped_terminal_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
+    """Ticks come back at once, and so does the end of the block; standard error is the one from before."""
+    monkeypatch.setattr(progress, "_REDRAWN_EACH_SECONDS", 0.001)
+    monkeypatch.setattr(progress, "_CLEARED_WITHIN_SECONDS", 0.1)
+    reading, writing = pty.openpty()
+    before = sys.stderr
+    with os.fdopen(writing, "w") as terminal:
+        with Bar(Console(file=terminal, force_terminal=True, width=100)) as bar:
+            while bar._drawing.is_alive() and not stuck(bar):
+                bar.tick(far(int(time.monotonic() * 1000) % 1000))
+            began = time.monotonic()
+            for number in range(1000):
+                bar.tick(far(number))
+            assert time.monotonic() - began < 2
+        assert sys.stderr is before
+        drained(reading, bar)
+
+
+def stuck(bar: Bar) -> bool:
+    """Whether the thread that draws waits for the terminal."""
+    for _ in range(20):
+        if bar._progress.live._lock.acquire(blocking=False):
+            bar._progress.live._lock.release()
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def drained(reading: int, bar: Bar) -> None:
+    """Let the terminal go on, so that the thread ends."""
+    while bar._drawing.is_alive():
+        os.read(reading, 65536)
+        bar._drawing.join(0.01)
+    os.close(reading)
+
+
+def test_the_last_state_is_drawn():
+    """What was told last is on the terminal when the block is left, however short it was."""
+    out = io.StringIO()
+    with Bar(Console(file=out, force_terminal=True, width=100)) as bar:
+        bar.tick(far(1000))
+    assert "1,000/1,000" in out.getvalue()
