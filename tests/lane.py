@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,10 +36,10 @@ from crosshaul.model import (
 )
 from crosshaul.pace import AdaptiveLimit, Step
 from crosshaul.partner import PartnerAccount
-from crosshaul.reading import Files
+from crosshaul.reading import Readers
 from crosshaul.retry import Policy
+from crosshaul.slots import Slots
 from crosshaul.source import Buffers
-from crosshaul.threads import Threads
 from crosshaul.transfer import Transfer
 from crosshaul.upload_context import Means
 from crosshaul.verify import Ladder
@@ -58,7 +58,9 @@ class Ear:
         self.surprises: list[Exception] = []
         self.overwritten: list[tuple[str, str]] = []
         self.ignored = 0
-        self.resumptions = 0
+        self.outages: list[Diagnosis] = []
+        self.hanging: list[bytes] = []
+        self.resumptions = self.recoveries = 0
         self.sent = 0
         self.most_in_flight = 0
 
@@ -79,6 +81,17 @@ class Ear:
 
     def resumed(self) -> None:
         self.resumptions += 1
+
+    def unreachable(self, diagnosis: Diagnosis, retry_in: float) -> None:
+        self.outages.append(diagnosis)
+
+    def reached(self) -> None:
+        self.recoveries += 1
+
+    def read_hangs(self, route: str, path: bytes, seconds: float) -> None:
+        self.hanging.append(path)
+
+    def read_recovered(self, route: str, seconds: float) -> None: ...
 
     def load(self, in_flight: int, limit: int) -> None:
         self.most_in_flight = max(self.most_in_flight, in_flight)
@@ -121,8 +134,12 @@ class Lane:
         await self.admit(name)
 
     async def admit(self, name: str) -> None:
-        sighting = Sighting("r", os.fsencode(name), Fingerprint.of((self.root / name).stat()))
-        await self.journal.admit([Settled(sighting, "partner", name)])
+        await self.admit_all([name])
+
+    async def admit_all(self, names: Sequence[str]) -> None:
+        """Give files that are there to the journal, all at once."""
+        seen = [Sighting("r", os.fsencode(name), Fingerprint.of((self.root / name).stat())) for name in names]
+        await self.journal.admit([Settled(each, "partner", name) for each, name in zip(seen, names, strict=True)])
 
     def start(self) -> None:
         """Let the loop run."""
@@ -209,12 +226,10 @@ async def lane_to(
         Budget(lambda: memory),
         Buffers(),
         Budget(lambda: memory),
-        Budget(lambda: limit.limit),
+        Slots(lambda: limit.limit, max_concurrency),
         Ladder(known),
-        limit.succeeded,
         clock,
-        threads := Threads(16, "send"),
-        Files(threads),
+        Readers(),
         conditions=Conditions(honoured=honoured),
         notices=ear,
     )

@@ -32,9 +32,10 @@ from crosshaul.model import DestinationState, DestinationStatus, Plan
 from crosshaul.ownership import Ownership
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.planning import places_of, plans_of
-from crosshaul.reading import Files
+from crosshaul.reading import Readers
 from crosshaul.report import Reporter
 from crosshaul.retry import Policy
+from crosshaul.slots import Slots
 from crosshaul.source import Buffers
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Pulse
@@ -131,7 +132,7 @@ class _Builder:
         transfer = Transfer(means, self._house.journal, limit, policy, reporter, refresher.suspect)
         watcher.on_renewed = transfer.probe
         reporter.on_changed = self._house.look_again
-        return Lane(made_from, refresher, bucket, reporter, transfer, means.threads)
+        return Lane(made_from, refresher, bucket, reporter, transfer, means.files)
 
     def _loses_routes(self, name: str) -> bool:
         """Whether a route goes elsewhere now: no two lanes may hold claims of one route."""
@@ -167,7 +168,7 @@ class _Builder:
         notices: Reporter,
         capable: Capabilities,
     ) -> Means:
-        house, threads = self._house, Threads(_THREADS, f"send-{destination.name}")
+        house, most = self._house, self._config.transfer.max_concurrency
         return Means(
             destination=destination,
             bucket=bucket,
@@ -177,13 +178,11 @@ class _Builder:
             memory=Budget(house.memory_share),
             buffers=Buffers(),
             memory_of_small=Budget(house.memory_share_of_small),
-            slots=Budget(lambda: limit.limit),
+            slots=Slots(lambda: limit.limit, most),
             ladder=ladder,
             may_abort=capable.abort_allowed is not False,
-            answered=limit.succeeded,
             clock=house.clock,
-            threads=threads,
-            files=Files(threads),
+            files=Readers(),
             conditions=Conditions(honoured=True if destination.endpoint_url is None else capable.conditions),
             notices=notices,
         )

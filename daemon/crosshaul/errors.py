@@ -102,6 +102,26 @@ class FileUnreadableError(SourceError):
     """The file is there and can't be read (permissions, input/output error)."""
 
 
+class LocalResourcesError(FileUnreadableError):
+    """The machine has no more of what reading takes (descriptors, memory); says nothing of the file."""
+
+
+class FileSystemError(FileUnreadableError):
+    """The file system does not answer, or its server is gone; says nothing of the file."""
+
+
+class RootMissingError(SourceError):
+    """The watched directory is not there; says nothing of the files in it."""
+
+
+class RouteHangsError(SourceError):
+    """Reads below the watched directory hang, and this one was not begun; says nothing of the file."""
+
+
+class HeldBackError(CrosshaulError):
+    """The destination takes nothing at the moment: the file was not tried, and goes back as it was."""
+
+
 class Kind(StrEnum):
     """What a fault of a call means for what happens next (retry.py decides from it)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Self
 
 
 class Budget:
@@ -90,15 +91,24 @@ class Lease:
 class _Hold:
     """``async with`` for a budget: a class, since a generator for each file costs more than the waiting."""
 
-    __slots__ = ("_amount", "_budget")
+    __slots__ = ("_amount", "_budget", "_held")
 
     def __init__(self, budget: Budget, amount: int) -> None:
         self._budget = budget
         self._amount = amount
+        self._held = False
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         if not self._budget.take(self._amount):
             await self._budget.acquire(self._amount)
+        self._held = True
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._budget.release(self._amount)
+        self.end()
+
+    def end(self) -> None:
+        """Give it back, unless that was done before."""
+        if self._held:
+            self._held = False
+            self._budget.release(self._amount)

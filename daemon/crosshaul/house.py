@@ -19,6 +19,7 @@ from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.model import LARGE, Plan
 from crosshaul.pace import Step
+from crosshaul.reading import Readers
 from crosshaul.report import Reporter
 from crosshaul.supervisor import Service
 from crosshaul.telemetry.health import Pulse
@@ -37,12 +38,12 @@ class Lane:
     bucket: Bucket
     reporter: Reporter
     transfer: Transfer
-    threads: Threads
+    readers: Readers
 
     async def close(self) -> None:
         """Close the connections, and let the threads end."""
         await self.bucket.close()
-        self.threads.close()
+        self.readers.close()
 
 
 @dataclass(frozen=True, slots=True)

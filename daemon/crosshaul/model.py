@@ -250,11 +250,11 @@ class Delivered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Send it again at ``due_at``. ``counts``: a try of the file itself, rather than a fault around it."""
+    """Send it again at ``due_at``. ``counts``: tries of the file itself that failed; none for a fault around it."""
 
     due_at: float
     diagnosis: Diagnosis
-    counts: bool = True
+    counts: int = 1
     drop_multipart: bool = False
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 from crosshaul import reading
 from crosshaul.checksum import Payload, combine
 from crosshaul.conditions import Condition
-from crosshaul.errors import Fault, FileChangedError, Kind, SourceError
+from crosshaul.errors import Fault, FileChangedError, HeldBackError, Kind, SourceError
 from crosshaul.flow import Lease
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
 from crosshaul.source import SourceFile
@@ -65,18 +66,19 @@ class InParts:
 
     async def _send(self) -> None:
         claim, means = self._claim, self._means
-        source = await means.threads.run(reading.opened, claim, means.routes[claim.route])
+        reader = means.files.of(claim.route)
+        source = await reader.run(claim, partial(reading.opened, claim, means.routes[claim.route]))
         try:
             upload = self._upload = self._upload or await self._begin()
             try:
                 parts = await _Sender(claim, means, source, upload).send()
-                await means.threads.run(source.unchanged)
+                await reader.run(claim, source.unchanged)
             except FileChangedError:
                 await self.abandon()
                 raise
         finally:
             means.buffers.clear()  # nothing is spare when nothing is sent in parts; who still does takes new memory
-            await means.threads.run(source.close)
+            reader.discard(source)
         self._upload = replace(upload, parts=parts)
         self._sent = True
 
@@ -86,7 +88,7 @@ class InParts:
         while True:
             kind = means.ladder.kind
             try:
-                async with means.slots.hold(1):
+                async with means.slot(claim):
                     upload_id = await means.bucket.create_multipart_upload(
                         claim.key, claim.fingerprint.mtime_ns, token_of(claim), kind
                     )
@@ -94,6 +96,7 @@ class InParts:
                 if fault.kind is not Kind.UNSUPPORTED or not means.ladder.refuse(kind):
                     raise
             else:
+                means.taken(claim)
                 multipart = Multipart(upload_id, claim.key, size, kind)
                 await means.journal.begin_multipart(claim, multipart)
                 return multipart
@@ -106,7 +109,7 @@ class InParts:
         if not honoured:
             plain = Checksum(ChecksumKind.MD5, "")
             upload = replace(upload, parts=tuple(replace(part, checksum=plain) for part in upload.parts))
-        async with means.slots.hold(1):
+        async with means.slot(self._claim):
             answer = await means.bucket.complete_multipart_upload(upload, whole, size=size, condition=condition)
         return receipt_for(size, answer if whole is None else answer._replace(checksum=whole), means.clock.now())
 
@@ -120,7 +123,7 @@ class _Sender:
         self._source = source
         self._multipart = multipart
         self._done = {part.number: part for part in multipart.parts}
-        self._failure: Fault | SourceError | None = None
+        self._failure: Fault | SourceError | HeldBackError | None = None
 
     async def send(self) -> tuple[Part, ...]:
         """All parts in order; raises the first failure."""
@@ -155,22 +158,26 @@ class _Sender:
 
     async def _part(self, number: int, size: int, memory: Lease, *, hashed: bool) -> None:
         try:
-            async with self._means.slots.hold(1):
-                part = await self._send_part(number, size, hashed=hashed)
+            part = await self._send_part(number, size, memory, hashed=hashed)
             memory.end()  # the next part need not wait for the journal
             await self._means.journal.add_part(self._claim, part)
             self._done[number] = part
-        except (Fault, SourceError) as failure:
+        except (Fault, SourceError, HeldBackError) as failure:
             self._failure = self._failure or failure
 
-    async def _send_part(self, number: int, size: int, *, hashed: bool) -> Part:
+    async def _send_part(self, number: int, size: int, memory: Lease, *, hashed: bool) -> Part:
         kind, ladder = self._multipart.checksum_kind, self._means.ladder
         kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
         buffer = self._means.buffers.take(size)
         # If this is cancelled, or fails, a thread may still be reading into it.
-        payload = await self._means.threads.run(self._read, number, buffer, kinds, hashed=hashed)
+        read = partial(self._read, number, buffer, kinds, hashed=hashed)
+        # Before the slot: a file system that hangs must not hold what others could be sent in.
+        payload = await self._means.files.of(self._claim.route).run(self._claim, read, memory.end)
         try:
-            answer = await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
+            async with self._means.slot(self._claim):
+                answer = await self._means.bucket.upload_part(
+                    self._claim.key, self._multipart.upload_id, number, payload
+                )
         except Fault as fault:
             if fault.diagnosis.code == "SenselessAnswer":
                 ladder.learn(kind, None)
@@ -179,7 +186,7 @@ class _Sender:
             raise
         finally:
             self._means.buffers.give(buffer)
-        self._means.answered()
+        self._means.body_taken(self._claim)
         ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
         return Part(number, size, answer.etag, payload.checksums[0])
 

@@ -57,6 +57,8 @@ _SILENCE = frozenset(
 )
 _REFUSALS = 3
 """Refused canaries after which a push stops waiting for a parked destination."""
+_UNREACHABLE_SECONDS = 15.0
+"""For so long nothing may get through before a push stops waiting for a destination."""
 _SENDING = 1000
 """Files being sent whose parts are counted, at the most."""
 _UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
@@ -99,7 +101,7 @@ class _Count:
         match outcome:
             case Changed() if self._tried(claim) >= _RESTLESS_TRIES:
                 self.restless[claim.route].add(claim.id)
-            case Retry(diagnosis=diagnosis):
+            case Retry(diagnosis=diagnosis) if outcome.counts:
                 if self._tried(claim) >= (_SILENT_TRIES if diagnosis.code in _SILENCE else _TRIES):
                     self.given_up[claim.route].add(claim.id)
 
@@ -277,7 +279,8 @@ class _Pass:
         return settling > 0 and self._house.ways[tally.route].intake.busy
 
     def _refused(self, route: str) -> bool:
-        return self._house.lane_of(route).reporter.refusals >= _REFUSALS
+        reporter = self._house.lane_of(route).reporter
+        return reporter.refusals >= _REFUSALS or reporter.unreachable_seconds >= _UNREACHABLE_SECONDS
 
     async def _tallies(self) -> list[Tally]:
         return [tally for tally in await self._house.journal.tallies() if tally.route in self._house.ways]

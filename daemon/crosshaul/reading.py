@@ -3,21 +3,67 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from crosshaul import cached
 from crosshaul.checksum import Payload
 from crosshaul.config import Route
-from crosshaul.errors import FileChangedError, FileGoneError, SourceError
+from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError, RootMissingError, RouteHangsError
 from crosshaul.model import ChecksumKind, Claim
 from crosshaul.source import Root, SourceFile
 from crosshaul.threads import Threads
 
-_ROUNDS = 2
-"""Rounds of fetching at once: one that a bad sector holds up is not in the way of all."""
+READERS = 16
+"""Threads of a destination for reading, shared out among its routes; awscrt and the kernel let the others run."""
+_FEWEST_READERS = 2
+_FETCHES_AT_ONCE = 2
+"""Fetches at once: one that a bad sector holds up is not in the way of all."""
+_STUCK_SECONDS = 5.0
+"""A read that takes longer counts as stuck: its worker and its memory are replaced."""
+_TOLD_SECONDS = 60.0
+"""A read that takes longer is an event."""
+_LOOK_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
-class _Round:
+class _Observer:
+    """Who is told of reads that take too long."""
+
+    def __init__(self) -> None:
+        self.on_stuck: Callable[[bool], None] = lambda _large: None
+        self.on_hanging: Callable[[str, bytes, float], None] = lambda _route, _path, _seconds: None
+        self.on_recovered: Callable[[str, float], None] = lambda _route, _seconds: None
+
+
+class _Call:
+    """A call that a thread does, or is to do."""
+
+    def __init__(self, claim: Claim, on_stuck: Callable[[], None]) -> None:
+        self.claim = claim
+        self.on_stuck = on_stuck
+        self.began: float | None = None
+        self.done = self.stuck = self.given_up = False
+        self.future: asyncio.Future[object] | None = None
+
+    def run(self, call: Callable[[], T]) -> T:
+        """Do it, in the thread."""
+        self.began = time.monotonic()
+        try:
+            return call()
+        finally:
+            self.done = True
+
+    def seconds(self, now: float) -> float:
+        """How long the thread has been at it."""
+        return 0.0 if self.began is None or self.done else now - self.began
+
+
+class _Fetch:
     """Files that are fetched into memory together."""
 
     def __init__(self) -> None:
@@ -25,43 +71,177 @@ class _Round:
         self.over = asyncio.Event()
 
 
-class Files:
-    """Reads files whole. What is in memory needs no thread, and for the small ones that are not, one serves many."""
+class RouteReader:
+    """Reads one route's files, with threads of its own: a file system that hangs takes no other route's.
 
-    def __init__(self, threads: Threads) -> None:
-        self._threads = threads
-        self._fetching = asyncio.Semaphore(_ROUNDS)
-        self._round = _Round()
+    What is in memory needs no thread, and for the small files that are not, one serves many.
+    """
 
-    async def whole(self, claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
+    def __init__(self, route: str, threads: int, observer: _Observer) -> None:
+        self.hangs = False
+        """All threads are stuck: nothing more is begun until one comes back."""
+        self._route = route
+        self._count = threads
+        self._threads = Threads(threads, f"read-{route}")
+        self._observer = observer
+        self._calls: set[_Call] = set()
+        self._looking: asyncio.TimerHandle | None = None
+        self._told_of: float | None = None
+        self._fetching = asyncio.Semaphore(_FETCHES_AT_ONCE)
+        self._next_fetch = _Fetch()
+
+    async def run(self, claim: Claim, call: Callable[[], T], on_stuck: Callable[[], None] = lambda: None) -> T:
+        """What ``call`` gives, from a thread. Raises RouteHangsError if none comes free in time, and what it raises."""
+        if self.hangs:
+            raise RouteHangsError(f"reads below the directory of route {self._route} hang")
+        entry = _Call(claim, on_stuck)
+        future = self._threads.begin(entry.run, call)
+        entry.future = future  # type: ignore[assignment] # only ever cancelled
+        self._calls.add(entry)
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if entry.given_up:
+                raise RouteHangsError(f"reads below the directory of route {self._route} hang") from None
+            raise
+        finally:
+            if entry.began is None or entry.done:  # else the thread is still at it, whoever waits for it or not
+                self._calls.discard(entry)
+            if self.hangs:
+                self._judge()
+
+    def discard(self, source: SourceFile) -> None:
+        """Close a file some time: even that may hang."""
+        self._threads.begin(source.close).add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def whole(
+        self, claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool, on_stuck: Callable[[], None]
+    ) -> Payload:
         """All of the file, with its checksums. Raises SourceError."""
         data = await self._small(claim, route) if claim.fingerprint.size <= cached.MOST else None
         if data is not None:
             return Payload.of(data, kinds, hashed=hashed)
-        return await self._threads.run(_whole, claim, route, kinds, hashed=hashed)
+        return await self.run(claim, partial(_whole, claim, route, kinds, hashed=hashed), on_stuck)
+
+    def close(self) -> None:
+        """Let the threads end when they have done what they are at."""
+        if self._looking is not None:
+            self._looking.cancel()
+        self._threads.close()
 
     async def _small(self, claim: Claim, route: Route) -> bytes | None:
         data = cached.read(route.path, claim.path, claim.fingerprint)
         if data is None and cached.serves(route.path):
-            await self._fetch(route.path, claim.path)
+            await self._fetch(claim, route.path)
             data = cached.read(route.path, claim.path, claim.fingerprint)
         return data
 
-    async def _fetch(self, root: Path, path: bytes) -> None:
-        """Come back when the file has been looked for; whoever is first in a round does it for all of them."""
-        mine = self._round
-        mine.files.append((root, path))
+    async def _fetch(self, claim: Claim, root: Path) -> None:
+        """Come back when the file has been looked for; whoever is first in a fetch does it for all of them."""
+        mine = self._next_fetch
+        mine.files.append((root, claim.path))
         if len(mine.files) > 1:
             await mine.over.wait()
             return
         try:
             async with self._fetching:
-                self._round = _Round()
-                await self._threads.run(cached.fetch, mine.files)
+                self._next_fetch = _Fetch()
+                await self.run(claim, partial(cached.fetch, mine.files), mine.over.set)
         finally:
-            if self._round is mine:
-                self._round = _Round()
+            if self._next_fetch is mine:
+                self._next_fetch = _Fetch()
             mine.over.set()
+
+    def _look(self) -> None:
+        self._looking = None
+        self._calls = {call for call in self._calls if not (call.done and call.given_up)}
+        self._judge()
+        if self._calls:
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def _judge(self) -> None:
+        """See which calls are stuck, and whether any thread is left."""
+        now = time.monotonic()
+        self._calls = {call for call in self._calls if not call.done or call.future is None or not call.future.done()}
+        stuck = [call for call in self._calls if call.seconds(now) >= _STUCK_SECONDS]
+        for call in stuck:
+            if not call.stuck:
+                call.stuck = True
+                call.on_stuck()
+                self._observer.on_stuck(call.claim.large)
+        hung, self.hangs = self.hangs, len(stuck) >= self._count
+        if self.hangs:
+            self._give_up_queued()
+        self._tell(stuck, now, recovered=hung and not self.hangs)
+
+    def _give_up_queued(self) -> None:
+        for call in self._calls:
+            if call.began is None and call.future is not None and not call.given_up:
+                call.given_up = True
+                call.future.cancel()
+
+    def _tell(self, stuck: list[_Call], now: float, *, recovered: bool) -> None:
+        longest = max(stuck, key=lambda call: call.seconds(now), default=None)
+        if longest is not None and self._told_of is None and longest.seconds(now) >= _TOLD_SECONDS:
+            self._told_of = longest.began
+            self._observer.on_hanging(self._route, longest.claim.path, longest.seconds(now))
+        if (longest is None and self._told_of is not None) or recovered:
+            self._observer.on_recovered(self._route, now - self._told_of if self._told_of is not None else 0.0)
+            self._told_of = None
+
+
+class Readers:
+    """The readers of a destination's routes."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, RouteReader] = {}
+        self._each = READERS
+        self._observer = _Observer()
+
+    def observe(
+        self,
+        on_stuck: Callable[[bool], None],
+        on_hanging: Callable[[str, bytes, float], None],
+        on_recovered: Callable[[str, float], None],
+    ) -> None:
+        """Tell of a read that is stuck, of one that hangs for a minute, and of a route whose reads come back."""
+        observer = self._observer
+        observer.on_stuck, observer.on_hanging, observer.on_recovered = on_stuck, on_hanging, on_recovered
+
+    def expect(self, routes: int) -> None:
+        """So many routes share the threads from now on."""
+        self._each = max(_FEWEST_READERS, READERS // max(1, routes))
+
+    def of(self, route: str) -> RouteReader:
+        """The reader of a route's files."""
+        reader = self._routes.get(route)
+        if reader is None:
+            reader = self._routes[route] = RouteReader(route, self._each, self._observer)
+        return reader
+
+    def hang(self, route: str) -> bool:
+        """Whether nothing of this route can be read now."""
+        reader = self._routes.get(route)
+        return reader is not None and reader.hangs
+
+    async def whole(
+        self,
+        claim: Claim,
+        route: Route,
+        kinds: tuple[ChecksumKind, ...],
+        *,
+        hashed: bool,
+        on_stuck: Callable[[], None] = lambda: None,
+    ) -> Payload:
+        """All of the file, with its checksums. Raises SourceError."""
+        return await self.of(claim.route).whole(claim, route, kinds, hashed=hashed, on_stuck=on_stuck)
+
+    def close(self) -> None:
+        """Let the threads end when they have done what they are at; what has not begun never will."""
+        for reader in self._routes.values():
+            reader.close()
 
 
 def opened(claim: Claim, route: Route) -> SourceFile:
@@ -82,8 +262,10 @@ def _whole(claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashe
 
 
 def _root(route: Route) -> Root:
+    # A root that is missing, unmounted or closed to us says nothing of the files in it; they wait for it.
     try:
         return Root.open(route.path)
     except FileGoneError as error:
-        # An unmounted or missing root says nothing of the files in it; they wait for it.
-        raise SourceError(f"the watched directory {route.path} is missing; is it mounted?") from error
+        raise RootMissingError(f"the watched directory {route.path} is missing; is it mounted?") from error
+    except FileUnreadableError as error:
+        raise RootMissingError(f"the watched directory can't be read: {error}") from error

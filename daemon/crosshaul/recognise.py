@@ -6,6 +6,7 @@ One answer for every place that asks: before a large file is sent, after a lost 
 from __future__ import annotations
 
 from enum import Enum, auto
+from functools import partial
 from typing import NamedTuple
 
 from crosshaul import reading
@@ -45,7 +46,7 @@ async def recognise(claim: Claim, means: Means, *, expected: bool = False, sent:
 
     ``expected``: something is there, or may well be. ``sent``: the checksum of the whole, if it was just sent in parts.
     """
-    async with means.slots.hold(1):
+    async with means.slot(claim):
         held = await means.bucket.head_object(claim.key, expected=expected)
     if held is None:
         return Seen(Whose.UNKNOWN)
@@ -53,7 +54,7 @@ async def recognise(claim: Claim, means: Means, *, expected: bool = False, sent:
     if held.token == token_of(claim):
         damaged = not same_size or not await _may_be(claim, held, means, sent)
         return Seen(Whose.DAMAGED if damaged else Whose.OURS, held)
-    if same_size and _named_by_content(claim, means) and await means.threads.run(_equal, claim, means, held):
+    if same_size and _named_by_content(claim, means) and await _equals(claim, means, held):
         return Seen(Whose.OURS, held)  # the key is the hash of the bytes: whoever put them, they are this file's
     return Seen(Whose.OTHER, held)
 
@@ -72,13 +73,19 @@ async def _may_be(claim: Claim, held: Held, means: Means, sent: Checksum | None)
         return sent.kind not in held.comparable or held.holds(sent)
     if means.in_parts(claim) or not held.comparable:
         return True  # too much to read for an answer, and each part was checked when it was sent
-    async with means.memory_for(claim).hold(claim.fingerprint.size):
-        payload = await means.files.whole(claim, means.routes[claim.route], held.comparable, hashed=False)
+    async with means.memory_for(claim).hold(claim.fingerprint.size) as memory:
+        payload = await means.files.whole(
+            claim, means.routes[claim.route], held.comparable, hashed=False, on_stuck=memory.end
+        )
     return all(held.holds(checksum) for checksum in payload.checksums)
 
 
 def _named_by_content(claim: Claim, means: Means) -> bool:
     return "{sha256}" in means.routes[claim.route].key
+
+
+async def _equals(claim: Claim, means: Means, held: Held) -> bool:
+    return await means.files.of(claim.route).run(claim, partial(_equal, claim, means, held))
 
 
 def _equal(claim: Claim, means: Means, held: Held) -> bool:

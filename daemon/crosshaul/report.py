@@ -67,12 +67,19 @@ class Reporter:
         self._not_renewed = Streak()
         self._not_reached = Streak()
         self._others_overwritten = 0
+        self._unreachable_since: float | None = None
+        self._next_canary_at: float | None = None
         self._changed = asyncio.Event()
 
     @property
     def refusals(self) -> int:
         """How many canaries were refused since it was parked."""
         return self._refused.length
+
+    @property
+    def unreachable_seconds(self) -> float:
+        """For how long nothing has got through, and a canary has been tried now and then; 0.0 if something does."""
+        return 0.0 if self._unreachable_since is None else self._clock.monotonic() - self._unreachable_since
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the journal's copy up to date until ``stop``."""
@@ -148,8 +155,8 @@ class Reporter:
                 )
             case Retry(diagnosis=diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
-                if outcome.counts:
-                    self._failed(outcome, claim.attempts + 1, facts)
+                if outcome.counts or slows_everyone(diagnosis):
+                    self._failed(outcome, claim.attempts + max(1, outcome.counts), facts)
             case Changed():
                 self._log.debug("file_changed_while_it_was_to_be_sent", **facts)
                 self.on_changed(claim.route, claim.path)
@@ -167,12 +174,12 @@ class Reporter:
             self._becomes(failing=True, last_error=diagnosis)
         if told if row > 1 else doubles(tries):
             facts |= {"tries": tries, "in_a_row": row}
-            pause = round(max(0.0, outcome.due_at - self._clock.now()), 1)
+            pause = round(max(0.0, (self._next_canary_at or outcome.due_at) - self._clock.now()), 1)
             self._log.warning("upload_failed", **facts, again_in_seconds=pause, **_error(diagnosis))
 
     def _got_through(self) -> None:
         """A file was taken: whatever was in the way of all is over."""
-        failures = self._not_reached.ended()
+        failures, self._unreachable_since, self._next_canary_at = self._not_reached.ended(), None, None
         if self.status.failing:
             self._log.info("uploads_recovered", failures=failures)
             self._becomes(failing=False, last_error=None)
@@ -201,6 +208,25 @@ class Reporter:
         self._log.info("destination_resumed", refusals=self._refused.ended())
         self._becomes(state=DestinationState.READY, last_error=None, retry_at=None, failing=False)
         self._metrics.destination_parked(self.status.name, parked=False)
+
+    def unreachable(self, diagnosis: Diagnosis, retry_in: float) -> None:
+        """Nothing gets through; said at first and of each canary."""
+        if self._unreachable_since is None:
+            self._unreachable_since = self._clock.monotonic()
+        self._next_canary_at = self._clock.now() + retry_in
+        self._becomes(failing=True, last_error=diagnosis)
+
+    def reached(self) -> None:
+        """Something gets through again."""
+        self._got_through()
+
+    def read_hangs(self, route: str, path: bytes, seconds: float) -> None:
+        """A file has been read for so long."""
+        self._log.warning("read_hangs", route=route, path=path, seconds=round(seconds, 1))
+
+    def read_recovered(self, route: str, seconds: float) -> None:
+        """The route's files can be read again."""
+        self._log.info("read_recovered", route=route, seconds=round(seconds, 1))
 
     def load(self, in_flight: int, limit: int) -> None:
         """How much is under way."""

@@ -19,7 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError
+from crosshaul.errors import (
+    FileChangedError,
+    FileGoneError,
+    FileSystemError,
+    FileUnreadableError,
+    LocalResourcesError,
+)
 from crosshaul.model import Fingerprint
 from crosshaul.telemetry.plain import printable
 
@@ -37,6 +43,13 @@ ASIDE = b".crosshaul-removing-"
 """What the names begin with that a file has between being looked at and being deleted."""
 
 
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_NO_FILE_SYSTEM = frozenset(
+    {errno.ESTALE, errno.ENOTCONN, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+     errno.ENETDOWN, errno.ENETUNREACH, errno.ENODEV, errno.ESHUTDOWN}
+)  # fmt: skip
+
+
 def shown(path: bytes) -> str:
     """``path`` as one printable line: bytes that are no UTF-8 and control characters as escapes."""
     return printable(path)
@@ -49,6 +62,10 @@ def refuse(error: OSError, path: bytes) -> NoReturn:
     if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}:
         raise FileChangedError(f"{shown(path)}: it, or a directory on the way to it, is now something else") from error
     reason = error.strerror or type(error).__name__
+    if error.errno in _OUT_OF_RESOURCES:
+        raise LocalResourcesError(f"{shown(path)}: {reason}; raise the limits of open files and memory") from error
+    if error.errno in _NO_FILE_SYSTEM:
+        raise FileSystemError(f"{shown(path)}: {reason}; check the mount and its server") from error
     raise FileUnreadableError(f"{shown(path)}: {reason}; check owner, mode and disk") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,9 +15,11 @@ from crosshaul.config import Destination, Route
 from crosshaul.config import Transfer as TransferConfig
 from crosshaul.flow import Budget
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part
+from crosshaul.slots import SlotKind, Slots
 from crosshaul.source import Buffers
-from crosshaul.threads import Threads
 from crosshaul.verify import Answer, Held, Ladder
+
+_STALLED_REMEMBERED = 10_000
 
 
 class ObjectStore(Protocol):
@@ -83,22 +86,36 @@ class Means:
     buffers: Buffers
     """For the parts; what is in use is within ``memory``."""
     memory_of_small: Budget
-    slots: Budget
+    slots: Slots
     """Requests in flight."""
     ladder: Ladder
-    answered: Callable[[], None]
-    """Called for each body that S3 took: there is room for more."""
     clock: Clock
-    threads: Threads
-    """For reading the parts of large files."""
-    files: reading.Files
-    """For reading the others."""
+    files: reading.Readers
+    """For reading, route by route."""
     plans: dict[str, int] = field(default_factory=dict)
     """The plans in force, by route."""
     may_abort: bool = True
     """False where a check found that the role may not: an abandoned upload is left to the bucket's lifecycle rule."""
     conditions: Conditions = field(default_factory=Conditions)
     notices: Notices = field(default_factory=NoNotices)
+    body_taken: Callable[[Claim], None] = lambda _: None
+    """Called for each body that S3 took: there is room for more."""
+    taken: Callable[[Claim], None] = lambda _: None
+    """Called when S3 took something else of a file: the beginning of an upload in parts."""
+    stalled: dict[int, None] = field(default_factory=dict)
+    """Files whose last try hung, by the numbers of their records: they may hold a part of the slots only."""
+
+    def slot(self, claim: Claim) -> AbstractAsyncContextManager[None]:
+        """Hold a request in flight for this file. Raises HeldBackError while the destination takes nothing."""
+        if claim.id in self.stalled:
+            return self.slots.hold(SlotKind.STALLED, claim.id)
+        return self.slots.hold(SlotKind.LARGE if claim.large else SlotKind.SMALL, claim.id)
+
+    def note_stalled(self, claim: Claim) -> None:
+        """Keep in mind that the file's try hung; the newest are kept."""
+        if len(self.stalled) >= _STALLED_REMEMBERED:
+            del self.stalled[next(iter(self.stalled))]
+        self.stalled[claim.id] = None
 
     def takes(self, claim: Claim) -> bool:
         """Whether the plan that gave the claim its key is in force still: the configuration may have changed since."""

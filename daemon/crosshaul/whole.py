@@ -25,12 +25,12 @@ class InOne:
         hashed = await means.bucket.needs_hash()
         if claim.large:
             means.buffers.clear()  # what is spare would come on top
-        async with means.memory_for(claim).hold(fingerprint.size):
+        async with means.memory_for(claim).hold(fingerprint.size) as memory:
             while True:
                 kinds = means.ladder.kinds()
-                payload = await means.files.whole(claim, route, kinds, hashed=hashed)
+                payload = await means.files.whole(claim, route, kinds, hashed=hashed, on_stuck=memory.end)
                 try:
-                    async with means.slots.hold(1):
+                    async with means.slot(claim):
                         answer = await means.bucket.put_object(
                             claim.key, payload, fingerprint.mtime_ns, token_of(claim), condition=condition
                         )
@@ -42,7 +42,7 @@ class InOne:
                         raise
                     means.conditions.restore()
                 else:
-                    means.answered()
+                    means.body_taken(claim)
                     means.ladder.learn(kinds[0], answer.checksum.kind if answer.checksum else None)
                     return receipt_for(fingerprint.size, _with_proof(answer, payload.checksums), means.clock.now())
 

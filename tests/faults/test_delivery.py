@@ -263,8 +263,8 @@ async def test_a_fault_of_the_file_quarantines_it_with_its_reason(
 
 
 async def test_quarantine_after_so_many_tries(partner: PartnerAccount, tmp_path: Path):
-    """With quarantine_after: 3 the third failure sets the file aside."""
-    partner.faults.add(Rule(operation="PutObject", times=None, action=TRANSIENT["InternalError"]))
+    """With quarantine_after: 3 the third failure that speaks of the file sets it aside."""
+    partner.faults.add(Rule(operation="PutObject", times=None, action=TRANSIENT["BadDigest"]))
     async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=3)) as lane:
         await lane.drop("a", b"x")
         await lane.comes_to("a", State.QUARANTINED)

@@ -36,7 +36,7 @@ BUGS = (
         "a large file that is written to while it is read lands torn",
         "parts.py",
         (
-            ("                await means.threads.run(source.unchanged)\n", ""),
+            ("                await reader.run(claim, source.unchanged)\n", ""),
             (
                 "self._multipart.part_size, len(into), into)\n        self._source.unchanged()\n",
                 "self._multipart.part_size, len(into), into)\n",
@@ -418,14 +418,14 @@ BUGS = (
     bug(
         "a long partition sets files aside",
         "retry.py",
-        "if often_enough and diagnosis.kind is not Kind.NETWORK:",
+        "if often_enough and _speaks_of_the_file(diagnosis):",
         "if often_enough:",
         "tests/unit/test_retry.py",
     ),
     bug(
         "after the clock was set back by a day everything waits for a day",
-        "transfer.py",
-        "            await self._journal.make_due(self._routes)\n",
+        "dispatcher.py",
+        "            await self._journal.make_due(self.routes)\n",
         "            pass\n",
     ),
     bug(
@@ -437,14 +437,14 @@ BUGS = (
     ),
     bug(
         "a parked destination is stormed",
-        "transfer.py",
-        "return self._canary() if due and not self._under_way else (0, 0)",
-        "return (self._small.wanted(), self._large.wanted())",
+        "dispatcher.py",
+        "(self._canary(small, large) if self._breaker.tripped else self._fill(small, large))",
+        "self._fill(small, large)",
         "tests/system/test_parking.py tests/faults/test_delivery.py",
     ),
     bug(
         "after a parking the places of what was put back are never free again",
-        "transfer.py",
+        "lookahead.py",
         "            self.under_way -= 1\n            yield claim\n",
         "            yield claim\n",
     ),
@@ -457,7 +457,7 @@ BUGS = (
     ),
     bug(
         "S3's push-back is not heard",
-        "transfer.py",
+        "outcomes.py",
         "            self._limit.pushed_back(now)\n",
         "            pass\n",
         "tests/faults/test_delivery.py",

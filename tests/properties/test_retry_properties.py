@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosshaul.retry import Breaker, Policy, Refused
+from crosshaul.breaker import Breaker
+from crosshaul.retry import Policy
 
 JITTER = st.floats(0.0, 1.0, exclude_max=True)
 POLICIES = st.builds(Policy, initial=st.floats(0.01, 60.0), max=st.floats(60.0, 86400.0))
@@ -19,21 +20,35 @@ def test_delay_has_bounds(policy, tries, jitter):
     assert delay <= policy.initial * 2.0 ** min(tries, 60)
 
 
-@given(POLICIES, st.lists(st.tuples(st.booleans(), st.floats(0.0, 500.0), st.floats(0.0, 500.0), JITTER), max_size=30))
-def test_the_breaker_is_parked_exactly_after_a_refusal_that_counted(policy, tries):
-    """Parked means: a refusal since the last success that no success lay beside; the next canary is in bounds."""
-    breaker, now, parked, last_success = Breaker(policy), 0.0, False, -1.0
-    for succeeded, lasted, pause, jitter in tries:
-        now += pause + lasted
-        if succeeded:
-            assert breaker.succeeded(now) is parked
-            parked, last_success = False, now
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["taken", "refused", "pushed back", "canary", "nothing"]),
+        st.integers(1, 4), st.floats(0.0, 500.0), st.none() | st.floats(0.0, 3600.0), JITTER,
+    ),
+    max_size=60,
+)  # fmt: skip
+
+
+@given(POLICIES, STEPS)
+def test_a_tripped_breaker_always_has_a_next_canary_within_bounds(policy, steps):
+    """Tripped means a reason and a time; the time is within retry.max or what the store asked for; a success resets."""
+    breaker, now, asked = Breaker(policy), 0.0, 0.0
+    for what, file, pause, retry_after, jitter in steps:
+        now += pause
+        if what == "taken":
+            before = breaker.reason
+            assert breaker.taken(file, now) is before
+            assert not breaker.tripped
+        elif what == "refused":
+            breaker.refused(file, now, now, jitter, file_specific=file % 2 == 0)
+        elif what == "pushed back":
+            asked = max(asked, now + (retry_after or 0.0))
+            breaker.pushed_back(file, now, retry_after, jitter)
+        elif what == "canary" and breaker.canary_due(now):
+            breaker.canary_goes(file, now)
         else:
-            verdict = breaker.refused(now - lasted, now, jitter)
-            if last_success >= now - lasted:
-                assert verdict is Refused.THIS_FILE
-            else:
-                assert verdict in ({Refused.STILL_PARKED, Refused.IN_FLIGHT} if parked else {Refused.PARKED})
-                parked = True
-        assert breaker.parked is parked
-        assert (breaker.retry_at or 0.0) <= now + policy.max
+            breaker.said_nothing(file, now)
+        assert breaker.tripped is (breaker.retry_at is not None)
+        assert breaker.tripped or not any(map(breaker.is_canary, range(5)))
+        if breaker.retry_at is not None:
+            assert breaker.retry_at <= max(now + policy.max, asked)

@@ -153,6 +153,8 @@ def test_a_retried_file_tells_when_and_why():
         f"Last error: {SLOW.line()}",
     ]
     assert "is tried again as soon as there is a turn" in told(replace(again, due_at=NOW - 1))[0]
+    uncounted = told(replace(again, due_at=NOW - 1, attempts=0))[0]
+    assert uncounted.endswith(f"as soon as there is a turn, to {URL}. No try is counted, since others failed alike.")
 
 
 def test_a_half_sent_and_a_doubtful_file_are_told():

@@ -7,10 +7,8 @@ import pytest
 from crosshaul.errors import Diagnosis, Kind
 from crosshaul.retry import (
     Again,
-    Breaker,
     GiveUp,
     Policy,
-    Refused,
     decide,
     may_be_one_file_s,
     of_the_destination,
@@ -30,17 +28,39 @@ def test_faults_of_the_file_set_it_aside_at_once(kind):
     assert decide(fault(kind), 0, POLICY, 0.5) == GiveUp(fault(kind))
 
 
-@pytest.mark.parametrize("kind", [Kind.CORRUPT, Kind.LOCAL, Kind.RESTART_UPLOAD, Kind.DESTINATION, Kind.THROTTLED])
-def test_a_file_that_fails_often_enough_is_set_aside(kind):
-    """The try whose number is quarantine_after is the last one."""
-    assert isinstance(decide(fault(kind), 1, POLICY, 0.5), Again)
-    assert isinstance(decide(fault(kind), 2, POLICY, 0.5), GiveUp)
-    assert isinstance(decide(fault(kind), 10**9, Policy(), 0.5), Again)
+def unreadable(code: str = "FileUnreadable") -> Diagnosis:
+    return Diagnosis(Kind.LOCAL, code, "Permission denied")
 
 
-def test_no_partition_sets_files_aside():
-    """However many tries go without an answer, the file is tried again."""
-    assert isinstance(decide(fault(Kind.NETWORK), 10**6, POLICY, 0.5), Again)
+@pytest.mark.parametrize(
+    "diagnosis",
+    [*map(fault, (Kind.CORRUPT, Kind.RESTART_UPLOAD, Kind.DESTINATION)), unreadable()],
+    ids=["corrupt", "restart", "refused", "unreadable"],
+)
+def test_a_file_that_fails_often_enough_is_set_aside(diagnosis):
+    """What speaks of the file counts: the try whose number is quarantine_after is the last one."""
+    assert isinstance(decide(diagnosis, 1, POLICY, 0.5), Again)
+    assert isinstance(decide(diagnosis, 2, POLICY, 0.5), GiveUp)
+    assert isinstance(decide(diagnosis, 10**9, Policy(), 0.5), Again)
+
+
+@pytest.mark.parametrize(
+    "diagnosis",
+    [
+        *map(fault, (Kind.NETWORK, Kind.THROTTLED)),
+        *map(unreadable, ("RootMissing", "LocalResources", "FileSystem", "OSError", "MemoryError", "Source")),
+    ],
+    ids=lambda diagnosis: diagnosis.code if diagnosis.kind is Kind.LOCAL else diagnosis.kind,
+)
+def test_trouble_of_the_world_sets_no_file_aside(diagnosis):
+    """However many tries silence, load, a missing root or a lack of descriptors cost, the file is tried again."""
+    assert isinstance(decide(diagnosis, 10**6, POLICY, 0.5), Again)
+
+
+def test_a_file_that_can_t_be_read_is_tried_ever_more_seldom():
+    """Its pause grows to an hour, since a change of its owner or mode brings it back at once."""
+    assert decide(unreadable(), 40, Policy(max=60.0), 0.5) == Again(1800.0) == decide(unreadable(), 40, Policy(), 0.5)
+    assert decide(fault(Kind.CORRUPT), 40, Policy(max=60.0), 0.5) == Again(30.0)
 
 
 def test_a_pause_the_store_asks_for_is_kept():
@@ -78,75 +98,6 @@ def test_a_store_that_knows_no_checksum_is_at_fault_itself():
     assert of_the_destination(fault(Kind.UNSUPPORTED, "PutObject"))
     assert of_the_destination(fault(Kind.UNSUPPORTED, "CreateMultipartUpload"))
     assert not of_the_destination(fault(Kind.UNSUPPORTED, "UploadPart"))
-
-
-# The breaker
-
-
-def test_the_first_refusal_parks():
-    """A fault of the destination while nothing succeeds parks it for half to a whole step."""
-    breaker = Breaker(Policy(initial=10.0))
-    assert not breaker.parked
-    assert breaker.refused(started=0.0, now=1.0, jitter=0.0) is Refused.PARKED
-    assert breaker.parked
-    assert breaker.retry_at == 1.0 + 5.0
-
-
-def test_a_refusal_beside_a_success_is_the_files_own():
-    """A file that is refused while another got through parks nothing."""
-    breaker = Breaker(POLICY)
-    breaker.succeeded(2.0)
-    assert breaker.refused(started=1.0, now=3.0, jitter=0.5) is Refused.THIS_FILE
-    assert not breaker.parked
-    assert breaker.refused(started=2.5, now=3.0, jitter=0.5) is Refused.PARKED
-
-
-def test_tries_in_flight_when_it_was_parked_tell_nothing_new():
-    """Neither tries begun before the parking, however late they end, nor any that slipped in lengthen it."""
-    breaker = Breaker(Policy(initial=10.0))
-    breaker.refused(0.0, 1.0, 0.0)
-    until = breaker.retry_at
-    assert breaker.refused(0.0, 2.0, 0.0) is Refused.IN_FLIGHT
-    assert breaker.refused(1.5, 2.0, 0.0) is Refused.IN_FLIGHT
-    assert breaker.refused(0.5, 100.0, 0.0) is Refused.IN_FLIGHT
-    assert breaker.retry_at == until
-
-
-def test_each_refused_canary_doubles_the_interval_up_to_the_bound():
-    """The canaries get rarer, by the retry policy's steps."""
-    breaker, now, waits = Breaker(Policy(initial=10.0, max=60.0)), 0.0, []
-    for _ in range(5):
-        verdict = breaker.refused(now, now + 1, 0.99999999)
-        assert verdict is (Refused.STILL_PARKED if waits else Refused.PARKED)
-        assert breaker.retry_at is not None
-        waits.append(round(breaker.retry_at - now - 1))
-        now = breaker.retry_at
-    assert waits == [10, 20, 40, 60, 60]
-
-
-def test_a_canary_that_gets_through_ends_the_parking():
-    """The first success unparks, says so once, and the next parking begins with the shortest interval."""
-    breaker = Breaker(Policy(initial=10.0))
-    for start in (0.0, 20.0, 60.0):
-        breaker.refused(start, start + 1, 0.0)
-    assert breaker.succeeded(100.0) is True
-    assert breaker.succeeded(101.0) is False
-    assert breaker.retry_at is None
-    breaker.refused(110.0, 111.0, 0.0)
-    assert breaker.retry_at == 111.0 + 5.0
-
-
-def test_good_news_brings_the_canary_forward():
-    """New credentials let the canary go at once, and neither park nor put off anything."""
-    breaker = Breaker(Policy(initial=10.0))
-    breaker.probe_now(1.0)
-    assert not breaker.parked
-    breaker.refused(0.0, 1.0, 0.0)
-    breaker.probe_now(3.0)
-    assert breaker.retry_at == 3.0
-    breaker.probe_now(9.0)
-    assert breaker.retry_at == 3.0
-    assert breaker.parked
 
 
 @pytest.mark.parametrize(

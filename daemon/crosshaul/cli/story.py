@@ -176,7 +176,10 @@ def _pending(scene: Scene, record: Record) -> Iterator[str]:
         yield f"is at rest and waits for its turn to go to {scene.url} (for {waited} now)."
     else:
         when = "as soon as there is a turn" if due else _when(record.due_at, scene.now)
-        yield f"is tried again {when}: the {ordinal(record.attempts + 1)} try, to {scene.url}."
+        if record.attempts:
+            yield f"is tried again {when}: the {ordinal(record.attempts + 1)} try, to {scene.url}."
+        else:
+            yield f"is tried again {when}, to {scene.url}. No try is counted, since others failed alike."
         yield f"Last error: {record.diagnosis.line()}"
     yield from _half_sent(record)
     yield from _meanwhile(scene, record)

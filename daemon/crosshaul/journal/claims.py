@@ -36,15 +36,7 @@ class Claimer:
             *self._pick(connection, request, request.small, large=False),
             *self._pick(connection, request, request.large, large=True),
         ]
-        if not ids:
-            return []
-        text = rows.ids_text(ids)
-        multiparts = multiparts_of(connection, text)
-        connection.execute(SQL["claim"], (request.now, text))
-        claimed = bulk.ask(connection, "claimed", (text,))
-        previous = _previous_of(connection, [row[0] for row in claimed if row[1] > 1])
-        by_id = {row[0]: _claim(row, multiparts.get(row[0]), previous.get(row[0])) for row in claimed}
-        return [by_id[file] for file in ids]
+        return take(connection, ids, request.now) if ids else []
 
     def _pick(self, connection: sqlite3.Connection, request: Request, limit: int, *, large: bool) -> list[int]:
         if not limit:
@@ -66,6 +58,17 @@ class Claimer:
                     self._turn += 1
                     self._turns[route] = self._turn
         return picked
+
+
+def take(connection: sqlite3.Connection, ids: Sequence[int], now: float) -> list[Claim]:
+    """Move these due files to uploading; gives them in their order."""
+    text = rows.ids_text(ids)
+    multiparts = multiparts_of(connection, text)
+    connection.execute(SQL["claim"], (now, text))
+    claimed = bulk.ask(connection, "claimed", (text,))
+    previous = _previous_of(connection, [row[0] for row in claimed if row[1] > 1])
+    by_id = {row[0]: _claim(row, multiparts.get(row[0]), previous.get(row[0])) for row in claimed}
+    return [by_id[file] for file in ids]
 
 
 @rows.reading

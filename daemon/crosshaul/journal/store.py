@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from crosshaul.canaries import CanaryWish
 from crosshaul.clock import Clock
 from crosshaul.errors import StateDirError, StateDirUnavailableError
-from crosshaul.journal import admission, claims, connect, lock, plans, rows, settling
+from crosshaul.journal import admission, canary, claims, connect, lock, plans, rows, settling
 from crosshaul.journal.migrate import migrate
 from crosshaul.journal.queries import SQL
 from crosshaul.journal.reader import Reader
@@ -71,6 +72,7 @@ _APPLY = one_by_one(plans.apply)
 _VANISH = one_by_one(admission.vanish)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
+_CLAIM_CANARY = one_by_one(canary.claim_canary)
 _MAKE_DUE = one_by_one(_make_due)
 _RECLAIM = one_by_one(_reclaim)
 _SAVE_ROUTE = one_by_one(_save_route)
@@ -199,6 +201,12 @@ class Journal(SourceJournal):
         """
         return await self._writer.do(
             self._claim, claims.Request(self._plans_of(routes), small, large, self._clock.now())
+        )
+
+    async def claim_canary(self, routes: Sequence[str], wish: CanaryWish) -> Claim | None:
+        """One due file of ``routes``, as near to the wish as there is one; it is uploading now. None if none is due."""
+        return await self._writer.do(
+            _CLAIM_CANARY, canary.CanaryRequest(self._plans_of(routes), wish, self._clock.now())
         )
 
     async def next_due(self, routes: Sequence[str]) -> float | None:

@@ -6,6 +6,18 @@ SELECT json_group_array(id) FROM (
     ORDER BY due_at, id LIMIT ?
 )
 
+-- name: canaries_newest
+SELECT json_group_array(json_array(id, hex(path), due_at, diagnosis IS NOT NULL)) FROM (
+    SELECT id, path, due_at, diagnosis FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
+        AND due_at <= ? ORDER BY due_at DESC, id DESC LIMIT ?
+)
+
+-- name: canaries_oldest
+SELECT json_group_array(json_array(id, hex(path), due_at, diagnosis IS NOT NULL)) FROM (
+    SELECT id, path, due_at, diagnosis FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
+        AND due_at <= ? ORDER BY due_at, id LIMIT ?
+)
+
 -- name: claim
 UPDATE files SET state = 'uploading', claimed = generation, changed_at = ?
 WHERE id IN (SELECT value FROM json_each(?))

@@ -1,0 +1,48 @@
+"""Claims one file for a destination that takes none: which one, ``crosshaul.canaries`` chooses among those due."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from crosshaul.canaries import CanaryWish, Candidate, choose
+from crosshaul.journal import bulk, claims
+from crosshaul.model import Claim
+
+_CANDIDATES = 200
+"""Files of a route and size that are looked at, of each end of the queue."""
+_CANDIDATES_IN_ALL = 4_000
+
+
+class CanaryRequest(NamedTuple):
+    """One call of ``Journal.claim_canary``."""
+
+    plans: Mapping[str, int]
+    """By route: what was judged by another plan is no longer to be sent so."""
+    wish: CanaryWish
+    now: float
+
+
+def claim_canary(connection: sqlite3.Connection, request: CanaryRequest) -> Claim | None:
+    """Move the best canary to uploading; None if nothing is due."""
+    found: dict[int, Candidate] = {}
+    for candidate in _candidates(connection, request):
+        found[candidate.id] = candidate
+        if len(found) >= _CANDIDATES_IN_ALL:
+            break
+    chosen = choose(found.values(), request.wish)
+    return None if chosen is None else next(iter(claims.take(connection, [chosen.id], request.now)), None)
+
+
+def _candidates(connection: sqlite3.Connection, request: CanaryRequest) -> Iterator[Candidate]:
+    # Each route in turn is the first: what is left out for want of room is not always of the same one.
+    routes = list(request.plans.items())
+    first = request.wish.turn % max(1, len(routes))
+    for route, plan in [*routes[first:], *routes[:first]]:
+        for large in (False, True):
+            for query in ("canaries_newest", "canaries_oldest"):
+                for file, path, due_at, failed in bulk.ask(
+                    connection, query, (route, plan, large, request.now, _CANDIDATES)
+                ):
+                    yield Candidate(file, route, bytes.fromhex(path), large, due_at, bool(failed))
