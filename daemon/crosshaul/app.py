@@ -13,11 +13,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from crosshaul.after import After
-from crosshaul.aws import http1
+from crosshaul.aws import http1, trusted
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.chain import Chain
 from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher, Watcher
+from crosshaul.aws.surroundings import check_surroundings
 from crosshaul.aws.wire import Wire
 from crosshaul.bandwidth import BandwidthLimiter
 from crosshaul.clock import Clock, SystemClock
@@ -79,6 +80,9 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
     Raises ConfigError, and then nothing has changed.
     """
     known = {status.name: status for status in await house.journal.destinations()}
+    await asyncio.to_thread(check_surroundings, config, os.environ)
+    for line in config.announced:
+        logs.get("crosshaul").warning("endpoint_from_environment", endpoint=line)
     capable = await asyncio.to_thread(_capabilities, config)
     builder = _Builder(house, config)
     lanes = {
@@ -119,8 +123,6 @@ class _Builder:
         made_from = (destination, config.identity, sizes, config.retry, config.source_name)
         if there is not None and there.made_from == made_from and not self._loses_routes(name):
             return there
-        if destination.tls_ca_bundle is not None:
-            http1.tls_context(destination.tls_ca_bundle)  # told at the start, rather than by the first upload
         reporter = self._reporter(destination, known)
         watcher = _Renewals(reporter)
         clock, line = self._house.clock, self._house.line
@@ -219,22 +221,25 @@ def open_bucket(
 ) -> tuple[Refresher, Bucket]:
     """The way into a destination's bucket: whose credentials, and the calls."""
     most = config.transfer.max_concurrency
-    refresher = Refresher(chain, destination, clock, watcher)
-    control = Control(destination, refresher, config.identity.profile)
-    wire = _wire(destination, clock, line, most)
+    profile = config.identity.profile
+    refresher = Refresher(chain.trusting(destination.tls_ca_bundle), destination, clock, watcher)
+    control = Control(destination, refresher, profile)
+    wire = _wire(destination, profile, clock, line, most)
     return refresher, Bucket(destination, refresher, control, wire, config.source_name)
 
 
-def _wire(destination: Destination, clock: Clock, line: BandwidthLimiter, most: int) -> Callable[[Location], Wire]:
+def _wire(
+    destination: Destination, profile: str | None, clock: Clock, line: BandwidthLimiter, most: int
+) -> Callable[[Location], Wire]:
     def to(location: Location) -> Wire:
         origin = http1.Origin(location.scheme, location.host, location.port)
-        tls = _tls(destination) if location.scheme == "https" else None
+        tls = _tls(destination, profile) if location.scheme == "https" else None
         client = http1.Client(
             origin,
             tls=tls,
             max_connections=most,
             deadlines=http1.Deadlines(),
-            proxy=http1.proxy_for(origin, os.environ),
+            proxy=_proxy_for(origin),
             pace=line.share(),
         )
         return Wire(client, location, destination.region, clock, line.rate)
@@ -257,8 +262,15 @@ class _Renewals:
         self._reporter.refused(destination, diagnosis, expires_in)
 
 
-def _tls(destination: Destination) -> ssl.SSLContext:
+def _tls(destination: Destination, profile: str | None) -> ssl.SSLContext:
     try:
-        return http1.tls_context(destination.tls_ca_bundle)
+        return trusted.for_bucket(destination, profile)
     except ConfigError as error:
         raise Fault(Diagnosis(Kind.DESTINATION, "TLSError", str(error), "Connect")) from error
+
+
+def _proxy_for(origin: http1.Origin) -> http1.Proxy | None:
+    try:
+        return http1.proxy_for(origin, os.environ)
+    except ConfigError as error:
+        raise Fault(Diagnosis(Kind.DESTINATION, "ProxyError", str(error), "Connect")) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from crosshaul.app import visited
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.chain import Chain
+from crosshaul.aws.surroundings import check_surroundings
 from crosshaul.config import Config, Destination
 from crosshaul.trust.capabilities import learn
 from crosshaul.trust.findings import Finding
@@ -24,7 +26,8 @@ async def check(config: Config, names: Sequence[str], *, deputy: bool) -> AsyncI
 
 
 async def _check(config: Config, destination: Destination, *, deputy: bool) -> AsyncIterator[Finding]:
-    chain, found = Chain(config.identity), list[Finding]()
+    await asyncio.to_thread(check_surroundings, config, os.environ)
+    chain, found = Chain(config.identity).trusting(destination.tls_ca_bundle), list[Finding]()
     unnarrowed = destination.model_copy(update={"session_policy": "none"})
 
     @asynccontextmanager

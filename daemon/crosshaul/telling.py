@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from crosshaul.aws.ping import ping
 from crosshaul.config import Heartbeat as Settings
 from crosshaul.errors import ConfigError
 from crosshaul.house import House
@@ -36,7 +37,7 @@ class Teller:
     def __init__(self, house: House) -> None:
         self._house = house
         self._history = History()
-        self._heartbeat = Heartbeat(logs.get("heartbeat"))
+        self._heartbeat = Heartbeat(logs.get("heartbeat"), self._ping)
 
     def services(self) -> list[Service]:
         """What goes on all the time."""
@@ -142,6 +143,9 @@ class Teller:
         if url is not None:
             logs.conceal(url)
             await self._heartbeat.beat(url, await self._is_well(settings.max_age))
+
+    async def _ping(self, url: str) -> str | None:
+        return await ping(url, self._house.config.identity.profile)
 
     async def _is_well(self, max_age: float) -> Verdict:
         return well(await self._status(), max_age, live(self._house.pulse), await self._is_ready())

@@ -115,12 +115,15 @@ IDENTITIES = {
         lambda site, _: site.destination.update(duration_seconds=43200),
         ["Lower `duration_seconds`"],
     ),
-    "STS not there": (lambda site, _: site.config["identity"].update(sts_endpoint_url=DEAD), ["AssumeRole", DEAD]),
+    "STS not there": (
+        lambda site, _: site.config["identity"].update(sts_endpoint_url=DEAD),
+        ["AssumeRole", "127.0.0.1:1"],
+    ),
     "STS without TLS": (
         lambda site, account: site.config["identity"].update(sts_endpoint_url=secure(account.sts_endpoint_url)),
-        ["AssumeRole", "SSL"],
+        ["AssumeRole", "TLSError"],
     ),
-    "S3 not there": (lambda site, _: site.destination.update(endpoint_url=DEAD), ["GetObject", DEAD]),
+    "S3 not there": (lambda site, _: site.destination.update(endpoint_url=DEAD), ["GetObject", "127.0.0.1:1"]),
     "S3 without TLS": (
         lambda site, account: site.destination.update(endpoint_url=secure(account.endpoint_url)),
         ["GetObject", "TLSError"],

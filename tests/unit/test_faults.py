@@ -10,9 +10,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     ProfileNotFound,
-    ProxyConnectionError,
     ReadTimeoutError,
-    SSLError,
     UnauthorizedSSOTokenError,
 )
 from botocore.parsers import QueryParser, ResponseParserError, RestXMLParser
@@ -345,8 +343,6 @@ def test_no_message_holds_a_secret():
     [
         (NoCredentialsError(), "NoCredentials", D, False),
         (ProfileNotFound(profile="p"), "ProfileNotFound", D, False),
-        (SSLError(endpoint_url="https://h", error="bad\ncertificate"), "TLSError", D, False),
-        (ProxyConnectionError(proxy_url="http://***@p", error="x"), "ProxyError", D, False),
         (ConnectTimeoutError(endpoint_url="https://h", error="x"), "ConnectTimeout", N, False),
         (ReadTimeoutError(endpoint_url="https://h", error="x"), "ReadTimeout", N, True),
         (EndpointConnectionError(endpoint_url="https://h", error="x"), "ConnectionError", N, True),

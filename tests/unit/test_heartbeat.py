@@ -11,13 +11,19 @@ import pytest
 import structlog
 from aiohttp import web
 
-from crosshaul.telemetry import heartbeat, logs
+from crosshaul.aws.ping import ping
+from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Verdict, well
 from crosshaul.telemetry.heartbeat import Heartbeat
 
 WELL, ILL = Verdict(ok=True), Verdict(ok=False, reasons=("no destination takes files",))
 LATE = "the oldest file has waited for 901 s, and 900 s are allowed"
 SECRET = "0f3c5f6e-ping-me"
+
+
+async def ask(url):
+    """As the daemon does, without a profile."""
+    return await ping(url, None)
 
 
 class Monitor:
@@ -65,7 +71,7 @@ def names(stream):
 
 async def test_it_is_pinged_while_all_is_well(monitor, stream):
     """A good verdict is one GET of the address as it is, and nothing in the log."""
-    beating = Heartbeat(logs.get("heartbeat"))
+    beating = Heartbeat(logs.get("heartbeat"), ask)
     await beating.beat(monitor.url, WELL)
     assert monitor.heard == [("GET", f"/{SECRET}?rid={SECRET}")]
     assert events(stream) == []
@@ -73,7 +79,7 @@ async def test_it_is_pinged_while_all_is_well(monitor, stream):
 
 async def test_it_is_withheld_while_something_is_wrong(monitor, stream):
     """A bad verdict pings nothing; that is told once with the reasons, and so is its end."""
-    beating = Heartbeat(logs.get("heartbeat"))
+    beating = Heartbeat(logs.get("heartbeat"), ask)
     for verdict in (ILL, ILL, ILL, WELL, ILL):
         await beating.beat(monitor.url, verdict)
     assert len(monitor.heard) == 1
@@ -83,7 +89,7 @@ async def test_it_is_withheld_while_something_is_wrong(monitor, stream):
 
 async def test_a_monitor_that_fails_is_told_then_counted_then_recovered(monitor, stream):
     """Of ten failures the 1st, 2nd, 4th and 8th are told, and then that it is over and how many there were."""
-    beating = Heartbeat(logs.get("heartbeat"))
+    beating = Heartbeat(logs.get("heartbeat"), ask)
     monitor.status = 500
     for _ in range(10):
         await beating.beat(monitor.url, WELL)
@@ -98,17 +104,17 @@ async def test_a_monitor_that_fails_is_told_then_counted_then_recovered(monitor,
 async def test_a_redirect_is_not_followed(monitor, stream):
     """A monitor that sends us elsewhere has not heard us, and nobody else hears the address."""
     monitor.status = 302
-    await Heartbeat(logs.get("heartbeat")).beat(monitor.url, WELL)
+    await Heartbeat(logs.get("heartbeat"), ask).beat(monitor.url, WELL)
     assert len(monitor.heard) == 1
     assert events(stream)[0]["error"] == "the monitor answered HTTP 302"
 
 
 async def test_a_monitor_that_hangs_is_given_up(monitor, stream, monkeypatch):
     """An answer that never comes ends at the deadline, and counts as a failure."""
-    monkeypatch.setattr(heartbeat, "DEADLINE", 0.2)
+    monkeypatch.setattr("crosshaul.aws.ping.DEADLINE", 0.2)
     monitor.hanging = True
     async with asyncio.timeout(2):
-        await Heartbeat(logs.get("heartbeat")).beat(monitor.url, WELL)
+        await Heartbeat(logs.get("heartbeat"), ask).beat(monitor.url, WELL)
     assert "no answer from the monitor" in events(stream)[0]["error"]
 
 
@@ -124,14 +130,14 @@ async def test_whatever_answers_is_a_line_without_the_address(answer, stream):
 
     async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        await Heartbeat(logs.get("heartbeat")).beat(f"http://127.0.0.1:{port}/{SECRET}", WELL)
+        await Heartbeat(logs.get("heartbeat"), ask).beat(f"http://127.0.0.1:{port}/{SECRET}", WELL)
     assert names(stream) == ["heartbeat_failed"]
     assert events(stream)[0]["error"].startswith("the monitor can't be reached")
 
 
 async def test_nobody_there_is_a_line_without_the_address(stream):
     """A port that is closed and a name that can't be resolved are failures in a line."""
-    beating = Heartbeat(logs.get("heartbeat"))
+    beating = Heartbeat(logs.get("heartbeat"), ask)
     await beating.beat(f"http://127.0.0.1:1/{SECRET}", WELL)
     await beating.beat(f"http://no-such-host.invalid/{SECRET}", WELL)
     assert names(stream) == ["heartbeat_failed"] * 2

@@ -164,10 +164,9 @@ async def test_what_may_have_been_acted_upon_is_not_sent_again(method, after):
         assert (caught.value.code, caught.value.ambiguous, server.accepted) == ("ConnectionReset", True, 1)
 
 
-async def test_an_old_connection_is_not_trusted(monkeypatch):
+async def test_an_old_connection_is_not_trusted():
     """A connection that was idle too long is replaced before a router's forgetfulness costs a deadline."""
-    monkeypatch.setattr("crosshaul.aws.http1.pool._MAX_IDLE", 0.05)
-    async with scripted(polite) as server, client_of(server.port, most=1) as client:
+    async with scripted(polite) as server, client_of(server.port, most=1, max_idle=0.05) as client:
         await put(client)
         await asyncio.sleep(0.1)
         await put(client)

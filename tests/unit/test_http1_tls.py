@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import hashlib
 import ipaddress
+import itertools
+import os
 import socket
 import ssl
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -270,9 +274,14 @@ async def test_the_host_name_is_checked_through_a_tunnel(pki):
     ("pieces", "why"),
     [
         ([b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"], "407 Proxy Authentication Required"),
-        ([b"220 smtp ready\r\n\r\n"], "refused"),
-        ([b"x" * 20_000], "not HTTP"),
-        ([], "not HTTP"),
+        ([b"HTTP/1.1 407 Who?\r\nconnection: keep-alive\r\ncontent-length: 20\r\n\r\n<html>who?"], "USER:PASSWORD"),
+        ([b"HTTP/1.1 403 Forbidden\r\n", b"content-length: 9000\r\n\r\n", b"x" * 9000], "403 Forbidden"),
+        ([b"HTTP/1.0 403 Forbidden\n\nno"], "NO_PROXY"),
+        ([b"HTTP/1.1 502 Bad Gateway\r\n\r\n<html>"], "can't reach it"),
+        ([b"HTTP/1.1 503 Broken off\r\nx: " + b"x" * 20_000], "503 Broken off"),
+        ([b"220 smtp ready\r\n\r\n"], "in HTTP"),
+        ([b"x" * 20_000], "in HTTP"),
+        ([b"HTTP/1.1 200 OK\r\n\r\nand more"], "in HTTP"),
     ],
 )
 async def test_a_proxy_that_refuses_is_named(pki, pieces, why):
@@ -280,14 +289,28 @@ async def test_a_proxy_that_refuses_is_named(pki, pieces, why):
 
     async def script(peer: Peer) -> None:
         await peer.head()
-        await peer.say(*pieces)
+        with contextlib.suppress(ConnectionError):  # who has heard enough hangs up
+            await peer.say(*pieces)
+        await peer.gone()
 
-    async with scripted(script) as middle:
+    async with asyncio.timeout(1.5), scripted(script) as middle:  # the deadlines are 2 seconds
         error = await failure_at(443, pki / "ca.pem", Proxy("127.0.0.1", middle.port, "Basic c2VjcmV0"))
     assert error.code == "ProxyError"
     assert why in str(error)
     assert f"127.0.0.1:{middle.port}" in str(error)
     assert "c2VjcmV0" not in str(error)
+
+
+async def test_a_proxy_that_hangs_up_is_named(pki):
+    """A proxy that closes without a word is told at once."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+
+    async with asyncio.timeout(1.5), scripted(script) as middle:
+        error = await failure_at(443, pki / "ca.pem", Proxy("127.0.0.1", middle.port))
+    assert error.code == "ProxyError"
+    assert f"127.0.0.1:{middle.port} did not answer CONNECT" in str(error)
 
 
 async def test_a_silent_proxy_has_a_deadline(pki):
@@ -328,6 +351,13 @@ VIA = Proxy("proxy", 3128)
         ({"ALL_PROXY": "http://proxy"}, Proxy("proxy", 80)),
         ({"HTTP_PROXY": "http://proxy:3128"}, None),
         ({"HTTPS_PROXY": "http://us%40er:p%3A@proxy:3128"}, Proxy("proxy", 3128, "Basic dXNAZXI6cDo=")),
+        ({"HTTPS_PROXY": ""}, None),
+        ({"https_proxy": "", "HTTPS_PROXY": "http://other"}, None),
+        ({"https_proxy": "", "ALL_PROXY": "http://proxy:3128"}, VIA),
+        ({"HTTPS_PROXY": "", "ALL_PROXY": "http://proxy:3128"}, VIA),
+        ({"all_proxy": "http://proxy:3128", "ALL_PROXY": "http://other"}, VIA),
+        ({"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "", "NO_PROXY": "amazonaws.com"}, VIA),
+        ({"Https_Proxy": "http://proxy:3128"}, VIA),
     ],
 )
 def test_the_environment_names_the_proxy(environ, proxy):
@@ -357,12 +387,42 @@ def test_no_proxy_lists_what_is_direct(no_proxy, origin, direct):
         assert (proxy_for(origin, {"HTTPS_PROXY": "http://proxy:3128", name: no_proxy}) is None) == direct
 
 
+VALUES = (None, "", "http://one:1", "http://two:2")
+
+
+@pytest.mark.parametrize("names", list(itertools.product(VALUES, repeat=4)))
+def test_the_rule_is_that_of_urllib(names, monkeypatch):
+    """For every combination of the two spellings and ALL_PROXY the proxy is the one that urllib finds."""
+    variables = dict(zip(("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"), names, strict=True))
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    found = urllib.request.getproxies_environment()
+    url = found.get("https") or found.get("all")
+    proxy = proxy_for(S3, os.environ)
+    assert (proxy and f"http://{proxy.name}") == url
+
+
+@pytest.mark.parametrize(
+    "no_proxy", ["h.test", ".test", "test", "h.test:443", "h.test:80", "x,h.test", "*", "est", "H.TEST"]
+)
+def test_what_urllib_bypasses_is_bypassed(no_proxy):
+    """NO_PROXY means at least what it means to urllib, and to the AWS libraries."""
+    theirs = urllib.request.proxy_bypass_environment("h.test:443", {"no": no_proxy})
+    ours = proxy_for(Origin("https", "h.test", 443), {"HTTPS_PROXY": "http://p", "NO_PROXY": no_proxy}) is None
+    assert ours == bool(theirs)
+
+
 def test_a_header_of_a_web_request_is_no_proxy():
     """In a CGI program HTTP_PROXY comes from the other side and does not count."""
     assert proxy_for(Origin("http", "h", 80), {"HTTP_PROXY": "http://evil", "REQUEST_METHOD": "GET"}) is None
 
 
-@pytest.mark.parametrize("url", ["socks5://u:s3cr3t@h", "https://u:s3cr3t@h", "http://u:s3cr3t@h:port", "http://"])
+@pytest.mark.parametrize(
+    "url", ["socks5://u:s3cr3t@h", "https://u:s3cr3t@h", "http://u:s3cr3t@h:port", "http://", "http://u:s3cr3t@h:0"]
+)
 def test_a_proxy_of_another_kind_is_refused_without_its_password(url):
     """The variable is named, the value, which may hold a password, is not."""
     with pytest.raises(ConfigError, match="HTTPS_PROXY") as caught:

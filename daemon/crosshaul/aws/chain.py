@@ -6,25 +6,19 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
 
-from crosshaul.aws import faults, models
+from crosshaul.aws import faults, models, providers, trusted
 from crosshaul.aws.codes import STRANGER
-from crosshaul.aws.direct import DirectSession
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.config import Identity as IdentityConfig
-from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 
-_STS_CONFIG = AioConfig(
-    connect_timeout=10,
-    read_timeout=15,
-    retries={"total_max_attempts": 1},  # the refresher has a back-off of its own
-    http_session_cls=DirectSession,
-)
 _GIVEN = frozenset({"AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"})
 STS_DEADLINE = 40.0
 """Seconds for one AssumeRole, its credentials included."""
@@ -43,14 +37,25 @@ class Caller:
 
 
 class Chain:
-    """Account A's credentials by the standard chain (environment, profile, SSO, IRSA, ECS, EC2)."""
+    """Account A's credentials by the standard chain (environment, profile, SSO, IRSA, ECS, EC2).
 
-    def __init__(self, config: IdentityConfig) -> None:
+    Every method raises Fault and nothing else.
+    """
+
+    def __init__(self, config: IdentityConfig, ca_bundle: Path | None = None) -> None:
+        """``ca_bundle``: authorities that are trusted besides those of the process."""
         self._config = config
+        self._ca_bundle = ca_bundle
         self._session: aioboto3.Session | None = None
+        self._others: dict[Path | None, Chain] = {}
 
-    async def session(self) -> aioboto3.Session:
-        """The aioboto3 session; raises Fault if the profile doesn't exist."""
+    def trusting(self, ca_bundle: Path | None) -> Chain:
+        """Return the chain for a destination with this ``tls_ca_bundle``: no other destination's calls trust it."""
+        if ca_bundle == self._ca_bundle:
+            return self
+        return self._others.setdefault(ca_bundle, Chain(self._config, ca_bundle))
+
+    async def _opened(self) -> aioboto3.Session:
         if self._session is None:
             # In a thread: reading the service models takes botocore tenths of a second.
             self._session = await asyncio.to_thread(self._open)
@@ -58,9 +63,12 @@ class Chain:
 
     def _open(self) -> aioboto3.Session:
         try:
-            session = models.session(self._config.profile, "sts")
+            tls = trusted.for_identity(self._config.profile, self._ca_bundle)
+            session = models.session(self._config.profile, "sts", tls, self._config.sts_endpoint_url)
         except BotoCoreError as error:
             raise faults.from_botocore("Credentials", error) from error
+        except ConfigError as error:
+            raise Fault(Diagnosis(Kind.DESTINATION, "TLSError", faults.line(error), "Credentials")) from error
         return aioboto3.Session(botocore_session=session, region_name=self._config.region)
 
     def forget(self) -> None:
@@ -68,65 +76,71 @@ class Chain:
         self._session = None
 
     async def credentials(self) -> Credentials:
-        """Account A's own credentials now; raises Fault where there are none."""
-        session = await self.session()
+        """Account A's own credentials now."""
+        return (await self._own(await self._opened()))[0]
+
+    async def _own(self, session: aioboto3.Session) -> tuple[Credentials, str]:
+        """The credentials, and which provider gave them."""
         try:
             found = await session.get_credentials()
-            if found is None:
-                raise _no_credentials()
+        except providers.ProviderError as error:
+            raise providers.told(error.method, error.cause) from error
+        except Exception as error:  # a broken file, while the providers are being made
+            raise providers.told("", error) from error
+        if found is None:
+            raise _no_credentials()
+        try:
             frozen = await found.get_frozen_credentials()
-        except BotoCoreError as error:
-            raise faults.from_botocore("Credentials", error) from error
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        except Exception as error:
+            raise providers.told(found.method, error) from error
+        return providers.checked(frozen, found.method), found.method
 
     async def caller(self) -> Caller:
-        """GetCallerIdentity, which nobody needs a right for; raises Fault."""
-        session = await self.session()
-        endpoint = self._config.sts_endpoint_url
-        try:
-            found = await session.get_credentials()
-            if found is None:
-                raise _no_credentials()
-            async with (
-                asyncio.timeout(STS_DEADLINE),
-                session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client,
-            ):
-                answer: dict[str, Any] = await client.get_caller_identity()
-        except faults.FOREIGN as error:
-            raise faults.from_botocore("GetCallerIdentity", error) from error
-        except TimeoutError as error:
-            text = f"STS gave no answer within {STS_DEADLINE:.0f} s"
-            raise Fault(Diagnosis(Kind.NETWORK, "ReadTimeout", text, "GetCallerIdentity")) from error
+        """GetCallerIdentity, which nobody needs a right for."""
+        answer, source = await self._call("GetCallerIdentity", "get_caller_identity", {})
         if not {"Account", "Arn"} <= answer.keys():
             text = "the answer names no identity, so it is not STS that answers (is there a proxy?)"
             raise Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", text, "GetCallerIdentity", 200, advice=STRANGER))
         date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         at = parsedate_to_datetime(date).timestamp() if date else None
-        return Caller(answer["Account"], answer["Arn"], found.method, at)
+        return Caller(answer["Account"], answer["Arn"], source, at)
 
     async def assume_role(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """One AssumeRole; raises Fault."""
-        session = await self.session()
-        endpoint = self._config.sts_endpoint_url
+        """One AssumeRole."""
+        answer, _ = await self._call("AssumeRole", "assume_role", parameters)
+        if not answer.get("Credentials", {}).keys() >= _GIVEN:
+            text = "the answer has no credentials in it, so it is not STS that answers (is there a proxy?)"
+            raise Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", text, "AssumeRole", 200, advice=STRANGER))
+        return answer
+
+    async def _call(self, operation: str, method: str, parameters: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        """One call to STS, and which provider gave the credentials for it."""
         try:
-            if await session.get_credentials() is None:
-                raise _no_credentials()
-            async with session.client("sts", endpoint_url=endpoint, config=_STS_CONFIG) as client:
-                return await _answered(client.assume_role(**parameters))
+            async with asyncio.timeout(STS_DEADLINE):
+                session = await self._opened()
+                own, source = await self._own(session)
+                # Other stores take what AWS does not, such as sessions of a minute: there STS itself is to judge.
+                config = AioConfig(parameter_validation=self._config.sts_endpoint_url is None)
+                keys = {
+                    "aws_access_key_id": own.access_key_id,
+                    "aws_secret_access_key": own.secret_access_key,
+                    "aws_session_token": own.session_token,
+                }
+                async with session.client("sts", config=config, **keys) as client:
+                    return await _answered(getattr(client, method)(**parameters)), source
         except faults.FOREIGN as error:
-            raise faults.from_botocore("AssumeRole", error) from error
+            raise faults.from_botocore(operation, error) from error
+        except TimeoutError as error:
+            text = f"neither Account A's credentials nor STS gave an answer within {STS_DEADLINE:.0f} s"
+            raise Fault(Diagnosis(Kind.NETWORK, "ReadTimeout", text, operation)) from error
 
 
 async def _answered(call: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     """What STS gives; any well-formed document with a 200 (a sign-in page in XHTML) gets past botocore's parser."""
     try:
-        answer = await call
+        return await call
     except (KeyError, ValueError):  # how that parser misses an element, or a time in one
-        answer = {}
-    if not answer.get("Credentials", {}).keys() >= _GIVEN:
-        text = "the answer has no credentials in it, so it is not STS that answers (is there a proxy?)"
-        raise Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", text, "AssumeRole", 200, advice=STRANGER))
-    return answer
+        return {}
 
 
 def _no_credentials() -> Fault:

@@ -14,22 +14,18 @@ from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
-from aiobotocore.session import AioSession
 from botocore.credentials import ReadOnlyCredentials
 
-from crosshaul.aws import faults, models
+from crosshaul.aws import faults, models, trusted
 from crosshaul.aws.codes import STRANGER
-from crosshaul.aws.direct import DirectSession, read_object
 from crosshaul.aws.identity import Refresher
+from crosshaul.aws.sdk_session import SdkSession
 from crosshaul.config import Destination
-from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 
 _DEADLINE = 30.0
 _COMPLETE_DEADLINE = 600.0
 """AWS: "processing of a CompleteMultipartUpload request could take several minutes"."""
-_IAM_CONFIG = AioConfig(
-    connect_timeout=10, read_timeout=15, retries={"total_max_attempts": 1}, http_session_cls=DirectSession
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +129,7 @@ class Control:
             session = await asyncio.to_thread(self._session)
             async with (
                 asyncio.timeout(_DEADLINE),
-                session.create_client("iam", region_name=self._destination.region, config=_IAM_CONFIG) as client,
+                session.create_client("iam", region_name=self._destination.region) as client,
             ):
                 await client.list_roles(MaxItems=1)
         except (*faults.FOREIGN, TimeoutError):
@@ -145,7 +141,7 @@ class Control:
         answer = await self.call("get_object", key, {"Range": f"bytes={first}-{last}"})
         try:
             async with asyncio.timeout(_DEADLINE):
-                body = await read_object(answer, last - first + 1)
+                body: bytes = await answer["Body"].read()
         except faults.FOREIGN as error:
             raise faults.from_botocore("GetObject", error) from error
         except TimeoutError as error:
@@ -171,8 +167,12 @@ class Control:
                 self._client.meta.events.register_last("before-parameter-build.s3", _stay_in_region)
         return self._client
 
-    def _session(self) -> AioSession:
-        made = models.session(self._profile, "s3")
+    def _session(self) -> SdkSession:
+        try:
+            tls = trusted.for_bucket(self._destination, self._profile)
+        except ConfigError as error:
+            raise Fault(Diagnosis(Kind.DESTINATION, "TLSError", faults.line(error), "S3Client")) from error
+        made = models.session(self._profile, "s3", tls)
         made.register_component("credential_provider", _Credentials(self._refresher))
         return made
 
@@ -186,18 +186,9 @@ class Control:
         config = AioConfig(
             signature_version="s3v4",
             s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
-            connect_timeout=10,
             max_pool_connections=64,
             read_timeout=_COMPLETE_DEADLINE,
-            retries={"total_max_attempts": 1},  # retries are data in the journal
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            http_session_cls=DirectSession,
         )
-        verify = str(destination.tls_ca_bundle) if destination.tls_ca_bundle else None
-        return {
-            "region_name": destination.region,
-            "endpoint_url": destination.endpoint_url,
-            "config": config,
-            "verify": verify,
-        }
+        return {"region_name": destination.region, "endpoint_url": destination.endpoint_url, "config": config}

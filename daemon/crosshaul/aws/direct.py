@@ -1,133 +1,196 @@
-"""botocore's connections, kept to what a call needs: no redirect, no endless answer, errors as they came."""
+"""botocore's HTTP, carried by our own client: one TLS, one proxy rule, no redirect, bounded answers.
+
+botocore's own sessions check no host name, check nothing at all through a proxy, and follow redirects
+(aiobotocore 2.25.1). So none of them is used, for no client of the process.
+"""
 
 from __future__ import annotations
 
-from functools import partial
-from types import SimpleNamespace
-from typing import Any
+import io
+import json
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Self
+from urllib.parse import urlsplit
 
-from aiobotocore.httpsession import AIOHTTPSession
-from botocore.exceptions import BotoCoreError, HTTPClientError, ResponseStreamingError
+from aiobotocore.awsrequest import AioAWSResponse
+from botocore.exceptions import (
+    BotoCoreError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 
+from crosshaul.aws import http1
 from crosshaul.aws.error_body import elements, legible, unzipped
-from crosshaul.aws.http1 import Answer
+from crosshaul.errors import ConfigError
 
-_MOST = 1024 * 1024
-"""Bytes of an answer that is no object's: AWS's own have some thousands."""
-_PIECE = 64 * 1024
+_MAX_ANSWER_BYTES = 1024 * 1024
+"""AWS's own answers have some thousands."""
+_MAX_OBJECT_BYTES = 16 * 1024 * 1024
+"""Of one GetObject."""
+_MAX_IDLE_SECONDS = 12.0
+"""A call without a body is not sent twice by itself, so a connection that may be broken is not tried for it."""
 _ERROR = 300
 """The lowest status that is an error here."""
 
 
-class RefusedError(BotoCoreError):  # type: ignore[misc]
+class RefusedError(BotoCoreError):  # type: ignore[misc] # botocore has no types
     """An error answer, for ``faults`` to read: botocore's parsers choke on what proxies say, and forget the status."""
 
     fmt = "refused with HTTP {status}"
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: http1.Answer) -> None:
         super().__init__(status=answer.status)
         self.answer = answer
 
 
-class NotHTTPError(BotoCoreError):  # type: ignore[misc]
-    """Garbage came instead of an answer."""
-
-    fmt = "the answer is not HTTP/1.1 (is it another service, or a proxy, that answers?)"
-
-
-class EndlessAnswerError(BotoCoreError):  # type: ignore[misc]
-    """Much more came than S3 or STS ever say."""
-
-    fmt = "the body of the answer is over {most:,} bytes"
-
-
-class DirectSession(AIOHTTPSession):  # type: ignore[misc]
-    """Follows no redirect, and raises RefusedError for every error answer, also for those that come with a 200.
-
-    aiobotocore leaves aiohttp's redirects on: whoever answered 307 would be sent AssumeRole's body with its external
-    ID, or the session token, at any other host. As an answer, a redirect parks the destination and is told.
-    """
-
-    async def _get_session(self, proxy_url: str | None) -> SimpleNamespace:
-        session = await super()._get_session(proxy_url)
-        return SimpleNamespace(request=partial(_request, session))
-
-    async def send(self, request: Any) -> Any:  # noqa: ANN401 - botocore's own, which has no types
-        """One request; the answer is one for botocore's parsers."""
-        try:
-            answer = await super().send(request)
-        except HTTPClientError as error:
-            cause = error.kwargs.get("error")
-            if isinstance(cause, EndlessAnswerError):
-                raise cause from error
-            if (
-                type(error) is HTTPClientError
-            ):  # aiobotocore's for all that it has no name for; its text quotes what came
-                raise NotHTTPError from error
-            raise
-        if isinstance(answer.raw, _Whole) and _is_error(answer.raw.answer):
-            raise RefusedError(answer.raw.answer)
-        return answer
-
-
-def _is_error(answer: Answer) -> bool:
-    """Whether it is no document that S3 or STS gives when all is well."""
+def refuse_unless_xml(answer: http1.Answer) -> None:
+    """Raise RefusedError for all that is no document which S3, STS or IAM give when all is well."""
     if answer.status >= _ERROR or "html" in answer.headers.get("content-type", "").lower():
-        return True
+        raise RefusedError(answer)
     document = answer.body.lstrip(b"\xef\xbb\xbf \t\r\n")
-    return bool(document) and (not document.startswith(b"<") or "Code" in elements(document))
+    if document and (not document.startswith(b"<") or "Code" in elements(document)):
+        raise RefusedError(answer)
+
+
+def refuse_unless_json(answer: http1.Answer) -> None:
+    """Raise RefusedError for what is no JSON: SSO's errors are JSON as well, which botocore's parsers know."""
+    try:
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise RefusedError(answer)
+
+
+def accept_any(answer: http1.Answer) -> None:
+    """Leave the judgement to the caller."""
+
+
+class DirectSession:
+    """What botocore takes for its HTTP session. A transport error is http1.WireError; redirects are answers."""
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext,
+        judge: Callable[[http1.Answer], None] = refuse_unless_xml,
+        direct: bool = False,
+        timeout: float | tuple[float, float] = (10.0, 15.0),
+        max_pool_connections: int = 10,
+        **_botocores_choice: object,
+    ) -> None:
+        """``judge`` raises for an answer that is an error; ``direct``: no proxy is asked, whatever is set.
+
+        What else botocore hands over (``verify``, ``proxies``, ``client_cert``, ``proxies_config``) has no effect.
+        """
+        self._tls = tls
+        self._judge = judge
+        self._direct = direct
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        self._deadlines = http1.Deadlines(connect=connect, tls=connect, progress=read, answer=read)
+        self._most = max_pool_connections
+        self._clients: dict[tuple[http1.Origin, int], http1.Client] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            await client.close()
+
+    async def send(self, request: Any) -> AioAWSResponse:  # noqa: ANN401 - botocore's own, which has no types
+        """Send one request; the answer is one for botocore's parsers.
+
+        Raises WireError, RefusedError.
+        """
+        parts = urlsplit(request.url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        headers = [(name.lower(), _text(value)) for name, value in request.headers.items()]
+        headers.append(("accept-encoding", "identity"))
+        body = request.body or b""
+        streamed = bool(request.stream_output)
+        client = self._client(http1.Origin.of(request.url), _MAX_OBJECT_BYTES if streamed else _MAX_ANSWER_BYTES)
+        answer = await client.send(request.method, target, headers, body.encode() if isinstance(body, str) else body)
+        if request.method != "GET" or answer.status >= _ERROR:  # what is got is whatever it is: bytes, a policy in JSON
+            answer = answer._replace(body=legible(unzipped(answer.headers, answer.body, _MAX_ANSWER_BYTES)))
+            self._judge(answer)
+        return AioAWSResponse(request.url, answer.status, dict(answer.headers), _Whole(answer.body))
+
+    def _client(self, origin: http1.Origin, max_body: int) -> http1.Client:
+        if (origin, max_body) not in self._clients:
+            self._clients[origin, max_body] = http1.Client(
+                origin,
+                tls=self._tls if origin.scheme == "https" else None,
+                max_connections=self._most,
+                deadlines=self._deadlines,
+                proxy=None if self._direct else _proxy_for(origin),
+                max_body=max_body,
+                max_idle=_MAX_IDLE_SECONDS,
+            )
+        return self._clients[origin, max_body]
+
+
+def _proxy_for(origin: http1.Origin) -> http1.Proxy | None:
+    try:
+        return http1.proxy_for(origin, os.environ)
+    except ConfigError as error:
+        raise http1.WireError("ProxyError", str(error)) from error
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 class _Whole:
-    """An answer with its body, in the form in which aiobotocore takes it from aiohttp."""
+    """A body that is all here, in the two forms in which aiobotocore reads one from aiohttp."""
 
-    def __init__(self, response: Any, body: bytes) -> None:  # noqa: ANN401 - aiohttp's, whom only aiobotocore knows
-        self.url = response.url
-        self.status = response.status
-        self.raw_headers = response.raw_headers
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        self.answer = Answer(response.status, headers, legible(unzipped(headers, body, _MOST)))
+    def __init__(self, body: bytes) -> None:
+        self._body = io.BytesIO(body)
+        self.content = self
 
-    async def read(self) -> bytes:
-        return self.answer.body
+    async def read(self, amount: int = -1) -> bytes:
+        """Return so many bytes more, or all."""
+        return self._body.read(amount)
 
-
-async def _request(session: Any, method: str, **options: Any) -> Any:  # noqa: ANN401
-    response = await session.request(method, allow_redirects=False, **options)
-    if method == "GET" and response.status < _ERROR:
-        return response  # an object's bytes are read by whoever asked for them
-    return _Whole(response, await _read(response))
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-async def read_object(answer: dict[str, Any], most: int) -> bytes:
-    """The body of a GetObject, and of that no more than ``most`` bytes and what came with them.
+class MetadataSession:
+    """For credentials that this machine's metadata services give: never by a proxy, no redirect, one use a call.
 
-    Raises an error of botocore's, whatever aiohttp raises: aiobotocore lets some of that through here.
+    A proxy can't reach link-local addresses for us, and whoever owns it would get the machine's credentials.
     """
-    body = bytearray()
-    stream = answer["Body"]
-    try:
-        while len(body) <= most and (piece := await stream.read(_PIECE)):
-            body += piece
-    except (BotoCoreError, TimeoutError):
-        raise
-    except Exception as error:
-        raise ResponseStreamingError(error=type(error).__name__) from error
-    finally:
-        stream.close()
-    return bytes(body)
+
+    def __init__(self, tls: ssl.SSLContext, timeout: float) -> None:
+        self._tls = tls
+        self._timeout = timeout
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[_Metadata]:
+        """A session for the block."""
+        async with _Metadata(tls=self._tls, judge=accept_any, direct=True, timeout=self._timeout) as session:
+            yield session
 
 
-async def _read(response: Any) -> bytes:  # noqa: ANN401
-    """The body up to a bound; of an error more is not needed, of anything else more makes no sense."""
-    body = bytearray()
-    try:
-        async for piece in response.content.iter_any():
-            body += piece
-            if len(body) > _MOST:
-                if response.status < _ERROR:
-                    raise EndlessAnswerError(most=_MOST)
-                break
-    finally:
-        response.close()  # does nothing to the connection where all of the answer came
-    return bytes(body)
+class _Metadata(DirectSession):
+    """Raises what botocore's fetchers try again, or pass over to the next provider."""
+
+    async def send(self, request: Any) -> AioAWSResponse:  # noqa: ANN401 - botocore's own, which has no types
+        try:
+            return await super().send(request)
+        except http1.WireError as error:
+            kind = _AS_BOTOCORE.get(error.code, EndpointConnectionError)
+            raise kind(endpoint_url=request.url, error=error) from error
+
+
+_AS_BOTOCORE = {"ConnectTimeout": ConnectTimeoutError, "ProgressTimeout": ReadTimeoutError}

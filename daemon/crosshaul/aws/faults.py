@@ -20,24 +20,22 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
-    ProxyConnectionError,
     ReadTimeoutError,
-    SSLError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
 from crosshaul.aws import identifiers
 from crosshaul.aws.codes import ADVICE, advice_for, kind_of
-from crosshaul.aws.direct import EndlessAnswerError, NotHTTPError, RefusedError
+from crosshaul.aws.direct import RefusedError
 from crosshaul.aws.error_body import elements
 from crosshaul.aws.http1 import Answer, WireError
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.telemetry.plain import printable
 from crosshaul.telemetry.redact import redact
 
-FOREIGN = (BotoCoreError, ClientError, ResponseParserError)
-"""What a call through aioboto3 may raise; ``from_botocore`` takes any of them."""
+FOREIGN = (BotoCoreError, ClientError, ResponseParserError, WireError)
+"""What a call through the SDK may raise; ``from_botocore`` takes any of them."""
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -60,11 +58,13 @@ def from_wire(operation: str, error: WireError) -> Fault:
     """The fault in a call to which no (whole) answer came."""
     kind = Kind.DESTINATION if error.code in {"TLSError", "ProxyError"} else Kind.NETWORK
     advice = ADVICE.get(error.code, "")
-    return Fault(Diagnosis(kind, error.code, _line(str(error)), operation, advice=advice, ambiguous=error.ambiguous))
+    return Fault(Diagnosis(kind, error.code, line(str(error)), operation, advice=advice, ambiguous=error.ambiguous))
 
 
-def from_botocore(operation: str, error: BotoCoreError | ClientError | ResponseParserError) -> Fault:
-    """The fault in a call that aioboto3 made; ``error`` is one of ``FOREIGN``."""
+def from_botocore(operation: str, error: BotoCoreError | ClientError | ResponseParserError | WireError) -> Fault:
+    """The fault in a call that the SDK made; ``error`` is one of ``FOREIGN``."""
+    if isinstance(error, WireError):
+        return from_wire(operation, error)
     if isinstance(error, RefusedError):
         return from_answer(operation, error.answer)
     if isinstance(error, ClientError):
@@ -86,7 +86,7 @@ def _fault(
     resent: bool = False,
 ) -> Fault:
     code = _matching(_CODE, details.get("Code")) or str(status)
-    message = _line(details.get("Message") or "") or _unexplained(status, headers)
+    message = line(details.get("Message") or "") or _unexplained(status, headers)
     kind = kind_of(operation, code, status, message)
     region = _matching(_REGION, headers.get("x-amz-bucket-region")) or _matching(_REGION, details.get("Region"))
     request_id = headers.get("x-amz-request-id") or headers.get("x-amzn-requestid") or details.get("RequestId")
@@ -121,7 +121,7 @@ def _place(headers: Mapping[str, str]) -> str:
         host = urlsplit(headers.get("location", "")).hostname
     except ValueError:
         host = None
-    return f" ({_line(host)[:_LONGEST_HOST]})" if host else ""
+    return f" ({line(host)[:_LONGEST_HOST]})" if host else ""
 
 
 def _may_have_happened(operation: str, code: str, kind: Kind, status: int | None) -> bool:
@@ -135,7 +135,7 @@ def _matching(form: re.Pattern[str], value: object) -> str | None:
     return value if isinstance(value, str) and form.fullmatch(value) else None
 
 
-def _line(message: object) -> str:
+def line(message: object) -> str:
     """The message as one short line that can do no harm to a terminal, and without secrets."""
     text = _QUOTED_EXTERNAL_ID.sub("The value at 'externalId'", _QUOTED_REQUEST.sub("", str(message)))
     text = redact(printable(" ".join(text.split())))
@@ -152,17 +152,13 @@ def _pause(retry_after: str | None) -> float | None:
 def _message_of(error: BotoCoreError | ResponseParserError) -> str:
     if isinstance(error, ResponseParserError):
         return "the answer is not one that AWS gives (is there a proxy?)"  # the error itself quotes it, secrets and all
-    return _line(error)
+    return line(error)
 
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], str, Kind], ...] = (
     ((ResponseParserError,), "UnreadableAnswer", Kind.NETWORK),
-    ((NotHTTPError,), "ProtocolError", Kind.NETWORK),
-    ((EndlessAnswerError,), "AnswerTooLarge", Kind.NETWORK),
     ((NoCredentialsError, PartialCredentialsError), "NoCredentials", Kind.DESTINATION),
     ((ProfileNotFound, ConfigNotFound), "ProfileNotFound", Kind.DESTINATION),
-    ((SSLError,), "TLSError", Kind.DESTINATION),
-    ((ProxyConnectionError,), "ProxyError", Kind.DESTINATION),
     ((ConnectTimeoutError,), "ConnectTimeout", Kind.NETWORK),
     ((ReadTimeoutError,), "ReadTimeout", Kind.NETWORK),
     ((BotoConnectionError, HTTPClientError, IncompleteReadError), "ConnectionError", Kind.NETWORK),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 
-from aiobotocore.session import AioSession, get_session
 from botocore.loaders import create_loader
+
+from crosshaul.aws.sdk_session import SdkSession
 
 _LOADER = create_loader(os.environ.get("AWS_DATA_PATH"))
 _ONE_AT_A_TIME = threading.Lock()
@@ -16,12 +18,16 @@ _ASKED = frozenset({"s3", "sts", "iam", "portal.sso", "oidc", "signin"})
 """The services, by the names of their endpoints, that we or botocore's credential providers ask; all are 7 MiB."""
 
 
-def session(profile: str | None, service: str) -> AioSession:
+_OURS = ("AWS_", "BOTO_")
+
+
+def session(profile: str | None, service: str, tls: ssl.SSLContext, sts_endpoint_url: str | None = None) -> SdkSession:
     """A session with what clients of ``service`` need in memory; blocks for tenths of a second the first time.
 
-    Raises botocore's ProfileNotFound.
+    Raises botocore's errors for a profile that doesn't exist and a file that can't be read.
     """
-    made = get_session()
+    _drop_empty_variables()
+    made = SdkSession(tls, sts_endpoint_url)
     if profile is not None:
         made.set_config_variable("profile", profile)
     made.get_scoped_config()
@@ -35,3 +41,9 @@ def session(profile: str | None, service: str) -> AioSession:
         for kind in ("service-2", "endpoint-rule-set-1"):
             _LOADER.load_service_model(service, kind)
     return made
+
+
+def _drop_empty_variables() -> None:
+    """An empty variable, as compose files and charts make them, is an unset one; botocore takes it for a value."""
+    for name in [name for name, value in os.environ.items() if not value and name.startswith(_OURS)]:
+        del os.environ[name]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crosshaul.cli.options import config_path_option, destination_names, json_option, loaded, warn_of_exposed
+from crosshaul.cli.options import config_path_option, destination_names, json_option, loaded, warn_of_surroundings
 from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def command(
     from crosshaul.cli.findings import Shown  # noqa: PLC0415 - --help does without rich
 
     config = loaded(config_path)
-    warn_of_exposed(config, config_path)
+    warn_of_surroundings(config, config_path)
     unknown = [name for name in names if name not in config.destinations]
     if unknown:
         known = ", ".join(config.destinations)

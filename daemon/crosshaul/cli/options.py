@@ -71,11 +71,11 @@ def loaded(path: Path) -> Config:
     return config
 
 
-def warn_of_exposed(config: Config, path: Path) -> list[str]:
-    """Tell on standard error of files that every user can change; gives the lines."""
+def warn_of_surroundings(config: Config, path: Path) -> list[str]:
+    """Tell on standard error of files that every user can change, and of what the environment adds; gives the lines."""
     from crosshaul.config import exposed  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
 
-    lines = exposed(config, path)
+    lines = [*config.announced, *exposed(config, path)]
     for line in lines:
         click.echo(f"crosshaul: warning: {printable(line)}", err=True)
     return lines

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
 
-from crosshaul.cli.options import config_path_option, json_option, warn_of_exposed
+from crosshaul.cli.options import config_path_option, json_option, warn_of_surroundings
 from crosshaul.cli.verb import Verb
 from crosshaul.errors import ConfigError
 from crosshaul.telemetry.words import count
@@ -31,16 +32,18 @@ def command(context: click.Context, config_path: Path, *, as_json: bool) -> None
       0  valid
       2  not valid; each fault is a line on stderr, with --json one of .faults
     """
-    from crosshaul.config import load  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.aws.surroundings import check_surroundings  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.config import load  # noqa: PLC0415 - as above
 
     try:
         config = load(config_path)
+        check_surroundings(config, os.environ)
     except ConfigError as error:
         if not as_json:
             raise
         click.echo(json.dumps({"valid": False, "faults": str(error).splitlines()}, indent=2))
         context.exit(error.exit_code)
-    warnings = warn_of_exposed(config, config_path)
+    warnings = warn_of_surroundings(config, config_path)
     if as_json:
         names = {"routes": [route.name for route in config.routes], "destinations": list(config.destinations)}
         click.echo(json.dumps({"valid": True, "faults": [], "warnings": warnings, **names}, indent=2))

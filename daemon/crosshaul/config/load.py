@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from crosshaul.config.cross import cross_faults
 from crosshaul.config.document import Document, Location, Value, parse
+from crosshaul.config.endpoints import pointed
 from crosshaul.config.model import Config
 from crosshaul.config.sentences import sentences
 from crosshaul.errors import ConfigError
@@ -32,7 +33,7 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     config = _validated(document, document.root)
     if config is None or document.faults:
         raise ConfigError([_line(path, *fault) for fault in sorted(document.faults, key=lambda fault: fault[0])])
-    return config
+    return pointed(config, environment)
 
 
 def _read(path: Path, environment: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +12,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -270,6 +272,16 @@ class Config(Section):
     """What is logged."""
     shutdown_timeout: Duration = 30.0
     """How long a stop waits for uploads in flight."""
+    _announced: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def announced(self) -> tuple[str, ...]:
+        """What the environment adds to the file, each a sentence."""
+        return self._announced
+
+    def announce(self, told: Sequence[str]) -> None:
+        """Keep what the environment added."""
+        self._announced = tuple(told)
 
     @property
     def source_name(self) -> str:

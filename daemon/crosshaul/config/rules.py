@@ -60,7 +60,7 @@ def is_region(value: str) -> bool:
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens there."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

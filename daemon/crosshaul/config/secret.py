@@ -60,7 +60,7 @@ def one_of_two(value: Path | None, info: ValidationInfo, other: str) -> Path | N
 def read_secrets(path: Path, place: str, what: str, check: Callable[[str], None]) -> tuple[str, ...]:
     """The lines of a file, each of them ``what``; ``place`` is the key that names it. ConfigError if it can't serve."""
     try:
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except OSError as error:
         raise ConfigError(
             [f"{place}: {path} can't be read ({error.strerror}); check that it exists and is readable"]

@@ -53,7 +53,8 @@ def absolute(value: Path) -> Path:
     return value
 
 
-def _url(value: str) -> str:
+def check_url(value: str) -> str:
+    """Hold an endpoint's address against what can be asked; returns it without a slash at its end."""
     try:
         parts = urlsplit(value)
         port_fits = parts.port is None or parts.port > 0
@@ -65,7 +66,21 @@ def _url(value: str) -> str:
         raise ValueError(f"{value!r} is not an http(s) address; write https://HOST or https://HOST:PORT")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ValueError(f"{value!r} has something after its host; write {parts.scheme}://{parts.netloc}")
+    _check_host(parts.hostname)
     return value.rstrip("/")
+
+
+def _check_host(host: str) -> None:
+    """Hold a host's name against what the AWS SDK takes, which is what DNS and certificates take."""
+    if ":" in host or re.fullmatch(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)[a-z0-9-]{1,63}(?<!-)\.?", host):
+        return
+    advice = "give the service a name of letters, digits, '-' and '.', such as a network alias without '_'"
+    if not host.isascii():
+        try:
+            advice = f"write {host.encode('idna').decode()}"
+        except UnicodeError:
+            advice = "write it in ASCII (xn--...)"
+    raise ValueError(f"{host!r} is no host name that S3 and STS can be asked under; {advice}")
 
 
 def _region(value: str) -> str:
@@ -100,7 +115,7 @@ Duration = Annotated[
     WithJsonSchema({"type": ["string", "number"], "format": "duration", "minimum": 0}),
 ]
 AbsolutePath = Annotated[Path, AfterValidator(absolute), scalar_schema(type="string", pattern="^/")]
-Url = Annotated[str, AfterValidator(_url), scalar_schema(type="string", pattern="^(https?://.*)?$")]
+Url = Annotated[str, AfterValidator(check_url), scalar_schema(type="string", pattern="^(https?://.*)?$")]
 OptionalUrl = Annotated[Url | None, BeforeValidator(blank)]
 OptionalText = Annotated[Text | None, BeforeValidator(blank)]
 Region = Annotated[str, AfterValidator(_region), WithJsonSchema({"type": "string"})]

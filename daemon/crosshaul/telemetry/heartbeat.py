@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Final
-
-import aiohttp
+from collections.abc import Awaitable, Callable
 
 from crosshaul.telemetry.health import Verdict
 from crosshaul.telemetry.logs import Logger
 from crosshaul.telemetry.streak import Streak
 
-DEADLINE: Final = 10.0
-"""Seconds from the name's look-up to the answer's head."""
-_ANSWERED_WELL: Final = range(200, 300)
+Ask = Callable[[str], Awaitable[str | None]]
+"""Asks an address; returns why it gave no good answer, or None."""
 
 
 class Heartbeat:
     """Pings while all is well. First failure, a count at each doubling, then "recovered"; the address is a secret."""
 
-    def __init__(self, log: Logger) -> None:
+    def __init__(self, log: Logger, ask: Ask) -> None:
         self._log = log
+        self._ask = ask
         self._failures = Streak()
         self._withheld = False
 
@@ -32,7 +29,7 @@ class Heartbeat:
         if self._withheld:
             self._log.info("heartbeat_resumed")
         self._withheld = False
-        if (why := await _asked(url)) is not None:
+        if (why := await self._ask(url)) is not None:
             self.failed(why)
         elif failures := self._failures.ended():
             self._log.info("heartbeat_recovered", failures=failures)
@@ -46,20 +43,3 @@ class Heartbeat:
         if not self._withheld:
             self._log.warning("heartbeat_withheld", reasons=verdict.reasons)
         self._withheld = True
-
-
-async def _asked(url: str) -> str | None:
-    """Why it was no good; None if it was. The library's own words are not passed on: they can hold the address."""
-    try:
-        async with (
-            asyncio.timeout(DEADLINE),
-            aiohttp.ClientSession(trust_env=True) as session,
-            session.get(url, allow_redirects=False) as answer,
-        ):
-            return None if answer.status in _ANSWERED_WELL else f"the monitor answered HTTP {answer.status}"
-    except TimeoutError:
-        return f"no answer from the monitor within {DEADLINE:.0f} s"
-    except aiohttp.ClientConnectorCertificateError:
-        return "the monitor's certificate is not to be trusted"
-    except (aiohttp.ClientError, ValueError, OSError) as error:
-        return f"the monitor can't be reached ({getattr(error, 'strerror', None) or type(error).__name__})"

@@ -6,9 +6,8 @@ checked certificates, proxies, and honest errors: ``WireError`` says whether the
 
 from crosshaul.aws.http1.names import resolve_apart
 from crosshaul.aws.http1.pool import Client
-from crosshaul.aws.http1.proxy import Proxy, proxy_for
-from crosshaul.aws.http1.terms import Answer, Deadlines, Origin, Pace, WireError
-from crosshaul.aws.http1.tls import tls_context
+from crosshaul.aws.http1.terms import Answer, Deadlines, Pace, WireError
+from crosshaul.net import Origin, Proxy, proxy_for, tls_context
 
 __all__ = [
     "Answer",

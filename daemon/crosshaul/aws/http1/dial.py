@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 
 from crosshaul.aws.http1.connection import Connection
 from crosshaul.aws.http1.names import Addresses
-from crosshaul.aws.http1.proxy import Proxy, open_tunnel
-from crosshaul.aws.http1.terms import Address, Deadlines, Origin, WireError
+from crosshaul.aws.http1.proxy import open_tunnel
+from crosshaul.aws.http1.terms import Address, Deadlines, WireError
 from crosshaul.aws.http1.tls import TlsStream, tls_error
+from crosshaul.net import Origin, Proxy
 
 
 class Dialer:

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 from crosshaul.aws.http1.connection import Connection, Traffic
 from crosshaul.aws.http1.dial import Dialer
-from crosshaul.aws.http1.proxy import Proxy
 from crosshaul.aws.http1.reader import AnswerReader
 from crosshaul.aws.http1.request import Request
-from crosshaul.aws.http1.terms import Answer, Body, Deadlines, Origin, Pace, WireError
+from crosshaul.aws.http1.terms import Answer, Body, Deadlines, Pace, WireError
 from crosshaul.aws.http1.tls import TlsStream
+from crosshaul.net import Origin, Proxy
 
-_MAX_IDLE = 60.0
-"""Seconds after which a kept connection is not trusted any more: routers forget idle ones and say nothing."""
+_MAX_IDLE_SECONDS = 60.0
+"""After which a kept connection is not trusted any more: routers forget idle ones and say nothing."""
 
 
 class Client:
@@ -37,12 +37,14 @@ class Client:
         pace: Pace | None = None,
         max_head: int = 64 * 1024,
         max_body: int = 1024 * 1024,
+        max_idle: float = _MAX_IDLE_SECONDS,
     ) -> None:
         """Raise ValueError unless ``tls`` (a context that checks) is given for https, and only for it.
 
         ``pace`` grants the bytes of each write. ``max_head`` and ``max_body`` bound the answer,
-        in bytes.
+        in bytes. A connection that was not used for ``max_idle`` seconds is not used again.
         """
+        self._max_idle = max_idle
         self._origin = origin
         self._dialer = Dialer(origin, tls, deadlines, proxy)
         self.deadlines = deadlines
@@ -145,7 +147,7 @@ class Client:
         """Return the connection that was used last; close those that are broken or old."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            if connection.usable and asyncio.get_running_loop().time() - connection.idle_since < _MAX_IDLE:
+            if connection.usable and asyncio.get_running_loop().time() - connection.idle_since < self._max_idle:
                 return connection
             connection.abort()
             self._free_place()

@@ -1,88 +1,26 @@
-"""Proxies: which one the environment asks for, and a tunnel through it."""
+"""A tunnel through a proxy."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import ipaddress
+import re
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
 
-from crosshaul.aws.http1.terms import Origin, WireError
-from crosshaul.errors import ConfigError
+from crosshaul.aws.http1.terms import WireError
+from crosshaul.net import Origin, Proxy
 
 _MAX_HEAD = 16 * 1024
-_DEFAULT_PORT = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """An HTTP proxy; ``authorization`` is the Proxy-Authorization header's value and stays out of ``repr``."""
-
-    host: str
-    port: int
-    authorization: str | None = field(default=None, repr=False)
-
-    @property
-    def name(self) -> str:
-        """Host and port, for people."""
-        return f"{self.host}:{self.port}"
-
-
-def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name for ``origin``, lower case first.
-
-    NO_PROXY takes host names and suffixes, ``host:port``, addresses, networks (10.0.0.0/8) and ``*``. Raises
-    ConfigError for a proxy that is not ``http://[user:password@]host[:port]``.
-    """
-    variable = next((name for name in _variables(origin, environ) if environ.get(name)), None)
-    if variable is None or _bypassed(origin, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
-        return None
-    url = environ[variable]
-    try:
-        return _parse(url if "://" in url else f"http://{url}")
-    except ValueError:
-        # The value may hold a password, and so may the error about it.
-        message = f"{variable}: write it as http://[user:password@]host[:port]; no other kind of proxy is supported"
-        raise ConfigError([message]) from None
-
-
-def _variables(origin: Origin, environ: Mapping[str, str]) -> list[str]:
-    own = [f"{origin.scheme}_proxy", f"{origin.scheme}_proxy".upper()]
-    if origin.scheme == "http" and "REQUEST_METHOD" in environ:
-        del own[1]  # in a CGI program HTTP_PROXY is a header that the other side chose
-    return [*own, "all_proxy", "ALL_PROXY"]
-
-
-def _parse(url: str) -> Proxy:
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ValueError
-    authorization = None
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return Proxy(parts.hostname, parts.port or _DEFAULT_PORT, authorization)
-
-
-def _bypassed(origin: Origin, no_proxy: str) -> bool:
-    return any(_covers(entry.strip(), origin) for entry in no_proxy.split(",") if entry.strip())
-
-
-def _covers(entry: str, origin: Origin) -> bool:
-    try:
-        return ipaddress.ip_address(origin.host) in ipaddress.ip_network(entry, strict=False)
-    except ValueError:
-        pass
-    name, colon, port = entry.rpartition(":")
-    if not colon or not port.isdigit():
-        name = entry
-    elif int(port) != origin.port:
-        return False
-    suffix = name.strip("[]").lstrip("*").lstrip(".").lower()
-    return entry == "*" or origin.host.lower() == suffix or origin.host.lower().endswith(f".{suffix}")
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_ASK = "have the proxy allow it, or name the host in NO_PROXY"
+_HINTS = {
+    "407": "it wants a user and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+    "403": _ASK,
+    "405": _ASK,
+    "502": "the proxy can't reach it",
+    "503": "the proxy can't reach it",
+    "504": "the proxy can't reach it",
+}
+"""What to do about a proxy's refusal."""
 
 
 async def open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> None:
@@ -97,19 +35,37 @@ async def open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> None
         head = await _read_head(sock)
     except OSError as error:
         raise WireError("ProxyError", f"the proxy {proxy.name} broke the connection: {error.strerror}") from error
-    status = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-    if len(status) < 2 or not status[0].startswith("HTTP/1.") or not status[1].startswith("2"):  # noqa: PLR2004 - two words
-        said = " ".join(status[1:])[:100] or "something that is not HTTP"
-        raise WireError("ProxyError", f"the proxy {proxy.name} refused a tunnel to {origin.host}: {said!r}")
+    status, _, reason = _status(head).partition(" ")
+    if not status.startswith("2"):
+        raise WireError("ProxyError", f"the proxy {proxy.name} {_refusal(host, origin.port, status, reason)}")
+
+
+def _status(head: bytes) -> str:
+    """Return code and reason of the proxy's answer; "" for what is not HTTP."""
+    version, _, rest = head.split(b"\n", 1)[0].decode("latin-1").rstrip("\r").partition(" ")
+    return rest[:100] if version.startswith("HTTP/1.") else ""
+
+
+def _refusal(host: str, port: int, status: str, reason: str) -> str:
+    if not status:
+        return f"did not answer CONNECT {host}:{port} in HTTP: it is no HTTP proxy, or it closed the connection"
+    said = f"refused a tunnel to {host}:{port}: {status} {reason}".rstrip()
+    return f"{said} ({_HINTS[status]})" if status in _HINTS else said
 
 
 async def _read_head(sock: socket.socket) -> bytes:
+    """Return the head of the proxy's answer, or b"" for what can't be one.
+
+    What a refusal says after its head is not waited for: the proxy may keep the connection open.
+    """
     loop = asyncio.get_running_loop()
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        data = await loop.sock_recv(sock, 4096)
-        head += data
-        # The other side of the tunnel speaks second in TLS: nothing can rightly follow the head.
-        if not data or len(head) > _MAX_HEAD:
-            return b""
-    return head
+    data, end = b"", None
+    while end is None:
+        more = await loop.sock_recv(sock, 4096)
+        data += more
+        end = _END_OF_HEAD.search(data)
+        if end is None and (not more or len(data) > _MAX_HEAD):
+            return b"" if _status(data).startswith("2") else data
+    # The other side of the tunnel speaks second in TLS: nothing can rightly follow the head of a good answer.
+    followed = len(data) > end.end()
+    return b"" if followed and _status(data).startswith("2") else data

@@ -1,36 +1,13 @@
-"""TLS: the context that checks, the stream by OpenSSL, and a failed handshake in our words."""
+"""TLS: the stream by OpenSSL, and a failed handshake in our words."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 
 from crosshaul.aws.http1.terms import WireError
-from crosshaul.errors import ConfigError
-
-
-def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Return a context that checks certificate and host name, TLS 1.2 at least.
-
-    Trusted are the authorities in ``ca_bundle``; without it those in AWS_CA_BUNDLE (as botocore does); without that
-    the system's, where OpenSSL itself honours SSL_CERT_FILE and SSL_CERT_DIR. Raises ConfigError for a bundle that
-    can't be used. Blocks while it reads the bundle.
-    """
-    name = "tls_ca_bundle" if ca_bundle is not None else "AWS_CA_BUNDLE"
-    bundle = str(ca_bundle) if ca_bundle is not None else os.environ.get("AWS_CA_BUNDLE") or None
-    try:
-        context = ssl.create_default_context(cafile=bundle)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError([f"{name}: {bundle} can't be used as a file of CA certificates in PEM: {error}"]) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION  # sending never waits for something to be read
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
 
 _RECORD = 16 * 1024
 """The most that a record holds."""
@@ -40,6 +17,9 @@ class TlsStream:
     """One connection's TLS in memory: OpenSSL is given what came over the line, and gives what is to go over it."""
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
+        """Raise WireError for a context that does not check, and ValueError for a host that can't be checked."""
+        if not context.check_hostname or context.verify_mode is not ssl.CERT_REQUIRED:
+            raise WireError("TLSError", "this TLS context checks no certificate or host name: it is not used")
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 

@@ -1,0 +1,67 @@
+"""The SDK's session: each of its clients, those of the credential providers among them, speaks over our own HTTP."""
+
+from __future__ import annotations
+
+import ssl
+from functools import partial
+from typing import Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+
+from crosshaul.aws import providers
+from crosshaul.aws.direct import DirectSession, MetadataSession, refuse_unless_json, refuse_unless_xml
+
+_XML = frozenset({"s3", "sts", "iam"})
+"""The services that speak XML; what else the credential providers ask (SSO) speaks JSON."""
+_FORCED = {
+    "defaults_mode": "legacy",  # or botocore asks the metadata service where it is, over HTTP of its own
+    "ignore_configured_endpoint_urls": True,  # where calls go is said by our configuration, see config/endpoints.py
+}
+_DEFAULTS = {
+    "connect_timeout": 10,
+    "read_timeout": 15,
+    "retries": {"total_max_attempts": 1, "mode": "legacy"},  # who asks has a back-off of his own
+}
+
+
+class SdkSession(AioSession):  # type: ignore[misc] # aiobotocore ships no types
+    """botocore's session. It makes no client that has an HTTP session of botocore's own."""
+
+    def __init__(self, tls: ssl.SSLContext, sts_endpoint_url: str | None = None) -> None:
+        """``sts_endpoint_url`` is for all clients of STS, the credential providers' as well; None = AWS."""
+        super().__init__()
+        self._tls = tls
+        self._sts_endpoint_url = sts_endpoint_url
+
+    async def _create_client(
+        self,
+        service_name: str,
+        *arguments: Any,  # noqa: ANN401 - botocore's
+        endpoint_url: str | None = None,
+        config: Any = None,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        if service_name == "sts":
+            endpoint_url = endpoint_url or self._sts_endpoint_url
+        config = self._over_our_http(service_name, config)
+        client = await super()._create_client(
+            service_name, *arguments, endpoint_url=endpoint_url, config=config, **options
+        )
+        if not isinstance(client._endpoint.http_session, DirectSession):  # noqa: SLF001 - so that no upgrade undoes it
+            raise TypeError("the SDK made a client that does not use our HTTP session")
+        return client
+
+    def _over_our_http(self, service: str, given: Any) -> AioConfig:  # noqa: ANN401
+        config = AioConfig(**_DEFAULTS)
+        if given is not None:
+            config = config.merge(given)
+        config = config.merge(AioConfig(**_FORCED))
+        # After the last merge, which would forget it.
+        judge = refuse_unless_xml if service in _XML else refuse_unless_json
+        config.http_session_cls = partial(DirectSession, tls=self._tls, judge=judge)
+        return config
+
+    def _create_credential_resolver(self) -> providers.Resolver:
+        metadata = partial(MetadataSession, self._tls)
+        return providers.adapted(super()._create_credential_resolver(), metadata)

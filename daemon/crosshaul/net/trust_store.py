@@ -1,0 +1,120 @@
+"""The trust store: which certificate authorities this process believes, for every connection that it makes.
+
+No setting turns the checks off. A context is built once for each set of files, and built anew when a file changes.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from crosshaul.errors import ConfigError
+
+_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+"""What names a bundle to the AWS libraries; the profile's ``ca_bundle`` comes between the two."""
+_ONE_AT_A_TIME = threading.Lock()
+_contexts: dict[object, ssl.SSLContext] = {}
+_MOST = 64
+"""Contexts kept; each is some hundreds of KiB."""
+
+
+class Bundle(NamedTuple):
+    """A file, or a directory, of certificate authorities, and the setting that names it."""
+
+    setting: str
+    path: str
+
+
+def process_bundle(environ: Mapping[str, str], profile_bundle: str | None = None) -> Bundle | None:
+    """Return the bundle that holds for the whole process, or None for the system's authorities.
+
+    An empty variable is an unset one.
+    """
+    first, last = (Bundle(name, environ.get(name) or "") for name in _VARIABLES)
+    profile = Bundle("ca_bundle of the AWS profile", str(Path(profile_bundle).expanduser()) if profile_bundle else "")
+    return next((each for each in (first, profile, last) if each.path), None)
+
+
+def tls_context(
+    instead: Path | None = None,
+    *,
+    besides: Path | None = None,
+    profile_bundle: str | None = None,
+    system: bool = False,
+) -> ssl.SSLContext:
+    """Return a context that checks certificate and host name, TLS 1.2 at least.
+
+    ``instead`` is a bundle to trust and no other. Without it, the process's bundle is trusted, or, if there is none,
+    the system's authorities, where SSL_CERT_FILE and SSL_CERT_DIR count. ``besides`` adds a bundle to those,
+    ``system`` adds the system's authorities.
+
+    Raises ConfigError for a bundle that can't be used. Blocks while it reads files.
+    """
+    own = Bundle("tls_ca_bundle", str(instead)) if instead is not None else process_bundle(os.environ, profile_bundle)
+    bundles = [own] if own is not None else []
+    if besides is not None:
+        bundles.append(Bundle("tls_ca_bundle", str(besides)))
+    with_system = own is None or system
+    key = (*bundles, with_system, *map(_version, _files(bundles, with_system=with_system)))
+    with _ONE_AT_A_TIME:
+        if key not in _contexts:
+            if len(_contexts) >= _MOST:
+                _contexts.clear()
+            _contexts[key] = _build(bundles, with_system=with_system)
+        return _contexts[key]
+
+
+def _files(bundles: Sequence[Bundle], *, with_system: bool) -> list[str]:
+    system = [os.environ.get(name) or "" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")] if with_system else []
+    return [*(bundle.path for bundle in bundles), *filter(None, system)]
+
+
+def _version(path: str) -> tuple[str, int, int, int]:
+    """Tell one state of a file from the next."""
+    try:
+        stat = Path(path).stat()
+    except (OSError, ValueError):
+        return (path, 0, 0, 0)
+    return (path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+
+def _build(bundles: Sequence[Bundle], *, with_system: bool) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_mode, context.check_hostname = ssl.CERT_REQUIRED, True
+    if with_system:
+        _load_system(context)
+    for bundle in bundles:
+        _load(context, bundle)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # sending never waits for something to be read
+    context.options |= ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _load_system(context: ssl.SSLContext) -> None:
+    """Load what OpenSSL itself would, but take an empty variable for an unset one and tell of a file that is gone."""
+    paths = ssl.get_default_verify_paths()
+    file, directory = (os.environ.get(name) or "" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    if file:
+        _load(context, Bundle("SSL_CERT_FILE", file))
+    elif Path(paths.openssl_cafile).is_file():
+        context.load_verify_locations(cafile=paths.openssl_cafile)
+    for each in (directory or paths.openssl_capath).split(os.pathsep):  # a list, as OpenSSL takes it
+        if Path(each).is_dir():
+            context.load_verify_locations(capath=each)
+
+
+def _load(context: ssl.SSLContext, bundle: Bundle) -> None:
+    try:
+        if Path(bundle.path).is_dir():
+            context.load_verify_locations(capath=bundle.path)
+        else:
+            context.load_verify_locations(cafile=bundle.path)
+    except (OSError, ValueError) as error:
+        text = f"{bundle.setting}: {bundle.path} can't be used as a file of CA certificates in PEM: {error}"
+        raise ConfigError([text]) from error
