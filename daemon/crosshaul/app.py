@@ -92,9 +92,11 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
     plans = await house.journal.apply(plans_of(config, socket.gethostname()), places_of(config))
     ways = {route.name: builder.way(route, plans[route.name]) for route in routes}
     before: list[Lane | Way] = [*house.lanes.values(), *house.ways.values()]
+    lanes_before = {route: house.lane_of(route) for route in house.ways}
     house.metrics.expect([route.name for route in routes], set(lanes))
     house.config, house.chain, house.lanes, house.ways, house.plans = config, builder.chain, lanes, ways, plans
     house.paused.intersection_update(ways)
+    house.in_transit.update(route for route, lane in lanes_before.items() if house.lane_now(route) is not lane)
     house.assign()
     for lane in lanes.values():
         await lane.reporter.flush()
@@ -149,7 +151,8 @@ class _Builder:
             return there
         house, threads = self._house, Threads(1, f"after-{route.name}")
         log = logs.get("intake").bind(route=route.name)
-        intake = Intake(route, house.journal, house.clock, house.metrics, log, socket.gethostname(), prefix, plan)
+        host, look = socket.gethostname(), house.look
+        intake = Intake(route, house.journal, house.clock, house.metrics, log, host, prefix, plan, look)
         ownership, roots = Ownership(lambda: house.config), [each.path for each in self._config.routes]
         after = After(route, house.journal, house.clock, threads, logs.get("after"), ownership, roots)
         return Way(made_from, intake, after, threads)

@@ -5,7 +5,7 @@ What is in it may change while it is at work (``reload.py``); who needs a part a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from crosshaul.after import After
@@ -21,6 +21,7 @@ from crosshaul.model import LARGE, Plan
 from crosshaul.pace import Step
 from crosshaul.reading import Readers
 from crosshaul.report import Reporter
+from crosshaul.scan import Look
 from crosshaul.supervisor import Service
 from crosshaul.telemetry.health import Pulse
 from crosshaul.telemetry.metrics import Metrics
@@ -76,6 +77,8 @@ class House:
     ways: dict[str, Way] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
     """What the routes' files are judged by, by route."""
+    in_transit: set[str] = field(default_factory=set)
+    """Routes whose lane is another one now, or none: nothing of theirs is claimed until the former lane has ended."""
     paused: set[str] = field(default_factory=set)
     """Routes that send nothing until they are resumed, or the daemon is started anew."""
 
@@ -103,6 +106,16 @@ class House:
     def lane_of(self, route: str) -> Lane:
         """The lane that serves a route."""
         return next(lane for name, lane in self.lanes.items() if route in self.routes_of(name))
+
+    def lane_now(self, route: str) -> Lane | None:
+        """The lane that serves a route, which may be configured no more."""
+        return self.lane_of(route) if route in self.ways else None
+
+    async def take_over(self) -> None:
+        """Put back what former lanes left uploading: they have ended. Then the routes are their new lanes'."""
+        await self.journal.reclaim(tuple(self.in_transit))
+        self.in_transit.clear()
+        self.assign()
 
     def memory_share(self) -> int:
         """Bytes of large files that one lane may hold: all share alike, so that one that stalls can't sit on it."""
@@ -132,7 +145,8 @@ class House:
         for name, lane in self.lanes.items():
             routes = self.routes_of(name)
             plans = {route: self.plans[route].id for route in routes}
-            lane.transfer.serve(routes, [route for route in routes if route not in self.paused], plans)
+            idle = self.paused | self.in_transit
+            lane.transfer.serve(routes, [route for route in routes if route not in idle], plans)
 
     def expect_pulse(self) -> None:
         """The loops that are here have to beat from now on, and no others."""
@@ -147,6 +161,10 @@ class House:
         """Have a file that was found changed looked at."""
         if route in self.ways:
             self.ways[route].intake.hint(path)
+
+    async def look(self, route: str, paths: Sequence[bytes]) -> Look | None:
+        """What is at these paths of a route; None where nothing can be said of them."""
+        return await self.ways[route].intake.look(paths) if route in self.ways else None
 
     async def close(self) -> None:
         """Close what is open but the journal."""

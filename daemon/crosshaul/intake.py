@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from dataclasses import replace
 from typing import Protocol
 
+from crosshaul.admitting import Admitter, Looker
 from crosshaul.clock import Clock
 from crosshaul.config import Route
 from crosshaul.errors import SourceError
@@ -23,9 +24,10 @@ from crosshaul.left_out import LeftOut
 from crosshaul.marker import counts, marked
 from crosshaul.model import NO_PLAN, Denial, News, Plan, Reason, Recorded, RouteStatus, Settled, Sighting
 from crosshaul.naming import Namer
-from crosshaul.scan import Batch, Entering, Scanner
+from crosshaul.scan import Batch, Entering, Look, Scanner
 from crosshaul.settle import AtRest, Settler
 from crosshaul.source import shown
+from crosshaul.strays import Strays
 from crosshaul.telemetry.streak import Streak
 from crosshaul.threads import Threads
 from crosshaul.watch import Kind, Watcher
@@ -55,6 +57,12 @@ class IntakeJournal(Protocol):
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
         """What was not sent yet is gone."""
 
+    async def excluded(self, route: str, paths: Sequence[bytes]) -> None:
+        """What was not sent yet will not be."""
+
+    async def strays(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]:
+        """Some of the files that another plan queued and this one has not judged; and where to go on."""
+
     async def save_route(self, status: RouteStatus) -> None:
         """Keep it for those who ask."""
 
@@ -75,6 +83,13 @@ class Log(Protocol):
     def warning(self, event: str, **fields: object) -> object:
         """Something a person should look at."""
 
+    def error(self, event: str, **fields: object) -> object:
+        """Something a person has to look at."""
+
+
+async def _says_nothing(_route: str, _paths: Sequence[bytes]) -> Look | None:
+    return None
+
 
 class Intake:
     """Finds the files of one route that came to rest, and gives them to the journal."""
@@ -89,6 +104,7 @@ class Intake:
         hostname: str,
         key_prefix: str,
         plan: Plan = NO_PLAN,
+        elsewhere: Looker = _says_nothing,
     ) -> None:
         self._route = route
         self._plan = plan
@@ -102,6 +118,9 @@ class Intake:
         self._walking = Threads(1, f"walk-{route.name}")
         self._looking = Threads(1, f"look-{route.name}")
         self._hasher = Hasher(route, self._namer, self._write, self.hint, log)
+        self._admitter = Admitter(journal, self._look_for_holders, log)
+        self._elsewhere = elsewhere
+        self._strays = Strays(route.name, plan, journal, self._scanner, self._looking)
         self._watcher = Watcher(route.path, self, clock, self._looking)
         self._hints = HintQueue()
         self._after_walk = HintQueue()
@@ -184,6 +203,13 @@ class Intake:
                 fresh = [sighting for sighting in fresh if sighting.path in paths]
             found += await self._name([(sighting, Reason.QUIET) for sighting in [*fresh, *rested]])
         return found
+
+    async def look(self, paths: Sequence[bytes]) -> Look | None:
+        """What is at these paths now; None where nothing can be said of them."""
+        try:
+            return await self._looking.run(self._scanner.look, paths)
+        except SourceError:
+            return None
 
     def hint(self, path: bytes) -> None:
         """Look at ``path`` (relative to the root) soon; called in the loop."""
@@ -280,6 +306,7 @@ class Intake:
             await self._take(batch.sightings)
             self._left_out.found(batch.problems)
         self._left_out.scanned()
+        await self._strays.judge(self.hint)
         self._watcher.walked()
         for path, kind in self._after_walk.take()[0].items():
             self.heard(path, kind)
@@ -421,8 +448,11 @@ class Intake:
             if not self._namer.refuses(sighting) and not self._hasher.add(sighting, reason):
                 self._settler.turned_away += 1
 
+    async def _look_for_holders(self, route: str, paths: Sequence[bytes]) -> Look | None:
+        return await (self.look(paths) if route == self._route.name else self._elsewhere(route, paths))
+
     async def _write(self, settled: Sequence[Settled]) -> None:
-        await self._journal.admit(settled)
+        await self._admitter.admit(settled)
 
     async def _name(self, resting: list[Rested]) -> list[Settled]:
         """What they would be given; where keys are by content, one after the other is read for it."""

@@ -219,6 +219,12 @@ class _Peek:
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
         raise AssertionError(f"a preview marks nothing as gone, and was given {len(paths)} files of {route}")
 
+    async def excluded(self, route: str, paths: Sequence[bytes]) -> None:
+        raise AssertionError(f"a preview excludes nothing, and was given {len(paths)} files of {route}")
+
+    async def strays(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]:
+        raise AssertionError(f"a preview judges nothing, and was asked for strays of {route} ({plan}, {after})")
+
     async def save_route(self, status: RouteStatus) -> None:
         raise AssertionError(f"a preview saves nothing, and was given {status.name}")
 

@@ -76,6 +76,7 @@ class Reloading:
             # What leaves must end before its successor begins, and needs its credentials to the last.
             await self._helping.becomes([*self.always, *_union(helpers, house.helpers())])
             await self._carrying.becomes([service for service in carriers if service in house.carriers()])
+            await house.take_over()
             house.expect_pulse()
             await self._carrying.becomes(house.carriers())
             await self._helping.becomes([*self.always, *house.helpers()])

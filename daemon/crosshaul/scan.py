@@ -63,6 +63,8 @@ class Look:
     directories: list[bytes] = field(default_factory=list)
     markers: list[bytes] = field(default_factory=list)
     absent: list[bytes] = field(default_factory=list)
+    excluded: list[bytes] = field(default_factory=list)
+    """There, and not selected."""
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -188,6 +190,8 @@ class Scanner:
             found.markers.append(path)
         elif self.selection.takes(path):
             found.sightings.append(Sighting(self._route.name, path, Fingerprint.of(stat_)))
+        else:
+            found.excluded.append(path)
 
     def markers(self, sightings: Iterable[Sighting]) -> dict[bytes, Fingerprint]:
         """The states of the files' markers, by the files' paths, of those that are there."""

@@ -65,7 +65,7 @@ def record(state, **more):
 
 def scene(record_=None, **more):
     facts = {
-        "path": "/srv/exports/a.csv", "url": URL if record_ else "", "route": ROUTE, "record": record_,
+        "path": "/srv/exports/a.csv", "url": URL if record_ else "", "goes_to": "", "route": ROUTE, "record": record_,
         "destination": DestinationStatus("partner", DestinationState.READY),
         "watcher": RouteStatus("exports", "watching"),
         "daemon_running": True, "stat": stat_of(), "left_out": False, "paused": False, "now": NOW,

@@ -2,14 +2,16 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 
 from cli_world import World
-from crosshaul.cli.places import locate, place_of, url_of
+from crosshaul.cli.places import locate, place_of, url_of, url_of_record
 from crosshaul.config import load
+from crosshaul.model import Fingerprint, Place, Record, State
 from crosshaul.telemetry import words
 from crosshaul.telemetry.plain import printable
 
@@ -102,10 +104,16 @@ def test_a_path_in_no_route_is_a_usage_error(config, tmp_path):
 
 
 def test_records_of_former_routes_are_shown_as_they_are(config):
-    """Routes and destinations that are no longer configured do no harm."""
+    """Of routes and destinations that are no longer configured the record's own place is shown, if it has one."""
     assert place_of(config, "former", b"a/b") == "a/b"
-    assert url_of(config, "former", "a/b") == "s3://former/a/b"
     assert url_of(config, "partner", "a/b") == "s3://partner-bucket/a/b"
+    there = Record(
+        1, "former", "former", b"a", Fingerprint(1, 1, 1, 1), "k", State.DELIVERED, 1, 0, 1.0, 1.0, 1.0,
+        place=Place("https://minio", "inbox"),
+    )  # fmt: skip
+    assert url_of_record(there) == "s3://inbox/k"
+    assert url_of_record(replace(there, place=None)) == "k in former (which bucket that was is not recorded)"
+    assert url_of_record(replace(there, key="")) == "nowhere"
 
 
 @pytest.mark.parametrize(

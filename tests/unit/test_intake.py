@@ -23,7 +23,7 @@ from crosshaul.file_clock import FileClock
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.journal.reader import Reader
-from crosshaul.model import Changed, Reason, Record, RouteStatus, State
+from crosshaul.model import Changed, Denial, Reason, Record, RouteStatus, State
 from crosshaul.settle import Settler
 from crosshaul.watch import Kind
 
@@ -70,11 +70,12 @@ class World:
 
     # The journal as intake sees it, with the time of each admission noted.
 
-    async def admit(self, settled) -> None:
-        await self.journal.admit(settled)
+    async def admit(self, settled) -> list[Denial]:
+        denied = await self.journal.admit(settled)
         for one in settled:
             self.admitted_at.setdefault(one.sighting.path, time.monotonic())
             self.admissions += 1
+        return denied
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.journal, name)

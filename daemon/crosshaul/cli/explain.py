@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +14,17 @@ import click
 from crosshaul.cli.facts import paused
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option, json_option
-from crosshaul.cli.places import Place, locate, url_of
+from crosshaul.cli.places import Place, locate, url_of, url_of_record
 from crosshaul.cli.records import facts_of
 from crosshaul.cli.story import Scene, tell
 from crosshaul.cli.verb import Verb
 from crosshaul.clock import SystemClock
 from crosshaul.journal.reader import Reader
+from crosshaul.model import Reason, Record, Sighting
 from crosshaul.telemetry.plain import printable
 
 if TYPE_CHECKING:
-    from crosshaul.config import Config
+    from crosshaul.config import Config, Route
 
 
 @click.command(cls=Verb)
@@ -47,7 +49,7 @@ def command(config: Config, path: Path, *, as_json: bool) -> None:
         scene = _scene(config, place, reader)
     told = [printable(line) for line in tell(scene)]
     if as_json:
-        record = facts_of(config, scene.record) if scene.record else None
+        record = facts_of(scene.record) if scene.record else None
         click.echo(
             json.dumps({"path": scene.path, "route": place.route.name, "told": told, "record": record}, indent=2)
         )
@@ -63,7 +65,8 @@ def _scene(config: Config, place: Place, reader: Reader | None) -> Scene:
     routes = {status.name: status for status in reader.routes()} if reader else {}
     return Scene(
         path=str(place),
-        url=url_of(config, record.destination, record.key) if record and record.key else "",
+        url=url_of_record(record) if record and record.key else "",
+        goes_to=_goes_to(config, route, record, reader) if record and reader else "",
         route=route,
         record=record,
         destination=destinations.get(record.destination if record else route.destination),
@@ -74,6 +77,20 @@ def _scene(config: Config, place: Place, reader: Reader | None) -> Scene:
         paused=route.name in paused(config, reader),
         now=SystemClock().now(),
     )
+
+
+def _goes_to(config: Config, route: Route, record: Record, reader: Reader) -> str:
+    """Where the configuration of today has the file go, if that is not where the record has it."""
+    from crosshaul.naming import Namer  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.planning import plan_of  # noqa: PLC0415
+
+    destination, hostname = config.destinations[route.destination], socket.gethostname()
+    namer = Namer(route, hostname, destination.key_prefix)
+    if record.plan == reader.plan(plan_of(route, destination, hostname)).id or namer.needs_sha256:
+        return ""
+    settled = namer.name(Sighting(route.name, record.path, record.fingerprint), Reason.QUIET, None)
+    stays = settled.refusal or (destination.place, settled.key) == (record.place, record.key)
+    return "" if stays else url_of(config, route.destination, settled.key)
 
 
 def _stat(place: Place) -> os.stat_result | None:

@@ -10,7 +10,7 @@ import click
 
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import check_routes, config_option, route_names
-from crosshaul.cli.places import place_of, url_of
+from crosshaul.cli.places import place_of, url_of_record
 from crosshaul.cli.records import facts_of
 from crosshaul.cli.verb import Verb
 from crosshaul.model import Record, State
@@ -50,9 +50,8 @@ def command(config: Config, state: str | None, route: str | None, limit: int | N
 def _plain_line(config: Config, record: Record) -> str:
     why = f"  ({printable(record.diagnosis.line())})" if record.diagnosis else ""
     place = place_of(config, record.route, record.path)
-    url = url_of(config, record.destination, record.key) if record.key else "nowhere"
-    return f"{record.state:<11} {record.fingerprint.size:>13}  {place} -> {url}{why}"
+    return f"{record.state:<11} {record.fingerprint.size:>13}  {place} -> {url_of_record(record)}{why}"
 
 
-def _json_line(config: Config, record: Record) -> str:
-    return json.dumps(facts_of(config, record))
+def _json_line(_config: Config, record: Record) -> str:
+    return json.dumps(facts_of(record))

@@ -13,6 +13,7 @@ from crosshaul.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from crosshaul.config import Config, Route
+    from crosshaul.model import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,14 @@ def place_of(config: Config, route: str, relative: bytes) -> str:
 
 
 def url_of(config: Config, destination: str, key: str) -> str:
-    """``s3://BUCKET/KEY``."""
-    known = config.destinations.get(destination)
-    return printable(f"s3://{known.bucket if known else destination}/{key}")
+    """``s3://BUCKET/KEY``, by the configuration."""
+    return printable(f"s3://{config.destinations[destination].bucket}/{key}")
+
+
+def url_of_record(record: Record) -> str:
+    """``s3://BUCKET/KEY``, where the record has it, whatever the configuration says by now; or ``nowhere``."""
+    if not record.key:
+        return "nowhere"
+    if record.place is None:
+        return printable(f"{record.key} in {record.destination} (which bucket that was is not recorded)")
+    return printable(f"s3://{record.place.bucket}/{record.key}")

@@ -104,7 +104,7 @@ def _push(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
     with watching() as watch:
         _log(config)
         summary = _carried_out(push(config, routes, watch))
-    click.echo(json.dumps(_facts(config, summary), indent=2) if as_json else _sentence(summary))
+    click.echo(json.dumps(_facts(summary), indent=2) if as_json else _sentence(summary))
     _tell_failed(config, summary.failed)
     for line in summary.left_out:
         click.echo(f"crosshaul: left out: {printable(line)}", err=True)
@@ -133,13 +133,13 @@ def _log(config: Config) -> None:
     logs.configure("warning" if config.log.level == "info" else config.log.level, config.log.format)
 
 
-def _facts(config: Config, summary: PushSummary) -> dict[str, Any]:
+def _facts(summary: PushSummary) -> dict[str, Any]:
     return {
         "delivered": summary.delivered,
         "delivered_bytes": summary.delivered_bytes,
         "unchanged": summary.unchanged,
         "seconds": round(summary.seconds, 3),
-        "failed": [facts_of(config, record) for record in summary.failed],
+        "failed": [facts_of(record) for record in summary.failed],
         "left_out": list(summary.left_out),
     }
 

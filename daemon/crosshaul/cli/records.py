@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crosshaul.model import Record
 from crosshaul.telemetry.plain import text
 
-if TYPE_CHECKING:
-    from crosshaul.config import Config
 
-
-def facts_of(config: Config, record: Record) -> dict[str, Any]:
-    """All that is known of the file, in JSON's types."""
-    destination = config.destinations.get(record.destination)
+def facts_of(record: Record) -> dict[str, Any]:
+    """All that is known of the file, in JSON's types. The bucket is the one that the journal has for its key."""
     facts: dict[str, Any] = {
         "id": record.id,
         "route": record.route,
         "path": text(record.path),
         "destination": record.destination,
-        "bucket": destination.bucket if destination else None,
+        "endpoint": record.place.endpoint if record.place else None,
+        "bucket": record.place.bucket if record.place else None,
         "key": record.key or None,
         "state": str(record.state),
         "size": record.fingerprint.size,

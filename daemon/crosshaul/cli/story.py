@@ -35,6 +35,8 @@ class Scene:
     """Absolute, fit to be shown."""
     url: str
     """Where it is to go, or lies; empty if unknown."""
+    goes_to: str
+    """Where the configuration has it go by now; empty if that is there."""
     route: Route
     record: Record | None
     destination: DestinationStatus | None
@@ -61,6 +63,11 @@ def tell(scene: Scene) -> list[str]:
         lines.append(
             f"It was taken while it was still changing, since it never stood still within max_wait ({waited}): "
             "what goes, or went, is a state that it really had, but perhaps not a finished one."
+        )
+    if scene.goes_to and scene.stat is not None and not scene.left_out:
+        lines.append(
+            f"The configuration has it go to {scene.goes_to} now: it is sent there "
+            f"when the daemon next looks at it{_next_scan(scene)}."
         )
     if record.state is not State.DELIVERED or _is_changed(scene, record):
         lines += _circumstances(scene)
@@ -171,6 +178,9 @@ def _is_changed(scene: Scene, record: Record) -> bool:
 
 def _pending(scene: Scene, record: Record) -> Iterator[str]:
     due = record.due_at <= scene.now
+    if scene.goes_to:
+        yield f"waited to go to {scene.url}, and is judged anew before it is sent."
+        return
     if record.diagnosis is None:
         waited = duration(scene.now - record.changed_at)
         yield f"is at rest and waits for its turn to go to {scene.url} (for {waited} now)."
@@ -232,7 +242,11 @@ def _quarantined(scene: Scene, record: Record) -> Iterator[str]:
 
 
 def _gone(scene: Scene, record: Record) -> Iterator[str]:
-    yield f"disappeared before it could be sent (noticed at {moment(record.changed_at, scene.now)})."
+    noticed = moment(record.changed_at, scene.now)
+    if record.diagnosis is not None and record.diagnosis.code == "Excluded":
+        yield f"is not sent (since {noticed}): {record.diagnosis.line()}"
+        return
+    yield f"disappeared before it could be sent (noticed at {noticed})."
     if scene.stat is not None:
         yield f"It is there again. {_settling(scene)}"
 

@@ -142,3 +142,11 @@ def vanish(connection: sqlite3.Connection, vanishing: Vanishing) -> None:
     connection.executemany(SQL["forget_multipart_of"], files)
     connection.executemany(SQL["source_gone"], files)
     connection.executemany(SQL["offer_keys_of_paths"], files)
+
+
+def exclude(connection: sqlite3.Connection, vanishing: Vanishing) -> None:
+    """What had not been sent yet won't be; what is delivered stays so, and leaves its key to others."""
+    files = [(vanishing.route, path) for path in vanishing.paths]
+    why = rows.diagnosis_text(Diagnosis(Kind.FILE, "Excluded", "the route does not select it any more"))
+    connection.executemany(SQL["exclude"], [(vanishing.now, why, *file) for file in files])
+    connection.executemany(SQL["forget_multipart_of"], files)

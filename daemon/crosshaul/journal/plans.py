@@ -10,6 +10,8 @@ from crosshaul.journal import rows
 from crosshaul.journal.queries import SQL
 from crosshaul.model import Place, Plan, RoutePlan
 
+_WINDOW = 20_000
+"""Records looked at in one query: some 10 ms."""
 NOWHERE = -1
 """Stands for a place or plan that no record has."""
 
@@ -59,3 +61,13 @@ def _adopt(connection: sqlite3.Connection, destination: str, place: Place) -> No
     connection.execute(SQL["let_go_of_doubles"], (unknown[0], known[0]))
     connection.execute(SQL["move_to_place"], (known[0], unknown[0]))
     connection.execute(SQL["drop_place"], unknown)
+
+
+def strays(connection: sqlite3.Connection, route: str, plan: int, after: int) -> tuple[list[bytes], int | None]:
+    """Files not sent yet that were judged by another plan, in a part of all records; and where the next begins."""
+    if not after and not connection.execute(SQL["has_strays"], (route, plan)).fetchone()[0]:
+        return [], None
+    last = connection.execute(SQL["last_record"]).fetchone()[0]
+    end = after + _WINDOW
+    found = connection.execute(SQL["strays"], (after, end, route, plan)).fetchall()
+    return [row[0] for row in found], end if end < last else None

@@ -141,6 +141,11 @@ class Reader:
         with self._snapshot() as connection:
             return known.recorded(connection, route, paths)
 
+    def strays(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]:
+        """See ``Journal.strays``."""
+        with self._snapshot() as connection:
+            return plans.strays(connection, route, plan, after)
+
     def to_send(self, route: str, seen: Sequence[Settled]) -> list[Settled]:
         """Those of ``seen`` (all of ``route``) that are not where their plan has them go."""
         with self._snapshot() as connection:

@@ -70,6 +70,7 @@ def _save_destination(connection: sqlite3.Connection, status: DestinationStatus)
 
 _APPLY = one_by_one(plans.apply)
 _VANISH = one_by_one(admission.vanish)
+_EXCLUDE = one_by_one(admission.exclude)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
 _CLAIM_CANARY = one_by_one(canary.claim_canary)
@@ -189,6 +190,18 @@ class Journal(SourceJournal):
         """These files disappeared: what was not sent yet is gone, what is delivered is noted to have no source."""
         if paths:
             await self._writer.do(_VANISH, admission.Vanishing(route, paths, self._clock.now()))
+
+    async def excluded(self, route: str, paths: Sequence[bytes]) -> None:
+        """The route does not select these files any more: what was not sent yet won't be, and the keys are free."""
+        if paths:
+            await self._writer.do(_EXCLUDE, admission.Vanishing(route, paths, self._clock.now()))
+
+    async def strays(self, route: str, plan: int, after: int = 0) -> tuple[Sequence[bytes], int | None]:
+        """Files of ``route`` not sent yet that another plan than this one judged: some of them, and where to go on.
+
+        Begin with 0; None: there are no more.
+        """
+        return await self._read(lambda: self._reader.strays(route, plan, after))
 
     async def save_route(self, status: RouteStatus) -> None:
         """Keep a route's status for those who ask from outside."""

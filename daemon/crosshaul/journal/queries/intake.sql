@@ -68,6 +68,13 @@ FROM files AS holder WHERE holder.id = ? AND files.route = ? AND files.path = ?
 UPDATE files SET state = 'gone', holds_key = 0, recheck = 0, changed_at = ?
 WHERE route = ? AND path = ? AND state IN ('pending', 'settling', 'quarantined')
 
+-- name: exclude
+UPDATE files SET holds_key = 0, recheck = 1,
+    state = CASE state WHEN 'delivered' THEN state ELSE 'gone' END,
+    changed_at = CASE state WHEN 'delivered' THEN changed_at ELSE ?1 END,
+    diagnosis = CASE state WHEN 'delivered' THEN diagnosis ELSE ?2 END
+WHERE route = ?3 AND path = ?4 AND state IN ('pending', 'settling', 'quarantined', 'delivered')
+
 -- name: source_gone
 UPDATE files SET after_action = 'gone'
 WHERE route = ? AND path = ? AND state = 'delivered' AND after_due_at IS NULL
