@@ -30,6 +30,7 @@ from crosshaul.house import House, Lane, Way
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.model import DestinationState, DestinationStatus, Plan
+from crosshaul.own_paths import OwnPaths
 from crosshaul.ownership import Ownership
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.planning import places_of, plans_of
@@ -150,9 +151,9 @@ class _Builder:
         if there is not None and there.made_from == made_from:
             return there
         house, threads = self._house, Threads(1, f"after-{route.name}")
-        log = logs.get("intake").bind(route=route.name)
+        log, own = logs.get("intake").bind(route=route.name), lambda: OwnPaths.look(house.config)
         host, look = socket.gethostname(), house.look
-        intake = Intake(route, house.journal, house.clock, house.metrics, log, host, prefix, plan, look)
+        intake = Intake(route, house.journal, house.clock, house.metrics, log, host, prefix, plan, look, own)
         ownership, roots = Ownership(lambda: house.config), [each.path for each in self._config.routes]
         after = After(route, house.journal, house.clock, threads, logs.get("after"), ownership, roots)
         return Way(made_from, intake, after, threads)

@@ -24,9 +24,10 @@ from crosshaul.left_out import LeftOut
 from crosshaul.marker import counts, marked
 from crosshaul.model import NO_PLAN, Denial, News, Plan, Reason, Recorded, RouteStatus, Settled, Sighting
 from crosshaul.naming import Namer
+from crosshaul.own_paths import OwnPaths
 from crosshaul.scan import Batch, Entering, Look, Scanner
 from crosshaul.settle import AtRest, Settler
-from crosshaul.source import shown
+from crosshaul.source import ASIDE, shown
 from crosshaul.strays import Strays
 from crosshaul.telemetry.streak import Streak
 from crosshaul.threads import Threads
@@ -105,6 +106,7 @@ class Intake:
         key_prefix: str,
         plan: Plan = NO_PLAN,
         elsewhere: Looker = _says_nothing,
+        own: Callable[[], OwnPaths] = OwnPaths,
     ) -> None:
         self._route = route
         self._plan = plan
@@ -113,7 +115,7 @@ class Intake:
         self._metrics = metrics
         self._log = log
         self._namer = Namer(route, hostname, key_prefix, plan)
-        self._scanner = Scanner(route)
+        self._scanner = Scanner(route, own)
         self._settler = Settler(route.settle.quiet, route.settle.max_wait, route.settle.marker)
         self._walking = Threads(1, f"walk-{route.name}")
         self._looking = Threads(1, f"look-{route.name}")
@@ -224,6 +226,8 @@ class Intake:
 
     def heard(self, path: bytes, kind: Kind) -> None:
         """Look at ``path`` soon."""
+        if ASIDE in path:
+            return  # a source that is being deleted
         if kind is Kind.CLOSED and not self._route.settle.close_write:
             kind = Kind.CHANGED
         # One that is written to all the time is looked at when it is due, not a thousand times before.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from crosshaul.config import Config
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -22,12 +24,29 @@ class OwnPaths:
 
     directories: frozenset[Identity] = frozenset()
     logs: frozenset[Identity] = frozenset()
+    names: tuple[bytes, ...] = ()
+    """The directories' paths, without symlinks."""
 
     @classmethod
-    def look(cls, directories: Iterable[Path]) -> OwnPaths:
-        """See which directories and files these are now (blocking); what does not exist is nobody's."""
-        found = (identity_at(path) for path in directories)
-        return cls(frozenset(each for each in found if each is not None), _logs())
+    def look(cls, config: Config) -> OwnPaths:
+        """See what is the daemon's own now (blocking); what does not exist is nobody's."""
+        paths = list(own_directories(config))
+        found = (identity_at(path) for path in paths)
+        names = tuple(os.path.realpath(os.fsencode(path)) for path in paths)
+        return cls(frozenset(each for each in found if each is not None), _logs(), names)
+
+    def below(self, root: Path) -> frozenset[bytes]:
+        """Those of the directories that lie below ``root``, by their paths from there."""
+        top = os.path.realpath(os.fsencode(root)).rstrip(b"/") + b"/"
+        return frozenset(name.removeprefix(top) for name in self.names if name.startswith(top))
+
+
+def own_directories(config: Config) -> Iterator[Path]:
+    """The directories in which nothing is anybody else's."""
+    yield config.state_dir
+    for route in config.routes:
+        if route.after_upload.move_to is not None:
+            yield route.after_upload.move_to
 
 
 def identity_at(path: Path | str | bytes) -> Identity | None:

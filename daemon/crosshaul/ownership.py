@@ -16,7 +16,7 @@ from typing import NamedTuple
 from crosshaul.bind_mounts import Mounts
 from crosshaul.config import Config, Route
 from crosshaul.marker import Marker
-from crosshaul.own_paths import Identity, identity_at
+from crosshaul.own_paths import Identity, identity_at, own_directories
 from crosshaul.scan import Selection
 from crosshaul.source import Root
 
@@ -127,8 +127,7 @@ class _Question:
     @property
     def _own(self) -> set[Identity | None]:
         """Directories that no route delivers from."""
-        own = [self.config.state_dir]
-        own += [each.after_upload.move_to for each in self.config.routes if each.after_upload.move_to is not None]
+        own = own_directories(self.config)
         return {at for path in own if (at := self._identity(os.fsencode(path))) is not None}
 
     def _places(self, seen: _Seen, name: bytes, directory: bytes) -> Iterator[Place]:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -39,6 +40,7 @@ from crosshaul.model import (
     State,
     Tally,
 )
+from crosshaul.own_paths import OwnPaths
 from crosshaul.planning import plan_of
 from crosshaul.stopping import Stop
 from crosshaul.supervisor import Service, Supervisor
@@ -166,8 +168,9 @@ async def _previewed(config: Config, route: Route, journal: _Peek) -> list[Settl
     """One route's: what is news, and what waits under the plan that the configuration makes."""
     destination = config.destinations[route.destination]
     plan = await asyncio.to_thread(journal.plan, plan_of(route, destination, socket.gethostname()))
-    log = logs.get("intake").bind(route=route.name)
-    intake = Intake(route, journal, SystemClock(), Metrics(), log, socket.gethostname(), destination.key_prefix, plan)
+    log, host, prefix = logs.get("intake").bind(route=route.name), socket.gethostname(), destination.key_prefix
+    own = partial(OwnPaths.look, config)
+    intake = Intake(route, journal, SystemClock(), Metrics(), log, host, prefix, plan, own=own)
     seen = await intake.preview()
     found = {settled.sighting.path: settled for settled in await asyncio.to_thread(journal.waiting, route.name, plan)}
     found |= {settled.sighting.path: settled for settled in await asyncio.to_thread(journal.to_send, route.name, seen)}

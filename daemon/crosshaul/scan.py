@@ -24,7 +24,8 @@ from crosshaul.file_clock import FileClock, of_mounts
 from crosshaul.marker import Marker
 from crosshaul.model import Fingerprint, Sighting
 from crosshaul.mounts import types_at
-from crosshaul.source import Root, shown
+from crosshaul.own_paths import OwnPaths, identity_of
+from crosshaul.source import ASIDE, Root, shown
 
 BATCH = 500
 """Directory entries per batch: some 5 ms of work."""
@@ -101,6 +102,8 @@ class Selection:
 
     def takes(self, path: bytes) -> bool:
         """Whether the file at ``path`` is to be delivered."""
+        if ASIDE in path:
+            return False  # it is being deleted
         if self._include is None and self._exclude is None:
             return not self.is_marker(path)
         text = path.decode("utf-8", "surrogateescape")
@@ -121,8 +124,11 @@ class Selection:
 class Scanner:
     """Sees the files of one route. Every method opens the root anew, so a root that was replaced is seen as it is."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, own: Callable[[], OwnPaths] = OwnPaths) -> None:
+        """``own`` says (blocking) what is left out as the daemon's own."""
         self._route = route
+        self._look_for_own = own
+        self._own = _Own(OwnPaths(), frozenset())
         self._marker = Marker(route.settle.marker) if route.settle.marker else None
         self._walked: tuple[int, int] | None = None
         self.file_clock = FileClock()
@@ -140,7 +146,9 @@ class Scanner:
                 self._read_clock(root)
             if not start and not self._adopts(root):
                 yield Batch(problems=[Problem(b"", _EMPTY, unreadable=True)])
-            yield from _Walk(root, self._route, self.selection, entering).run(start)
+            paths = self._look_for_own()
+            self._own = own = _Own(paths, paths.below(self._route.path) | (self._own.below if start else frozenset()))
+            yield from _Walk(root, self._route, self.selection, entering, own).run(start)
 
     def _adopts(self, root: Root) -> bool:
         """Whether this is the root now: no empty directory in its place is, since it may be a mount point."""
@@ -179,6 +187,8 @@ class Scanner:
 
     def _look(self, root: Root, path: bytes, found: Look) -> None:
         stat_ = root.stat(path)
+        if self._own.holds(path) or identity_of(stat_) in self._own.paths.logs:
+            return
         if stat.S_ISLNK(stat_.st_mode) and self._route.symlinks == "follow_inside" and (target := root.resolve(path)):
             stat_ = root.stat(target)
         if stat.S_ISDIR(stat_.st_mode):
@@ -226,11 +236,25 @@ def _state(root: Root, path: bytes) -> Fingerprint | None:
         return None
 
 
+@dataclass(slots=True)
+class _Own:
+    """What is the daemon's own below a root. A walk and a look use it at once, so what is in it never changes."""
+
+    paths: OwnPaths
+    below: frozenset[bytes]
+    """The directories, by their paths below the root; the walk adds what else turns out to be one of them."""
+
+    def holds(self, path: bytes) -> bool:
+        """Whether the path is one of these directories, or lies in one."""
+        return any(path == own or path.startswith(own + b"/") for own in self.below)
+
+
 class _Walk:
     """One walk: a stack of directories still to be listed, and the open descriptors on the way to the current one."""
 
-    def __init__(self, root: Root, route: Route, selection: Selection, entering: Entering | None) -> None:
+    def __init__(self, root: Root, route: Route, selection: Selection, entering: Entering | None, own: _Own) -> None:
         self._root = root
+        self._own = own
         self._route = route
         self._selection = selection
         self._entering = entering
@@ -242,7 +266,7 @@ class _Walk:
 
     def run(self, start: bytes) -> Iterator[Batch]:
         """Walk from ``start`` down."""
-        self._stack = [_Directory(start, start)]
+        self._stack = [] if self._own.holds(start) else [_Directory(start, start)]
         try:
             while self._stack:
                 yield from self._list(self._stack.pop())
@@ -267,7 +291,11 @@ class _Walk:
 
     def _open(self, directory: _Directory) -> int | None:
         descriptor = self._trail.open(directory.real)
-        if not self._route.cross_filesystems and os.fstat(descriptor).st_dev != self._root.device:
+        found = os.fstat(descriptor)
+        if directory.path and identity_of(found) in self._own.paths.directories:
+            self._own.below |= {directory.path}
+            return None
+        if not self._route.cross_filesystems and found.st_dev != self._root.device:
             reason = "it is on another file system; set cross_filesystems: true to have it walked"
             self._note(directory.path, f"{shown(directory.path)}: {reason}")
             return None
@@ -297,6 +325,9 @@ class _Walk:
             self._stack.append(directory)
 
     def _sight(self, path: bytes, found: os.stat_result) -> None:
+        if self._own.paths.logs and identity_of(found) in self._own.paths.logs:
+            self._note(path, f"{shown(path)}: it is this program's own log, each line of which would make another")
+            return
         self._batch.sightings.append(Sighting(self._route.name, path, Fingerprint.of(found)))
 
     def _follow(self, link: _Directory) -> None:
@@ -310,6 +341,8 @@ class _Walk:
             return
         except SourceError as error:
             self._note(link.path, str(error))
+            return
+        if self._own.holds(target):
             return
         if stat.S_ISREG(found.st_mode) and self._selection.takes(link.path):
             self._sight(link.path, found)

@@ -137,4 +137,40 @@ BUGS = (
         "            self._take(root, Expected(*marker, None, expected.stamp), guard)\n",
         _AFTER,
     ),
+    bug(
+        "a symlink in state_dir has root's check write to another file",
+        "trust/capabilities.py",
+        "    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC\n",
+        "    os.close(os.open(_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=directory))\n"
+        "    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC\n",
+        "tests/unit/test_capabilities.py",
+    ),
+    bug(
+        "root's check leaves files behind in the daemon's state_dir",
+        "trust/capabilities.py",
+        "        if os.fstat(directory).st_uid == os.geteuid():",
+        "        if directory:",
+        "tests/unit/test_capabilities.py",
+    ),
+    bug(
+        "the journal is delivered through a bind mount or a link that nobody foresaw",
+        "scan.py",
+        "        if directory.path and identity_of(found) in self._own.paths.directories:",
+        "        if directory.path and directory.path in self._own.below:",
+        "tests/unit/test_own_paths.py",
+    ),
+    bug(
+        "our own log is delivered, line by line, for ever",
+        "scan.py",
+        "        if self._own.paths.logs and identity_of(found) in self._own.paths.logs:",
+        "        if self._own.paths.logs and found is None:",
+        "tests/unit/test_own_paths.py",
+    ),
+    bug(
+        "a state_dir inside a root is not seen through a symlink",
+        "config/cross.py",
+        "    return here is not None and any(_identity(each) == here for each in above)",
+        "    return here is None and any(_identity(each) == here for each in above)",
+        "tests/unit/test_own_paths.py",
+    ),
 )

@@ -211,6 +211,9 @@ class Chain:
     async def assume_role(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return await self._account.assume_role()
 
+    def trusting(self, _ca_bundle: object) -> Chain:
+        return self
+
     def forget(self) -> None:
         """There is nothing to read anew."""
 

@@ -1,14 +1,16 @@
 """What no section can see by itself: names that must exist or be unique, and directories inside each other.
 
-Works on the file's plain values, so that these faults are found beside any others.
+Works on the file's plain values, so that these faults are found beside any others. Directories that exist are compared
+by device and inode besides: symlinks and bind mounts give one directory several names.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import combinations
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from crosshaul.config.document import Location, Value
 
@@ -55,10 +57,11 @@ def _pair_faults(one: tuple[int, dict[str, Value]], other: tuple[int, dict[str, 
     if outer.get("name") == inner.get("name") and isinstance(outer.get("name"), str):
         yield ("routes", second, "name"), f"routes[{first}] is called {outer['name']!r} too; write another name"
     above, below = _path(outer, "path"), _path(inner, "path")
-    if above is None or below is None or not (above == below or above in below.parents or below in above.parents):
+    if above is None or below is None or not (_holds(above, below) or _holds(below, above)):
         return
     if _same_objects(outer, inner):
-        relation = "the same directory as" if above == below else "in one tree with"
+        same = _holds(above, below) and _holds(below, above)
+        relation = "the same directory as" if same else "in one tree with"
         message = (
             f"it is {relation} routes[{first}].path, and every file in both would go twice to the same destination"
         )
@@ -79,22 +82,41 @@ def _directory_faults(
     after = route.get("after_upload")
     target = _path(after, "move_to") if isinstance(after, dict) else None
     for other, watched in routes:
-        if target is not None and target == _path(watched, "path"):
+        root = _path(watched, "path")
+        if target is not None and root is not None and _holds(target, root) and _holds(root, target):
             message = f"it is itself watched, by routes[{other}]; write another directory, which may lie inside"
             yield ("routes", index, "after_upload", "move_to"), message
 
 
 def _state_dir_faults(state_dir: Value, routes: list[tuple[int, dict[str, Value]]]) -> Iterator[Fault]:
-    state = PurePosixPath(state_dir) if isinstance(state_dir, str) else None
+    state = _path({"state_dir": state_dir}, "state_dir")
     for index, route in routes:
         watched = _path(route, "path")
-        if state is not None and watched is not None and (watched == state or watched in state.parents):
+        if state is not None and watched is not None and _holds(watched, state):
             message = (
                 f"it lies in routes[{index}].path, and the journal would be delivered; write a directory outside it"
             )
             yield ("state_dir",), message
 
 
+def _holds(directory: PurePosixPath, path: PurePosixPath) -> bool:
+    """Whether ``path`` is the directory or lies in it, by its name or in truth."""
+    real = PurePosixPath(os.path.realpath(path))
+    above = [path, *path.parents, real, *real.parents]
+    if directory in above:
+        return True
+    here = _identity(directory)
+    return here is not None and any(_identity(each) == here for each in above)
+
+
+def _identity(path: PurePosixPath) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _path(section: dict[str, Value], key: str) -> PurePosixPath | None:
     value = section.get(key)
-    return PurePosixPath(value) if isinstance(value, str) and value.startswith("/") else None
+    return PurePosixPath(value) if isinstance(value, str) and value.startswith("/") and "\0" not in value else None

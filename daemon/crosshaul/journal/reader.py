@@ -256,6 +256,9 @@ def requeue(state_dir: Path, selections: Sequence[tuple[str, bytes]] | None) -> 
     Safe beside a running daemon. Raises StateDirError.
     """
     database = _existing(state_dir)
+    if database.is_symlink():
+        # SQLite would follow it, and whoever may write in state_dir have root write elsewhere.
+        raise StateDirError(f"The journal {database} is a symbolic link: put the file itself there.")
     with _explained(database), contextlib.closing(connect.open_writable(database)) as connection:
         check_current(connection, database)
         connection.execute("BEGIN IMMEDIATE")

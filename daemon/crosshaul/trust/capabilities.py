@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from crosshaul.model import ChecksumKind
 from crosshaul.trust.findings import Finding
 
 _FACTS = ("checksum", "abort_allowed", "list_parts_allowed", "missing_key_status", "encryption", "conditions")
+_FILE, _FRESH = "capabilities.json", "capabilities.tmp"
+_LONGEST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +33,25 @@ class Capabilities:
 
 
 def learn(state_dir: Path, destination: Destination, findings: Iterable[Finding]) -> None:
-    """Keep what a check found out (blocking). Nothing where ``state_dir`` is not there, or not ours."""
+    """Keep what a check found out (blocking). Nothing where ``state_dir`` is not there, or another user's.
+
+    Who owns the directory can put a link in any name's place: root would write to whatever that leads to.
+    """
     facts = {name: value for each in findings for name, value in each.facts.items() if name in _FACTS}
-    with contextlib.suppress(OSError):
-        known = _read(state_dir)
-        known[destination.name] = {"of": _identity(destination), **facts}
-        fresh = _path(state_dir).with_suffix(".tmp")
-        fresh.write_text(json.dumps(known, indent=2) + "\n", "utf-8")
-        fresh.chmod(0o644)  # who checks may be another user than the daemon; the directory lets nobody else in
-        os.replace(fresh, _path(state_dir))  # noqa: PTH105 - one step
+    with contextlib.suppress(OSError), _opened(state_dir) as directory:
+        if os.fstat(directory).st_uid == os.geteuid():
+            known = _read(directory)
+            known[destination.name] = {"of": _identity(destination), **facts}
+            _write(directory, json.dumps(known, indent=2) + "\n")
 
 
 def known(state_dir: Path, destination: Destination) -> Capabilities:
     """What is kept of exactly this destination (blocking)."""
-    facts = _read(state_dir).get(destination.name, {})
+    try:
+        with _opened(state_dir) as directory:
+            facts = _read(directory).get(destination.name, {})
+    except OSError:
+        return Capabilities()
     if facts.get("of") != _identity(destination):
         return Capabilities()
     checksum, abort = facts.get("checksum"), facts.get("abort_allowed")
@@ -55,17 +62,35 @@ def known(state_dir: Path, destination: Destination) -> Capabilities:
     )
 
 
-def _read(state_dir: Path) -> dict[str, Any]:
+@contextlib.contextmanager
+def _opened(state_dir: Path) -> Iterator[int]:
+    descriptor = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = json.loads(_path(state_dir).read_text("utf-8"))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(directory: int) -> dict[str, Any]:
+    try:
+        # O_NONBLOCK: a FIFO in the file's place must not hang.
+        file = os.open(_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        with os.fdopen(file, "rb") as opened:
+            found = json.loads(opened.read(_LONGEST_BYTES))
     except (OSError, ValueError):
         return {}
     sections = found.items() if isinstance(found, dict) else ()
     return {name: facts for name, facts in sections if isinstance(facts, dict)}
 
 
-def _path(state_dir: Path) -> Path:
-    return state_dir / "capabilities.json"
+def _write(directory: int, text: str) -> None:
+    """Put a new file in the place of the old one, in one step; no link that is there is followed."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_FRESH, dir_fd=directory)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(_FRESH, flags, 0o600, dir_fd=directory), "wb") as file:
+        file.write(text.encode())
+    os.rename(_FRESH, _FILE, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _identity(destination: Destination) -> str:
