@@ -17,7 +17,7 @@ from crosshaul.bind_mounts import Mounts
 from crosshaul.config import Config, Route
 from crosshaul.marker import Marker
 from crosshaul.own_paths import Identity, identity_at, own_directories
-from crosshaul.scan import Selection
+from crosshaul.selection import Selection
 from crosshaul.source import Root
 
 

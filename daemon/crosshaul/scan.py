@@ -1,7 +1,7 @@
 """Walk a watched directory: the truth about what is there, where events are only hints.
 
-The walk holds directory descriptors and opens each directory from its parent's, so that paths may be of any length and
-no symlink that appears meanwhile leads outside. It keeps its own stack, and gives what it found in small batches, so
+The walk holds directory descriptors and opens each directory from its parent's, so that no symlink that appears
+meanwhile leads outside. It keeps its own stack, and gives what it found in small batches, so
 that neither depth nor number of files matters for memory. Everything here blocks: callers use a thread.
 """
 
@@ -11,31 +11,31 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec
-
 from crosshaul.config import Route
+from crosshaul.directory import MAX_PATH, Directory
 from crosshaul.errors import FileChangedError, FileGoneError, SourceError
 from crosshaul.file_clock import FileClock, of_mounts
 from crosshaul.marker import Marker
 from crosshaul.model import Fingerprint, Sighting
 from crosshaul.mounts import types_at
 from crosshaul.own_paths import OwnPaths, identity_of
-from crosshaul.source import ASIDE, Root, shown
+from crosshaul.selection import Selection
+from crosshaul.source import Root, shown
 
 BATCH = 500
 """Directory entries per batch: some 5 ms of work."""
 _OPEN_AT_ONCE = 64
 _ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 """os.fsencode's, which looks them up at each call."""
+_LONGEST_NAME = 255
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-Entering = Callable[[bytes, int], None]
-"""Called with a directory's path and descriptor before it is listed, so that nothing is missed if it is watched."""
+Entering = Callable[[Directory, int], None]
+"""Called with a directory and its descriptor before it is listed, so that nothing is missed if it is watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,56 +69,8 @@ class Look:
     problems: list[Problem] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Directory:
-    """A directory to be walked: what it is called, and where it really is (they differ below a followed symlink)."""
-
-    path: bytes
-    real: bytes
-    linked: bool = False
-
-    @cached_property
-    def prefix(self) -> bytes:
-        """What the paths in it begin with."""
-        return self.path + b"/" if self.path else b""
-
-    def child(self, name: bytes) -> _Directory:
-        return _Directory(_join(self.path, name), _join(self.real, name), self.linked)
-
-
 def _join(directory: bytes, name: bytes) -> bytes:
     return directory + b"/" + name if directory else name
-
-
-class Selection:
-    """Which paths a route delivers, by its gitignore-style patterns. Nothing is hidden by default."""
-
-    def __init__(self, include: Sequence[str], exclude: Sequence[str], marker: str | None) -> None:
-        self._include = None if tuple(include) == ("**",) else GitIgnoreSpec.from_lines(include)
-        self._exclude = GitIgnoreSpec.from_lines(exclude) if exclude else None
-        # A pattern that brings something back may do so anywhere below an excluded directory.
-        self._prunes = not any(line.startswith("!") for line in exclude)
-        self._marker = Marker(marker) if marker else None
-
-    def takes(self, path: bytes) -> bool:
-        """Whether the file at ``path`` is to be delivered."""
-        if ASIDE in path:
-            return False  # it is being deleted
-        if self._include is None and self._exclude is None:
-            return not self.is_marker(path)
-        text = path.decode("utf-8", "surrogateescape")
-        included = self._include is None or self._include.match_file(text)
-        return included and not (self._exclude and self._exclude.match_file(text)) and not self.is_marker(path)
-
-    def enters(self, directory: bytes) -> bool:
-        """Whether anything below ``directory`` can be of interest."""
-        if self._exclude is None or not self._prunes:
-            return True
-        return not self._exclude.match_file(directory.decode("utf-8", "surrogateescape") + "/")
-
-    def is_marker(self, path: bytes) -> bool:
-        """Whether the file only says that another is finished."""
-        return self._marker is not None and self._marker.is_marker(path)
 
 
 class Scanner:
@@ -259,14 +211,15 @@ class _Walk:
         self._selection = selection
         self._entering = entering
         self._follows = route.symlinks == "follow_inside"
-        self._stack: list[_Directory] = []
+        self._stack: list[Directory] = []
         self._trail = _Trail(root.descriptor)
         self._batch = Batch()
         self._seen = 0
+        self._too_long = 0
 
     def run(self, start: bytes) -> Iterator[Batch]:
         """Walk from ``start`` down."""
-        self._stack = [] if self._own.holds(start) else [_Directory(start, start)]
+        self._stack = [] if self._own.holds(start) else [Directory(start)]
         try:
             while self._stack:
                 yield from self._list(self._stack.pop())
@@ -274,23 +227,27 @@ class _Walk:
         finally:
             self._trail.close()
 
-    def _list(self, directory: _Directory) -> Iterator[Batch]:
+    def _list(self, directory: Directory) -> Iterator[Batch]:
         try:
             descriptor = self._open(directory)
             if descriptor is None:
                 return
+            prefix, self._too_long = directory.prefix, 0
+            see = self._see if len(prefix) + _LONGEST_NAME <= MAX_PATH else self._see_if_short
             with os.scandir(descriptor) as entries:
                 for entry in entries:
-                    self._see(directory, entry)
+                    see(directory, prefix, entry)
                     self._seen += 1
                     if self._seen % BATCH == 0:
                         batch, self._batch = self._batch, Batch()
                         yield batch
+            if self._too_long:
+                self._note_too_long(directory)
         except OSError as error:
             self._report(directory.path, error)
 
-    def _open(self, directory: _Directory) -> int | None:
-        descriptor = self._trail.open(directory.real)
+    def _open(self, directory: Directory) -> int | None:
+        descriptor = self._trail.open(directory.real.path)
         found = os.fstat(descriptor)
         if directory.path and identity_of(found) in self._own.paths.directories:
             self._own.below |= {directory.path}
@@ -301,12 +258,25 @@ class _Walk:
             return None
         # Below a followed symlink the directory is watched under its own name already.
         if self._entering is not None and not directory.linked:
-            self._entering(directory.path, descriptor)
+            self._entering(directory, descriptor)
         return descriptor
 
-    def _see(self, directory: _Directory, entry: os.DirEntry[str]) -> None:
+    def _see_if_short(self, directory: Directory, prefix: bytes, entry: os.DirEntry[str]) -> None:
+        if len(prefix) + len(entry.name.encode(_ENCODING, _ERRORS)) > MAX_PATH:
+            self._too_long += 1
+        else:
+            self._see(directory, prefix, entry)
+
+    def _note_too_long(self, directory: Directory) -> None:
+        """One line for all that is in a directory, however much it is."""
+        place = shown(directory.path)
+        place = f"{place[:100]}...{place[-100:]}"
+        message = f"{place}: paths of {self._too_long:,} names in it are longer than {MAX_PATH:,} bytes; shorten them"
+        self._batch.problems.append(Problem(directory.path, message, unreadable=True))
+
+    def _see(self, directory: Directory, prefix: bytes, entry: os.DirEntry[str]) -> None:
         name = entry.name.encode(_ENCODING, _ERRORS)
-        path = directory.prefix + name
+        path = prefix + name
         try:
             # Files first, and without a name of their own for the place: all but a few entries are files.
             if entry.is_file(follow_symlinks=False):
@@ -320,7 +290,7 @@ class _Walk:
         except OSError as error:
             self._report(path, error)
 
-    def _enter(self, directory: _Directory) -> None:
+    def _enter(self, directory: Directory) -> None:
         if self._selection.enters(directory.path):
             self._stack.append(directory)
 
@@ -330,7 +300,7 @@ class _Walk:
             return
         self._batch.sightings.append(Sighting(self._route.name, path, Fingerprint.of(found)))
 
-    def _follow(self, link: _Directory) -> None:
+    def _follow(self, link: Directory) -> None:
         """See what a symlink leads to, unless that is outside, nowhere, or around in circles."""
         try:
             target = self._root.resolve(link.path)
@@ -347,8 +317,8 @@ class _Walk:
         if stat.S_ISREG(found.st_mode) and self._selection.takes(link.path):
             self._sight(link.path, found)
         # One directory link on a path is enough: links in what a link leads to could go round for ever.
-        elif stat.S_ISDIR(found.st_mode) and not link.linked and not (link.real + b"/").startswith(target + b"/"):
-            self._enter(_Directory(link.path, target, linked=True))
+        elif stat.S_ISDIR(found.st_mode) and not link.linked and not link.real.prefix.startswith(target + b"/"):
+            self._enter(Directory(link.path, Directory(target)))
 
     def _report(self, path: bytes, error: OSError) -> None:
         # What went or was replaced while we walked is for the next look.

@@ -93,7 +93,9 @@ def test_an_excluded_directory_is_not_entered(top: Path):
     ):
         entered: set[bytes] = set()
         assert found(
-            scanner(top, exclude=exclude).scan(entering=lambda path, _, entered=entered: entered.add(path))
+            scanner(top, exclude=exclude).scan(
+                entering=lambda directory, _, entered=entered: entered.add(directory.path)
+            )
         ) == {b"f"}
         assert entered == expected
 
@@ -210,12 +212,11 @@ def test_a_missing_or_replaced_root_never_looks_like_deletion(top: Path, tmp_pat
     assert walks.look([b"f"]).absent == [b"f"]
 
 
-def test_a_tree_of_two_thousand_levels_is_walked_with_few_descriptors(deep: Path):
-    """Depth costs neither recursion nor descriptors, and a path of 100 KB is seen whole."""
-    levels, name = 2_000, b"d" * 50
-    descriptor = os.open(deep, os.O_RDONLY)
+def nest(top: Path, name: bytes, levels: int, files_every: int) -> None:
+    """Directories one below the other, with a file in some of them and at the bottom."""
+    descriptor = os.open(top, os.O_RDONLY)
     for level in range(levels):
-        if level % 500 == 0:
+        if level % files_every == 0:
             os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
         os.mkdir(name, dir_fd=descriptor)
         below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
@@ -223,6 +224,12 @@ def test_a_tree_of_two_thousand_levels_is_walked_with_few_descriptors(deep: Path
         descriptor = below
     os.close(os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
     os.close(descriptor)
+
+
+def test_a_tree_of_a_thousand_levels_is_walked_with_few_descriptors(deep: Path):
+    """Depth costs neither recursion nor descriptors."""
+    levels, name = 1_000, b"ddd"
+    nest(deep, name, levels, 500)
     most = 0
 
     def count(*_: object) -> None:
@@ -237,6 +244,44 @@ def test_a_tree_of_two_thousand_levels_is_walked_with_few_descriptors(deep: Path
     }
     assert most < before + 80
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1, 2_048), (250, 16)])
+def test_thousands_of_nested_directories_cost_little_and_are_told_in_a_line(deep: Path, size: int, kept: int):
+    """Beyond paths of 4,096 bytes nothing is walked; 4,000 levels cost some memory, and one line says what was left."""
+    nest(deep, b"d" * size, 4_000, 1)
+    directories = []
+    tracemalloc.start()
+    batches = list(scanner(deep).scan(entering=lambda directory, _: directories.append(directory)))
+    peak = tracemalloc.get_traced_memory()[1]
+    batches.clear()
+    watched = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(directories) == kept + 1
+    assert peak < 20_000_000
+    assert watched < 1_000_000
+    batches = list(scanner(deep).scan())
+    assert max(map(len, found(batches))) <= 4_096
+    (line,) = problems(batches)
+    assert "names in it are longer than 4,096 bytes" in line
+    assert len(line) < 400
+
+
+def test_a_directory_full_of_paths_that_are_too_long_is_one_line(deep: Path):
+    """Two thousand files whose paths no key could hold are counted, not listed, and those that fit are seen."""
+    nest(deep, b"d" * 200, 20, 100)
+    descriptor = os.open(deep, os.O_RDONLY)
+    for _ in range(20):
+        below = os.open(b"d" * 200, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    for number in range(2_000):
+        os.close(os.open(f"{number:0200}", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+    os.close(descriptor)
+    batches = list(scanner(deep).scan())
+    assert {path.rpartition(b"/")[2] for path in found(batches)} == {b"f", b"bottom"}
+    (line,) = problems(batches)
+    assert "paths of 2,000 names in it" in line
 
 
 def test_a_large_tree_comes_in_small_batches_and_little_memory(top: Path):

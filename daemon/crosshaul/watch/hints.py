@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
+from crosshaul.directory import Directory
+
 
 class Kind(StrEnum):
     """What seems to have happened at a path."""
@@ -43,7 +45,7 @@ class DeafError(Exception):
 class Ear(Protocol):
     """Listens to one root, which is one directory for as long as the ear lives."""
 
-    def entering(self, directory: bytes, descriptor: int) -> None:
+    def entering(self, directory: Directory, descriptor: int) -> None:
         """A walk is about to list this open directory. May be called from any thread."""
 
     def walked(self) -> str | None:

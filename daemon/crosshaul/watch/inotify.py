@@ -15,6 +15,7 @@ from pathlib import Path
 
 from inotify_simple import INotify, flags, parse_events
 
+from crosshaul.directory import MAX_PATH, Directory
 from crosshaul.watch.hints import DeafError, Kind, Listener
 
 _PACE = 0.005
@@ -45,14 +46,14 @@ class InotifyEar:
         except OSError as error:
             full = error.errno == errno.EMFILE
             raise DeafError("fs.inotify.max_user_instances is used up; raise it" if full else str(error)) from error
-        self._names: dict[int, bytes] = {}
+        self._names: dict[int, Directory] = {}
         """Watch descriptor to directory, as the last walk called it."""
         self._visited: set[int] = set()
         self._full = False
         """In this walk the kernel had no more watches for us."""
         self._root_gone = asyncio.Event()
 
-    def entering(self, directory: bytes, descriptor: int) -> None:
+    def entering(self, directory: Directory, descriptor: int) -> None:
         """Watch it; through /proc, so that it is this very directory, however long its path."""
         try:
             watch = self._inotify.add_watch(b"/proc/self/fd/%d" % descriptor, _MASK)
@@ -99,16 +100,19 @@ class InotifyEar:
         if mask & _OVERFLOW:
             self._listener.lost(1)
         elif mask & _IGNORED:
-            if self._names.pop(watch, None) == b"":
+            directory = self._names.pop(watch, None)
+            if directory is not None and not directory.path:
                 self._root_gone.set()
         elif name:
             self._tell(self._names.get(watch), os.fsencode(name), mask)
 
-    def _tell(self, directory: bytes | None, name: bytes, mask: int) -> None:
+    def _tell(self, directory: Directory | None, name: bytes, mask: int) -> None:
         # None: the watch was set this very moment, and the walk lists the directory after that.
         kind = next((kind for bits, kind in _KINDS if mask & bits), None)
         if directory is not None and kind is not None:
-            self._listener.heard(directory + b"/" + name if directory else name, kind)
+            path = directory.prefix + name
+            if len(path) <= MAX_PATH:
+                self._listener.heard(path, kind)
 
     def close(self) -> None:
         """Give all watches back."""

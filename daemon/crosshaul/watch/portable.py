@@ -13,6 +13,7 @@ from pathlib import Path
 
 from watchfiles import Change, awatch
 
+from crosshaul.directory import Directory
 from crosshaul.watch.hints import DeafError, Kind, Listener
 
 _HINTS_AT_ONCE = 1_000
@@ -26,7 +27,7 @@ class WatchfilesEar:
         self._root = root
         self._listener = listener
 
-    def entering(self, directory: bytes, descriptor: int) -> None:
+    def entering(self, directory: Directory, descriptor: int) -> None:
         """Nothing to do: it watches recursively."""
 
     def walked(self) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crosshaul.clock import Clock
+from crosshaul.directory import Directory
 from crosshaul.threads import Threads
 from crosshaul.watch.hints import DeafError, Ear, Listener
 
@@ -45,7 +46,7 @@ class Watcher:
         self._ear: Ear | None = None
         self._state = "off"
 
-    def entering(self, directory: bytes, descriptor: int) -> None:
+    def entering(self, directory: Directory, descriptor: int) -> None:
         """A walk is about to list this directory. May be called from any thread."""
         ear = self._ear
         if ear is not None:
