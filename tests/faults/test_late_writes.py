@@ -10,7 +10,7 @@ import pytest
 
 from crosshaul.config import AfterUpload
 from crosshaul.model import Delivered, State
-from crosshaul.partner import Delay, PartnerAccount, Reset, Rule
+from crosshaul.partner import Late, PartnerAccount, Reset, Rule
 from crosshaul.partner.settings import document, statement
 from lane import MIB, Lane, lane_to
 
@@ -24,12 +24,12 @@ SIZES = {"small": 1_000, "medium": 300_000, "parts": 7 * MIB}
 async def late_one(lane: Lane) -> None:
     """Wait until the request that was held back has been carried out."""
     async with asyncio.timeout(10):
-        while not any(call.fault == "delay" for call in lane.calls("PutObject")):
+        while not any(call.fault == "late" for call in lane.calls("PutObject")):
             await asyncio.sleep(0.02)
 
 
 def held_back(partner: PartnerAccount) -> None:
-    partner.faults.add(Rule(operation="PutObject", times=1, action=Delay(LATE)))
+    partner.faults.add(Rule(operation="PutObject", times=1, action=Late(LATE)))
 
 
 async def given_up(lane: Lane, name: str) -> None:
@@ -41,23 +41,24 @@ async def given_up(lane: Lane, name: str) -> None:
     assert not isinstance(lane.ear.outcomes[-1][1], Delivered)
 
 
+@pytest.mark.parametrize("size", [10, 300_000])
 @pytest.mark.parametrize("delivered_before", [False, True])
 async def test_an_older_state_that_comes_late_replaces_nothing(
-    delivered_before: bool, partner: PartnerAccount, tmp_path: Path
+    delivered_before: bool, size: int, partner: PartnerAccount, tmp_path: Path
 ):
     """A front end passes a PUT on when the next state is in the bucket already: it fails by itself."""
     async with lane_to(partner, tmp_path) as lane:
         if delivered_before:
-            await lane.drop("a", b"first")
+            await lane.drop("a", bytes(size))
             await lane.comes_to("a", State.DELIVERED)
         held_back(partner)
-        await lane.drop("a", b"old state")
+        await lane.drop("a", b"o" * size)
         await given_up(lane, "a")
-        await lane.drop("a", b"the new state")
+        await lane.drop("a", b"new" * size)
         await lane.comes_to("a", State.DELIVERED)
-        assert partner.read("a") == b"the new state"
+        assert partner.read("a") == b"new" * size
         await late_one(lane)
-        assert partner.read("a") == b"the new state"
+        assert partner.read("a") == b"new" * size
 
 
 async def test_a_changed_file_costs_one_request(partner: PartnerAccount, tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +18,7 @@ from crosshaul.partner import (
     Error,
     ErrorInside,
     HalfAnswer,
+    Late,
     PartnerAccount,
     Reset,
     Rule,
@@ -145,6 +147,18 @@ def _talk(account, sent: bytes, extra: bytes, seconds: float = 3.0) -> bytes:
             while data := connection.recv(1000):
                 received += data
     return received
+
+
+def test_a_late_request_is_judged_when_it_is_carried_out(account, client):
+    """A front end that holds a whole request back passes it on later: its condition is judged then."""
+    account.faults.add(Rule(Late(0.5), "PutObject"))
+    with ThreadPoolExecutor(1) as pool, refused() as refusal:
+        held_back = pool.submit(client.put_object, Bucket=account.bucket, Key="late", Body=BODY, IfNoneMatch="*")
+        time.sleep(0.2)
+        client.put_object(Bucket=account.bucket, Key="late", Body=b"meanwhile")
+        held_back.result()
+    assert refusal == (412, "PreconditionFailed")
+    assert account.read("late") == b"meanwhile"
 
 
 def test_a_delay_changes_nothing_else(account, client):

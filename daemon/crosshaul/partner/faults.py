@@ -40,6 +40,9 @@ class Action:
         """A piece of the body: what the checksums see, and what is stored."""
         return data, data
 
+    async def taken(self, exchange: Exchange) -> None:
+        """The body is in, and what was asked for is about to be done."""
+
     async def after(self, exchange: Exchange, answer: Answer) -> Answer:
         """The call is done: the answer that goes out."""
         del exchange
@@ -191,6 +194,19 @@ class Delay(Action):
 
 
 @dataclass
+class Late(Action):
+    """A front end has the whole request and passes it on later, whether or not the caller still waits."""
+
+    kind = "late"
+    seconds: float = 60.0
+
+    async def taken(self, exchange: Exchange) -> None:
+        """Hold it back."""
+        del exchange
+        await asyncio.sleep(self.seconds)
+
+
+@dataclass
 class Corrupt(Action):
     """Bits of the body turn: on its way, so that checksums see it, or on the disk, so that none does."""
 
@@ -257,7 +273,8 @@ class Close(Action):
 
 
 _KINDS: dict[str, type[Any]] = {
-    action.kind: action for action in (Error, Reset, HalfAnswer, Stall, Delay, Corrupt, WrongETag, ErrorInside, Close)
+    action.kind: action
+    for action in (Error, Reset, HalfAnswer, Stall, Delay, Late, Corrupt, WrongETag, ErrorInside, Close)
 }
 CALM = Action()
 

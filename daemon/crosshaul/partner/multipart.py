@@ -175,6 +175,7 @@ async def complete(exchange: Exchange, bucket: Bucket) -> Answer:
     """CompleteMultipartUpload."""
     repeated = bucket.finished.get(exchange.target.query.get("uploadId", ""))
     document = await small(exchange, _MAX_DOCUMENT)
+    await exchange.fault.taken(exchange)
     if repeated is not None and exchange.settings.complete_repeatable:
         return _completed(bucket, repeated)
     upload = upload_of(exchange, bucket)

@@ -96,6 +96,7 @@ async def put(exchange: Exchange, bucket: Bucket) -> Answer:
     check_write_condition(exchange, bucket)
     by_default = ALGORITHMS[DEFAULT] if quality == "honoured" else None
     taken = await Intake(exchange, said, by_default).take()
+    await exchange.fault.taken(exchange)
     check_write_condition(exchange, bucket)
     stored = commit(exchange, bucket, (taken.segment,), taken.etag, taken.checksum, described)
     headers = {"ETag": f'"{stored.etag}"', **described.encryption.headers()}
