@@ -151,10 +151,10 @@ def _talk(account, sent: bytes, extra: bytes, seconds: float = 3.0) -> bytes:
 
 def test_a_late_request_is_judged_when_it_is_carried_out(account, client):
     """A front end that holds a whole request back passes it on later: its condition is judged then."""
-    account.faults.add(Rule(Late(0.5), "PutObject"))
+    account.faults.add(Rule(Late(0.3), "PutObject"))
     with ThreadPoolExecutor(1) as pool, refused() as refusal:
         held_back = pool.submit(client.put_object, Bucket=account.bucket, Key="late", Body=BODY, IfNoneMatch="*")
-        time.sleep(0.2)
+        time.sleep(0.1)
         client.put_object(Bucket=account.bucket, Key="late", Body=b"meanwhile")
         held_back.result()
     assert refusal == (412, "PreconditionFailed")
