@@ -29,6 +29,7 @@ from crosshaul.model import (
     Claim,
     Fingerprint,
     Outcome,
+    Reason,
     Record,
     Settled,
     Sighting,
@@ -58,6 +59,7 @@ class Ear:
         self.surprises: list[Exception] = []
         self.overwritten: list[tuple[str, str]] = []
         self.ignored = 0
+        self.restless: list[int] = []
         self.outages: list[Diagnosis] = []
         self.hanging: list[bytes] = []
         self.resumptions = self.recoveries = 0
@@ -104,6 +106,9 @@ class Ear:
     def conditions_ignored(self, bucket: str) -> None:
         self.ignored += 1
 
+    def never_at_rest(self, claim: Claim, tries: int) -> None:
+        self.restless.append(tries)
+
     def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None: ...
 
     def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None: ...
@@ -133,13 +138,14 @@ class Lane:
         path.write_bytes(data)
         await self.admit(name)
 
-    async def admit(self, name: str) -> None:
-        await self.admit_all([name])
+    async def admit(self, name: str, reason: Reason = Reason.QUIET) -> None:
+        await self.admit_all([name], reason)
 
-    async def admit_all(self, names: Sequence[str]) -> None:
+    async def admit_all(self, names: Sequence[str], reason: Reason = Reason.QUIET) -> None:
         """Give files that are there to the journal, all at once."""
         seen = [Sighting("r", os.fsencode(name), Fingerprint.of((self.root / name).stat())) for name in names]
-        await self.journal.admit([Settled(each, "partner", name) for each, name in zip(seen, names, strict=True)])
+        pairs = zip(seen, names, strict=True)
+        await self.journal.admit([Settled(each, "partner", name, reason=reason) for each, name in pairs])
 
     def start(self) -> None:
         """Let the loop run."""

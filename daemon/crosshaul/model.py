@@ -234,6 +234,8 @@ class Claim(NamedTuple):
     """The number of the plan that gave it its key."""
     previous: Receipt | None = None
     """Of the state that was last seen delivered under this key of this place; without its time (0)."""
+    restless: bool = False
+    """It never came to rest, and was taken while it changed (``Reason.CEILING``)."""
 
     @property
     def large(self) -> bool:

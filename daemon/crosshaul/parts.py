@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import partial
 
 from crosshaul import reading
-from crosshaul.checksum import Payload, combine
+from crosshaul.checksum import Payload, combine, compute
 from crosshaul.conditions import Condition
 from crosshaul.errors import Fault, FileChangedError, HeldBackError, Kind, SourceError
 from crosshaul.flow import Lease
+from crosshaul.growing import GrowingFile
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
 from crosshaul.source import SourceFile
 from crosshaul.upload_context import Means
@@ -67,8 +68,10 @@ class InParts:
     async def _send(self) -> None:
         claim, means = self._claim, self._means
         reader = means.files.of(claim.route)
-        source = await reader.run(claim, partial(reading.opened, claim, means.routes[claim.route]))
+        source = await reader.run(claim, self._open)
         try:
+            if isinstance(source, GrowingFile):
+                await self._survey(source)
             upload = self._upload = self._upload or await self._begin()
             try:
                 parts = await _Sender(claim, means, source, upload).send()
@@ -82,9 +85,32 @@ class InParts:
         self._upload = replace(upload, parts=parts)
         self._sent = True
 
+    def _open(self) -> SourceFile:
+        """Open the file. Blocks."""
+        claim = self._claim
+        route = self._means.routes[claim.route]
+        if not claim.restless:
+            return reading.opened(claim, route)
+        block = self._upload.part_size if self._upload is not None else self._part_size
+        return reading.growing(claim, route, block)
+
+    async def _survey(self, source: GrowingFile) -> None:
+        """Read a file that goes on changing for the first time; parts that were sent of other bytes go again."""
+        run = partial(self._means.files.of(self._claim.route).run, self._claim)
+        while await run(source.survey):
+            pass
+        if self._upload is not None:
+            upload = self._upload
+            parts = [part for part in upload.parts if await run(partial(_still_there, upload, part, source))]
+            self._upload = replace(upload, parts=tuple(parts))
+
+    @property
+    def _part_size(self) -> int:
+        return part_size(self._claim.fingerprint.size, self._means.sizes.part_size)
+
     async def _begin(self) -> Multipart:
         claim, means = self._claim, self._means
-        size = part_size(claim.fingerprint.size, means.sizes.part_size)
+        size = self._part_size
         while True:
             kind = means.ladder.kind
             try:
@@ -112,6 +138,12 @@ class InParts:
         async with means.slot(self._claim):
             answer = await means.bucket.complete_multipart_upload(upload, whole, size=size, condition=condition)
         return receipt_for(size, answer if whole is None else answer._replace(checksum=whole), means.clock.now())
+
+
+def _still_there(upload: Multipart, part: Part, source: SourceFile) -> bool:
+    """Whether a part's bytes are in the file as they were when they were sent. Blocks."""
+    data = source.read((part.number - 1) * upload.part_size, part.size)
+    return compute(part.checksum.kind, data) == part.checksum
 
 
 class _Sender:

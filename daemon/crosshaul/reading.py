@@ -13,6 +13,7 @@ from crosshaul import cached
 from crosshaul.checksum import Payload
 from crosshaul.config import Route
 from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError, RootMissingError, RouteHangsError
+from crosshaul.growing import GrowingFile
 from crosshaul.model import ChecksumKind, Claim
 from crosshaul.source import Root, SourceFile
 from crosshaul.threads import Threads
@@ -120,7 +121,8 @@ class RouteReader:
         self, claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool, on_stuck: Callable[[], None]
     ) -> Payload:
         """All of the file, with its checksums. Raises SourceError."""
-        data = await self._small(claim, route) if claim.fingerprint.size <= cached.MOST else None
+        small = claim.fingerprint.size <= cached.MOST and not claim.restless
+        data = await self._small(claim, route) if small else None
         if data is not None:
             return Payload.of(data, kinds, hashed=hashed)
         return await self.run(claim, partial(_whole, claim, route, kinds, hashed=hashed), on_stuck)
@@ -254,9 +256,21 @@ def opened(claim: Claim, route: Route) -> SourceFile:
     return source
 
 
+def growing(claim: Claim, route: Route, block: int) -> GrowingFile:
+    """A file that never came to rest, open, to be surveyed before it is sent; blocks. Raises SourceError."""
+    with _root(route) as root, root.open_file(claim.path, follow_inside=route.symlinks == "follow_inside") as source:
+        now, then = source.fingerprint, claim.fingerprint
+        if now.inode != then.inode or now.size < then.size:
+            raise FileChangedError("the file is another one, or shorter, than it was when it was taken")
+        return GrowingFile(source.detach(), claim.path, then, block)
+
+
 def _whole(claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
-    with opened(claim, route) as source:
-        data = source.read(0, claim.fingerprint.size)
+    size = claim.fingerprint.size
+    with growing(claim, route, max(1, size)) if claim.restless else opened(claim, route) as source:
+        if isinstance(source, GrowingFile):
+            source.survey()
+        data = source.read(0, size)
         source.unchanged()
     return Payload.of(data, kinds, hashed=hashed)
 

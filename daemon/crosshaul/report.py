@@ -244,6 +244,11 @@ class Reporter:
         """The store does not keep If-None-Match: HEAD asks before each file whose key may be another's."""
         self._log.warning("conditions_ignored", bucket=bucket)
 
+    def never_at_rest(self, claim: Claim, tries: int) -> None:
+        """A file is rewritten in place and never rests: told for the first time, and at each doubling."""
+        if doubles(tries):
+            self._log.warning("never_at_rest", route=claim.route, path=claim.path, tries=tries)
+
     def learned(self, checksum: ChecksumKind | None) -> None:
         """The store was seen to honour this checksum."""
         if checksum is not None and checksum is not self.status.checksum_kind:

@@ -186,9 +186,14 @@ class SourceFile:
         self.unchanged()
         return digest.hexdigest()
 
+    def detach(self) -> int:
+        """Give the descriptor away: whoever takes it closes it."""
+        descriptor, self._descriptor = self._descriptor, -1
+        return descriptor
+
     def close(self) -> None:
         """Give the descriptor back; may be called twice."""
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor = self.detach()
         if descriptor >= 0:
             os.close(descriptor)
 

@@ -31,11 +31,18 @@ _REFUSES_OPTIONS = frozenset({400, 501})
 async def deliver(claim: Claim, means: Means) -> Receipt:
     """Bring the claim's file into the bucket; raises Fault or SourceError."""
     delivery = _Delivery(claim, means)
+    if claim.restless and means.rewritten.paused(claim, means.clock.monotonic()):
+        raise FileChangedError("it is rewritten whenever it is read")
     try:
-        return await delivery.run()
+        receipt = await delivery.run()
     except (FileChangedError, FileGoneError):
         await delivery.upload.abandon()
+        if claim.restless:
+            means.notices.never_at_rest(claim, means.rewritten.failed(claim, means.clock.monotonic()))
         raise
+    if claim.restless:
+        means.rewritten.succeeded(claim)
+    return receipt
 
 
 class _Delivery:

@@ -14,6 +14,7 @@ from crosshaul.conditions import Condition, Conditions
 from crosshaul.config import Destination, Route
 from crosshaul.config import Transfer as TransferConfig
 from crosshaul.flow import Budget
+from crosshaul.growing import Rewritten
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part
 from crosshaul.slots import SlotKind, Slots
 from crosshaul.source import Buffers
@@ -60,6 +61,9 @@ class Notices(Protocol):
     def conditions_ignored(self, bucket: str) -> None:
         """The store writes over an object although If-None-Match forbids it."""
 
+    def never_at_rest(self, claim: Claim, tries: int) -> None:
+        """A file that never rests was rewritten while it was read, for the n-th time: no state of it can be sent."""
+
 
 class NoNotices:
     """Nobody is told."""
@@ -68,6 +72,9 @@ class NoNotices:
         """Passed over."""
 
     def conditions_ignored(self, bucket: str) -> None:
+        """Passed over."""
+
+    def never_at_rest(self, claim: Claim, tries: int) -> None:
         """Passed over."""
 
 
@@ -98,6 +105,7 @@ class Means:
     """False where a check found that the role may not: an abandoned upload is left to the bucket's lifecycle rule."""
     conditions: Conditions = field(default_factory=Conditions)
     notices: Notices = field(default_factory=NoNotices)
+    rewritten: Rewritten = field(default_factory=Rewritten)
     body_taken: Callable[[Claim], None] = lambda _: None
     """Called for each body that S3 took: there is room for more."""
     taken: Callable[[Claim], None] = lambda _: None

@@ -6,9 +6,39 @@ from bugs import Bug, bug
 
 _FOREIGN = "tests/faults/test_foreign_objects.py"
 
+_RESTLESS = "tests/faults/test_never_at_rest.py"
 _LATE = "tests/faults/test_late_writes.py"
 
 BUGS: tuple[Bug, ...] = (
+    # Files that never rest
+    bug(
+        "a file that is appended to for ever is never delivered",
+        "journal/queries/transfer.sql",
+        "    settled_by = 'ceiling'\n",
+        "    settled_by = 'never'\n",
+        f"{_RESTLESS} -k appended",
+    ),
+    bug(
+        "a file that is rewritten while it is sent lands as a mixture of two states",
+        "growing.py",
+        "        if running.checksums()[0].value != self._sums[offset // self._block]:\n",
+        "        if not running:\n",
+        f"{_RESTLESS} -k rewritten_for_ever",
+    ),
+    bug(
+        "a part of an older state stays in what is sent",
+        "parts.py",
+        "return compute(part.checksum.kind, data) == part.checksum",
+        "return bool(data)",
+        f"{_RESTLESS} -k interrupted",
+    ),
+    bug(
+        "a file that can't be sent is sent in vain over and over",
+        "growing.py",
+        "return self._files.get((claim.route, claim.path), (0, now))[1] > now",
+        "return now < 0",
+        f"{_RESTLESS} -k rewritten_for_ever",
+    ),
     # Writes that come late
     bug(
         "an older state that comes late replaces the newer one, whose source is then deleted",

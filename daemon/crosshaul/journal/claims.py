@@ -73,9 +73,11 @@ def take(connection: sqlite3.Connection, ids: Sequence[int], now: float) -> list
 
 @rows.reading
 def _claim(row: rows.Row, multipart: Multipart | None, previous: Receipt | None) -> Claim:
-    file, generation, route, destination, path, fingerprint, key, attempts, ambiguous, plan = row
-    seen, name, unsure = rows.fingerprint(fingerprint), bytes.fromhex(path), bool(ambiguous)
-    return Claim(file, generation, route, destination, name, seen, key, attempts, unsure, multipart, plan, previous)
+    file, generation, route, destination, path, fingerprint, key, attempts, ambiguous, plan, ceiling = row
+    seen, name, unsure, restless = rows.fingerprint(fingerprint), bytes.fromhex(path), bool(ambiguous), bool(ceiling)
+    return Claim(
+        file, generation, route, destination, name, seen, key, attempts, unsure, multipart, plan, previous, restless
+    )
 
 
 def _previous_of(connection: sqlite3.Connection, files: Sequence[int]) -> dict[int, Receipt]:

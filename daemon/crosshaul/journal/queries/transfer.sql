@@ -24,7 +24,8 @@ WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: claimed
 SELECT json_group_array(json_array(
-    id, generation, route, destination, hex(path), fingerprint, key, attempts, ambiguous, plan
+    id, generation, route, destination, hex(path), fingerprint, key, attempts, ambiguous, plan,
+    settled_by = 'ceiling'
 )) FROM files WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: previous_of
