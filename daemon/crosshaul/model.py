@@ -417,3 +417,5 @@ class PushSummary:
     seconds: float
     left_out: tuple[str, ...] = ()
     """What could not be looked at (an unreadable directory), a line each."""
+    staying: tuple[Record, ...] = ()
+    """Some of the delivered files that were to be deleted or moved, and stay for now; each says why."""

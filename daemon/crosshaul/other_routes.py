@@ -58,7 +58,7 @@ class Owners(Protocol):
 class Ownership(Protocol):
     """Knows all routes."""
 
-    def owners(self, own: Route, root: Root, paths: Sequence[bytes]) -> Sequence[Owners]:
+    def owners(self, own: Route, paths: Sequence[bytes]) -> Sequence[Owners]:
         """Who else takes the files at ``paths`` (blocking)."""
 
 
@@ -105,16 +105,14 @@ class OtherRoutes:
     def _ask(self, tasks: Sequence[AfterTask]) -> _Asked:
         asked, route = _Asked(), self._route
         with Root.open(route.path) as root:
-            for task, owners in zip(
-                tasks, self._ownership.owners(route, root, [task.path for task in tasks]), strict=True
-            ):
+            for task, owners in zip(tasks, self._ownership.owners(route, [task.path for task in tasks]), strict=True):
                 for place in owners.places:
                     asked.places[place.route].append((task, place, None if place.marked else task.fingerprint))
                 for name in owners.following:
                     asked.following[name].append(task)
             marked = self._markers(root, tasks)
             paths = [path for _, path, _ in marked]
-            for (task, _, print_), owners in zip(marked, self._ownership.owners(route, root, paths), strict=True):
+            for (task, _, print_), owners in zip(marked, self._ownership.owners(route, paths), strict=True):
                 for place in owners.places:
                     if place.route != route.name and not place.marked:
                         asked.places[place.route].append((task, place, print_))

@@ -18,7 +18,6 @@ from crosshaul.config import Config, Route
 from crosshaul.marker import Marker
 from crosshaul.own_paths import Identity, identity_at, own_directories
 from crosshaul.selection import Selection
-from crosshaul.source import Root
 
 
 class Place(NamedTuple):
@@ -48,12 +47,12 @@ class Ownership:
         self._seen: dict[str, Identity] = {}
         """Where each route's root was last seen: one that is away (unmounted) takes its files still."""
 
-    def owners(self, own: Route, root: Root, paths: Sequence[bytes]) -> list[Owners]:
-        """Who else takes the files at ``paths`` of the route ``own``, whose root is open (blocking)."""
+    def owners(self, own: Route, paths: Sequence[bytes]) -> list[Owners]:
+        """Who else takes the files at ``paths`` of the route ``own`` (blocking)."""
         config = self._config()
         if len(config.routes) == 1 and own.symlinks == "skip":
             return [Owners()] * len(paths)
-        asked = _Question(config, self._roots(config.routes), Mounts(), _real(root))
+        asked = _Question(config, self._roots(config.routes), Mounts(), os.path.realpath(os.fsencode(own.path)))
         return [asked.owners(own, path) for path in paths]
 
     def _roots(self, routes: Iterable[Route]) -> dict[str, Identity]:
@@ -163,10 +162,6 @@ def _selection_of(include: tuple[str, ...], exclude: tuple[str, ...], marker: st
 
 def _selection(route: Route) -> Selection:
     return _selection_of(route.include, route.exclude, route.settle.marker)
-
-
-def _real(root: Root) -> bytes:
-    return os.path.realpath(os.fsencode(root.path))
 
 
 def _listed(directory: bytes) -> list[bytes]:

@@ -61,6 +61,8 @@ _REFUSALS = 3
 """Refused canaries after which a push stops waiting for a parked destination."""
 _UNREACHABLE_SECONDS = 15.0
 """For so long nothing may get through before a push stops waiting for a destination."""
+_STAYING = 1000
+"""Sources of a route that stay, of which it tells, at the most."""
 _SENDING = 1000
 """Files being sent whose parts are counted, at the most."""
 _UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
@@ -335,8 +337,13 @@ class _Pass:
             failed=failed,
             delivered_bytes=self._count.delivered_bytes,
             seconds=self._house.clock.monotonic() - self._began,
+            staying=await asyncio.to_thread(self._staying),
             left_out=tuple(line for way in self._house.ways.values() for line in way.intake.problems),
         )
+
+    def _staying(self) -> tuple[Record, ...]:
+        with Reader.open(self._house.config.state_dir) as reader:
+            return tuple(record for route in self._house.ways for record in reader.first_overdue(route, _STAYING))
 
     def _unfinished(self) -> tuple[Record, ...]:
         with Reader.open(self._house.config.state_dir) as reader:

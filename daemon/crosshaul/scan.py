@@ -249,7 +249,7 @@ class _Walk:
     def _open(self, directory: Directory) -> int | None:
         descriptor = self._trail.open(directory.real.path)
         found = os.fstat(descriptor)
-        if directory.path and identity_of(found) in self._own.paths.directories:
+        if directory.length and identity_of(found) in self._own.paths.directories:
             self._own.below |= {directory.path}
             return None
         if not self._route.cross_filesystems and found.st_dev != self._root.device:

@@ -155,8 +155,8 @@ BUGS = (
     bug(
         "the journal is delivered through a bind mount or a link that nobody foresaw",
         "scan.py",
-        "        if directory.path and identity_of(found) in self._own.paths.directories:",
-        "        if directory.path and directory.path in self._own.below:",
+        "        if directory.length and identity_of(found) in self._own.paths.directories:",
+        "        if directory.length and directory.path in self._own.below:",
         "tests/unit/test_own_paths.py",
     ),
     bug(

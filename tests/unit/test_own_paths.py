@@ -33,7 +33,7 @@ def scanner(top: Path, *, state_dir: Path, **route: object) -> Scanner:
 
 def scanned(scanner: Scanner, entered: list[bytes] | None = None) -> set[bytes]:
     watched = [] if entered is None else entered
-    batches = scanner.scan(entering=lambda path, _: watched.append(path))
+    batches = scanner.scan(entering=lambda directory, _: watched.append(directory.path))
     return {sighting.path for batch in batches for sighting in batch.sightings}
 
 

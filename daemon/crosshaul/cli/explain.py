@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -47,15 +47,34 @@ def command(config: Config, path: Path, *, as_json: bool) -> None:
     place = locate(config, path)
     with looked_into(config.state_dir) as reader:
         scene = _scene(config, place, reader)
-    told = [printable(line) for line in tell(scene)]
+        others = [_scene(config, other, reader) for other in _other_places(config, place)]
     if as_json:
-        record = facts_of(scene.record) if scene.record else None
-        click.echo(
-            json.dumps({"path": scene.path, "route": place.route.name, "told": told, "record": record}, indent=2)
-        )
+        facts = {"path": scene.path, **_facts(scene), "other_routes": [_facts(other) for other in others]}
+        click.echo(json.dumps(facts, indent=2))
         return
-    for line in told:
+    for line in _lines(scene):
         click.echo(line)
+    for other in others:
+        for number, line in enumerate(_lines(other)):
+            click.echo(f"Route {other.route.name}: {line}" if number == 0 else f"  {line}")
+
+
+def _lines(scene: Scene) -> list[str]:
+    return [printable(line) for line in tell(scene)]
+
+
+def _facts(scene: Scene) -> dict[str, Any]:
+    record = facts_of(scene.record) if scene.record else None
+    return {"route": scene.route.name, "told": _lines(scene), "record": record}
+
+
+def _other_places(config: Config, place: Place) -> list[Place]:
+    """The same file in every other route that takes it."""
+    from crosshaul.ownership import Ownership  # noqa: PLC0415 - --help does without pathspec and pydantic
+
+    routes = {route.name: route for route in config.routes}
+    (owners,) = Ownership(lambda: config).owners(place.route, [place.relative])
+    return [Place(routes[other.route], other.path) for other in owners.places if not other.marked]
 
 
 def _scene(config: Config, place: Place, reader: Reader | None) -> Scene:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -108,6 +108,8 @@ def _push(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
     _tell_failed(config, summary.failed)
     for line in summary.left_out:
         click.echo(f"crosshaul: left out: {printable(line)}", err=True)
+    for line in _staying(summary.staying):
+        click.echo(f"crosshaul: {line}", err=True)
     return 1 if summary.failed or summary.left_out else 0
 
 
@@ -141,6 +143,7 @@ def _facts(summary: PushSummary) -> dict[str, Any]:
         "seconds": round(summary.seconds, 3),
         "failed": [facts_of(record) for record in summary.failed],
         "left_out": list(summary.left_out),
+        "staying": [facts_of(record) for record in summary.staying],
     }
 
 
@@ -165,6 +168,18 @@ def _tell_failed(config: Config, failed: tuple[Record, ...]) -> None:
         click.echo(f"crosshaul: {place_of(config, record.route, record.path)}: {printable(why)}", err=True)
     if len(others) > _SHOWN:
         click.echo(f"crosshaul: and {len(others) - _SHOWN:,} more: see `crosshaul list`", err=True)
+
+
+def _staying(records: Iterable[Record]) -> Iterator[str]:
+    """A line for each reason why sources of a route stay."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        message = printable(record.diagnosis.message if record.diagnosis else "")
+        path, _, why = message.partition(": ")
+        reasons.setdefault((record.route, why), []).append(path)
+    for (route, why), paths in reasons.items():
+        sources = "a source stays" if len(paths) == 1 else f"{count(len(paths), 'source')} stay, such as"
+        yield f"route {route}: {sources} {paths[0]}: {why}"
 
 
 def _held_up(failed: Iterable[Record]) -> tuple[list[list[Record]], list[Record]]:

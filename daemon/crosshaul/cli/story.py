@@ -160,8 +160,13 @@ def _after(scene: Scene, record: Record) -> Iterator[str]:
     done = f"moved to {rule.move_to}" if rule.action == "move" else "deleted"
     if record.after_action is AfterAction.DONE:
         yield f"The local file was then {done}."
-    elif record.after_action is AfterAction.FAILED:
-        yield f"The local file could not be {done}" + (f": {record.diagnosis.line()}" if record.diagnosis else ".")
+    elif record.after_action in {AfterAction.FAILED, AfterAction.WAITING}:
+        how = f"could not be {done}" if record.after_action is AfterAction.FAILED else f"is not {done} yet"
+        yield f"The local file {how}" + (f": {record.diagnosis.line()}" if record.diagnosis else ".")
+        if record.after_due_at is not None:
+            yield f"That is tried again {_when(record.after_due_at, scene.now)}."
+    elif record.after_action is AfterAction.KEPT:
+        yield "The local file was kept, because the route kept its files when its time came."
     elif record.after_action is AfterAction.CHANGED:
         yield f"The local file was not {done}, because it had changed meanwhile."
     elif record.after_due_at is not None:

@@ -1,0 +1,88 @@
+"""Files that two routes take: the source stays until both have delivered it, and every command says so."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import time
+
+import pytest
+
+from partner_fixtures import PartnerProcess
+from system_fixtures import until
+
+FILES = {f"d/f{number}": b"x" * number for number in range(5)}
+
+
+@pytest.fixture
+def site(strict: PartnerProcess, site_for):
+    """Two routes over one tree; the second's bucket does not exist for now."""
+    site = site_for(strict, after_upload="delete")
+    site.config["destinations"]["second"] = site.destination | {"key_prefix": "second/", "bucket": "not-yet"}
+    (site.home / "link").symlink_to(site.root)
+    site.config["routes"].append(
+        site.route
+        | {"name": "second", "path": str(site.home / "link"), "destination": "second", "after_upload": "keep"}
+    )
+    site.write()
+    for name, data in FILES.items():
+        site.add(name, data)
+    return site
+
+
+def put_right(site) -> None:
+    site.config["destinations"]["second"]["bucket"] = site.destination["bucket"]
+    site.write()
+
+
+def test_a_push_keeps_the_source_until_the_other_route_has_it_and_says_so(strict: PartnerProcess, site):
+    """Pushed to one place, the sources stay and the route that they wait for is told; pushed to both, they go."""
+    first = site.crosshaul("push", "--route", site.route["name"])
+    assert (first.returncode, len(strict.objects())) == (0, len(FILES)), first
+    assert f"{len(FILES)} sources stay, such as" in first.stderr
+    assert "until route second has delivered it, too: it has not taken it up yet" in first.stderr
+    assert all((site.root / name).exists() for name in FILES)
+    told = site.crosshaul("explain", str(site.root / "d/f1")).stdout
+    assert "is not deleted yet" in told
+    assert "until route second has delivered it, too" in told
+    assert f"Route second: {site.home}/link/d/f1 is not in the journal yet" in told
+    other = json.loads(site.crosshaul("explain", "--json", str(site.root / "d/f1")).stdout)["other_routes"]
+    assert [(each["route"], each["record"]) for each in other] == [("second", None)]
+    put_right(site)
+    both = site.crosshaul("push")
+    assert (both.returncode, both.stderr, len(strict.objects())) == (0, "", 2 * len(FILES)), both
+    assert not any((site.root / name).exists() for name in FILES)
+
+
+def test_a_daemon_keeps_the_source_while_the_other_destination_is_parked_or_paused(strict: PartnerProcess, site):
+    """Refused there, and then paused: all stays; once the second has it all goes, and no file was missed."""
+    with site.daemon():
+        until(lambda: len(strict.objects()) == len(FILES))
+        time.sleep(3)
+        assert all((site.root / name).exists() for name in FILES)
+        assert site.crosshaul("pause", "--route", "second").returncode == 0
+        put_right(site)
+        assert site.crosshaul("reload").returncode == 0
+        time.sleep(2)
+        assert all((site.root / name).exists() for name in FILES)
+        assert site.crosshaul("resume", "--route", "second").returncode == 0
+        until(lambda: not any((site.root / name).exists() for name in FILES))
+    held = strict.objects(sha256=True)
+    assert {held[name]["sha256"] for name in FILES} == {held[f"second/{name}"]["sha256"] for name in FILES}
+
+
+def test_a_file_that_is_mapped_and_written_to_is_never_deleted_in_an_older_state(strict: PartnerProcess, site_for):
+    """A writer through a mapping, whose last write moves no time: the source goes only with that state delivered."""
+    site = site_for(strict, after_upload="delete")
+    path = site.add("mapped", bytes(4096))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 4096) as mapping:
+        mapping[:5] = b"first"
+        first = site.crosshaul("push")
+        assert (first.returncode, path.exists()) == (0, True), first
+        assert "a program has it open for writing" in first.stderr
+        mapping[:5] = b"other"
+    seen = []
+    while path.exists():
+        seen.append(site.crosshaul("push"))
+        assert len(seen) < 5, seen
+    assert strict.read("mapped")[:5] == b"other", seen
