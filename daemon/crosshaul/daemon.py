@@ -23,6 +23,7 @@ from crosshaul.reload import Reloading
 from crosshaul.stopping import Stop
 from crosshaul.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
+from crosshaul.telemetry.descriptors import AcceptTrouble
 from crosshaul.telemetry.lag import LagMeter
 from crosshaul.telemetry.systemd import Notifier
 from crosshaul.telling import Teller
@@ -36,11 +37,12 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
     With ``finish`` it first looks once more and delivers what is at rest, all within ``shutdown_timeout``.
 
     Returns 0 after a full drain, 1 if something was cut off (it is resumable).
-    Raises LockedError, StateDirError, ConfigError, ListenError and, with ``require_ready``, NotReadyError.
+    Raises LockedError, StateDirError, ConfigError and, with ``require_ready``, NotReadyError.
     """
     clock, log = SystemClock(), logs.get("crosshaul")
     stop = Stop(config.shutdown_timeout)
     stop.listen(signal.SIGTERM, signal.SIGINT)
+    asyncio.get_running_loop().set_exception_handler(AcceptTrouble(log))
     hung_up = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
     for line in await asyncio.to_thread(exposed, config, file):

@@ -73,9 +73,7 @@ class ControlError(CrosshaulError):
 
 
 class ListenError(CrosshaulError):
-    """The HTTP address can't be listened on."""
-
-    exit_code = 2
+    """The HTTP address can't be listened on: the pages come later, and deliveries don't wait for them."""
 
 
 class SourceError(CrosshaulError):

@@ -2,7 +2,7 @@
 
 A service runs until its stop event and then drains. What can mend itself (the disk, the network, a file that another
 program writes, our own mistakes) is restarted with a back-off, and so is a service that ends unasked; what can't (a
-lock, an address, a start that was to be proven, a journal that is damaged or gone) ends the daemon.
+lock, a start that was to be proven, a journal that is damaged or gone) ends the daemon.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from crosshaul.errors import (
     CrosshaulError,
     JournalDamagedError,
     JournalMovedError,
-    ListenError,
     LockedError,
     NotReadyError,
 )
 from crosshaul.retry import Policy
 from crosshaul.telemetry.streak import Streak
 
-_FATAL = (JournalDamagedError, JournalMovedError, ListenError, LockedError, NotReadyError)
+_FATAL = (JournalDamagedError, JournalMovedError, LockedError, NotReadyError)
 _BACK_OFF = Policy(initial=1.0, max=30.0)
 _HEALTHY_AFTER = 60.0
 """Seconds after which a restarted service counts as well again."""

@@ -22,7 +22,7 @@ from crosshaul.telemetry.health import Verdict, live, ready, well
 from crosshaul.telemetry.heartbeat import Heartbeat
 from crosshaul.telemetry.history import INTERVAL, History
 from crosshaul.telemetry.status import snapshot
-from crosshaul.telemetry.web import Sources, serving
+from crosshaul.telemetry.web import Sources, serving_when_possible
 
 _GAUGES_EVERY = 2.0
 _SHOWN = 20
@@ -49,15 +49,15 @@ class Teller:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """The HTTP pages over the block, or nothing where ``http.listen`` is null. Raises ConfigError, ListenError."""
+        """The HTTP pages over the block, or nothing where ``http.listen`` is null. Raises ConfigError."""
         http = self._house.config.http
         if http.listen is None:
             yield
             return
         token = await asyncio.to_thread(http.secret)
         logs.conceal(token or "")
-        async with serving(http.listen.host, http.listen.port, self._sources(), token, local=http.listen.local) as port:
-            logs.get("http").info("listening", host=http.listen.host, port=port)
+        listen = http.listen
+        async with serving_when_possible(listen.host, listen.port, self._sources(), token, local=listen.local):
             yield
 
     def _sources(self) -> Sources:

@@ -3,12 +3,13 @@
 import socket
 import subprocess
 import sys
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from crosshaul.cli.main import VERBS
-from system_fixtures import complaints
+from system_fixtures import complaints, until
 
 
 def crosshaul(*arguments):
@@ -39,14 +40,8 @@ def refused(site, verb="run", *arguments):
 
 
 def test_what_stands_in_the_way_is_one_line(strict, site_for, tmp_path):
-    """A port in use and a state_dir that is a file end the daemon with 2 and a line that names them."""
+    """A state_dir that is a file ends the daemon with 2 and a line that names it."""
     site = site_for(strict)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        site.config["http"] = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
-        site.write()
-        code, line = refused(site)
-    assert code == 2
-    assert site.config["http"]["listen"] in line
     site.config["http"] = {"listen": None}
     (tmp_path / "a-file").write_text("")
     site.config["state_dir"] = str(tmp_path / "a-file")
@@ -54,6 +49,24 @@ def test_what_stands_in_the_way_is_one_line(strict, site_for, tmp_path):
     code, line = refused(site)
     assert code == 2
     assert str(tmp_path / "a-file") in line
+
+
+def test_a_port_that_is_taken_stops_no_delivery(strict, site_for):
+    """Another program on http.listen is a warning that names it; files go, and the pages come once the port is free."""
+    site = site_for(strict)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        site.config["http"] = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
+        site.write()
+        site.add("file", b"1")
+        with site.daemon() as daemon:
+            until(lambda: "file" in strict.objects())
+            [told] = daemon.events("not_listening")
+            assert site.config["http"]["listen"] in told["error"]
+            taken.close()
+            until(lambda: daemon.events("listening"))
+            with urllib.request.urlopen(f"http://{site.config['http']['listen']}/livez", timeout=10) as answer:
+                assert answer.status == 200
+            assert daemon.stop() == 0
 
 
 def test_without_credentials_a_push_says_so(strict, site_for):

@@ -22,7 +22,11 @@ def by_local_name(listening_on: str) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not (_is_address(request.url.host) or request.url.host in {"localhost", listening_on}):
+        try:
+            host = request.url.host
+        except ValueError:  # a port that is none, bytes that are no name
+            raise web.HTTPBadRequest(text="The Host header makes no sense.\n") from None
+        if not (_is_address(host) or host in {"localhost", listening_on}):
             raise web.HTTPMisdirectedRequest(text="Ask by address, or as localhost.\n")
         return await handler(request)
 
@@ -45,7 +49,9 @@ def with_token(token: str | None) -> Middleware:
 
 def _shows(authorization: str, token: str) -> bool:
     scheme, _, given = authorization.partition(" ")
-    shown = {"bearer": given.strip().encode(), "basic": _password(given)}.get(scheme.lower(), b"")
+    shown = {"bearer": given.strip().encode("utf-8", "surrogateescape"), "basic": _password(given)}.get(
+        scheme.lower(), b""
+    )
     return hmac.compare_digest(shown, token.encode())  # in constant time: how much of a guess is right can't be told
 
 

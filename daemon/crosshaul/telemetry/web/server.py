@@ -7,7 +7,7 @@ import errno
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,14 +17,20 @@ from aiohttp.typedefs import Handler, Middleware
 
 from crosshaul.errors import CrosshaulError, ListenError
 from crosshaul.model import Record
+from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Verdict
 from crosshaul.telemetry.history import Sample
 from crosshaul.telemetry.metrics import CONTENT_TYPE
+from crosshaul.telemetry.streak import doubles
+from crosshaul.telemetry.web.connections import Connection, Crowd, accept, listen
 from crosshaul.telemetry.web.guard import TRUSTED, by_local_name, with_token
 from crosshaul.telemetry.web.page import icon, render
 from crosshaul.telemetry.web.verdict import Facts
 
 _DEADLINE = 5.0
+_LISTEN_AGAIN_SECONDS = 2.0
+"""After the first failure; a multiple of it after each further one."""
+_LISTEN_AGAIN_AT_LEAST_EACH_SECONDS = 60.0
 _STYLE, _SCRIPT = ((Path(__file__).parent / name).read_text("utf-8") for name in ("page.css", "page.js"))
 _SECURITY = {
     "Server": "crosshaul",
@@ -62,26 +68,64 @@ async def serving(
 
     ``local``: only this machine reaches ``host``. Where others do, ``token`` keeps them out.
     """
+    listening = await asyncio.to_thread(_listen, host, port)
     guards = [*([by_local_name(host)] if local else []), with_token(token)]
-    runner = web.AppRunner(
-        _application(guards, sources),
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=30.0,
-        shutdown_timeout=1.0,
-        auto_decompress=False,
-    )
+    runner = web.AppRunner(_application(guards, sources), access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
+    server, crowd = runner.server, Crowd(logs.get("http"))
+    assert server is not None  # noqa: S101 - it was set up
+    accepting = [
+        asyncio.create_task(accept(each, lambda: Connection(server, crowd), crowd), name="http") for each in listening
+    ]
     try:
-        await _listen(runner, host, port)
-        yield cast("int", runner.addresses[0][1])
+        yield cast("int", listening[0].getsockname()[1])
     finally:
+        for task in accepting:
+            task.cancel()
+        await asyncio.gather(*accepting, return_exceptions=True)
+        for each in listening:
+            each.close()
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+@asynccontextmanager
+async def serving_when_possible(
+    host: str, port: int, sources: Sources, token: str | None = None, *, local: bool = True
+) -> AsyncIterator[None]:
+    """Serve over the block as ``serving`` does; an address that can't be listened on is tried again and again."""
+    served = asyncio.Event()
+    keeping = asyncio.create_task(_keep_serving(served, host, port, sources, token, local=local), name="pages")
     try:
-        await web.TCPSite(runner, host, port).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DEADLINE):
+                await served.wait()
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def _keep_serving(
+    tried: asyncio.Event, host: str, port: int, sources: Sources, token: str | None, *, local: bool
+) -> None:
+    log, failures = logs.get("http"), 0
+    while True:
+        try:
+            async with serving(host, port, sources, token, local=local) as bound:
+                log.info("listening", host=host, port=bound, failures=failures)
+                tried.set()
+                await asyncio.Event().wait()
+        except ListenError as error:
+            failures += 1
+            if doubles(failures):
+                log.warning("not_listening", error=str(error), failures=failures)
+        tried.set()
+        await asyncio.sleep(min(_LISTEN_AGAIN_SECONDS * failures, _LISTEN_AGAIN_AT_LEAST_EACH_SECONDS))
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    try:
+        return listen(host, port)
     except (OSError, OverflowError) as error:
         raise ListenError(_complaint(host, port, error)) from error
 
