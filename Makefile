@@ -96,6 +96,7 @@ lock: $(READY) ## Make the lock anew, from the ranges in pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group test --constraints requirements/run.txt --output-file requirements/test.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev --constraints requirements/test.txt --output-file requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) --group build --constraints requirements/dev.txt --output-file requirements/build.txt
 	$(BIN)/uv pip compile $(LOCK) --group bench --output-file requirements/bench.txt
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

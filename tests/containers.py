@@ -30,16 +30,17 @@ class Pod:
     def __init__(self, home: Path, account: PartnerProcess) -> None:
         self.home, self.account = home, account
         for name in ("exports", "state"):
+            # As a kubelet makes a volume: root's, for the pod's group. Nobody chowns it to the container's user.
             (home / name).mkdir()
-            os.chown(home / name, USER, USER)
-        (home / "state").chmod(0o700)
+            os.chown(home / name, 0, USER)
+            (home / name).chmod(0o2777)
         (home / "external_id").write_text(account.external_id)
         (home / "external_id").chmod(0o444)
         self.configure()
 
     def configure(self, **more: object) -> None:
         self.config = {
-            "state_dir": "/var/lib/crosshaul",
+            "state_dir": "/var/lib/crosshaul/state",
             "identity": {"sts_endpoint_url": self.account.sts_endpoint_url},
             "destinations": {
                 "partner": {

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crosshaul.app import opened
 from crosshaul.clock import SystemClock
 from crosshaul.config import Config, exposed
 from crosshaul.control_socket import ControlSocket
 from crosshaul.errors import Fault, NotReadyError
-from crosshaul.herald import Herald
+from crosshaul.herald import Herald, opened_in_time
 from crosshaul.house import House
 from crosshaul.last_round import LastRound
 from crosshaul.orders import actions
@@ -36,20 +35,20 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
 
     With ``finish`` it first looks once more and delivers what is at rest, all within ``shutdown_timeout``.
 
-    Returns 0 after a full drain, 1 if something was cut off (it is resumable).
+    Returns 0 after a full drain, 1 if something was cut off (it is resumable), but to a service manager's stop 0.
     Raises LockedError, StateDirError, ConfigError and, with ``require_ready``, NotReadyError.
     """
     clock, log = SystemClock(), logs.get("crosshaul")
     stop = Stop(config.shutdown_timeout)
     stop.listen(signal.SIGTERM, signal.SIGINT)
     asyncio.get_running_loop().set_exception_handler(AcceptTrouble(log))
-    hung_up = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    hung_up, notifier = asyncio.Event(), Notifier.of()
+    stop.listen_for_hangup(hung_up)
     for line in await asyncio.to_thread(exposed, config, file):
         log.warning("file_open_to_others", error=line)
-    async with opened(config, config.routes, clock) as house, (teller := Teller(house)).serving():
+    async with opened_in_time(config, clock, notifier) as house, (teller := Teller(house)).serving():
         helping, carrying = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
-        lag, notifier = LagMeter(house.metrics.loop_lag, clock), Notifier.of()
+        lag = LagMeter(house.metrics.loop_lag, clock)
         last_round = LastRound(house, stop.asked, stop.hurry, log)
         reloading = Reloading(house, file, carrying, helping, notifier)
         reloading.always = [
@@ -67,7 +66,8 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
             log.info("started", routes=list(house.ways), destinations=list(house.lanes), pid=os.getpid())
             drained = await carrying.run(house.carriers(), last_round.over if finish else stop.asked, stop.hurry)
         log.info("stopped", drained=drained)
-    return 0 if drained and not last_round.left else 1
+    # Nothing is lost by a cut, and the service manager would call a unit failed that ended as it had asked it to.
+    return 0 if (drained and not last_round.left) or (notifier and stop.asked.is_set() and not finish) else 1
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
+from crosshaul.app import opened
+from crosshaul.clock import Clock
+from crosshaul.config import Config
 from crosshaul.house import House
 from crosshaul.model import DestinationState, State
 from crosshaul.telemetry.health import live
@@ -13,8 +17,32 @@ from crosshaul.telemetry.systemd import Notifier
 
 _EVERY = 5.0
 _POLL = 0.1
+_START_EXTENSION = 60.0
+"""Seconds that a start asks for, each 5 s, while the journal is opened."""
 _EXTENSION = 15.0
 """Seconds that a drain asks for while it gets on; three rounds, so that one late round ends nothing."""
+
+
+@asynccontextmanager
+async def opened_in_time(config: Config, clock: Clock, notifier: Notifier) -> AsyncIterator[House]:
+    """Open everything as ``opened`` does, and ask the service manager for time for as long as that takes.
+
+    A journal of millions of files is checked for minutes, and a start that is cut off would begin the check anew.
+    """
+    asking = asyncio.create_task(_ask_for_time(notifier))
+    try:
+        async with opened(config, config.routes, clock) as house:
+            asking.cancel()
+            yield house
+    finally:
+        asking.cancel()
+
+
+async def _ask_for_time(notifier: Notifier) -> None:
+    while True:
+        notifier.status("Starting: the journal is opened and checked.")
+        notifier.extend(_START_EXTENSION)
+        await asyncio.sleep(_EVERY)
 
 
 class Herald:

@@ -11,6 +11,7 @@ from crosshaul.house import House
 from crosshaul.pace import Step
 from crosshaul.reload import Reloading
 from crosshaul.telemetry import logs
+from crosshaul.telemetry.health import live
 
 Answer = Mapping[str, Any]
 
@@ -41,7 +42,11 @@ def actions(house: House, reloading: Reloading) -> dict[str, Action]:
     async def show(_: Answer) -> Answer:
         return {"paused": sorted(house.paused)}
 
-    return {"reload": reload, "pause": pause, "resume": resume, "limit": limit, "show": show}
+    async def alive(_: Answer) -> Answer:
+        verdict = live(house.pulse)
+        return {"live": verdict.ok, "reasons": list(verdict.reasons)}
+
+    return {"live": alive, "reload": reload, "pause": pause, "resume": resume, "limit": limit, "show": show}
 
 
 def _routes(house: House, request: Answer) -> list[str]:

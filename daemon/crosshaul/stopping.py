@@ -21,6 +21,8 @@ _AT_ONCE = 2.0
 """The same after a second signal."""
 _LAST_WORDS = 2.0
 """Seconds in which the log, and then what is said of an error, must find a reader."""
+_TERMINAL_GONE_WITHIN = 0.2
+"""Seconds from a SIGHUP to when a terminal that was closed is seen to be gone."""
 _CUT_OFF = 1
 
 
@@ -36,6 +38,19 @@ class Stop:
         """Take these signals, on the loop that runs."""
         for number in numbers:
             asyncio.get_running_loop().add_signal_handler(number, self._received)
+
+    def listen_for_hangup(self, reload: asyncio.Event) -> None:
+        """Take SIGHUP: it sets ``reload``, or is a signal to end where it came because our terminal was closed."""
+        terminals = [number for number in range(3) if os.isatty(number)]
+
+        def decide() -> None:
+            if terminals and not any(os.isatty(number) for number in terminals):
+                self._received()
+            else:
+                reload.set()
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.call_later(_TERMINAL_GONE_WITHIN, decide))
 
     def _received(self) -> None:
         again = self.asked.is_set()

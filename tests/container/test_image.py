@@ -24,6 +24,7 @@ def test_a_file_is_delivered_and_sigterm_ends_it(pod, account):
         assert account.read("a") == b"from a container"
         healthy = pod.inside("crosshaul", "status", "--healthy", "--max-age", "15m")
         assert healthy.returncode == 0, healthy
+        assert pod.inside("crosshaul", "status", "--live").returncode == 0
         lines = Path(f"/proc/{pod.pid()}/status").read_text().splitlines()
         told = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
         assert told["Uid"].split()[0] == str(USER)
@@ -54,15 +55,15 @@ def test_it_drains_at_sigterm_and_goes_on_with_its_state(pod, account):
 def test_the_image_has_its_healthcheck_and_its_user():
     """The image carries the check that orchestrators run, and no user but its own."""
     (image,) = json.loads(run("image", "inspect", IMAGE).stdout)
-    assert image["Healthcheck"]["Test"] == ["CMD", "crosshaul", "status", "--healthy", "--max-age", "15m"]
+    assert image["Healthcheck"]["Test"] == ["CMD", "crosshaul", "status", "--live"]
     assert image["Config"]["User"] == f"{USER}:{USER}"
 
 
 def test_the_healthcheck_says_no_without_a_daemon(pod):
     """In a container where no daemon runs it is 1, and says why."""
-    with pod.running("status", "--healthy") as process:
+    with pod.running("status", "--live") as process:
         assert process.wait(timeout=60) == 1
-    assert "no daemon is running" in pod.log()
+    assert "No daemon answers" in pod.log()
 
 
 def test_no_shell_is_needed(pod, account):

@@ -54,6 +54,27 @@ def site(strict, site_for, manager):
     return made
 
 
+def test_a_start_asks_for_time_while_the_journal_is_opened(strict, site, manager):
+    """From the first moment on the service manager is asked for time, and told what takes it; then comes READY=1."""
+    with site.daemon():
+        until(lambda: manager.hears("READY=1"))
+    before = manager.heard[: next(number for number, told in enumerate(manager.heard) if "READY=1" in told)]
+    assert any(told.startswith("EXTEND_TIMEOUT_USEC=") for told in before)
+    assert any("the journal is opened" in told for told in before)
+
+
+def test_a_stop_that_cuts_off_is_no_failure_of_the_unit(strict, site, manager):
+    """To a service manager that asked for it the end is code 0, with what was cut off in the log."""
+    site.config["shutdown_timeout"] = "1s"
+    site.write()
+    strict.fault("stall", "PutObject", rule={"times": None}, seconds=90)
+    site.add("file", b"1")
+    with site.daemon() as daemon:
+        until(lambda: strict.faults()[0]["hits"])
+        assert daemon.stop() == 0
+        assert daemon.events("stopped")[0]["drained"] is False
+
+
 def test_it_is_ready_when_the_first_credentials_are_had(strict, site, manager):
     """READY=1 waits for STS, and comes with the first session; then there is a status, and the watchdog is fed."""
     strict.fault("delay", "AssumeRole", rule={"times": 1}, seconds=2)

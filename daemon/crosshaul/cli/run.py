@@ -43,7 +43,7 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool, f
 
     Exit codes:
       0  ended after a drain
-      1  ended, and uploads were cut off (they go on at the next start); with --finish: files were left
+      1  ended, and uploads were cut off (they go on at the next start; 0 to systemd); with --finish: files were left
       2  the configuration or state_dir can't be used
       3  --require-ready, and an identity or destination is unusable
       4  another instance holds state_dir

@@ -1,0 +1,89 @@
+"""Signals that come before the daemon is up: as the first process of a container, and from a terminal that closes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from system_fixtures import Daemon, until
+
+UNSHARE = ["unshare", "--pid", "--fork", "--kill-child"]
+
+
+def works() -> bool:
+    return shutil.which("unshare") is not None and not subprocess.run([*UNSHARE, "true"], check=False).returncode
+
+
+def first_process(outer: int) -> int | None:
+    """The child of unshare, which is PID 1 of its own namespace; None while there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(Path(f"/proc/{outer}/task/{outer}/children").read_text())
+    return None
+
+
+def takes(pid: int | None, number: int) -> bool:
+    """Whether the process has a handler for the signal."""
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+        return bool(int(caught.split()[1], 16) & 1 << (number - 1))
+    return False
+
+
+@pytest.mark.skipif(not works(), reason="a process namespace of its own needs root")
+def test_the_first_process_of_a_container_ends_while_it_loads(strict, site_for):
+    """SIGTERM long before the daemon is up, to a PID 1: it ends at once with 143, and not at SIGKILL."""
+    site = site_for(strict)
+    began = time.monotonic()
+    with subprocess.Popen([*UNSHARE, *site._command("run")], stderr=subprocess.DEVNULL, env=site._env()) as outer:
+        try:
+            while not takes(inner := first_process(outer.pid), signal.SIGTERM):
+                assert time.monotonic() - began < 30
+            assert not (site.state_dir / "lock").exists()
+            os.kill(inner or -1, signal.SIGTERM)
+            assert outer.wait(timeout=10) == 143
+        finally:
+            outer.kill()
+    assert not site.state_dir.exists()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_terminal_that_closes_ends_what_runs_in_it(strict, site_for, closed: bool):
+    """SIGHUP because the terminal has gone drains and ends; from anybody else it reloads, on a terminal, too."""
+    site = site_for(strict)
+    shell, terminal = pty.openpty()
+    log = site.home / "log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            site._command("run"),
+            stdin=terminal,
+            stderr=stderr,
+            env=site._env(),
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no thread runs here
+        )
+    os.close(terminal)
+    try:
+        daemon = Daemon(process, log)
+        until(lambda: daemon.events("started"))
+        if closed:
+            os.close(shell)
+            assert daemon.wait(30) == 0
+            assert not daemon.events("reloaded")
+        else:
+            process.send_signal(signal.SIGHUP)
+            until(lambda: daemon.events("reloaded"))
+            assert daemon.stop() == 0
+    finally:
+        process.kill()
+        process.wait()
