@@ -36,7 +36,7 @@ _SIGNALS = {
     "SIGTERM, SIGINT": "A running daemon drains and ends; a second one cuts that short.",
     "SIGHUP": "It reads its configuration again.",
 }
-_SEE_ALSO = "systemd.service(5), the documents that come with the package (OPERATIONS, CONFIGURATION, TROUBLESHOOTING)"
+_SEE_ALSO = "systemd.service(5), and docs/ in the source repository (OPERATIONS, CONFIGURATION, TROUBLESHOOTING)"
 
 
 def page() -> str:

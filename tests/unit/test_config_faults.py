@@ -224,7 +224,7 @@ def test_files_that_can_not_be_read(tmp_path: Path) -> None:
     closed.symlink_to("/proc/self/mem")
     for path, sentence in [
         (tmp_path, "it is a directory; give the YAML file in it"),
-        (tmp_path / "none.yaml", "there is no such file; check the path, or start from config.example.yaml"),
+        (tmp_path / "none.yaml", "there is no such file; check the path; docs/CONFIGURATION.md has an example"),
         (closed, "it can't be read (Input/output error); check its owner and mode"),
         (Path("a\0b"), "it can't be read (embedded null byte)"),
     ]:

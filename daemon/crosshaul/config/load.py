@@ -46,7 +46,7 @@ def _read(path: Path, environment: Mapping[str, str]) -> str:
         raise ConfigError([f"{path}: it is a directory; give the YAML file in it"]) from None
     except FileNotFoundError:
         raise ConfigError(
-            [f"{path}: there is no such file; check the path, or start from config.example.yaml"]
+            [f"{path}: there is no such file; check the path; docs/CONFIGURATION.md has an example"]
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
