@@ -27,7 +27,7 @@ from crosshaul.errors import (
     StateDirError,
 )
 from crosshaul.lookahead import AHEAD, FAR_AHEAD, Lookahead
-from crosshaul.model import Changed, Claim, Outcome, Release, State
+from crosshaul.model import Changed, Claim, Outcome, Quarantine, Release, State
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.reading import READERS
 from crosshaul.retry import Policy
@@ -39,6 +39,7 @@ class Journal(dispatcher.Journal, Protocol):
     """The part of the journal that this loop works on."""
 
     async def reclaim(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/store.py
+    async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
     async def begin_settle(self, claim: Claim, outcome: Outcome) -> asyncio.Future[State]: ...  # noqa: D102
 
 
@@ -222,6 +223,8 @@ class Transfer:
         if self._breaker.tripped and not tripped:
             self._dispatcher.tripped()
             await self._put_back()
+        if isinstance(outcome, Quarantine) and self._means.in_parts(claim):
+            await self._journal.drop_multipart(claim)  # who puts it back wants a new beginning
         state = await self._journal.begin_settle(claim, outcome)
         return _Sent(claim, share, outcome, state, self._means.clock.monotonic() - started)
 

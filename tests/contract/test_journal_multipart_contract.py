@@ -68,7 +68,7 @@ ENDINGS: dict[str, tuple[Outcome, bool]] = {
     "delivered": (DONE, False),
     "retry": (Retry(START, SLOW), True),
     "retry from the start": (Retry(START, SLOW, drop_multipart=True), False),
-    "quarantine": (Quarantine(SLOW), False),
+    "quarantine": (Quarantine(SLOW), True),
     "release": (Release(), True),
     "changed": (Changed(), False),
 }

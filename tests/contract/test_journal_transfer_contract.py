@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from crosshaul.canaries import Canaries, CanaryWish
 from crosshaul.journal import IllegalMove
 from crosshaul.model import (
     MOVES,
@@ -75,6 +76,48 @@ async def test_a_route_with_a_backlog_starves_nobody(store: Store, clock: Turnab
     assert (singly.count("big"), singly.count("small")) == (5, 5)
     rest = [one.route for one in await store.claim(["big", "small"], 50)]
     assert (rest.count("big"), rest.count("small")) == (45, 5)
+
+
+async def failed_before(store: Store, count: int, clock: TurnableClock) -> None:
+    """Files that failed once, and are due again."""
+    await store.admit([settled(b"old %03d" % number, key=f"old/{number}") for number in range(count)])
+    for claim in await store.claim([ROUTE], count):
+        await store.settle(claim, Retry(clock.at, SLOW))
+    clock.at += 1
+
+
+async def test_first_tries_go_before_repeated_ones(store: Store, clock: TurnableClock) -> None:
+    """However many files that failed are due, a new one is in the next claim; they have a quarter of the places."""
+    await failed_before(store, 100, clock)
+    await store.admit([settled(b"new %03d" % number, key=f"new/{number}") for number in range(30)])
+    paths = [one.path for one in await store.claim([ROUTE], 20)]
+    assert paths == [b"new %03d" % number for number in range(15)] + [b"old %03d" % number for number in range(5)]
+    singly = [(await store.claim([ROUTE], 1))[0].path[:3] for _ in range(12)]
+    assert (singly.count(b"new"), singly.count(b"old")) == (9, 3)
+    rest = [one.path[:3] for one in await store.claim([ROUTE], 40)]
+    assert (rest.count(b"new"), rest.count(b"old")) == (6, 34)
+    assert await store.next_due([ROUTE]) is not None
+
+
+async def test_a_canary_is_due_and_as_was_wished(store: Store, clock: TurnableClock) -> None:
+    """One file of the named routes goes: unlike the refused ones, of those that came since, else what there is."""
+    await failed_before(store, 3, clock)
+    assert await store.claim_canary(["other"], CanaryWish()) is None
+    await store.admit([settled(b"setup.exe", key="1"), settled(b"report.csv", key="2"), settled(b"run.exe", key="3")])
+    canaries = Canaries()
+    canaries.refused(ROUTE, b"more.exe", large=False)
+    canary = await store.claim_canary([ROUTE], canaries.wish(None))
+    assert canary is not None
+    assert canary.path == b"report.csv"
+    assert (await the(store, b"report.csv")).state is State.UPLOADING
+    assert await store.claim_canary([ROUTE], canaries.wish(clock.at)) is None
+    clock.at += 1
+    await store.admit([settled(b"late.exe", key="4")])
+    late = await store.claim_canary([ROUTE], canaries.wish(clock.at - 1))
+    assert late is not None
+    assert late.path == b"late.exe"
+    left = [await store.claim_canary([ROUTE], canaries.wish(None)) for _ in range(6)]
+    assert [one and one.path[:3] for one in left] == [b"run", b"set", b"old", b"old", b"old", None]
 
 
 async def test_a_delivered_file_has_its_receipt(store: Store, clock: TurnableClock) -> None:

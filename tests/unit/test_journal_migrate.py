@@ -72,7 +72,7 @@ async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
 def test_readers_wait_for_the_daemon_to_migrate(database: Path) -> None:
     """A reader never migrates: it says to start the daemon once."""
     connect.open_writable(database).close()
-    with pytest.raises(StateDirError, match="version 0, and this Crosshaul needs 5: start the daemon"):
+    with pytest.raises(StateDirError, match="version 0, and this Crosshaul needs 6: start the daemon"):
         Reader.open(database.parent)
 
 
@@ -157,3 +157,12 @@ def test_the_queries_and_the_code_call_the_same_files_large(connection: sqlite3.
     numbers = [number for text in told for number in re.findall(r"size >= ([0-9]+)", text)]
     assert len(numbers) >= 3
     assert set(numbers) == {str(LARGE)}
+
+
+@pytest.mark.parametrize("name", ["due", "canaries_newest", "canaries_oldest", "next_due"])
+def test_what_is_due_is_found_by_its_index(connection: sqlite3.Connection, name: str) -> None:
+    """However many files wait, those that are due come in order out of one index: nothing is sorted or read through."""
+    values = ("r", 0, False, False) if name == "next_due" else ("r", 0, False, False, 1.0, 10)
+    plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
+    assert "files_due (route=? AND plan=? AND <expr>=? AND <expr>=?" in plan
+    assert "TEMP B-TREE" not in plan

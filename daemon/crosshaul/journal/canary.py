@@ -10,8 +10,8 @@ from crosshaul.canaries import CanaryWish, Candidate, choose
 from crosshaul.journal import bulk, claims
 from crosshaul.model import Claim
 
-_CANDIDATES = 200
-"""Files of a route and size that are looked at, of each end of the queue."""
+_QUERIES = (("canaries_newest", False, 200), ("canaries_oldest", False, 200), ("canaries_oldest", True, 20))
+"""Which files of a route and size are looked at: whether they failed before, and how many at the most."""
 _CANDIDATES_IN_ALL = 4_000
 
 
@@ -41,8 +41,7 @@ def _candidates(connection: sqlite3.Connection, request: CanaryRequest) -> Itera
     first = request.wish.turn % max(1, len(routes))
     for route, plan in [*routes[first:], *routes[:first]]:
         for large in (False, True):
-            for query in ("canaries_newest", "canaries_oldest"):
-                for file, path, due_at, failed in bulk.ask(
-                    connection, query, (route, plan, large, request.now, _CANDIDATES)
-                ):
-                    yield Candidate(file, route, bytes.fromhex(path), large, due_at, bool(failed))
+            for query, failed, most in _QUERIES:
+                found = bulk.ask(connection, query, (route, plan, large, failed, request.now, most))
+                for file, path, due_at in found:
+                    yield Candidate(file, route, bytes.fromhex(path), large, due_at, failed)

@@ -12,6 +12,9 @@ from crosshaul.journal.moves import IllegalMove
 from crosshaul.journal.queries import SQL
 from crosshaul.model import ChecksumKind, Claim, Multipart, Part, Receipt, State
 
+_FAILED_SHARE = 4
+"""Of so many places one is for a file that failed before, while others wait that did not."""
+
 
 class Request(NamedTuple):
     """One call of ``Journal.claim``."""
@@ -29,6 +32,8 @@ class Claimer:
     def __init__(self) -> None:
         self._turns: dict[str, int] = {}
         self._turn = 0
+        self._claims = [0, 0]
+        """Of small files and of large ones, so far."""
 
     def claim(self, connection: sqlite3.Connection, request: Request) -> list[Claim]:
         """Move due files to uploading, small ones and large ones, oldest due first within a route."""
@@ -39,11 +44,24 @@ class Claimer:
         return take(connection, ids, request.now) if ids else []
 
     def _pick(self, connection: sqlite3.Connection, request: Request, limit: int, *, large: bool) -> list[int]:
+        """Due files, first tries before repeated ones, which have a quarter of the places nevertheless."""
+        if not limit:
+            return []
+        fresh = self._in_turn(connection, request, limit, large=large, failed=False)
+        kept = (limit + self._claims[large] % _FAILED_SHARE) // _FAILED_SHARE
+        self._claims[large] += 1
+        again = self._in_turn(connection, request, max(kept, limit - len(fresh)), large=large, failed=True)
+        return [*fresh[: limit - len(again)], *again]
+
+    def _in_turn(
+        self, connection: sqlite3.Connection, request: Request, limit: int, *, large: bool, failed: bool
+    ) -> list[int]:
+        """At most so many of the due files, oldest first, each route in turn."""
         if not limit:
             return []
         routes = sorted(request.plans, key=lambda route: self._turns.get(route, 0))
         lanes = {
-            route: deque(bulk.ask(connection, "due", (route, request.plans[route], large, request.now, limit)))
+            route: deque(bulk.ask(connection, "due", (route, request.plans[route], large, failed, request.now, limit)))
             for route in routes
         }
         picked: list[int] = []

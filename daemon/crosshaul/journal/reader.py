@@ -155,9 +155,10 @@ class Reader:
         """See ``Journal.next_due``; the plans in force by route."""
         with self._snapshot() as connection:
             found = [
-                connection.execute(SQL["next_due"], (route, plan, large)).fetchone()[0]
+                connection.execute(SQL["next_due"], (route, plan, large, failed)).fetchone()[0]
                 for route, plan in in_force.items()
                 for large in (False, True)
+                for failed in (False, True)
             ]
         return min((due for due in found if due is not None), default=None)
 

@@ -153,7 +153,7 @@ def _with_reason(back: _Back, diagnosis: Diagnosis) -> _Back:
 
 
 def _ends_multipart(outcome: Outcome) -> bool:
-    return isinstance(outcome, Changed | Quarantine) or (isinstance(outcome, Retry) and outcome.drop_multipart)
+    return isinstance(outcome, Changed) or (isinstance(outcome, Retry) and outcome.drop_multipart)
 
 
 def settle_after(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:

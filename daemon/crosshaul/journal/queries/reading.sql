@@ -10,6 +10,7 @@ WHERE id IS NULL OR fingerprint <> column3 OR plan <> ? OR recheck OR state IN (
 
 -- name: next_due
 SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
+    AND (diagnosis IS NOT NULL) = ?
 
 -- name: tallies
 SELECT route, state, files, bytes FROM tallies WHERE files > 0 ORDER BY route

@@ -2,20 +2,20 @@
 
 -- name: due
 SELECT json_group_array(id) FROM (
-    SELECT id FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ? AND due_at <= ?
-    ORDER BY due_at, id LIMIT ?
+    SELECT id FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
+        AND (diagnosis IS NOT NULL) = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?
 )
 
 -- name: canaries_newest
-SELECT json_group_array(json_array(id, hex(path), due_at, diagnosis IS NOT NULL)) FROM (
-    SELECT id, path, due_at, diagnosis FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
-        AND due_at <= ? ORDER BY due_at DESC, id DESC LIMIT ?
+SELECT json_group_array(json_array(id, hex(path), due_at)) FROM (
+    SELECT id, path, due_at FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
+        AND (diagnosis IS NOT NULL) = ? AND due_at <= ? ORDER BY due_at DESC, id DESC LIMIT ?
 )
 
 -- name: canaries_oldest
-SELECT json_group_array(json_array(id, hex(path), due_at, diagnosis IS NOT NULL)) FROM (
-    SELECT id, path, due_at, diagnosis FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
-        AND due_at <= ? ORDER BY due_at, id LIMIT ?
+SELECT json_group_array(json_array(id, hex(path), due_at)) FROM (
+    SELECT id, path, due_at FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
+        AND (diagnosis IS NOT NULL) = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?
 )
 
 -- name: claim
