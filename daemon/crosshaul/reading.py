@@ -72,6 +72,20 @@ class _Fetch:
         self.over = asyncio.Event()
 
 
+class _Turn:
+    """A turn to fetch, given back once: when the fetch is over, or stuck."""
+
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self.mine = False
+        self._turns = turns
+
+    def end(self) -> None:
+        """Give it back, if it is there."""
+        if self.mine:
+            self.mine = False
+            self._turns.release()
+
+
 class RouteReader:
     """Reads one route's files, with threads of its own: a file system that hangs takes no other route's.
 
@@ -147,11 +161,19 @@ class RouteReader:
         if len(mine.files) > 1:
             await mine.over.wait()
             return
+        turn = _Turn(self._fetching)
+
+        def stuck() -> None:
+            turn.end()
+            mine.over.set()
+
         try:
-            async with self._fetching:
-                self._next_fetch = _Fetch()
-                await self.run(claim, partial(cached.fetch, mine.files), mine.over.set)
+            await self._fetching.acquire()
+            turn.mine = True
+            self._next_fetch = _Fetch()
+            await self.run(claim, partial(cached.fetch, mine.files), stuck)
         finally:
+            turn.end()
             if self._next_fetch is mine:
                 self._next_fetch = _Fetch()
             mine.over.set()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from crosshaul.clock import Clock
-from crosshaul.errors import Diagnosis
+from crosshaul.errors import Diagnosis, Kind
 from crosshaul.model import (
     Changed,
     ChecksumKind,
@@ -30,6 +30,10 @@ from crosshaul.telemetry.logs import Logger
 from crosshaul.telemetry.metrics import Metrics
 from crosshaul.telemetry.streak import Streak, doubles
 
+_TOLD_ONE_BY_ONE = 10
+"""Local failures of a route; later ones are a count at each doubling, however many files they are of."""
+_SPELL_SECONDS = 7200.0
+"""Without one for so long, the next is told again."""
 _IN_TROUBLE = 3
 """Tries that fail in a row before a destination counts as not reached."""
 
@@ -67,6 +71,7 @@ class Reporter:
         self._not_renewed = Streak()
         self._not_reached = Streak()
         self._others_overwritten = 0
+        self._failed_here: dict[object, tuple[int, float]] = {}
         self._unreachable_since: float | None = None
         self._next_canary_at: float | None = None
         self._changed = asyncio.Event()
@@ -167,15 +172,27 @@ class Reporter:
     def _failed(self, outcome: Retry, tries: int, facts: dict[str, object]) -> None:
         """A file's failure; where the way there is at fault, that it goes on is told rather than of each file anew."""
         diagnosis = outcome.diagnosis
-        of_all = slows_everyone(diagnosis)
-        told = of_all and self._not_reached.failed()
-        row = self._not_reached.length if of_all else 0
-        if row == _IN_TROUBLE:
-            self._becomes(failing=True, last_error=diagnosis)
-        if told if row > 1 else doubles(tries):
+        if slows_everyone(diagnosis):
+            told, row = self._not_reached.failed(), self._not_reached.length
+            if row == _IN_TROUBLE:
+                self._becomes(failing=True, last_error=diagnosis)
+            if row == 1:
+                told = doubles(tries)
+        else:
+            row = self._here(facts["route"]) if diagnosis.kind is Kind.LOCAL else 0
+            told = doubles(row) if row else doubles(tries)
+        if told:
             facts |= {"tries": tries, "in_a_row": row}
             pause = round(max(0.0, (self._next_canary_at or outcome.due_at) - self._clock.now()), 1)
             self._log.warning("upload_failed", **facts, again_in_seconds=pause, **_error(diagnosis))
+
+    def _here(self, route: object) -> int:
+        """Count a local failure of the route; 0 for the first few, which are told one by one."""
+        now = self._clock.monotonic()
+        count, last = self._failed_here.get(route, (0, now))
+        count = count + 1 if now - last < _SPELL_SECONDS else 1
+        self._failed_here[route] = (count, now)
+        return count if count > _TOLD_ONE_BY_ONE else 0
 
     def _got_through(self) -> None:
         """A file was taken: whatever was in the way of all is over."""

@@ -100,6 +100,20 @@ BUGS = (
         "tests/contract/test_journal_transfer_contract.py",
     ),
     bug(
+        "a heap of unreadable files is a line each",
+        "report.py",
+        "            told = doubles(row) if row else doubles(tries)\n",
+        "            told = doubles(tries)\n",
+        "tests/unit/test_report.py",
+    ),
+    bug(
+        "fetches that hang keep the others of their route waiting for ever",
+        "reading.py",
+        "partial(cached.fetch, mine.files), stuck)",
+        "partial(cached.fetch, mine.files))",
+        "tests/outages/test_hung_routes.py -k small",
+    ),
+    bug(
         "reads behind hung ones wait for ever",
         "reading.py",
         "            self._give_up_queued()\n",

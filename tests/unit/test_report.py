@@ -94,6 +94,39 @@ def test_a_file_that_can_not_be_read_is_no_outage(reporter, log):
     assert log.fields("upload_failed", "tries") == [1] * 5
 
 
+def test_a_heap_of_unreadable_files_is_a_count(reporter, log):
+    """Of a hundred thousand files that can't be read some twenty lines tell; a quiet while later the next one does."""
+    for number in range(100_000):
+        fail(reporter, number, UNREADABLE)
+    assert log.fields("upload_failed", "in_a_row") == [0] * 10 + [2**power for power in range(4, 17)]
+    reporter._clock.at += 10_000.0
+    fail(reporter, 1, UNREADABLE, attempts=5)
+    fail(reporter, 2, UNREADABLE)
+    assert log.fields("upload_failed", "tries")[-1] == 1
+
+
+def test_an_outage_that_the_breaker_waits_for_says_when_it_tries_again(reporter, log):
+    """The pause in the log is the destination's; what gets through at last is told, and the state says so meanwhile."""
+    assert reporter.unreachable_seconds == 0.0
+    reporter.unreachable(LOST, 40.0)
+    reporter.ended(claim(1), Retry(0.0, LOST, 0), State.PENDING, 0.1)
+    assert (reporter.status.failing, reporter.status.last_error) == (True, LOST)
+    assert log.fields("upload_failed", "again_in_seconds") == [40.0]
+    reporter._clock.at += 50.0
+    assert reporter.unreachable_seconds == 50.0
+    reporter.reached()
+    assert (reporter.status.failing, reporter.unreachable_seconds) == (False, 0.0)
+    assert log.fields("uploads_recovered", "failures") == [1]
+
+
+def test_reads_that_hang_are_events(reporter, log):
+    """A file that has been read for over a minute, and the end of that, are told with their route."""
+    reporter.read_hangs("r", b"f1", 61.26)
+    reporter.read_recovered("r", 130.0)
+    assert log.fields("read_hangs", "seconds") == [61.3]
+    assert log.fields("read_recovered", "route") == ["r"]
+
+
 def test_a_success_does_not_hide_that_credentials_are_not_renewed(reporter):
     """A file that gets through with the old session leaves the refresh's error in the status."""
     reporter.refused("partner", LOST, 60.0)
