@@ -28,8 +28,8 @@ BUGS = (
     bug(
         "a small file that is written to while it is read lands torn",
         "reading.py",
-        "        data = source.read(0, claim.fingerprint.size)\n        source.unchanged()\n",
-        "        data = source.read(0, claim.fingerprint.size)\n",
+        "        data = source.read(0, size)\n        source.unchanged()\n",
+        "        data = source.read(0, size)\n",
         "tests/unit/test_reading.py",
     ),
     Bug(
@@ -91,8 +91,8 @@ BUGS = (
     bug(
         "files wait for ever when the one that fetched them was cancelled",
         "reading.py",
-        "            mine.over.set()\n",
-        "            pass\n",
+        "                self._next_fetch = _Fetch()\n            mine.over.set()\n",
+        "                self._next_fetch = _Fetch()\n",
         "tests/unit/test_reading.py",
     ),
     bug(
