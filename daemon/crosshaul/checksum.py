@@ -13,6 +13,7 @@ from typing import NamedTuple
 from awscrt import checksums
 
 from crosshaul.model import Checksum, ChecksumKind, Part
+from crosshaul.streamed import Streamed
 
 _Buffer = bytes | bytearray | memoryview
 
@@ -97,7 +98,7 @@ def _sha256_hex(data: _Buffer) -> str:
 class Payload(NamedTuple):
     """The body of one upload with all that has to be computed of it before the first byte goes."""
 
-    data: bytes | bytearray | memoryview
+    data: bytes | bytearray | memoryview | Streamed
     checksums: tuple[Checksum, ...]
     sha256: str | None
     """Hex; None where TLS guards the body and SigV4 may leave it unsigned."""

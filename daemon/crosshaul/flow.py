@@ -79,13 +79,13 @@ class Lease:
 
     def __init__(self, budget: Budget, amount: int) -> None:
         self._budget: Budget | None = budget
-        self._amount = amount
+        self.amount = amount
 
     def end(self, *_: object) -> None:
         """Give it back, unless that was done before."""
         budget, self._budget = self._budget, None
         if budget is not None:
-            budget.release(self._amount)
+            budget.release(self.amount)
 
 
 class _Hold:

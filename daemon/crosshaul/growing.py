@@ -44,7 +44,7 @@ class GrowingFile(SourceFile):
         if self._sums and offset % self._block == 0 and length == min(self._block, self.fingerprint.size - offset):
             running = Running((ChecksumKind.CRC64NVME,))
             running.update(data)
-            self._require(offset, running)
+            self.require(offset, running)
         return data
 
     def unchanged(self) -> None:
@@ -58,7 +58,8 @@ class GrowingFile(SourceFile):
             running.update(super().read(offset, min(_PIECE, start + length - offset)))
         return running.checksums()[0].value
 
-    def _require(self, offset: int, running: Running) -> None:
+    def require(self, offset: int, running: Running) -> None:
+        """Raise FileChangedError unless the block at ``offset`` has the same CRC64NVME as it had at first."""
         if running.checksums()[0].value != self._sums[offset // self._block]:
             raise FileChangedError(f"{shown(self.path)}: it is rewritten while it is read")
 

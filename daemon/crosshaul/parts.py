@@ -13,11 +13,14 @@ from crosshaul.errors import Fault, FileChangedError, HeldBackError, Kind, Sourc
 from crosshaul.flow import Lease
 from crosshaul.growing import GrowingFile
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
+from crosshaul.part_body import PIECE_BYTES, PartReader
 from crosshaul.source import SourceFile
 from crosshaul.upload_context import Means
-from crosshaul.verify import receipt_for, token_of
+from crosshaul.verify import Answer, receipt_for, token_of
 
 _MAX_PARTS = 10_000
+LARGEST_OBJECT = _MAX_PARTS * (5 << 30)
+"""Bytes: 48.8 TiB (S3 User Guide, "Amazon S3 multipart upload limits")."""
 _MIB = 1 << 20
 
 
@@ -152,7 +155,7 @@ class _Sender:
     def __init__(self, claim: Claim, means: Means, source: SourceFile, multipart: Multipart) -> None:
         self._claim = claim
         self._means = means
-        self._source = source
+        self._reader = PartReader(claim, source, means.files.of(claim.route), multipart.part_size)
         self._multipart = multipart
         self._done = {part.number: part for part in multipart.parts}
         self._failure: Fault | SourceError | HeldBackError | None = None
@@ -175,8 +178,9 @@ class _Sender:
                 if number in self._done:
                     continue
                 size = self._size_of(number)
-                await self._means.memory.acquire(size)
-                memory = Lease(self._means.memory, size)
+                held = PIECE_BYTES if self._streams(size) else size
+                await self._means.memory.acquire(held)
+                memory = Lease(self._means.memory, held)
                 if self._failure is not None:
                     memory.end()
                     break
@@ -187,6 +191,10 @@ class _Sender:
     def _size_of(self, number: int) -> int:
         offset = (number - 1) * self._multipart.part_size
         return min(self._multipart.part_size, self._claim.fingerprint.size - offset)
+
+    def _streams(self, size: int) -> bool:
+        """Whether a part is more than may be held in memory."""
+        return size > max(PIECE_BYTES, self._means.memory.capacity)
 
     async def _part(self, number: int, size: int, memory: Lease, *, hashed: bool) -> None:
         try:
@@ -200,29 +208,31 @@ class _Sender:
     async def _send_part(self, number: int, size: int, memory: Lease, *, hashed: bool) -> Part:
         kind, ladder = self._multipart.checksum_kind, self._means.ladder
         kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
-        buffer = self._means.buffers.take(size)
-        # If this is cancelled, or fails, a thread may still be reading into it.
-        read = partial(self._read, number, buffer, kinds, hashed=hashed)
-        # Before the slot: a file system that hangs must not hold what others could be sent in.
-        payload = await self._means.files.of(self._claim.route).run(self._claim, read, memory.end)
+        if memory.amount < size:
+            payload = await self._reader.streamed(number, size, kinds, hashed=hashed)
+            answer = await self._put(number, payload)
+        else:
+            buffer = self._means.buffers.take(size)
+            # If this is cancelled, or fails, a thread may still be reading into it.
+            read = partial(self._reader.held, number, buffer, kinds, hashed=hashed)
+            # Before the slot: a file system that hangs must not hold what others could be sent in.
+            payload = await self._means.files.of(self._claim.route).run(self._claim, read, memory.end)
+            try:
+                answer = await self._put(number, payload)
+            finally:
+                self._means.buffers.give(buffer)
+        self._means.body_taken(self._claim)
+        ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
+        return Part(number, size, answer.etag, payload.checksums[0])
+
+    async def _put(self, number: int, payload: Payload) -> Answer:
+        kind, ladder = self._multipart.checksum_kind, self._means.ladder
         try:
             async with self._means.slot(self._claim):
-                answer = await self._means.bucket.upload_part(
-                    self._claim.key, self._multipart.upload_id, number, payload
-                )
+                return await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
         except Fault as fault:
             if fault.diagnosis.code == "SenselessAnswer":
                 ladder.learn(kind, None)
             if fault.kind is Kind.UNSUPPORTED:
                 ladder.refuse(kind)  # the next try begins a new upload, with the next checksum
             raise
-        finally:
-            self._means.buffers.give(buffer)
-        self._means.body_taken(self._claim)
-        ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
-        return Part(number, size, answer.etag, payload.checksums[0])
-
-    def _read(self, number: int, into: memoryview, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
-        data = self._source.read((number - 1) * self._multipart.part_size, len(into), into)
-        self._source.unchanged()
-        return Payload.of(data, kinds, hashed=hashed)

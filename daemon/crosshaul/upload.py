@@ -12,7 +12,7 @@ from http import HTTPStatus
 from crosshaul.conditions import NEW, Condition
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
 from crosshaul.model import LARGE, Claim, Receipt
-from crosshaul.parts import InParts
+from crosshaul.parts import LARGEST_OBJECT, InParts
 from crosshaul.recognise import Seen, Whose, of_another_source, receipt_of, recognise, taken
 from crosshaul.source import shown
 from crosshaul.upload_context import Means
@@ -30,6 +30,8 @@ _REFUSES_OPTIONS = frozenset({400, 501})
 
 async def deliver(claim: Claim, means: Means) -> Receipt:
     """Bring the claim's file into the bucket; raises Fault or SourceError."""
+    if claim.fingerprint.size > LARGEST_OBJECT:
+        raise _too_large(claim, means)
     delivery = _Delivery(claim, means)
     if claim.restless and means.rewritten.paused(claim, means.clock.monotonic()):
         raise FileChangedError("it is rewritten whenever it is read")
@@ -200,6 +202,12 @@ def _is_first(claim: Claim) -> bool:
     ``If-None-Match: *`` tells the two apart at no cost for a new file, and needs no right but PutObject.
     """
     return claim.generation == 1 and claim.attempts == 0 and claim.multipart is None
+
+
+def _too_large(claim: Claim, means: Means) -> Fault:
+    place = f"s3://{means.destination.bucket}/{shown(claim.key.encode())}"
+    message = f"{shown(claim.path)}: {claim.fingerprint.size:,} bytes for {place}, and S3 takes {LARGEST_OBJECT:,}"
+    return Fault(Diagnosis(Kind.FILE, "EntityTooLarge", message, advice="Split the file; if it is sparse, pack it."))
 
 
 def _refuses_conditions(fault: Fault) -> bool:

@@ -7,9 +7,39 @@ from bugs import Bug, bug
 _FOREIGN = "tests/faults/test_foreign_objects.py"
 
 _RESTLESS = "tests/faults/test_never_at_rest.py"
+_HUGE = "tests/faults/test_huge_files.py"
 _LATE = "tests/faults/test_late_writes.py"
 
 BUGS: tuple[Bug, ...] = (
+    # Huge files
+    bug(
+        "a sparse file of terabytes takes gigabytes of memory",
+        "parts.py",
+        "return size > max(PIECE_BYTES, self._means.memory.capacity)",
+        "return size > max(5 << 30, self._means.memory.capacity)",
+        f"{_HUGE} -k larger_than_memory",
+    ),
+    bug(
+        "a file that changes between the two readings of a part is delivered torn, or its try is counted",
+        "part_body.py",
+        "        data = self._source.read(offset, length)\n        self._source.unchanged()\n        return data\n",
+        "        return self._source.read(offset, length)\n",
+        f"{_HUGE} -k goes_back",
+    ),
+    bug(
+        "multipart_threshold lets one file take more than memory_limit",
+        "upload_context.py",
+        "return size >= self.sizes.multipart_threshold or (claim.large and size > self.memory.capacity)",
+        "return size >= self.sizes.multipart_threshold",
+        f"{_HUGE} -k below_the_threshold",
+    ),
+    bug(
+        "what S3 can't take is begun all the same",
+        "upload.py",
+        "    if claim.fingerprint.size > LARGEST_OBJECT:\n",
+        "    if claim.fingerprint.size < 0:\n",
+        f"{_HUGE} -k can_t_take",
+    ),
     # Files that never rest
     bug(
         "a file that is appended to for ever is never delivered",

@@ -11,6 +11,7 @@ from crosshaul.aws.http1.reader import AnswerReader
 from crosshaul.aws.http1.request import JOINED, SLICE, Request
 from crosshaul.aws.http1.terms import Answer, Deadlines, Pace, WireError
 from crosshaul.aws.http1.tls import TlsStream
+from crosshaul.streamed import Unread
 
 _LOOKS = 4
 """How often the watchdog looks in one progress deadline."""
@@ -145,7 +146,7 @@ class Connection:
                 self._keeps = False
                 return
             self._granted = 0
-            self._write(piece)
+            self._write(await piece.data() if isinstance(piece, Unread) else piece)
             left -= size
             if self._link.waiting and left:
                 self._unpaused = self._loop.create_future()

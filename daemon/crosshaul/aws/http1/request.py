@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from crosshaul.aws.http1.terms import Body
+from crosshaul.streamed import Streamed, Unread
 
 JOINED = 64 * 1024
 """Bytes up to which head and body are one write."""
@@ -24,7 +25,7 @@ class Request:
         self, method: str, target: str, authority: str, headers: Sequence[tuple[str, str]], body: Body
     ) -> None:
         """Raise ValueError for a header or target that would break out of its line, or that lies about the body."""
-        view = body if isinstance(body, bytes) else memoryview(body).cast("B")
+        view = body if isinstance(body, bytes | Streamed) else memoryview(body).cast("B")
         self._head = _head(method, target, authority, headers, len(view))
         self._body = view
         self.size = len(self._head) + len(view)
@@ -32,21 +33,21 @@ class Request:
         self.idempotent = method in _IDEMPOTENT
 
     def whole(self) -> bytes:
-        """Head and body in one."""
-        return b"".join((self._head, self._body))
+        """Head and body of a small request in one."""
+        return self._head if isinstance(self._body, Streamed) else b"".join((self._head, self._body))
 
     def first(self, most: int) -> int:
         """How many bytes the first piece has."""
         return min(most, self.size if self.size <= JOINED else len(self._head))
 
-    def pieces(self, most: Callable[[], int]) -> Iterator[bytes | memoryview]:
+    def pieces(self, most: Callable[[], int]) -> Iterator[memoryview | Unread]:
         """Head and body in writes of at most so many bytes each; head and body of a small request are one."""
-        whole: Sequence[bytes | memoryview] = (self._head, self._body) if self.size > JOINED else (self.whole(),)
-        for part in whole:
-            view, start = memoryview(part), 0
+        whole: Sequence[bytes | memoryview | Streamed] = (self._head, self._body)
+        for part in whole if self.size > JOINED else (self.whole(),):
+            view, start = part if isinstance(part, Streamed) else memoryview(part), 0
             while start < len(view):
                 end = start + most()
-                yield view[start:end]
+                yield view.piece(start, end) if isinstance(view, Streamed) else view[start:end]
                 start = end
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from crosshaul.errors import CrosshaulError
+from crosshaul.streamed import Streamed
 
-Body = bytes | bytearray | memoryview
+Body = bytes | bytearray | memoryview | Streamed
 
 
 class Pace(Protocol):
