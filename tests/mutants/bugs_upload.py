@@ -20,13 +20,6 @@ BUGS: tuple[Bug, ...] = (
         f"{_HUGE} -k larger_than_memory",
     ),
     bug(
-        "a file that changes between the two readings of a part is delivered torn, or its try is counted",
-        "part_body.py",
-        "        data = self._source.read(offset, length)\n        self._source.unchanged()\n        return data\n",
-        "        return self._source.read(offset, length)\n",
-        f"{_HUGE} -k goes_back",
-    ),
-    bug(
         "multipart_threshold lets one file take more than memory_limit",
         "upload_context.py",
         "return size >= self.sizes.multipart_threshold or (claim.large and size > self.memory.capacity)",
