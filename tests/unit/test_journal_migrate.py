@@ -76,6 +76,26 @@ def test_readers_wait_for_the_daemon_to_migrate(database: Path) -> None:
         Reader.open(database.parent)
 
 
+def test_sources_that_earlier_versions_gave_up_are_taken_up_again(database: Path) -> None:
+    """What failed is due again; what a route keeps, or is done, is not."""
+    opened = connect.open_writable(database)
+    for number in range(1, 5):
+        opened.executescript(migrate.migrations()[number])
+    opened.execute("PRAGMA user_version = 4")
+    kept = '{"kind": "file", "code": "AfterUploadKeep", "message": "kept"}'
+    for path, action, diagnosis in (("failed", "failed", "{}"), ("kept", "failed", kept), ("done", "done", None)):
+        opened.execute(
+            "INSERT INTO files (route, path, destination, key, holds_key, state, generation, size, fingerprint, "
+            "first_seen_at, queued_at, changed_at, due_at, delivered_at, after_action, diagnosis) "
+            "VALUES ('r', ?1, 'd', hex(?1), 1, 'delivered', 1, 1, '1 1 1 1', 1, 1, 1, 1, 7, ?2, ?3)",
+            (path.encode(), action, diagnosis),
+        )
+    migrate.migrate(opened, database)
+    found = opened.execute("SELECT CAST(path AS TEXT), after_due_at, after_action FROM files ORDER BY id").fetchall()
+    assert found == [("failed", 7.0, "failed"), ("kept", None, "kept"), ("done", None, "done")]
+    opened.close()
+
+
 def test_the_connection_is_durable(connection: sqlite3.Connection) -> None:
     """Write-ahead log, synchronous=FULL and foreign keys are on, and every table is STRICT."""
     found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
