@@ -21,6 +21,8 @@ _LOCAL = frozenset(
     {"bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfs", "hfsplus", "jfs", "msdos", "ntfs3", "overlay",
      "ramfs", "reiserfs", "tmpfs", "vfat", "xfs", "zfs"}
 )  # fmt: skip
+_KEEPS_INODES = _LOCAL | {"beegfs", "ceph", "gfs2", "gpfs", "lustre", "nfs", "nfs4", "ocfs2"}
+"""Others (FUSE, SMB) may make a number up at each look, or at each mount."""
 _MULTIGRAIN = frozenset({"btrfs", "ext4", "tmpfs", "xfs"})
 """File systems with FS_MGTIME (linux/include/linux/fs.h): the first change after a stat gets a stamp of its own."""
 _MULTIGRAIN_SINCE = (6, 13)
@@ -30,12 +32,14 @@ _STEP_NS = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class FileClock:
-    """What a file system's time stamps can be trusted for. The default trusts them for nothing."""
+    """What a file system's time stamps and inodes can be trusted for. The default trusts them for nothing."""
 
     ours: bool = False
     """This kernel gives them: they can be compared with our own clock."""
     multigrain: bool = False
     """A file that is changed after it was looked at always gets another ctime."""
+    keeps_inodes: bool = False
+    """A file keeps its inode number for as long as it is there."""
 
     def tick(self, fingerprint: Fingerprint) -> float:
         """Seconds after the file's last change in which another one could get the same ctime."""
@@ -55,7 +59,8 @@ def of_mounts(holder: str, below: frozenset[str], release: str) -> FileClock:
     ``release`` is the kernel's, as uname(2) gives it.
     """
     kinds = {holder, *below}
-    return FileClock(ours=kinds <= _LOCAL, multigrain=kinds <= _MULTIGRAIN and _version(release) >= _MULTIGRAIN_SINCE)
+    multigrain = kinds <= _MULTIGRAIN and _version(release) >= _MULTIGRAIN_SINCE
+    return FileClock(ours=kinds <= _LOCAL, multigrain=multigrain, keeps_inodes=kinds <= _KEEPS_INODES)
 
 
 def _version(release: str) -> tuple[int, ...]:

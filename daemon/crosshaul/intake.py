@@ -26,7 +26,7 @@ from crosshaul.model import NO_PLAN, Denial, News, Plan, Reason, Recorded, Route
 from crosshaul.naming import Namer
 from crosshaul.own_paths import OwnPaths
 from crosshaul.scan import Batch, Entering, Look, Scanner
-from crosshaul.settle import AtRest, Settler
+from crosshaul.settle import AtRest, Settler, but_for_inode
 from crosshaul.source import ASIDE, shown
 from crosshaul.strays import Strays
 from crosshaul.telemetry.streak import Streak
@@ -37,6 +37,7 @@ _LOOKS_AT_ONCE = 500
 _NEW_DIRECTORIES = 10_000
 """Directories that may wait to be walked; more than these are answered by one walk of everything."""
 _BREATH = 0.5
+_INODES_HINT = "its inode numbers are made up, and ignored; mount it with serverino (SMB) or use_ino (FUSE)"
 
 _FINISHED = {Kind.RENAMED, Kind.CLOSED}
 
@@ -135,6 +136,7 @@ class Intake:
         self._status_changed = asyncio.Event()
         self._left_out = LeftOut(log)
         self._left_to_walk = False
+        self._inodes_told = False
         self._walks = Streak()
 
     # What others call
@@ -199,7 +201,7 @@ class Intake:
         """
         found: list[Settled] = []
         async for batch in self._batches(b""):
-            fresh, rested = await self._journal.unfamiliar(self._route.name, batch.sightings, self._plan.id)
+            fresh, rested = await self._news(batch.sightings)
             if self._settler.marker is not None:
                 paths = await self._marked(fresh)
                 fresh = [sighting for sighting in fresh if sighting.path in paths]
@@ -392,12 +394,26 @@ class Intake:
         self, sightings: list[Sighting], finished: Callable[[bytes], bool] = lambda _: False, *, walked: bool = True
     ) -> set[bytes]:
         """Judge what was seen, and admit what is at rest; gives the paths that the journal knows in this very state."""
-        fresh, rested = await self._journal.unfamiliar(self._route.name, sightings, self._plan.id)
+        fresh, rested = await self._news(sightings)
         if fresh or rested:
             resting = await self._judge(fresh, finished, walked=walked)
             resting += [(sighting, Reason.QUIET) for sighting in rested]
             await self._admit(resting)
         return {sighting.path for sighting in sightings}.difference(sighting.path for sighting in fresh)
+
+    async def _news(self, sightings: list[Sighting]) -> News:
+        """Those that the journal does not have in this very state; where inodes are made up, whatever they are."""
+        news = await self._journal.unfamiliar(self._route.name, sightings, self._plan.id)
+        if not news.fresh or self._scanner.file_clock.keeps_inodes:
+            return news
+        recorded = await self._journal.recorded(self._route.name, [sighting.path for sighting in news.fresh])
+        as_recorded = [as_it_was for one in news.fresh if (as_it_was := but_for_inode(one, recorded.get(one.path)))]
+        again = await self._journal.unfamiliar(self._route.name, as_recorded, self._plan.id)
+        known = {one.path for one in as_recorded}.difference(one.path for one in again.fresh)
+        if known and not self._inodes_told:
+            self._inodes_told = True
+            self._log.warning("inodes_change", root=str(self._route.path), files=len(known), hint=_INODES_HINT)
+        return News([one for one in news.fresh if one.path not in known], [*news.rested, *again.rested])
 
     async def _judge(self, fresh: list[Sighting], finished: Callable[[bytes], bool], *, walked: bool) -> list[Rested]:
         """Those of ``fresh`` that are at rest; the settler keeps the others in mind."""

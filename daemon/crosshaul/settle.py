@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from crosshaul.file_clock import ClockSteps, FileClock, is_coarse
 from crosshaul.marker import Marker
-from crosshaul.model import Fingerprint, Reason, Sighting
+from crosshaul.model import Fingerprint, Reason, Recorded, Sighting
 
 LIMIT = 100_000
 """How many files may be waited for at once; some 50 MB. A later scan finds those that were turned away."""
@@ -136,7 +136,7 @@ class Settler:
     def _candidate(
         self, sighting: Sighting, before: _Candidate | None, now: float, wall_ns: int, *, walked: bool
     ) -> _Candidate:
-        if before is not None and before.sighting.fingerprint == sighting.fingerprint:
+        if before is not None and self._as_it_was(before, sighting) == sighting.fingerprint:
             return _Candidate(sighting, before.first_seen, before.seen, before.still_since)
         vouched = self._vouched(sighting.fingerprint, wall_ns, first=before is None and walked)
         if vouched and is_coarse(sighting.fingerprint):
@@ -144,12 +144,18 @@ class Settler:
             vouched = max(0.0, vouched - self.file_clock.tick(sighting.fingerprint))
         return _Candidate(sighting, before.first_seen if before is not None else now, now, now - vouched)
 
+    def _as_it_was(self, before: _Candidate, sighting: Sighting) -> Fingerprint:
+        """The state before; where inodes are made up, with the new one."""
+        state = before.sighting.fingerprint
+        return state if self.file_clock.keeps_inodes else state._replace(inode=sighting.fingerprint.inode)
+
     def _reason(
         self, candidate: _Candidate, before: _Candidate | None, now: float, *, finished: bool, marked: bool
     ) -> Reason | None:
         """Why the file is at rest, if it is; what ended its waiting holds until its content changes."""
         held = None
-        if before is not None and _same_file(before.sighting.fingerprint, candidate.sighting.fingerprint):
+        sighting = candidate.sighting
+        if before is not None and _same_file(self._as_it_was(before, sighting), sighting.fingerprint):
             held = before.reason
         if self.marker is not None:
             return Reason.MARKER if marked or held is Reason.MARKER else None
@@ -274,6 +280,13 @@ class Settler:
         """``forget`` each."""
         for path in paths:
             self.forget(path)
+
+
+def but_for_inode(sighting: Sighting, record: Recorded | None) -> Sighting | None:
+    """The sighting in its recorded state, if the inode is all that is new."""
+    if record is None or record.fingerprint[:3] != sighting.fingerprint[:3]:
+        return None
+    return sighting._replace(fingerprint=record.fingerprint)
 
 
 def _same_file(one: Fingerprint, other: Fingerprint) -> bool:

@@ -309,7 +309,7 @@ class World:
         journal.TurnWriter.chance = self.chance
         for owner, name, stand_in in (
             (scan, "os", disk_os),
-            (scan, "file_clock_at", lambda _: FileClock(ours=True, multigrain=True)),
+            (scan, "file_clock_at", lambda _: FileClock(ours=True, multigrain=True, keeps_inodes=True)),
             (source, "os", disk_os),
             (removal, "os", disk_os),
             (removing, "os", disk_os),

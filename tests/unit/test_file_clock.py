@@ -16,14 +16,16 @@ TABLE = rb"""22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 @pytest.mark.parametrize(
     ("holder", "below", "release", "expected"),
     [
-        ("ext4", (), "6.18.1-generic", FileClock(ours=True, multigrain=True)),
-        ("xfs", ("tmpfs",), "7.0", FileClock(ours=True, multigrain=True)),
-        ("ext4", (), "6.12.9", FileClock(ours=True)),
-        ("overlay", (), "6.18.1", FileClock(ours=True)),
-        ("vfat", (), "6.18.1", FileClock(ours=True)),
-        ("ext4", (), "made-up", FileClock(ours=True)),
-        *((kind, (), "6.18.1", FileClock()) for kind in ("nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "virtiofs", "")),
-        ("ext4", ("nfs",), "6.18.1", FileClock()),
+        ("ext4", (), "6.18.1-generic", FileClock(ours=True, multigrain=True, keeps_inodes=True)),
+        ("xfs", ("tmpfs",), "7.0", FileClock(ours=True, multigrain=True, keeps_inodes=True)),
+        ("ext4", (), "6.12.9", FileClock(ours=True, keeps_inodes=True)),
+        ("overlay", (), "6.18.1", FileClock(ours=True, keeps_inodes=True)),
+        ("vfat", (), "6.18.1", FileClock(ours=True, keeps_inodes=True)),
+        ("ext4", (), "made-up", FileClock(ours=True, keeps_inodes=True)),
+        *((kind, (), "6.18.1", FileClock()) for kind in ("cifs", "smb3", "fuse.sshfs", "9p", "virtiofs", "")),
+        ("nfs4", (), "6.18.1", FileClock(keeps_inodes=True)),
+        ("ext4", ("nfs",), "6.18.1", FileClock(keeps_inodes=True)),
+        ("ext4", ("fuse.sshfs",), "6.18.1", FileClock()),
     ],
 )
 def test_only_what_this_kernel_stamps_is_compared_with_our_clock(

@@ -4,6 +4,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import os
 import socket
 import sys
@@ -23,7 +24,7 @@ from crosshaul.file_clock import FileClock
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.journal.reader import Reader
-from crosshaul.model import Changed, Denial, Reason, Record, RouteStatus, State
+from crosshaul.model import Changed, Denial, Fingerprint, Reason, Record, RouteStatus, State
 from crosshaul.settle import Settler
 from crosshaul.watch import Kind
 
@@ -722,3 +723,30 @@ async def test_a_file_that_changes_while_it_is_read_for_its_key_is_judged_anew(w
         record = await world.until(b"f", within=10)
         assert record.key == "in/" + hashlib.sha256(b"last").hexdigest()
     assert world.admissions == 1
+
+
+async def test_where_inodes_are_made_up_nothing_is_sent_again_for_them(world: World, monkeypatch: pytest.MonkeyPatch):
+    """On a file system with another inode at each look, files go once, a change goes, and the log says it once."""
+    inodes = itertools.count(1 << 40)
+
+    class MadeUp(Fingerprint):
+        @classmethod
+        def of(cls, stat: os.stat_result) -> Fingerprint:
+            return Fingerprint.of(stat)._replace(inode=next(inodes))
+
+    monkeypatch.setattr("crosshaul.scan.file_clock_at", lambda _: FileClock())
+    monkeypatch.setattr("crosshaul.scan.Fingerprint", MadeUp)
+    for number in range(10):
+        (world.root / f"{number}").write_text("x")
+        os.utime(world.root / f"{number}", OLD)
+    async with world.running(settle={"quiet": 0}, rescan_interval=0.1) as intake:
+        await world.eventually(lambda: world.admissions == 10)
+        await asyncio.sleep(1.0)
+        intake.hint(b"0")
+        await asyncio.sleep(0.2)
+        assert world.admissions == 10
+        (world.root / "1").write_text("changed")
+        await world.eventually(lambda: world.admissions == 11)
+        await asyncio.sleep(0.3)
+    assert world.admissions == 11
+    assert len(world.log.events("inodes_change")) == 1

@@ -8,7 +8,7 @@ from crosshaul.model import Fingerprint, Reason, Sighting
 from crosshaul.settle import AtRest, Settler, TurnedAway, WaitForMarker, WaitUntil
 
 WALL = 1_700_000_000 * 10**9 + 123_456_789
-LOCAL = FileClock(ours=True, multigrain=True)
+LOCAL = FileClock(ours=True, multigrain=True, keeps_inodes=True)
 
 
 def sighting(path: bytes = b"f", size: int = 1, age: float = 0.0, inode: int = 7) -> Sighting:
@@ -183,7 +183,7 @@ def test_the_timers_of_a_busy_file_don_t_pile_up():
     assert rule.due(1e6) == [b"f"]
 
 
-SERVER = FileClock()
+SERVER = FileClock(keeps_inodes=True)
 
 
 def test_a_file_server_s_clock_that_is_behind_does_not_shorten_quiet():
@@ -221,14 +221,14 @@ def test_our_own_clock_set_forward_does_not_age_a_file():
 
 def test_a_state_is_taken_only_when_its_tick_is_over():
     """Renamed into place, a file waits for the kernel's tick; where each change has a stamp of its own, not at all."""
-    ticking = settler(file_clock=FileClock(ours=True))
+    ticking = settler(file_clock=FileClock(ours=True, keeps_inodes=True))
     assert ticking.observe(sighting(age=0.004), 0, WALL, finished=True) == WaitUntil(pytest.approx(0.006))
     assert ticking.due(0.007) == [b"f"]
     assert ticking.observe(sighting(age=0.004), 0.007, wall(0.007)) == AtRest(Reason.FINISHED)
     assert settler().observe(sighting(), 0, WALL, finished=True) == AtRest(Reason.FINISHED)
 
 
-@pytest.mark.parametrize("file_clock", [LOCAL, FileClock(ours=True), SERVER])
+@pytest.mark.parametrize("file_clock", [LOCAL, FileClock(ours=True, keeps_inodes=True), SERVER])
 @pytest.mark.parametrize("settle", [{"quiet": 0.0}, {"finished": True}, {"marker": "{path}.done", "marked": True}])
 def test_whole_seconds_are_waited_out(file_clock: FileClock, settle: dict[str, object]):
     """Where stamps are whole seconds, a file is taken two seconds after its stamp, whatever ended its waiting."""
@@ -251,7 +251,7 @@ def test_whole_seconds_don_t_shorten_quiet():
 
 def test_what_never_stands_still_is_taken_one_tick_after_the_ceiling():
     """A file that has a new tick at each look is not waited for twice."""
-    rule = settler(quiet=2, max_wait=10, file_clock=FileClock(ours=True))
+    rule = settler(quiet=2, max_wait=10, file_clock=FileClock(ours=True, keeps_inodes=True))
     rule.observe(sighting(), 0, WALL)
     assert rule.observe(sighting(size=2, age=-10), 10, wall(10)) == WaitUntil(pytest.approx(10.01))
     assert rule.observe(sighting(size=3, age=-10.01), 10.01, wall(10.01)) == AtRest(Reason.CEILING)
@@ -259,7 +259,7 @@ def test_what_never_stands_still_is_taken_one_tick_after_the_ceiling():
 
 def test_a_renamed_file_stays_finished_while_its_tick_lasts():
     """A new mode in that time leaves it finished, other content does not."""
-    rule = settler(file_clock=FileClock(ours=True))
+    rule = settler(file_clock=FileClock(ours=True, keeps_inodes=True))
     rule.observe(sighting(), 0, WALL, finished=True)
     touched = Sighting("r", b"f", Fingerprint(1, WALL, wall(0.005), 7))
     assert rule.observe(touched, 0.006, wall(0.006)) == WaitUntil(pytest.approx(0.015))
@@ -277,3 +277,11 @@ def test_the_paths_that_are_waited_for_are_bounded_in_bytes():
     for number in range(3):
         rule.forget(b"%d" % number + b"x" * 2_500)
     assert rule.has_room
+
+
+def test_an_inode_that_is_made_up_at_each_look_is_no_change():
+    """Where inodes are not kept, a file with another one at each look comes to rest; elsewhere it is another file."""
+    for file_clock, verdict in ((FileClock(), AtRest(Reason.QUIET)), (SERVER, WaitUntil(4.0))):
+        rule = settler(file_clock=file_clock)
+        rule.observe(sighting(inode=1), 0, WALL)
+        assert rule.observe(sighting(inode=2), 2, wall(2)) == verdict
