@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from crosshaul.app import visited
+from crosshaul.aws.chain import Chain
 from crosshaul.errors import Fault
 from strangers import AWS_NAMES, CLIENTS, SECRETS, Authority, away, in_the_middle, told
 
@@ -98,6 +100,23 @@ async def test_each_client_trusts_the_same_store(client: str, store: str, truste
             STORES[store](world, str(trusted.bundle))
             await told(client, world)
             assert len(middle.heard) >= 1
+
+
+async def test_a_destination_s_session_trusts_the_destination_s_bundle(trusted, tmp_path: Path):
+    """The daemon's own AssumeRole, at a private store whose authority the destination alone names."""
+    with away(tmp_path, "role") as world:
+        async with in_the_middle(trusted.server(AWS_NAMES), world.monkeypatch) as middle:
+            world.keys()
+            world.destination |= {
+                "tls_ca_bundle": str(trusted.bundle),
+                "role_arn": "arn:aws:iam::222222222222:role/partner",
+                "external_id": SECRETS["external"],
+            }
+            config = world.config()
+            async with visited(config, config.destinations["d"], Chain(config.identity)) as (refresher, _):
+                with pytest.raises(Fault):
+                    await refresher.credentials()
+            assert b"Action=AssumeRole" in middle.heard[0]
 
 
 @pytest.mark.parametrize("status", [302, 307])

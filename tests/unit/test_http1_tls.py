@@ -227,6 +227,45 @@ def test_the_bundle_may_come_from_the_environment(pki, monkeypatch):
     assert context.check_hostname
 
 
+async def test_a_context_that_does_not_check_is_never_used(pki):
+    """Whoever made it, and whatever changed it since: it connects, and refuses before a byte of the request."""
+    unnamed = ssl.create_default_context(cafile=pki / "ca.pem")
+    unnamed.check_hostname = False
+    unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    async with scripted(polite, tls=server_context(pki / "good.pem")) as server:
+        for context in (unnamed, unchecked):
+            async with client_of(server.port, tls=context) as client:
+                with pytest.raises(WireError, match="checks no certificate or host name"):
+                    await client.send("PUT", "/k", [], b"x")
+
+
+def test_contexts_are_made_once_and_anew_when_a_file_changes(pki, tmp_path, monkeypatch):
+    """Reading a store takes tens of milliseconds; a bundle that was exchanged counts at the next use."""
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes((pki / "ca.pem").read_bytes())
+    first = tls_context(bundle)
+    assert tls_context(bundle) is first
+    assert tls_context(besides=bundle) is not first
+    bundle.write_bytes((pki / "other.pem").read_bytes() + b"\n")
+    assert [x["subject"] for x in tls_context(bundle).get_ca_certs()] == [((("commonName", "other CA"),),)]
+
+
+def test_an_empty_variable_is_an_unset_one(pki, monkeypatch):
+    """Each of those that name authorities: what counts then is the next in turn, and the checks stay."""
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki / "ca.pem"))
+    names = [x["subject"] for x in tls_context().get_ca_certs()]
+    assert ((("commonName", "our CA"),),) in names
+    monkeypatch.setenv("SSL_CERT_FILE", "")
+    assert tls_context().verify_mode is ssl.CERT_REQUIRED
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pki / "other.pem"))
+    assert ((("commonName", "other CA"),),) in [x["subject"] for x in tls_context().get_ca_certs()]
+
+
 def test_a_bundle_that_can_not_be_used_is_a_fault_of_the_configuration(tmp_path):
     """A missing file and a file that holds no certificate are told with their path."""
     (tmp_path / "empty.pem").write_text("nothing")

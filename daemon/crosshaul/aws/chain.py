@@ -66,7 +66,7 @@ class Chain:
             tls = trusted.for_identity(self._config.profile, self._ca_bundle)
             session = models.session(self._config.profile, "sts", tls, self._config.sts_endpoint_url)
         except BotoCoreError as error:
-            raise faults.from_botocore("Credentials", error) from error
+            raise providers.told("", error) from error
         except ConfigError as error:
             raise Fault(Diagnosis(Kind.DESTINATION, "TLSError", faults.line(error), "Credentials")) from error
         return aioboto3.Session(botocore_session=session, region_name=self._config.region)

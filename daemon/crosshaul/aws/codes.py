@@ -189,8 +189,9 @@ ADVICE: dict[str, str] = {
     "PackedPolicyTooLarge": "Set `session_policy: none`, or shorten the policy.",
     "MalformedPolicyDocument": "Check the file named in `session_policy`.",
     "RegionDisabledException": "Set `identity.region` to one in which Account B has STS enabled.",
-    "TLSError": "Check the certificate's name, dates and authority (`tls_ca_bundle`), and this machine's clock.",
-    "ProxyError": "Check HTTPS_PROXY and NO_PROXY.",
+    "TLSError": "Check the certificate's name, dates and authority (trust it by `tls_ca_bundle`, AWS_CA_BUNDLE or the "
+    "system's store), and this machine's clock.",
+    "ProxyError": "Check HTTPS_PROXY, ALL_PROXY and NO_PROXY.",
     "DNSError": "Check `endpoint_url` and `region`, and this machine's resolver.",
 }
 _STS_ADVICE = {

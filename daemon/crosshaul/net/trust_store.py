@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from crosshaul.errors import ConfigError
 
-_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
-"""What names a bundle to the AWS libraries; the profile's ``ca_bundle`` comes between the two."""
 _ONE_AT_A_TIME = threading.Lock()
 _contexts: dict[object, ssl.SSLContext] = {}
 _MOST = 64
@@ -34,9 +32,11 @@ def process_bundle(environ: Mapping[str, str], profile_bundle: str | None = None
 
     An empty variable is an unset one.
     """
-    first, last = (Bundle(name, environ.get(name) or "") for name in _VARIABLES)
-    profile = Bundle("ca_bundle of the AWS profile", str(Path(profile_bundle).expanduser()) if profile_bundle else "")
-    return next((each for each in (first, profile, last) if each.path), None)
+    if path := environ.get("AWS_CA_BUNDLE"):
+        return Bundle("AWS_CA_BUNDLE", path)
+    if profile_bundle:
+        return Bundle("ca_bundle of the AWS profile", str(Path(profile_bundle).expanduser()))
+    return None
 
 
 def tls_context(
@@ -49,8 +49,8 @@ def tls_context(
     """Return a context that checks certificate and host name, TLS 1.2 at least.
 
     ``instead`` is a bundle to trust and no other. Without it, the process's bundle is trusted, or, if there is none,
-    the system's authorities, where SSL_CERT_FILE and SSL_CERT_DIR count. ``besides`` adds a bundle to those,
-    ``system`` adds the system's authorities.
+    the system's authorities: SSL_CERT_FILE and SSL_CERT_DIR say where those are, and REQUESTS_CA_BUNDLE adds to them.
+    ``besides`` adds a bundle, ``system`` adds the system's authorities.
 
     Raises ConfigError for a bundle that can't be used. Blocks while it reads files.
     """
@@ -59,6 +59,8 @@ def tls_context(
     if besides is not None:
         bundles.append(Bundle("tls_ca_bundle", str(besides)))
     with_system = own is None or system
+    if with_system and (path := os.environ.get("REQUESTS_CA_BUNDLE")):
+        bundles.append(Bundle("REQUESTS_CA_BUNDLE", path))
     key = (*bundles, with_system, *map(_version, _files(bundles, with_system=with_system)))
     with _ONE_AT_A_TIME:
         if key not in _contexts:

@@ -67,7 +67,10 @@ _BY_CODE = {
     ),
     "OtherBytes": _Rule("store", Party.B, "See why the bucket gives back other bytes than it was sent."),
     "TLSError": _Rule(
-        "TLS", Party.HOST, "Set `tls_ca_bundle` to the authority of the endpoint's certificate, or correct it."
+        "TLS",
+        Party.HOST,
+        "See who answers with this certificate. If it is the endpoint's own, correct it, or trust its authority: "
+        "`tls_ca_bundle`, AWS_CA_BUNDLE or the system's store.",
     ),
     "ProxyError": _Rule("proxy", Party.HOST, "Correct HTTPS_PROXY and NO_PROXY: the proxy refuses."),
     "RegionDisabledException": _Rule(
@@ -197,12 +200,19 @@ def _told(error: Diagnosis) -> _Rule | None:
         return _Rule(
             "KMS key", Party.B, "Give the ARN of a key that is there and enabled (`ssekms_key_id`), or enable it."
         )
+    if error.operation == "Credentials" and error.code not in _BY_CODE and error.advice:
+        return _Rule("base credentials", Party.A, _escaped(error.advice.removeprefix(f"{Party.A}: ")))
     if error.code in _BY_CODE:
         return _BY_CODE[error.code]
     worded = next((rule for words, rule in _BY_WORDS if words.search(error.message)), None)
     if worded is None and error.operation in _OF_STS and error.code in _BASE:
         return _Rule("base credentials", Party.A, _BASE[error.code])
     return worded
+
+
+def _escaped(text: str) -> str:
+    """As ``str.format`` leaves it."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _concluded(evidence: Evidence) -> _Rule:
