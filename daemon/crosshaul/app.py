@@ -36,6 +36,7 @@ from crosshaul.pace import AdaptiveLimit
 from crosshaul.planning import places_of, plans_of
 from crosshaul.reading import Readers
 from crosshaul.report import Reporter
+from crosshaul.retargeting import retargets_of
 from crosshaul.retry import Policy
 from crosshaul.slots import Slots
 from crosshaul.source import Buffers
@@ -90,6 +91,17 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
         name: builder.lane(name, known.get(name), capable[name])
         for name in dict.fromkeys(route.destination for route in routes)
     }
+    house.retargets = await retargets_of(house.journal, config, socket.gethostname())
+    for retarget in house.retargets:
+        logs.get("crosshaul").warning(
+            "target_changed",
+            route=retarget.route,
+            source=retarget.source,
+            target=retarget.target,
+            files=retarget.files,
+            bytes=retarget.bytes,
+            counted_all=retarget.counted_all,
+        )
     plans = await house.journal.apply(plans_of(config, socket.gethostname()), places_of(config))
     ways = {route.name: builder.way(route, plans[route.name]) for route in routes}
     before: list[Lane | Way] = [*house.lanes.values(), *house.ways.values()]

@@ -21,6 +21,7 @@ from crosshaul.model import LARGE, Plan
 from crosshaul.pace import Step
 from crosshaul.reading import Readers
 from crosshaul.report import Reporter
+from crosshaul.retargeting import Retarget
 from crosshaul.scan import Look
 from crosshaul.supervisor import Service
 from crosshaul.telemetry.health import Pulse
@@ -77,6 +78,8 @@ class House:
     ways: dict[str, Way] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
     """What the routes' files are judged by, by route."""
+    retargets: list[Retarget] = field(default_factory=list)
+    """What the configuration in force has go again."""
     in_transit: set[str] = field(default_factory=set)
     """Routes whose lane is another one now, or none: nothing of theirs is claimed until the former lane has ended."""
     paused: set[str] = field(default_factory=set)

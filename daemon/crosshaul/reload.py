@@ -83,7 +83,7 @@ class Reloading:
             for each in leaving:
                 await each.close()
             house.metrics.forget(ways - set(house.ways), lanes - set(house.lanes))
-            return _told(lanes, ways, house, len(leaving))
+            return " ".join([_told(lanes, ways, house, len(leaving)), *(f"{each}." for each in house.retargets)])
 
     def _refuse_fixed(self, config: Config) -> None:
         before = self._house.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -274,3 +275,46 @@ def test_an_upload_that_a_reload_cuts_off_is_taken_over(strict, site):
         until(lambda: "second/slow" in strict.objects())
         assert site.records()["slow"]["state"] == "delivered"
         daemon.kill()
+
+
+# Said before it begins, and asked for
+
+
+def test_what_goes_again_is_announced_with_its_number(strict, site):
+    """validate, the dry run, the log and reload say how many files, and bytes, a change of the target sends again."""
+    line = f"route r: 3 files (15 B) delivered to s3://{strict.bucket} go again, to s3://{strict.bucket}/new/"
+    site.destination["key_prefix"] = "new"
+    site.write()
+    assert line in site.crosshaul("validate").stdout
+    (again,) = json.loads(site.crosshaul("validate", "--json").stdout)["sent_again"]
+    assert (again["files"], again["bytes"], again["counted_all"]) == (3, 15, True)
+    assert line in site.crosshaul("push", "--dry-run").stderr
+    with site.daemon() as daemon:
+        (event,) = daemon.events("target_changed")
+        assert (event["route"], event["files"], event["bytes"]) == ("r", 3, 15)
+        until(lambda: len(strict.objects()) == 6)
+        site.destination["key_prefix"] = "newer"
+        site.write()
+        assert f"go again, to s3://{strict.bucket}/newer/" in site.crosshaul("reload").stdout
+        until(lambda: len(strict.objects()) == 9)
+        assert daemon.stop() == 0
+    assert "go again" not in site.crosshaul("validate").stdout
+
+
+def test_resend_sends_delivered_files_again(strict, site):
+    """By path, by directory, by route, or all whose file is there; what is not known is named, with exit code 1."""
+    (site.root / "two").unlink()
+    done = site.crosshaul("resend", str(site.root / "sub"), str(site.root / "one"))
+    assert (done.returncode, "2 files (12 B) go again" in done.stdout) == (0, True), done
+    site.push()
+    assert writes(strict) == {"one": 2, "two": 1, "sub/three": 2}
+    done = site.crosshaul("resend", str(site.root / "two"), str(site.root / "nothing"))
+    assert done.returncode == 1
+    assert [str(site.root / name) in done.stderr for name in ("two", "nothing")] == [True, True]
+    assert json.loads(site.crosshaul("resend", "--route", "r", "--json").stdout)["resent"] == 2
+    with site.daemon() as daemon:
+        until(lambda: writes(strict)["one"] == 3)
+        assert site.crosshaul("resend").returncode == 0
+        until(lambda: writes(strict) == {"one": 4, "two": 1, "sub/three": 4})
+        assert daemon.stop() == 0
+    assert site.crosshaul("resend", "--route", "no-such").returncode == 2

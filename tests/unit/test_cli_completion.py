@@ -39,7 +39,7 @@ def bash(world, *words):
 def test_bash_completes_verbs_options_and_choices(world):
     """A verb from its first letters, a verb's options, and an option's values."""
     assert bash(world, "") == list(VERBS)
-    assert bash(world, "re") == ["retry", "reload", "resume"]
+    assert bash(world, "re") == ["retry", "resend", "reload", "resume"]
     assert {"--json", "--watch", "--healthy"} <= set(bash(world, "status", "--"))
     assert bash(world, "list", "--state", "q") == ["quarantined"]
     assert bash(world, "completion", "") == ["bash", "zsh", "fish"]

@@ -35,7 +35,7 @@ def test_validate(world, capsys):
     """A good file's routes and destinations; a bad one's faults, with code 2."""
     found = told(world, capsys, "validate")
     names = {"routes": ["exports", "inner"], "destinations": ["partner"]}
-    assert found == {"valid": True, "faults": [], "warnings": []} | names
+    assert found == {"valid": True, "faults": [], "warnings": [], "sent_again": []} | names
     world.config.write_text("state_dir: 7\nnonsense: 1\n")
     found = told(world, capsys, "validate", code=2)
     assert not found["valid"]

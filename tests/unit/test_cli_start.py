@@ -41,7 +41,7 @@ def test_a_verbs_help_imports_no_library_that_takes_time(verb):
 
 
 NEEDLESS = [
-    (["validate"], READING | {"sqlite3", "asyncio"}),
+    (["validate"], READING),
     (["status"], DAEMON | {"pathspec"}),
     (["status", "--json"], READING | {"pathspec"}),
     (["status", "--healthy"], READING | {"pathspec"}),

@@ -29,6 +29,7 @@ VERBS = {
     "list": "The journal, file by file.",
     "explain": "Why a file is, or is not yet, in the bucket.",
     "retry": "Put quarantined files back in the queue.",
+    "resend": "Send delivered files again.",
     "reload": "Bring a changed configuration into force.",
     "pause": "Send nothing more for now.",
     "resume": "Send again.",

@@ -12,6 +12,7 @@ import click
 from crosshaul.cli.options import check_routes, config_option, json_option, route_names
 from crosshaul.cli.places import place_of, url_of
 from crosshaul.cli.records import facts_of
+from crosshaul.cli.retargets import going_again
 from crosshaul.cli.verb import Verb
 from crosshaul.cli.watching import watching
 from crosshaul.errors import Kind, StoppedError
@@ -72,6 +73,8 @@ def _preview(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
 
     _log(config)
     refused = 0
+    for each in going_again(config):
+        click.echo(f"crosshaul: {printable(str(each))}", err=True)
     for settled in asyncio.run(preview(config, routes)):
         refused += settled.refusal is not None
         click.echo(json.dumps(_preview_facts(config, settled)) if as_json else _preview_line(config, settled))

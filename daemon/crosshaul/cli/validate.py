@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import click
 
 from crosshaul.cli.options import config_path_option, json_option, warn_of_surroundings
+from crosshaul.cli.retargets import going_again
 from crosshaul.cli.verb import Verb
 from crosshaul.errors import ConfigError
+from crosshaul.telemetry.plain import printable
 from crosshaul.telemetry.words import count
 
 
@@ -22,7 +25,8 @@ def command(context: click.Context, config_path: Path, *, as_json: bool) -> None
     """Check the configuration without running anything or asking AWS.
 
     Reports every fault at once, each with file, line, key and what to write instead. Files of the configuration that
-    every user of the machine can change are told as warnings.
+    every user of the machine can change are told as warnings. Where the journal can be read it says as well which
+    delivered files this configuration sends again, because it has them go elsewhere.
 
     Examples:
       crosshaul validate -c /etc/crosshaul/config.yaml && systemctl restart crosshaul
@@ -46,7 +50,11 @@ def command(context: click.Context, config_path: Path, *, as_json: bool) -> None
     warnings = warn_of_surroundings(config, config_path)
     if as_json:
         names = {"routes": [route.name for route in config.routes], "destinations": list(config.destinations)}
-        click.echo(json.dumps({"valid": True, "faults": [], "warnings": warnings, **names}, indent=2))
+        again = [dataclasses.asdict(each) for each in going_again(config)]
+        told = {"valid": True, "faults": [], "warnings": warnings, **names, "sent_again": again}
+        click.echo(json.dumps(told, indent=2))
         return
     routes, destinations = count(len(config.routes), "route"), count(len(config.destinations), "destination")
     click.echo(f"{config_path}: configuration is valid: {routes}, {destinations}")
+    for each in going_again(config):
+        click.echo(printable(f"{each}"))

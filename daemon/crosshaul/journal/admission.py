@@ -82,9 +82,11 @@ def _admit_route(
 
 def _is_to_judge(one: Settled, record: Known | None, changes: _Changes) -> bool:
     """Whether it is news. A file that goes where it went before has only its plan brought up to date."""
+    if record is None:
+        return True
     if not is_news(record, rows.fingerprint_text(one.sighting.fingerprint), one.plan.id):
         return False
-    if record is not None and stays(one, record):
+    if stays(one, record):
         changes.replanned.append((one.destination, one.plan.id, record.id))
         return False
     return True
@@ -99,12 +101,12 @@ def _judge(one: Settled, record: Known | None, holders: Holders, changes: _Chang
         changes.released.append((record.id,))
         changes.offered.append((*held, record.id))
     answer = Denial(one, one.refusal) if one.refusal else holders.take(one, record)
-    refusal = None
+    state, refusal = State.PENDING, None
     if isinstance(answer, Denial):
         changes.denied.append(answer)
-        refusal, answer = answer.refusal, 0
-    # What another route's receipt is good for is set aside for the moment until it has that.
-    state = State.QUARANTINED if refusal or holders.inherits(one) else State.PENDING
+        state, refusal, answer = State.QUARANTINED, answer.refusal, 0
+    elif holders.receipts and holders.inherits(one):
+        state = State.QUARANTINED  # until it has the receipt, in this very transaction
     columns = _columns(one, answer, state, refusal, now)
     if record is None:
         changes.new.append((*columns, now, one.sighting.route, one.sighting.path))

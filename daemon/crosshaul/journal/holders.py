@@ -20,12 +20,11 @@ _LEAVES_A_RECEIPT = frozenset({State.QUARANTINED, None})
 
 
 class _Holder(NamedTuple):
-    """The file that has a key; ``id`` None: one of the batch that is being admitted."""
+    """The file that has a key, by the journal."""
 
-    id: int | None
+    id: int
     route: str
     path: bytes
-    by_content: bool = False
 
 
 class _Circumstances(NamedTuple):
@@ -50,7 +49,8 @@ class Holders:
         """Records whose receipt is good for another file as well, and that file."""
         self._connection = connection
         wanted = rows.keys_text((one.plan.place, one.key) for one in news if one.refusal is None)
-        self._holders = {
+        # A file of the batch itself stands for its record once it has taken its key.
+        self._holders: dict[Key, _Holder | Settled] = {
             (place, key): _Holder(file, route, path)
             for place, key, file, route, path in connection.execute(SQL["admission_holders"], (wanted,))
         }
@@ -61,21 +61,22 @@ class Holders:
 
     def take(self, one: Settled, record: Known | None) -> int | Denial:
         """Give the file its key: how it holds it; or the reason why it can't, which is a living holder."""
-        key = (one.plan.place, one.key)
-        sighting = one.sighting
-        mine = _Holder(None, sighting.route, sighting.path, one.plan.by_content)
-        holder = self._holders.setdefault(key, mine)
-        if (holder.route, holder.path) == (sighting.route, sighting.path):
-            self._holders[key] = mine
+        key, sighting = (one.plan.place, one.key), one.sighting
+        holder = self._holders.setdefault(key, one)
+        if holder is one:
             return _OWN
-        if holder.id is None:
-            return _SHARED if one.plan.by_content and holder.by_content else _conflict(one, holder)
+        if isinstance(holder, Settled):
+            shares = one.plan.by_content and holder.plan.by_content
+            return _SHARED if shares else _conflict(one, holder.sighting.route, holder.sighting.path)
+        if (holder.route, holder.path) == (sighting.route, sighting.path):
+            self._holders[key] = one
+            return _OWN
         found = _Circumstances._make(self._connection.execute(SQL["holder"], (holder.id,)).fetchone())
         if one.plan.by_content and found.by_content:
             return _SHARED
         if not (found.route_gone or (found.source_gone and found.state == State.DELIVERED)):
-            return _conflict(one, holder)
-        self._holders[key] = mine
+            return _conflict(one, holder.route, holder.path)
+        self._holders[key] = one
         self.handed_over.append((holder.id,))
         if (record.state if record else None) in _LEAVES_A_RECEIPT and self._is_same_file(one, found):
             self.receipts.append((holder.id, sighting.route, sighting.path))
@@ -98,12 +99,12 @@ class Holders:
         return bytes(row[0]) + b"/" + sighting.path == found.root + b"/" + found.path
 
 
-def _conflict(one: Settled, holder: _Holder) -> Denial:
-    other = holder.path.decode("utf-8", "backslashreplace")
+def _conflict(one: Settled, route: str, path: bytes) -> Denial:
+    other = path.decode("utf-8", "backslashreplace")
     refusal = Refusal(
         "KeyConflict",
-        f"its key {one.key} in {one.destination} is already that of {other} (route {holder.route}): give one of the "
+        f"its key {one.key} in {one.destination} is already that of {other} (route {route}): give one of the "
         "two another name, or tell them apart in the route's key template; once the other is deleted or moved away, "
         "this one is sent",
     )
-    return Denial(one, refusal, (holder.route, holder.path))
+    return Denial(one, refusal, (route, path))

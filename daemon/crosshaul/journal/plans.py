@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from crosshaul.journal import rows
 from crosshaul.journal.queries import SQL
-from crosshaul.model import Place, Plan, RoutePlan
+from crosshaul.model import Place, Plan, RoutePlan, Sighting
 
 _WINDOW = 20_000
 """Records looked at in one query: some 10 ms."""
@@ -71,3 +71,16 @@ def strays(connection: sqlite3.Connection, route: str, plan: int, after: int) ->
     end = after + _WINDOW
     found = connection.execute(SQL["strays"], (after, end, route, plan)).fetchall()
     return [row[0] for row in found], end if end < last else None
+
+
+def receipted(
+    connection: sqlite3.Connection, route: str, plan: int, after: int
+) -> tuple[list[tuple[Sighting, Place, str]], int | None]:
+    """Delivered files that were judged by another plan, in a part of all records; and where the next begins."""
+    last = connection.execute(SQL["last_record"]).fetchone()[0]
+    end = after + _WINDOW
+    found = [
+        (Sighting(route, path, rows.fingerprint(text)), Place(endpoint, bucket), key)
+        for path, text, endpoint, bucket, key in connection.execute(SQL["receipted"], (after, end, route, plan))
+    ]
+    return found, end if end < last else None

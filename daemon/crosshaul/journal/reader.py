@@ -146,6 +146,20 @@ class Reader:
         with self._snapshot() as connection:
             return plans.strays(connection, route, plan, after)
 
+    def is_in_force(self, wanted: RoutePlan) -> bool:
+        """Whether the route went by this plan last."""
+        with self._snapshot() as connection:
+            found = connection.execute(SQL["is_in_force"], (wanted.route, wanted.digest)).fetchone()[0]
+        return bool(found)
+
+    def receipted(self, route: str, plan: int, after: int) -> tuple[list[tuple[Sighting, Place, str]], int | None]:
+        """Delivered files of ``route`` that another plan judged, each with the place and key of its receipt.
+
+        Some of them, and where to go on; those whose source is known to be gone are left out. Begin with 0.
+        """
+        with self._snapshot() as connection:
+            return plans.receipted(connection, route, plan, after)
+
     def to_send(self, route: str, seen: Sequence[Settled]) -> list[Settled]:
         """Those of ``seen`` (all of ``route``) that are not where their plan has them go."""
         with self._snapshot() as connection:
@@ -269,6 +283,23 @@ def requeue(state_dir: Path, selections: Sequence[tuple[str, bytes]] | None) -> 
         else:
             changed = connection.executemany(SQL["requeue_one"], [(now, *one) for one in selections]).rowcount
         connection.execute("COMMIT")
+    return changed
+
+
+def resend(state_dir: Path, selections: Sequence[tuple[str, bytes]]) -> int:
+    """Put delivered files back in the queue, for the place that they went to; returns how many of them there were.
+
+    Safe beside a running daemon. Raises StateDirError.
+    """
+    database, changed = _existing(state_dir), 0
+    with _explained(database), contextlib.closing(connect.open_writable(database)) as connection:
+        check_current(connection, database)
+        for start in range(0, len(selections), _PAGE):
+            now = SystemClock().now()
+            connection.execute("BEGIN IMMEDIATE")
+            rows_of = [(now, *one) for one in selections[start : start + _PAGE]]
+            changed += connection.executemany(SQL["resend"], rows_of).rowcount
+            connection.execute("COMMIT")
     return changed
 
 

@@ -203,6 +203,20 @@ class Journal(SourceJournal):
         """
         return await self._read(lambda: self._reader.strays(route, plan, after))
 
+    async def is_in_force(self, wanted: RoutePlan) -> bool:
+        """See ``Reader.is_in_force``."""
+        return await self._read(lambda: self._reader.is_in_force(wanted))
+
+    async def plan(self, wanted: RoutePlan) -> Plan:
+        """See ``Reader.plan``."""
+        return await self._read(lambda: self._reader.plan(wanted))
+
+    async def receipted(
+        self, route: str, plan: int, after: int
+    ) -> tuple[list[tuple[Sighting, Place, str]], int | None]:
+        """See ``Reader.receipted``."""
+        return await self._read(lambda: self._reader.receipted(route, plan, after))
+
     async def save_route(self, status: RouteStatus) -> None:
         """Keep a route's status for those who ask from outside."""
         await self._writer.do(_SAVE_ROUTE, status)

@@ -96,7 +96,7 @@ CREATE UNIQUE INDEX files_key ON files (place, key) WHERE holds_key = 1;
 CREATE INDEX files_without_key ON files (place, key) WHERE holds_key = 0;
 -- Small files and large ones are claimed apart, so that none waits for the other kind. 262144 is model.LARGE.
 CREATE INDEX files_due ON files (route, plan, size >= 262144, due_at) WHERE state = 'pending';
-CREATE INDEX files_queued ON files (route, queued_at) WHERE state IN ('pending', 'uploading', 'settling');
+CREATE INDEX files_queued ON files (route, queued_at) WHERE state = 'pending';
 CREATE INDEX files_rare ON files (state, route) WHERE state IN ('uploading', 'settling', 'quarantined');
 -- Each route's sources are deleted or moved by themselves: one that hangs holds up no other.
 CREATE INDEX files_after ON files (route, after_due_at) WHERE after_due_at IS NOT NULL;

@@ -44,3 +44,17 @@ SELECT coalesce(max(id), 0) FROM files
 -- name: strays
 SELECT path FROM files NOT INDEXED
 WHERE id > ? AND id <= ? AND route = ? AND plan <> ? AND state IN ('pending', 'uploading', 'settling', 'quarantined')
+
+-- name: is_in_force
+SELECT EXISTS (SELECT 1 FROM plans WHERE route = ? AND digest = ? AND in_force = 1)
+
+-- name: receipted
+SELECT path, fingerprint, endpoint, bucket, key FROM files NOT INDEXED JOIN places ON places.id = files.place
+WHERE files.id > ? AND files.id <= ? AND route = ? AND plan <> ? AND state = 'delivered'
+    AND coalesce(after_action NOT IN ('done', 'gone'), 1)
+
+-- name: resend
+UPDATE files SET state = 'pending', generation = generation + 1, recheck = 0, attempts = 0, ambiguous = 0,
+    changed_at = ?1, due_at = ?1, queued_at = ?1, diagnosis = NULL,
+    delivered_at = NULL, request_id = NULL, proven_by = NULL, after_due_at = NULL, after_action = NULL
+WHERE route = ?2 AND path = ?3 AND state = 'delivered' AND holds_key > 0

@@ -17,7 +17,7 @@ SELECT route, state, files, bytes FROM tallies WHERE files > 0 ORDER BY route
 
 -- name: oldest_pending
 SELECT min(queued_at) FROM files
-WHERE state IN ('pending', 'uploading', 'settling') AND state = 'pending' AND route = ?
+WHERE state = 'pending' AND route = ?
 
 -- name: after_due
 -- What was delivered by an earlier configuration is judged anew first: this one may have it go elsewhere.
@@ -80,7 +80,7 @@ SELECT * FROM placed WHERE state = 'quarantined' LIMIT ?
 
 -- name: first_waiting
 SELECT * FROM placed
-WHERE state IN ('pending', 'uploading', 'settling') AND state = 'pending' AND route = ? ORDER BY queued_at LIMIT ?
+WHERE state = 'pending' AND route = ? ORDER BY queued_at LIMIT ?
 
 -- name: bytes_in_parts
 SELECT coalesce(sum(size), 0) FROM parts
