@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -103,15 +104,96 @@ def test_cloudformation_passes_cfn_lint(site, tmp_path, account):
 def test_terraform_is_hcl_and_says_the_same_as_the_json(site, account):
     """Each account's HCL parses, and its policies are the JSON's, statement by statement."""
     text = printed(site, "--format", "terraform", "--only", account, "--show-external-id")
-    parsed = hcl2.loads(text)
-    assert parsed["resource"]
+    hcl2.loads(text)
+    assert not misaligned(text)
     told = json.loads(printed(site, "--show-external-id"))["partner"][account.replace("-", "_")]
     for each in told.values():
         for statement in each["document"].get("Statement", []):
-            assert f'"Sid" = "{statement["Sid"]}"' in text
+            assert re.search(f'"Sid" += "{statement["Sid"]}"\n', text)
             assert f"# {each['reasons'][statement['Sid']]}" in text
-    if account == "account-b":
-        assert 'resource "aws_s3_bucket_lifecycle_configuration"' in text
+
+
+def misaligned(text):
+    """Lines that `terraform fmt` would change: two blanks a level, the signs of neighbours below each other."""
+    wrong, depth, group = [], 0, []
+    for line in [*text.splitlines(), ""]:
+        body = line.strip()
+        depth_here = depth - (1 if body[:1] in {"}", "]", ")"} else 0)
+        if body and line != "  " * depth_here + body:
+            wrong.append(line)
+        if not body.startswith("#"):
+            outside = re.sub(r'"(\\.|[^"\\])*"', '""', body)
+            depth += sum(outside.count(sign) for sign in "{[") - sum(outside.count(sign) for sign in "}]")
+        sign = re.match(r'(\s*("(\\.|[^"\\])*"|[a-z_]+)\s*) = ', line)
+        if sign and not line.endswith(("{", "[")):
+            group.append((len(sign[1]), len(sign[1].rstrip()), line))
+        else:
+            if sign and sign[1] != sign[1].rstrip():
+                wrong.append(line)
+            if group and {at for at, _, _ in group} != {max(least for _, least, _ in group)}:
+                wrong += [each for _, _, each in group]
+            group = []
+    return wrong
+
+
+def test_what_a_bucket_has_is_merged_with_and_replaced_only_on_demand(site):
+    """By default nothing replaces the bucket's policy or lifecycle; with the flag it does, with a warning."""
+    terraform = printed(site, "--format", "terraform", "--only", "account-b")
+    assert "aws_s3_bucket_policy" not in terraform
+    assert "aws_s3_bucket_lifecycle_configuration" not in terraform
+    assert 'data "aws_iam_policy_document" "crosshaul_partner_bucket_policy"' in terraform
+    assert "merge" in terraform
+    template = yaml.safe_load(printed(site, "--format", "cloudformation", "--only", "account-b"))
+    assert not [each for each in template["Resources"].values() if each["Type"] == "AWS::S3::BucketPolicy"]
+    told = json.loads(template["Outputs"]["PartnerBucketPolicy"]["Value"])
+    assert {each["Sid"] for each in told["Statement"]} >= {"OnlyOverTls"}
+    asked = ("--only", "account-b", "--replace-bucket-policy")
+    done = site.crosshaul("policy", "--format", "terraform", *asked)
+    assert done.returncode == 0
+    assert "WARNING" in done.stderr
+    assert done.stdout.count("# WARNING") == 2
+    assert 'resource "aws_s3_bucket_policy"' in done.stdout
+    assert 'resource "aws_s3_bucket_lifecycle_configuration"' in done.stdout
+    assert not misaligned(done.stdout)
+    template = yaml.safe_load(printed(site, "--format", "cloudformation", *asked))
+    (policy,) = [each for each in template["Resources"].values() if each["Type"] == "AWS::S3::BucketPolicy"]
+    assert policy["Metadata"]["Warning"].startswith("WARNING")
+
+
+def test_each_account_gets_a_file_of_its_own(strict, site_for, tmp_path):
+    """With --directory each account's template is whole by itself; without, both are, one after the other."""
+    site = site_for(strict)
+    printed(site, "--format", "cloudformation", "--directory", str(tmp_path / "out"))
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["account-a.yaml", "account-b.yaml"]
+    for each in (tmp_path / "out").iterdir():
+        assert yaml.safe_load(each.read_text())["Resources"]
+    done = site.crosshaul("policy", "--format", "cloudformation")
+    assert [bool(each["Resources"]) for each in yaml.safe_load_all(done.stdout)] == [True, True]
+    assert "--only" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--only", "key-policy"),
+        ("--principal", "foo"),
+        ("--principal", "*"),
+        ("--principal", "1111"),
+        ("--principal", "arn:aws-cn:iam::111111111111:root"),
+        ("--principal", "arn:aws:s3:::bucket"),
+        ("--kms-key", "alias/mine"),
+        ("--destination", "nobody", "--only", "trust-policy"),
+    ],
+)
+def test_what_is_not_there_or_no_identity_is_refused(strict, site_for, arguments):
+    """What can't be printed, or IAM would not take, ends with 2, a sentence, and nothing to apply by mistake."""
+    site = site_for(strict)
+    del site.destination["endpoint_url"]
+    del site.config["identity"]["sts_endpoint_url"]
+    site.write()
+    done = site.crosshaul("policy", *arguments)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert arguments[0] in done.stderr
 
 
 def test_hcl_takes_nothing_for_a_template_of_its_own(strict, site_for):
@@ -121,7 +203,7 @@ def test_hcl_takes_nothing_for_a_template_of_its_own(strict, site_for):
     site.destination["key_prefix"] = "$${x}/%{y}/"  # in the configuration, $$ stands for one dollar
     site.write()
     text = printed(site, "--format", "terraform", "--only", "account-b")
-    assert "$${x}/%%{y}/" in text
+    assert "$${$}{x}/%%{y}/" in text
     hcl2.loads(text)
 
 
@@ -152,6 +234,7 @@ def test_who_account_a_is_stands_in_the_trust_policy(strict, site_for):
     assert done.returncode == 0
     assert "--principal" in done.stderr
     assert '"AWS" = var.account_a_principal' in done.stdout
+    assert "--only" in done.stderr
 
 
 # Use

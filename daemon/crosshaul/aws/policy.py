@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from crosshaul.config import Destination
+from crosshaul.config.place import partition_of_region
 from crosshaul.errors import Diagnosis, Fault, Kind
 
 _LONGEST = 2048
@@ -47,13 +49,12 @@ def _compact(document: object) -> str:
 
 
 def _narrowed(destination: Destination, prefix: str) -> dict[str, Any]:
-    partition = (destination.role_arn or "arn:aws").split(":")[1]
     actions = ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     if destination.tags:
         actions.append("s3:PutObjectTagging")
     if destination.acl:
         actions.append("s3:PutObjectAcl")
-    objects = f"arn:{partition}:s3:::{destination.bucket}/{_literal(prefix)}*"
+    objects = objects_of(destination, prefix)
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -68,6 +69,20 @@ def _narrowed(destination: Destination, prefix: str) -> dict[str, Any]:
             },
         ],
     }
+
+
+def partition_of(destination: Destination) -> str:
+    """The AWS partition of a destination: ``aws``, ``aws-cn``, ``aws-us-gov`` and others; ``aws`` for other stores."""
+    given = (destination.role_arn or "").split(":")
+    if len(given) > 1 and re.fullmatch(r"aws(-[a-z]+)*", given[1]):
+        return given[1]
+    return partition_of_region(destination.region)
+
+
+def objects_of(destination: Destination, prefix: str | None = None) -> str:
+    """All keys below the destination's prefix (or another), as a policy's resource: nothing in it is a wildcard."""
+    prefix = destination.key_prefix if prefix is None else prefix
+    return f"arn:{partition_of(destination)}:s3:::{destination.bucket}/{_literal(prefix)}*"
 
 
 def _literal(prefix: str) -> str:

@@ -26,8 +26,12 @@ def place_at(endpoint_url: str | None, region: str, bucket: str) -> Place:
     address = urlsplit(endpoint_url or "")
     host = address.hostname or ""
     if endpoint_url is None or _AWS_HOST.fullmatch(host):
-        partition = next((name for prefix, name in _PARTITIONS if region.startswith(prefix)), "aws")
-        return Place(partition, bucket)
+        return Place(partition_of_region(region), bucket)
     port = "" if address.port in {None, _USUAL_PORTS.get(address.scheme)} else f":{address.port}"
     shown = f"[{host}]" if ":" in host else host
     return Place(f"{address.scheme}://{shown}{port}{address.path.rstrip('/')}", bucket)
+
+
+def partition_of_region(region: str) -> str:
+    """AWS's partition that a region belongs to."""
+    return next((name for prefix, name in _PARTITIONS if region.startswith(prefix)), "aws")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from crosshaul.aws.policy import objects_of
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Kind
 from crosshaul.trust.findings import Advice, Party
@@ -170,7 +171,8 @@ _BASE = {
 def advise(evidence: Evidence) -> Advice:
     """The likeliest cause, and who does what."""
     rule = _told(evidence.error) or _concluded(evidence)
-    do = rule.do.format(role=evidence.destination.role_arn, identity=evidence.identity or "Account A's identity")
+    role, identity = str(evidence.destination.role_arn), evidence.identity or "Account A's identity"
+    do = rule.do.replace("{role}", role).replace("{identity}", identity)  # no format(): a prefix may hold braces
     letter = _letter(evidence, rule.cause, do) if rule.party is Party.B else ""
     who = evidence.identity or "its identity"
     if rule.cause == _EITHER:
@@ -235,7 +237,7 @@ def _concluded(evidence: Evidence) -> _Rule:
     cause = "role permission" if to.role_arn else _EITHER_DIRECT
     if to.role_arn and owner and not _WORDED.search(error.message):
         cause = _OWNER  # AWS says of a right that is missing which one it is, and nothing of another owner
-    return _Rule(cause, Party.B, f"Allow {who} {right} on {_objects(to)}{more}{owner}.")
+    return _Rule(cause, Party.B, f"Allow {who} {right} on {objects_of(to)}{more}{owner}.")
 
 
 def _right(operation: str, to: Destination) -> str:
@@ -263,10 +265,6 @@ def _of_assume_role(to: Destination, error: Diagnosis) -> _Rule:
         "See that {role} exists, that its trust policy names {identity} as principal, and that its condition on "
         "sts:ExternalId is met by the external ID that we agreed on.",
     )
-
-
-def _objects(to: Destination) -> str:
-    return f"arn:aws:s3:::{to.bucket}/{to.key_prefix}*"
 
 
 _PROVEN_BY = {

@@ -13,10 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from crosshaul.aws.attributes import CHECK_KEY
+from crosshaul.aws.policy import objects_of, partition_of
 from crosshaul.config import Destination
 from crosshaul.trust.findings import Party
 
 _VERSION = "2012-10-17"
+_IDENTITY = re.compile(
+    r"arn:(aws(?:-[a-z]+)*):(?:iam::[0-9]{12}:(?:root|(?:user|role)/[\x21-\x7e]+)"
+    r"|sts::[0-9]{12}:(?:assumed-role/[^/\s]+/[^\s]+|federated-user/[^\s]+))"
+)
+_ANY_IDENTITY = re.compile(r"arn:([^:\s]*):[^:\s]*:[^:\s]*:[^:\s]*:[^\s]+")
 _SESSION = re.compile(r"arn:([^:]+):sts::(\d+):assumed-role/([^/]+)/.*")
 _UNFINISHED_DAYS = 7
 
@@ -78,6 +84,8 @@ class Wish:
     """The ARN of the key that the bucket encrypts with by itself."""
     never_overwrites: bool = False
     """Whether no route to the destination ever overwrites an object."""
+    overwritten: tuple[str, ...] = ()
+    """Objects of other destinations in this bucket, as resources, where the same role may overwrite."""
 
     @property
     def key(self) -> str | None:
@@ -87,10 +95,7 @@ class Wish:
     @property
     def partition(self) -> str:
         """AWS's partition: ``aws``, ``aws-cn``, ``aws-us-gov``."""
-        if self.destination.role_arn:
-            return self.destination.role_arn.split(":")[1]
-        region = self.destination.region
-        return next((f"aws-{each}" for each in ("cn", "us-gov") if region.startswith(f"{each}-")), "aws")
+        return partition_of(self.destination)
 
     @property
     def bucket(self) -> str:
@@ -100,16 +105,22 @@ class Wish:
     @property
     def objects(self) -> str:
         """All keys that Crosshaul may write, as a policy's resource."""
-        return f"{self.bucket}/{self.destination.key_prefix}*"
+        return objects_of(self.destination)
 
 
-def principal_of(arn: str) -> str:
+def principal_of(arn: str, partition: str, *, custom: bool) -> str:
     """Whom a policy has to name to mean the holder of credentials: a session's role, an account's root.
 
-    The path of a role does not stand in its sessions' ARN; a role that has one has to be named by hand.
+    The path of a role does not stand in its sessions' ARN; a role that has one has to be named by hand. ``custom``
+    stores have ARNs of their own. Raises ValueError, with what to write, for what no policy takes as a principal.
     """
-    if re.fullmatch(r"\d{12}", arn):
-        return f"arn:aws:iam::{arn}:root"
+    if re.fullmatch(r"[0-9]{12}", arn):
+        return f"arn:{partition}:iam::{arn}:root"
+    known = (_ANY_IDENTITY if custom else _IDENTITY).fullmatch(arn)
+    if known is None:
+        raise ValueError(f"{arn!r} is no identity; write an account's 12 digits, or the ARN of a user or role")
+    if not custom and known[1] != partition:
+        raise ValueError(f"{arn} is of partition {known[1]}, and the role or bucket of {partition}; IAM takes no such")
     session = _SESSION.fullmatch(arn)
     return f"arn:{session[1]}:iam::{session[2]}:role/{session[3]}" if session else arn
 
@@ -183,7 +194,9 @@ def _rights(wish: Wish, **who: Any) -> Iterator[Statement]:  # noqa: ANN401 - a 
 
 
 def _key_rights(wish: Wish, resource: str, **who: Any) -> Iterator[Statement]:  # noqa: ANN401 - a principal
-    via = {"StringEquals": {"kms:ViaService": f"s3.{wish.destination.region}.amazonaws.com"}}
+    service = f"s3.{wish.destination.region}.amazonaws.com"
+    of_china = wish.partition == "aws-cn"
+    via = {"StringEquals": {"kms:ViaService": [service, f"{service}.cn"] if of_china else service}}
     reason = "S3 encrypts what is uploaded with this key; only by way of S3."
     yield Statement("EncryptWithTheKey", reason, _allow("kms:GenerateDataKey", resource, **who, Condition=via))
     reason = "S3 joins the parts of a large upload, and reads back; only by way of S3."
@@ -213,16 +226,20 @@ def _bucket_policy(wish: Wish, rights: tuple[Statement, ...]) -> Piece:
     if wish.never_overwrites:
         new = {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}
         who = {"Principal": {"AWS": wish.destination.role_arn or wish.principal}}
-        own = f"{wish.bucket}/{wish.destination.key_prefix}{CHECK_KEY}"
-        body = {"Effect": "Deny", **who, "Action": "s3:PutObject", "NotResource": own, "Condition": new}
+        own = f"{wish.objects.removesuffix('*')}{CHECK_KEY}"
+        free: str | list[str] = [own, *wish.overwritten] if wish.overwritten else own
+        body = {"Effect": "Deny", **who, "Action": "s3:PutObject", "NotResource": free, "Condition": new}
         reason = (
             "Crosshaul overwrites no object: all routes say overwrite: never, and send If-None-Match. What `crosshaul "
             "check` writes is always the same."
         )
         statements.append(Statement("NeverOverwrite", reason, body))
-    reason = "Suggested: to merge into the policy that the bucket has."
+    reason = "Suggested: to merge into the policy that the bucket has. In its place, it would take the others away."
     if rights:
-        reason = "To merge into the policy that the bucket has: what Account A's identity may do, and how."
+        reason = (
+            "To merge into the policy that the bucket has: what Account A's identity may do, and how. In its place, it "
+            "would take the others away."
+        )
     return Piece("bucket-policy", Party.B, reason, tuple(statements))
 
 
