@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from crosshaul.aws import identifiers
@@ -17,11 +18,12 @@ from crosshaul.aws.control import Control, Location
 from crosshaul.aws.identity import Refresher
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.aws.wire import Wire
-from crosshaul.checksum import Payload
+from crosshaul.checksum import Payload, Running
 from crosshaul.conditions import Condition
 from crosshaul.config import Destination
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
+from crosshaul.streamed import Streamed
 from crosshaul.telemetry.plain import printable
 from crosshaul.verify import Answer, Held, check, proves
 
@@ -29,6 +31,9 @@ _T = TypeVar("_T")
 _ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
 _MISSES = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucketPolicy", "NoSuchUpload"})
 _LONGEST_SOURCE = 64
+_PIECE_BYTES = 1 << 20
+_REFUSES_UNSIGNED = frozenset({400, 403, 501})
+_MAY_BE_UNSIGNED = frozenset({Kind.DESTINATION, Kind.CORRUPT, Kind.UNSUPPORTED})
 _DONT_KNOW = frozenset({"403", "404", "AccessDenied", "NoSuchKey", "NotFound"})
 
 
@@ -52,6 +57,8 @@ class Bucket:
         self._wire: Wire | None = None
         self._locating = asyncio.Lock()
         self._signed: bool = True
+        self._unsigned_taken = False
+        """Whether a body was taken that SigV4 left unsigned."""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -73,7 +80,13 @@ class Bucket:
         if condition is not None:
             headers.append(condition.header())
         wire = self._wire or await self._opened()
-        answer = await self._with_session(lambda session: wire.put_object(session, key, headers, payload))
+        try:
+            answer = await self._with_session(lambda session: wire.put_object(session, key, headers, payload))
+            self._unsigned_taken = True
+        except Fault as fault:
+            signed = await self._signed_instead(payload, fault)
+            answer = await self._with_session(lambda session: wire.put_object(session, key, headers, signed))
+            self._signed = True
         check("PutObject", payload.checksums, answer)
         if not proves(payload.checksums, answer):
             await self._confirm(key, token, payload)
@@ -101,11 +114,34 @@ class Bucket:
         owner = self._destination.expected_bucket_owner
         headers = [("x-amz-expected-bucket-owner", owner)] if owner else []
         wire = await self._opened()
-        answer = await self._with_session(
-            lambda session: wire.upload_part(session, key, upload_id, number, headers, payload)
-        )
+        send = partial(self._part, wire, key, upload_id, number, headers)
+        if self._signed and payload.sha256 is None:
+            payload = await _hashed(payload)  # it was read before another part found that out
+        try:
+            answer = await send(payload)
+            self._unsigned_taken = True
+        except Fault as fault:
+            answer = await send(await self._signed_instead(payload, fault))
+            self._signed = True
         check("UploadPart", payload.checksums, answer)
         return answer
+
+    async def _part(
+        self, wire: Wire, key: str, upload_id: str, number: int, headers: list[tuple[str, str]], payload: Payload
+    ) -> Answer:
+        return await self._with_session(
+            lambda session: wire.upload_part(session, key, upload_id, number, headers, payload)
+        )
+
+    async def _signed_instead(self, payload: Payload, fault: Fault) -> Payload:
+        """The payload with its hash, for a store that may refuse UNSIGNED-PAYLOAD; raises ``fault`` if that is not it.
+
+        Stores and policies refuse it in many words. One that took such a body before means something else.
+        """
+        refused = fault.diagnosis.status in _REFUSES_UNSIGNED and fault.kind in _MAY_BE_UNSIGNED
+        if payload.sha256 is not None or self._unsigned_taken or not refused:
+            raise fault
+        return await _hashed(payload)
 
     async def complete_multipart_upload(
         self, multipart: Multipart, whole: Checksum | None, *, size: int, condition: Condition | None
@@ -222,6 +258,18 @@ class Bucket:
                     self._signed = location.scheme != "https"
                     self._wire = self._wire_to(location)
         return self._wire
+
+
+async def _hashed(payload: Payload) -> Payload:
+    """The same with its SHA-256, which takes another reading."""
+    running, data = Running((), hashed=True), payload.data
+    if isinstance(data, Streamed):
+        for start in range(0, payload.size, _PIECE_BYTES):
+            piece = await data.piece(start, start + _PIECE_BYTES).data()
+            await asyncio.to_thread(running.update, piece)
+    else:
+        await asyncio.to_thread(running.update, data)
+    return payload._replace(sha256=running.sha256())
 
 
 def _held(answer: dict[str, Any]) -> Held:

@@ -138,6 +138,10 @@ def _check_payload_kind(exchange: Exchange, claimed: Claimed) -> None:
     if payload != UNSIGNED and payload not in KINDS and not _SHA256.fullmatch(payload):
         message = "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-*, or a valid sha256 value."
         raise invalid_argument(message, "x-amz-content-sha256", payload)
+    if payload == UNSIGNED and exchange.settings.unsigned != "taken":
+        code = exchange.settings.unsigned
+        status = HTTPStatus.FORBIDDEN if code in {"AccessDenied", "SignatureDoesNotMatch"} else HTTPStatus.BAD_REQUEST
+        raise Refusal(status, code, "The payload has to be signed.")
     if "UNSIGNED" in payload and not exchange.secure:
         raise invalid_request(f"x-amz-content-sha256: {payload} is accepted over HTTPS only.")
 

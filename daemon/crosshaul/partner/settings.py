@@ -11,6 +11,7 @@ from typing import Any, Literal
 from crosshaul.partner.policy import Document
 
 Checksums = Literal["honoured", "crc32 only", "ignored"]
+Unsigned = Literal["taken", "InvalidRequest", "AccessDenied", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch"]
 Conditions = Literal["honoured", "ignored", "ignored at complete", "refused"]
 _VERSION = "2012-10-17"
 
@@ -81,6 +82,8 @@ class Settings:
     checksums: Checksums = "honoured"
     conditions: Conditions = "honoured"
     """What becomes of If-None-Match and If-Match of a write. Ceph 16 ignores them at CompleteMultipartUpload alone."""
+    unsigned: Unsigned = "taken"
+    """What becomes of UNSIGNED-PAYLOAD over TLS: some stores and policies refuse it, in several words."""
     complete_repeatable: bool = False
     """Whether a repeated CompleteMultipartUpload is answered as the first one was, or with NoSuchUpload."""
 
