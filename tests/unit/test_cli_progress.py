@@ -27,6 +27,7 @@ def far(delivered: int) -> PushProgress:
     )
 
 
+@pytest.mark.timeout(20)
 def test_a_stopped_terminal_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
     """Ticks come back at once, and so does the end of the block; standard error is the one from before."""
     monkeypatch.setattr(progress, "_REDRAWN_EACH_SECONDS", 0.001)
