@@ -276,13 +276,17 @@ log: {level: loud}
         ("path: /srv/a", "path: /srv/a/b, key: 'b/{path}'", None),
         ("path: /srv/a, key: '{route}/{path}'", "path: /srv/a/b, key: '{route}/{path}'", None),
         ("path: /srv/a, exclude: [/b/]", "path: /srv/a/b", None),
+        ("path: /srv/a", "path: /srv/a, destination: alias", "it is the same directory as routes[0].path"),
+        ("path: /srv/a", "path: /srv/a, destination: below", None),
     ],
 )
 def test_overlapping_routes(tmp_path: Path, first: str, second: str, refused: str | None) -> None:
-    """Routes may share a tree unless they would send the same files to the same destination by the same rule."""
+    """Routes may share a tree unless they would send the same files to the same place by the same rule."""
     to = {line: "" if "destination" in line else ", destination: main" for line in (first, second)}
     content = (
-        "state_dir: /s\ndestinations: {main: {bucket: main}, other: {bucket: other}}\nroutes:\n"
+        "state_dir: /s\ndestinations: {main: {bucket: main}, other: {bucket: other}, "
+        "alias: {bucket: main, endpoint_url: 'https://s3.eu-west-1.amazonaws.com'}, "
+        "below: {bucket: main, key_prefix: b}}\nroutes:\n"
         f"  - {{name: one, {first}{to[first]}}}\n  - {{name: two, {second}{to[second]}}}\n"
     )
     if refused is None:

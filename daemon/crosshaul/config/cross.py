@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path, PurePosixPath
 
 from crosshaul.config.document import Location, Value
+from crosshaul.config.place import place_at
 
 Fault = tuple[Location, str]
 _DEFAULTS: dict[str, Value] = {"destination": None, "key": "{path}", "include": ["**"], "exclude": []}
@@ -29,7 +30,7 @@ def cross_faults(root: dict[str, Value]) -> list[Fault]:
     return [
         *_named_destinations(known),
         *(fault for index, route in routes for fault in _destination_faults(index, route, known)),
-        *(fault for one, other in combinations(routes, 2) for fault in _pair_faults(one, other)),
+        *(fault for one, other in combinations(routes, 2) for fault in _pair_faults(one, other, known)),
         *(fault for index, route in routes for fault in _directory_faults(index, route, routes)),
         *_state_dir_faults(root.get("state_dir"), routes),
     ]
@@ -52,28 +53,45 @@ def _destination_faults(index: int, route: dict[str, Value], known: dict[str, Va
         yield ("routes", index, "destination"), f"no destination is called {wanted!r}; {cure}"
 
 
-def _pair_faults(one: tuple[int, dict[str, Value]], other: tuple[int, dict[str, Value]]) -> Iterator[Fault]:
+def _pair_faults(
+    one: tuple[int, dict[str, Value]], other: tuple[int, dict[str, Value]], destinations: dict[str, Value]
+) -> Iterator[Fault]:
     (first, outer), (second, inner) = one, other
     if outer.get("name") == inner.get("name") and isinstance(outer.get("name"), str):
         yield ("routes", second, "name"), f"routes[{first}] is called {outer['name']!r} too; write another name"
     above, below = _path(outer, "path"), _path(inner, "path")
     if above is None or below is None or not (_holds(above, below) or _holds(below, above)):
         return
-    if _same_objects(outer, inner):
+    if _same_objects(outer, inner, destinations):
         same = _holds(above, below) and _holds(below, above)
         relation = "the same directory as" if same else "in one tree with"
-        message = (
-            f"it is {relation} routes[{first}].path, and every file in both would go twice to the same destination"
-        )
+        message = f"it is {relation} routes[{first}].path, and every file in both would go twice to the same place"
         yield ("routes", second, "path"), f"{message}; give one of them another key, destination or exclude"
 
 
-def _same_objects(one: dict[str, Value], other: dict[str, Value]) -> bool:
-    """Whether two routes would put the same files, by the same rule, in one place."""
+def _same_objects(one: dict[str, Value], other: dict[str, Value], destinations: dict[str, Value]) -> bool:
+    """Whether two routes would put the same files, by the same rule, in one place, whatever its names are."""
     rules = [
         {**_DEFAULTS, **{key: value for key, value in route.items() if key in _DEFAULTS}} for route in (one, other)
     ]
+    for rule in rules:
+        rule["destination"] = _prefix_of(destinations.get(str(rule["destination"])), rule["destination"])
     return rules[0] == rules[1] and "{route}" not in str(rules[0]["key"])
+
+
+def _prefix_of(destination: Value, name: Value) -> Value:
+    """A destination's place and prefix; its name, where it is not written so that they can be told."""
+    if not isinstance(destination, dict):
+        return name
+    endpoint, bucket = destination.get("endpoint_url"), destination.get("bucket")
+    region, prefix = destination.get("region") or "us-east-1", destination.get("key_prefix") or ""
+    if not (isinstance(bucket, str) and isinstance(region, str) and isinstance(prefix, str)):
+        return name
+    try:
+        place = place_at(endpoint if isinstance(endpoint, str) else None, region, bucket)
+    except ValueError:
+        return name
+    return [*place, prefix.rstrip("/")]
 
 
 def _directory_faults(
