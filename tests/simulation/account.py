@@ -34,9 +34,16 @@ _BEFORE = (
     (Kind.CORRUPT, "BadDigest", 400),
     (Kind.EXPIRED, "ExpiredToken", 400),
 )
-_LATE = frozenset({"PutObject", "complete_multipart_upload"})
 _AFTER = ((Kind.THROTTLED, "InternalError", 500), (Kind.NETWORK, "ConnectionReset", None))
 """The call was done, and its answer is lost: ambiguous."""
+
+
+Place = tuple[str, str]
+"""Bucket and key."""
+
+
+def _within(span: tuple[float, float], moment: float) -> bool:
+    return span[0] <= moment < span[1]
 
 
 @dataclass
@@ -61,15 +68,24 @@ class Account:
 
     chance: random.Random
     now: Callable[[], float]
-    written: Callable[[str, bytes], None]
+    written: Callable[[str, str, bytes], None]
     broken: Callable[[str], None]
     calm_at: float
-    objects: dict[str, Object] = field(default_factory=dict)
-    uploads: dict[str, tuple[str, str, dict[int, bytes]]] = field(default_factory=dict)
+    objects: dict[Place, Object] = field(default_factory=dict)
+    uploads: dict[str, tuple[Place, str, dict[int, bytes]]] = field(default_factory=dict)
     sessions: dict[str, float] = field(default_factory=dict)
     refusing: tuple[float, float] = (0.0, 0.0)
     """While the role may do nothing."""
     sts_away: tuple[float, float] = (0.0, 0.0)
+    s3_away: tuple[float, float] = (0.0, 0.0)
+    """While nothing answers."""
+    forbidden: str = ""
+    """Keys that end so may not be put: the bucket's policy denies them."""
+    late_commits: bool = False
+    """Whether some requests that were given up are carried out long after."""
+    late: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
+    calls: list[float] = field(default_factory=list)
+    """When each call began."""
     skew: Callable[[], float] = lambda: 0.0
     """By how much the caller's clock is wrong, in seconds."""
     begun: int = 0
@@ -80,15 +96,17 @@ class Account:
     def _troubled(self) -> bool:
         return self.now() < self.calm_at
 
-    async def call(self, operation: str, token: str | None, act: Callable[[], Any]) -> Any:
+    async def call(self, operation: str, place: Place, token: str | None, act: Callable[[], Any]) -> Any:
         """One call: a while, perhaps a fault, the act, perhaps a lost answer."""
+        self.calls.append(self.now())
         await asyncio.sleep(self.chance.random() * 0.08)
-        self._admit(operation, token)
+        self.catch_up()
+        self._admit(operation, place, token)
         roll = self.chance.random() if self._troubled() else 1.0
         self.faulted += roll < 0.18
         if roll < 0.02:
-            if roll < 0.01 and operation in _LATE:
-                asyncio.get_running_loop().call_later(20.0 + self.chance.random() * 60.0, self._late, act)
+            if self.late_commits and operation in {"PutObject", "complete_multipart_upload"}:
+                self.late.append((self.now() + self.chance.random() * 60.0, act))
             await asyncio.sleep(20.0)
             raise fault(Kind.NETWORK, "ProgressTimeout", operation, ambiguous=True)
         if roll < 0.12:
@@ -101,18 +119,24 @@ class Account:
             raise fault(kind, code, operation, status=status, ambiguous=True)
         return done
 
-    def _late(self, act: Callable[[], Any]) -> None:
-        """A front end passes a request on that was given up long ago."""
-        with suppress(Fault):
-            act()
+    def catch_up(self) -> None:
+        """Carry out what was held back until now; nobody hears the answer."""
+        due = [act for at, act in self.late if at <= self.now()]
+        self.late = [(at, act) for at, act in self.late if at > self.now()]
+        for act in due:
+            with suppress(Fault):
+                act()
 
-    def _admit(self, operation: str, token: str | None) -> None:
+    def _admit(self, operation: str, place: Place, token: str | None) -> None:
+        if _within(self.s3_away, self.now()):
+            raise fault(Kind.NETWORK, "ConnectError", operation)
         if token is None or token not in self.sessions:
             self.broken(f"{operation} without a session")
         elif self.now() >= self.sessions[token]:
             self.broken(f"{operation} with credentials that ended {self.now() - self.sessions[token]:.1f} s ago")
         self._check_time(operation)
-        if self.refusing[0] <= self.now() < self.refusing[1]:
+        denied = self.forbidden and place[1].endswith(self.forbidden) and operation != "head_object"
+        if denied or _within(self.refusing, self.now()):
             raise fault(Kind.DESTINATION, "AccessDenied", operation, status=403)
 
     def _check_time(self, operation: str) -> None:
@@ -124,7 +148,7 @@ class Account:
     async def assume_role(self) -> dict[str, Any]:
         """A session of a minute."""
         await asyncio.sleep(self.chance.random() * 0.2)
-        if self.sts_away[0] <= self.now() < self.sts_away[1]:
+        if _within(self.sts_away, self.now()):
             raise fault(Kind.NETWORK, "ConnectError", "AssumeRole")
         self._check_time("AssumeRole")
         token = f"session-{len(self.sessions)}"
@@ -136,34 +160,34 @@ class Account:
 
     # S3
 
-    def _hold_off(self, operation: str, key: str, none_match: str | None, match: str | None) -> None:
+    def _hold_off(self, operation: str, place: Place, none_match: str | None, match: str | None) -> None:
         """If-None-Match: * and If-Match."""
-        there = self.objects.get(key)
+        there = self.objects.get(place)
         if match is not None and there is None:
             raise fault(Kind.DESTINATION, "AccessDenied", operation, status=403)
         if (none_match and there) or (match is not None and there and match.strip('"') != there.etag):
             raise fault(Kind.EXISTS, "PreconditionFailed", operation, status=412)
 
-    def put(self, key: str, data: bytes, given: Mapping[str, str]) -> Answer:
+    def put(self, place: Place, data: bytes, given: Mapping[str, str]) -> Answer:
         """PutObject; now and then the store garbles what it keeps, and its checksum says so."""
         token = given["x-amz-meta-crosshaul-token"]
-        self._hold_off("PutObject", key, given.get("if-none-match"), given.get("if-match"))
+        self._hold_off("PutObject", place, given.get("if-none-match"), given.get("if-match"))
         if self._troubled() and data and self.chance.random() < 0.01:
             garbled = bytes([data[0] ^ 1]) + data[1:]
-            return Answer(self._keep(key, garbled, "garbled"), compute(_CRC, garbled))
-        self.written(key, data)
-        return Answer(self._keep(key, data, token), compute(_CRC, data))
+            return Answer(self._keep(place, garbled, "garbled"), compute(_CRC, garbled))
+        self.written(*place, data)
+        return Answer(self._keep(place, data, token), compute(_CRC, data))
 
-    def _keep(self, key: str, data: bytes, token: str, parts: int = 0) -> str:
+    def _keep(self, place: Place, data: bytes, token: str, parts: int = 0) -> str:
         """Keep an object; gives its ETag."""
-        writes = self.objects[key].writes + 1 if key in self.objects else 1
-        self.objects[key] = Object(data, token, writes, parts)
-        return self.objects[key].etag
+        writes = self.objects[place].writes + 1 if place in self.objects else 1
+        self.objects[place] = Object(data, token, writes, parts)
+        return self.objects[place].etag
 
-    def create(self, key: str, token: str) -> dict[str, Any]:
+    def create(self, place: Place, token: str) -> dict[str, Any]:
         self.begun += 1
         upload = f"upload-{self.begun}"
-        self.uploads[upload] = (key, token, {})
+        self.uploads[upload] = (place, token, {})
         return {"UploadId": upload}
 
     def part(self, upload: str, number: int, data: bytes) -> Answer:
@@ -172,30 +196,30 @@ class Account:
 
     def complete(self, upload: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """The parts joined; a wrong list, size or checksum is refused."""
-        key, token, parts = self._upload(upload, "CompleteMultipartUpload")
+        place, token, parts = self._upload(upload, "CompleteMultipartUpload")
         numbers = [part["PartNumber"] for part in parameters["MultipartUpload"]["Parts"]]
         if numbers != sorted(parts):
-            self.broken(f"{key}: completed with the parts {numbers}, and {sorted(parts)} are there")
+            self.broken(f"{place}: completed with the parts {numbers}, and {sorted(parts)} are there")
         none_match, match = parameters.get("IfNoneMatch"), parameters.get("IfMatch")
-        self._hold_off("CompleteMultipartUpload", key, none_match, match)
+        self._hold_off("CompleteMultipartUpload", place, none_match, match)
         data = b"".join(parts[number] for number in numbers)
         whole = compute(_CRC, data).value
         if parameters.get("ChecksumCRC64NVME", whole) != whole:
             raise fault(Kind.CORRUPT, "BadDigest", "CompleteMultipartUpload", status=400)
-        self.written(key, data)
-        etag = self._keep(key, data, token, len(numbers))
+        self.written(*place, data)
+        etag = self._keep(place, data, token, len(numbers))
         del self.uploads[upload]
         return {"ETag": f'"{etag}"', "ChecksumCRC64NVME": whole, "ChecksumType": "FULL_OBJECT"}
 
-    def _upload(self, upload: str, operation: str) -> tuple[str, str, dict[int, bytes]]:
+    def _upload(self, upload: str, operation: str) -> tuple[Place, str, dict[int, bytes]]:
         if self._troubled() and self.chance.random() < 0.01:
             self.uploads.pop(upload, None)
         if upload not in self.uploads:
             raise fault(Kind.RESTART_UPLOAD, "NoSuchUpload", operation, status=404)
         return self.uploads[upload]
 
-    def head(self, key: str) -> dict[str, Any]:
-        found = self.objects.get(key)
+    def head(self, place: Place) -> dict[str, Any]:
+        found = self.objects.get(place)
         if found is None:
             raise fault(Kind.DESTINATION, "AccessDenied", "HeadObject", status=403)
         metadata = {"crosshaul-token": found.token}
@@ -221,8 +245,9 @@ class Chain:
 class Control:
     """Calls without a body, signed with whatever the refresher has at that moment."""
 
-    def __init__(self, account: Account, refresher: Any) -> None:
+    def __init__(self, account: Account, bucket: str, refresher: Any) -> None:
         self._account = account
+        self._bucket = bucket
         self._refresher = refresher
 
     async def close(self) -> None: ...
@@ -232,14 +257,14 @@ class Control:
 
     async def call(self, operation: str, key: str, parameters: dict[str, Any], deadline: float = 0.0) -> dict[str, Any]:
         credentials = await self._refresher.credentials()
-        account = self._account
+        account, place = self._account, (self._bucket, key)
         acts: dict[str, Callable[[], Any]] = {
-            "head_object": lambda: account.head(key),
-            "create_multipart_upload": lambda: account.create(key, parameters["Metadata"]["crosshaul-token"]),
+            "head_object": lambda: account.head(place),
+            "create_multipart_upload": lambda: account.create(place, parameters["Metadata"]["crosshaul-token"]),
             "complete_multipart_upload": lambda: account.complete(parameters["UploadId"], parameters),
             "abort_multipart_upload": lambda: account.uploads.pop(parameters["UploadId"], None),
         }
-        answer = await account.call(operation, credentials.session_token, acts[operation])
+        answer = await account.call(operation, place, credentials.session_token, acts[operation])
         return dict(answer) if isinstance(answer, dict) else {}
 
     async def complete(self, key: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -249,28 +274,33 @@ class Control:
 class Wire:
     """The two calls with bodies."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, bucket: str) -> None:
         self._account = account
+        self._bucket = bucket
 
     async def close(self) -> None: ...
 
     async def put_object(self, credentials: Any, key: str, headers: list[tuple[str, str]], payload: Any) -> Answer:
         given = dict(headers)
-        data = self._checked(payload)
-        return await self._carry(credentials, "PutObject", data, lambda: self._account.put(key, data, given))
+        data, place = self._checked(payload), (self._bucket, key)
+        return await self._carry(credentials, "PutObject", place, data, lambda: self._account.put(place, data, given))
 
     async def upload_part(
         self, credentials: Any, key: str, upload: str, number: int, headers: list[tuple[str, str]], payload: Any
     ) -> Answer:
-        data = self._checked(payload)
-        return await self._carry(credentials, "UploadPart", data, lambda: self._account.part(upload, number, data))
+        data, place = self._checked(payload), (self._bucket, key)
+        return await self._carry(
+            credentials, "UploadPart", place, data, lambda: self._account.part(upload, number, data)
+        )
 
-    async def _carry(self, credentials: Any, operation: str, data: bytes, act: Callable[[], Any]) -> Answer:
+    async def _carry(
+        self, credentials: Any, operation: str, place: Place, data: bytes, act: Callable[[], Any]
+    ) -> Answer:
         account = self._account
         account.in_flight += len(data)
         account.most_in_flight = max(account.most_in_flight, account.in_flight)
         try:
-            answer: Answer = await account.call(operation, credentials.session_token, act)
+            answer: Answer = await account.call(operation, place, credentials.session_token, act)
         finally:
             account.in_flight -= len(data)
         return answer

@@ -25,6 +25,8 @@ class Node:
     names: int = 1
     unsent: str = ""
     """What is wrong with its having been renamed away; it may be put back."""
+    writers: int = 0
+    """Programs that have it open for writing."""
 
     def stat(self) -> Any:
         mode = stat.S_IFREG if self.entries is None else stat.S_IFDIR
@@ -75,6 +77,11 @@ class Disk:
         node.data = data
         node.mtime_ns = node.ctime_ns = self._stamp()
 
+    def append(self, node: Node, data: bytes) -> None:
+        """Write on through an open descriptor, wherever the file is by now."""
+        node.data += data
+        node.mtime_ns = node.ctime_ns = self._stamp()
+
     def rename(self, source: bytes, target: bytes) -> None:
         """Rename over whatever is there."""
         folder, _, name = source.rpartition(b"/")
@@ -107,6 +114,17 @@ class Disk:
 
         descend(self.find(root), b"")
         return found
+
+    def names_of(self, node: Node, root: bytes) -> list[bytes]:
+        """The paths below ``root`` under which a file is to be found."""
+
+        def descend(here: Node, path: bytes) -> Iterator[bytes]:
+            if here is node:
+                yield path
+            for name, child in (here.entries or {}).items():
+                yield from descend(child, path + b"/" + name if path else name)
+
+        return list(descend(self.find(root), b""))
 
     def _node(self, entries: dict[bytes, Node] | None) -> Node:
         self.inodes += 1
@@ -231,6 +249,11 @@ class DiskOs:
 
     def rename_noreplace(self, source: int, name: bytes, target: int, taken: bytes) -> None:
         self.rename_at_once(source, name, target, taken)
+
+    def take_lease(self, descriptor: int) -> None:
+        """As Lease.take: none can be had, but that a program writes is seen."""
+        if self._open[descriptor].writers:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     def mkdir(self, name: Any, mode: int = 0o777, *, dir_fd: int) -> None:
         entries = self._open[dir_fd].entries

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ class TurnWriter(Writer):
     """The writer without its thread: it gathers units, commits them in one turn, and answers in a later one."""
 
     chance: random.Random
-    """Set for each seed."""
+    committed: Callable[[], None]
+    """Both are set for each seed."""
 
     def __init__(self, connection: Any, database: Path, reserve: Reserve) -> None:
         self.commits = 0
@@ -104,6 +106,7 @@ class TurnWriter(Writer):
     def _turn(self) -> None:
         units, self._units = self._units, []
         self._transact(units)
+        type(self).committed()
         self._loop.call_later(self.chance.random() * 0.004, self._resolve, units, CommitStats(0.0, len(units)))
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,12 +23,27 @@ class _Skipping(selectors.SelectSelector):
         return []
 
 
+Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]
+
+
+class _Pool:
+    """An executor's threads: how many are at work, and what waits for one."""
+
+    def __init__(self, threads: int) -> None:
+        self.free = threads
+        self.waiting: deque[Job] = deque()
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """``moment`` is its time, in seconds. A thread's work happens a little later, and is heard of later still."""
 
-    def __init__(self, moment: float, chance: random.Random) -> None:
+    def __init__(
+        self, moment: float, chance: random.Random, hangs: Callable[[str, tuple[Any, ...]], float] = lambda *_: 0.0
+    ) -> None:
         self.moment = moment
         self._chance = chance
+        self._hangs = hangs
+        self._pools: dict[Any, _Pool] = {}
         skipping = _Skipping()
         skipping.loop = self
         super().__init__(skipping)
@@ -37,12 +53,34 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.moment
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """Run it between two turns of the loop, as seldom as a thread would at the very moment it is asked."""
+        """Run it between two turns of the loop, as seldom as a thread would at the very moment it is asked.
+
+        There are no more threads than the executor has: one that hangs is missing to the others.
+        """
         future = self.create_future()
-        self.call_later(self._chance.random() * _SLOWEST_THREAD, self._perform, future, func, args)
+        pool = self._pools.setdefault(executor, _Pool(getattr(executor, "_max_workers", 16)))
+        pool.waiting.append((future, func, args))
+        self._begin(executor, pool)
         return future
 
-    def _perform(self, future: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def _begin(self, executor: Any, pool: _Pool) -> None:
+        while pool.free and pool.waiting:
+            pool.free -= 1
+            future, func, args = pool.waiting.popleft()
+            arguments = (*args, *getattr(func, "args", ()))
+            hangs = self._hangs(getattr(executor, "_thread_name_prefix", ""), arguments)
+            self.call_later(
+                hangs + self._chance.random() * _SLOWEST_THREAD, self._perform, executor, future, func, args
+            )
+
+    def _perform(
+        self, executor: Any, future: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        pool = self._pools[executor]
+        pool.free += 1
+        self._begin(executor, pool)
+        if future.cancelled():
+            return
         try:
             result, error = func(*args), None
         except StopIteration:

@@ -1,0 +1,188 @@
+"""What programs do in the watched directories: write, rename, append, hold files open, mark them as finished."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+from crosshaul.watch import Kind as Event
+from simulation.disk import Disk, Node
+from simulation.story import BACKLOG_FILES, FORBIDDEN, TOP, Kind, Story
+
+_NAMES = ("a", "b", "c", "d/e", "d/f")
+
+
+class Watched(Protocol):
+    """Who has to know what was done."""
+
+    def now(self) -> float:
+        """Seconds of the loop."""
+
+    def state(self, label: str, *, growing: bool = False) -> None:
+        """The file has a new state; a growing one may be sent only if it stood still."""
+
+    def tell(self, path: bytes, event: Event, what: str) -> None:
+        """Something happened at a path."""
+
+    def expect(self, label: str, within: float) -> None:
+        """From now on the file's present state has to be in the bucket within so many seconds."""
+
+
+class Writers:
+    """Carries out the story's deeds."""
+
+    def __init__(self, story: Story, disk: Disk, watched: Watched) -> None:
+        self._story = story
+        self._disk = disk
+        self._watched = watched
+        self.writes = 0
+        self._plan_theme()
+
+    @property
+    def _chance(self) -> random.Random:
+        return self._story.chance
+
+    def _plan_theme(self) -> None:
+        story = self._story
+        if story.theme == "forbidden":
+            for number in range(self._chance.choice([1, 5, 40])):
+                story.plan(10.0 + number * 0.05, self._writing(f"keep/{number}{FORBIDDEN}"))
+        if story.theme == "outage":
+            for number in range(BACKLOG_FILES):
+                story.plan(3.0 + number * 0.01, self._writing(f"keep/backlog-{number}"))
+        if story.theme == "hung":
+            for number in range(BACKLOG_FILES):
+                story.plan(story.hung[0] - 1.0, self._writing(f"{story.hung_folder}/hung-{number}"))
+        for number, moment in enumerate(self._probes()):
+            story.plan(moment, self._probing(number))
+
+    def _probes(self) -> list[float]:
+        """When a file is written that nothing may hold up."""
+        story = self._story
+        if story.theme == "forbidden":
+            return [story.calm_at + seconds for seconds in (5.0, 15.0, 45.0, 100.0)]
+        if story.theme == "hung":
+            return [story.hung[0] + seconds for seconds in (5.0, 15.0)]
+        return []
+
+    def _writing(self, label: str) -> Callable[[], None]:
+        return lambda: self._write(label)
+
+    def _probing(self, number: int) -> Callable[[], None]:
+        folder = "drop" if self._story.hung_folder == "keep" else "keep"
+
+        def probe() -> None:
+            self._write(f"{folder}/probe-{number}")
+            self._watched.expect(f"{folder}/probe-{number}", 45.0)
+
+        return probe
+
+    # By chance
+
+    def deed(self) -> None:
+        """What a writer does."""
+        chance = self._chance
+        kind = chance.choice(self._story.setting(self._watched.now()).kinds)
+        label = f"{kind.folder}/{chance.choice(_NAMES)}"
+        if kind.marker:
+            self._marked(kind, label)
+        else:
+            self._unmarked(kind, label, chance.random())
+
+    def _unmarked(self, kind: Kind, label: str, roll: float) -> None:
+        keeps = kind.folder == "keep"
+        if roll < 0.12 and keeps and self._there(label):
+            self._disk.delete(_path(label))
+            self._watched.tell(_path(label), Event.GONE, "deleted")
+        elif roll < 0.25 and keeps and self._there(label):
+            self._disk.rename(_path(label), _path(label + "2"))
+            self._watched.state(label + "2")
+            self._watched.tell(_path(label + "2"), Event.RENAMED, "renamed into place")
+            self._watched.tell(_path(label), Event.GONE, "renamed away")
+        elif roll < 0.45:
+            self._place(label, self._fresh())
+        elif roll < 0.55 and self._there(label):
+            self._append(self._disk.find(_path(label)), self._fresh(), "appended to")
+        elif roll < 0.70:
+            self._hold(label)
+        elif roll < 0.80 and self._story.theme in {"two clocks", "plain"}:
+            self._grow(label)
+        else:
+            self._write(label)
+
+    def _place(self, label: str, data: bytes) -> None:
+        draft = TOP + b"/draft"
+        self._disk.write(draft, data)
+        self._disk.rename(draft, _path(label))
+        self._watched.state(label)
+        self._watched.tell(_path(label), Event.RENAMED, "put in place")
+
+    def _write(self, label: str) -> None:
+        self._disk.write(_path(label), self._fresh())
+        self._watched.state(label)
+        self._watched.tell(_path(label), Event.APPEARED, "written")
+
+    def _append(self, node: Node, data: bytes, what: str, *, growing: bool = False) -> None:
+        """Write on, under whatever names the file has by now."""
+        self._disk.append(node, data)
+        for name in self._disk.names_of(node, TOP):
+            self._watched.state(name.decode(), growing=growing)
+            self._watched.tell(TOP + b"/" + name, Event.CHANGED, what)
+
+    def _hold(self, label: str) -> None:
+        """Write, keep the file open, pause for longer than ``quiet``, and write on."""
+        self._write(label)
+        node = self._disk.find(_path(label))
+        node.writers += 1
+
+        def go_on() -> None:
+            node.writers -= 1
+            self._append(node, b"<the rest>", "written on and closed")
+
+        self._story.plan(self._watched.now() + self._chance.choice([0.3, 1.0, 3.0, 8.0]), go_on)
+
+    def _grow(self, label: str) -> None:
+        """Write in pieces, with pauses shorter than ``quiet``."""
+        pieces = [self._watched.now() + 0.3 * number for number in range(1, self._chance.randint(3, 7))]
+        self._disk.write(_path(label), self._fresh() or b"<begun>")
+        self._watched.state(label, growing=True)
+        self._watched.tell(_path(label), Event.APPEARED, "begun")
+        node = self._disk.find(_path(label))
+
+        def piece(*, last: bool) -> Callable[[], None]:
+            def grow() -> None:
+                self._append(node, self._fresh() or b"<more>", "grown", growing=not last)
+
+            return grow
+
+        for at in pieces:
+            self._story.plan(at, piece(last=at == pieces[-1]))
+
+    def _marked(self, kind: Kind, label: str) -> None:
+        """Write half, later the rest, and then the marker; an older marker may lie there all the while."""
+        self._disk.write(_path(label), b"<half of it>")
+        self._watched.tell(_path(label), Event.APPEARED, "begun")
+        self._story.plan(self._watched.now() + self._chance.choice([0.0, 0.7, 2.0]), lambda: self._finish(label))
+
+    def _finish(self, label: str) -> None:
+        self._disk.write(_path(label), self._fresh())
+        self._watched.state(label)
+        self._watched.tell(_path(label), Event.CHANGED, "finished")
+        self._disk.write(_path(label + ".done"), b"")
+        self._watched.tell(_path(label + ".done"), Event.APPEARED, "marked")
+
+    def _there(self, label: str) -> bool:
+        try:
+            return self._disk.find(_path(label)).entries is None
+        except FileNotFoundError:
+            return False
+
+    def _fresh(self) -> bytes:
+        self.writes += 1
+        size = self._chance.choice([0, 1, 40, 40, 100, 200, 300, 500])
+        return (b"<%d>" % self.writes * (size // 3 + 1))[:size] if size else b""
+
+
+def _path(label: str) -> bytes:
+    return TOP + b"/" + label.encode()
