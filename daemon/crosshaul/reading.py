@@ -98,6 +98,8 @@ class RouteReader:
         self._route = route
         self._count = threads
         self._threads = Threads(threads, f"read-{route}")
+        self._closing = Threads(1, f"close-{route}")
+        """One of its own: a close that hangs must not pass for a thread that can still read."""
         self._observer = observer
         self._calls: set[_Call] = set()
         self._looking: asyncio.TimerHandle | None = None
@@ -129,7 +131,7 @@ class RouteReader:
 
     def discard(self, source: SourceFile) -> None:
         """Close a file some time: even that may hang."""
-        self._threads.begin(source.close).add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._closing.begin(source.close).add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def whole(
         self, claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool, on_stuck: Callable[[], None]
@@ -146,6 +148,7 @@ class RouteReader:
         if self._looking is not None:
             self._looking.cancel()
         self._threads.close()
+        self._closing.close()
 
     async def _small(self, claim: Claim, route: Route) -> bytes | None:
         data = cached.read(route.path, claim.path, claim.fingerprint)

@@ -37,9 +37,7 @@ class _Pool:
 class VirtualLoop(asyncio.SelectorEventLoop):
     """``moment`` is its time, in seconds. A thread's work happens a little later, and is heard of later still."""
 
-    def __init__(
-        self, moment: float, chance: random.Random, hangs: Callable[[str, tuple[Any, ...]], float] = lambda *_: 0.0
-    ) -> None:
+    def __init__(self, moment: float, chance: random.Random, hangs: Callable[[str], float] = lambda _: 0.0) -> None:
         self.moment = moment
         self._chance = chance
         self._hangs = hangs
@@ -67,8 +65,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         while pool.free and pool.waiting:
             pool.free -= 1
             future, func, args = pool.waiting.popleft()
-            arguments = (*args, *getattr(func, "args", ()))
-            hangs = self._hangs(getattr(executor, "_thread_name_prefix", ""), arguments)
+            hangs = self._hangs(getattr(executor, "_thread_name_prefix", ""))
+            call = getattr(getattr(func, "func", None), "__self__", None)
+            if hangs and hasattr(call, "began"):
+                call.began = self.moment  # the thread is at it all the while
             self.call_later(
                 hangs + self._chance.random() * _SLOWEST_THREAD, self._perform, executor, future, func, args
             )

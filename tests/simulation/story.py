@@ -60,6 +60,7 @@ class Setting:
     buckets: tuple[tuple[str, str], ...] = (("partner", "bucket"),)
     prefix: str = ""
     longest_pause: float = 8.0
+    memory: int = MEMORY
 
     @property
     def routes(self) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ class Setting:
     def config(self) -> Config:
         """As the product reads it: parts of some bytes, and pauses of seconds."""
         sizes = TransferConfig(max_concurrency=4).model_copy(
-            update={"part_size": PART, "multipart_threshold": THRESHOLD, "memory_limit": MEMORY}
+            update={"part_size": PART, "multipart_threshold": THRESHOLD, "memory_limit": self.memory}
         )
         return Config.model_construct(
             state_dir=Path("/simulated-state"),
@@ -200,7 +201,8 @@ class Story:
         if self.theme in {"forbidden", "outage", "hung"}:
             kinds = [_kind("keep"), _kind("drop")]
         longest = 300.0 if self.theme == "forbidden" else 8.0
-        self.settings = [(0.0, Setting(tuple(kinds), buckets, longest_pause=longest))]
+        memory = 16 * MEMORY if self.theme == "hung" else MEMORY  # what is stuck gives it back after seconds only
+        self.settings = [(0.0, Setting(tuple(kinds), buckets, longest_pause=longest, memory=memory))]
         if self.theme == "retargeted":
             self.settings.append((5.0 + chance.random() * 30.0, self._changed(self.settings[0][1])))
 
@@ -232,7 +234,8 @@ class Story:
             self.sts_away = _span(chance.random() * 30, chance.choice([chance.random() * 90, 900.0]))
         if self.theme == "two clocks":
             self.disk_offset = chance.choice([-30.0, -5.0, -1.0, 2.0, 30.0])
-        elif chance.random() < 0.3:
+        elif chance.random() < 0.3 and not any(kind.marker for kind in self.settings[0][1].kinds):
+            # A marker is told from an older file by the disk's clock alone: one that is set back is not promised.
             jumps = [
                 (chance.random() * 50, chance.choice([-86400.0, -1200.0, -300.0, 300.0, 1200.0, 86400.0])) for _ in "ab"
             ]

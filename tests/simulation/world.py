@@ -8,18 +8,21 @@ import random
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from crosshaul import (
     app,
     delivered_file,
+    growing,
     house,
     intake,
     model,
     move_target,
     open_files,
     ownership,
+    reading,
     removal,
     removing,
     scan,
@@ -35,7 +38,7 @@ from simulation.account import Account, Chain, Control, Wire
 from simulation.disk import Disk, DiskOs
 from simulation.loop import VirtualClock, VirtualLoop
 from simulation.oracles import Oracles
-from simulation.story import FORBIDDEN, MEMORY, PART, THRESHOLD, TOP, WRITING_SECONDS, Setting, Story, by_chance
+from simulation.story import FORBIDDEN, PART, THRESHOLD, TOP, WRITING_SECONDS, Setting, Story, by_chance
 from simulation.writers import Writers
 
 _PATIENCE_SECONDS = 360.0
@@ -209,7 +212,9 @@ class World:
         for owner, name, stand_in in (
             (scan, "os", disk_os),
             (scan, "file_clock_at", lambda _: self._file_clock()),
+            (reading, "time", SimpleNamespace(monotonic=self.now)),
             (source, "os", disk_os),
+            (growing, "os", disk_os),
             (removal, "os", disk_os),
             (removing, "os", disk_os),
             (delivered_file, "os", disk_os),
@@ -274,15 +279,11 @@ class World:
             return None
         return None if node is None or node.entries is None else (1, node.inode)
 
-    def _hangs(self, threads: str, arguments: tuple[Any, ...]) -> float:
-        """For how long a thread's call hangs: until the directory that it is about answers again."""
+    def _hangs(self, threads: str) -> float:
+        """For how long a call of these threads hangs: until the directory that they are for answers again."""
         begin, end = self.story.hung
         folder, now = self.story.hung_folder, self.now()
-        if not folder or not begin <= now < end:
-            return 0.0
-        flat = [part for each in arguments for part in (each if isinstance(each, list) else [each])]
-        about = [part[0] if type(part) is tuple else getattr(part, "path", None) for part in flat]
-        return end - now if folder in threads or Path("/simulated") / folder in about else 0.0
+        return end - now if folder and folder in threads and begin <= now < end else 0.0
 
     def _ends(self) -> float | None:
         """When this life is cut short: by a crash, or for another configuration."""
@@ -341,5 +342,6 @@ class World:
             held = means.memory.used + means.memory_of_small.used
             if held or means.slots.used:
                 self.broken(f"{name}: {held} bytes and {means.slots.used} requests were never given back")
-        if self.account.most_in_flight > max(MEMORY, THRESHOLD):
-            self.broken(f"{self.account.most_in_flight} bytes were in flight, and the limit is {MEMORY}")
+        limit = self.story.setting(self.moment).memory
+        if self.account.most_in_flight > max(limit, THRESHOLD):
+            self.broken(f"{self.account.most_in_flight} bytes were in flight, and the limit is {limit}")
