@@ -26,6 +26,12 @@ class Lookahead:
         self._most = self._least = workers * AHEAD
         self._bound = workers * far_ahead
 
+    def add_worker(self) -> None:
+        """Make up for a worker whose read may never end, and for the room that its claim takes."""
+        self.workers += 1
+        self._least += AHEAD
+        self._most += AHEAD
+
     def wanted(self) -> int:
         """How many to claim: as many as there is room for, none while half of them are there."""
         free = self._most - self.under_way

@@ -13,6 +13,7 @@ from crosshaul import cached
 from crosshaul.checksum import Payload
 from crosshaul.config import Route
 from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError, RootMissingError, RouteHangsError
+from crosshaul.flow import Budget, Lease
 from crosshaul.growing import GrowingFile
 from crosshaul.model import ChecksumKind, Claim
 from crosshaul.source import Root, SourceFile
@@ -72,20 +73,6 @@ class _Fetch:
         self.over = asyncio.Event()
 
 
-class _Turn:
-    """A turn to fetch, given back once: when the fetch is over, or stuck."""
-
-    def __init__(self, turns: asyncio.Semaphore) -> None:
-        self.mine = False
-        self._turns = turns
-
-    def end(self) -> None:
-        """Give it back, if it is there."""
-        if self.mine:
-            self.mine = False
-            self._turns.release()
-
-
 class RouteReader:
     """Reads one route's files, with threads of its own: a file system that hangs takes no other route's.
 
@@ -104,7 +91,7 @@ class RouteReader:
         self._calls: set[_Call] = set()
         self._looking: asyncio.TimerHandle | None = None
         self._told_of: float | None = None
-        self._fetching = asyncio.Semaphore(_FETCHES_AT_ONCE)
+        self._fetching = Budget(lambda: _FETCHES_AT_ONCE)
         self._next_fetch = _Fetch()
 
     async def run(self, claim: Claim, call: Callable[[], T], on_stuck: Callable[[], None] = lambda: None) -> T:
@@ -138,7 +125,7 @@ class RouteReader:
     ) -> Payload:
         """All of the file, with its checksums. Raises SourceError."""
         small = claim.fingerprint.size <= cached.MOST and not claim.restless
-        data = await self._small(claim, route) if small else None
+        data = await self._small(claim, route, on_stuck) if small else None
         if data is not None:
             return Payload.of(data, kinds, hashed=hashed)
         return await self.run(claim, partial(_whole, claim, route, kinds, hashed=hashed), on_stuck)
@@ -150,36 +137,44 @@ class RouteReader:
         self._threads.close()
         self._closing.close()
 
-    async def _small(self, claim: Claim, route: Route) -> bytes | None:
+    async def _small(self, claim: Claim, route: Route, on_stuck: Callable[[], None]) -> bytes | None:
         data = cached.read(route.path, claim.path, claim.fingerprint)
         if data is None and cached.serves(route.path):
-            await self._fetch(claim, route.path)
+            await self._fetch(claim, route.path, on_stuck)
             data = cached.read(route.path, claim.path, claim.fingerprint)
         return data
 
-    async def _fetch(self, claim: Claim, root: Path) -> None:
-        """Come back when the file has been looked for; whoever is first in a fetch does it for all of them."""
+    async def _fetch(self, claim: Claim, root: Path, on_stuck: Callable[[], None]) -> None:
+        """Come back when the file has been looked for; whoever is first in a fetch does it for all of them.
+
+        A fetch that is stuck lets the next begin, or those whose turn it is next would wait for as long as it hangs.
+        """
         mine = self._next_fetch
         mine.files.append((root, claim.path))
         if len(mine.files) > 1:
             await mine.over.wait()
             return
-        turn = _Turn(self._fetching)
-
-        def stuck() -> None:
-            turn.end()
+        try:
+            await self._fetch_all(claim, mine, on_stuck)
+        finally:
+            if self._next_fetch is mine:
+                self._next_fetch = _Fetch()
             mine.over.set()
 
+    async def _fetch_all(self, claim: Claim, mine: _Fetch, on_stuck: Callable[[], None]) -> None:
+        await self._fetching.acquire(1)
+        turn = Lease(self._fetching, 1)
+
+        def stuck() -> None:
+            mine.over.set()
+            turn.end()
+            on_stuck()
+
         try:
-            await self._fetching.acquire()
-            turn.mine = True
             self._next_fetch = _Fetch()
             await self.run(claim, partial(cached.fetch, mine.files), stuck)
         finally:
             turn.end()
-            if self._next_fetch is mine:
-                self._next_fetch = _Fetch()
-            mine.over.set()
 
     def _look(self) -> None:
         self._looking = None

@@ -179,7 +179,7 @@ class Transfer:
         """A worker waits for a file system that may never answer: another takes its place."""
         share = self._large if large else self._small
         if self._workers is not None and share.workers < 2 * self._means.sizes.max_concurrency + READERS:
-            share.workers += 1
+            share.add_worker()
             self._workers.create_task(self._work(share))
 
     def _read_recovered(self, route: str, seconds: float) -> None:

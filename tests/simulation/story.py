@@ -23,7 +23,7 @@ FORBIDDEN = ".exe"
 EXCLUDED = "c*"
 
 _PLACES = ("keep", "drop", "move", "never", "marked", "marked-drop")
-_THEMES = ("plain", "plain", "plain", "shared", "shared", "retargeted", "forbidden", "outage", "hung", "two clocks")
+THEMES = ("plain", "plain", "plain", "shared", "shared", "retargeted", "forbidden", "outage", "hung", "two clocks")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Story:
     @classmethod
     def of(cls, chance: random.Random) -> Story:
         """Draw one."""
-        story = cls(chance, chance.choice(_THEMES))
+        story = cls(chance, chance.choice(THEMES))
         story._draw_settings()
         story._draw_troubles()
         for _ in range(chance.randint(4, 14)):

@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 
 from simulation.run import play_many
+from simulation.story import THEMES
 
 _TESTS = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("first", [1, 101, 201])
 def test_whatever_happens_the_bucket_holds_every_files_last_state_in_the_end(first: int) -> None:
-    """A hundred stories of writers, kills, faults and expiring sessions break none of the oracles."""
+    """A hundred stories of writers, kills, faults, outages and other configurations break none of the oracles."""
     broken, counts = play_many(range(first, first + 100))
     assert [(played.seed, played.wrong) for played in broken] == []
     assert counts["kills"] > 20
     assert counts["faults"] > 200
+    assert [theme for theme in THEMES if not counts[theme]] == []
 
 
 def test_a_seed_replays_exactly_in_any_process() -> None:
