@@ -63,7 +63,7 @@ _BY_CODE = {
     "ConfusedDeputy": _Rule(
         "trust policy in B",
         Party.B,
-        'Add the condition {{"StringEquals": {{"sts:ExternalId": "<the agreed one>"}}}} to the statement that lets '
+        'Add the condition {"StringEquals": {"sts:ExternalId": "<the agreed one>"}} to the statement that lets '
         "{identity} assume {role}.",
     ),
     "OtherBytes": _Rule("store", Party.B, "See why the bucket gives back other bytes than it was sent."),
@@ -203,18 +203,13 @@ def _told(error: Diagnosis) -> _Rule | None:
             "KMS key", Party.B, "Give the ARN of a key that is there and enabled (`ssekms_key_id`), or enable it."
         )
     if error.operation == "Credentials" and error.code not in _BY_CODE and error.advice:
-        return _Rule("base credentials", Party.A, _escaped(error.advice.removeprefix(f"{Party.A}: ")))
+        return _Rule("base credentials", Party.A, error.advice.removeprefix(f"{Party.A}: "))
     if error.code in _BY_CODE:
         return _BY_CODE[error.code]
     worded = next((rule for words, rule in _BY_WORDS if words.search(error.message)), None)
     if worded is None and error.operation in _OF_STS and error.code in _BASE:
         return _Rule("base credentials", Party.A, _BASE[error.code])
     return worded
-
-
-def _escaped(text: str) -> str:
-    """As ``str.format`` leaves it."""
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _concluded(evidence: Evidence) -> _Rule:
