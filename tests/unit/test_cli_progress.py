@@ -35,15 +35,18 @@ def test_a_stopped_terminal_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
     reading, writing = pty.openpty()
     before = sys.stderr
     with os.fdopen(writing, "w") as terminal:
-        with Bar(Console(file=terminal, force_terminal=True, width=100)) as bar:
-            while bar._drawing.is_alive() and not stuck(bar):
-                bar.tick(far(int(time.monotonic() * 1000) % 1000))
-            began = time.monotonic()
-            for number in range(1000):
-                bar.tick(far(number))
-            assert time.monotonic() - began < 2
-        assert sys.stderr is before
-        drained(reading, bar)
+        bar = Bar(Console(file=terminal, force_terminal=True, width=100))
+        try:
+            with bar:
+                while bar._drawing.is_alive() and not stuck(bar):
+                    bar.tick(far(int(time.monotonic() * 1000) % 1000))
+                began = time.monotonic()
+                for number in range(1000):
+                    bar.tick(far(number))
+                assert time.monotonic() - began < 2
+            assert sys.stderr is before
+        finally:
+            drained(reading, bar)
 
 
 def stuck(bar: Bar) -> bool:
