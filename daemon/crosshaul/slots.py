@@ -88,7 +88,7 @@ class Slots:
         except asyncio.CancelledError:
             if turn.cancelled():
                 self._admit()  # it may have been the one in the way
-            else:
+            elif turn.exception() is None:  # else it was held back in the same moment, and has none
                 self.release(kind)
             raise
 

@@ -186,3 +186,21 @@ def test_what_is_due_is_found_by_its_index(connection: sqlite3.Connection, name:
     plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
     assert "files_due (route=? AND plan=? AND <expr>=? AND <expr>=?" in plan
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "by"),
+    [
+        ("offer_keys_of", ("[1]",), "files_without_key (place=? AND key=?)"),
+        ("offer_keys_of_paths", ("r", b"a"), "files_without_key (place=? AND key=?)"),
+        ("first_uploading", (10,), "files_rare (state=?)"),
+        ("first_quarantined", (10,), "files_rare (state=?)"),
+    ],
+)
+def test_what_is_asked_all_the_time_is_answered_by_an_index(
+    connection: sqlite3.Connection, name: str, values: tuple[object, ...], by: str
+) -> None:
+    """For each source that goes, and at each look at the page, no other rows are read than those that are meant."""
+    plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
+    assert by in plan
+    assert "SCAN files" not in plan

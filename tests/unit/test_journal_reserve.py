@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 from crosshaul.errors import StateDirUnavailableError
 from crosshaul.journal import Journal
 from crosshaul.journal.reserve import RESERVE, SIZE_BYTES, Reserve
+from crosshaul.model import RouteStatus
 from journal_samples import TurnableClock
 
 
@@ -59,6 +61,18 @@ def test_a_file_system_that_can_not_allocate_is_no_trouble(tmp_path: Path, monke
     assert not reserve.make()
     assert list(tmp_path.iterdir()) == []
     reserve.check()
+
+
+async def test_what_stands_in_its_place_stops_nothing(tmp_path: Path) -> None:
+    """Where something that is no file has its name, at the start or later, the journal opens, and goes on writing."""
+    state_dir, clock = tmp_path / "state", TurnableClock()
+    state_dir.mkdir(mode=0o700)
+    (state_dir / RESERVE).mkdir()
+    journal = await Journal.open(state_dir, clock)
+    async with asyncio.timeout(5):
+        for number in range(3):
+            await journal.save_route(RouteStatus(f"route-{number}"))
+    await journal.close()
 
 
 def test_the_disk_is_not_looked_at_all_the_time(tmp_path: Path) -> None:

@@ -100,3 +100,15 @@ async def test_while_the_destination_takes_nothing_only_canaries_get_a_slot():
         held.release(SMALL)
     async with held.hold(LARGE, 3):
         assert held.used == 1
+
+
+async def test_who_is_held_back_and_cancelled_in_one_moment_gives_nothing_back():
+    """A breaker that trips while everything ends does not make room that is not there."""
+    held = slots(1)
+    assert held.take(SMALL)
+    waiter = asyncio.create_task(held.acquire(SMALL, 7))
+    await asyncio.sleep(0)
+    held.close(lambda _: False)
+    waiter.cancel()
+    assert isinstance((await asyncio.gather(waiter, return_exceptions=True))[0], asyncio.CancelledError)
+    assert held.used == 1

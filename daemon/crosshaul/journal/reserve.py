@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from crosshaul.errors import StateDirUnavailableError
+from crosshaul.errors import StateDirError, StateDirUnavailableError
 from crosshaul.journal.state_dir import private_file
 
 RESERVE = "reserve"
@@ -42,7 +42,7 @@ class Reserve:
     def make(self) -> bool:
         """Make it where it is missing; True if it is there."""
         self._next_try = self._monotonic() + _RETRY_SECONDS
-        with contextlib.suppress(OSError, StateDirUnavailableError):
+        with contextlib.suppress(OSError, StateDirError):
             self._held = self._is_there() or (self._has_room() and self._allocate())
         self.spent = self.spent and not self._held
         return self._held

@@ -81,17 +81,20 @@ WHERE route = ? AND path = ? AND state = 'delivered' AND after_due_at IS NULL
     AND (after_action IS NULL OR after_action NOT IN ('done', 'gone'))
 
 -- name: offer_keys_of_paths
+-- Joined: of a pair in a list SQLite looks up the place alone, and reads through all that has no key there.
 UPDATE files SET recheck = 1
-WHERE holds_key = 0 AND state = 'quarantined' AND (place, key) IN (
+FROM (
     SELECT place, key FROM files WHERE route = ? AND path = ? AND holds_key = 1 AND after_action = 'gone'
-)
+) AS freed
+WHERE files.place = freed.place AND files.key = freed.key AND files.holds_key = 0 AND files.state = 'quarantined'
 
 -- name: offer_keys_of
 UPDATE files SET recheck = 1
-WHERE holds_key = 0 AND state = 'quarantined' AND (place, key) IN (
+FROM (
     SELECT place, key FROM files
     WHERE id IN (SELECT value FROM json_each(?)) AND holds_key = 1 AND after_action IN ('done', 'gone')
-)
+) AS freed
+WHERE files.place = freed.place AND files.key = freed.key AND files.holds_key = 0 AND files.state = 'quarantined'
 
 -- name: forget_multipart_of
 DELETE FROM multiparts WHERE file = (SELECT id FROM files WHERE route = ? AND path = ? AND state = 'gone')

@@ -73,10 +73,12 @@ SELECT * FROM placed WHERE route = ? AND path = ?
 SELECT * FROM placed WHERE endpoint = ? AND bucket = ? AND key = ? AND holds_key = 1
 
 -- name: first_uploading
-SELECT * FROM placed WHERE state = 'uploading' LIMIT ?
+SELECT * FROM placed
+WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading' LIMIT ?
 
 -- name: first_quarantined
-SELECT * FROM placed WHERE state = 'quarantined' LIMIT ?
+SELECT * FROM placed
+WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'quarantined' LIMIT ?
 
 -- name: first_waiting
 SELECT * FROM placed
