@@ -18,7 +18,8 @@ _TRIP_AFTER = 5
 _SILENCE_COUNTS = 3
 """A request that hung has cost a whole deadline, and counts as so many push-backs."""
 _SILENT_SECONDS = 0.5
-"""And so long without a success: a store that throttles a part of the calls takes others meanwhile."""
+"""And so long without a success, from the first of them on: a store that throttles a part of the calls takes others
+meanwhile, but it refuses faster than it takes."""
 _SHARE_OF_OUTAGE = 0.25
 """The canaries of an outage come at most so much of its length apart: recovery takes no longer than that."""
 _RECENT_SECONDS = 600.0
@@ -86,6 +87,7 @@ class Breaker:
         """Push-backs in a row."""
         self._first_pushed_back: int | None = None
         self._several_pushed_back = False
+        self._row_began = 0.0
         self._refusals: dict[int, _Refusals] = {}
 
     @property
@@ -150,9 +152,10 @@ class Breaker:
             return self._back_off(now, jitter)
         if self._pushed_back == 0:
             self._first_pushed_back, self._several_pushed_back = file, False
+            self._row_began = float("-inf") if silent else now  # a whole deadline has passed before it
         self._pushed_back += _SILENCE_COUNTS if silent else 1
         self._several_pushed_back |= file != self._first_pushed_back
-        nothing_else = now - self._taken_at >= _SILENT_SECONDS
+        nothing_else = now - max(self._taken_at, self._row_began) >= _SILENT_SECONDS
         if self._pushed_back >= _TRIP_AFTER and self._several_pushed_back and nothing_else:
             return self._trip(Reason.UNREACHABLE, now, jitter)
         return Verdict.THIS_FILE

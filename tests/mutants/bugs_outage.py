@@ -16,6 +16,13 @@ BUGS = (
         _UNIT,
     ),
     bug(
+        "a store that throttles some calls is taken for one that is out of reach",
+        "breaker.py",
+        "now - max(self._taken_at, self._row_began)",
+        "now - self._taken_at",
+        _UNIT,
+    ),
+    bug(
         "the canaries of a long outage come as often as at its beginning",
         "breaker.py",
         "max(policy.initial, _SHARE_OF_OUTAGE * (now - self._tripped_at))",

@@ -31,7 +31,7 @@ def parked(breaker: Breaker, now: float = 100.0) -> Breaker:
 
 
 def cut_off(breaker: Breaker, now: float = 100.0) -> Breaker:
-    verdicts = [push_back(breaker, file, now) for file in range(5)]
+    verdicts = [push_back(breaker, file, now if file else now - 0.5) for file in range(5)]
     assert verdicts == [*[Verdict.THIS_FILE] * 4, Verdict.TRIPPED]
     return breaker
 
@@ -181,6 +181,11 @@ def test_five_push_backs_in_a_row_without_a_success_are_an_outage(breaker):
     assert breaker.retry_at == 100.5
 
 
+def test_push_backs_that_come_faster_than_successes_are_no_outage(breaker):
+    """Of a first burst the refused requests are answered first: that alone says nothing."""
+    assert {push_back(breaker, file, 100.0 + file / 100) for file in range(40)} == {Verdict.THIS_FILE}
+
+
 def test_one_file_that_is_pushed_back_is_no_outage(breaker):
     """However often a single file fails, its own pause is all that is wanted."""
     assert {push_back(breaker, 7, float(now)) for now in range(100)} == {Verdict.THIS_FILE}
@@ -213,7 +218,7 @@ def test_canaries_of_an_outage_come_often_at_first_and_recovery_takes_a_quarter_
 def test_the_longest_retry_after_is_kept_by_all(breaker):
     """No canary, not even of a new file, goes before the pause that the store asked for; good news does."""
     for file in range(4):
-        push_back(breaker, file, 100.0)
+        push_back(breaker, file, 99.0)
     push_back(breaker, 4, 100.0, 120.0)
     push_back(breaker, 5, 100.1, 7.0)
     assert breaker.retry_at == 220.0
