@@ -70,9 +70,9 @@ class Admitter:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     look = await self._look(route, paths)
                 if look is not None:
-                    await self._journal.vanished(route, look.absent)
-                    await self._journal.excluded(route, look.excluded)
-                    freed = freed or bool(look.absent or look.excluded)
+                    await self._journal.vanished(route, look.without_file)
+                    await self._journal.excluded(route, look.unwanted)
+                    freed = freed or bool(look.without_file or look.unwanted)
         return freed
 
     def _tell(self, denial: Denial) -> None:

@@ -188,7 +188,7 @@ class Intake:
                 await self._clock.sleep(due - self._clock.monotonic())
             elif len(self._hasher):
                 await self._hasher.drain()
-            elif self._left_to_walk:
+            elif self._left_to_walk and self._settler.has_room:  # else all of it waits for markers
                 await self._walk()
             else:
                 break
@@ -370,8 +370,8 @@ class Intake:
                 self._after_walk.add(path, kind)
             self._walk_wanted.set()
             return
-        self._settler.forget_all([*look.absent, *(problem.path for problem in look.problems)])
-        await self._journal.vanished(self._route.name, look.absent)
+        self._settler.forget_all([*look.without_file, *(problem.path for problem in look.problems)])
+        await self._journal.vanished(self._route.name, look.without_file)
         for path in look.directories:
             # One that could not be read, and whose mode or owner changed, has never been walked.
             if path in arrived or self._left_out.mended(path):

@@ -68,6 +68,16 @@ class Look:
     """There, and not selected."""
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def without_file(self) -> list[bytes]:
+        """Where no file is any more: nothing, or a directory."""
+        return [*self.absent, *self.directories]
+
+    @property
+    def unwanted(self) -> list[bytes]:
+        """Files that are there and not delivered: not selected, or markers."""
+        return [*self.excluded, *self.markers]
+
 
 def _join(directory: bytes, name: bytes) -> bytes:
     return directory + b"/" + name if directory else name

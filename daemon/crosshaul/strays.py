@@ -44,8 +44,8 @@ class Strays:
             if paths:
                 all_judged = False
                 look: Look = await self._threads.run(self._scanner.look, paths)
-                await self._journal.vanished(self._route, look.absent)
-                await self._journal.excluded(self._route, look.excluded)
+                await self._journal.vanished(self._route, look.without_file)
+                await self._journal.excluded(self._route, look.unwanted)
                 for sighting in look.sightings:
                     hint(sighting.path)
         self._all_judged = self._all_judged or all_judged

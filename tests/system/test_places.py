@@ -134,6 +134,17 @@ def test_what_is_excluded_while_it_waits_is_never_sent(strict, site):
     assert "Delivered 2 files" in site.push()
 
 
+def test_what_can_not_go_any_more_is_not_waited_for(strict, site):
+    """What was queued, and by the configuration of now is a marker or lies where a directory is, is gone."""
+    queued(site, strict, "report.done", "folder")
+    (site.root / "folder").unlink()
+    site.add("folder/file", b"inside")
+    site.write(settle={"marker": "{path}.done"})
+    strict.clear_faults()
+    site.crosshaul("push")
+    assert {site.records()[name]["state"] for name in ("report.done", "folder")} == {"gone"}
+
+
 def test_a_reload_that_excludes_keeps_what_waits_from_going(strict, site):
     """The same in a running daemon, also for a file that changed while it waited."""
     strict.fault("error", "PutObject", rule={"times": None}, status=403, code="AccessDenied")

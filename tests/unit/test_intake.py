@@ -337,6 +337,28 @@ async def test_a_sweep_brings_what_it_had_to_turn_away(world: World, monkeypatch
     assert len(world.records()) == 200
 
 
+async def test_a_sweep_does_not_walk_for_files_without_their_markers(world: World, monkeypatch: pytest.MonkeyPatch):
+    """More files without markers than are kept an eye on: a pass takes what has one, and ends."""
+    monkeypatch.setattr("crosshaul.intake.Settler", lambda *rule: Settler(*rule, limit=50))
+    for number in range(60):
+        (world.root / f"{number}").touch()
+    (world.root / "7.done").touch()
+    async with asyncio.timeout(5):
+        await world.intake(settle={"marker": "{path}.done"}).sweep()
+    assert set(world.records()) == {b"7"}
+
+
+async def test_a_file_that_became_a_directory_is_gone(world: World):
+    """Neither its record nor what is waited for keeps a file in whose place there is a directory."""
+    (world.root / "sent-soon").touch()
+    async with world.running(settle={"quiet": 0.05, "max_wait": 60}) as intake:
+        await world.until(b"sent-soon")
+        (world.root / "sent-soon").unlink()
+        (world.root / "sent-soon").mkdir()
+        intake.hint(b"sent-soon")
+        await world.until(b"sent-soon", State.GONE)
+
+
 async def test_a_rename_nobody_heard_is_known_by_the_file_itself(world: World):
     """Without a watcher, the same unwritten file under a new name, with the old one gone, is at rest at once."""
     intake = world.intake(settle={"quiet": 30, "max_wait": 60})
