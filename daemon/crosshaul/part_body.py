@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from crosshaul.checksum import Payload, Running
@@ -17,6 +18,32 @@ _STEP_BYTES = 64 << 20
 """What one call of a thread works through: a longer one would look like a file system that hangs."""
 
 
+async def work_through(
+    reader: RouteReader,
+    claim: Claim,
+    source: SourceFile,
+    span: range,
+    each: tuple[Running, ...],
+    into: memoryview | None = None,
+    on_stuck: Callable[[], None] = lambda: None,
+) -> None:
+    """Give the bytes of ``span`` to each of these checksums, and keep them in ``into``. Raises SourceError."""
+    for offset in range(0, len(span), _STEP_BYTES):
+        step, end = span[offset : offset + _STEP_BYTES], offset + _STEP_BYTES
+        await reader.run(
+            claim, partial(_step, source, step, each, None if into is None else into[offset:end]), on_stuck
+        )
+
+
+def _step(source: SourceFile, span: range, each: tuple[Running, ...], into: memoryview | None) -> None:
+    for offset in range(0, len(span), PIECE_BYTES):
+        length = min(PIECE_BYTES, len(span) - offset)
+        data = source.read(span.start + offset, length, None if into is None else into[offset : offset + length])
+        for running in each:
+            running.update(data)
+    source.unchanged()
+
+
 class PartReader:
     """Reads the parts of one open file."""
 
@@ -26,32 +53,51 @@ class PartReader:
         self._reader = reader
         self._part_size = part_size
 
-    def held(self, number: int, into: memoryview, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
-        """A part in memory. Blocks; raises SourceError."""
-        data = self._source.read((number - 1) * self._part_size, len(into), into)
-        self._source.unchanged()
-        return Payload.of(data, kinds, hashed=hashed)
+    async def held(
+        self,
+        number: int,
+        into: memoryview,
+        kinds: tuple[ChecksumKind, ...],
+        *,
+        hashed: bool,
+        on_stuck: Callable[[], None],
+    ) -> Payload:
+        """A part in memory. Raises SourceError."""
+        if len(into) <= _STEP_BYTES:
+            read = partial(self._at_once, number, into, kinds, hashed=hashed)
+            return await self._reader.run(self._claim, read, on_stuck)
+        running = await self._summed(number, len(into), Running(kinds, hashed=hashed), into, on_stuck)
+        return Payload(into, running.checksums(), running.sha256())
 
     async def streamed(self, number: int, size: int, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
         """A part whose checksums are worked out first, and which is read again while it is sent. Raises SourceError."""
-        start = (number - 1) * self._part_size
-        running, twin = Running(kinds, hashed=hashed), Running((ChecksumKind.CRC64NVME,))
-        growing = isinstance(self._source, GrowingFile)
-        each = (running, twin) if growing else (running,)
-        for offset in range(start, start + size, _STEP_BYTES):
-            await self._reader.run(
-                self._claim, partial(self._work_through, offset, min(offset + _STEP_BYTES, start + size), each)
-            )
+        running = await self._summed(number, size, Running(kinds, hashed=hashed))
+        body = Streamed(size, partial(self._read, self._start(number)))
+        return Payload(body, running.checksums(), running.sha256())
+
+    def _start(self, number: int) -> int:
+        return (number - 1) * self._part_size
+
+    def _at_once(self, number: int, into: memoryview, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
+        data = self._source.read(self._start(number), len(into), into)
+        self._source.unchanged()
+        return Payload.of(data, kinds, hashed=hashed)
+
+    async def _summed(
+        self,
+        number: int,
+        size: int,
+        running: Running,
+        into: memoryview | None = None,
+        on_stuck: Callable[[], None] = lambda: None,
+    ) -> Running:
+        start, twin = self._start(number), Running((ChecksumKind.CRC64NVME,))
+        each = (running, twin) if isinstance(self._source, GrowingFile) else (running,)
+        span = range(start, start + size)
+        await work_through(self._reader, self._claim, self._source, span, each, into, on_stuck)
         if isinstance(self._source, GrowingFile):
             self._source.require(start, twin)
-        return Payload(Streamed(size, partial(self._read, start)), running.checksums(), running.sha256())
-
-    def _work_through(self, start: int, end: int, each: tuple[Running, ...]) -> None:
-        for offset in range(start, end, PIECE_BYTES):
-            data = self._source.read(offset, min(PIECE_BYTES, end - offset))
-            for running in each:
-                running.update(data)
-        self._source.unchanged()
+        return running
 
     async def _read(self, start: int, offset: int, length: int) -> bytes | memoryview:
         return await self._reader.run(self._claim, partial(self._piece, start + offset, length))

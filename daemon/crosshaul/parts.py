@@ -214,9 +214,8 @@ class _Sender:
         else:
             buffer = self._means.buffers.take(size)
             # If this is cancelled, or fails, a thread may still be reading into it.
-            read = partial(self._reader.held, number, buffer, kinds, hashed=hashed)
             # Before the slot: a file system that hangs must not hold what others could be sent in.
-            payload = await self._means.files.of(self._claim.route).run(self._claim, read, memory.end)
+            payload = await self._reader.held(number, buffer, kinds, hashed=hashed, on_stuck=memory.end)
             try:
                 answer = await self._put(number, payload)
             finally:

@@ -13,12 +13,10 @@ from crosshaul import reading
 from crosshaul.checksum import Running, combine
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import Checksum, Claim, Receipt
+from crosshaul.part_body import work_through
 from crosshaul.source import shown
 from crosshaul.upload_context import Means
 from crosshaul.verify import Held, token_of
-
-_PIECE = 8 << 20
-"""Bytes of a large file that are read at once to work out its checksum."""
 
 
 class Whose(Enum):
@@ -67,10 +65,13 @@ def receipt_of(held: Held, means: Means) -> Receipt:
 async def _may_be(claim: Claim, held: Held, means: Means, sent: Checksum | None) -> bool:
     """Whether nothing says that an object with our token holds other bytes: neither its checksum nor its MD5."""
     upload = claim.multipart
-    if sent is None and upload is not None and upload.sent == claim.fingerprint.size:
+    finished = upload is not None and upload.sent == claim.fingerprint.size
+    if sent is None and upload is not None and finished:
         sent = combine(upload.parts)
     if sent is not None:
         return sent.kind not in held.comparable or held.holds(sent)
+    if means.in_parts(claim) and claim.generation > 1 and not finished:
+        return await _equals(claim, means, held)  # it goes again, perhaps since its bytes alone have changed
     if means.in_parts(claim) or not held.comparable:
         return True  # too much to read for an answer, and each part was checked when it was sent
     async with means.memory_for(claim).hold(claim.fingerprint.size) as memory:
@@ -85,18 +86,16 @@ def _named_by_content(claim: Claim, means: Means) -> bool:
 
 
 async def _equals(claim: Claim, means: Means, held: Held) -> bool:
-    return await means.files.of(claim.route).run(claim, partial(_equal, claim, means, held))
-
-
-def _equal(claim: Claim, means: Means, held: Held) -> bool:
-    """Whether the object is proven to hold the file's bytes, which are read piece by piece. Blocks."""
-    running, size = Running(held.comparable), claim.fingerprint.size
-    with reading.opened(claim, means.routes[claim.route]) as source:
-        for offset in range(0, size if held.comparable else 0, _PIECE):
-            running.update(source.read(offset, min(_PIECE, size - offset)))
-        source.unchanged()
-    checksums = running.checksums()
-    return bool(checksums) and all(held.holds(checksum) for checksum in checksums)
+    """Whether the object is proven to hold the file's bytes, which are read piece by piece."""
+    if not held.comparable:
+        return False
+    running, reader = Running(held.comparable), means.files.of(claim.route)
+    source = await reader.run(claim, partial(reading.opened, claim, means.routes[claim.route]))
+    try:
+        await work_through(reader, claim, source, range(claim.fingerprint.size), (running,))
+    finally:
+        reader.discard(source)
+    return all(held.holds(checksum) for checksum in running.checksums())
 
 
 def taken(claim: Claim, means: Means) -> Fault:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crosshaul.config import AfterUpload
+from crosshaul.errors import Diagnosis, Kind
 from crosshaul.journal.reader import requeue
 from crosshaul.model import Record, State
 from crosshaul.partner import Delay, PartnerAccount, Reset, Rule
@@ -248,6 +249,24 @@ async def test_our_own_damaged_object_is_sent_again_after_a_lost_journal(
             assert record.receipt is not None
             assert (record.receipt.proven_by == "answer") == (name in {"small", "medium"})
     assert {partner.objects[name].writes for name in ("small", "medium")} == {2}
+
+
+@pytest.mark.parametrize(("told", "writes"), [("the same", 1), ("another", 2), ("nothing", 2)])
+async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
+    told: str, writes: int, partner: PartnerAccount, tmp_path: Path
+):
+    """Its bytes may have changed under the same time stamps: the object counts if it is proven to hold those of now."""
+    async with lane_to(partner, tmp_path, overwrite="never", after=DELETE, honoured=True) as lane:
+        await lane.drop("parts", bytes(SIZES["parts"]))
+        await lane.comes_to("parts", State.DELIVERED)
+        stored = partner.objects["parts"]
+        assert stored.checksum is not None
+        checksums = {"the same": stored.checksum, "another": replace(stored.checksum, value="AAAAAAAAAAA=")}
+        partner.objects["parts"] = replace(stored, checksum=checksums.get(told))
+        (task,) = await lane.journal.after_due("r", 1, by=1e12)
+        await lane.journal.send_again(task, Diagnosis(Kind.FILE, "ContentChanged", "other bytes"), 0.0)
+        await lane.comes_to("parts", State.DELIVERED)
+    assert partner.objects["parts"].writes == writes
 
 
 @pytest.mark.parametrize("overwrite", ["always", "never"])

@@ -8,6 +8,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from crosshaul import part_body
+from crosshaul.checksum import compute
 from crosshaul.model import ChecksumKind, Reason, State
 from crosshaul.partner import Close, Corrupt, Error, PartnerAccount, Reset, Rule, Settings
 from crosshaul.parts import LARGEST_OBJECT, part_size
@@ -57,6 +59,25 @@ async def test_parts_larger_than_memory_are_read_while_they_are_sent(
         assert (max(reads), most) == (MIB, 2 * MIB)
         assert lane.means.memory.used == 0
     assert partner.read("big") == BIG
+
+
+async def test_a_large_part_is_read_in_steps(partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A part that a slow disk takes long for is no file system that hangs: no call of a thread reads all of it."""
+    most, step = 0, part_body._step
+
+    def noted(source: SourceFile, span: range, *rest: object) -> None:
+        nonlocal most
+        most = max(most, len(span))
+        step(source, span, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(part_body, "_STEP_BYTES", 2 * MIB)
+    monkeypatch.setattr(part_body, "_step", noted)
+    async with lane_to(partner, tmp_path) as lane:
+        await lane.drop("big", BIG)
+        record = await lane.comes_to("big", State.DELIVERED, timeout=30)
+        assert record.receipt is not None
+        assert record.receipt.checksum == compute(ChecksumKind.CRC64NVME, BIG)
+    assert (partner.read("big"), most) == (BIG, 2 * MIB)
 
 
 @pytest.mark.parametrize(
