@@ -35,6 +35,8 @@ def test_a_bundle_that_can_t_be_used_is_told_at_the_start(strict, site_for):
     """Wherever it is named: one line, exit code 2."""
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         site = site_for(strict)
+        site.destination["endpoint_url"] = "https://store.example"
+        site.write()
         site.environment |= {"REQUESTS_CA_BUNDLE": "", "SSL_CERT_FILE": ""} | {name: "/nonexistent.pem"}
         done = site.crosshaul("validate")
         assert done.returncode == 2, done

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from crosshaul.aws import faults, models, providers, trusted
 from crosshaul.aws.codes import STRANGER
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.config import Identity as IdentityConfig
-from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
+from crosshaul.errors import Diagnosis, Fault, Kind
 
 _GIVEN = frozenset({"AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"})
 STS_DEADLINE = 40.0
@@ -62,13 +63,11 @@ class Chain:
         return self._session
 
     def _open(self) -> aioboto3.Session:
+        tls = partial(trusted.for_identity, self._config.profile, self._ca_bundle)
         try:
-            tls = trusted.for_identity(self._config.profile, self._ca_bundle)
             session = models.session(self._config.profile, "sts", tls, self._config.sts_endpoint_url)
         except BotoCoreError as error:
             raise providers.told("", error) from error
-        except ConfigError as error:
-            raise Fault(Diagnosis(Kind.DESTINATION, "TLSError", faults.line(error), "Credentials")) from error
         return aioboto3.Session(botocore_session=session, region_name=self._config.region)
 
     def forget(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from crosshaul.aws.codes import STRANGER
 from crosshaul.aws.identity import Refresher
 from crosshaul.aws.sdk_session import SdkSession
 from crosshaul.config import Destination
-from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
+from crosshaul.errors import Diagnosis, Fault, Kind
 
 _DEADLINE = 30.0
 _COMPLETE_DEADLINE = 600.0
@@ -168,11 +169,7 @@ class Control:
         return self._client
 
     def _session(self) -> SdkSession:
-        try:
-            tls = trusted.for_bucket(self._destination, self._profile)
-        except ConfigError as error:
-            raise Fault(Diagnosis(Kind.DESTINATION, "TLSError", faults.line(error), "S3Client")) from error
-        made = models.session(self._profile, "s3", tls)
+        made = models.session(self._profile, "s3", partial(trusted.for_bucket, self._destination, self._profile))
         made.register_component("credential_provider", _Credentials(self._refresher))
         return made
 

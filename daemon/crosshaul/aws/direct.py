@@ -6,6 +6,7 @@ botocore's own sessions check no host name, check nothing at all through a proxy
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -76,18 +77,21 @@ class DirectSession:
     def __init__(
         self,
         *,
-        tls: ssl.SSLContext,
+        tls: Callable[[], ssl.SSLContext],
         judge: Callable[[http1.Answer], None] = refuse_unless_xml,
         direct: bool = False,
         timeout: float | tuple[float, float] = (10.0, 15.0),
         max_pool_connections: int = 10,
         **_botocores_choice: object,
     ) -> None:
-        """``judge`` raises for an answer that is an error; ``direct``: no proxy is asked, whatever is set.
+        """Take ``tls`` to be called in a thread, and only for https: reading a trust store takes tens of milliseconds.
+
+        ``judge`` raises for an answer that is an error; ``direct``: no proxy is asked, whatever is set.
 
         What else botocore hands over (``verify``, ``proxies``, ``client_cert``, ``proxies_config``) has no effect.
         """
         self._tls = tls
+        self._tls_context: ssl.SSLContext | None = None
         self._judge = judge
         self._direct = direct
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
@@ -118,18 +122,19 @@ class DirectSession:
         headers.append(("accept-encoding", "identity"))
         body = request.body or b""
         streamed = bool(request.stream_output)
-        client = self._client(http1.Origin.of(request.url), _MAX_OBJECT_BYTES if streamed else _MAX_ANSWER_BYTES)
+        client = await self._client(http1.Origin.of(request.url), _MAX_OBJECT_BYTES if streamed else _MAX_ANSWER_BYTES)
         answer = await client.send(request.method, target, headers, body.encode() if isinstance(body, str) else body)
         if request.method != "GET" or answer.status >= _ERROR:  # what is got is whatever it is: bytes, a policy in JSON
             answer = answer._replace(body=legible(unzipped(answer.headers, answer.body, _MAX_ANSWER_BYTES)))
             self._judge(answer)
         return AioAWSResponse(request.url, answer.status, dict(answer.headers), _Whole(answer.body))
 
-    def _client(self, origin: http1.Origin, max_body: int) -> http1.Client:
+    async def _client(self, origin: http1.Origin, max_body: int) -> http1.Client:
+        tls = await self._context() if origin.scheme == "https" else None
         if (origin, max_body) not in self._clients:
             self._clients[origin, max_body] = http1.Client(
                 origin,
-                tls=self._tls if origin.scheme == "https" else None,
+                tls=tls,
                 max_connections=self._most,
                 deadlines=self._deadlines,
                 proxy=None if self._direct else _proxy_for(origin),
@@ -137,6 +142,14 @@ class DirectSession:
                 max_idle=_MAX_IDLE_SECONDS,
             )
         return self._clients[origin, max_body]
+
+    async def _context(self) -> ssl.SSLContext:
+        if self._tls_context is None:
+            try:
+                self._tls_context = await asyncio.to_thread(self._tls)
+            except ConfigError as error:
+                raise http1.WireError("TLSError", str(error)) from error
+        return self._tls_context
 
 
 def _proxy_for(origin: http1.Origin) -> http1.Proxy | None:
@@ -171,7 +184,7 @@ class MetadataSession:
     A proxy can't reach link-local addresses for us, and whoever owns it would get the machine's credentials.
     """
 
-    def __init__(self, tls: ssl.SSLContext, timeout: float) -> None:
+    def __init__(self, tls: Callable[[], ssl.SSLContext], timeout: float) -> None:
         self._tls = tls
         self._timeout = timeout
 

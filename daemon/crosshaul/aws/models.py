@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+from collections.abc import Callable
 
 from botocore.loaders import create_loader
 
@@ -21,7 +22,9 @@ _ASKED = frozenset({"s3", "sts", "iam", "portal.sso", "oidc", "signin"})
 _OURS = ("AWS_", "BOTO_")
 
 
-def session(profile: str | None, service: str, tls: ssl.SSLContext, sts_endpoint_url: str | None = None) -> SdkSession:
+def session(
+    profile: str | None, service: str, tls: Callable[[], ssl.SSLContext], sts_endpoint_url: str | None = None
+) -> SdkSession:
     """A session with what clients of ``service`` need in memory; blocks for tenths of a second the first time.
 
     Raises botocore's errors for a profile that doesn't exist and a file that can't be read.

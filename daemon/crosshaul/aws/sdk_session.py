@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ _DEFAULTS = {
 class SdkSession(AioSession):  # type: ignore[misc] # aiobotocore ships no types
     """botocore's session. It makes no client that has an HTTP session of botocore's own."""
 
-    def __init__(self, tls: ssl.SSLContext, sts_endpoint_url: str | None = None) -> None:
+    def __init__(self, tls: Callable[[], ssl.SSLContext], sts_endpoint_url: str | None = None) -> None:
         """``sts_endpoint_url`` is for all clients of STS, the credential providers' as well; None = AWS."""
         super().__init__()
         self._tls = tls

@@ -18,24 +18,34 @@ def check_surroundings(config: Config, environ: Mapping[str, str]) -> None:
             proxy_for(origin, environ)
         except ConfigError as error:
             faults |= dict.fromkeys(error.faults)
-    profile = config.identity.profile
     for destination in config.destinations.values():
         try:
-            trusted.for_bucket(destination, profile)
-            trusted.for_identity(profile, destination.tls_ca_bundle)
+            _check_trust(config, destination)
         except ConfigError as error:
             faults |= dict.fromkeys(f"destinations.{destination.name}: {fault}" for fault in error.faults)
     if faults:
         raise ConfigError(list(faults))
 
 
+def _check_trust(config: Config, destination: Destination) -> None:
+    """Read what its connections trust, where they use TLS; it is kept for them."""
+    profile = config.identity.profile
+    if _bucket(destination).scheme == "https":
+        trusted.for_bucket(destination, profile)
+    if destination.role_arn is not None and _sts(config).scheme == "https":
+        trusted.for_identity(profile, destination.tls_ca_bundle)
+
+
 def origins(config: Config) -> Iterator[Origin]:
     """Where calls go. AWS's own hosts as they are mostly called, which is exact enough for NO_PROXY."""
-    region, sts = config.identity.region, config.identity.sts_endpoint_url
     for destination in config.destinations.values():
         yield _bucket(destination)
         if destination.role_arn is not None:
-            yield Origin.of(sts or f"https://sts.{region}.amazonaws.com")
+            yield _sts(config)
+
+
+def _sts(config: Config) -> Origin:
+    return Origin.of(config.identity.sts_endpoint_url or f"https://sts.{config.identity.region}.amazonaws.com")
 
 
 def _bucket(destination: Destination) -> Origin:
