@@ -71,7 +71,8 @@ class Slots:
         """Take a slot if one is free and nobody of this kind queues for it."""
         if self._queues[kind] or not self._fits(kind):
             return False
-        self._count(kind, 1)
+        self._in_use[kind] += 1
+        self.used += 1
         return True
 
     async def acquire(self, kind: SlotKind, file: int = 0) -> None:
@@ -94,16 +95,15 @@ class Slots:
 
     def release(self, kind: SlotKind) -> None:
         """Give a slot back and let the next in."""
-        self._count(kind, -1)
-        self._admit()
-
-    def _count(self, kind: SlotKind, change: int) -> None:
-        self._in_use[kind] += change
-        self.used += change
+        self._in_use[kind] -= 1
+        self.used -= 1
+        if any(self._queues):
+            self._admit()
 
     def _admit(self) -> None:
         while (kind := self._next()) is not None:
-            self._count(kind, 1)
+            self._in_use[kind] += 1
+            self.used += 1
             self._queues[kind].popleft().turn.set_result(None)
 
     def _next(self) -> SlotKind | None:

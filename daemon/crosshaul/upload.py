@@ -50,7 +50,7 @@ async def deliver(claim: Claim, means: Means) -> Receipt:
 class _Delivery:
     """One try of one file."""
 
-    __slots__ = ("_careful", "_claim", "_denied", "_in_parts", "_means", "_never", "upload")
+    __slots__ = ("_careful", "_claim", "_denied", "_in_parts", "_last", "_means", "_never", "upload")
 
     def __init__(self, claim: Claim, means: Means) -> None:
         route = means.routes[claim.route]
@@ -59,6 +59,9 @@ class _Delivery:
         self._never = route.overwrite == "never"
         self._careful = self._never or route.after_upload.action != "keep"
         """Whether an object that is there has to be seen before it is replaced."""
+        previous = claim.previous
+        self._last = Condition(previous.etag) if previous is not None and previous.etag else None
+        """That the object is still the one that we put there last, if we did."""
         self._denied: Condition | None = None
         """What the role was refused: it may lack GetObject, or there is nothing."""
         self._in_parts = means.in_parts(claim)
@@ -83,16 +86,9 @@ class _Delivery:
 
     def _expected(self) -> Condition:
         """What should be true of the key: then an older request of ours that comes late fails by itself."""
-        last = self._last
-        if self._never or last is None or self._means.conditions.taken_away:
+        if self._never or self._last is None or self._means.conditions.taken_away:
             return NEW
-        return last
-
-    @property
-    def _last(self) -> Condition | None:
-        """That the object is still the one that we put there last, if we did."""
-        previous = self._claim.previous
-        return Condition(previous.etag) if previous is not None and previous.etag else None
+        return self._last
 
     def _asks(self) -> bool:
         """Whether an object is likely enough to be there, or a body long enough, to ask first."""
@@ -113,7 +109,7 @@ class _Delivery:
             else:
                 if condition == NEW and self._last is not None:
                     self._means.conditions.taken_away = True
-                return receipt if condition is None else await self._tested(receipt, condition)
+                return await self._tested(receipt) if self._careful and condition == NEW else receipt
             if isinstance(found, Receipt):
                 return found
             # Who shares a key with others for good, and is told to overwrite, gets through in the end.
@@ -174,17 +170,14 @@ class _Delivery:
             await self.upload.abandon()
             raise fault
 
-    async def _tested(self, receipt: Receipt, condition: Condition) -> Receipt:
-        """The receipt; where it matters, and once for a store, send it twice to see whether the condition is kept."""
+    async def _tested(self, receipt: Receipt) -> Receipt:
+        """The receipt; once for a store, send a new small file twice to see whether the condition is kept."""
         conditions = self._means.conditions
-        small = self._claim.fingerprint.size < _ASK_FROM
-        if not (self._careful and small and condition == NEW) or conditions.new_honoured is not None:
-            return receipt
-        if conditions.proving:
+        if self._claim.fingerprint.size >= _ASK_FROM or conditions.new_honoured is not None or conditions.proving:
             return receipt
         conditions.proving = True
         try:
-            receipt = await self.upload.send(condition)
+            receipt = await self.upload.send(NEW)
         except Fault as fault:
             if fault.kind is Kind.EXISTS:
                 conditions.seen("PutObject")

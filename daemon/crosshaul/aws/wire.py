@@ -81,15 +81,16 @@ class Wire:
         target = path + (
             "?" + "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in query) if query else ""
         )
-        queue = self._uplink.queue_for(payload.size)
-        if not queue.take(payload.size):
-            await queue.acquire(payload.size)
+        size = payload.size
+        queue = self._uplink.queue_for(size)
+        if not queue.take(size):
+            await queue.acquire(size)
         try:
             # Signed now rather than before the wait: a signature is good for a quarter of an hour.
             signed = self._signed(credentials, path, query, headers, payload)
             answer = await self._exchanged(operation, target, signed, payload, queue)
         finally:
-            queue.release(payload.size)
+            queue.release(size)
         # Whatever else says 200 (a proxy's page, an error in the body) lacks what only a store that took it can give.
         if answer.status != 200 or not 0 < len(answer.headers.get("etag", "")) <= identifiers.LONGEST:  # noqa: PLR2004 - HTTP's own number
             raise faults.from_answer(operation, answer._replace(body=unzipped(answer.headers, answer.body)))
