@@ -88,7 +88,8 @@ class RouteReader:
         self._closing = Threads(1, f"close-{route}")
         """One of its own: a close that hangs must not pass for a thread that can still read."""
         self._observer = observer
-        self._calls: set[_Call] = set()
+        self._calls: dict[_Call, None] = {}
+        """In the order in which they began to wait."""
         self._looking: asyncio.TimerHandle | None = None
         self._told_of: float | None = None
         self._fetching = Budget(lambda: _FETCHES_AT_ONCE)
@@ -101,7 +102,7 @@ class RouteReader:
         entry = _Call(claim, on_stuck)
         future = self._threads.begin(entry.run, call)
         entry.future = future  # type: ignore[assignment] # only ever cancelled
-        self._calls.add(entry)
+        self._calls[entry] = None
         if self._looking is None:
             self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
         try:
@@ -112,7 +113,7 @@ class RouteReader:
             raise
         finally:
             if entry.began is None or entry.done:  # else the thread is still at it, whoever waits for it or not
-                self._calls.discard(entry)
+                self._calls.pop(entry, None)
             if self.hangs:
                 self._judge()
 
@@ -178,7 +179,7 @@ class RouteReader:
 
     def _look(self) -> None:
         self._looking = None
-        self._calls = {call for call in self._calls if not (call.done and call.given_up)}
+        self._calls = {call: None for call in self._calls if not (call.done and call.given_up)}
         self._judge()
         if self._calls:
             self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
@@ -186,7 +187,7 @@ class RouteReader:
     def _judge(self) -> None:
         """See which calls are stuck, and whether any thread is left."""
         now = time.monotonic()
-        self._calls = {call for call in self._calls if not call.done or call.future is None or not call.future.done()}
+        self._calls = {call: None for call in self._calls if not (call.done and call.future and call.future.done())}
         stuck = [call for call in self._calls if call.seconds(now) >= _STUCK_SECONDS]
         for call in stuck:
             if not call.stuck:
