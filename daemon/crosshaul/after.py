@@ -37,6 +37,9 @@ _LONGEST_DELAY_SECONDS = 300.0
 """Until an overdue source is looked at again, at the most."""
 _LONGEST_REST_SECONDS = 10.0
 """Between batches none of which went: what is behind them in the queue may be able to go."""
+_REST_SHARE = 20
+"""So many times what the journal took to say when the next is due: one of millions that wait for a scan under another
+configuration reads past all of them, and intake asks the same journal."""
 _COUNT_EVERY_SECONDS = 15.0
 _OVERDUE_SECONDS = 60.0
 """After that a source that was not even tried counts as overdue: its root is away, say."""
@@ -155,14 +158,16 @@ class After:
     async def _pause(self) -> float:
         """Seconds until something may be due."""
         name, now, latest = self._route.name, self._clock.now(), self._clock.now() + self._route.after_upload.grace
+        began = self._clock.monotonic()
         due, last = await self._journal.next_after(name), await self._journal.last_after(name)
+        asking = self._clock.monotonic() - began
         if last is not None and last > latest + _LONGEST_DELAY_SECONDS + _SET_BACK_SECONDS:
             # Nothing can be due later than that: the clock was set back since, or the grace made shorter.
             await self._journal.bound_after(name, latest)
         poll = _POLL_IF_KEPT_SECONDS if self._route.after_upload.action == "keep" else _POLL_SECONDS
         pause = poll if due is None else min(poll, due - now)
         rest = min(_LONGEST_REST_SECONDS, 2.0 ** min(self._in_vain, 10) / 2) if self._in_vain else 0.0
-        return max(pause, rest)
+        return max(pause, rest, min(_LONGEST_REST_SECONDS, _REST_SHARE * asking))
 
     async def _count(self) -> None:
         self._count_at = self._clock.monotonic() + _COUNT_EVERY_SECONDS

@@ -36,6 +36,10 @@ class Mounts:
             if mount != here and mount.device == here.device and _holds(mount.root, inside):
                 yield _join(mount.point, inside[len(mount.root.rstrip(b"/")) :])
 
+    def any_below(self, path: bytes) -> bool:
+        """Whether anything is mounted below ``path``: only then may one directory be seen twice in it."""
+        return any(mount.point != path and _holds(path, mount.point) for mount in self._mounts)
+
     def _mount_of(self, path: bytes) -> Mount | None:
         """The mount that ``path`` is on: the last of those with the longest mount point above it."""
         above = (mount for mount in reversed(self._mounts) if _holds(mount.point, path))

@@ -50,9 +50,10 @@ class Ownership:
     def owners(self, own: Route, paths: Sequence[bytes]) -> list[Owners]:
         """Who else takes the files at ``paths`` of the route ``own`` (blocking)."""
         config = self._config()
-        if len(config.routes) == 1 and own.symlinks == "skip":
+        mounts, top = Mounts(), os.path.realpath(os.fsencode(own.path))
+        if len(config.routes) == 1 and own.symlinks == "skip" and not mounts.any_below(top):
             return [Owners()] * len(paths)
-        asked = _Question(config, self._roots(config.routes), Mounts(), os.path.realpath(os.fsencode(own.path)))
+        asked = _Question(config, self._roots(config.routes), mounts, top)
         return [asked.owners(own, path) for path in paths]
 
     def _roots(self, routes: Iterable[Route]) -> dict[str, Identity]:

@@ -509,3 +509,16 @@ async def test_a_clock_that_was_set_back_keeps_no_source(world: World):
             await asyncio.sleep(0.02)
     stop.set()
     await running
+
+
+async def test_a_journal_that_takes_long_to_answer_is_asked_less_often(world: World, monkeypatch: pytest.MonkeyPatch):
+    """What waits for a scan is read past at each question: a question of 0.2 s is followed by a rest of 4."""
+    after, ask = world.after(after_upload="delete"), world.journal.next_after
+
+    async def slowly(route: str) -> float | None:
+        await asyncio.sleep(0.2)
+        return await ask(route)
+
+    assert await after._pause() <= 1.0
+    monkeypatch.setattr(world.journal, "next_after", slowly)
+    assert 4.0 <= await after._pause() <= 10.0

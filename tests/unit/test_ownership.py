@@ -42,6 +42,11 @@ of = {each.name: each for each in routes}
 for name, path in (("bound", b"deep/f"), ("deep", b"f"), ("all", b"sub/deep/f"), ("bound", b"tmp/t")):
     (owners,) = ownership.owners(of[name], [path])
     print(json.dumps(sorted([place.route, place.path.decode()] for place in owners.places)))
+(top / "exports/twin").mkdir()
+mount("--bind", top / "exports/sub/deep", top / "exports/twin")
+alone = Ownership(lambda: Config.model_construct(state_dir=top / "state", routes=(of["one"],)))
+(owners,) = alone.owners(of["one"], [b"twin/f"])
+print(json.dumps(sorted([place.route, place.path.decode()] for place in owners.places)))
 """
 
 
@@ -57,7 +62,7 @@ def test_a_directory_has_a_name_for_each_mount_that_shows_it():
 
 
 def test_bind_mounts_are_seen_through(tmp_path: Path):
-    """From either side, with file systems mounted inside, and for a route that does not enter those."""
+    """From either side, with file systems mounted inside, for a route that does not enter those, and for one alone."""
     command = ["unshare", "-Urm", sys.executable, "-c", SCRIPT, str(tmp_path)]
     if subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode:
         pytest.skip("no mount namespaces here")
@@ -67,4 +72,5 @@ def test_bind_mounts_are_seen_through(tmp_path: Path):
         [["all", "sub/deep/f"], ["bound", "deep/f"], ["one", "sub/deep/f"]],
         [["bound", "deep/f"], ["deep", "f"], ["one", "sub/deep/f"]],
         [["all", "sub/tmp/t"]],
+        [["one", "sub/deep/f"]],
     ]
