@@ -17,7 +17,7 @@ from crosshaul.selection import Selection
 from crosshaul.telemetry.words import count, size
 
 _PATIENCE_SECONDS = 5.0
-"""How long is counted: a start must not wait for millions of records."""
+"""How long is counted, for all routes: a start must not wait for millions of records."""
 
 Receipted = tuple[Sighting, Place, str]
 """A delivered file, and the place and key that its receipt is for."""
@@ -55,12 +55,12 @@ class Retarget:
 class _Count:
     """Counts one route's files that its configuration has go elsewhere."""
 
-    def __init__(self, route: Route, destination: Destination, hostname: str) -> None:
+    def __init__(self, route: Route, destination: Destination, hostname: str, until: float) -> None:
         self._route = route
         self._destination = destination
         self._namer = Namer(route, hostname, destination.key_prefix)
         self._selection = Selection(route.include, route.exclude, route.settle.marker)
-        self._until = time.monotonic() + _PATIENCE_SECONDS
+        self._until = until
         self._sources: set[str] = set()
         self._files = self._bytes = 0
         self.counted_all = True
@@ -97,13 +97,13 @@ class _Count:
 
 def retargets(reader: Reader, config: Config, hostname: str) -> list[Retarget]:
     """What ``config`` has go again, by the journal (blocking)."""
-    found: list[Retarget] = []
+    found, until = list[Retarget](), time.monotonic() + _PATIENCE_SECONDS
     for route in config.routes:
         destination = config.destinations[route.destination]
         wanted = plan_of(route, destination, hostname)
         if reader.is_in_force(wanted):
             continue
-        counting, plan, after = _Count(route, destination, hostname), reader.plan(wanted).id, 0
+        counting, plan, after = _Count(route, destination, hostname, until), reader.plan(wanted).id, 0
         while True:
             files, more = reader.receipted(route.name, plan, after)
             counting.add(files)
@@ -116,13 +116,13 @@ def retargets(reader: Reader, config: Config, hostname: str) -> list[Retarget]:
 
 async def retargets_of(journal: RetargetJournal, config: Config, hostname: str) -> list[Retarget]:
     """The same for a daemon, whose journal is asked for others beside this."""
-    found: list[Retarget] = []
+    found, until = list[Retarget](), time.monotonic() + _PATIENCE_SECONDS
     for route in config.routes:
         destination = config.destinations[route.destination]
         wanted = plan_of(route, destination, hostname)
         if await journal.is_in_force(wanted):
             continue
-        counting, plan, after = _Count(route, destination, hostname), (await journal.plan(wanted)).id, 0
+        counting, plan, after = _Count(route, destination, hostname, until), (await journal.plan(wanted)).id, 0
         while True:
             files, more = await journal.receipted(route.name, plan, after)
             await asyncio.to_thread(counting.add, files)

@@ -7,7 +7,7 @@ import pytest
 
 from crosshaul.config import Destination
 from crosshaul.errors import StateDirError
-from crosshaul.journal.reader import requeue
+from crosshaul.journal.reader import requeue, resend
 from crosshaul.model import ChecksumKind
 from crosshaul.trust.capabilities import Capabilities, known, learn
 from crosshaul.trust.findings import Finding, Verdict
@@ -73,9 +73,11 @@ def test_what_can_not_be_the_file_is_passed_over(state: Path):
 
 
 def test_a_journal_that_is_a_link_is_not_opened_for_writing(state: Path, tmp_path: Path):
-    """`crosshaul retry`, as root perhaps, does not follow a link in the journal's place."""
+    """`crosshaul retry` or `resend`, as root perhaps, does not follow a link in the journal's place."""
     (tmp_path / "other.db").write_bytes(b"")
     (state / "journal.db").symlink_to(tmp_path / "other.db")
     with pytest.raises(StateDirError, match="symbolic link"):
         requeue(state, None)
+    with pytest.raises(StateDirError, match="symbolic link"):
+        resend(state, [])
     assert (tmp_path / "other.db").read_bytes() == b""

@@ -270,10 +270,7 @@ def requeue(state_dir: Path, selections: Sequence[tuple[str, bytes]] | None) -> 
     A file that was refused, or whose key is another's, has no key to be sent under: the next scan judges it anew.
     Safe beside a running daemon. Raises StateDirError.
     """
-    database = _existing(state_dir)
-    if database.is_symlink():
-        # SQLite would follow it, and whoever may write in state_dir have root write elsewhere.
-        raise StateDirError(f"The journal {database} is a symbolic link: put the file itself there.")
+    database = _existing_file(state_dir)
     with _explained(database), contextlib.closing(connect.open_writable(database)) as connection:
         check_current(connection, database)
         connection.execute("BEGIN IMMEDIATE")
@@ -291,7 +288,7 @@ def resend(state_dir: Path, selections: Sequence[tuple[str, bytes]]) -> int:
 
     Safe beside a running daemon. Raises StateDirError.
     """
-    database, changed = _existing(state_dir), 0
+    database, changed = _existing_file(state_dir), 0
     with _explained(database), contextlib.closing(connect.open_writable(database)) as connection:
         check_current(connection, database)
         for start in range(0, len(selections), _PAGE):
@@ -311,6 +308,15 @@ def _existing(state_dir: Path) -> Path:
         raise StateDirError(f"state_dir {state_dir} can't be read: {error.strerror}.") from error
     if not found:
         raise StateDirError(f"There is no journal in {state_dir} yet: start the daemon, or check state_dir.")
+    return database
+
+
+def _existing_file(state_dir: Path) -> Path:
+    """The journal, for who writes to it."""
+    database = _existing(state_dir)
+    if database.is_symlink():
+        # SQLite would follow it, and whoever may write in state_dir have root write elsewhere.
+        raise StateDirError(f"The journal {database} is a symbolic link: put the file itself there.")
     return database
 
 
