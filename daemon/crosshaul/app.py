@@ -165,8 +165,10 @@ class _Builder:
         house, threads = self._house, Threads(1, f"after-{route.name}")
         log, own = logs.get("intake").bind(route=route.name), lambda: OwnPaths.look(house.config)
         host, look = socket.gethostname(), house.look
-        intake = Intake(route, house.journal, house.clock, house.metrics, log, host, prefix, plan, look, own)
-        ownership, roots = Ownership(lambda: house.config), [each.path for each in self._config.routes]
+        intake = Intake(
+            route, house.journal, house.clock, house.metrics, log, host, prefix, plan, look, own, house.links
+        )
+        ownership, roots = Ownership(lambda: house.config, house.links), [each.path for each in self._config.routes]
         after = After(route, house.journal, house.clock, threads, logs.get("after"), ownership, roots)
         return Way(made_from, intake, after, threads)
 

@@ -17,6 +17,7 @@ from crosshaul.clock import Clock
 from crosshaul.config import Config, Route
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
+from crosshaul.links import Links
 from crosshaul.model import LARGE, Plan
 from crosshaul.pace import Step
 from crosshaul.reading import Readers
@@ -80,6 +81,8 @@ class House:
     """What the routes' files are judged by, by route."""
     retargets: list[Retarget] = field(default_factory=list)
     """What the configuration in force has go again."""
+    links: Links = field(default_factory=Links)
+    """Where the symlinks lead that routes follow."""
     in_transit: set[str] = field(default_factory=set)
     """Routes whose lane is another one now, or none: nothing of theirs is claimed until the former lane has ended."""
     paused: set[str] = field(default_factory=set)

@@ -21,6 +21,7 @@ from crosshaul.errors import SourceError
 from crosshaul.hashing import Hasher
 from crosshaul.hint_queue import HintQueue
 from crosshaul.left_out import LeftOut
+from crosshaul.links import Links
 from crosshaul.marker import counts, marked
 from crosshaul.model import NO_PLAN, Denial, News, Plan, Reason, Recorded, RouteStatus, Settled, Sighting
 from crosshaul.naming import Namer
@@ -108,6 +109,7 @@ class Intake:
         plan: Plan = NO_PLAN,
         elsewhere: Looker = _says_nothing,
         own: Callable[[], OwnPaths] = OwnPaths,
+        links: Links | None = None,
     ) -> None:
         self._route = route
         self._plan = plan
@@ -116,7 +118,7 @@ class Intake:
         self._metrics = metrics
         self._log = log
         self._namer = Namer(route, hostname, key_prefix, plan)
-        self._scanner = Scanner(route, own)
+        self._scanner = Scanner(route, own, links)
         self._settler = Settler(route.settle.quiet, route.settle.max_wait, route.settle.marker)
         self._walking = Threads(1, f"walk-{route.name}")
         self._looking = Threads(1, f"look-{route.name}")

@@ -54,6 +54,10 @@ class Owners(Protocol):
     def following(self) -> Sequence[str]:
         """Routes in which a symlink may lead to it."""
 
+    @property
+    def unwalked(self) -> Sequence[str]:
+        """Those of them whose symlinks are not known yet."""
+
 
 class Ownership(Protocol):
     """Knows all routes."""
@@ -70,6 +74,7 @@ class _Asked:
         default_factory=lambda: defaultdict(list)
     )
     following: dict[str, list[AfterTask]] = field(default_factory=lambda: defaultdict(list))
+    unwalked: list[tuple[AfterTask, str]] = field(default_factory=list)
 
 
 class OtherRoutes:
@@ -89,7 +94,7 @@ class OtherRoutes:
         if self._route.after_upload.action == "keep":
             return {}
         asked = await self._threads.run(self._ask, tasks)
-        waiting: dict[int, Result] = {}
+        waiting = {task.id: _waits_for_walk(task, route) for task, route in asked.unwalked}
         for route, places in asked.places.items():
             states = await self._journal.standing(route, [(place.path, print_) for _, place, print_ in places])
             for (task, place, _), state in zip(places, states, strict=True):
@@ -110,6 +115,7 @@ class OtherRoutes:
                     asked.places[place.route].append((task, place, None if place.marked else task.fingerprint))
                 for name in owners.following:
                     asked.following[name].append(task)
+                asked.unwalked += [(task, name) for name in owners.unwalked]
             marked = self._markers(root, tasks)
             paths = [path for _, path, _ in marked]
             for (task, _, print_), owners in zip(marked, self._ownership.owners(route, paths), strict=True):
@@ -121,10 +127,15 @@ class OtherRoutes:
 
 def _waits(task: AfterTask, route: str, path: bytes, state: State | None) -> Result:
     how = {
-        None: "has not taken it up",
+        None: "has not taken it up yet",
         State.QUARANTINED: "has set it aside",
-        State.SETTLING: "has not delivered this state of it",
-    }.get(state, "has not delivered it")
+        State.SETTLING: "has not delivered this state of it yet",
+    }.get(state, "has not delivered it yet")
     at = "" if (route, path) == (task.route, task.path) or path == task.path else f" (there {shown(path)})"
-    message = f"{shown(task.path)}: stays until route {route} has delivered it, too: it {how} yet{at}"
+    message = f"{shown(task.path)}: stays until route {route} has delivered it, too: it {how}{at}"
+    return Result(task, AfterAction.WAITING, Diagnosis(Kind.FILE, "OtherRoute", message))
+
+
+def _waits_for_walk(task: AfterTask, route: str) -> Result:
+    message = f"{shown(task.path)}: stays until route {route}, whose symlinks may lead to it, has been walked"
     return Result(task, AfterAction.WAITING, Diagnosis(Kind.FILE, "OtherRoute", message))

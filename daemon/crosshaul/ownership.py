@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from crosshaul.bind_mounts import Mounts
 from crosshaul.config import Config, Route
+from crosshaul.links import ByTarget, Links
 from crosshaul.marker import Marker
 from crosshaul.own_paths import Identity, identity_at, own_directories
 from crosshaul.selection import Selection
@@ -37,13 +38,17 @@ class Owners:
     """Where it is seen, besides the place that was asked about."""
     following: tuple[str, ...] = ()
     """Routes that follow symlinks, one of which may lead to it."""
+    unwalked: tuple[str, ...] = ()
+    """Those of them whose symlinks are not known yet."""
 
 
 class Ownership:
     """Answers for the configuration that is in force."""
 
-    def __init__(self, config: Callable[[], Config]) -> None:
+    def __init__(self, config: Callable[[], Config], links: Links | None = None) -> None:
+        """Without ``links`` no symlink below a root is known, and none is waited for."""
         self._config = config
+        self._links = links
         self._seen: dict[str, Identity] = {}
         """Where each route's root was last seen: one that is away (unmounted) takes its files still."""
 
@@ -53,7 +58,7 @@ class Ownership:
         mounts, top = Mounts(), os.path.realpath(os.fsencode(own.path))
         if len(config.routes) == 1 and own.symlinks == "skip" and not mounts.any_below(top):
             return [Owners()] * len(paths)
-        asked = _Question(config, self._roots(config.routes), mounts, top)
+        asked = _Question(config, self._roots(config.routes), mounts, top, self._links)
         return [asked.owners(own, path) for path in paths]
 
     def _roots(self, routes: Iterable[Route]) -> dict[str, Identity]:
@@ -79,8 +84,10 @@ class _Question:
     roots: dict[str, Identity]
     mounts: Mounts
     top: bytes
+    links: Links | None
     identities: dict[bytes, Identity | None] = field(default_factory=dict)
     above: dict[bytes, tuple[_Seen, ...]] = field(default_factory=dict)
+    """Each route whose root is a directory or lies above it, whether or not it takes anything there."""
     marked: dict[tuple[str, bytes], dict[bytes, list[bytes]]] = field(default_factory=dict)
 
     def owners(self, own: Route, path: bytes) -> Owners:
@@ -90,8 +97,9 @@ class _Question:
         seen = self.above[folder]
         places = dict.fromkeys(place for each in seen for place in self._places(each, name, _join(self.top, folder)))
         places.pop(Place(own.name, path), None)
-        following = dict.fromkeys(each.route.name for each in seen if each.route.symlinks == "follow_inside")
-        return Owners(tuple(places), tuple(following))
+        routes = {each.route.name: each.route for each in seen if each.route.symlinks == "follow_inside"}
+        unwalked = [name for name, route in routes.items() if self.links and self.links.known(route) is None]
+        return Owners(tuple(places), tuple(routes), tuple(unwalked))
 
     def _above(self, directory: bytes) -> Iterator[_Seen]:
         """Each route whose root is the directory or lies above it, by one of its names."""
@@ -110,9 +118,7 @@ class _Question:
             missing = os.path.realpath(os.fsencode(route.path)) if root is None else None
             for depth, at in enumerate(way):
                 if at == root if root is not None else chain[depth] == missing:
-                    below = _Seen(route, b"/".join(parts[depth:]), way[depth:])
-                    if self._enters(below):
-                        yield below
+                    yield _Seen(route, b"/".join(parts[depth:]), way[depth:])
 
     def _enters(self, seen: _Seen) -> bool:
         """Whether the route's scan comes to the directory."""
@@ -131,6 +137,19 @@ class _Question:
         return {at for path in own if (at := self._identity(os.fsencode(path))) is not None}
 
     def _places(self, seen: _Seen, name: bytes, directory: bytes) -> Iterator[Place]:
+        selection, links = _selection(seen.route), self._links_of(seen.route)
+        for each in (seen, *_linked(seen, links)):
+            if self._enters(each):
+                yield from self._places_at(each, name, directory)
+        for link in links.get(_join(seen.path, name) if seen.path else name, ()):
+            if selection.takes(link):
+                yield Place(seen.route.name, link)
+
+    def _links_of(self, route: Route) -> ByTarget:
+        known = self.links.known(route) if self.links and route.symlinks == "follow_inside" else None
+        return known or {}
+
+    def _places_at(self, seen: _Seen, name: bytes, directory: bytes) -> Iterator[Place]:
         selection, path = _selection(seen.route), _join(seen.path, name) if seen.path else name
         if selection.takes(path):
             yield Place(seen.route.name, path)
@@ -154,6 +173,14 @@ class _Question:
         if path not in self.identities:
             self.identities[path] = identity_at(path)
         return self.identities[path]
+
+
+def _linked(seen: _Seen, links: ByTarget) -> Iterator[_Seen]:
+    """The same directory by each symlink that leads to it, or to one above it."""
+    parts = seen.path.split(b"/") if links and seen.path else []
+    for depth in range(1, len(parts) + 1):
+        for link in links.get(b"/".join(parts[:depth]), ()):
+            yield seen._replace(path=b"/".join((link, *parts[depth:])))
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ from crosshaul.config import Route
 from crosshaul.directory import MAX_PATH, Directory
 from crosshaul.errors import FileChangedError, FileGoneError, SourceError
 from crosshaul.file_clock import FileClock, of_mounts
+from crosshaul.links import Links
 from crosshaul.marker import Marker
 from crosshaul.model import Fingerprint, Sighting
 from crosshaul.mounts import types_at
@@ -86,9 +87,10 @@ def _join(directory: bytes, name: bytes) -> bytes:
 class Scanner:
     """Sees the files of one route. Every method opens the root anew, so a root that was replaced is seen as it is."""
 
-    def __init__(self, route: Route, own: Callable[[], OwnPaths] = OwnPaths) -> None:
-        """``own`` says (blocking) what is left out as the daemon's own."""
+    def __init__(self, route: Route, own: Callable[[], OwnPaths] = OwnPaths, links: Links | None = None) -> None:
+        """``own`` says (blocking) what is left out as the daemon's own; ``links`` learns what symlinks lead to."""
         self._route = route
+        self._links = Links() if links is None else links
         self._look_for_own = own
         self._own = _Own(OwnPaths(), frozenset())
         self._marker = Marker(route.settle.marker) if route.settle.marker else None
@@ -110,7 +112,9 @@ class Scanner:
                 yield Batch(problems=[Problem(b"", _EMPTY, unreadable=True)])
             paths = self._look_for_own()
             self._own = own = _Own(paths, paths.below(self._route.path) | (self._own.below if start else frozenset()))
-            yield from _Walk(root, self._route, self.selection, entering, own).run(start)
+            walk = _Walk(root, self._route, self.selection, entering, own)
+            yield from walk.run(start)
+            (self._links.seen if start else self._links.walked)(self._route, walk.links)
 
     def _adopts(self, root: Root) -> bool:
         """Whether this is the root now: no empty directory in its place is, since it may be a mount point."""
@@ -153,6 +157,7 @@ class Scanner:
             return
         if stat.S_ISLNK(stat_.st_mode) and self._route.symlinks == "follow_inside" and (target := root.resolve(path)):
             stat_ = root.stat(target)
+            self._links.seen(self._route, {target: (path,)})
         if stat.S_ISDIR(stat_.st_mode):
             if self.selection.enters(path):
                 found.directories.append(path)
@@ -224,6 +229,8 @@ class _Walk:
         self._stack: list[Directory] = []
         self._trail = _Trail(root.descriptor)
         self._batch = Batch()
+        self.links: dict[bytes, tuple[bytes, ...]] = {}
+        """The symlinks that were followed, by what they lead to."""
         self._seen = 0
         self._too_long = 0
 
@@ -325,10 +332,15 @@ class _Walk:
         if self._own.holds(target):
             return
         if stat.S_ISREG(found.st_mode) and self._selection.takes(link.path):
+            self._remember(link, target)
             self._sight(link.path, found)
         # One directory link on a path is enough: links in what a link leads to could go round for ever.
         elif stat.S_ISDIR(found.st_mode) and not link.linked and not link.real.prefix.startswith(target + b"/"):
+            self._remember(link, target)
             self._enter(Directory(link.path, Directory(target)))
+
+    def _remember(self, link: Directory, target: bytes) -> None:
+        self.links[target] = (*self.links.get(target, ()), link.path)
 
     def _report(self, path: bytes, error: OSError) -> None:
         # What went or was replaced while we walked is for the next look.

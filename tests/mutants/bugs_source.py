@@ -36,6 +36,13 @@ BUGS = (
         _AFTER,
     ),
     bug(
+        "a symlink by which another route has yet to deliver the file is not thought of",
+        "ownership.py",
+        "        return known or {}\n",
+        "        return {}\n",
+        "tests/system/test_shared_tree.py",
+    ),
+    bug(
         "a file that a program has open for writing is deleted under it",
         "delivered_file.py",
         "    except BlockingIOError as error:\n        raise _in_use(source.path) from error\n",

@@ -71,6 +71,31 @@ def test_a_daemon_keeps_the_source_while_the_other_destination_is_parked_or_paus
     assert {held[name]["sha256"] for name in FILES} == {held[f"second/{name}"]["sha256"] for name in FILES}
 
 
+@pytest.mark.parametrize(("link", "target", "path"), [("ln", "sub", "ln/f"), ("fl", "sub/f", "fl")])
+def test_a_source_stays_until_a_route_that_reaches_it_by_a_symlink_has_it(
+    strict: PartnerProcess, site_for, link: str, target: str, path: str
+):
+    """A link to a directory, or to a file: while its route is not walked yet, or waits for a marker, the file stays."""
+    site = site_for(strict, after_upload="delete", path="")
+    (site.root / "sub").mkdir()
+    (site.root / link).symlink_to(target)
+    file = site.add("sub/f", b"for both")
+    site.config["destinations"]["second"] = site.destination | {"key_prefix": "second/"}
+    linked = {"name": "linked", "path": str(site.root), "destination": "second", "symlinks": "follow_inside"}
+    site.config["routes"].append(linked | {"include": [link, f"{link}/**"], "settle": {"marker": "go"}})
+    site.write(path=str(site.root / "sub"))
+    first = site.crosshaul("push", "--route", site.route["name"])
+    assert file.exists(), first
+    assert "until route linked, whose symlinks may lead to it, has been walked" in first.stderr
+    both = site.crosshaul("push")
+    assert file.exists(), both
+    assert f"until route linked has delivered it, too: it has not taken it up yet (there {path})" in both.stderr
+    site.add("go")
+    last = site.crosshaul("push")
+    assert (last.returncode, set(strict.objects())) == (0, {"f", f"second/{path}"}), last
+    assert not file.exists()
+
+
 def test_a_file_that_is_mapped_and_written_to_is_never_deleted_in_an_older_state(strict: PartnerProcess, site_for):
     """A writer through a mapping, whose last write moves no time: the source goes only with that state delivered."""
     site = site_for(strict, after_upload="delete")
