@@ -454,13 +454,22 @@ def test_what_urllib_bypasses_is_bypassed(no_proxy):
     assert ours == bool(theirs)
 
 
+def test_what_is_no_port_is_part_of_a_name():
+    """A digit that is none of ASCII's, as another program's list may hold, is no port and no traceback."""
+    assert proxy_for(S3, {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "amazonaws.com:\u00b2"}) == VIA
+
+
 def test_a_header_of_a_web_request_is_no_proxy():
     """In a CGI program HTTP_PROXY comes from the other side and does not count."""
     assert proxy_for(Origin("http", "h", 80), {"HTTP_PROXY": "http://evil", "REQUEST_METHOD": "GET"}) is None
 
 
 @pytest.mark.parametrize(
-    "url", ["socks5://u:s3cr3t@h", "https://u:s3cr3t@h", "http://u:s3cr3t@h:port", "http://", "http://u:s3cr3t@h:0"]
+    "url",
+    [
+        *("socks5://u:s3cr3t@h", "https://u:s3cr3t@h", "http://u:s3cr3t@h:port", "http://", "http://u:s3cr3t@h:0"),
+        *("http://u:12#s3cr3t@h:1", "http://u:12/s3cr3t@h:1", "u:12?s3cr3t@h:1", "http:/u:s3cr3t@h:1", "http://h/path"),
+    ],
 )
 def test_a_proxy_of_another_kind_is_refused_without_its_password(url):
     """The variable is named, the value, which may hold a password, is not."""

@@ -199,12 +199,14 @@ def _refuse_prompt(_prompt: str) -> str:
 
 
 def checked(frozen: Any, method: str) -> Credentials:  # noqa: ANN401 - botocore's ReadOnlyCredentials
-    """Return credentials as we use them. Raises Fault for what can't stand in a header."""
+    """Return credentials as we use them. Raises Fault for what is no text or can't stand in a header."""
     parts = [("access key id", frozen.access_key, _TIDY), ("secret access key", frozen.secret_key, _SECRET)]
     parts += [("session token", frozen.token, _TIDY)] if frozen.token else []
     for name, value, form in parts:
-        if not form.fullmatch(str(value)):
-            source, advice = _SOURCES.get(method, _OTHER)
+        source, advice = _SOURCES.get(method, _OTHER)
+        if not isinstance(value, str):  # JSON has null and numbers, which pass for texts until they are signed with
+            raise _fault(f"{source}: the {name} that came is no text", advice)
+        if not form.fullmatch(value):
             raise _fault(f"{source}: the {name} holds a blank, a line break or another character that none has", advice)
     return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 

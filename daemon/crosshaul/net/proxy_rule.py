@@ -44,7 +44,10 @@ def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
         return _parse(url if "://" in url else f"http://{url}")
     except ValueError:
         # The value may hold a password, and so may the error about it.
-        message = f"{variable}: write it as http://[user:password@]host[:port]; no other kind of proxy is supported"
+        message = (
+            f"{variable}: write it as http://[user:password@]host[:port], with %23, %2F, %3F for #, / and ? in the "
+            "password; no other kind of proxy is supported"
+        )
         raise ConfigError([message]) from None
 
 
@@ -64,6 +67,10 @@ def _parse(url: str) -> Proxy:
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname or parts.port == 0:
         raise ValueError
+    # What follows the host is mostly the rest of a password, cut at a sign that ends the host: the part before it would
+    # be looked up as a name, and told as one.
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError
     authorization = None
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -81,7 +88,7 @@ def _covers(entry: str, origin: Origin) -> bool:
     except ValueError:
         pass
     name, colon, port = entry.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not (port.isascii() and port.isdigit()):
         name = entry
     elif int(port) != origin.port:
         return False
