@@ -262,9 +262,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Set it aside, with the reason."""
+    """Set it aside, with the reason; ``counts`` more of its tries count, this one and those that were not counted."""
 
     diagnosis: Diagnosis
+    counts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

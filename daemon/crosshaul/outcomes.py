@@ -155,7 +155,7 @@ class Outcomes:
         """Return the outcome of a failure that is counted; ``uncounted`` earlier ones with it."""
         decision: Again | GiveUp = decide(diagnosis, claim.attempts + uncounted, self._policy, _jitter())
         if isinstance(decision, GiveUp):
-            return Quarantine(decision.diagnosis)
+            return Quarantine(decision.diagnosis, 1 + uncounted)
         due_at = self._means.clock.now() + decision.delay
         return Retry(due_at, diagnosis, 1 + uncounted, drop_multipart=decision.drop_multipart)
 

@@ -163,6 +163,14 @@ async def test_a_quarantined_file_keeps_the_reason(store: Store) -> None:
     assert await store.claim([ROUTE], 1) == []
 
 
+async def test_the_try_that_sets_a_file_aside_counts(store: Store) -> None:
+    """The count is that of all tries: the last one, and those before it that were not counted then."""
+    await store.settle(await claimed(store), Retry(START, LOST))
+    (again,) = await store.claim([ROUTE], 1)
+    await store.settle(again, Quarantine(SLOW, counts=4))
+    assert (await the(store)).attempts == 5
+
+
 OUTCOMES: dict[str, tuple[Outcome, State, State]] = {
     "delivered": (DONE, State.DELIVERED, State.PENDING),
     "retry": (Retry(START + 50, LOST), State.PENDING, State.PENDING),

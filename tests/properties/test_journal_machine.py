@@ -151,8 +151,9 @@ class Model:
                 one.state, one.due_at, one.attempts = State.PENDING, due_at, one.attempts + counts
                 one.ambiguous = one.ambiguous or diagnosis.ambiguous
                 one.multipart = None if drop else one.multipart
-            case Quarantine(diagnosis):
+            case Quarantine(diagnosis, counts):
                 one.state, one.ambiguous = State.QUARANTINED, one.ambiguous or diagnosis.ambiguous
+                one.attempts += counts
             case Release(due_at):
                 one.state, one.due_at = State.PENDING, due_at
             case Changed():

@@ -47,7 +47,7 @@ def test_destinations_that_share_a_role_and_a_bucket_have_each_document_once():
     """Two prefixes of one bucket and role: one trust, one set of rights, one bucket policy, two rules."""
     found = documents(wish("one", key_prefix="one/"), wish("two", key_prefix="two/"))
     assert {name: len(each) for name, each in found.items()} == {
-        "identity-policy": 2, "trust-policy": 1, "role-policy": 1, "bucket-policy": 1, "lifecycle": 1,
+        "identity-policy": 1, "trust-policy": 1, "role-policy": 1, "bucket-policy": 1, "lifecycle": 1,
     }  # fmt: skip
     (rights,) = found["role-policy"]
     assert [each["Resource"] for each in rights["Statement"]] == [

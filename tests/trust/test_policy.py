@@ -172,6 +172,40 @@ def test_each_account_gets_a_file_of_its_own(strict, site_for, tmp_path):
     assert "--only" in done.stderr
 
 
+@pytest.mark.parametrize("form", ["json", "terraform", "cloudformation"])
+def test_no_partner_gets_what_is_anothers(form, strict, site_for, tmp_path):
+    """Two accounts B, and a bucket of an unknown owner: a file for each, with no other's name or external ID in it."""
+    site = site_for(strict)
+    first = site.destination
+    first.pop("external_id_file")
+    first["external_id"] = "first-partners-secret"
+    other = first | {"role_arn": "arn:aws:iam::333333333333:role/partner-upload", "external_id": "others-secret"}
+    site.config["destinations"] |= {
+        "beside": first | {"key_prefix": "beside/"},
+        "other": other | {"bucket": "others-bucket"},
+        "open": {"bucket": "open-bucket"},
+    }
+    site.write()
+    asked = ("--format", form, "--show-external-id", "--principal", "111111111111")
+    printed(site, *asked, "--directory", str(tmp_path / "out"))
+    texts = {each.stem: each.read_text() for each in (tmp_path / "out").iterdir()}
+    assert set(texts) == {"account-a", "account-b-222222222222", "account-b-333333333333", "account-b-open"}
+    marks = {"account-b-222222222222": "first-partners", "account-b-333333333333": "others-", "account-b-open": "open-"}
+    for name, text in texts.items():
+        found = {mark for mark in marks.values() if mark in text}
+        assert found == ({marks[name]} if name in marks else {"open-"}), name
+    assert texts["account-b-333333333333"].count("partner") == texts["account-b-333333333333"].count("partner-upload")
+
+
+def test_destinations_of_one_role_share_the_identitys_policy_too(strict, site_for):
+    """Two destinations with one role need one right of Account A's identity: one policy, not two of the same."""
+    site = site_for(strict)
+    site.config["destinations"]["beside"] = site.destination | {"key_prefix": "beside/"}
+    site.write()
+    text = printed(site, "--format", "terraform", "--only", "account-a")
+    assert text.count('resource "aws_iam_policy"') == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

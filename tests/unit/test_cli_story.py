@@ -184,6 +184,8 @@ def test_a_quarantined_file_tells_the_cure():
     assert "`crosshaul retry '/srv/exports/a b.csv'`" in told(aside, path="/srv/exports/a b.csv")[1]
     assert "It has changed since, and is judged anew." in told(aside, stat=stat_of(age=1.0))[1]
     assert told(aside, stat=None)[1] == "The local file is gone since."
+    untried = told(record(State.QUARANTINED, attempts=0, diagnosis=DENIED))[0]
+    assert untried == f"/srv/exports/a.csv was set aside (quarantined) at 14:02:55, untried: {DENIED.line()}"
 
 
 def test_a_settling_and_a_gone_file_are_told():

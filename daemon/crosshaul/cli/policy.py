@@ -58,7 +58,7 @@ def command(
     bucket or a key share its document.
 
     What the bucket and the key have already stays: their documents are to be merged by hand. Terraform and
-    CloudFormation are for one account: --directory writes a file for each.
+    CloudFormation are for one account: --directory writes a file for each, and with several partners for each partner.
 
     Examples:
       crosshaul policy
@@ -210,16 +210,21 @@ class _Form:
             return self._json(plans)
         texts = list(self.files(plans).values())
         if len(texts) > 1:
-            told = "the parts of two accounts follow each other; --only or --directory gives each for itself."
+            told = "the parts of several accounts follow each other; --directory gives each a file."
+            told += " --only and --destination choose one."
             click.echo(f"crosshaul: {told}", err=True)
         return ("---\n" if self._form == "cloudformation" else "\n").join(texts)
 
     def files(self, plans: list[Plan]) -> dict[str, str]:
-        """Name of a file -> text, for each account that has a part."""
+        """Name of a file -> text, for each account that has a part; no partner reads another's."""
         texts = {}
-        for party in dict.fromkeys(each.piece.party for each in plans):
-            mine = [each for each in plans if each.piece.party is party]
-            texts[f"{_ACCOUNT_OF[party.value]}.{_SUFFIX[self._form]}"] = self._of(mine, party)
+        groups: dict[tuple[Party, str], list[Plan]] = {}
+        for plan in plans:
+            groups.setdefault((plan.piece.party, plan.account), []).append(plan)
+        parties = [party for party, _ in groups]
+        for (party, account), mine in groups.items():
+            told = f"-{account if account.isdigit() else mine[0].first.name}" if parties.count(party) > 1 else ""
+            texts[f"{_ACCOUNT_OF[party.value]}{told}.{_SUFFIX[self._form]}"] = self._of(mine, party)
         return texts
 
     def _json(self, plans: list[Plan]) -> str:

@@ -236,7 +236,8 @@ def _at_rest_again(scene: Scene, _record: Record) -> Iterator[str]:
 def _quarantined(scene: Scene, record: Record) -> Iterator[str]:
     at = moment(record.changed_at, scene.now)
     why = record.diagnosis.line() if record.diagnosis else "no reason was kept."
-    yield f"was set aside (quarantined) at {at} after the {ordinal(max(1, record.attempts))} try: {why}"
+    tries = f" after the {ordinal(record.attempts)} try" if record.attempts else ", untried"
+    yield f"was set aside (quarantined) at {at}{tries}: {why}"
     if scene.stat is None:
         yield "The local file is gone since."
     elif _is_changed(scene, record):

@@ -138,8 +138,8 @@ def _fresh(record: _Standing, outcome: Outcome, now: float) -> _Back:
     match outcome:
         case Retry(due_at, diagnosis, counts):
             return _with_reason(same, diagnosis)._replace(due_at=due_at, attempts=record.attempts + counts)
-        case Quarantine(diagnosis):
-            return _with_reason(same, diagnosis)._replace(state=State.QUARANTINED)
+        case Quarantine(diagnosis, counts):
+            return _with_reason(same, diagnosis)._replace(state=State.QUARANTINED, attempts=record.attempts + counts)
         case Release(due_at):
             return same._replace(due_at=due_at)
         case Changed():

@@ -8,6 +8,7 @@ from typing import Any
 
 from crosshaul.config import Destination
 from crosshaul.trust.documents import Piece, Statement, Wish, pieces
+from crosshaul.trust.findings import Party
 
 _LISTED = ("Resource", "NotResource")
 """Parts of a statement in which two statements may differ and still be one."""
@@ -24,6 +25,19 @@ class Plan:
     def first(self) -> Destination:
         """The destination whose name it goes by."""
         return self.destinations[0]
+
+    @property
+    def account(self) -> str:
+        """What tells whose admin applies it from the others: the account's digits, else its store or bucket."""
+        if self.piece.party is Party.A:
+            return ""
+        of_bucket = self.piece.name in {"bucket-policy", "lifecycle"}
+        known = [(of_bucket and to.expected_bucket_owner) or _account_of(to.role_arn) for to in self.destinations]
+        return next(filter(None, known), self.first.endpoint_url or self.first.bucket)
+
+
+def _account_of(role_arn: str | None) -> str:
+    return (role_arn or "::::").split(":")[4]
 
 
 def merged(wishes: Sequence[Wish]) -> list[Plan]:
@@ -45,7 +59,7 @@ def _subject(wish: Wish, piece: Piece) -> tuple[object, ...]:
         case "bucket-policy" | "lifecycle":
             return (to.endpoint_url, wish.partition, to.bucket)
         case _:
-            return (to.name,)
+            return (to.role_arn or to.name,)
 
 
 def _beside(wish: Wish, wishes: Iterable[Wish]) -> Wish:

@@ -62,7 +62,7 @@ def as_json(plans: Iterable[Plan], names: Iterable[str]) -> dict[str, Any]:
         for to in plan.destinations:
             if to.name in told:
                 told[to.name].setdefault(_account(piece.party), {})[piece.name] = whole
-    return told
+    return {name: accounts for name, accounts in told.items() if accounts}
 
 
 def _account(party: Party) -> str:
