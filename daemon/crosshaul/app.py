@@ -23,7 +23,7 @@ from crosshaul.aws.wire import Wire
 from crosshaul.bandwidth import BandwidthLimiter
 from crosshaul.clock import Clock, SystemClock
 from crosshaul.conditions import Conditions
-from crosshaul.config import Config, Destination, Route
+from crosshaul.config import Config, Destination, Route, overlaps
 from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
 from crosshaul.flow import Budget
 from crosshaul.house import House, Lane, Way
@@ -85,6 +85,8 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
     await asyncio.to_thread(check_surroundings, config, os.environ)
     for line in config.announced:
         logs.get("crosshaul").warning("endpoint_from_environment", endpoint=line)
+    for line in await asyncio.to_thread(overlaps, config):
+        logs.get("crosshaul").warning("keys_may_meet", hint=line)
     capable = await asyncio.to_thread(_capabilities, config)
     builder = _Builder(house, config)
     lanes = {

@@ -72,10 +72,10 @@ def loaded(path: Path) -> Config:
 
 
 def warn_of_surroundings(config: Config, path: Path) -> list[str]:
-    """Tell on standard error of files that every user can change, and of what the environment adds; gives the lines."""
-    from crosshaul.config import exposed  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
+    """Tell on standard error what is valid and may go wrong: exposed files, the environment, keys; gives the lines."""
+    from crosshaul.config import exposed, overlaps  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
 
-    lines = [*config.announced, *exposed(config, path)]
+    lines = [*config.announced, *exposed(config, path), *overlaps(config)]
     for line in lines:
         click.echo(f"crosshaul: warning: {printable(line)}", err=True)
     return lines

@@ -25,7 +25,8 @@ def command(context: click.Context, config_path: Path, *, as_json: bool) -> None
     """Check the configuration without running anything or asking AWS.
 
     Reports every fault at once, each with file, line, key and what to write instead. Files of the configuration that
-    every user of the machine can change are told as warnings. Where the journal can be read it says as well which
+    every user of the machine can change are told as warnings, and so are routes that may replace each other's objects
+    whose sources are gone. Where the journal can be read it says as well which
     delivered files this configuration sends again, because it has them go elsewhere.
 
     Examples:

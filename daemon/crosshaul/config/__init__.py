@@ -4,6 +4,7 @@ from crosshaul.config.destination import Destination
 from crosshaul.config.exposure import exposed
 from crosshaul.config.load import INLINE, load
 from crosshaul.config.model import BandwidthStep, Config, Heartbeat, HostPort, Http, Identity, Log, Retry, Transfer
+from crosshaul.config.overlaps import overlaps
 from crosshaul.config.route import AfterUpload, Route, Settle
 from crosshaul.config.schema import schema
 
@@ -24,5 +25,6 @@ __all__ = [
     "Transfer",
     "exposed",
     "load",
+    "overlaps",
     "schema",
 ]
