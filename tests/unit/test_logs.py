@@ -120,6 +120,12 @@ def test_a_traceback_stays_within_its_event():
         assert bool(rest) == (format_ == "console")
 
 
+def test_half_a_character_is_no_trouble(stream):
+    """What JSON may hold and UTF-8 can't is shown escaped."""
+    logs.get("x").info("seen", error="a\ud800b", more=1)
+    assert json.loads(stream.getvalue())["error"] == "a\\ud800b"
+
+
 def test_bytes_paths_read_as_text(stream):
     """Paths in bytes, str with surrogates or Path show as text; what is not UTF-8 is escaped, as valid JSON."""
     raw = b"caf\xc3\xa9-\xff.txt"

@@ -110,7 +110,7 @@ def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) 
     if record is None or record.state != State.UPLOADING or record.claimed != claim.generation:
         return IllegalMove(f"record {claim.id}: not claimed in generation {claim.generation}, so it can't be settled")
     if record.generation != claim.generation:
-        back = _stale(record, now)
+        back = _again(record, now)
         if isinstance(outcome, Delivered):
             changes.stale.append((*rows.previous_columns(outcome.receipt), record.id, claim.key, claim.plan))
     elif isinstance(outcome, Delivered):
@@ -125,16 +125,14 @@ def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) 
     return check_move(record.id, State.UPLOADING, back.state)
 
 
-def _stale(record: _Standing, now: float) -> _Back:
-    """The file changed while it was sent: whatever came of that, it has to go again in its new state."""
+def _again(record: _Standing, now: float) -> _Back:
+    """The file has to go again, whatever came of the try; not if another has its key by now."""
     target = State.PENDING if record.holds_key else State.QUARANTINED
     return _Back(target, now, now, record.attempts, record.ambiguous, record.diagnosis, record.holds_key, record.id)
 
 
 def _fresh(record: _Standing, outcome: Outcome, now: float) -> _Back:
-    same = _Back(
-        State.PENDING, now, now, record.attempts, record.ambiguous, record.diagnosis, record.holds_key, record.id
-    )
+    same = _again(record, now)
     match outcome:
         case Retry(due_at, diagnosis, counts):
             return _with_reason(same, diagnosis)._replace(due_at=due_at, attempts=record.attempts + counts)

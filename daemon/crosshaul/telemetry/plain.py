@@ -17,7 +17,10 @@ def text(value: object) -> str:
         value = fspath(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).decode("utf-8", "backslashreplace")
-    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, as JSON may hold it
+        return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def printable(value: object) -> str:

@@ -91,7 +91,7 @@ UPDATE files SET
     due_at = ?, queued_at = ?, changed_at = ?, diagnosis = ?,
     etag = NULL, receipt_size = NULL, delivered_at = NULL, checksum_kind = NULL, checksum = NULL,
     version_id = NULL, request_id = NULL, proven_by = NULL, after_due_at = NULL, after_action = NULL
-WHERE id = ? AND generation = ? AND state = 'delivered'
+WHERE id = ? AND generation = ? AND state = 'delivered' AND holds_key > 0
 
 -- name: save_destination
 INSERT INTO destinations (name, state, retry_at, credentials_expire_at, last_error, checksum_kind)
