@@ -130,7 +130,7 @@ CREATE VIEW placed AS SELECT files.*, endpoint, bucket FROM files LEFT JOIN plac
 CREATE UNIQUE INDEX files_key ON files (place, key) WHERE holds_key = 1;
 CREATE INDEX files_without_key ON files (place, key) WHERE holds_key = 0;
 CREATE INDEX files_due ON files (route, plan, size >= 262144, diagnosis IS NOT NULL, due_at) WHERE state = 'pending';
-CREATE INDEX files_queued ON files (route, queued_at) WHERE state IN ('pending', 'uploading', 'settling');
+CREATE INDEX files_queued ON files (route, queued_at) WHERE state = 'pending';
 CREATE INDEX files_rare ON files (state, route) WHERE state IN ('uploading', 'settling', 'quarantined');
 CREATE INDEX files_after ON files (route, after_due_at) WHERE after_due_at IS NOT NULL;
 CREATE TRIGGER files_moves BEFORE UPDATE OF state ON files
