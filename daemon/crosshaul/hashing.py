@@ -42,6 +42,9 @@ class Log(Protocol):
     def info(self, event: str, **fields: object) -> object:
         """Something a person may want to know."""
 
+    def warning(self, event: str, **fields: object) -> object:
+        """Something a person has to look at."""
+
 
 @dataclass(slots=True, eq=False)
 class _Job:
@@ -57,6 +60,9 @@ class _Job:
     @property
     def size(self) -> int:
         return self.sighting.fingerprint.size
+
+
+_Results = list[tuple[_Job, str | SourceError | None]]
 
 
 class Hasher:
@@ -150,7 +156,7 @@ class Hasher:
         for job in jobs:
             job.held = True
         try:
-            results = await self._threads.run(self._read_all, jobs)
+            results = await self._watched(jobs, self._threads.begin(self._read_all, jobs))
             await self._finish([(job, result) for job, result in results if self._jobs.get(job.sighting.path) is job])
         except BaseException:
             # The thread may still be at it: nothing of what it does counts.
@@ -161,7 +167,21 @@ class Hasher:
         finally:
             self._news.set()
 
-    async def _finish(self, results: list[tuple[_Job, str | SourceError | None]]) -> None:
+    async def _watched(self, jobs: list[_Job], reading: asyncio.Future[_Results]) -> _Results:
+        """What is read; that a file system hangs is told, and its end: nobody sees it by the files otherwise."""
+        began = time.monotonic()
+        try:
+            await asyncio.wait({reading}, timeout=_TOLD_AFTER_SECONDS)
+            if not reading.done():
+                seconds = round(time.monotonic() - began, 1)
+                self._log.warning("read_hangs", path=shown(_first_unread(jobs)), seconds=seconds)
+                await asyncio.wait({reading})
+                self._log.info("read_recovered", seconds=round(time.monotonic() - began, 1))
+            return await reading
+        finally:
+            reading.cancel()
+
+    async def _finish(self, results: _Results) -> None:
         settled = []
         for job, result in results:
             if result is None:
@@ -190,7 +210,7 @@ class Hasher:
             job.tell_after *= 2
             self._log.info("hashing", path=shown(job.sighting.path), bytes=job.size, bytes_read=job.done)
 
-    def _read_all(self, jobs: list[_Job]) -> list[tuple[_Job, str | SourceError | None]]:
+    def _read_all(self, jobs: list[_Job]) -> _Results:
         """Their digests (blocking); None for one that is not at its end."""
         return [(job, self._read(job)) for job in jobs]
 
@@ -212,3 +232,9 @@ class Hasher:
                 return job.digest.hexdigest()
         except SourceError as error:
             return error
+
+
+def _first_unread(jobs: list[_Job]) -> bytes:
+    """The path of the one whose turn it is: a thread reads them in this order."""
+    unread = [job for job in jobs if job.done < job.size]
+    return (unread or jobs)[0].sighting.path

@@ -222,6 +222,8 @@ def test_an_unseen_file_waits_or_is_about_to_be_seen():
     assert told() == [prefix + "It has stood still for 1 h, and is taken up when the daemon next looks at it."]
     scanned = RouteStatus("exports", "watching", last_scan_at=NOW - 60)
     assert told(watcher=scanned)[0].endswith("looks at it, at 14:07:00 (in 4 min) at the latest.")
+    by_content = ROUTE.model_copy(update={"key": "{sha256}"})
+    assert told(route=by_content)[0].endswith("looks at it, unless it is being read for its key ({sha256}).")
     marked = ROUTE.model_copy(update={"settle": Settle(marker="{path}.done")})
     assert told(route=marked) == [
         prefix + "It waits for its marker (settle.marker: {path}.done), which must not be older than the file."

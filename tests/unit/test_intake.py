@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from crosshaul.journal import Journal
 from crosshaul.journal.reader import Reader
 from crosshaul.model import Changed, Denial, Fingerprint, Reason, Record, RouteStatus, State
 from crosshaul.settle import Settler
+from crosshaul.source import SourceFile
 from crosshaul.watch import Kind
 
 
@@ -719,6 +721,25 @@ async def test_a_large_file_is_read_for_its_key_beside_all_others(world: World, 
         for file in huge:
             file.unlink()
         await world.eventually(lambda: not intake.busy)
+
+
+async def test_a_read_for_a_key_that_hangs_is_told_and_so_is_its_end(world: World, monkeypatch: pytest.MonkeyPatch):
+    """What hangs while it is read for {sha256} leaves no record: the log says which file, and when that is over."""
+    gate, read = threading.Event(), SourceFile.read
+
+    def hanging(self: SourceFile, offset: int, length: int) -> bytes | memoryview:
+        gate.wait(30)
+        return read(self, offset, length)
+
+    monkeypatch.setattr(SourceFile, "read", hanging)
+    monkeypatch.setattr("crosshaul.hashing._TOLD_AFTER_SECONDS", 0.2)
+    (world.root / "stuck").write_bytes(b"content")
+    async with world.running(key="{sha256}", settle={"quiet": 0}):
+        await world.eventually(lambda: world.log.events("read_hangs"))
+        assert [each["path"] for each in world.log.events("read_hangs")] == ["stuck"]
+        gate.set()
+        await world.until(b"stuck", within=10)
+        await world.eventually(lambda: world.log.events("read_recovered"))
 
 
 async def test_what_no_object_can_hold_is_refused_before_it_is_read(world: World):

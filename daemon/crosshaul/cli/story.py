@@ -117,7 +117,8 @@ def _settling(scene: Scene) -> str:
     if still < settle.quiet:
         return f"It waits: it changed {duration(still)} ago and has to stand still for {duration(settle.quiet)}."
     rest = f"It has stood still for {duration(still)}"
-    return f"{rest}, and is taken up when the daemon next looks at it{_next_scan(scene)}."
+    reading = ", unless it is being read for its key ({sha256})" if "{sha256}" in scene.route.key else ""
+    return f"{rest}, and is taken up when the daemon next looks at it{_next_scan(scene)}{reading}."
 
 
 def _next_scan(scene: Scene) -> str:
