@@ -14,7 +14,7 @@ from simulation.story import FORBIDDEN, QUIET_SECONDS, TOP, Kind, Setting, Story
 _CALLS_PER_SECOND, _COMMITS_PER_SECOND = 3.0, 6.0
 """In an outage, once it has been noticed."""
 _NOTICED_SECONDS = 10.0
-_UNFINISHED = "SELECT path, state FROM files WHERE state NOT IN ('delivered', 'quarantined', 'gone')"
+_UNFINISHED = "SELECT path, state, route FROM files WHERE state NOT IN ('delivered', 'quarantined', 'gone')"
 _RECEIPTS = "SELECT route, path FROM files WHERE state = 'delivered'"
 
 
@@ -128,7 +128,8 @@ class Oracles:
         """What is not as it has to be in the end; empty at rest."""
         self._account.catch_up()
         forbidden = FORBIDDEN.encode()
-        busy = [row for row in database.execute(_UNFINISHED).fetchall() if not bytes(row[0]).endswith(forbidden)]
+        unfinished = [row for row in database.execute(_UNFINISHED).fetchall() if row[2] in self._setting.routes]
+        busy = [row for row in unfinished if not bytes(row[0]).endswith(forbidden)]
         if busy:
             return f"not at rest: {busy}"
         if self._expected or self._account.late:
