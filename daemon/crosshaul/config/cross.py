@@ -6,12 +6,12 @@ by device and inode besides: symlinks and bind mounts give one directory several
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import combinations
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from crosshaul.config.directories import Directories
 from crosshaul.config.document import Location, Value
 from crosshaul.config.place import place_at
 
@@ -27,13 +27,22 @@ def cross_faults(root: dict[str, Value]) -> list[Fault]:
     )
     destinations = root.get("destinations")
     known = destinations if isinstance(destinations, dict) else {}
+    state_dir = _path(root, "state_dir")
+    tree = Directories({path for path in (state_dir, *_directories_of(routes)) if path is not None})
     return [
         *_named_destinations(known),
         *(fault for index, route in routes for fault in _destination_faults(index, route, known)),
-        *(fault for one, other in combinations(routes, 2) for fault in _pair_faults(one, other, known)),
-        *(fault for index, route in routes for fault in _directory_faults(index, route, routes)),
-        *_state_dir_faults(root.get("state_dir"), routes),
+        *(fault for one, other in combinations(routes, 2) for fault in _pair_faults(one, other, known, tree)),
+        *(fault for index, route in routes for fault in _directory_faults(index, route, routes, tree)),
+        *_state_dir_faults(state_dir, routes, tree),
     ]
+
+
+def _directories_of(routes: list[tuple[int, dict[str, Value]]]) -> Iterator[PurePosixPath | None]:
+    for _, route in routes:
+        yield _path(route, "path")
+        after = route.get("after_upload")
+        yield _path(after, "move_to") if isinstance(after, dict) else None
 
 
 def _named_destinations(destinations: dict[str, Value]) -> Iterator[Fault]:
@@ -54,16 +63,19 @@ def _destination_faults(index: int, route: dict[str, Value], known: dict[str, Va
 
 
 def _pair_faults(
-    one: tuple[int, dict[str, Value]], other: tuple[int, dict[str, Value]], destinations: dict[str, Value]
+    one: tuple[int, dict[str, Value]],
+    other: tuple[int, dict[str, Value]],
+    destinations: dict[str, Value],
+    tree: Directories,
 ) -> Iterator[Fault]:
     (first, outer), (second, inner) = one, other
     if outer.get("name") == inner.get("name") and isinstance(outer.get("name"), str):
         yield ("routes", second, "name"), f"routes[{first}] is called {outer['name']!r} too; write another name"
     above, below = _path(outer, "path"), _path(inner, "path")
-    if above is None or below is None or not (_holds(above, below) or _holds(below, above)):
+    if above is None or below is None or not (tree.holds(above, below) or tree.holds(below, above)):
         return
     if _same_objects(outer, inner, destinations):
-        same = _holds(above, below) and _holds(below, above)
+        same = tree.holds(above, below) and tree.holds(below, above)
         relation = "the same directory as" if same else "in one tree with"
         message = f"it is {relation} routes[{first}].path, and every file in both would go twice to the same place"
         yield ("routes", second, "path"), f"{message}; give one of them another key, destination or exclude"
@@ -95,44 +107,27 @@ def _prefix_of(destination: Value, name: Value) -> Value:
 
 
 def _directory_faults(
-    index: int, route: dict[str, Value], routes: list[tuple[int, dict[str, Value]]]
+    index: int, route: dict[str, Value], routes: list[tuple[int, dict[str, Value]]], tree: Directories
 ) -> Iterator[Fault]:
     after = route.get("after_upload")
     target = _path(after, "move_to") if isinstance(after, dict) else None
     for other, watched in routes:
         root = _path(watched, "path")
-        if target is not None and root is not None and _holds(target, root) and _holds(root, target):
+        if target is not None and root is not None and tree.holds(target, root) and tree.holds(root, target):
             message = f"it is itself watched, by routes[{other}]; write another directory, which may lie inside"
             yield ("routes", index, "after_upload", "move_to"), message
 
 
-def _state_dir_faults(state_dir: Value, routes: list[tuple[int, dict[str, Value]]]) -> Iterator[Fault]:
-    state = _path({"state_dir": state_dir}, "state_dir")
+def _state_dir_faults(
+    state: PurePosixPath | None, routes: list[tuple[int, dict[str, Value]]], tree: Directories
+) -> Iterator[Fault]:
     for index, route in routes:
         watched = _path(route, "path")
-        if state is not None and watched is not None and _holds(watched, state):
+        if state is not None and watched is not None and tree.holds(watched, state):
             message = (
                 f"it lies in routes[{index}].path, and the journal would be delivered; write a directory outside it"
             )
             yield ("state_dir",), message
-
-
-def _holds(directory: PurePosixPath, path: PurePosixPath) -> bool:
-    """Whether ``path`` is the directory or lies in it, by its name or in truth."""
-    real = PurePosixPath(os.path.realpath(path))
-    above = [path, *path.parents, real, *real.parents]
-    if directory in above:
-        return True
-    here = _identity(directory)
-    return here is not None and any(_identity(each) == here for each in above)
-
-
-def _identity(path: PurePosixPath) -> tuple[int, int] | None:
-    try:
-        found = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _path(section: dict[str, Value], key: str) -> PurePosixPath | None:
