@@ -147,8 +147,10 @@ class Transfer:
             for share in (self._small, self._large):
                 for _ in range(share.workers):
                     group.create_task(self._work(share))
-            await self._dispatcher.run(stop, self._small, self._large, self._tell_load)
-            self._workers = None
+            try:
+                await self._dispatcher.run(stop, self._small, self._large, self._tell_load)
+            finally:
+                self._workers = None  # a read that turns out to be stuck later gets nobody in its place
             await self._put_back()
             for share in (self._small, self._large):
                 share.end()

@@ -605,3 +605,16 @@ async def test_a_large_file_with_a_control_character_in_its_name_arrives(partner
         await lane.comes_to(name, State.DELIVERED)
         assert lane.calls("CreateMultipartUpload")
     assert name in partner.objects
+
+
+async def test_a_read_that_is_found_stuck_after_the_loop_failed_is_no_trouble(partner: PartnerAccount, tmp_path: Path):
+    """Between a loop that ended in an error and its next life nobody takes a stuck worker's place."""
+    async with lane_to(partner, tmp_path, running=False) as lane:
+
+        async def fails(*_: object) -> None:
+            raise StateDirError("the disk is full")
+
+        lane.transfer._dispatcher.run = fails  # type: ignore[method-assign]
+        with pytest.raises(BaseExceptionGroup):
+            await lane.transfer.run(asyncio.Event())
+        lane.transfer._reading_stuck(False)
