@@ -105,6 +105,16 @@ def taken(claim: Claim, means: Means) -> Fault:
     return Fault(Diagnosis(Kind.EXISTS, "PreconditionFailed", message, "HeadObject", status=200, advice=advice))
 
 
+def taken_unseen(claim: Claim, means: Means) -> Fault:
+    """The same where the role may not look: it may well be this file, whose answer was lost."""
+    message = f"{shown(claim.path)}: {_place(claim, means)} is there already, and the role may not see what it is"
+    advice = (
+        "The route says `overwrite: never`: have the role allowed `s3:GetObject`, which tells whether it is this file, "
+        "or rename the file; then `crosshaul retry`."
+    )
+    return Fault(Diagnosis(Kind.EXISTS, "PreconditionFailed", message, status=412, advice=advice))
+
+
 def of_another_source(claim: Claim, means: Means, source: str) -> Fault:
     """The fault of a file that would be deleted or moved here, and whose key another source writes to."""
     message = f"{shown(claim.path)}: {_place(claim, means)} was put by source {source}, not by {means.bucket.source}"

@@ -13,7 +13,7 @@ from crosshaul.conditions import NEW, Condition
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
 from crosshaul.model import LARGE, Claim, Receipt
 from crosshaul.parts import LARGEST_OBJECT, InParts
-from crosshaul.recognise import Seen, Whose, of_another_source, receipt_of, recognise, taken
+from crosshaul.recognise import Seen, Whose, of_another_source, receipt_of, recognise, taken, taken_unseen
 from crosshaul.source import shown
 from crosshaul.upload_context import Means
 from crosshaul.whole import InOne
@@ -160,7 +160,7 @@ class _Delivery:
         other = None if seen.held is None or seen.held.token is None else seen.held.source
         fault = None
         if self._never:
-            fault = taken(claim, means)
+            fault = taken_unseen(claim, means) if seen.held is None else taken(claim, means)
         elif other is not None and other != means.bucket.source:
             if self._careful:
                 fault = of_another_source(claim, means, other)

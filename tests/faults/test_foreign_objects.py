@@ -193,6 +193,22 @@ async def test_a_role_that_may_not_look_delivers_as_ever(partner: PartnerAccount
         await ours(lane, State.DELIVERED)
 
 
+async def test_never_claims_nothing_of_an_object_that_the_role_may_not_look_at(partner: PartnerAccount, tmp_path: Path):
+    """It may be the file, whose answer was lost: the text says what is known, and asks for s3:GetObject."""
+    bucket = f"arn:aws:s3:::{partner.bucket}/*"
+    partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))
+    async with lane_to(partner, tmp_path, overwrite="never", honoured=True) as lane:
+        partner.faults.add(Rule(operation="PutObject", action=Reset("after_commit"), times=1))
+        await lane.drop("small", bytes(1_000))
+        record = await lane.comes_to("small", State.QUARANTINED)
+        assert record.diagnosis is not None
+        assert record.diagnosis.status == 412
+        assert "the role may not see what it is" in record.diagnosis.line()
+        assert "s3:GetObject" in record.diagnosis.line()
+        assert "is not this file" not in record.diagnosis.line()
+    assert partner.objects["small"].writes == 1
+
+
 @pytest.mark.parametrize("name", ["small", "medium"])
 @pytest.mark.parametrize("checksums", ["honoured", "ignored"])
 async def test_a_lost_answer_is_not_believed_against_the_bytes(
