@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 from crosshaul.after import After
@@ -24,7 +24,7 @@ from crosshaul.bandwidth import BandwidthLimiter
 from crosshaul.clock import Clock, SystemClock
 from crosshaul.conditions import Conditions
 from crosshaul.config import Config, Destination, Route, overlaps
-from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind
+from crosshaul.errors import ConfigError, Diagnosis, Fault, Kind, StateDirError
 from crosshaul.flow import Budget
 from crosshaul.house import House, Lane, Way
 from crosshaul.intake import Intake
@@ -114,7 +114,9 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
     house.in_transit.update(route for route, lane in lanes_before.items() if house.lane_now(route) is not lane)
     house.assign()
     for lane in lanes.values():
-        await lane.reporter.flush()
+        # What is in force now has to be begun, whatever becomes of a status: its reporter saves it later.
+        with suppress(StateDirError):
+            await lane.reporter.flush()
     after = {id(each) for each in (*lanes.values(), *ways.values())}
     return [each for each in before if id(each) not in after]
 

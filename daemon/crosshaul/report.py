@@ -100,7 +100,11 @@ class Reporter:
         """Write what has changed."""
         if self._changed.is_set():
             self._changed.clear()
-            await self._journal.save_destination(self.status)
+            try:
+                await self._journal.save_destination(self.status)
+            except BaseException:
+                self._changed.set()
+                raise
 
     def _becomes(self, **changes: object) -> None:
         changed = replace(self.status, **changes)  # type: ignore[arg-type] # the names are checked by replace itself

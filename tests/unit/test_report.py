@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crosshaul.errors import Diagnosis, Kind
+from crosshaul.errors import Diagnosis, Kind, StateDirError
 from crosshaul.model import Claim, Delivered, DestinationState, DestinationStatus, Retry, State
 from crosshaul.report import Reporter
 from crosshaul.telemetry.health import Pulse
@@ -166,3 +166,22 @@ def test_failures_and_receipts_carry_code_and_request_id(reporter, log):
         assert log.fields(event, "request_id") == ["id-1"]
         assert "id-1" in log.fields(event, "error")[0]
     assert log.fields("file_delivered", "request_id") == [DONE.receipt.request_id]
+
+
+async def test_a_status_that_could_not_be_saved_is_saved_later(reporter):
+    """A full disk loses no status: it is written as soon as the journal takes it."""
+    saved, full = [], [True]
+
+    class Disk:
+        async def save_destination(self, status):
+            if full:
+                raise StateDirError("the disk is full")
+            saved.append(status)
+
+    reporter._journal = Disk()
+    reporter.parked(UNREADABLE, 1.0)
+    with pytest.raises(StateDirError):
+        await reporter.flush()
+    full.clear()
+    await reporter.flush()
+    assert [status.state for status in saved] == [DestinationState.PARKED]
