@@ -175,9 +175,9 @@ BUGS = (
     ),
     bug(
         "a state_dir inside a root is not seen through a symlink",
-        "config/cross.py",
-        "    return here is not None and any(_identity(each) == here for each in above)",
-        "    return here is None and any(_identity(each) == here for each in above)",
+        "config/directories.py",
+        "return directory in inner.names or outer.identity in inner.identities",
+        "return False",
         "tests/unit/test_own_paths.py",
     ),
 )

@@ -116,7 +116,9 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "`overwrite: never` replaces what HEAD has just shown",
         "upload.py",
-        "        if self._never:\n            fault = taken(claim, means)\n        elif",
+        "        if self._never:\n"
+        "            fault = taken_unseen(claim, means) if seen.held is None else taken(claim, means)\n"
+        "        elif",
         "        if",
         f"{_FOREIGN} -k never_means_never",
     ),
