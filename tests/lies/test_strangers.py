@@ -195,6 +195,33 @@ async def test_a_sign_in_page_in_sts_s_place_says_what_to_do(monkeypatch: pytest
     assert said.message.startswith("the answer has no credentials in it") or "web page" in said.message
 
 
+@pytest.mark.parametrize(
+    ("key", "secret", "token", "what"),
+    [
+        ("AKID", "secret", f"{SECRET}\nX-Evil: 1", "session token"),
+        ("AKID", "secret", f"\n  {SECRET}\n", "session token"),
+        (f"{SECRET}\n", "secret", "token", "access key id"),
+        ("", "secret", "token", "access key id"),
+        ("AKID", "", "token", "secret access key"),
+    ],
+)
+async def test_keys_that_nobody_can_sign_with_are_the_answer_s_fault(
+    monkeypatch: pytest.MonkeyPatch, key: str, secret: str, token: str, what: str
+):
+    """What AssumeRole gives is looked at before it is used: later it would be the fault of each file in turn."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    given = (
+        f"<AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>"
+        f"<SessionToken>{token}</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration>"
+    )
+    result = f"<AssumeRoleResult><Credentials>{given}</Credentials></AssumeRoleResult>"
+    body = f"<AssumeRoleResponse>{result}</AssumeRoleResponse>".encode()
+    said = await told("AssumeRole", says(answer(200, body, content_type="text/xml")))
+    assert (said.kind, said.code) == (Kind.NETWORK, "SenselessAnswer")
+    assert what in said.message
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_says_where_it_would_lead(operation: str, status: int):
     """No redirect is followed, and the diagnosis names the place, without what else stands in the URL."""

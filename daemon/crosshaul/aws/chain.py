@@ -107,9 +107,11 @@ class Chain:
     async def assume_role(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """One AssumeRole."""
         answer, _ = await self._call("AssumeRole", "assume_role", parameters)
-        if not answer.get("Credentials", {}).keys() >= _GIVEN:
-            text = "the answer has no credentials in it, so it is not STS that answers (is there a proxy?)"
-            raise Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", text, "AssumeRole", 200, advice=STRANGER))
+        given = answer.get("Credentials", {})
+        if not given.keys() >= _GIVEN:
+            raise _senseless("the answer has no credentials in it")
+        if wrong := providers.flaw(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]):
+            raise _senseless(f"what the answer gives can't be used: {wrong}")
         return answer
 
     async def _call(self, operation: str, method: str, parameters: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -140,6 +142,11 @@ async def _answered(call: Awaitable[dict[str, Any]]) -> dict[str, Any]:
         return await call
     except (KeyError, ValueError):  # how that parser misses an element, or a time in one
         return {}
+
+
+def _senseless(text: str) -> Fault:
+    told = f"{text}, so it is not STS that answers (is there a proxy?)"
+    return Fault(Diagnosis(Kind.NETWORK, "SenselessAnswer", told, "AssumeRole", 200, advice=STRANGER))
 
 
 def _no_credentials() -> Fault:

@@ -200,15 +200,22 @@ def _refuse_prompt(_prompt: str) -> str:
 
 def checked(frozen: Any, method: str) -> Credentials:  # noqa: ANN401 - botocore's ReadOnlyCredentials
     """Return credentials as we use them. Raises Fault for what is no text or can't stand in a header."""
-    parts = [("access key id", frozen.access_key, _TIDY), ("secret access key", frozen.secret_key, _SECRET)]
-    parts += [("session token", frozen.token, _TIDY)] if frozen.token else []
-    for name, value, form in parts:
+    if (wrong := flaw(frozen.access_key, frozen.secret_key, frozen.token)) is not None:
         source, advice = _SOURCES.get(method, _OTHER)
-        if not isinstance(value, str):  # JSON has null and numbers, which pass for texts until they are signed with
-            raise _fault(f"{source}: the {name} that came is no text", advice)
-        if not form.fullmatch(value):
-            raise _fault(f"{source}: the {name} holds a blank, a line break or another character that none has", advice)
+        raise _fault(f"{source}: {wrong}", advice)
     return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+
+def flaw(access_key_id: object, secret_access_key: object, session_token: object) -> str | None:
+    """Say why nobody can sign with these; None if all is well. Quotes nothing of them."""
+    parts = [("access key id", access_key_id, _TIDY), ("secret access key", secret_access_key, _SECRET)]
+    parts += [("session token", session_token, _TIDY)] if session_token else []
+    for name, value, form in parts:
+        if not isinstance(value, str):  # JSON has null and numbers, which pass for texts until they are signed with
+            return f"the {name} that came is no text"
+        if not form.fullmatch(value):
+            return f"the {name} is empty, or holds a blank, a line break or another character that none has"
+    return None
 
 
 def told(method: str, error: Exception) -> Fault:
