@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from authorities import Authority
 from crosshaul.app import visited
 from crosshaul.aws.chain import Chain
 from crosshaul.errors import Fault
-from strangers import AWS_NAMES, CLIENTS, SECRETS, Authority, away, in_the_middle, told
+from strangers import AWS_NAMES, CLIENTS, SECRETS, away, in_the_middle, told
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -64,8 +65,6 @@ def lines(*of_profile: str) -> Callable[[World], None]:
 
 def sso_token(name: str, **fields: str) -> Callable[[World], None]:
     def give(world: World) -> None:
-        import hashlib
-
         world.profile("sso_start_url = https://s.test", "sso_region = us-east-1", *SSO)
         file = world.home / "sso" / f"{hashlib.sha1(name.encode()).hexdigest()}.json"
         file.write_text(json.dumps(fields))
