@@ -148,7 +148,8 @@ class _Delivery:
         if seen.held is None and not (there and self._never):
             return otherwise
         if seen.whose is Whose.OURS and seen.held is not None:
-            await self.upload.abandon()
+            if not _may_be_completed(claim):
+                await self.upload.abandon()
             return receipt_of(seen.held, means)
         if seen.whose is not Whose.DAMAGED:
             await self._respect(seen)
@@ -195,6 +196,12 @@ def _is_first(claim: Claim) -> bool:
     ``If-None-Match: *`` tells the two apart at no cost for a new file, and needs no right but PutObject.
     """
     return claim.generation == 1 and claim.attempts == 0 and claim.multipart is None
+
+
+def _may_be_completed(claim: Claim) -> bool:
+    """Whether the answer that was lost may have been that of completing the upload: then there is nothing to abort."""
+    multipart = claim.multipart
+    return claim.ambiguous and multipart is not None and multipart.sent == claim.fingerprint.size
 
 
 def _too_large(claim: Claim, means: Means) -> Fault:

@@ -15,13 +15,13 @@ from simulation.story import THEMES
 _TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("first", [1, 101, 201])
+@pytest.mark.parametrize("first", [1, 51, 101])
 def test_whatever_happens_the_bucket_holds_every_files_last_state_in_the_end(first: int) -> None:
-    """A hundred stories of writers, kills, faults, outages and other configurations break none of the oracles."""
-    broken, counts = play_many(range(first, first + 100))
+    """Fifty stories of writers, kills, faults, outages and other configurations break none of the oracles."""
+    broken, counts = play_many(range(first, first + 50))
     assert [(played.seed, played.wrong) for played in broken] == []
-    assert counts["kills"] > 20
-    assert counts["faults"] > 200
+    assert counts["kills"] > 10
+    assert counts["faults"] > 100
     assert [theme for theme in THEMES if not counts[theme]] == []
 
 

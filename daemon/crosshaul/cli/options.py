@@ -95,7 +95,8 @@ def destination_names(context: click.Context, _option: click.Parameter, begun: s
 
 def _known(context: click.Context) -> Config | None:
     try:
-        return loaded(context.params.get("config", DEFAULT))
+        given = context.params.get("config_path") or context.params.get("config") or DEFAULT
+        return loaded(given)
     except CrosshaulError:
         return None  # a line that is being typed is no place for complaints
 
