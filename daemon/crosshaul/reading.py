@@ -122,7 +122,13 @@ class RouteReader:
         self._closing.begin(source.close).add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def whole(
-        self, claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool, on_stuck: Callable[[], None]
+        self,
+        claim: Claim,
+        route: Route,
+        kinds: tuple[ChecksumKind, ...],
+        *,
+        hashed: bool,
+        on_stuck: Callable[[], None] = lambda: None,
     ) -> Payload:
         """All of the file, with its checksums. Raises SourceError."""
         small = claim.fingerprint.size <= cached.MOST and not claim.restless
@@ -248,18 +254,6 @@ class Readers:
         """Whether nothing of this route can be read now."""
         reader = self._routes.get(route)
         return reader is not None and reader.hangs
-
-    async def whole(
-        self,
-        claim: Claim,
-        route: Route,
-        kinds: tuple[ChecksumKind, ...],
-        *,
-        hashed: bool,
-        on_stuck: Callable[[], None] = lambda: None,
-    ) -> Payload:
-        """All of the file, with its checksums. Raises SourceError."""
-        return await self.of(claim.route).whole(claim, route, kinds, hashed=hashed, on_stuck=on_stuck)
 
     def close(self) -> None:
         """Let the threads end when they have done what they are at; what has not begun never will."""

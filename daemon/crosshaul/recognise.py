@@ -75,7 +75,7 @@ async def _may_be(claim: Claim, held: Held, means: Means, sent: Checksum | None)
     if means.in_parts(claim) or not held.comparable:
         return True  # too much to read for an answer, and each part was checked when it was sent
     async with means.memory_for(claim).hold(claim.fingerprint.size) as memory:
-        payload = await means.files.whole(
+        payload = await means.files.of(claim.route).whole(
             claim, means.routes[claim.route], held.comparable, hashed=False, on_stuck=memory.end
         )
     return all(held.holds(checksum) for checksum in payload.checksums)

@@ -28,7 +28,9 @@ class InOne:
         async with means.memory_for(claim).hold(fingerprint.size) as memory:
             while True:
                 kinds = means.ladder.kinds()
-                payload = await means.files.whole(claim, route, kinds, hashed=hashed, on_stuck=memory.end)
+                payload = await means.files.of(claim.route).whole(
+                    claim, route, kinds, hashed=hashed, on_stuck=memory.end
+                )
                 try:
                     async with means.slot(claim):
                         answer = await means.bucket.put_object(

@@ -62,7 +62,7 @@ def claims(root: Path) -> list[Claim]:
 
 
 async def whole(files: Readers, claim: Claim, route: Route) -> bytes:
-    return bytes((await files.whole(claim, route, (ChecksumKind.CRC64NVME,), hashed=False)).data)
+    return bytes((await files.of(claim.route).whole(claim, route, (ChecksumKind.CRC64NVME,), hashed=False)).data)
 
 
 async def test_many_that_are_not_in_memory_are_fetched_together(

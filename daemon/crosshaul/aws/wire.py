@@ -11,7 +11,7 @@ from crosshaul.aws.control import Location
 from crosshaul.aws.error_body import unzipped
 from crosshaul.aws.patience import Patience
 from crosshaul.aws.sigv4 import UNSIGNED_PAYLOAD, Credentials, Signer, encode_key
-from crosshaul.aws.uplink import BodyQueue, Uplink
+from crosshaul.aws.uplink import Uplink
 from crosshaul.checksum import Payload
 from crosshaul.clock import Clock
 from crosshaul.model import Checksum, ChecksumKind
@@ -88,7 +88,16 @@ class Wire:
         try:
             # Signed now rather than before the wait: a signature is good for a quarter of an hour.
             signed = self._signed(credentials, path, query, headers, payload)
-            answer = await self._exchanged(operation, target, signed, payload, queue)
+            began, beside = self._clock.monotonic(), queue.holders
+            deadlines = self._patience.deadlines(target, began)
+            answer = await self._client.send("PUT", target, signed, payload.data, deadlines=deadlines)
+            now = self._clock.monotonic()
+            self._patience.answered(target, answer.waited, now)
+            queue.answered(size, began, now, beside)
+        except http1.WireError as error:
+            self._patience.failed(target, error.code)
+            queue.failed(error.code)
+            raise faults.from_wire(operation, error) from error
         finally:
             queue.release(size)
         # Whatever else says 200 (a proxy's page, an error in the body) lacks what only a store that took it can give.
@@ -114,22 +123,6 @@ class Wire:
         digest = payload.sha256 or UNSIGNED_PAYLOAD
         signature = self._signer_for(credentials).sign("PUT", authority, path, query, signed, digest, self._clock.now())
         return [_AGENT, *signed, *signature]
-
-    async def _exchanged(
-        self, operation: str, target: str, headers: list[tuple[str, str]], payload: Payload, queue: BodyQueue
-    ) -> http1.Answer:
-        began, beside = self._clock.monotonic(), queue.holders
-        deadlines = self._patience.deadlines(target, began)
-        try:
-            answer = await self._client.send("PUT", target, headers, payload.data, deadlines=deadlines)
-        except http1.WireError as error:
-            self._patience.failed(target, error.code)
-            queue.failed(error.code)
-            raise faults.from_wire(operation, error) from error
-        now = self._clock.monotonic()
-        self._patience.answered(target, answer.waited, now)
-        queue.answered(payload.size, began, now, beside)
-        return answer
 
     def _signer_for(self, credentials: Credentials) -> Signer:
         if self._signer is None or self._signer[0] is not credentials:
