@@ -36,7 +36,7 @@ from crosshaul.pace import AdaptiveLimit
 from crosshaul.planning import places_of, plans_of
 from crosshaul.reading import Readers
 from crosshaul.report import Reporter
-from crosshaul.retargeting import retargets_of
+from crosshaul.retargeting import Retarget, retargets_of
 from crosshaul.retry import Policy
 from crosshaul.slots import Slots
 from crosshaul.source import Buffers
@@ -82,11 +82,7 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
     Raises ConfigError, and then nothing has changed.
     """
     known = {status.name: status for status in await house.journal.destinations()}
-    await asyncio.to_thread(check_surroundings, config, os.environ)
-    for line in config.announced:
-        logs.get("crosshaul").warning("endpoint_from_environment", endpoint=line)
-    for line in await asyncio.to_thread(overlaps, config):
-        logs.get("crosshaul").warning("keys_may_meet", hint=line)
+    await _check(config)
     capable = await asyncio.to_thread(_capabilities, config)
     builder = _Builder(house, config)
     lanes = {
@@ -94,16 +90,7 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
         for name in dict.fromkeys(route.destination for route in routes)
     }
     house.retargets = await retargets_of(house.journal, config, socket.gethostname())
-    for retarget in house.retargets:
-        logs.get("crosshaul").warning(
-            "target_changed",
-            route=retarget.route,
-            source=retarget.source,
-            target=retarget.target,
-            files=retarget.files,
-            bytes=retarget.bytes,
-            counted_all=retarget.counted_all,
-        )
+    _log_retargets(house.retargets)
     plans = await house.journal.apply(plans_of(config, socket.gethostname()), places_of(config))
     ways = {route.name: builder.way(route, plans[route.name]) for route in routes}
     before: list[Lane | Way] = [*house.lanes.values(), *house.ways.values()]
@@ -119,6 +106,29 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
             await lane.reporter.flush()
     after = {id(each) for each in (*lanes.values(), *ways.values())}
     return [each for each in before if id(each) not in after]
+
+
+async def _check(config: Config) -> None:
+    """Refuse what the surroundings make impossible, and log what they change. Raises ConfigError."""
+    await asyncio.to_thread(check_surroundings, config, os.environ)
+    for line in config.announced:
+        logs.get("crosshaul").warning("endpoint_from_environment", endpoint=line)
+    for line in await asyncio.to_thread(overlaps, config):
+        logs.get("crosshaul").warning("keys_may_meet", hint=line)
+
+
+def _log_retargets(retargets: Sequence[Retarget]) -> None:
+    """Say what goes again before it begins to."""
+    for retarget in retargets:
+        logs.get("crosshaul").warning(
+            "target_changed",
+            route=retarget.route,
+            source=retarget.source,
+            target=retarget.target,
+            files=retarget.files,
+            bytes=retarget.bytes,
+            counted_all=retarget.counted_all,
+        )
 
 
 def _capabilities(config: Config) -> dict[str, Capabilities]:
