@@ -1,15 +1,16 @@
 """What becomes of a local file once it is delivered: kept, deleted or moved.
 
 The journal lists a file only when its receipt is on disk, every other route that takes the file has to have delivered
-it too (ownership.py), and removal.py touches only the very file that was delivered. Whatever goes wrong, the source
-stays, is counted as overdue, and is looked at again: only what is done, changed or gone is over.
+it too (ownership.py), the bucket must still hold it (object_check.py), and removal.py touches only the very file
+that was delivered. Whatever goes wrong, the source stays, is counted as overdue, and is looked at again: only what is
+done, changed or gone is over.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -48,9 +49,13 @@ _SEND_AGAIN_SECONDS = 60.0
 _WORTH_TELLING_SECONDS = 5.0
 """So long a source may wait for another route before the log tells: routes seldom end at the same moment."""
 _TRIED_AGAIN = frozenset({AfterAction.FAILED, AfterAction.WAITING})
-_UNSEEN = (
+_WRITERS_UNSEEN = (
     "whether a program has a delivered file open for writing is seen of this user's programs only: give the service "
     "CAP_LEASE, or have it own the files"
+)
+_OBJECTS_UNSEEN = (
+    "whether an older request replaced a delivered object is not seen, and the store is not known to keep If-Match: "
+    "allow the role s3:GetObject, unless the partner takes away what arrives"
 )
 
 
@@ -84,6 +89,14 @@ class AfterJournal(AskedJournal, Protocol):
         """Queue the file as a new generation."""
 
 
+class Objects(Protocol):
+    """Whether the bucket still holds what was delivered."""
+
+    unseen: bool
+
+    async def replaced(self, tasks: Sequence[AfterTask]) -> dict[int, Result]: ...  # noqa: D102 - see object_check.py
+
+
 class Log(Protocol):
     """What is used of a logger."""
 
@@ -105,6 +118,7 @@ class After:
         threads: Threads,
         log: Log,
         ownership: Ownership,
+        objects: Callable[[], Objects],
         roots: Sequence[Path] = (),
     ) -> None:
         self.overdue = 0
@@ -118,7 +132,8 @@ class After:
         self._remover = Remover(route, roots or (route.path,), self._ending.is_set, clock.monotonic)
         self._other_routes = OtherRoutes(route, journal, threads, ownership, self._remover.markers)
         self._streaks: dict[str, Streak] = defaultdict(Streak)
-        self._told_unseen = False
+        self._objects = objects
+        self._told_unseen: set[str] = set()
         self._count_at = 0.0
         self._in_vain = 0
         """Batches in a row of which nothing went."""
@@ -198,6 +213,7 @@ class After:
         """Deal with some of the first of ``tasks``; none where the root is away or the daemon ends."""
         try:
             waiting = await self._other_routes.waiting(tasks)
+            waiting |= await self._replaced([task for task in tasks if task.id not in waiting])
             ready = [task for task in tasks if task.id not in waiting]
             done = await self._threads.run(self._remover.finish_all, ready) if ready else []
             results = [*waiting.values(), *done]
@@ -214,6 +230,16 @@ class After:
         for result in results:
             self._tell(result)
         return results
+
+    async def _replaced(self, tasks: Sequence[AfterTask]) -> dict[int, Result]:
+        """Those of ``tasks`` whose objects are others by now."""
+        if self._route.after_upload.action == "keep":
+            return {}
+        objects = self._objects()
+        replaced = await objects.replaced(tasks)
+        if objects.unseen and self._is_first_time("objects"):
+            self._log.warning("objects_unseen", route=self._route.name, hint=_OBJECTS_UNSEEN)
+        return replaced
 
     async def _settle(self, result: Result) -> None:
         task, action, diagnosis, again = result
@@ -241,9 +267,13 @@ class After:
             self._log.warning("source_kept", route=route, path=path, action=action, reason=reason, times=times)
 
     def _tell_unseen(self) -> None:
-        if self._remover.unseen and not self._told_unseen:
-            self._told_unseen = True
-            self._log.warning("writers_unseen", route=self._route.name, hint=_UNSEEN)
+        if self._remover.unseen and self._is_first_time("writers"):
+            self._log.warning("writers_unseen", route=self._route.name, hint=_WRITERS_UNSEEN)
+
+    def _is_first_time(self, unseen: str) -> bool:
+        first = unseen not in self._told_unseen
+        self._told_unseen.add(unseen)
+        return first
 
     def _times(self, result: Result) -> int:
         """How often this happened in a row for the same reason, at the first time and at each doubling; else 0."""

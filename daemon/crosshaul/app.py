@@ -30,6 +30,7 @@ from crosshaul.house import House, Lane, Way
 from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.model import DestinationState, DestinationStatus, Plan
+from crosshaul.object_check import ObjectCheck
 from crosshaul.own_paths import OwnPaths
 from crosshaul.ownership import Ownership
 from crosshaul.pace import AdaptiveLimit
@@ -163,7 +164,8 @@ class _Builder:
         transfer = Transfer(means, self._house.journal, limit, policy, reporter, refresher.suspect)
         watcher.on_renewed = transfer.probe
         reporter.on_changed = self._house.look_again
-        return Lane(made_from, refresher, bucket, reporter, transfer, means.files)
+        objects = ObjectCheck(destination.bucket, bucket, means.conditions)
+        return Lane(made_from, refresher, bucket, reporter, transfer, means.files, objects)
 
     def _loses_routes(self, name: str) -> bool:
         """Whether a route goes elsewhere now: no two lanes may hold claims of one route."""
@@ -183,7 +185,8 @@ class _Builder:
             route, house.journal, house.clock, house.metrics, log, host, prefix, plan, look, own, house.links
         )
         ownership, roots = Ownership(lambda: house.config, house.links), [each.path for each in self._config.routes]
-        after = After(route, house.journal, house.clock, threads, logs.get("after"), ownership, roots)
+        objects = lambda: house.lane_of(route.name).objects  # noqa: E731 - a reload may put another lane in its place
+        after = After(route, house.journal, house.clock, threads, logs.get("after"), ownership, objects, roots)
         return Way(made_from, intake, after, threads)
 
     def _reporter(self, destination: Destination, known: DestinationStatus | None) -> Reporter:

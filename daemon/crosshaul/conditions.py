@@ -21,6 +21,8 @@ class Condition(NamedTuple):
 
 
 NEW = Condition()
+NEVER_TRUE = Condition("0" * 32)
+"""No object has this ETag."""
 
 
 class Conditions:
@@ -31,6 +33,8 @@ class Conditions:
         """Whether If-None-Match on PutObject holds writers off; None until it was seen."""
         self.complete_honoured = honoured
         """The same of CompleteMultipartUpload: Ceph 16 honours the one and ignores the other."""
+        self.match_honoured: bool | None = honoured or None
+        """The same of If-Match on PutObject: some stores keep If-None-Match alone."""
         self._refused: set[bool] = set()
         self.taken_away = False
         """Whether the object of which we have a receipt was gone, the last time: partners may take what they read."""
@@ -55,6 +59,11 @@ class Conditions:
             self.complete_honoured = True
         else:
             self.new_honoured = True
+
+    @property
+    def holds_older_off(self) -> bool:
+        """Whether If-Match is known to hold off a write that was begun before the object was replaced."""
+        return bool(self.match_honoured) and False not in self._refused
 
     def holds(self, *, in_parts: bool) -> bool:
         """Whether If-None-Match is known to hold off this kind of write."""

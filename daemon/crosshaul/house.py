@@ -19,6 +19,7 @@ from crosshaul.intake import Intake
 from crosshaul.journal import Journal
 from crosshaul.links import Links
 from crosshaul.model import LARGE, Plan
+from crosshaul.object_check import ObjectCheck
 from crosshaul.pace import Step
 from crosshaul.reading import Readers
 from crosshaul.report import Reporter
@@ -42,6 +43,7 @@ class Lane:
     reporter: Reporter
     transfer: Transfer
     readers: Readers
+    objects: ObjectCheck
 
     async def close(self) -> None:
         """Close the connections, and let the threads end."""

@@ -308,6 +308,7 @@ class AfterTask:
     path: bytes
     fingerprint: Fingerprint
     receipt: Receipt
+    key: str
 
 
 class DestinationState(StrEnum):

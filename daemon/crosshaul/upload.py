@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from crosshaul.conditions import NEW, Condition
+from crosshaul.conditions import NEVER_TRUE, NEW, Condition
 from crosshaul.errors import Diagnosis, Fault, FileChangedError, FileGoneError, Kind, SourceError
 from crosshaul.model import LARGE, Claim, Receipt
 from crosshaul.parts import LARGEST_OBJECT, InParts
@@ -26,6 +26,8 @@ _SENDS = frozenset({"PutObject", "CompleteMultipartUpload"})
 _OF_CONDITIONS = re.compile(r"if-(none-)?match|condition", re.IGNORECASE)
 _NOT_THERE = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
 _REFUSES_OPTIONS = frozenset({400, 501})
+_SAYS_NO = frozenset({Kind.UNSUPPORTED, Kind.DESTINATION, Kind.FILE})
+"""What a store without If-Match answers to it, or one that asks for a right which the role lacks."""
 
 
 async def deliver(claim: Claim, means: Means) -> Receipt:
@@ -172,22 +174,32 @@ class _Delivery:
             raise fault
 
     async def _tested(self, receipt: Receipt) -> Receipt:
-        """The receipt; once for a store, send a new small file twice to see whether the condition is kept."""
+        """The receipt; once for a store, send a new small file again to see which conditions are kept."""
         conditions = self._means.conditions
-        if self._claim.fingerprint.size >= _ASK_FROM or conditions.new_honoured is not None or conditions.proving:
+        if self._claim.fingerprint.size >= _ASK_FROM or conditions.proving:
             return receipt
         conditions.proving = True
         try:
-            receipt = await self.upload.send(NEW)
-        except Fault as fault:
-            if fault.kind is Kind.EXISTS:
-                conditions.seen("PutObject")
-        else:
-            conditions.new_honoured = False
-            self._means.notices.conditions_ignored(self._means.destination.bucket)
+            if conditions.new_honoured is None:
+                conditions.new_honoured, receipt = await self._try_against(NEW, receipt)
+                if conditions.new_honoured is False:
+                    self._means.notices.conditions_ignored(self._means.destination.bucket)
+            if conditions.match_honoured is None:
+                conditions.match_honoured, receipt = await self._try_against(NEVER_TRUE, receipt)
         finally:
             conditions.proving = False
         return receipt
+
+    async def _try_against(self, condition: Condition, receipt: Receipt) -> tuple[bool | None, Receipt]:
+        """Send it on a condition that is not true: whether that was held off, and the receipt that holds now."""
+        if self._means.conditions.usable(condition) is None:
+            return False, receipt
+        try:
+            return False, await self.upload.send(condition)
+        except Fault as fault:
+            if fault.kind is Kind.EXISTS:
+                return True, receipt
+            return (False if condition != NEW and fault.kind in _SAYS_NO else None), receipt
 
 
 def _is_first(claim: Claim) -> bool:

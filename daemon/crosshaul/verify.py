@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from crosshaul.checksum import md5_hex
 from crosshaul.errors import Diagnosis, Fault, Kind
-from crosshaul.model import Checksum, ChecksumKind, Claim, Receipt
+from crosshaul.model import AfterTask, Checksum, ChecksumKind, Claim, Receipt
 
 _LADDER = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32, ChecksumKind.MD5)
 _LONGEST_SHOWN = 100
@@ -54,7 +54,7 @@ class Held:
         return whole == self.checksum
 
 
-def token_of(claim: Claim) -> str:
+def token_of(claim: Claim | AfterTask) -> str:
     """The mark that an upload of exactly this state of this file carries in its metadata.
 
     Made from the file and not drawn by lot, so that a daemon that lost its journal can still recognise its uploads.

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from partner_client import s3
 from partner_fixtures import PartnerProcess
 from system_fixtures import until
 
@@ -111,3 +112,18 @@ def test_a_file_that_is_mapped_and_written_to_is_never_deleted_in_an_older_state
         seen.append(site.crosshaul("push"))
         assert len(seen) < 5, seen
     assert strict.read("mapped")[:5] == b"other", seen
+
+
+def test_on_a_store_without_conditions_a_source_stays_whose_object_was_replaced(strict: PartnerProcess, site_for):
+    """Somebody overwrites the object before the source is due: it stays, and the log says why; others go."""
+    strict.settings(conditions="ignored")
+    site = site_for(strict, after_upload={"action": "delete", "grace": "3s"})
+    with site.daemon() as daemon:
+        site.add("replaced", b"ours")
+        until(lambda: daemon.events("file_delivered"))
+        s3(strict).put_object(Bucket=strict.bucket, Key="replaced", Body=b"theirs")
+        gone = site.add("gone", b"ours")
+        until(lambda: daemon.events("source_kept"))
+        until(lambda: not gone.exists())
+    assert "was replaced by something else than Crosshaul" in str(daemon.events("source_kept"))
+    assert (site.root / "replaced").read_bytes() == b"ours"

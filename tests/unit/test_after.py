@@ -12,7 +12,9 @@ from crosshaul import removal
 from crosshaul.after import After
 from crosshaul.checksum import compute
 from crosshaul.clock import SystemClock
+from crosshaul.conditions import Conditions
 from crosshaul.config import Config, Route
+from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.journal import Journal
 from crosshaul.model import (
     AfterAction,
@@ -26,8 +28,10 @@ from crosshaul.model import (
     Sighting,
     State,
 )
+from crosshaul.object_check import ObjectCheck
 from crosshaul.ownership import Ownership
 from crosshaul.threads import Threads
+from crosshaul.verify import Held, token_of
 
 CRC = ChecksumKind.CRC64NVME
 
@@ -42,17 +46,38 @@ class Log:
     info = warning
 
 
+class Bucket:
+    """What HEAD says; nothing is there, or can be seen, at first."""
+
+    source = "us"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Held | Fault] = {}
+        self.asked: list[str] = []
+
+    async def head_object(self, key: str, *, expected: bool = False) -> Held | None:
+        self.asked.append(key)
+        held = self.objects.get(key)
+        if isinstance(held, Fault):
+            raise held
+        return held
+
+
 class World:
     def __init__(self, root: Path, journal: Journal) -> None:
         self.root = root
         self.journal = journal
         self.log = Log()
         self.others: tuple[Route, ...] = ()
+        self.bucket = Bucket()
+        self.conditions = Conditions(honoured=True)
 
     def after(self, **route: object) -> After:
         settings = Route(name="r", path=self.root, destination="d", **route)
         config = Config.model_construct(state_dir=self.root.parent / "state", routes=(settings, *self.others))
-        return After(settings, self.journal, SystemClock(), Threads(1, "after"), self.log, Ownership(lambda: config))
+        check = ObjectCheck("bucket", self.bucket, self.conditions)
+        threads, ownership = Threads(1, "after"), Ownership(lambda: config)
+        return After(settings, self.journal, SystemClock(), threads, self.log, ownership, lambda: check)
 
     async def deliver(self, name: str, due_in: float = 0.0, ago: float = 0.0) -> Path:
         """A file that the journal holds a receipt for."""
@@ -170,6 +195,9 @@ async def test_an_empty_directory_in_the_place_of_the_root_is_no_missing_file(wo
     world.root.rename(tmp_path / "away")
     world.root.mkdir()
     await until(world, "f", AfterAction.FAILED)
+    async with asyncio.timeout(10):
+        while not world.said("source_kept"):  # told once the journal has it
+            await asyncio.sleep(0.01)
     assert "is it mounted?" in world.said("source_kept")[0]
     world.root.rmdir()
     (tmp_path / "away").rename(world.root)
@@ -522,3 +550,53 @@ async def test_a_journal_that_takes_long_to_answer_is_asked_less_often(world: Wo
     assert await after._pause() <= 1.0
     monkeypatch.setattr(world.journal, "next_after", slowly)
     assert 4.0 <= await after._pause() <= 10.0
+
+
+# What the bucket holds by then
+
+
+async def test_on_stores_without_if_match_the_object_is_looked_at_before_the_source_goes(world: World):
+    """The receipt's object, or its token or bytes, lets the source go; what was replaced since keeps it."""
+    world.conditions = Conditions()
+    names = ("etag", "token", "bytes", "late", "size", "other", "tool", "down")
+    paths = {name: await world.deliver(name) for name in names}
+    tasks = {os.fsdecode(task.path): task for task in await world.journal.after_due("r", 10)}
+    whole = {name: tasks[name].receipt.checksum for name in names}
+    world.bucket.objects = {
+        "r/etag": Held(len("etag"), "?", "etag"),
+        "r/token": Held(len("token"), token_of(tasks["token"]), "encrypted anew"),
+        "r/bytes": Held(len("bytes"), None, "copied", whole["bytes"]),
+        "r/late": Held(len("late"), "older", "older", source="us"),
+        "r/size": Held(99, token_of(tasks["size"]), "etag", source="us"),
+        "r/other": Held(len("other"), "theirs", "theirs", source="them"),
+        "r/tool": Held(len("tool"), None, "theirs"),
+        "r/down": Fault(Diagnosis(Kind.NETWORK, "ConnectTimeout", "no answer")),
+    }
+    await world.after(after_upload="delete").drain()
+    assert {name for name in names if not paths[name].exists()} == {"etag", "token", "bytes"}
+    states = {name: (await world.record(name)).state for name in names}
+    assert {name for name in names if states[name] is State.PENDING} == {"late", "size"}
+    assert [await world.action(name) for name in ("other", "tool", "down")] == [AfterAction.FAILED] * 3
+    assert len(world.said("source_differs")) == 2
+    told = " ".join(world.said("source_kept"))
+    assert "s3://bucket/r/other was replaced by source them after it was delivered" in told
+    assert "no answer" in told
+    assert not world.said("objects_unseen")
+
+
+async def test_where_the_role_may_not_look_that_is_said_once_and_the_source_goes(world: World):
+    """S3's "nothing, or you may not know" keeps no source: the object may have been read and taken away."""
+    world.conditions = Conditions()
+    paths = [await world.deliver(name) for name in ("a", "b")]
+    await world.after(after_upload="delete").drain()
+    assert not any(path.exists() for path in paths)
+    assert len(world.said("objects_unseen")) == 1
+
+
+@pytest.mark.parametrize("action", ["keep", "delete"])
+async def test_nothing_is_asked_where_it_is_of_no_use(world: World, action: str):
+    """A store that keeps If-Match, and a route that keeps its sources, cost no request."""
+    world.conditions = Conditions(honoured=action == "delete")
+    await world.deliver("f")
+    await world.after(after_upload=action).drain()
+    assert world.bucket.asked == []

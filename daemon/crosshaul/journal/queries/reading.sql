@@ -21,7 +21,7 @@ WHERE state = 'pending' AND route = ?
 
 -- name: after_due
 -- What was delivered by an earlier configuration is judged anew first: this one may have it go elsewhere.
-SELECT id, generation, route, path, fingerprint,
+SELECT id, generation, route, path, fingerprint, key,
     etag, receipt_size, delivered_at, checksum_kind, checksum, version_id, request_id, proven_by
 FROM files WHERE route = ? AND after_due_at IS NOT NULL AND after_due_at <= ?
     AND recheck = 0
