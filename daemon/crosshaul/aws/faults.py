@@ -144,9 +144,8 @@ def line(message: object) -> str:
 
 def _pause(retry_after: str | None) -> float | None:
     """Seconds of a Retry-After header in seconds; its other form, a date, no S3 store uses."""
-    if retry_after is None or not re.fullmatch(r"[0-9]{1,9}", retry_after.strip()):
-        return None
-    return min(float(retry_after), _LONGEST_PAUSE)
+    told = (retry_after or "").strip()
+    return min(float(told), _LONGEST_PAUSE) if re.fullmatch(r"[0-9]{1,9}", told) else None
 
 
 def _message_of(error: BotoCoreError | ResponseParserError) -> str:
