@@ -54,7 +54,7 @@ OPERATIONS = st.sampled_from(["PutObject", "UploadPart", "CompleteMultipartUploa
 
 
 @given(OPERATIONS, st.integers(200, 599), HEADERS, BODIES, st.booleans())
-@example("PutObject", 503, {"retry-after": "5\x1f"}, b"", resent=False)
+@example("PutObject", 503, {"retry-after": "5\x1f"}, b"", False)
 def test_every_answer_makes_a_fault(operation, status, headers, body, resent):
     """Any status, headers and body give one printable line, a plain code and a pause of at most an hour."""
     fault = from_answer(operation, Answer(status, headers, body, resent))
