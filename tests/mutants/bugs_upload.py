@@ -146,8 +146,8 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "nobody finds out that a store ignores conditions",
         "upload.py",
-        "            conditions.new_honoured = False\n",
-        "            conditions.new_honoured = True\n",
+        "            return False, await self.upload.send(condition)\n",
+        "            return True, await self.upload.send(condition)\n",
         f"{_FOREIGN} -k still_delivers",
     ),
     bug(
