@@ -298,6 +298,16 @@ class AfterAction(StrEnum):
     """Another route has yet to deliver the file, or a program has it open for writing: looked at again when due."""
 
 
+class HeldClaim(NamedTuple):
+    """A claim by the journal: which one it is, and of which file."""
+
+    id: int
+    generation: int
+    claimed_at: float
+    route: str
+    path: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class AfterTask:
     """A delivered file whose source is due to be deleted or moved."""

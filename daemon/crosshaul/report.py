@@ -6,7 +6,7 @@ First failure, then a count at each doubling, then "recovered" or "resumed": an 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from crosshaul.model import (
     Delivered,
     DestinationState,
     DestinationStatus,
+    HeldClaim,
     Outcome,
     Quarantine,
     Retry,
@@ -244,6 +245,11 @@ class Reporter:
     def read_hangs(self, route: str, path: bytes, seconds: float) -> None:
         """A file has been read for so long."""
         self._log.warning("read_hangs", route=route, path=path, seconds=round(seconds, 1))
+
+    def claims_lost(self, claims: Sequence[HeldClaim]) -> None:
+        """Files counted as being sent that nobody sent: a bug."""
+        first = claims[0]
+        self._log.error("claims_lost", route=first.route, path=first.path, files=len(claims))
 
     def read_recovered(self, route: str, seconds: float) -> None:
         """The route's files can be read again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bugs import Bug, bug
 
 _AFTER = "tests/unit/test_after.py"
+_LOST = "tests/unit/test_lost_claims.py"
 
 BUGS: tuple[Bug, ...] = (
     bug(
@@ -27,5 +28,26 @@ BUGS: tuple[Bug, ...] = (
         "return bool(self.match_honoured) and",
         "return self.match_honoured is not False and",
         f"{_AFTER} -k without_if_match",
+    ),
+    bug(
+        "a file that nobody sends waits for a restart",
+        "lost_claims.py",
+        "        if lost and (released :=",
+        "        if not lost and (released :=",
+        f"{_LOST} -k nobody_holds",
+    ),
+    bug(
+        "a file that is being sent is taken from its sender",
+        "lost_claims.py",
+        "{claim for claim in claims if claim.id not in held}",
+        "set(claims)",
+        f"{_LOST} -k slow",
+    ),
+    bug(
+        "a file that was claimed again is taken from its sender",
+        "journal/queries/recovery.sql",
+        "AND claimed = ?3 AND changed_at = ?4",
+        "AND claimed = ?3 AND coalesce(?4, 1)",
+        f"{_LOST} -k claimed_again",
     ),
 )

@@ -59,7 +59,7 @@ class Quiet:
         return self
 
     def error(self, event: str, **facts: object) -> None:
-        if event in {"unexpected_error", "service_failed"}:
+        if event in {"unexpected_error", "service_failed", "claims_lost"}:
             self._world.broken(f"{event}: {facts}")
 
     def __getattr__(self, name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from crosshaul.journal import bulk, rows
 from crosshaul.journal.moves import IllegalMove
 from crosshaul.journal.queries import SQL
-from crosshaul.model import ChecksumKind, Claim, Multipart, Part, Receipt, State
+from crosshaul.model import ChecksumKind, Claim, HeldClaim, Multipart, Part, Receipt, State
 
 _FAILED_SHARE = 4
 """Of so many places one is for a file that failed before, while others wait that did not."""
@@ -119,6 +119,22 @@ def multiparts_of(connection: sqlite3.Connection, ids: str) -> dict[int, Multipa
         file: Multipart(upload_id, key, part_size, ChecksumKind(kind), tuple(parts.get(file, ())))
         for file, upload_id, key, part_size, kind in begun
     }
+
+
+class LostClaims(NamedTuple):
+    """One call of ``Journal.release_lost``."""
+
+    claims: Sequence[HeldClaim]
+    now: float
+
+
+def release_lost(connection: sqlite3.Connection, lost: LostClaims) -> list[HeldClaim]:
+    """Put back those that are what they were when they were found; a later claim of the same file is another."""
+    return [
+        one
+        for one in lost.claims
+        if connection.execute(SQL["release_lost"], (lost.now, one.id, one.generation, one.claimed_at)).rowcount
+    ]
 
 
 def begin_multipart(connection: sqlite3.Connection, argument: tuple[Claim, Multipart]) -> None:

@@ -19,6 +19,7 @@ from crosshaul.model import (
     AfterTask,
     DestinationStatus,
     Fingerprint,
+    HeldClaim,
     News,
     Place,
     Plan,
@@ -103,6 +104,11 @@ class Reader:
     def uploading(self, limit: int) -> list[Record]:
         """Some of the files that are being sent; by an index, however long the journal is."""
         return self._records("first_uploading", (limit,))
+
+    def claims_held(self, routes: Sequence[str]) -> list[HeldClaim]:
+        """All claims of ``routes``; by an index as well."""
+        with self._snapshot() as connection:
+            return [HeldClaim(*row) for row in connection.execute(SQL["claims_held"], (rows.names_text(routes),))]
 
     def waiting(self, route: str, limit: int) -> list[Record]:
         """The route's files that have waited longest; by an index as well."""

@@ -27,6 +27,7 @@ from crosshaul.model import (
     Claim,
     Denial,
     DestinationStatus,
+    HeldClaim,
     Multipart,
     News,
     Outcome,
@@ -76,6 +77,7 @@ _DROP_MULTIPART = one_by_one(claims.drop_multipart)
 _CLAIM_CANARY = one_by_one(canary.claim_canary)
 _MAKE_DUE = one_by_one(_make_due)
 _RECLAIM = one_by_one(_reclaim)
+_RELEASE_LOST = one_by_one(claims.release_lost)
 _SAVE_ROUTE = one_by_one(_save_route)
 _SAVE_DESTINATION = one_by_one(_save_destination)
 
@@ -274,6 +276,16 @@ class Journal(SourceJournal):
     async def reclaim(self, routes: Sequence[str]) -> None:
         """Put back what an earlier life of the caller's loop left uploading: it may have been delivered unheard."""
         await self._writer.do(_RECLAIM, (self._clock.now(), rows.names_text(routes)))
+
+    async def claims_held(self, routes: Sequence[str]) -> list[HeldClaim]:
+        """See ``Reader.claims_held``."""
+        return await self._read(lambda: self._reader.claims_held(routes))
+
+    async def release_lost(self, lost: Sequence[HeldClaim]) -> list[HeldClaim]:
+        """Put back claims that nobody holds, and give those that were still held in the journal by that very claim."""
+        released = await self._writer.do(_RELEASE_LOST, claims.LostClaims(lost, self._clock.now()))
+        self._tell_due()
+        return released
 
     async def save_destination(self, status: DestinationStatus) -> None:
         """Keep a destination's status, for the next start and for those who ask from outside."""
