@@ -342,7 +342,7 @@ def test_an_address_that_cannot_be_listened_on_is_one_line(unused_account, site_
     site.config["http"] = {"listen": listen, "token": "beyond-loopback-token"}
     site.write()
     with site.daemon() as daemon:
-        line = daemon.events("not_listening")[0]["error"]
+        line = daemon.event("not_listening")["error"]
         assert lacks(["http.listen", *words], line) == [], line
         assert daemon.stop() == 0
 
