@@ -27,6 +27,15 @@ class Fingerprint(NamedTuple):
         """The fingerprint in a stat result."""
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
+    def is_of(self, stat: os.stat_result) -> bool:
+        """Whether it is that of a stat result."""
+        return (
+            self.size == stat.st_size
+            and self.mtime_ns == stat.st_mtime_ns
+            and self.ctime_ns == stat.st_ctime_ns
+            and self.inode == stat.st_ino
+        )
+
 
 class Sighting(NamedTuple):
     """A regular file as a scan saw it. ``path`` is relative to the route's root, in the file system's bytes."""
