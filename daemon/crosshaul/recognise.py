@@ -44,7 +44,7 @@ async def recognise(claim: Claim, means: Means, *, expected: bool = False, sent:
 
     ``expected``: something is there, or may well be. ``sent``: the checksum of the whole, if it was just sent in parts.
     """
-    async with means.slot(claim):
+    with await means.slot(claim):
         held = await means.bucket.head_object(claim.key, expected=expected)
     if held is None:
         return Seen(Whose.UNKNOWN)
@@ -74,7 +74,7 @@ async def _may_be(claim: Claim, held: Held, means: Means, sent: Checksum | None)
         return await _equals(claim, means, held)  # it goes again, perhaps since its bytes alone have changed
     if means.in_parts(claim) or not held.comparable:
         return True  # too much to read for an answer, and each part was checked when it was sent
-    async with means.memory_for(claim).hold(claim.fingerprint.size) as memory:
+    with await means.memory_for(claim).hold(claim.fingerprint.size) as memory:
         payload = await means.files.of(claim.route).whole(
             claim, means.routes[claim.route], held.comparable, hashed=False, on_stuck=memory.end
         )

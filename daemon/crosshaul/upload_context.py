@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,7 +15,7 @@ from crosshaul.config import Transfer as TransferConfig
 from crosshaul.flow import Budget
 from crosshaul.growing import Rewritten
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part
-from crosshaul.slots import SlotKind, Slots
+from crosshaul.slots import HeldSlot, SlotKind, Slots
 from crosshaul.source import Buffers
 from crosshaul.verify import Answer, Held, Ladder
 
@@ -113,8 +112,8 @@ class Means:
     stalled: dict[int, None] = field(default_factory=dict)
     """Files whose last try hung, by the numbers of their records: they may hold a part of the slots only."""
 
-    def slot(self, claim: Claim) -> AbstractAsyncContextManager[None]:
-        """Hold a request in flight for this file. Raises HeldBackError while the destination takes nothing."""
+    def slot(self, claim: Claim) -> Awaitable[HeldSlot]:
+        """Wait for a slot for this file's request. Raises HeldBackError while the destination takes nothing."""
         if claim.id in self.stalled:
             return self.slots.hold(SlotKind.STALLED, claim.id)
         return self.slots.hold(SlotKind.LARGE if claim.large else SlotKind.SMALL, claim.id)

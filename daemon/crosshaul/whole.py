@@ -12,6 +12,8 @@ from crosshaul.verify import Answer, receipt_for, token_of
 class InOne:
     """One file's upload in one request; may be sent again on another condition."""
 
+    __slots__ = ("_claim", "_means")
+
     whole: Checksum | None = None
 
     def __init__(self, claim: Claim, means: Means) -> None:
@@ -25,14 +27,14 @@ class InOne:
         hashed = await means.bucket.needs_hash()
         if claim.large:
             means.buffers.clear()  # what is spare would come on top
-        async with means.memory_for(claim).hold(fingerprint.size) as memory:
+        with await means.memory_for(claim).hold(fingerprint.size) as memory:
             while True:
                 kinds = means.ladder.kinds()
                 payload = await means.files.of(claim.route).whole(
                     claim, route, kinds, hashed=hashed, on_stuck=memory.end
                 )
                 try:
-                    async with means.slot(claim):
+                    with await means.slot(claim):
                         answer = await means.bucket.put_object(
                             claim.key, payload, fingerprint.mtime_ns, token_of(claim), condition=condition
                         )
