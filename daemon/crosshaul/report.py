@@ -22,12 +22,13 @@ from crosshaul.model import (
     HeldClaim,
     Outcome,
     Quarantine,
+    Receipt,
     Retry,
     State,
 )
 from crosshaul.retry import slows_everyone
 from crosshaul.telemetry.health import Pulse
-from crosshaul.telemetry.logs import Logger
+from crosshaul.telemetry.logs import Logger, writes
 from crosshaul.telemetry.metrics import Metrics
 from crosshaul.telemetry.streak import Streak, doubles
 
@@ -149,20 +150,13 @@ class Reporter:
         """A try ended."""
         self.sending.pop(claim.id, None)
         self.on_ended(claim, outcome, state)
-        facts: dict[str, object] = {"route": claim.route, "path": claim.path, "key": claim.key}
         if isinstance(outcome, Delivered):
             self._got_through()
+            if state is State.DELIVERED:
+                self._delivered(claim, outcome.receipt, seconds)
+            return
+        facts: dict[str, object] = {"route": claim.route, "path": claim.path, "key": claim.key}
         match outcome:
-            case Delivered(receipt) if state is State.DELIVERED:
-                self._metrics.delivered(claim.route, receipt.size, seconds)
-                self._log.info(
-                    "file_delivered",
-                    **facts,
-                    bytes=receipt.size,
-                    seconds=round(seconds, 3),
-                    proven_by=receipt.proven_by,
-                    request_id=receipt.request_id,
-                )
             case Retry(diagnosis=diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
                 if outcome.counts or slows_everyone(diagnosis):
@@ -173,6 +167,20 @@ class Reporter:
             case Quarantine(diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
                 self._log.error("file_quarantined", **facts, **_error(diagnosis))
+
+    def _delivered(self, claim: Claim, receipt: Receipt, seconds: float) -> None:
+        self._metrics.delivered(claim.route, receipt.size, seconds)
+        if writes("info"):
+            self._log.info(
+                "file_delivered",
+                route=claim.route,
+                path=claim.path,
+                key=claim.key,
+                bytes=receipt.size,
+                seconds=round(seconds, 3),
+                proven_by=receipt.proven_by,
+                request_id=receipt.request_id,
+            )
 
     def _failed(self, outcome: Retry, tries: int, facts: dict[str, object]) -> None:
         """A file's failure; where the way there is at fault, that it goes on is told rather than of each file anew."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
@@ -22,6 +24,12 @@ _MOST_CODES = 64
 Series = TypeVar("Series", Counter, Gauge)
 
 
+@dataclass(slots=True)
+class _Tally:
+    files: int = 0
+    bytes: int = 0
+
+
 class Metrics:
     """One registry of its own, so that several daemons can live in one process.
 
@@ -33,6 +41,8 @@ class Metrics:
         self._monotonic = monotonic
         self._registry = CollectorRegistry()
         self._codes: set[str] = set()
+        self._delivered: defaultdict[str, _Tally] = defaultdict(_Tally)
+        """By route, until somebody asks: a counter's lock and labels for each file cost more than all else of it."""
         self._lag_max = 0.0
         self._log_dropped_before = 0
         self._labelled: dict[str, list[Counter | Gauge]] = {"route": [], "destination": []}
@@ -60,6 +70,7 @@ class Metrics:
 
     def forget(self, routes: Iterable[str], destinations: Iterable[str]) -> None:
         """Drop all series of these: a gauge of what is gone would stand still, or count down, and page for ever."""
+        self._count_delivered()
         for label, names in (("route", routes), ("destination", destinations)):
             for series in self._labelled[label]:
                 for name in names:
@@ -67,8 +78,9 @@ class Metrics:
 
     def delivered(self, route: str, size: int, seconds: float) -> None:
         """A file of ``size`` bytes is in the bucket; sending it took ``seconds``."""
-        self._files.labels(route).inc()
-        self._bytes.labels(route).inc(size)
+        tally = self._delivered[route]
+        tally.files += 1
+        tally.bytes += size
         self._duration.observe(seconds)
 
     def failed(self, route: str, code: str) -> None:
@@ -138,7 +150,14 @@ class Metrics:
 
     def render(self) -> bytes:
         """Everything in Prometheus's text format (``CONTENT_TYPE``)."""
+        self._count_delivered()
         return generate_latest(self._registry)
+
+    def _count_delivered(self) -> None:
+        for route, tally in self._delivered.items():
+            self._files.labels(route).inc(tally.files)
+            self._bytes.labels(route).inc(tally.bytes)
+        self._delivered.clear()
 
     def _bounded(self, code: str) -> str:
         if code in self._codes:
