@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from crosshaul import unseen_writers
 from crosshaul.checksum import Running
-from crosshaul.errors import ContentChangedError, FileChangedError, FileInUseError
-from crosshaul.model import Checksum, Fingerprint
+from crosshaul.errors import ContentChangedError, FileChangedError, FileInUseError, WritersUnseenError
+from crosshaul.model import Checksum, Fingerprint, Reason
 from crosshaul.open_files import Lease
 from crosshaul.source import SourceFile, refuse, shown
+from crosshaul.unseen_writers import Leases
 
 _CHUNK_BYTES = 1 << 20
 NOT_THAT_FILE = "it is not the file that was delivered any more, and is left alone"
@@ -37,9 +39,14 @@ class Guard:
     """What is asked while a file is looked at."""
 
     is_open_for_writing: Callable[[int], bool]
-    """Of an open file on which no lease can be had."""
+    """Of an open file on which no lease can be had: asked only of one that may go unseen."""
     interrupted: Callable[[], bool]
     """Whether to leave off reading: the daemon ends."""
+    leases: Leases
+    """What they tell in this tree."""
+    settled_by: Reason | None = None
+    unseen_may_go: bool = False
+    """Whether the file goes although it can't be seen who writes to it."""
 
 
 class Interrupted(Exception):
@@ -91,7 +98,7 @@ def is_delivered(directory: int, name: bytes, expected: Expected, guard: Guard) 
     try:
         with SourceFile.at(directory, name, expected.path) as source, _leased(source, guard) as lease:
             _compare_bytes(source, Held(source, lease), expected, guard)
-    except (FileInUseError, FileChangedError):
+    except (FileInUseError, WritersUnseenError, FileChangedError):
         return False
     return True
 
@@ -101,14 +108,25 @@ def _leased(source: SourceFile, guard: Guard) -> Iterator[Lease | None]:
     try:
         lease = Lease.take(source.descriptor)
     except BlockingIOError as error:
-        raise _in_use(source.path) from error
+        if guard.leases.refused_tells:
+            raise _in_use(source.path) from error
+        lease = None
     try:
-        if lease is None and guard.is_open_for_writing(source.descriptor):
-            raise _in_use(source.path)
+        if lease is None or not guard.leases.granted_tells:
+            _rule_out_writers(source, guard)
         yield lease
     finally:
         if lease is not None:
             lease.release()
+
+
+def _rule_out_writers(source: SourceFile, guard: Guard) -> None:
+    """Raise unless the file may go although no lease tells of its writers."""
+    if not guard.unseen_may_go:
+        why = unseen_writers.reason(source.descriptor, guard.settled_by)
+        raise WritersUnseenError(f"{shown(source.path)}: {why}")
+    if guard.is_open_for_writing(source.descriptor):
+        raise _in_use(source.path)
 
 
 def _in_use(path: bytes) -> FileInUseError:

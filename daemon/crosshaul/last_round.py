@@ -7,6 +7,7 @@ none: what the writer left behind in its last seconds is delivered now or never.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -53,7 +54,8 @@ class LastRound:
             if round_.done():
                 round_.result()
             self.left = await self._left()
-            (self._log.warning if self.left else self._log.info)("last_round", left=self.left)
+            sources = await self._sources()
+            (self._log.warning if self.left else self._log.info)("last_round", left=self.left, sources_stay=sources)
         finally:
             round_.cancel()
             hurried.cancel()
@@ -74,6 +76,10 @@ class LastRound:
         """How many files are not delivered, of the routes that count."""
         tallies = [tally for tally in await self._house.journal.tallies() if tally.route in self._house.ways]
         return sum(tally.files.get(state, 0) for tally in tallies if counts(tally.route) for state in _UNFINISHED)
+
+    async def _sources(self) -> int:
+        """How many delivered files are to be deleted or moved, and are there still."""
+        return sum([await self._house.journal.overdue(route, math.inf) for route in self._house.ways])
 
     def _may_go(self, route: str) -> bool:
         """Nothing goes of a paused route, nor to a destination that takes nothing."""

@@ -84,6 +84,8 @@ class Reason(StrEnum):
     QUIET = "quiet"
     FINISHED = "finished"
     """Its writer let go of it: renamed it into place or, where the route has it so, closed it."""
+    CLOSED = "closed"
+    """It was quiet, and the last that was heard of it was that a writer closed it."""
     MARKER = "marker"
     CEILING = "ceiling"
     """It never stood still, and ``max_wait`` is over."""
@@ -328,6 +330,7 @@ class AfterTask:
     fingerprint: Fingerprint
     receipt: Receipt
     key: str
+    settled_by: Reason | None = None
 
 
 class DestinationState(StrEnum):

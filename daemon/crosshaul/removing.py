@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crosshaul import open_files, removal
+from crosshaul.clock import Clock
 from crosshaul.config import Route
 from crosshaul.delivered_file import Expected, Guard, Interrupted
 from crosshaul.errors import (
@@ -20,12 +21,15 @@ from crosshaul.errors import (
     FileInUseError,
     Kind,
     SourceError,
+    WritersUnseenError,
 )
+from crosshaul.file_clock import ClockSteps
 from crosshaul.marker import Marker
 from crosshaul.model import AfterAction, AfterTask, Checksum, Fingerprint, Receipt
 from crosshaul.move_target import MoveTarget
 from crosshaul.own_paths import Identity, identity_of
 from crosshaul.source import Root, shown
+from crosshaul.unseen_writers import Leases, foreseen, leases_at, patience
 
 _BYTES_AT_ONCE = 64 << 20
 """Bytes that are read again in one batch, roughly: what was done is written down in between."""
@@ -37,20 +41,21 @@ class Result(NamedTuple):
     """What became of a source, or why it stays."""
 
     task: AfterTask
-    action: AfterAction
+    action: AfterAction | None
+    """None: its time has not come yet."""
     diagnosis: Diagnosis | None = None
     again: bool = False
     """The file has to be sent again."""
+    wait: float | None = None
+    """Seconds until its time comes, where that is not so yet."""
 
 
 class Remover:
     """Acts on the sources of one route. Everything here blocks."""
 
-    def __init__(
-        self, route: Route, roots: Sequence[Path], interrupted: Callable[[], bool], monotonic: Callable[[], float]
-    ) -> None:
-        self.unseen = False
-        """For some file no lease could be had."""
+    def __init__(self, route: Route, roots: Sequence[Path], interrupted: Callable[[], bool], clock: Clock) -> None:
+        self.unseen: str | None = None
+        """Why it could not be seen of some file who writes to it; the first that was met."""
         self._route = route
         self._roots = roots
         self._interrupted = interrupted
@@ -58,7 +63,10 @@ class Remover:
         self._marker = Marker(route.settle.marker) if route.settle.marker else None
         self._root: Identity | None = None
         """The root as it was when something was in it."""
-        self._monotonic = monotonic
+        self._clock = clock
+        self._steps = ClockSteps()
+        self._leases = Leases()
+        self._leases_of: Identity | None = None
         self._began: float | None = None
 
     def prepare(self) -> None:
@@ -67,9 +75,14 @@ class Remover:
         if move_to is not None and self._target is None:
             self._target = MoveTarget(move_to, self._roots)
 
+    def foreseen(self) -> str | None:
+        """Which writers won't be seen here, if any."""
+        return foreseen(self._route.path, with_mounts=self._route.cross_filesystems)
+
     def begin(self) -> None:
         """A daemon starts, perhaps before its volumes are mounted."""
-        self._began = self._monotonic()
+        self._began = self._clock.monotonic()
+        self._note_time()
 
     def finish_all(self, tasks: Sequence[AfterTask]) -> list[Result]:
         """Deal with as many of ``tasks`` as a batch may hold, one at least. Raises SourceError: the root is away."""
@@ -77,12 +90,14 @@ class Remover:
             return []
         self.prepare()
         results: list[Result] = []
-        guard = Guard(_Writers(self).has_open, self._interrupted)
+        writers = _Writers()
+        self._note_time()
         with Root.open(self._route.path) as root:
+            self._learn_leases(root)
             read = 0
             for task in tasks:
                 try:
-                    results.append(self._finish(root, task, guard))
+                    results.append(self._finish(root, task, self._guard(task, writers)))
                 except Interrupted:
                     if not results:
                         raise
@@ -91,6 +106,26 @@ class Remover:
                 if read > _BYTES_AT_ONCE:
                     break
         return results
+
+    def _learn_leases(self, root: Root) -> None:
+        """Find out what leases tell here, once for each file system that is mounted there."""
+        here = identity_of(os.fstat(root.descriptor))
+        if here != self._leases_of:
+            self._leases = leases_at(self._route.path, with_mounts=self._route.cross_filesystems)
+            self._leases_of = here
+
+    def _guard(self, task: AfterTask, writers: _Writers) -> Guard:
+        may_go = self._patience_left(task) <= 0
+        return Guard(writers.has_open, self._interrupted, self._leases, task.settled_by, unseen_may_go=may_go)
+
+    def _patience_left(self, task: AfterTask) -> float:
+        """Seconds that the source has to stay yet if its writers can't be seen, by our own clock and its steps."""
+        delivered_at = task.receipt.delivered_at
+        stepped = self._steps.since(int(delivered_at * 1e9))
+        return delivered_at + patience(task.settled_by) + stepped - self._clock.now()
+
+    def _note_time(self) -> None:
+        self._steps.note(self._clock.monotonic(), int(self._clock.now() * 1e9))
 
     def markers(self, root: Root, tasks: Sequence[AfterTask]) -> list[tuple[AfterTask, bytes, Fingerprint]]:
         """The markers that are there of ``tasks``, which go with their files."""
@@ -120,6 +155,9 @@ class Remover:
             return Result(task, AfterAction.CHANGED, _diagnosis("ContentChanged", error), again=True)
         except FileChangedError as error:
             return Result(task, AfterAction.CHANGED, _diagnosis("FileChanged", error))
+        except WritersUnseenError as error:
+            self.unseen = self.unseen or str(error)
+            return Result(task, None, _diagnosis("WritersUnseen", error), wait=self._patience_left(task))
         except FileInUseError as error:
             return Result(task, AfterAction.WAITING, _diagnosis("FileInUse", error))
         except SourceError as error:
@@ -145,7 +183,7 @@ class Remover:
         return Result(task, AfterAction.DONE)
 
     def _may_be_unmounted(self) -> bool:
-        return self._began is not None and self._monotonic() - self._began < _MOUNTED_WITHIN_SECONDS
+        return self._began is not None and self._clock.monotonic() - self._began < _MOUNTED_WITHIN_SECONDS
 
     def _take(self, root: Root, expected: Expected, guard: Guard) -> None:
         if self._target is not None:
@@ -168,13 +206,11 @@ class Remover:
 class _Writers:
     """Who has files open for writing, looked up once in a batch and only if no lease can be had."""
 
-    remover: Remover
     seen: frozenset[Identity] | None = None
 
     def has_open(self, descriptor: int) -> bool:
         if self.seen is None:
             self.seen = open_files.open_for_writing()
-            self.remover.unseen = True
         return identity_of(os.fstat(descriptor)) in self.seen
 
 

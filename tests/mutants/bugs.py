@@ -313,15 +313,15 @@ BUGS = (
     bug(
         "a file that is written to all the time is looked at all the time",
         "intake.py",
-        "self._settler.awaits(path) and not",
-        "not path and not",
+        "if awaited and kind not in",
+        "if not path and kind not in",
         "tests/unit/test_intake.py",
     ),
     bug(
         "a file that is closed is sent half-written, although nobody asked for that",
         "intake.py",
-        "if kind is Kind.CLOSED and not self._route.settle.close_write:",
-        "if not path:",
+        "if route.settle.close_write else {Kind.RENAMED}",
+        "if route else {Kind.RENAMED}",
         "tests/unit/test_intake.py",
     ),
     bug(

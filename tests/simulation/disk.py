@@ -250,10 +250,11 @@ class DiskOs:
     def rename_noreplace(self, source: int, name: bytes, target: int, taken: bytes) -> None:
         self.rename_at_once(source, name, target, taken)
 
-    def take_lease(self, descriptor: int) -> None:
-        """As Lease.take: none can be had, but that a program writes is seen."""
+    def take_lease(self, descriptor: int) -> Any:
+        """As Lease.take: granted unless a program has the file open for writing; nobody comes while it is held."""
         if self._open[descriptor].writers:
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return SimpleNamespace(broken=False, release=lambda: None)
 
     def mkdir(self, name: Any, mode: int = 0o777, *, dir_fd: int) -> None:
         entries = self._open[dir_fd].entries

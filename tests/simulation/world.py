@@ -32,6 +32,7 @@ from crosshaul import (
 from crosshaul.aws import identity
 from crosshaul.file_clock import FileClock
 from crosshaul.journal import store
+from crosshaul.unseen_writers import Leases
 from crosshaul.watch import Kind as Event
 from simulation import journal
 from simulation.account import Account, Chain, Control, Wire
@@ -224,6 +225,7 @@ class World:
             (removal, "rename_noreplace", disk_os.rename_noreplace),
             (delivered_file.Lease, "take", disk_os.take_lease),
             (open_files, "open_for_writing", frozenset),
+            (removing, "leases_at", lambda *_, **__: Leases(granted_tells=True, refused_tells=True)),
             (move_target, "os", disk_os),
             (ownership, "identity_at", self._identity),
             (source, "_MAPPED", 1 << 40),

@@ -17,8 +17,10 @@ from crosshaul.errors import ContentChangedError, FileChangedError, FileGoneErro
 from crosshaul.model import ChecksumKind, Fingerprint
 from crosshaul.move_target import MoveTarget
 from crosshaul.source import ASIDE, Root
+from crosshaul.unseen_writers import Leases
 
-ALONE = Guard(lambda _: False, lambda: False)
+LOCAL = Leases(granted_tells=True, refused_tells=True)
+ALONE = Guard(lambda _: False, lambda: False, LOCAL)
 STAMP = "20261127T192749.000000Z"
 
 
@@ -203,7 +205,7 @@ def test_other_bytes_under_the_same_times_are_found_out(root: Root, top: Path, k
 def test_reading_again_is_left_off_when_the_daemon_ends(root: Root, top: Path):
     """A large file that is compared does not hold up a stop, and stays."""
     with pytest.raises(Interrupted):
-        removal.delete(root, delivered(root), Guard(lambda _: False, lambda: True))
+        removal.delete(root, delivered(root), Guard(lambda _: False, lambda: True, LOCAL))
     assert names(top / "a/b") == ["f"]
 
 
@@ -261,7 +263,10 @@ def test_without_leases_the_open_files_of_all_processes_are_looked_at(
     monkeypatch.setattr(delivered_file.Lease, "take", lambda _: None)
     script = "import sys; f = open(sys.argv[1], sys.argv[2]); print(flush=True); sys.stdin.read()"
     seeing = Guard(
-        lambda fd: (os.fstat(fd).st_dev, os.fstat(fd).st_ino) in open_files.open_for_writing(), lambda: False
+        lambda fd: (os.fstat(fd).st_dev, os.fstat(fd).st_ino) in open_files.open_for_writing(),
+        lambda: False,
+        LOCAL,
+        unseen_may_go=True,
     )
     for mode in ("ab", "rb"):
         command = [sys.executable, "-c", script, str(top / "a/b/f"), mode]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +18,7 @@ from crosshaul.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
+    from crosshaul.journal.reader import Reader
 
 
 @click.command(cls=Verb)
@@ -72,6 +73,7 @@ def command(
         return
     with looked_into(config.state_dir) as reader:
         facts = gathered(config, reader)
+        staying = [] if as_json or ask_health else list(_staying(config, reader))
     if ask_health:
         context.exit(_told(healthy(facts, max_age).reasons))
     if as_json:
@@ -80,6 +82,16 @@ def command(
     from crosshaul.cli.tables import show  # noqa: PLC0415 - without rich where nothing is shown
 
     show(facts, nothing_yet=reader is None, state_dir=config.state_dir)
+    for line in staying:
+        click.echo(printable(line))
+
+
+def _staying(config: Config, reader: Reader | None) -> Iterator[str]:
+    """A line for each route of which delivered files stay, with one of them and why."""
+    for route in config.routes:
+        record = reader.first_staying(route.name) if reader is not None else None
+        if record is not None and record.diagnosis is not None:
+            yield f"Of route {route.name} delivered files stay, such as {record.diagnosis.message}"
 
 
 def _told(reasons: Sequence[str]) -> int:

@@ -170,6 +170,9 @@ def _after(scene: Scene, record: Record) -> Iterator[str]:
         yield "The local file was kept, because the route kept its files when its time came."
     elif record.after_action is AfterAction.CHANGED:
         yield f"The local file was not {done}, because it had changed meanwhile."
+    elif record.after_due_at is not None and record.diagnosis is not None:
+        yield f"The local file is not {done} yet: {record.diagnosis.line()}"
+        yield f"It is looked at again {_when(record.after_due_at, scene.now)}."
     elif record.after_due_at is not None:
         yield f"The local file will be {done} {_when(record.after_due_at, scene.now)}."
     elif scene.stat is None:

@@ -209,6 +209,10 @@ class Reader:
         """Some of the route's delivered files whose source was to be deleted or moved, and is there still."""
         return self._records("first_overdue", (route, limit))
 
+    def first_staying(self, route: str) -> Record | None:
+        """One of the route's delivered files that was looked at to be deleted or moved, and is there still."""
+        return next(iter(self._records("first_staying", (route,))), None)
+
     def standing(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
         """Where each file is in a route, by an index; None = it has no record.
 

@@ -181,10 +181,11 @@ def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
 @reading
 def after_task(row: Row) -> AfterTask:
     """The task in a row of the query ``after_due``."""
-    done = receipt(row[6:])
+    done = receipt(row[7:])
     if done is None:
         raise ValueError(f"record {row[0]} is due for deletion without a receipt")
-    return AfterTask(row[0], row[1], row[2], row[3], fingerprint(row[4]), done, row[5])
+    settled_by = Reason(row[6]) if row[6] else None
+    return AfterTask(row[0], row[1], row[2], row[3], fingerprint(row[4]), done, row[5], settled_by)
 
 
 @reading

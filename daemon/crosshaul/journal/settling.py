@@ -37,7 +37,8 @@ class AfterReport(NamedTuple):
     """One call of ``Journal.settle_after``."""
 
     task: AfterTask
-    action: AfterAction
+    action: AfterAction | None
+    """None: its time has not come yet, and it is not overdue."""
     diagnosis: Diagnosis | None
     due_at: float | None
     """When it is looked at again; None = never."""
