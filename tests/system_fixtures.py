@@ -375,7 +375,7 @@ def complaints(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if not line.startswith("{")]
 
 
-def until(condition: Callable[[], object], timeout: float = _PATIENCE / 2) -> None:
+def until(condition: Callable[[], object], timeout: float = _PATIENCE) -> None:
     """Wait for a condition; fails with what it last gave."""
     end = time.monotonic() + timeout
     last: object = None
