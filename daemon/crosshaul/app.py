@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
+from crosshaul.aborting import Aborter
 from crosshaul.after import After
 from crosshaul.aws import http1, trusted
 from crosshaul.aws.bucket import Bucket
@@ -165,7 +166,8 @@ class _Builder:
         watcher.on_renewed = transfer.probe
         reporter.on_changed = self._house.look_again
         objects = ObjectCheck(destination.bucket, bucket, means.conditions)
-        return Lane(made_from, refresher, bucket, reporter, transfer, means.files, objects)
+        aborter = Aborter(destination.place, self._house.journal, bucket, clock, reporter, may_abort=means.may_abort)
+        return Lane(made_from, refresher, bucket, reporter, transfer, means.files, objects, aborter)
 
     def _loses_routes(self, name: str) -> bool:
         """Whether a route goes elsewhere now: no two lanes may hold claims of one route."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from crosshaul.aborting import Aborter
 from crosshaul.after import After
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.chain import Chain
@@ -44,6 +45,7 @@ class Lane:
     transfer: Transfer
     readers: Readers
     objects: ObjectCheck
+    aborter: Aborter
 
     async def close(self) -> None:
         """Close the connections, and let the threads end."""
@@ -94,11 +96,15 @@ class House:
         """The services that move files; they stop first."""
         services = [Service(f"intake.{name}", way.intake.run) for name, way in self.ways.items()]
         services += [Service(f"after.{name}", way.after.run) for name, way in self.ways.items()]
-        return [*services, *self.senders()]
+        return [*services, *self.senders(), *self.aborters()]
 
     def senders(self) -> list[Service]:
         """The services that send."""
         return [Service(f"transfer.{name}", lane.transfer.run) for name, lane in self.lanes.items()]
+
+    def aborters(self) -> list[Service]:
+        """The services that clear up in the buckets."""
+        return [Service(f"aborts.{name}", lane.aborter.run) for name, lane in self.lanes.items()]
 
     def helpers(self) -> list[Service]:
         """The services that the others need to the last."""

@@ -309,6 +309,15 @@ class AfterAction(StrEnum):
     """Another route has yet to deliver the file, or a program has it open for writing: looked at again when due."""
 
 
+class AbandonedUpload(NamedTuple):
+    """An upload in parts that is to be aborted."""
+
+    place: int
+    key: str
+    upload_id: str
+    tries: int
+
+
 class HeldClaim(NamedTuple):
     """A claim by the journal: which one it is, and of which file."""
 

@@ -63,10 +63,10 @@ class InParts:
         if not self._means.may_abort:
             return
         try:
-            await self._means.bucket.abort_multipart_upload(upload)
+            await self._means.bucket.abort_multipart_upload(upload.key, upload.upload_id)
         except Fault:
-            # Abort is a right of its own that the role need not have; the bucket's lifecycle rule clears up then.
-            return
+            return  # the journal remembers it (aborting.py)
+        await self._means.journal.aborted(upload)
 
     async def _send(self) -> None:
         claim, means = self._claim, self._means

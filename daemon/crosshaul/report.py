@@ -71,6 +71,8 @@ class Reporter:
         self._log = log.bind(destination=status.name)
         self._refused = Streak()
         self._not_renewed = Streak()
+        self._left_open = 0
+        self._left_open_told = Streak()
         self._not_reached = Streak()
         self._others_overwritten = 0
         self._failed_here: dict[object, tuple[int, float]] = {}
@@ -253,6 +255,17 @@ class Reporter:
     def read_hangs(self, route: str, path: bytes, seconds: float) -> None:
         """A file has been read for so long."""
         self._log.warning("read_hangs", route=route, path=path, seconds=round(seconds, 1))
+
+    def uploads_aborted(self, uploads: int) -> None:
+        """Uploads in parts that nobody completes any more were aborted."""
+        self._metrics.uploads_aborted(self.status.name, uploads)
+        self._log.info("uploads_aborted", uploads=uploads)
+
+    def uploads_left_open(self, uploads: int, diagnosis: Diagnosis) -> None:
+        """Others can't be: the bucket's lifecycle rule has to take their parts."""
+        self._left_open += uploads
+        if self._left_open_told.failed():
+            self._log.info("uploads_left_open", uploads=self._left_open, **_error(diagnosis))
 
     def claims_lost(self, claims: Sequence[HeldClaim]) -> None:
         """Files counted as being sent that nobody sent: a bug."""

@@ -39,7 +39,7 @@ class ObjectStore(Protocol):
     async def complete_multipart_upload(  # noqa: D102
         self, multipart: Multipart, whole: Checksum | None, *, size: int, condition: Condition | None
     ) -> Answer: ...
-    async def abort_multipart_upload(self, multipart: Multipart) -> None: ...  # noqa: D102
+    async def abort_multipart_upload(self, key: str, upload_id: str) -> None: ...  # noqa: D102
     async def head_object(self, key: str, *, expected: bool = False) -> Held | None: ...  # noqa: D102
 
 
@@ -49,6 +49,7 @@ class Progress(Protocol):
     async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None: ...  # noqa: D102
     async def add_part(self, claim: Claim, part: Part) -> None: ...  # noqa: D102
     async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
+    async def aborted(self, upload: Multipart) -> None: ...  # noqa: D102
 
 
 class Notices(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bugs import Bug, bug
 
 _AFTER = "tests/unit/test_after.py"
+_ABANDONED = "tests/unit/test_abandoned_uploads.py"
 _LOST = "tests/unit/test_lost_claims.py"
 
 BUGS: tuple[Bug, ...] = (
@@ -49,5 +50,33 @@ BUGS: tuple[Bug, ...] = (
         "AND claimed = ?3 AND changed_at = ?4",
         "AND claimed = ?3 AND coalesce(?4, 1)",
         f"{_LOST} -k claimed_again",
+    ),
+    bug(
+        "parts of a file that changed while it waited stay in the bucket",
+        "journal/admission.py",
+        "            abandoned.abandon(connection, self.restarted)\n",
+        "            pass\n",
+        f"{_ABANDONED} -k journal_drops",
+    ),
+    bug(
+        "an upload is aborted in another bucket than it was begun in",
+        "journal/queries/abandoned.sql",
+        "WHERE endpoint = ? AND bucket = ? AND abandoned.due_at",
+        "WHERE coalesce(?, ?, 1) <> 2 AND abandoned.due_at",
+        f"{_ABANDONED} -k journal_drops",
+    ),
+    bug(
+        "an upload is aborted under the try that is at it",
+        "journal/queries/abandoned.sql",
+        "    AND NOT coalesce(files.state = 'uploading' AND files.claimed = abandoned.claimed, 0)\n",
+        "",
+        f"{_ABANDONED} -k under_a_claim",
+    ),
+    bug(
+        "the parts of a route that is taken out for an hour are thrown away",
+        "journal/abandoned.py",
+        "_UNROUTED_SECONDS = 86_400.0",
+        "_UNROUTED_SECONDS = 3_600.0",
+        f"{_ABANDONED} -k gone_for_a_day",
     ),
 )

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from crosshaul.journal import bulk, rows
+from crosshaul.journal import abandoned, bulk, rows
 from crosshaul.journal.moves import IllegalMove
 from crosshaul.journal.queries import SQL
 from crosshaul.model import ChecksumKind, Claim, HeldClaim, Multipart, Part, Receipt, State
@@ -143,7 +143,7 @@ def begin_multipart(connection: sqlite3.Connection, argument: tuple[Claim, Multi
     if not _holds(connection, claim):
         return
     kind = upload.checksum_kind
-    connection.execute(SQL["drop_multipart"], (rows.ids_text([claim.id]),))
+    abandoned.abandon(connection, [claim.id])
     connection.execute(SQL["begin_multipart"], (claim.id, upload.upload_id, upload.key, upload.part_size, kind))
     connection.executemany(SQL["add_part"], [rows.part_columns(claim.id, part) for part in upload.parts])
 
@@ -157,9 +157,9 @@ def add_parts(connection: sqlite3.Connection, arguments: Sequence[tuple[Claim, P
 
 
 def drop_multipart(connection: sqlite3.Connection, claim: Claim) -> None:
-    """Forget the upload and its parts."""
+    """Forget the upload and its parts, and remember to abort it."""
     if _holds(connection, claim):
-        connection.execute(SQL["drop_multipart"], (rows.ids_text([claim.id]),))
+        abandoned.abandon(connection, [claim.id])
 
 
 def _holds(connection: sqlite3.Connection, claim: Claim) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from crosshaul.errors import Diagnosis
-from crosshaul.journal import bulk, rows
+from crosshaul.journal import abandoned, bulk, rows
 from crosshaul.journal.moves import IllegalMove, check_move
 from crosshaul.journal.queries import SQL
 from crosshaul.model import (
@@ -84,6 +84,8 @@ class _Changes:
     delivered: list[tuple[object, ...]] = field(default_factory=list)
     back: list[_Back] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
+    """Those whose multipart upload is completed."""
+    abandoned: list[int] = field(default_factory=list)
     """Those whose multipart upload is of no use any more."""
     stale: list[tuple[object, ...]] = field(default_factory=list)
     """What the bucket has of files that changed while they were sent."""
@@ -93,6 +95,8 @@ class _Changes:
         connection.executemany(SQL["put_back"], self.back)
         connection.executemany(SQL["remember_stale"], self.stale)
         connection.execute(SQL["drop_multipart"], (rows.ids_text(self.finished),))
+        if self.abandoned:
+            abandoned.abandon(connection, self.abandoned)
 
 
 def settle(connection: sqlite3.Connection, settlements: Sequence[Settlement]) -> list[State | Exception]:
@@ -122,7 +126,7 @@ def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) 
         back = _fresh(record, outcome, now)
     changes.back.append(back)
     if _ends_multipart(outcome):
-        changes.finished.append(record.id)
+        changes.abandoned.append(record.id)
     return check_move(record.id, State.UPLOADING, back.state)
 
 

@@ -16,6 +16,7 @@ from crosshaul.canaries import CanaryWish
 from crosshaul.clock import Clock
 from crosshaul.errors import StateDirError, StateDirUnavailableError
 from crosshaul.journal import admission, canary, claims, connect, lock, plans, rows, settling
+from crosshaul.journal.abandoned import AbandonedJournal
 from crosshaul.journal.migrate import migrate
 from crosshaul.journal.queries import SQL
 from crosshaul.journal.reader import Reader
@@ -82,7 +83,7 @@ _SAVE_ROUTE = one_by_one(_save_route)
 _SAVE_DESTINATION = one_by_one(_save_destination)
 
 
-class Journal(SourceJournal):
+class Journal(SourceJournal, AbandonedJournal):
     """What is known of every file. Every method may raise StateDirError; one that raises has changed nothing.
 
     Writes wait for their commit, which they share with all others that are waiting. Reads have a connection of their

@@ -66,6 +66,7 @@ class Metrics:
                 series.labels(route)
         for destination in destinations:
             self._parked.labels(destination)
+            self._aborted.labels(destination)
             self._sts.labels(destination, "ok")
 
     def forget(self, routes: Iterable[str], destinations: Iterable[str]) -> None:
@@ -120,6 +121,10 @@ class Metrics:
     def sts(self, destination: str, outcome: str) -> None:
         """One AssumeRole call, with ``ok`` or the error code."""
         self._sts.labels(destination, self._bounded(outcome)).inc()
+
+    def uploads_aborted(self, destination: str, uploads: int) -> None:
+        """So many uploads in parts that nobody completes any more were aborted."""
+        self._aborted.labels(destination).inc(uploads)
 
     def lost_events(self, route: str, n: int) -> None:
         """The watcher lost ``n`` events (at least)."""
@@ -209,6 +214,7 @@ class Metrics:
         self._expiry = self._gauge("credentials_expiry_seconds", "Time until the session ends.", "destination")
         self._sts = self._counter("sts_requests", "AssumeRole calls.", "destination", "outcome")
         self._parked = self._gauge("destination_parked", "1 while the account or bucket refuses.", "destination")
+        self._aborted = self._counter("uploads_aborted", "Uploads in parts given up and aborted.", "destination")
         self._in_flight = self._gauge("in_flight_requests", "Requests under way.", "destination")
         self._limit = self._gauge("concurrency_limit_requests", "Requests that may be under way.", "destination")
 

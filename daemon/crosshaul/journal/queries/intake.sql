@@ -96,9 +96,6 @@ FROM (
 ) AS freed
 WHERE files.place = freed.place AND files.key = freed.key AND files.holds_key = 0 AND files.state = 'quarantined'
 
--- name: forget_multipart_of
-DELETE FROM multiparts WHERE file = (SELECT id FROM files WHERE route = ? AND path = ? AND state = 'gone')
-
 -- name: save_route
 INSERT INTO routes (name, watcher, last_scan_at, last_scan_seconds, lost_events, settling) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET
