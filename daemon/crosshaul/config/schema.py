@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from collections.abc import Iterator
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any, cast
 
 from crosshaul.config.model import Config, Http
+from crosshaul.config.types import Section
 from crosshaul.config.units import format_duration, format_size
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
@@ -12,6 +18,8 @@ _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 
 def schema() -> dict[str, Any]:
     """Generate the schema from the models. ``schema.json`` beside this file is the same, for those without Python."""
+    for model in Section.__subclasses__():
+        _describe(model)
     generated = cast("dict[str, Any]", _as_written(Config.model_json_schema(mode="validation")))
     sections = generated["$defs"]
     del sections["Destination"]["properties"]["name"]
@@ -22,6 +30,24 @@ def schema() -> dict[str, Any]:
     sections["Http"]["properties"]["listen"]["default"] = str(Http().listen)
     sections["Http"] = {"anyOf": [{"type": "null"}, sections["Http"]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated, "title": "Crosshaul configuration"}
+
+
+def _describe(model: type[Section]) -> None:
+    """Make the keys' docstrings their descriptions: here, since reading the sources would be a part of each start."""
+    for name, text in _docstrings(model):
+        model.model_fields[name].description = text
+    model.model_rebuild(force=True)
+    for heir in model.__subclasses__():
+        _describe(heir)
+
+
+def _docstrings(model: type[Section]) -> Iterator[tuple[str, str]]:
+    definition = ast.parse(dedent(inspect.getsource(model))).body[0]
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - it is the source of a class
+    for key, text in pairwise(definition.body):
+        match key, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                yield name, inspect.cleandoc(words)
 
 
 def _as_written(node: object) -> object:

@@ -19,7 +19,7 @@ _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 class Section(BaseModel):
     """A mapping of the file: unknown keys are errors, and values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def scalar_schema(**schema: str | list[str]) -> WithJsonSchema:

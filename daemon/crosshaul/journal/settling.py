@@ -92,8 +92,10 @@ class _Changes:
 
     def write(self, connection: sqlite3.Connection) -> None:
         bulk.run(connection, "deliver", self.delivered)
-        connection.executemany(SQL["put_back"], self.back)
-        connection.executemany(SQL["remember_stale"], self.stale)
+        if self.back:
+            connection.executemany(SQL["put_back"], self.back)
+        if self.stale:
+            connection.executemany(SQL["remember_stale"], self.stale)
         connection.execute(SQL["drop_multipart"], (rows.ids_text(self.finished),))
         if self.abandoned:
             abandoned.abandon(connection, self.abandoned)
