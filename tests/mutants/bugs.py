@@ -292,7 +292,7 @@ BUGS = (
     bug(
         "events that were lost are only counted",
         "intake.py",
-        'cure="raise fs.inotify.max_queued_events")\n        self._walk_wanted.set()\n',
+        'cure="raise fs.inotify.max_queued_events")\n        self.rescan()\n',
         'cure="raise fs.inotify.max_queued_events")\n',
         "tests/unit/test_intake.py",
     ),
