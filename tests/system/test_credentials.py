@@ -85,6 +85,7 @@ def test_revoked_sessions_are_replaced(strict, site_for, code):
     strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.2)
     with site.daemon() as daemon:
         keep_coming(site, 0.6, "before", every=0.005)
+        until(strict.objects)  # there is a session to revoke
         strict.revoke(code)
         for number in itertools.count():
             keep_coming(site, 0.3, f"after {number}", every=0.005)
