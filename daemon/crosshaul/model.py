@@ -36,6 +36,10 @@ class Fingerprint(NamedTuple):
             and self.inode == stat.st_ino
         )
 
+    def is_same_but_ctime(self, other: Fingerprint) -> bool:
+        """Whether nothing but the ctime differs: after chmod, say, or when another hard link comes or goes."""
+        return self._replace(ctime_ns=0) == other._replace(ctime_ns=0)
+
 
 class Sighting(NamedTuple):
     """A regular file as a scan saw it. ``path`` is relative to the route's root, in the file system's bytes."""
@@ -247,6 +251,8 @@ class Claim(NamedTuple):
     """Of the state that was last seen delivered under this key of this place; without its time (0)."""
     restless: bool = False
     """It never came to rest, and was taken while it changed (``Reason.CEILING``)."""
+    kept_receipt: Receipt | None = None
+    """The receipt of the state before, if only the ctime differs from it and nothing was sent to the key since."""
 
     @property
     def large(self) -> bool:
@@ -256,6 +262,13 @@ class Claim(NamedTuple):
 
 class Delivered(NamedTuple):
     """The claim's file is in the bucket. ``after_due_at``: when the source may be deleted or moved; None = keep."""
+
+    receipt: Receipt
+    after_due_at: float | None = None
+
+
+class Unchanged(NamedTuple):
+    """Nothing was sent: the file's bytes are those of the receipt that it kept. Delivered, for all that follows."""
 
     receipt: Receipt
     after_due_at: float | None = None
@@ -291,7 +304,7 @@ class Changed:
     """The file was not there in its recorded state: intake has to look, and alone says that a file is gone."""
 
 
-Outcome = Delivered | Retry | Quarantine | Release | Changed
+Outcome = Delivered | Unchanged | Retry | Quarantine | Release | Changed
 
 
 class AfterAction(StrEnum):

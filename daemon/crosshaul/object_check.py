@@ -15,7 +15,7 @@ from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import AfterAction, AfterTask
 from crosshaul.removing import Result
 from crosshaul.source import shown
-from crosshaul.verify import Held, token_of
+from crosshaul.verify import Held, is_object_of, token_of
 
 _AT_ONCE = 16
 
@@ -76,16 +76,8 @@ class ObjectCheck:
 
 
 def _is_delivered(task: AfterTask, held: Held) -> bool:
-    """Whether it is the object of the receipt, or has its bytes."""
-    receipt = task.receipt
-    if held.size != receipt.size:
-        return False
-    same_bytes = receipt.checksum is not None and receipt.checksum.kind in held.comparable
-    return (
-        held.etag == receipt.etag
-        or held.token == token_of(task)
-        or (same_bytes and receipt.checksum is not None and held.holds(receipt.checksum))
-    )
+    """Whether it is the object of the receipt, has its bytes, or was put for this very state."""
+    return is_object_of(task.receipt, held) or (held.size == task.receipt.size and held.token == token_of(task))
 
 
 def _stays(task: AfterTask, code: str, message: str, *, again: bool = False) -> Result:

@@ -9,7 +9,7 @@ from typing import Protocol
 from crosshaul.breaker import Breaker, Reason, Verdict
 from crosshaul.canaries import Canaries
 from crosshaul.errors import Diagnosis
-from crosshaul.model import ChecksumKind, Claim, Delivered, Outcome, Quarantine, Receipt, Retry
+from crosshaul.model import ChecksumKind, Claim, Delivered, Outcome, Quarantine, Receipt, Retry, Unchanged
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.retry import Again, GiveUp, Policy, decide, may_be_one_file_s, of_the_destination, slows_everyone
 from crosshaul.upload_context import Means
@@ -83,9 +83,16 @@ class Outcomes:
         ):  # perhaps without a body, which would have told already
             self.taken(claim)
         self._means.stalled.pop(claim.id, None)
+        return Delivered(receipt, self._after_due_at(claim))
+
+    def unchanged(self, claim: Claim, receipt: Receipt) -> Outcome:
+        """Return the outcome of a file that was read again, and whose receipt stands."""
+        self.said_nothing(claim)
+        return Unchanged(receipt, self._after_due_at(claim))
+
+    def _after_due_at(self, claim: Claim) -> float | None:
         after = self._means.routes[claim.route].after_upload
-        due = None if after.action == "keep" else self._means.clock.now() + after.grace
-        return Delivered(receipt, due)
+        return None if after.action == "keep" else self._means.clock.now() + after.grace
 
     def said_nothing(self, claim: Claim) -> None:
         """Note a try that says nothing of the destination."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from crosshaul import reading
 from crosshaul.checksum import Running, combine
 from crosshaul.errors import Diagnosis, Fault, Kind
-from crosshaul.model import Checksum, Claim, Receipt
+from crosshaul.model import Checksum, ChecksumKind, Claim, Receipt
 from crosshaul.part_body import work_through
 from crosshaul.source import shown
 from crosshaul.upload_context import Means
@@ -89,13 +89,19 @@ async def _equals(claim: Claim, means: Means, held: Held) -> bool:
     """Whether the object is proven to hold the file's bytes, which are read piece by piece."""
     if not held.comparable:
         return False
-    running, reader = Running(held.comparable), means.files.of(claim.route)
+    return all(held.holds(checksum) for checksum in await read_checksums(claim, means, held.comparable))
+
+
+async def read_checksums(claim: Claim, means: Means, kinds: tuple[ChecksumKind, ...]) -> tuple[Checksum, ...]:
+    """Read the file piece by piece in its recorded state, and return its checksums. Raises SourceError."""
+    running, reader = Running(kinds), means.files.of(claim.route)
     source = await reader.run(claim, partial(reading.opened, claim, means.routes[claim.route]))
     try:
         await work_through(reader, claim, source, range(claim.fingerprint.size), (running,))
+        await reader.run(claim, source.unchanged)
     finally:
         reader.discard(source)
-    return all(held.holds(checksum) for checksum in running.checksums())
+    return running.checksums()
 
 
 def taken(claim: Claim, means: Means) -> Fault:

@@ -25,11 +25,12 @@ from crosshaul.errors import (
 )
 from crosshaul.file_clock import ClockSteps
 from crosshaul.marker import Marker
-from crosshaul.model import AfterAction, AfterTask, Checksum, Fingerprint, Receipt
+from crosshaul.model import AfterAction, AfterTask, Fingerprint, Receipt
 from crosshaul.move_target import MoveTarget
 from crosshaul.own_paths import Identity, identity_of
 from crosshaul.source import Root, shown
 from crosshaul.unseen_writers import Leases, foreseen, leases_at, patience
+from crosshaul.verify import whole_checksum
 
 _BYTES_AT_ONCE = 64 << 20
 """Bytes that are read again in one batch, roughly: what was done is written down in between."""
@@ -146,7 +147,7 @@ class Remover:
             return None
 
     def _finish(self, root: Root, task: AfterTask, guard: Guard) -> Result:
-        expected = Expected(task.path, task.fingerprint, _whole(task.receipt), _stamp(task.receipt))
+        expected = Expected(task.path, task.fingerprint, whole_checksum(task.receipt), _stamp(task.receipt))
         try:
             return self._act(root, task, expected, guard)
         except FileGoneError as error:
@@ -212,12 +213,6 @@ class _Writers:
         if self.seen is None:
             self.seen = open_files.open_for_writing()
         return identity_of(os.fstat(descriptor)) in self.seen
-
-
-def _whole(receipt: Receipt) -> Checksum | None:
-    """The receipt's checksum, if it is one of all bytes rather than of the parts' checksums."""
-    proof = receipt.checksum
-    return proof if proof is not None and proof.value and "-" not in proof.value else None
 
 
 def _stamp(receipt: Receipt) -> str:

@@ -25,6 +25,7 @@ from crosshaul.model import (
     Receipt,
     Retry,
     State,
+    Unchanged,
 )
 from crosshaul.retry import slows_everyone
 from crosshaul.telemetry.health import Pulse
@@ -159,6 +160,9 @@ class Reporter:
             return
         facts: dict[str, object] = {"route": claim.route, "path": claim.path, "key": claim.key}
         match outcome:
+            case Unchanged(receipt) if state is State.DELIVERED:
+                self._metrics.unchanged(claim.route)
+                self._log.info("file_unchanged", **facts, bytes=receipt.size, seconds=round(seconds, 3))
             case Retry(diagnosis=diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
                 if outcome.counts or slows_everyone(diagnosis):

@@ -31,6 +31,7 @@ from crosshaul.model import Changed, Claim, HeldClaim, Outcome, Quarantine, Rele
 from crosshaul.pace import AdaptiveLimit
 from crosshaul.reading import READERS
 from crosshaul.retry import Policy
+from crosshaul.unchanged import receipt_stands
 from crosshaul.upload import deliver, of_source
 from crosshaul.upload_context import Means
 
@@ -270,6 +271,8 @@ class Transfer:
 
     async def _outcome(self, claim: Claim, started: float) -> Outcome:
         try:
+            if claim.kept_receipt is not None and await receipt_stands(claim, claim.kept_receipt, self._means):
+                return self._outcomes.unchanged(claim, claim.kept_receipt)
             receipt = await deliver(claim, self._means)
         except (FileChangedError, FileGoneError):
             self._outcomes.said_nothing(claim)

@@ -44,12 +44,13 @@ class ObjectStore(Protocol):
 
 
 class Progress(Protocol):
-    """Where multipart uploads are kept, so that a restart goes on where they were."""
+    """Where it is kept how far an upload is, so that a restart goes on where it was."""
 
     async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None: ...  # noqa: D102
     async def add_part(self, claim: Claim, part: Part) -> None: ...  # noqa: D102
     async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
     async def aborted(self, upload: Multipart) -> None: ...  # noqa: D102
+    async def drop_kept_receipt(self, claim: Claim) -> None: ...  # noqa: D102
 
 
 class Notices(Protocol):

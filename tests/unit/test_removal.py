@@ -94,6 +94,30 @@ def test_delete_takes_only_the_very_file(root: Root, top: Path, file_system: str
         removal.delete(root, before, ALONE)
 
 
+@pytest.mark.parametrize("kind", ChecksumKind)
+def test_another_ctime_alone_keeps_no_file_whose_bytes_prove_it(root: Root, top: Path, kind: ChecksumKind):
+    """Three names of one file, and a chmod: each goes, although the ctime is another each time."""
+    for name in ("g", "h"):
+        (top / "a/b" / name).hardlink_to(top / "a/b/f")
+    links = [delivered(root, b"a/b/" + name, kind) for name in (b"f", b"g", b"h")]
+    (top / "a/b/f").chmod(0o600)
+    for link in links:
+        removal.delete(root, link, ALONE)
+    assert names(top / "a/b") == []
+
+
+@pytest.mark.parametrize("kind", [*ChecksumKind, None])
+def test_other_bytes_behind_the_old_mtime_stay(root: Root, top: Path, kind: ChecksumKind | None):
+    """The mtime was put back, the ctime tells: the file is left to the scan, which has it sent."""
+    before, file = delivered(root, kind=kind), top / "a/b/f"
+    file.write_bytes(b"012345678X")
+    os.utime(file, ns=(before.fingerprint.mtime_ns, before.fingerprint.mtime_ns))
+    with pytest.raises(FileChangedError) as told:
+        removal.delete(root, before, ALONE)
+    assert not isinstance(told.value, ContentChangedError)
+    assert file.read_bytes() == b"012345678X"
+
+
 def test_move_keeps_the_relative_path_and_overwrites_nothing(root: Root, top: Path, tmp_path: Path, file_system: str):
     """A moved file keeps its path under the target, and gets the time of its delivery where that is taken."""
     done = tmp_path / "done"

@@ -113,7 +113,9 @@ def _judge(one: Settled, record: Known | None, holders: Holders, changes: _Chang
         return
     if record.state != State.UPLOADING:
         check_move(record.id, State(record.state), state)
-    changes.changed.append((*columns, held == wanted and not refusal, record.id))
+    keeps = held == wanted and not refusal
+    stands = keeps and one.sighting.fingerprint.is_same_but_ctime(rows.fingerprint(record.fingerprint))
+    changes.changed.append((*columns, keeps, stands, record.id))
     changes.restarted.append(record.id)
 
 

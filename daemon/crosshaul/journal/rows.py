@@ -130,8 +130,15 @@ def previous_columns(receipt: Receipt) -> tuple[object, ...]:
 @reading
 def previous(row: Row) -> Receipt:
     """The receipt of the state before, in a row of the query ``previous_of``."""
-    _file, etag, size, kind, value, version_id = row
+    etag, size, kind, value, version_id = row[1:6]
     return Receipt(etag, size, 0.0, checksum(kind, value), version_id)
+
+
+@reading
+def kept(row: Row) -> Receipt | None:
+    """The receipt that the file kept when its ctime changed, in a row of the query ``previous_of``."""
+    etag, size, kind, value, version_id, kept_at, request_id, proven_by = row[1:]
+    return receipt((etag, size, kept_at, kind, value, version_id, request_id, proven_by))
 
 
 def _receipt_of(row: sqlite3.Row) -> Receipt | None:

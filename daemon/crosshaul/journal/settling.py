@@ -22,6 +22,7 @@ from crosshaul.model import (
     Release,
     Retry,
     State,
+    Unchanged,
 )
 
 
@@ -120,7 +121,7 @@ def _judge(record: _Standing | None, settlement: Settlement, changes: _Changes) 
         back = _again(record, now)
         if isinstance(outcome, Delivered):
             changes.stale.append((*rows.previous_columns(outcome.receipt), record.id, claim.key, claim.plan))
-    elif isinstance(outcome, Delivered):
+    elif isinstance(outcome, Delivered | Unchanged):
         changes.delivered.append((now, outcome.after_due_at, *rows.receipt_columns(outcome.receipt), record.id))
         changes.finished.append(record.id)
         return check_move(record.id, State.UPLOADING, State.DELIVERED)

@@ -75,6 +75,7 @@ _VANISH = one_by_one(admission.vanish)
 _EXCLUDE = one_by_one(admission.exclude)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
+_DROP_KEPT_RECEIPT = one_by_one(claims.drop_kept_receipt)
 _CLAIM_CANARY = one_by_one(canary.claim_canary)
 _MAKE_DUE = one_by_one(_make_due)
 _RECLAIM = one_by_one(_reclaim)
@@ -268,6 +269,10 @@ class Journal(SourceJournal, AbandonedJournal):
     async def drop_multipart(self, claim: Claim) -> None:
         """Forget the upload. Nothing happens if the claim is stale; IllegalMove if it is none."""
         await self._writer.do(_DROP_MULTIPART, claim)
+
+    async def drop_kept_receipt(self, claim: Claim) -> None:
+        """Forget that the receipt of the state before may be the file's still."""
+        await self._writer.do(_DROP_KEPT_RECEIPT, claim)
 
     async def make_due(self, routes: Sequence[str]) -> None:
         """All pending files of ``routes`` are due now (their destination works again)."""

@@ -57,6 +57,7 @@ class Metrics:
             for series in (
                 self._files,
                 self._bytes,
+                self._unchanged,
                 self._lost_events,
                 self._pending,
                 self._quarantined,
@@ -83,6 +84,10 @@ class Metrics:
         tally.files += 1
         tally.bytes += size
         self._duration.observe(seconds)
+
+    def unchanged(self, route: str) -> None:
+        """A delivered file, of which only the ctime had changed, was read again and not sent."""
+        self._unchanged.labels(route).inc()
 
     def failed(self, route: str, code: str) -> None:
         """A try ended in an error with this code."""
@@ -190,6 +195,9 @@ class Metrics:
     def _define_files(self) -> None:
         self._files = self._counter("files_delivered", "Files that S3 has confirmed.", "route")
         self._bytes = self._counter("bytes_delivered", "Bytes in files that S3 has confirmed.", "route")
+        self._unchanged = self._counter(
+            "files_unchanged", "Delivered files that were read again instead of sent: only the ctime changed.", "route"
+        )
         self._failures = self._counter("upload_failures", "Tries that ended in an error.", "route", "code")
         self._pending = self._gauge("pending_files", "Files at rest that are not delivered yet.", "route")
         self._quarantined = self._gauge("quarantined_files", "Files that are set aside, each with a reason.", "route")
