@@ -101,6 +101,8 @@ async def furnish(house: House, config: Config, routes: Sequence[Route]) -> list
     house.config, house.chain, house.lanes, house.ways, house.plans = config, builder.chain, lanes, ways, plans
     house.paused.intersection_update(ways)
     house.in_transit.update(route for route, lane in lanes_before.items() if house.lane_now(route) is not lane)
+    if lanes_before:
+        house.in_transit.update(route for route in ways if route not in lanes_before)
     house.assign()
     for lane in lanes.values():
         # What is in force now has to be begun, whatever becomes of a status: its reporter saves it later.
@@ -170,9 +172,12 @@ class _Builder:
         return Lane(made_from, refresher, bucket, reporter, transfer, means.files, objects, aborter)
 
     def _loses_routes(self, name: str) -> bool:
-        """Whether a route goes elsewhere now: no two lanes may hold claims of one route."""
-        moved = [route for route in self._config.routes if route.destination != name]
-        return any(route.name in self._house.routes_of(name) for route in moved)
+        """Whether a route goes elsewhere now, or nowhere: what is being sent of it has to end before others take over.
+
+        No two lanes may hold claims of one route, and another route may be about to send to the same keys.
+        """
+        stay = {route.name for route in self._config.routes if route.destination == name}
+        return not stay.issuperset(self._house.routes_of(name))
 
     def way(self, route: Route, plan: Plan) -> Way:
         """A route's intake and what comes after."""

@@ -88,7 +88,8 @@ class House:
     links: Links = field(default_factory=Links)
     """Where the symlinks lead that routes follow."""
     in_transit: set[str] = field(default_factory=set)
-    """Routes whose lane is another one now, or none: nothing of theirs is claimed until the former lane has ended."""
+    """Routes that are new, or whose lane is another one now, or none: nothing of theirs is claimed until the former
+    lanes have ended."""
     paused: set[str] = field(default_factory=set)
     """Routes that send nothing until they are resumed, or the daemon is started anew."""
 

@@ -79,4 +79,12 @@ BUGS: tuple[Bug, ...] = (
         "_UNROUTED_SECONDS = 3_600.0",
         f"{_ABANDONED} -k gone_for_a_day",
     ),
+    bug(
+        "what a removed route is sending replaces what its successor sent",
+        "app.py",
+        "        return not stay.issuperset(self._house.routes_of(name))\n",
+        "        moved = {route.name for route in self._config.routes} - stay\n"
+        "        return bool(moved.intersection(self._house.routes_of(name)))\n",
+        "tests/system/test_places.py -k replaced_route",
+    ),
 )

@@ -288,6 +288,22 @@ def test_an_upload_that_a_reload_cuts_off_is_taken_over(strict, site):
         daemon.kill()
 
 
+def test_what_a_replaced_route_is_sending_ends_before_its_successor_begins(strict, site):
+    """A route is replaced by one with the same keys while an older state is under way: the newer one stays."""
+    strict.settings(conditions="ignored")
+    strict.fault("delay", "PutObject", rule={"key": "slow", "times": 1}, seconds=6)
+    with site.daemon() as daemon:
+        site.add("slow", b"older")
+        until(lambda: site.records().get("slow", {}).get("state") == "uploading")
+        site.add("slow", b"the newer state")
+        site.write(name="successor")
+        assert site.crosshaul("reload").returncode == 0
+        until(lambda: len([call for call in strict.calls("PutObject") if call["key"] == "slow"]) >= 2)
+        until(lambda: daemon.events("file_delivered"))
+    assert strict.read("slow") == b"the newer state"
+    assert not daemon.events("service_failed")
+
+
 # Said before it begins, and asked for
 
 
