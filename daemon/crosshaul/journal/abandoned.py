@@ -27,8 +27,8 @@ def abandon(connection: sqlite3.Connection, files: Sequence[int]) -> None:
 
 def abandon_gone(connection: sqlite3.Connection) -> None:
     """The same for all files that are gone."""
-    if connection.execute(SQL["abandon_gone"]).rowcount:
-        connection.execute(SQL["forget_gone"])
+    connection.execute(SQL["abandon_gone"])
+    connection.execute(SQL["forget_gone"])
 
 
 class _Asked(NamedTuple):
