@@ -43,6 +43,10 @@ class Directories:
             return False
         return directory in inner.names or outer.identity in inner.identities
 
+    def either_holds(self, one: PurePosixPath, other: PurePosixPath) -> bool:
+        """Whether one is the other, or lies in it."""
+        return self.holds(one, other) or self.holds(other, one)
+
 
 class _Truth:
     """What the disk says of a directory; names and identities are its own and those above it."""

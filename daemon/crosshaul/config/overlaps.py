@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections import defaultdict
 from itertools import combinations
+from pathlib import PurePosixPath
 from string import Formatter
+from typing import NamedTuple
 
 from crosshaul.config.destination import Destination
+from crosshaul.config.directories import Directories
 from crosshaul.config.model import Config
-from crosshaul.config.place import place_at
 from crosshaul.config.route import Route
+from crosshaul.model import Place
+
+
+class _Keys(NamedTuple):
+    """The keys of a route: where they are put, and what all of them begin and end with."""
+
+    route: Route
+    root: PurePosixPath
+    bucket: str
+    place: Place
+    directory: str
+    begun: str
+    end: str
+
+    @classmethod
+    def of(cls, route: Route, destination: Destination) -> _Keys:
+        """Read them off the route's template."""
+        pieces = list(Formatter().parse(route.key.replace("{route}", route.name)))
+        directory, _, begun = (destination.key_prefix + pieces[0][0]).rpartition("/")
+        end = pieces[-1][0] if pieces[-1][1] is None else ""
+        return cls(route, PurePosixPath(route.path), destination.bucket, destination.place, directory, begun, end)
 
 
 def overlaps(config: Config) -> list[str]:
@@ -19,48 +41,29 @@ def overlaps(config: Config) -> list[str]:
     While both files are there that is a conflict, which is told; once one is deleted or moved, the other replaces its
     object. Routes that keep their files are left out, and names that differ by a rule of the user's can't be known.
     """
-    return list(_told(config))
+    # That one has a directory called as the other's prefix is not assumed: keys meet below one directory, if at all.
+    groups: defaultdict[tuple[Place, str], list[_Keys]] = defaultdict(list)
+    for route in config.routes:
+        keys = _Keys.of(route, config.destinations[route.destination])
+        groups[keys.place, keys.directory].append(keys)
+    meeting = [pair for group in groups.values() for pair in combinations(group, 2) if _may_replace(*pair)]
+    # Where one's directory is the other's, or lies in it, most of their files are the same.
+    tree = Directories({keys.root for pair in meeting for keys in pair})
+    return [_line(one, other) for one, other in meeting if not tree.either_holds(one.root, other.root)]
 
 
-def _told(config: Config) -> Iterator[str]:
-    for one, other in combinations(config.routes, 2):
-        first, second = (config.destinations[each.destination] for each in (one, other))
-        keeps = one.after_upload.action == other.after_upload.action == "keep"
-        if keeps or _place(first) != _place(second) or _share_files(one, other):
-            continue
-        if _may_meet(_ends(one, first), _ends(other, second)) and not _both(one, other, "{sha256}"):
-            yield (
-                f"routes {one.name} and {other.name} put their objects in one place in bucket {first.bucket}, and not "
-                "both keep their files: a file replaces the other route's object of the same key, whose source is gone "
-                "by then; give one another `key_prefix`, or write {route} in `key`"
-            )
-
-
-def _place(destination: Destination) -> object:
-    return place_at(destination.endpoint_url, destination.region, destination.bucket)
-
-
-def _share_files(one: Route, other: Route) -> bool:
-    """Whether one's directory is the other's, or lies in it: then most of their files are the same."""
-    first, second = (os.path.join(os.path.realpath(each.path), "") for each in (one, other))  # noqa: PTH118 - the slash
-    return first.startswith(second) or second.startswith(first)
-
-
-def _both(one: Route, other: Route, field: str) -> bool:
-    return field in one.key and field in other.key
-
-
-def _ends(route: Route, destination: Destination) -> tuple[str, str]:
-    """What all keys of a route begin and end with."""
-    pieces = list(Formatter().parse(route.key.replace("{route}", route.name)))
-    tail = pieces[-1][0] if pieces[-1][1] is None else ""
-    return destination.key_prefix + pieces[0][0], tail
-
-
-def _may_meet(one: tuple[str, str], other: tuple[str, str]) -> bool:
-    """Whether keys may be the same; that one has a directory called as the other's prefix is not assumed."""
-    (head, tail), (other_head, other_tail) = one, other
-    (directory, _, begun), (other_directory, _, other_begun) = head.rpartition("/"), other_head.rpartition("/")
-    if directory != other_directory or not (begun.startswith(other_begun) or other_begun.startswith(begun)):
+def _may_replace(one: _Keys, other: _Keys) -> bool:
+    if one.route.after_upload.action == other.route.after_upload.action == "keep":
         return False
-    return tail.endswith(other_tail) or other_tail.endswith(tail)
+    if "{sha256}" in one.route.key and "{sha256}" in other.route.key:
+        return False
+    begin_alike = one.begun.startswith(other.begun) or other.begun.startswith(one.begun)
+    return begin_alike and (one.end.endswith(other.end) or other.end.endswith(one.end))
+
+
+def _line(one: _Keys, other: _Keys) -> str:
+    return (
+        f"routes {one.route.name} and {other.route.name} put their objects in one place in bucket {one.bucket}, and "
+        "not both keep their files: a file replaces the other route's object of the same key, whose source is gone by "
+        "then; give one another `key_prefix`, or write {route} in `key`"
+    )
