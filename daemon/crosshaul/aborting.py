@@ -9,13 +9,16 @@ from typing import Protocol
 from crosshaul.clock import Clock
 from crosshaul.errors import Diagnosis, Fault, Kind
 from crosshaul.model import AbandonedUpload, Place
+from crosshaul.retry import Policy
 
 _EVERY_SECONDS = 60.0
 _AT_ONCE = 100
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 60.0, 6 * 3600.0
+_PAUSES = Policy(initial=60.0, max=6 * 3600.0)
 _TRIES = 30
 """A week, roughly; then the bucket's lifecycle rule has to do."""
 _NOT_THERE = frozenset({"NoSuchUpload", "404", "NoSuchBucket"})
+_MAY_NOT = frozenset({"AccessDenied", "403"})
+"""Final: Abort is a right of its own."""
 
 
 class Journal(Protocol):
@@ -71,11 +74,11 @@ class Aborter:
             last = await self._abort(upload)
             if last is None:
                 aborted += 1
-            elif self._is_final(last) or upload.tries + 1 >= _TRIES:
+            elif last.code in _MAY_NOT or upload.tries + 1 >= _TRIES:
                 given_up += 1
             else:
-                pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(upload.tries, 10))
-                await self._journal.settle_abandoned(upload, self._clock.now() + pause)
+                due_at = self._clock.now() + _PAUSES.delay(upload.tries, jitter=1.0)
+                await self._journal.settle_abandoned(upload, due_at)
                 break
             await self._journal.settle_abandoned(upload)
         if aborted:
@@ -91,10 +94,6 @@ class Aborter:
         except Fault as fault:
             return None if fault.diagnosis.code in _NOT_THERE else fault.diagnosis
         return None
-
-    def _is_final(self, diagnosis: Diagnosis) -> bool:
-        """Whether the role may not: Abort is a right of its own."""
-        return diagnosis.code in {"AccessDenied", "403"}
 
 
 _NOT_ALLOWED = Diagnosis(

@@ -255,11 +255,8 @@ class After:
         now = self._clock.now()
         if again and diagnosis is not None:
             await self._journal.send_again(task, diagnosis, now + _SEND_AGAIN_SECONDS)
-        elif wait is not None:
-            delay = min(_LONGEST_DELAY_SECONDS, max(1.0, wait))
-            await self._journal.settle_after(task, action, diagnosis, now + delay)
-        elif action in _TRIED_AGAIN:
-            delay = min(_LONGEST_DELAY_SECONDS, max(1.0, self._late(task)))
+        elif wait is not None or action in _TRIED_AGAIN:
+            delay = min(_LONGEST_DELAY_SECONDS, max(1.0, self._late(task) if wait is None else wait))
             await self._journal.settle_after(task, action, diagnosis, now + delay)
         else:
             await self._journal.settle_after(task, action, diagnosis)

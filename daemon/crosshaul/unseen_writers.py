@@ -22,7 +22,11 @@ _FINISHED_SECONDS = 60.0
 rotated is written to for a moment longer, and another writer may not have closed it."""
 _SILENT_SECONDS = 900.0
 """The same for one of which nothing is known but that it stood still."""
-_PATIENCE = {Reason.MARKER: 0.0, Reason.FINISHED: _FINISHED_SECONDS, Reason.CLOSED: _FINISHED_SECONDS}
+_PATIENCE: dict[Reason | None, float] = {
+    Reason.MARKER: 0.0,
+    Reason.FINISHED: _FINISHED_SECONDS,
+    Reason.CLOSED: _FINISHED_SECONDS,
+}
 
 _LEASING = LOCAL | {"cifs", "fuseblk", "nfs4", "nilfs2", "smb3", "ubifs"}
 """Where a lease that is granted says that nobody writes, on other machines either; FUSE's are of this machine only."""
@@ -53,7 +57,7 @@ def leases_at(root: Path, *, with_mounts: bool) -> Leases:
 
 def patience(settled_by: Reason | None) -> float:
     """Seconds after its delivery that a source stays where its writers can't be seen, by how it came to rest."""
-    return _PATIENCE.get(settled_by, _SILENT_SECONDS) if settled_by is not None else _SILENT_SECONDS
+    return _PATIENCE.get(settled_by, _SILENT_SECONDS)
 
 
 def reason(descriptor: int, settled_by: Reason | None) -> str:

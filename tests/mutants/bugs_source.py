@@ -144,8 +144,8 @@ BUGS = (
     bug(
         "passing trouble keeps a source for ever",
         "after.py",
-        "self._late(task)))\n            await self._journal.settle_after(task, action, diagnosis, now + delay)",
-        "self._late(task)))\n            await self._journal.settle_after(task, action, diagnosis)",
+        "else wait))\n            await self._journal.settle_after(task, action, diagnosis, now + delay)",
+        "else wait))\n            await self._journal.settle_after(task, action, diagnosis)",
         _AFTER,
     ),
     bug(
