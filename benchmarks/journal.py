@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crosshaul.clock import SystemClock
+from crosshaul.concurrency.clock import SystemClock
 from crosshaul.journal import Journal
 from crosshaul.model import Checksum, ChecksumKind, Claim, Delivered, Fingerprint, Receipt, Settled, Sighting
 

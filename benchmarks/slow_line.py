@@ -24,8 +24,8 @@ from crosshaul.aws import http1
 from crosshaul.model import State
 from crosshaul.partner import PartnerAccount
 from crosshaul.partner.settings import Settings
-from lane import MIB, lane_to
-from slow_line import slow_line
+from support.lane import MIB, lane_to
+from support.slow_line import slow_line
 
 _PATIENCE = 3600.0
 

@@ -19,7 +19,7 @@ from crosshaul.aws import http1
 from crosshaul.model import State
 from crosshaul.partner import PartnerAccount
 from crosshaul.partner.settings import Settings
-from lane import lane_to
+from support.lane import lane_to
 
 _PATIENCE = 3600.0
 

@@ -1,1 +1,1 @@
-pytest_plugins = ["partner_fixtures", "system_fixtures"]
+pytest_plugins = ["support.partner_fixtures", "support.system_fixtures"]

@@ -19,12 +19,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from crosshaul.app import visited
+from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.bucket import Bucket
-from crosshaul.aws.chain import Chain
 from crosshaul.config import Config, load
 from crosshaul.errors import CrosshaulError, Fault
 from crosshaul.partner import PartnerAccount, Settings
+from crosshaul.service.builder import visited
 
 _SESSION_SECONDS = 5.0
 _PATIENCE = 45.0
@@ -39,7 +39,7 @@ class DemoError(CrosshaulError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class _DemoSite:
     """Where the demo plays."""
 
     home: Path
@@ -67,7 +67,7 @@ async def demo(say: Say) -> None:
             _conclude(scene, size, time.monotonic() - began, say)
 
 
-def _prepare(home: Path, account: PartnerAccount) -> _Scene:
+def _prepare(home: Path, account: PartnerAccount) -> _DemoSite:
     root = home / "exports"
     root.mkdir()
     # Files of our own for the standard chain: whatever credentials this machine has, the demo neither sees nor uses.
@@ -98,13 +98,13 @@ def _prepare(home: Path, account: PartnerAccount) -> _Scene:
     }
     config_file = home / "config.yaml"
     config_file.write_text(json.dumps(config))  # JSON is YAML
-    return _Scene(home, root, config_file, account)
+    return _DemoSite(home, root, config_file, account)
 
 
 async def _refused_without_external_id(config: Config, say: Say) -> None:
     parameters = {"RoleArn": config.destinations["partner"].role_arn, "RoleSessionName": "crosshaul-demo"}
     try:
-        await Chain(config.identity).assume_role(parameters)
+        await BaseCredentials(config.identity).assume_role(parameters)
     except Fault as fault:
         said = fault.diagnosis
         say(f"Without the external ID, AssumeRole is refused: HTTP {said.status} {said.code} ({said.request_id}).")
@@ -113,7 +113,7 @@ async def _refused_without_external_id(config: Config, say: Say) -> None:
 
 
 @asynccontextmanager
-async def _daemon(scene: _Scene) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _daemon(scene: _DemoSite) -> AsyncIterator[asyncio.subprocess.Process]:
     command = [sys.executable, "-m", "crosshaul", "run", "-c", str(scene.config_file)]
     with (scene.home / "daemon.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(*command, stderr=log)
@@ -125,7 +125,7 @@ async def _daemon(scene: _Scene) -> AsyncIterator[asyncio.subprocess.Process]:
             await process.wait()
 
 
-async def _story(scene: _Scene, say: Say) -> None:
+async def _story(scene: _DemoSite, say: Say) -> None:
     await asyncio.to_thread(_drop, scene.root, {"before-the-start.txt": 26, "empty": 0})
     await _delivered(scene, 2)
     say("The daemon runs. It delivered what was there before its start.")
@@ -151,11 +151,11 @@ def _drop(root: Path, files: dict[str, int]) -> None:
         waiting.rename(path)
 
 
-async def _delivered(scene: _Scene, count: int) -> None:
+async def _delivered(scene: _DemoSite, count: int) -> None:
     await _until(lambda: len(scene.account.objects) >= count, f"{count} objects in the bucket", scene)
 
 
-async def _refreshed(scene: _Scene) -> None:
+async def _refreshed(scene: _DemoSite) -> None:
     def renewals() -> int:
         return sum(call.operation == "AssumeRole" and call.status == 200 for call in scene.account.calls)  # noqa: PLR2004
 
@@ -163,7 +163,7 @@ async def _refreshed(scene: _Scene) -> None:
     await _until(lambda: renewals() > before, "a refresh of the credentials", scene)
 
 
-async def _until(condition: Callable[[], bool], what: str, scene: _Scene) -> None:
+async def _until(condition: Callable[[], bool], what: str, scene: _DemoSite) -> None:
     try:
         async with asyncio.timeout(_PATIENCE):
             while not condition():  # noqa: ASYNC110 - the account is watched from outside, as an operator would
@@ -182,9 +182,9 @@ async def _stopped(process: asyncio.subprocess.Process) -> int:
     return code
 
 
-async def _read_back(config: Config, scene: _Scene, say: Say) -> int:
+async def _read_back(config: Config, scene: _DemoSite, say: Say) -> int:
     """Every local file against its object, by ranged GETs through a session of the role's; returns the bytes."""
-    async with visited(config, config.destinations["partner"], Chain(config.identity)) as (_, bucket):
+    async with visited(config, config.destinations["partner"], BaseCredentials(config.identity)) as (_, bucket):
         paths = [path for path in sorted(scene.root.rglob("*")) if path.is_file()]
         for path in paths:
             key = f"from-account-a/{path.relative_to(scene.root)}"
@@ -210,7 +210,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _conclude(scene: _Scene, size: int, seconds: float, say: Say) -> None:
+def _conclude(scene: _DemoSite, size: int, seconds: float, say: Say) -> None:
     account = scene.account
     twice = [key for key, stored in account.objects.items() if stored.writes > 1]
     refused = [call for call in account.calls if (call.status or 0) >= 400 and call.operation != "AssumeRole"]  # noqa: PLR2004

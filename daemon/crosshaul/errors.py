@@ -120,7 +120,7 @@ class HeldBackError(CrosshaulError):
     """The destination takes nothing at the moment: the file was not tried, and goes back as it was."""
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What a fault of a call means for what happens next (retry.py decides from it)."""
 
     EXPIRED = "expired"
@@ -149,7 +149,7 @@ class Kind(StrEnum):
 class Diagnosis:
     """What a fault was, in the words that AWS uses; kept in the journal and shown to people. No secrets."""
 
-    kind: Kind
+    kind: FaultKind
     code: str
     """AWS's error code, or our own for what never reached AWS (``ConnectTimeout``, ``TLSError``, ...)."""
     message: str
@@ -173,7 +173,7 @@ class Diagnosis:
         """What happened, without what to do."""
         where = f"{self.operation}: " if self.operation else ""
         status = f"HTTP {self.status}, " if self.status is not None else "no answer, "
-        if self.status is None and self.kind in {Kind.LOCAL, Kind.DESTINATION, Kind.FILE}:
+        if self.status is None and self.kind in {FaultKind.LOCAL, FaultKind.DESTINATION, FaultKind.FILE}:
             status = ""  # nobody was asked
         request = f", request id {self.request_id}" if self.request_id else ""
         return f"{where}{self.message.rstrip('.')} ({status}{self.code}{request})."
@@ -187,6 +187,6 @@ class Fault(CrosshaulError):
         self.diagnosis = diagnosis
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> FaultKind:
         """What the fault means for what happens next."""
         return self.diagnosis.kind

@@ -47,7 +47,7 @@ def path_bytes(text: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class KeyFields:
     """What a key can be made of. ``path`` is relative to the route's root; ``sha256`` is lower-case hex."""
 
     path: bytes
@@ -82,13 +82,13 @@ def _split(path: bytes) -> tuple[bytes, bytes, bytes]:
     return (folder, stem, dot + suffix) if stem.strip(b".") else (folder, name, b"")
 
 
-def _sha256(facts: Facts, _: str) -> str:
+def _sha256(facts: KeyFields, _: str) -> str:
     if facts.sha256 is None:
         raise ValueError("a template with {sha256} needs the file's sha256")
     return facts.sha256
 
 
-def _mtime(facts: Facts, form: str) -> str:
+def _mtime(facts: KeyFields, form: str) -> str:
     try:
         moment = _EPOCH + timedelta(microseconds=facts.mtime_ns // 1000)
     except OverflowError:
@@ -97,7 +97,7 @@ def _mtime(facts: Facts, form: str) -> str:
     return _DIRECTIVE.sub(lambda directive: _DATE_PARTS[directive[1]](moment), form)
 
 
-_FIELDS: Mapping[str, Callable[[Facts, str], str]] = {
+_FIELDS: Mapping[str, Callable[[KeyFields, str], str]] = {
     "path": lambda facts, _: key_text(facts.path),
     "name": lambda facts, _: key_text(facts.path.rpartition(b"/")[2]),
     "stem": lambda facts, _: key_text(_split(facts.path)[1]),
@@ -113,7 +113,7 @@ _TELLING = frozenset({"path", "name", "stem", "mtime", "sha256"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _TemplatePart:
     """Literal text, then perhaps a field with its format."""
 
     literal: str
@@ -126,7 +126,7 @@ class Template:
     """A parsed key template such as ``{route}/{mtime:%Y/%m}/{name}``; ``{{`` and ``}}`` are literal braces."""
 
     text: str
-    _pieces: tuple[_Piece, ...]
+    _pieces: tuple[_TemplatePart, ...]
 
     @classmethod
     def parse(cls, text: str) -> Template:
@@ -150,7 +150,7 @@ class Template:
     def _has(self, field: str) -> bool:
         return any(piece.field == field for piece in self._pieces)
 
-    def render(self, facts: Facts, key_prefix: str) -> str:
+    def render(self, facts: KeyFields, key_prefix: str) -> str:
         """Make the key: ``key_prefix`` as it is, then the filled template, with empty segments left out.
 
         KeyRefused if the key would be too long, leave the prefix, or can't be made from these facts.
@@ -164,7 +164,7 @@ class Template:
         return key
 
 
-def _pieces(text: str) -> list[_Piece]:
+def _pieces(text: str) -> list[_TemplatePart]:
     try:
         text.encode()
         parsed = list(Formatter().parse(text))
@@ -175,9 +175,9 @@ def _pieces(text: str) -> list[_Piece]:
     return [_piece(literal, field, form or "", conversion) for literal, field, form, conversion in parsed]
 
 
-def _piece(literal: str, field: str | None, form: str, conversion: str | None) -> _Piece:
+def _piece(literal: str, field: str | None, form: str, conversion: str | None) -> _TemplatePart:
     if field is None:
-        return _Piece(literal, None, "")
+        return _TemplatePart(literal, None, "")
     if field not in _FIELDS:
         raise ValueError(f"{{{field}}} is not a field; {_suggestion(field)}")
     if conversion is not None:
@@ -186,7 +186,7 @@ def _piece(literal: str, field: str | None, form: str, conversion: str | None) -
         _check_date_form(form)
     elif form:
         raise ValueError(f"{{{field}:{form}}} is not understood; only mtime has a format; write {{{field}}}")
-    return _Piece(literal, field, form)
+    return _TemplatePart(literal, field, form)
 
 
 def _suggestion(field: str) -> str:
@@ -204,7 +204,7 @@ def _check_date_form(form: str) -> None:
         raise ValueError(f"{{mtime:...}} doesn't know %{unknown[0]}; it knows {known}")
 
 
-def _check_shape(pieces: tuple[_Piece, ...]) -> None:
+def _check_shape(pieces: tuple[_TemplatePart, ...]) -> None:
     skeleton = "".join(
         piece.literal + (_DIRECTIVE.sub("x", piece.form) or "x" if piece.field else "") for piece in pieces
     )

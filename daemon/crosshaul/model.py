@@ -44,7 +44,7 @@ class Place(NamedTuple):
     bucket: str
 
 
-class Plan(NamedTuple):
+class PlanId(NamedTuple):
     """What a route's files are judged by at a time, as the journal numbers it; 0 = none is known."""
 
     id: int = 0
@@ -53,11 +53,11 @@ class Plan(NamedTuple):
     """The key tells the content: files that have one key are equal, and share it."""
 
 
-NO_PLAN = Plan()
+NO_PLAN = PlanId()
 
 
 class RoutePlan(NamedTuple):
-    """All of the configuration that decides whether and where a route's files go: what a ``Plan`` stands for."""
+    """All of the configuration that decides whether and where a route's files go: what a ``PlanId`` stands for."""
 
     route: str
     destination: str
@@ -69,7 +69,7 @@ class RoutePlan(NamedTuple):
     by_content: bool
 
 
-class Reason(StrEnum):
+class SettleReason(StrEnum):
     """Why a file counts as at rest."""
 
     QUIET = "quiet"
@@ -84,7 +84,7 @@ class Recorded(NamedTuple):
     """What the journal has of a path: the state that was taken last, and why it counted as at rest."""
 
     fingerprint: Fingerprint
-    settled_by: Reason | None
+    settled_by: SettleReason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +103,11 @@ class Settled:
     destination: str
     key: str
     refusal: Refusal | None = None
-    reason: Reason = Reason.QUIET
-    plan: Plan = NO_PLAN
+    reason: SettleReason = SettleReason.QUIET
+    plan: PlanId = NO_PLAN
 
 
-class News(NamedTuple):
+class ChangedFiles(NamedTuple):
     """What the journal does not have as it was seen, or not by the present plan."""
 
     fresh: list[Sighting]
@@ -235,7 +235,7 @@ class Claim(NamedTuple):
     previous: Receipt | None = None
     """Of the state that was last seen delivered under this key of this place; without its time (0)."""
     restless: bool = False
-    """It never came to rest, and was taken while it changed (``Reason.CEILING``)."""
+    """It never came to rest, and was taken while it changed (``SettleReason.CEILING``)."""
 
     @property
     def large(self) -> bool:
@@ -251,7 +251,7 @@ class Delivered(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
+class RetryLater:
     """Send it again at ``due_at``. ``counts``: tries of the file itself that failed; none for a fault around it."""
 
     due_at: float
@@ -280,7 +280,7 @@ class Changed:
     """The file was not there in its recorded state: intake has to look, and alone says that a file is gone."""
 
 
-Outcome = Delivered | Retry | Quarantine | Release | Changed
+Outcome = Delivered | RetryLater | Quarantine | Release | Changed
 
 
 class AfterAction(StrEnum):
@@ -351,7 +351,7 @@ class RouteStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class RouteCounts:
     """Counts of one route."""
 
     route: str
@@ -387,7 +387,7 @@ class Record:
     place: Place | None = None
     """Where its key is; None where an older Crosshaul wrote the record and its destination is configured no more."""
     plan: int = 0
-    settled_by: Reason | None = None
+    settled_by: SettleReason | None = None
     """Why this state of it counted as at rest; None if an older Crosshaul wrote the record."""
 
 

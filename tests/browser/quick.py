@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from crosshaul import telling
 from crosshaul.cli.main import main
+from crosshaul.service import monitoring
 
-telling.INTERVAL = 1.0
+monitoring.INTERVAL = 1.0
 sys.argv[:] = ["crosshaul", *sys.argv[4:]]  # what stands before it is: this file, PYTHON -m crosshaul
 main()

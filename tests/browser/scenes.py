@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from partner_fixtures import PartnerProcess, partner_process
-from system_fixtures import Daemon, Site, made_for, until
+from support.partner_fixtures import PartnerProcess, partner_process
+from support.system_fixtures import Daemon, Site, made_for, until
 
 MIB = 1 << 20
 

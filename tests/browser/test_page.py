@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from browser.scenes import backlog, daemon, partner_down
-from system_fixtures import until
+from support.system_fixtures import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from containers import PODMAN, Pod
-from documents import REPOSITORY, block
+from support.containers import PODMAN, Pod
+from support.documents import REPOSITORY, block
 
 pytestmark = pytest.mark.container
 SOURCES = os.environ.get("CROSSHAUL_SOURCES", "")

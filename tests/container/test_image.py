@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from containers import IMAGE, USER, run
-from system_fixtures import until
+from support.containers import IMAGE, USER, run
+from support.system_fixtures import until
 
 pytestmark = pytest.mark.container
 

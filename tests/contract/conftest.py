@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from journal_contract import FACTORIES, Factory, Store
-from journal_samples import (
+from support.journal_contract import FACTORIES, Factory, Store
+from support.journal_samples import (
     TurnableClock,
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.clock import Clock
+from crosshaul.concurrency.clock import Clock
 from crosshaul.errors import LockedError
 from crosshaul.model import (
     AfterAction,
@@ -18,13 +18,13 @@ from crosshaul.model import (
     DestinationState,
     DestinationStatus,
     Quarantine,
-    Retry,
+    RetryLater,
     RouteStatus,
     Settled,
     State,
 )
-from journal_contract import Factory, Store, after_crash, claimed, the, to_judge
-from journal_samples import (
+from support.journal_contract import Factory, Store, after_crash, claimed, the, to_judge
+from support.journal_samples import (
     DONE,
     PARTNER,
     RECEIPT,
@@ -90,7 +90,7 @@ async def test_tallies_count_each_route(store: Store, clock: TurnableClock) -> N
     await store.admit([settled(b"x", route="other")])
     claims = await store.claim([ROUTE], 3)
     await store.settle(claims[0], DONE)
-    await store.settle(claims[1], Retry(START + 500, SLOW))
+    await store.settle(claims[1], RetryLater(START + 500, SLOW))
     tallies = {tally.route: tally for tally in await store.tallies()}
     counted = {state: count for state, count in tallies[ROUTE].files.items() if count}
     assert counted == {State.DELIVERED: 1, State.UPLOADING: 1, State.PENDING: 2}
@@ -147,7 +147,7 @@ async def test_a_crash_leaves_nothing_half_done(
         if path == b"settling":
             await store.settle(claim, Changed())
         if path == b"waiting":
-            await store.settle(claim, Retry(START + 90, SLOW))
+            await store.settle(claim, RetryLater(START + 90, SLOW))
     await store.admit([settled(b"changed", 2)])
     async with after_crash(factory, state_dir, clock) as reopened:
         found = {claim.path: claim.ambiguous for claim in await reopened.claim([ROUTE], 10)}
@@ -180,7 +180,7 @@ async def test_requeued_files_go_again(factory: Factory, store: Store, state_dir
     """From outside, beside the open store, quarantined files become pending, due, with no attempts; others don't."""
     for path in (b"a", b"b", b"c"):
         claim = await claimed(store, path)
-        await store.settle(claim, Retry(START, SLOW))
+        await store.settle(claim, RetryLater(START, SLOW))
         (again,) = await store.claim([ROUTE], 1)
         await store.settle(again, DONE if path == b"c" else Quarantine(SLOW))
     selected = [(ROUTE, b"b"), (ROUTE, b"c"), ("no route", b"a")]
@@ -208,7 +208,7 @@ async def test_a_requeued_refusal_is_judged_anew(factory: Factory, store: Store,
 OPEN_AND_DIE = """
 import asyncio, os, sys
 from pathlib import Path
-from crosshaul.clock import SystemClock
+from crosshaul.concurrency.clock import SystemClock
 from crosshaul.journal import Journal
 
 async def main():

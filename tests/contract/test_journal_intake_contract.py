@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from crosshaul.model import (
-    Reason,
     Recorded,
+    SettleReason,
     Sighting,
     State,
 )
-from journal_contract import BUT_UPLOADING, TO_SETTLE, Store, reach, the, to_judge
-from journal_samples import (
+from support.journal_contract import BUT_UPLOADING, TO_SETTLE, Store, reach, the, to_judge
+from support.journal_samples import (
     DONE,
     PARTNER,
     ROUTE,
@@ -60,10 +60,10 @@ async def test_many_sightings_are_compared_at_once(store: Store) -> None:
 
 async def test_what_was_taken_last_is_told_with_its_reason(store: Store) -> None:
     """Of many paths at once: the state and why it counted as at rest, for those that have a record."""
-    await store.admit([replace(settled(b"%05d" % number), reason=Reason.MARKER) for number in range(700)])
+    await store.admit([replace(settled(b"%05d" % number), reason=SettleReason.MARKER) for number in range(700)])
     recorded = await store.recorded(ROUTE, [b"%05d" % number for number in range(600, 1300)])
     assert set(recorded) == {b"%05d" % number for number in range(600, 700)}
-    assert recorded[b"00650"] == Recorded(sighting(b"00650").fingerprint, Reason.MARKER)
+    assert recorded[b"00650"] == Recorded(sighting(b"00650").fingerprint, SettleReason.MARKER)
 
 
 @pytest.mark.parametrize("state", State)

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from crosshaul.journal import IllegalMove
+from crosshaul.journal import IllegalTransition
 from crosshaul.model import (
     Changed,
     Outcome,
     Quarantine,
     Release,
-    Retry,
+    RetryLater,
     State,
 )
-from journal_contract import BUT_UPLOADING, Store, claimed, reach, the
-from journal_samples import (
+from support.journal_contract import BUT_UPLOADING, Store, claimed, reach, the
+from support.journal_samples import (
     DONE,
     LOST,
     ROUTE,
@@ -36,7 +36,7 @@ async def test_an_unfinished_upload_comes_with_the_next_claim(store: Store) -> N
     for number in (3, 1, 2):
         await store.add_part(claim, part(number))
     await store.add_part(claim, part(2, size=9))
-    await store.settle(claim, Retry(START, LOST))
+    await store.settle(claim, RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
     assert again.multipart == replace(multipart(), parts=(part(1), part(2, size=9), part(3)))
     assert (await the(store)).multipart == again.multipart
@@ -66,8 +66,8 @@ async def test_a_new_upload_takes_the_place_of_the_old(store: Store) -> None:
 
 ENDINGS: dict[str, tuple[Outcome, bool]] = {
     "delivered": (DONE, False),
-    "retry": (Retry(START, SLOW), True),
-    "retry from the start": (Retry(START, SLOW, drop_multipart=True), False),
+    "retry": (RetryLater(START, SLOW), True),
+    "retry from the start": (RetryLater(START, SLOW, drop_multipart=True), False),
     "quarantine": (Quarantine(SLOW), True),
     "release": (Release(), True),
     "changed": (Changed(), False),
@@ -99,11 +99,11 @@ async def test_a_changed_file_starts_its_upload_over(store: Store) -> None:
 async def test_only_a_claim_has_parts(store: Store, state: State) -> None:
     """Multipart state of a file that isn't uploading is an illegal move."""
     claim = await reach(store, state)
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         await store.begin_multipart(claim, multipart())
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         await store.add_part(claim, part(1))
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         await store.drop_multipart(claim)
 
 
@@ -112,6 +112,6 @@ async def test_a_vanished_file_has_no_upload(store: Store) -> None:
     for path in (b"a", b"b"):
         claim = await claimed(store, path)
         await store.begin_multipart(claim, multipart(1))
-        await store.settle(claim, Retry(START + 5, SLOW))
+        await store.settle(claim, RetryLater(START + 5, SLOW))
     await store.vanished(ROUTE, [b"a"])
     assert [(await the(store, path)).multipart for path in (b"a", b"b")] == [None, multipart(1)]

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from crosshaul.canaries import Canaries, CanaryWish
-from crosshaul.journal import IllegalMove
+from crosshaul.journal import IllegalTransition
+from crosshaul.journal.canary_choice import Canaries, CanaryCriteria
 from crosshaul.model import (
     MOVES,
     Changed,
@@ -16,11 +16,11 @@ from crosshaul.model import (
     Outcome,
     Quarantine,
     Release,
-    Retry,
+    RetryLater,
     State,
 )
-from journal_contract import BUT_UPLOADING, Store, claimed, reach, the
-from journal_samples import (
+from support.journal_contract import BUT_UPLOADING, Store, claimed, reach, the
+from support.journal_samples import (
     DONE,
     LOST,
     PARTNER,
@@ -47,7 +47,7 @@ async def test_a_claim_carries_all_that_is_needed(store: Store) -> None:
 async def test_only_due_files_of_the_named_routes_are_claimed(store: Store, clock: TurnableClock) -> None:
     """A file that is due later, or of another route, isn't handed out; next_due tells when it will be."""
     claim = await claimed(store)
-    await store.settle(claim, Retry(START + 30, SLOW))
+    await store.settle(claim, RetryLater(START + 30, SLOW))
     await store.admit([settled(b"b", route="other")])
     assert await store.claim([ROUTE], 5) == []
     assert (await store.next_due([ROUTE]), await store.next_due([ROUTE, "other"])) == (START + 30, START)
@@ -82,7 +82,7 @@ async def failed_before(store: Store, count: int, clock: TurnableClock) -> None:
     """Files that failed once, and are due again."""
     await store.admit([settled(b"old %03d" % number, key=f"old/{number}") for number in range(count)])
     for claim in await store.claim([ROUTE], count):
-        await store.settle(claim, Retry(clock.at, SLOW))
+        await store.settle(claim, RetryLater(clock.at, SLOW))
     clock.at += 1
 
 
@@ -102,7 +102,7 @@ async def test_first_tries_go_before_repeated_ones(store: Store, clock: Turnable
 async def test_a_canary_is_due_and_as_was_wished(store: Store, clock: TurnableClock) -> None:
     """One file of the named routes goes: unlike the refused ones, of those that came since, else what there is."""
     await failed_before(store, 3, clock)
-    assert await store.claim_canary(["other"], CanaryWish()) is None
+    assert await store.claim_canary(["other"], CanaryCriteria()) is None
     await store.admit([settled(b"setup.exe", key="1"), settled(b"report.csv", key="2"), settled(b"run.exe", key="3")])
     canaries = Canaries()
     canaries.refused(ROUTE, b"more.exe", large=False)
@@ -123,7 +123,7 @@ async def test_a_canary_is_due_and_as_was_wished(store: Store, clock: TurnableCl
 async def test_a_delivered_file_has_its_receipt(store: Store, clock: TurnableClock) -> None:
     """Delivered keeps the receipt and when the source is due, and clears what went wrong before."""
     claim = await claimed(store)
-    await store.settle(claim, Retry(START, LOST))
+    await store.settle(claim, RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
     clock.at += 9
     assert await store.settle(again, Delivered(RECEIPT, after_due_at=START + 99)) == State.DELIVERED
@@ -136,12 +136,12 @@ async def test_a_delivered_file_has_its_receipt(store: Store, clock: TurnableClo
 async def test_a_retry_keeps_count_and_reason(store: Store) -> None:
     """Retry counts tries of the file alone, keeps the diagnosis whole, and ambiguity stays until it is resolved."""
     claim = await claimed(store)
-    assert await store.settle(claim, Retry(START, LOST)) == State.PENDING
+    assert await store.settle(claim, RetryLater(START, LOST)) == State.PENDING
     record = await the(store)
     assert (record.attempts, record.ambiguous, record.diagnosis) == (1, True, LOST)
     (again,) = await store.claim([ROUTE], 1)
     assert (again.attempts, again.ambiguous) == (1, True)
-    await store.settle(again, Retry(START + 3, SLOW, counts=False))
+    await store.settle(again, RetryLater(START + 3, SLOW, counts=False))
     record = await the(store)
     assert (record.attempts, record.ambiguous, record.diagnosis, record.due_at) == (1, True, SLOW, START + 3)
 
@@ -149,7 +149,7 @@ async def test_a_retry_keeps_count_and_reason(store: Store) -> None:
 async def test_a_released_file_is_as_it_was(store: Store) -> None:
     """Release changes neither attempts nor diagnosis."""
     claim = await claimed(store)
-    await store.settle(claim, Retry(START, LOST))
+    await store.settle(claim, RetryLater(START, LOST))
     before = await the(store)
     (again,) = await store.claim([ROUTE], 1)
     assert await store.settle(again, Release(START)) == State.PENDING
@@ -165,7 +165,7 @@ async def test_a_quarantined_file_keeps_the_reason(store: Store) -> None:
 
 async def test_the_try_that_sets_a_file_aside_counts(store: Store) -> None:
     """The count is that of all tries: the last one, and those before it that were not counted then."""
-    await store.settle(await claimed(store), Retry(START, LOST))
+    await store.settle(await claimed(store), RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
     await store.settle(again, Quarantine(SLOW, counts=4))
     assert (await the(store)).attempts == 5
@@ -173,7 +173,7 @@ async def test_the_try_that_sets_a_file_aside_counts(store: Store) -> None:
 
 OUTCOMES: dict[str, tuple[Outcome, State, State]] = {
     "delivered": (DONE, State.DELIVERED, State.PENDING),
-    "retry": (Retry(START + 50, LOST), State.PENDING, State.PENDING),
+    "retry": (RetryLater(START + 50, LOST), State.PENDING, State.PENDING),
     "quarantine": (Quarantine(SLOW), State.QUARANTINED, State.PENDING),
     "release": (Release(START + 50), State.PENDING, State.PENDING),
     "changed": (Changed(), State.SETTLING, State.PENDING),
@@ -210,7 +210,7 @@ async def test_only_a_claim_can_be_settled(store: Store, state: State, name: str
     """Settling a file that isn't uploading is an illegal move, whatever the outcome, and changes nothing."""
     claim = await reach(store, state)
     before = await the(store)
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         await store.settle(claim, OUTCOMES[name][0])
     assert await the(store) == before
 
@@ -221,7 +221,7 @@ async def test_a_claim_of_an_earlier_round_is_none(store: Store) -> None:
     await store.admit([settled(b"a", 2)])
     await store.settle(first, DONE)
     (second,) = await store.claim([ROUTE], 1)
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         await store.settle(first, DONE)
     assert await store.settle(second, DONE) == State.DELIVERED
 
@@ -232,7 +232,7 @@ async def test_one_bad_settlement_harms_no_other(store: Store) -> None:
     claims = await store.claim([ROUTE], 10)
     waiting = [store.settle(claim, DONE) for claim in (*claims[:5], claims[2], *claims[5:])]
     answers = await asyncio.gather(*waiting, return_exceptions=True)
-    assert isinstance(answers.pop(5), IllegalMove)
+    assert isinstance(answers.pop(5), IllegalTransition)
     assert answers == [State.DELIVERED] * 10
 
 
@@ -245,6 +245,6 @@ async def test_make_due_calls_off_the_waiting(store: Store) -> None:
     """When a destination works again the pending files of its routes are due now, those of others are not."""
     await store.admit([settled(b"a"), settled(b"b", route="other")])
     for claim in await store.claim([ROUTE, "other"], 2):
-        await store.settle(claim, Retry(START + 300, SLOW))
+        await store.settle(claim, RetryLater(START + 300, SLOW))
     await store.make_due([ROUTE])
     assert (await store.next_due([ROUTE]), await store.next_due(["other"])) == (START, START + 300)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from crosshaul import removal
-from crosshaul.aws.chain import Chain
-from crosshaul.aws.control import Control
-from crosshaul.aws.wire import Wire
-from crosshaul.journal import claims, settling, source_journal, store, writer
+from crosshaul.aws.base_credentials import BaseCredentials
+from crosshaul.aws.control_client import S3ControlClient
+from crosshaul.aws.upload_client import S3UploadClient
+from crosshaul.delivery.after_upload import source_removal
+from crosshaul.journal.sqlite import claims, outcomes, source_journal, store, writer
 
 
 class Doom:
@@ -50,7 +50,7 @@ _NAMES: dict[object, str] = {
     for name in vars(owner)
     if name.isupper() and callable(getattr(owner, name))
 }
-_NAMES |= {settling.settle_after: "settle_after", claims.add_parts: "add_part"}
+_NAMES |= {outcomes.settle_after: "settle_after", claims.add_parts: "add_part"}
 
 
 def _kinds(units: Sequence[Any]) -> list[str]:
@@ -59,7 +59,7 @@ def _kinds(units: Sequence[Any]) -> list[str]:
 
 
 def _kind(unit: Any) -> str:
-    if unit.work is settling.settle:
+    if unit.work is outcomes.settle:
         return f"settle_{type(unit.argument.outcome).__name__.lower()}"
     return _NAMES.get(unit.work, "claim")
 
@@ -104,9 +104,9 @@ def _lay_journal(at: At) -> None:
 
 def _lay_calls(at: At) -> None:
     for owner, method, name_of in (
-        (Chain, "assume_role", lambda *_: "AssumeRole"),
-        (Control, "call", lambda operation, *_: operation),
-        (Wire, "_send", lambda operation, *_: operation),
+        (BaseCredentials, "assume_role", lambda *_: "AssumeRole"),
+        (S3ControlClient, "call", lambda operation, *_: operation),
+        (S3UploadClient, "_send", lambda operation, *_: operation),
     ):
         setattr(owner, method, _around(getattr(owner, method), name_of, at))
 
@@ -127,7 +127,7 @@ def _lay_sources(at: At) -> None:
     for name in ("unlink", "link"):
         setattr(os, name, _beside(getattr(os, name), f"source {name}", at))
     for name in ("rename_at_once", "rename_noreplace"):
-        setattr(removal, name, _around_rename(getattr(removal, name), f"source {name}", at))
+        setattr(source_removal, name, _around_rename(getattr(source_removal, name), f"source {name}", at))
 
 
 def _around_rename(rename: Callable[..., Any], name: str, at: At) -> Callable[..., Any]:

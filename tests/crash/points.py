@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from doom import Doom
 from lives import configuration, credentials, integrity, life, unfinished
 
-from partner_fixtures import PartnerProcess, partner_process
+from support.partner_fixtures import PartnerProcess, partner_process
 
 MIB = 1 << 20
 _PATIENCE = 40.0

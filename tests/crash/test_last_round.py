@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from partner_fixtures import PartnerProcess
-from system_fixtures import sha256_of, until
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import sha256_of, until
 
 MIB = 1 << 20
 

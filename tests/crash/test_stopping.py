@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from partner_fixtures import PartnerProcess
-from system_fixtures import Daemon, Site, sha256_of, until
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import Daemon, Site, sha256_of, until
 
 MIB = 1 << 20
 SLACK = 20.0

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul import cached
-from crosshaul.config import AfterUpload
-from crosshaul.errors import Kind, StateDirError
-from crosshaul.model import Changed, ChecksumKind, Delivered, Retry, State
+from crosshaul.config import AfterUploadConfig
+from crosshaul.delivery.retry import RetryPolicy
+from crosshaul.errors import FaultKind, StateDirError
+from crosshaul.files import page_cache
+from crosshaul.files.source import SourceFile
+from crosshaul.model import Changed, ChecksumKind, Delivered, RetryLater, State
 from crosshaul.partner import (
     Close,
     Corrupt,
@@ -29,9 +31,7 @@ from crosshaul.partner import (
     Stall,
     WrongETag,
 )
-from crosshaul.retry import Policy
-from crosshaul.source import SourceFile
-from lane import MIB, Lane, lane_to
+from support.lane import MIB, Lane, lane_to
 
 BIG = os.urandom(12 * MIB + 7)
 
@@ -109,7 +109,7 @@ async def test_complete_that_says_200_with_an_error_inside_is_not_a_delivery(par
     async with lane_to(partner, tmp_path) as lane:
         await lane.drop("big", BIG)
         await lane.comes_to("big", State.DELIVERED)
-        retries = [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+        retries = [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, RetryLater)]
     assert len(retries) == 1
     assert partner.read("big") == BIG
     assert len(lane.calls("UploadPart")) == 3
@@ -156,8 +156,8 @@ async def test_a_store_that_holds_other_bytes_is_not_believed(partner: PartnerAc
     async with lane_to(partner, tmp_path, known=ChecksumKind.MD5) as lane:
         await lane.drop("a", b"bytes")
         await lane.comes_to("a", State.DELIVERED)
-        kinds = [outcome.diagnosis.kind for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
-    assert kinds == [Kind.CORRUPT]
+        kinds = [outcome.diagnosis.kind for _, outcome in lane.ear.outcomes if isinstance(outcome, RetryLater)]
+    assert kinds == [FaultKind.CORRUPT]
 
 
 @pytest.mark.parametrize("quality", ["honoured", "crc32 only", "ignored"])
@@ -265,7 +265,7 @@ async def test_a_fault_of_the_file_quarantines_it_with_its_reason(
 async def test_quarantine_after_so_many_tries(partner: PartnerAccount, tmp_path: Path):
     """With quarantine_after: 3 the third failure that speaks of the file sets it aside."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=TRANSIENT["BadDigest"]))
-    async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=3)) as lane:
+    async with lane_to(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=3)) as lane:
         await lane.drop("a", b"x")
         await lane.comes_to("a", State.QUARANTINED)
     assert len(lane.calls("PutObject")) == 3
@@ -353,7 +353,7 @@ async def test_a_file_that_changes_between_its_parts_never_becomes_an_object(par
 
 async def test_after_upload_is_due_only_with_the_receipt_and_after_the_grace(partner: PartnerAccount, tmp_path: Path):
     """The journal lists a source for deletion once it is delivered, and not before its grace is over."""
-    after = AfterUpload(action="delete", grace=60.0)
+    after = AfterUploadConfig(action="delete", grace=60.0)
     async with lane_to(partner, tmp_path, after=after) as lane:
         await lane.drop("a", b"x")
         record = await lane.comes_to("a", State.DELIVERED)
@@ -577,7 +577,7 @@ async def test_an_error_that_nobody_thought_of_is_one_files_alone(
 
     monkeypatch.setattr(SourceFile, "unchanged", stale)
     async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("odd", bytes(cached.MOST + 1))
+        await lane.drop("odd", bytes(page_cache.MOST + 1))
         for number in range(5):
             await lane.drop(f"f{number}", b"x")
             await lane.comes_to(f"f{number}", State.DELIVERED)

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.config import AfterUpload
-from crosshaul.errors import Diagnosis, Kind
-from crosshaul.journal.reader import requeue
+from crosshaul.config import AfterUploadConfig
+from crosshaul.errors import Diagnosis, FaultKind
+from crosshaul.journal.sqlite.reader import requeue
 from crosshaul.model import Record, State
 from crosshaul.partner import Delay, PartnerAccount, Reset, Rule
 from crosshaul.partner.exchange import Exchange
 from crosshaul.partner.settings import document, statement
-from lane import MIB, Lane, lane_to
+from support.lane import MIB, Lane, lane_to
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
 SIZES = {"empty": 0, "small": 1_000, "medium": 300_000, "parts": 7 * MIB}
 STORES = ["honoured", "ignored", "ignored at complete", "refused"]
-DELETE = AfterUpload(action="delete", grace=3600.0)
+DELETE = AfterUploadConfig(action="delete", grace=3600.0)
 
 
 async def put_by_another(partner: PartnerAccount, home: Path, source: str = "elsewhere") -> None:
@@ -280,7 +280,7 @@ async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
         checksums = {"the same": stored.checksum, "another": replace(stored.checksum, value="AAAAAAAAAAA=")}
         partner.objects["parts"] = replace(stored, checksum=checksums.get(told))
         (task,) = await lane.journal.after_due("r", 1, by=1e12)
-        await lane.journal.send_again(task, Diagnosis(Kind.FILE, "ContentChanged", "other bytes"), 0.0)
+        await lane.journal.send_again(task, Diagnosis(FaultKind.FILE, "ContentChanged", "other bytes"), 0.0)
         await lane.comes_to("parts", State.DELIVERED)
     assert partner.objects["parts"].writes == writes
 

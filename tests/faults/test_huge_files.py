@@ -8,14 +8,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from crosshaul import part_body
-from crosshaul.checksum import compute
-from crosshaul.model import ChecksumKind, Reason, State
+from crosshaul.delivery import part_body
+from crosshaul.delivery.multipart import LARGEST_OBJECT, part_size
+from crosshaul.files.source import SourceFile
+from crosshaul.integrity.checksum import compute
+from crosshaul.model import ChecksumKind, SettleReason, State
 from crosshaul.partner import Close, Corrupt, Error, PartnerAccount, Reset, Rule, Settings
-from crosshaul.parts import LARGEST_OBJECT, part_size
-from crosshaul.source import SourceFile
-from lane import MIB, Lane, lane_to
-from partner_fixtures import Certificates
+from support.lane import MIB, Lane, lane_to
+from support.partner_fixtures import Certificates
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -124,7 +124,7 @@ async def test_a_file_that_never_rests_is_streamed_as_well(partner: PartnerAccou
     """Parts larger than memory of a file that grows are held against their first reading, too."""
     async with lane_to(partner, tmp_path, memory=2 * MIB) as lane:
         (lane.root / "big").write_bytes(BIG)
-        await lane.admit("big", Reason.CEILING)
+        await lane.admit("big", SettleReason.CEILING)
         with (lane.root / "big").open("ab") as file:
             file.write(b"more")
         await lane.comes_to("big", State.DELIVERED, timeout=30)

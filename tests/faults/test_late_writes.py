@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.config import AfterUpload
+from crosshaul.config import AfterUploadConfig
 from crosshaul.model import Delivered, State
 from crosshaul.partner import Late, PartnerAccount, Reset, Rule
 from crosshaul.partner.settings import document, statement
-from lane import MIB, Lane, lane_to
+from support.lane import MIB, Lane, lane_to
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -185,7 +185,9 @@ async def test_under_kms_an_etag_is_as_good(partner: PartnerAccount, tmp_path: P
     """What is encrypted by KMS has an ETag that is no MD5: states follow each other in one request each."""
     (key,) = partner.settings.kms_keys
     partner.change(default_encryption=key, role_actions=("kms:GenerateDataKey", "kms:Decrypt"))
-    async with lane_to(partner, tmp_path, after=AfterUpload(action="delete", grace=3600.0), honoured=True) as lane:
+    async with lane_to(
+        partner, tmp_path, after=AfterUploadConfig(action="delete", grace=3600.0), honoured=True
+    ) as lane:
         for state in range(3):
             await lane.drop("a", os.urandom(100 + state))
             await lane.comes_to("a", State.DELIVERED)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.model import Reason, State
+from crosshaul.model import SettleReason, State
 from crosshaul.partner import Delay, Error, PartnerAccount, Rule
-from lane import MIB, Lane, lane_to
+from support.lane import MIB, Lane, lane_to
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -54,7 +54,7 @@ async def test_what_is_appended_to_for_ever_arrives_as_it_was_at_one_moment(
     async with lane_to(partner, tmp_path) as lane:
         path = begin(lane, name)
         async with written_to(path, None):
-            await lane.admit(name, Reason.CEILING)
+            await lane.admit(name, SettleReason.CEILING)
             record = await lane.comes_to(name, State.DELIVERED)
             grown = path.read_bytes()
         assert record.receipt is not None
@@ -64,7 +64,7 @@ async def test_what_is_appended_to_for_ever_arrives_as_it_was_at_one_moment(
         assert not lane.calls("AbortMultipartUpload")
         # And once more: a later, longer state replaces it.
         async with written_to(path, None):
-            await lane.admit(name, Reason.CEILING)
+            await lane.admit(name, SettleReason.CEILING)
             later = await lane.comes_to(name, State.DELIVERED)
         assert partner.read(name) == path.read_bytes()[: later.fingerprint.size]
         assert later.fingerprint.size > record.fingerprint.size
@@ -77,7 +77,7 @@ async def test_parts_of_an_interrupted_upload_count_only_if_they_are_in_the_file
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=None, action=Error(503, "SlowDown", "slow")))
     async with lane_to(partner, tmp_path) as lane:
         path = begin(lane, "parts")
-        await lane.admit("parts", Reason.CEILING)
+        await lane.admit("parts", SettleReason.CEILING)
         async with asyncio.timeout(10):
             while not lane.calls("CompleteMultipartUpload"):
                 await asyncio.sleep(0.01)
@@ -99,7 +99,7 @@ async def test_what_is_rewritten_for_ever_is_told_and_not_sent_over_and_over(
         partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(0.1)))
         async with written_to(path, SIZES[name] - len(LINE) - 7):
             for _ in range(5):
-                await lane.admit(name, Reason.CEILING)
+                await lane.admit(name, SettleReason.CEILING)
                 async with asyncio.timeout(10):
                     while (await lane.record(name)).state not in {State.SETTLING, State.DELIVERED}:
                         await asyncio.sleep(0.01)
@@ -120,7 +120,7 @@ async def test_what_became_shorter_is_another_state(partner: PartnerAccount, tmp
     """A log that was cut off (copytruncate) is not sent at its old size."""
     async with lane_to(partner, tmp_path, running=False) as lane:
         path = begin(lane, "parts")
-        await lane.admit("parts", Reason.CEILING)
+        await lane.admit("parts", SettleReason.CEILING)
         os.truncate(path, 100)
         lane.start()
         await lane.comes_to("parts", State.SETTLING)

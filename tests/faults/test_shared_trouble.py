@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 from crosshaul.aws.http1 import Deadlines
-from crosshaul.errors import Kind
-from crosshaul.model import Quarantine, Retry, State
+from crosshaul.delivery.retry import RetryPolicy
+from crosshaul.errors import FaultKind
+from crosshaul.model import Quarantine, RetryLater, State
 from crosshaul.partner import Delay, Error, PartnerAccount, Reset, Rule, Stall
-from crosshaul.retry import Policy
-from lane import MIB, Lane, lane_to
+from support.lane import MIB, Lane, lane_to
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
-DEFAULT = Policy(1.0, 300.0)
+DEFAULT = RetryPolicy(1.0, 300.0)
 DENIED = Error(403, "AccessDenied", "not this one")
 
 
@@ -79,7 +79,7 @@ async def test_forbidden_files_that_were_there_first_hold_up_the_others_for_seco
 async def test_a_forbidden_file_alone_counts_its_tries_and_is_set_aside(partner: PartnerAccount, tmp_path: Path):
     """When another got through, the refused one is at fault itself: all its tries count, and it parks no more."""
     partner.faults.add(Rule(operation="PutObject", key="*.exe", times=None, action=DENIED))
-    async with lane_to(partner, tmp_path, policy=Policy(0.05, 0.4, quarantine_after=6)) as lane:
+    async with lane_to(partner, tmp_path, policy=RetryPolicy(0.05, 0.4, quarantine_after=6)) as lane:
         await drop_all(lane, ["setup.exe"])
         await until(lambda: len(lane.calls("PutObject")) >= 3)
         assert (await lane.record("setup.exe")).attempts == 0
@@ -91,7 +91,7 @@ async def test_a_forbidden_file_alone_counts_its_tries_and_is_set_aside(partner:
         assert record.diagnosis is not None
         assert record.diagnosis.code == "AccessDenied"
         assert len(lane.ear.parkings) == 1
-        counted = [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry) and outcome.counts]
+        counted = [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, RetryLater) and outcome.counts]
         last = lane.ear.outcomes[-1][1]
         assert isinstance(last, Quarantine)
         assert record.attempts == sum(outcome.counts for outcome in counted) + last.counts >= 4
@@ -109,7 +109,7 @@ async def test_a_role_that_may_nothing_any_more_parks_after_a_few_calls(partner:
             await asyncio.sleep(0.05)
         assert len(lane.ear.parkings) == 1
         assert len(lane.calls("PutObject")) - sent <= 16
-        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry) and outcome.counts]
+        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, RetryLater) and outcome.counts]
         partner.faults.clear()
         await drop_all(lane, ["after"])
         assert await until(lambda: has(partner, "after")) < 3.0
@@ -120,7 +120,7 @@ async def test_the_first_part_that_is_taken_ends_a_parking(partner: PartnerAccou
     """With a large canary nobody waits for its last byte: small files go while its parts are still being sent."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=DENIED))
     partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(3.0)))
-    async with lane_to(partner, tmp_path, policy=Policy(0.2, 0.2), deadlines=Deadlines()) as lane:
+    async with lane_to(partner, tmp_path, policy=RetryPolicy(0.2, 0.2), deadlines=Deadlines()) as lane:
         await drop_all(lane, ["refused"])
         await until(lambda: lane.ear.parkings)
         await drop_all(lane, ["large"], 12 * MIB)
@@ -190,18 +190,18 @@ async def test_the_pause_that_the_store_asks_for_is_everybody_s(partner: Partner
 async def test_no_outage_sets_files_aside(name: str, partner: PartnerAccount, tmp_path: Path):
     """With quarantine_after: 2 an outage of many canaries leaves all files pending, and all arrive."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=OUTAGES[name]))
-    async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=2)) as lane:
+    async with lane_to(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=2)) as lane:
         await drop_all(lane, [f"f{number}" for number in range(20)])
         await until(lambda: len(lane.ear.outages) > 20)
         partner.faults.clear()
         await until(lambda: len(partner.objects) == 20)
-        kinds = {outcome.diagnosis.kind for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)}
-        assert kinds <= {Kind.THROTTLED, Kind.NETWORK}
+        kinds = {outcome.diagnosis.kind for _, outcome in lane.ear.outcomes if isinstance(outcome, RetryLater)}
+        assert kinds <= {FaultKind.THROTTLED, FaultKind.NETWORK}
 
 
 async def test_a_root_that_is_away_sets_no_file_aside(partner: PartnerAccount, tmp_path: Path):
     """The volume is gone for many tries with quarantine_after: 2: its files wait, and go when it is back."""
-    async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=2), running=False) as lane:
+    async with lane_to(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=2), running=False) as lane:
         await drop_all(lane, [f"f{number}" for number in range(20)])
         lane.root.rename(tmp_path / "away")
         lane.start()
@@ -213,7 +213,7 @@ async def test_a_root_that_is_away_sets_no_file_aside(partner: PartnerAccount, t
 async def test_what_is_set_aside_begins_anew(partner: PartnerAccount, tmp_path: Path):
     """A file in parts that is quarantined forgets its upload: `retry` does not go on with one that S3 has ended."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=2, action=Error(404, "NoSuchUpload", "gone")))
-    async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=1)) as lane:
+    async with lane_to(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=1)) as lane:
         await drop_all(lane, ["large"], 12 * MIB)
         record = await lane.comes_to("large", State.QUARANTINED)
         assert record.multipart is None
@@ -225,7 +225,7 @@ async def test_what_is_set_aside_begins_anew(partner: PartnerAccount, tmp_path: 
 async def test_files_that_stall_leave_room_for_those_that_do_not(partner: PartnerAccount, tmp_path: Path):
     """Sixty files whose PUTs are never answered, for eight slots: good files go, again and again."""
     partner.faults.add(Rule(operation="PutObject", key="stuck*", times=None, action=Stall(seconds=60)))
-    async with lane_to(partner, tmp_path, policy=Policy(0.1, 2.0), max_concurrency=8) as lane:
+    async with lane_to(partner, tmp_path, policy=RetryPolicy(0.1, 2.0), max_concurrency=8) as lane:
         await drop_all(lane, [f"stuck{number}" for number in range(60)])
         await asyncio.sleep(2.0)
         for number in range(5):

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from crosshaul.aws import http1
-from crosshaul.model import Retry, State
-from crosshaul.pace import Step
+from crosshaul.concurrency.adaptive_limit import RateStep
+from crosshaul.model import RetryLater, State
 from crosshaul.partner import PartnerAccount, Rule, Stall
-from lane import MIB, lane_to
-from slow_line import slow_line
+from support.lane import MIB, lane_to
+from support.slow_line import slow_line
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -58,7 +58,7 @@ async def test_many_files_cross_a_slow_line_once(partner: PartnerAccount, tmp_pa
             lane.start()
             for number in range(60):
                 await lane.comes_to(f"{number}", State.DELIVERED, timeout=60)
-        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, RetryLater)]
         assert line.carried < 1.05 * 60 * 100_000
 
 
@@ -74,7 +74,7 @@ async def test_parts_that_are_late_each_time_are_accepted(partner: PartnerAccoun
     async with lane_to(partner, tmp_path, deadlines=LATE) as lane:
         await lane.drop("file", os.urandom(12 * MIB))
         await lane.comes_to("file", State.DELIVERED, timeout=60)
-        codes = {outcome.diagnosis.code for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)}
+        codes = {outcome.diagnosis.code for _, outcome in lane.ear.outcomes if isinstance(outcome, RetryLater)}
         assert codes == {code}
         assert len(lane.calls("UploadPart")) <= 9
 
@@ -123,7 +123,7 @@ async def test_a_bandwidth_limit_is_used_and_kept(partner: PartnerAccount, tmp_p
             took = time.monotonic() - began
         assert 0.93 < line.carried / (took * rate) < 1.05
         assert line.connections < files
-        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, RetryLater)]
 
 
 async def test_a_limit_that_is_lifted_acts_at_once(partner: PartnerAccount, tmp_path: Path):
@@ -134,7 +134,7 @@ async def test_a_limit_that_is_lifted_acts_at_once(partner: PartnerAccount, tmp_
         lane.start()
         await asyncio.sleep(1)
         assert (await lane.record("0")).state is not State.DELIVERED
-        lane.limiter.override((Step(None, 10 * MIB),))
+        lane.limiter.override((RateStep(None, 10 * MIB),))
         began = time.monotonic()
         for number in range(30):
             await lane.comes_to(f"{number}", State.DELIVERED)

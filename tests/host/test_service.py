@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from documents import block
-from partner_fixtures import partner_process
-from system_fixtures import until
+from support.documents import block
+from support.partner_fixtures import partner_process
+from support.system_fixtures import until
 
 pytestmark = pytest.mark.host
 CONFIG = Path("etc/crosshaul/config.yaml")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.errors import Kind
+from crosshaul.errors import FaultKind
 from crosshaul.model import State
 from crosshaul.partner import PartnerAccount, Settings
-from overheard import overheard
-from partner_fixtures import Certificates, make_certificates
+from support.overheard import overheard
+from support.partner_fixtures import Certificates, make_certificates
 
 SIZES = {"PutObject": 3_000, "HeadObject": 300 * 1024}
 """A small file goes by the wire at once; about a large one aioboto3 asks first."""
@@ -55,7 +55,7 @@ async def test_a_certificate_that_ran_out_parks_until_there_is_another(
                 while not lane.ear.parkings:
                     await asyncio.sleep(0.01)
             said = lane.ear.parkings[0]
-            assert (said.kind, said.code, said.operation) == (Kind.DESTINATION, "TLSError", operation)
+            assert (said.kind, said.code, said.operation) == (FaultKind.DESTINATION, "TLSError", operation)
             assert "expired" in said.message
             assert "dates" in said.advice
             account.show(certificates)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.aws.codes import _KINDS, _KMS_PASSES, _NOT_IMPLEMENTED, _REFUSALS
-from crosshaul.conditions import NEW
-from crosshaul.errors import Fault, Kind
+from crosshaul.aws.conditional_writes import NEW
+from crosshaul.aws.error_codes import _KINDS, _KMS_PASSES, _NOT_IMPLEMENTED, _REFUSALS
+from crosshaul.errors import Fault, FaultKind
 from crosshaul.model import Changed, ChecksumKind, Delivered, Record, State
 from crosshaul.partner import (
     Close,
@@ -32,7 +32,7 @@ from crosshaul.partner import (
 from crosshaul.partner.exchange import Answer, Exchange
 from crosshaul.partner.faults import Action
 from crosshaul.partner.settings import document, statement
-from fault_table import (
+from support.fault_table import (
     ABORT,
     COMPLETE,
     CREATE,
@@ -48,8 +48,8 @@ from fault_table import (
     Outcome,
     Row,
 )
-from lane import Lane, lane_to
-from overheard import Indiscreet, check_lines, diagnoses, overheard
+from support.lane import Lane, lane_to
+from support.overheard import Indiscreet, check_lines, diagnoses, overheard
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -186,7 +186,7 @@ async def _parks(lane: Lane, code: str, hasten: Callable[[], None] = lambda: Non
         while not lane.ear.parkings or lane.ear.parkings[-1].code != code:
             hasten()
             await asyncio.sleep(0.01)
-    assert lane.ear.parkings[-1].kind is Kind.DESTINATION
+    assert lane.ear.parkings[-1].kind is FaultKind.DESTINATION
 
 
 @pytest.mark.parametrize("operation", calls(Outcome.SETS_ASIDE))

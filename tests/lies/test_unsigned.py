@@ -9,8 +9,8 @@ import pytest
 
 from crosshaul.model import State
 from crosshaul.partner import PartnerAccount, Settings
-from lane import MIB, lane_to
-from partner_fixtures import Certificates
+from support.lane import MIB, lane_to
+from support.partner_fixtures import Certificates
 
 BIG = os.urandom(11 * MIB)
 WORDS = ["InvalidRequest", "AccessDenied", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch"]

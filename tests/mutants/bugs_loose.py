@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from bugs import Bug, bug
 
-_AFTER = "tests/unit/test_after.py"
+_AFTER = "tests/unit/delivery/test_after_upload.py"
 
 BUGS: tuple[Bug, ...] = (
     bug(
         "a source goes although its object was replaced since",
-        "object_check.py",
+        "delivery/after_upload/object_check.py",
         "        return self._is_replaced(task, held)\n",
         "        return None\n",
         f"{_AFTER} -k without_if_match",
     ),
     bug(
         "a source goes although the store could not be asked",
-        "object_check.py",
+        "delivery/after_upload/object_check.py",
         '            return _stays(task, "SourceKept", f',
         '            return None and _stays(task, "SourceKept", f',
         f"{_AFTER} -k without_if_match",
     ),
     bug(
         "a store counts as keeping If-Match before it was seen to",
-        "conditions.py",
+        "aws/conditional_writes.py",
         "return bool(self.match_honoured) and",
         "return self.match_honoured is not False and",
         f"{_AFTER} -k without_if_match",

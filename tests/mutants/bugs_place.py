@@ -9,7 +9,7 @@ _PLACES = "tests/system/test_places.py"
 BUGS: tuple[Bug, ...] = (
     bug(
         "after a change of bucket, prefix or template delivered files never reach the new place",
-        "journal/known.py",
+        "journal/sqlite/lookup.py",
         "record.fingerprint != fingerprint or record.plan != plan:",
         "record.fingerprint != fingerprint:",
         f"{_PLACES} -k another_prefix",
@@ -23,28 +23,28 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "files that are excluded while they wait are waited for, for ever",
-        "strays.py",
+        "discovery/leftovers.py",
         "await self._journal.excluded(self._route, look.unwanted)",
         "pass",
         f"{_PLACES} -k excluded",
     ),
     bug(
         "a key belongs to its first file for ever, although we deleted that",
-        "journal/holders.py",
+        "journal/sqlite/holders.py",
         "(found.source_gone and found.state == State.DELIVERED)",
         "False",
         f"{_PLACES} -k source_is_deleted",
     ),
     bug(
         "after a route was renamed all its files are in conflict with themselves",
-        "journal/holders.py",
+        "journal/sqlite/holders.py",
         "found.route_gone or (",
         "(",
         f"{_PLACES} -k renamed_route",
     ),
     bug(
         "after a route was renamed all its files are sent again",
-        "journal/holders.py",
+        "journal/sqlite/holders.py",
         "in _LEAVES_A_RECEIPT and self._is_same_file(one, found)",
         "in _LEAVES_A_RECEIPT and not found.root",
         f"{_PLACES} -k renamed_route",
@@ -58,7 +58,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "a file whose upload a reload cuts off stays on its way until the next start",
-        "house.py",
+        "service/runtime.py",
         "await self.journal.reclaim(tuple(self.in_transit))",
         "pass",
         f"{_PLACES} -k taken_over",

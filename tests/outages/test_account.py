@@ -8,7 +8,7 @@ import time
 import pytest
 
 from crosshaul.partner import document, statement
-from system_fixtures import sha256_of, until
+from support.system_fixtures import sha256_of, until
 
 NOBODY = document(statement(["sts:AssumeRole"], None, Principal={"AWS": "arn:aws:iam::333333333333:root"}))
 TWENTY_MINUTES = 1200.0

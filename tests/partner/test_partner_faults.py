@@ -26,7 +26,7 @@ from crosshaul.partner import (
     Stall,
     WrongETag,
 )
-from partner_client import refused, s3, serving, session, sign, sts
+from support.partner_client import refused, s3, serving, session, sign, sts
 
 BODY = b"body" * 1000
 

@@ -8,8 +8,8 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 
 from crosshaul.partner import Settings, document, statement
-from partner_client import checksum as value
-from partner_client import raw, refused, s3, serving, session
+from support.partner_client import checksum as value
+from support.partner_client import raw, refused, s3, serving, session
 
 MIB = 1024 * 1024
 FIRST, SECOND = b"a" * (5 * MIB), b"b" * 100

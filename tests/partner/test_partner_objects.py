@@ -8,7 +8,7 @@ import gc
 import pytest
 
 from crosshaul.partner import Settings, document, statement
-from partner_client import raw, refused, s3, serving, session
+from support.partner_client import raw, refused, s3, serving, session
 
 ODD_KEYS = [
     "a//b", "/lead", "//lead", "../up", "a/./b", "a%20b", "a%2Fb", "sp ace+plus", "ünï\u0308", "new\nline", "tab\t",

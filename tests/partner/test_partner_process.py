@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from partner_client import refused, s3, session
-from partner_fixtures import partner_process
+from support.partner_client import refused, s3, session
+from support.partner_fixtures import partner_process
 
 
 @pytest.fixture(scope="module")

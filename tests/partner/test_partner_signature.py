@@ -13,7 +13,7 @@ from crosshaul.partner import Settings
 from crosshaul.partner.chunked import SIGNED, SIGNED_TRAILER, Chain, Decoder
 from crosshaul.partner.errors import Refusal
 from crosshaul.partner.signature import Claimed, Received, Verifier
-from partner_client import raw, refused, s3, send, serving, session
+from support.partner_client import raw, refused, s3, send, serving, session
 
 
 @pytest.fixture(scope="module")

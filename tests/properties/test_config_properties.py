@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crosshaul.config import Config, load
-from crosshaul.config.document import Location, parse
+from crosshaul.config.yaml_document import Location, parse
 from crosshaul.errors import ConfigError
 
 EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_text("utf-8")

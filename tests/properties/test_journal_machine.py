@@ -24,11 +24,22 @@ from crosshaul.model import (
     Receipt,
     Record,
     Release,
-    Retry,
+    RetryLater,
     Settled,
     State,
 )
-from journal_samples import LOST, RECEIPT, SLOW, START, TOO_LONG, TurnableClock, multipart, part, settled, sighting
+from support.journal_samples import (
+    LOST,
+    RECEIPT,
+    SLOW,
+    START,
+    TOO_LONG,
+    TurnableClock,
+    multipart,
+    part,
+    settled,
+    sighting,
+)
 
 File = tuple[str, bytes]
 ROUTES = ("one", "two")
@@ -147,7 +158,7 @@ class Model:
             case Delivered(receipt, after_due_at):
                 one.state, one.receipt, one.after_due_at = State.DELIVERED, receipt, after_due_at
                 one.attempts, one.ambiguous, one.multipart, one.previous = 0, False, None, None
-            case Retry(due_at, diagnosis, counts, drop):
+            case RetryLater(due_at, diagnosis, counts, drop):
                 one.state, one.due_at, one.attempts = State.PENDING, due_at, one.attempts + counts
                 one.ambiguous = one.ambiguous or diagnosis.ambiguous
                 one.multipart = None if drop else one.multipart
@@ -177,9 +188,9 @@ def outcomes(now: float) -> list[Outcome]:
     return [
         Delivered(RECEIPT),
         Delivered(RECEIPT, now + 3),
-        Retry(now + 3, LOST),
-        Retry(now, SLOW, counts=False),
-        Retry(now, SLOW, drop_multipart=True),
+        RetryLater(now + 3, LOST),
+        RetryLater(now, SLOW, counts=False),
+        RetryLater(now, SLOW, drop_multipart=True),
         Quarantine(LOST),
         Release(now),
         Changed(),

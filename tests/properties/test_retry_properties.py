@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosshaul.breaker import Breaker
-from crosshaul.retry import Policy
+from crosshaul.delivery.breaker import Breaker
+from crosshaul.delivery.retry import RetryPolicy
 
 JITTER = st.floats(0.0, 1.0, exclude_max=True)
-POLICIES = st.builds(Policy, initial=st.floats(0.01, 60.0), max=st.floats(60.0, 86400.0))
+POLICIES = st.builds(RetryPolicy, initial=st.floats(0.01, 60.0), max=st.floats(60.0, 86400.0))
 
 
 @given(POLICIES, st.integers(0, 10**9), JITTER)

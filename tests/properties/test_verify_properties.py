@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosshaul.integrity.verify import ChecksumNegotiator, token_of
 from crosshaul.model import ChecksumKind, Claim, Fingerprint
-from crosshaul.verify import Ladder, token_of
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
 STATES = st.tuples(
@@ -31,7 +31,7 @@ def test_tokens_tell_states_apart(one, other):
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(KINDS), st.sampled_from([*KINDS, None])), max_size=40))
 def test_the_ladder_only_leads_down_and_keeps_a_proof(events):
     """Whatever stores answer, the rung never rises, and what is not known to be honoured goes with MD5."""
-    ladder = Ladder()
+    ladder = ChecksumNegotiator()
     for refused, tried, echoed in events:
         before = KINDS.index(ladder.kind)
         if refused:
@@ -45,7 +45,7 @@ def test_the_ladder_only_leads_down_and_keeps_a_proof(events):
 @given(st.sampled_from([None, *KINDS]))
 def test_a_store_that_refuses_everything_is_given_up_on(known):
     """Trying for as long as there is another checksum ends, from wherever it begins."""
-    ladder, tries = Ladder(known), 1
+    ladder, tries = ChecksumNegotiator(known), 1
     while ladder.refuse(ladder.kind):
         tries += 1
         assert tries <= len(KINDS)

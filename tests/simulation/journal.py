@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crosshaul.journal import migrate, store
-from crosshaul.journal.connect import identity
-from crosshaul.journal.reader import Reader
-from crosshaul.journal.reserve import Reserve
-from crosshaul.journal.writer import CommitStats, Writer
+from crosshaul.journal.sqlite import migrate, store
+from crosshaul.journal.sqlite.connect import identity
+from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.journal.sqlite.reserve import Reserve
+from crosshaul.journal.sqlite.writer import CommitStats, Writer
 
 _DATABASE = Path("journal.db")
 _template: sqlite3.Connection | None = None
@@ -94,7 +94,7 @@ class TurnWriter(Writer):
 
     async def begin(self, work: Any, argument: Any) -> asyncio.Future[Any]:
         """As the real one."""
-        from crosshaul.journal.writer import _Unit
+        from crosshaul.journal.sqlite.writer import _Unit
 
         await self._slots.acquire()
         future = self._loop.create_future()

@@ -12,27 +12,16 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from crosshaul import (
-    app,
-    delivered_file,
-    growing,
-    house,
-    intake,
-    model,
-    move_target,
-    open_files,
-    ownership,
-    reading,
-    removal,
-    removing,
-    scan,
-    source,
-    upload,
-)
-from crosshaul.aws import identity
-from crosshaul.file_clock import FileClock
-from crosshaul.journal import store
-from crosshaul.watch import Kind as Event
+from crosshaul import model
+from crosshaul.aws import refresher as identity
+from crosshaul.delivery import upload
+from crosshaul.delivery.after_upload import delivered_file, finishing, source_removal
+from crosshaul.discovery import intake, ownership, scanner
+from crosshaul.discovery.file_clock import FileClock
+from crosshaul.discovery.watch import EventKind as Event
+from crosshaul.files import growing, move_target, open_writers, reader, source
+from crosshaul.journal.sqlite import store
+from crosshaul.service import builder, runtime
 from simulation import journal
 from simulation.account import Account, Chain, Control, Wire
 from simulation.disk import Disk, DiskOs
@@ -212,29 +201,29 @@ class World:
         quiet, disk_os = Quiet(self), DiskOs(self.disk, self._reading, self.oracles.leaving, self.broken)
         journal.TurnWriter.chance, journal.TurnWriter.committed = self.chance, self.oracles.committed
         for owner, name, stand_in in (
-            (scan, "os", disk_os),
-            (scan, "file_clock_at", lambda _: self._file_clock()),
-            (reading, "time", SimpleNamespace(monotonic=self.now)),
+            (scanner, "os", disk_os),
+            (scanner, "file_clock_at", lambda _: self._file_clock()),
+            (reader, "time", SimpleNamespace(monotonic=self.now)),
             (source, "os", disk_os),
             (growing, "os", disk_os),
-            (removal, "os", disk_os),
-            (removing, "os", disk_os),
+            (source_removal, "os", disk_os),
+            (finishing, "os", disk_os),
             (delivered_file, "os", disk_os),
-            (removal, "rename_at_once", disk_os.rename_at_once),
-            (removal, "rename_noreplace", disk_os.rename_noreplace),
+            (source_removal, "rename_at_once", disk_os.rename_at_once),
+            (source_removal, "rename_noreplace", disk_os.rename_noreplace),
             (delivered_file.Lease, "take", disk_os.take_lease),
-            (open_files, "open_for_writing", frozenset),
+            (open_writers, "open_for_writing", frozenset),
             (move_target, "os", disk_os),
             (ownership, "identity_at", self._identity),
             (source, "_MAPPED", 1 << 40),
             (upload, "_ASK_FROM", 100),
             (model, "LARGE", PART),  # the journal's queries keep the real number: files change sides after the claim
-            (house, "LARGE", PART),
-            (app, "Metrics", lambda: quiet),
-            (app, "Chain", lambda _: Chain(self.account)),
-            (app, "Control", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
-            (app, "_wire", lambda to, *_: lambda _: Wire(self.account, to.bucket)),
-            (app.logs, "get", lambda _: quiet),
+            (runtime, "LARGE", PART),
+            (builder, "Metrics", lambda: quiet),
+            (builder, "Chain", lambda _: Chain(self.account)),
+            (builder, "Control", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
+            (builder, "_wire", lambda to, *_: lambda _: Wire(self.account, to.bucket)),
+            (builder.logs, "get", lambda _: quiet),
             (identity, "conceal", lambda *_: None),
             (intake, "Watcher", lambda root, listener, *_: Watcher(self, root, listener)),
             (store, "_open", journal.opener(self.database)),
@@ -304,7 +293,7 @@ class World:
         assert self.loop is not None
         stop, writing = asyncio.Event(), asyncio.create_task(self._write())
         config, clock = setting.config(), VirtualClock(self.loop, self.skew)
-        async with app.opened(config, config.routes, clock) as opened:
+        async with builder.opened(config, config.routes, clock) as opened:
             services = [*opened.carriers(), *opened.helpers()]
             tasks = [asyncio.create_task(service.run(stop), name=service.name) for service in services]
             while not self._over(tasks, writing):

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from partner_fixtures import PartnerProcess
-from system_fixtures import Site, sha256_of, until
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import Site, sha256_of, until
 
 MIB = 1 << 20
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounts need root")

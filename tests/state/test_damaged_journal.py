@@ -11,11 +11,12 @@ from random import Random
 import pytest
 
 from crosshaul.errors import JournalDamagedError, JournalMovedError, StateDirError
-from crosshaul.journal import Journal, Reader, connect
+from crosshaul.journal import Journal, Reader
+from crosshaul.journal.sqlite import connect
 from crosshaul.model import State
-from journal_samples import DONE, ROUTE, TOO_LONG, TurnableClock, settled
-from partner_fixtures import PartnerProcess
-from system_fixtures import sha256_of, until
+from support.journal_samples import DONE, ROUTE, TOO_LONG, TurnableClock, settled
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import sha256_of, until
 
 FILES = {b"%06d" % number for number in range(1500)}
 PAGE = 4096

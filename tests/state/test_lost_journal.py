@@ -11,7 +11,7 @@ import pytest
 from crosshaul.model import ChecksumKind, State
 from crosshaul.partner import PartnerAccount
 from crosshaul.partner.faults import Error, Rule
-from lane import MIB, lane_to
+from support.lane import MIB, lane_to
 
 pytestmark = pytest.mark.usefixtures("account_a")
 

@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
-from partner_fixtures import PartnerProcess
-from system_fixtures import is_empty
-from traced_disk import Disk, calls, removed, traced
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import is_empty
+from support.traced_disk import Disk, calls, removed, traced
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 TEARS = 3

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from clumsy_operator import lacks, refused, told, unprivileged
-from partner_fixtures import make_certificates, partner_process
-from system_fixtures import complaints, until
+from support.clumsy_operator import lacks, refused, told, unprivileged
+from support.partner_fixtures import make_certificates, partner_process
+from support.system_fixtures import complaints, until
 
 DEAD = "http://127.0.0.1:1"
 """Nothing listens there."""

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from crosshaul.cli.main import VERBS
-from system_fixtures import complaints, until
+from support.system_fixtures import complaints, until
 
 
 def crosshaul(*arguments):

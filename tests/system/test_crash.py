@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from crosshaul.journal import Reader
-from system_fixtures import is_empty, sha256_of, until
+from support.system_fixtures import is_empty, sha256_of, until
 
 MIB = 1 << 20
 PARTS = 8

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from system_fixtures import complaints, is_empty, sha256_of, until
+from support.system_fixtures import complaints, is_empty, sha256_of, until
 
 MIB = 1 << 20
 ODD_NAMES = {

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from system_fixtures import sha256_of, until
+from support.system_fixtures import sha256_of, until
 
 MIB = 1 << 20
 

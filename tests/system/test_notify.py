@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.telemetry.systemd import Notifier
-from system_fixtures import until
+from crosshaul.telemetry.sd_notify import Notifier
+from support.system_fixtures import until
 
 UNITS = Path(__file__).parents[2] / "systemd"
 MOST_EXPOSED = 1.5

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from system_fixtures import destination, until
+from support.system_fixtures import destination, until
 
 TOKEN = "token-of-the-pages-0123456789"
 

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from system_fixtures import destination, until
+from support.system_fixtures import destination, until
 
 MIB = 1 << 20
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from partner_client import s3
-from partner_fixtures import PartnerProcess
-from system_fixtures import until
+from support.partner_client import s3
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import until
 
 FILES = {f"d/f{number}": b"x" * number for number in range(5)}
 

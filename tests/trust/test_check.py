@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from crosshaul.partner import document, statement
-from partner_fixtures import make_certificates, partner_process
-from system_fixtures import until
+from support.partner_fixtures import make_certificates, partner_process
+from support.system_fixtures import until
 
 PAGE = Path(__file__).parents[2] / "docs/TROUBLESHOOTING.md"
 OBJECTS = "arn:aws:s3:::partner-inbox/*"

@@ -11,13 +11,13 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from crosshaul.aws.attributes import CHECK_KEY
+from crosshaul.aws.object_headers import CHECK_KEY
 from crosshaul.config import Destination
-from crosshaul.config.document import written
-from crosshaul.errors import Diagnosis, Kind
+from crosshaul.config.yaml_document import written
+from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.trust.cloudformation import cloudformation
 from crosshaul.trust.diagnosis import Evidence, advise
-from crosshaul.trust.documents import Variable, Wish, principal_of
+from crosshaul.trust.documents import PolicyRequest, Variable, principal_of
 from crosshaul.trust.findings import Party
 from crosshaul.trust.merging import merged
 from crosshaul.trust.rendering import plain
@@ -29,7 +29,7 @@ WHO = "arn:aws:iam::111111111111:root"
 
 def wish(name="partner", bucket="inbox", who=WHO, never=False, ids=("an-id",), **more):
     given = {"name": name, "bucket": bucket, "region": "us-east-1", "role_arn": ROLE, "external_id": "an-id"}
-    return Wish(Destination(**(given | more)), who, ids, never_overwrites=never)
+    return PolicyRequest(Destination(**(given | more)), who, ids, never_overwrites=never)
 
 
 def documents(*wishes):
@@ -133,7 +133,7 @@ def test_every_arn_is_of_the_role_s_partition(partition, region, direct):
     who = principal_of("111111111111", partition, custom=False)
     made = wish(who=who, never=True, ids=() if direct else ("an-id",), region=region, **more)
     texts = [json.dumps(plain(plan.piece.document())) for plan in merged([made])]
-    error = Diagnosis(Kind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)
+    error = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)
     advice = advise(Evidence(made.destination, error, ("identity", "assume_role"), who))
     texts.append(str(advice))
     assert set(re.findall(r"arn:([a-z-]*):", "".join(texts))) == {partition}
@@ -142,7 +142,7 @@ def test_every_arn_is_of_the_role_s_partition(partition, region, direct):
 def test_a_prefix_with_braces_breaks_no_advice():
     """Advice names what is to be allowed, also where the prefix looks like a field."""
     to = wish(key_prefix="{x}/{0}/*").destination
-    error = Diagnosis(Kind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)
+    error = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)
     assert "inbox/{x}/{0}/${*}/*" in str(advise(Evidence(to, error, ("identity", "assume_role"), WHO)))
 
 
@@ -231,7 +231,7 @@ def test_no_text_of_the_configuration_becomes_a_resource(prefix, key, tag, value
             "role_arn": f"arn:aws:iam::2:role/{tag}",
         }
     )
-    plans = merged([Wish(to, key, (value,), optional=True, never_overwrites=True)])
+    plans = merged([PolicyRequest(to, key, (value,), optional=True, never_overwrites=True)])
     for party, kinds in (
         (Party.A, ["aws_iam_policy"]),
         (

@@ -15,8 +15,8 @@ import parliament
 import pytest
 import yaml
 
-from partner_fixtures import partner_process
-from system_fixtures import made_for
+from support.partner_fixtures import partner_process
+from support.system_fixtures import made_for
 
 KEY = "arn:aws:kms:us-east-1:222222222222:key/11111111-2222-3333-4444-555555555555"
 PLAIN: dict[str, Any] = {}

@@ -10,8 +10,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from test_check import PAGE, WRONG, found_wrong, row  # noqa: E402 - the path comes first
 
-from partner_fixtures import partner_process  # noqa: E402
-from system_fixtures import made_for  # noqa: E402
+from support.partner_fixtures import partner_process  # noqa: E402
+from support.system_fixtures import made_for  # noqa: E402
 
 HEAD = """# Troubleshooting
 

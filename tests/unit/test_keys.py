@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from crosshaul.keys import Facts, KeyRefused, Template, key_text, path_bytes
+from crosshaul.keys import KeyFields, KeyRefused, Template, key_text, path_bytes
 
 NOON = 1_709_208_000_123_456_789  # 2024-02-29 12:00:00.123456789 UTC
 
 
 def render(template: str, path: bytes = b"in/a.tar.gz", prefix: str = "", **more: object) -> str:
-    facts = Facts(path, "exports", "host-1", **{"mtime_ns": NOON, **more})
+    facts = KeyFields(path, "exports", "host-1", **{"mtime_ns": NOON, **more})
     return Template.parse(template).render(facts, prefix)
 
 

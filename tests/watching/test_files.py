@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from system_fixtures import sha256_of, until
+from support.system_fixtures import sha256_of, until
 
 MIB = 1 << 20
 PATIENCE = 60.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from system_fixtures import sha256_of, until
+from support.system_fixtures import sha256_of, until
 
 MINUTES = 240.0
 SETTLED_IN = 3.0

@@ -12,20 +12,20 @@ from functools import partial
 from typing import Any, TypeVar
 
 from crosshaul.aws import identifiers
-from crosshaul.aws.attributes import CHECK_KEY, SOURCE, TOKEN, Attributes
-from crosshaul.aws.codes import STRANGER
-from crosshaul.aws.control import Control, Location
-from crosshaul.aws.identity import Refresher
+from crosshaul.aws.conditional_writes import Condition
+from crosshaul.aws.control_client import Location, S3ControlClient
+from crosshaul.aws.error_codes import STRANGER
+from crosshaul.aws.object_headers import CHECK_KEY, SOURCE, TOKEN, ObjectAttributes
+from crosshaul.aws.refresher import Refresher
 from crosshaul.aws.sigv4 import Credentials
-from crosshaul.aws.wire import Wire
-from crosshaul.checksum import Payload, Running
-from crosshaul.conditions import Condition
+from crosshaul.aws.upload_client import S3UploadClient
 from crosshaul.config import Destination
-from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.display import printable
+from crosshaul.errors import Diagnosis, Fault, FaultKind
+from crosshaul.integrity.checksum import Payload, StreamingChecksum
+from crosshaul.integrity.streamed_body import StreamedBody
+from crosshaul.integrity.verify import HeadResult, UploadResult, check, proves
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
-from crosshaul.streamed import Streamed
-from crosshaul.telemetry.plain import printable
-from crosshaul.verify import Answer, Held, check, proves
 
 _T = TypeVar("_T")
 _ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
@@ -33,7 +33,7 @@ _MISSES = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucketPolicy", "NoSuch
 _LONGEST_SOURCE = 64
 _PIECE_BYTES = 1 << 20
 _REFUSES_UNSIGNED = frozenset({400, 403, 501})
-_MAY_BE_UNSIGNED = frozenset({Kind.DESTINATION, Kind.CORRUPT, Kind.UNSUPPORTED})
+_MAY_BE_UNSIGNED = frozenset({FaultKind.DESTINATION, FaultKind.CORRUPT, FaultKind.UNSUPPORTED})
 _DONT_KNOW = frozenset({"403", "404", "AccessDenied", "NoSuchKey", "NotFound"})
 
 
@@ -44,17 +44,17 @@ class Bucket:
         self,
         destination: Destination,
         refresher: Refresher,
-        control: Control,
-        wire_to: Callable[[Location], Wire],
+        control: S3ControlClient,
+        wire_to: Callable[[Location], S3UploadClient],
         source: str = "",
     ) -> None:
         self.source = source
         self._destination = destination
-        self._attributes = Attributes(destination, source)
+        self._attributes = ObjectAttributes(destination, source)
         self._refresher = refresher
         self._control = control
         self._wire_to = wire_to
-        self._wire: Wire | None = None
+        self._wire: S3UploadClient | None = None
         self._locating = asyncio.Lock()
         self._signed: bool = True
         self._unsigned_taken = False
@@ -74,7 +74,7 @@ class Bucket:
 
     async def put_object(
         self, key: str, payload: Payload, mtime_ns: int, token: str, *, condition: Condition | None
-    ) -> Answer:
+    ) -> UploadResult:
         """PutObject, proven by its answer, or else by HEAD; only if ``condition`` is true of the key."""
         headers = self._attributes.headers(key, mtime_ns, token)
         if condition is not None:
@@ -97,7 +97,11 @@ class Bucket:
         held = await self.head_object(key)
         if held is None or (held.token, held.size) != (token, payload.size):
             raise _unproven()
-        check("HeadObject", payload.checksums, Answer(held.etag, held.checksum, encrypted_by_kms=held.encrypted_by_kms))
+        check(
+            "HeadObject",
+            payload.checksums,
+            UploadResult(held.etag, held.checksum, encrypted_by_kms=held.encrypted_by_kms),
+        )
 
     async def create_multipart_upload(self, key: str, mtime_ns: int, token: str, kind: ChecksumKind) -> str:
         """CreateMultipartUpload; returns the upload id."""
@@ -109,7 +113,7 @@ class Bucket:
             raise _senseless("CreateMultipartUpload", "an upload id")
         return str(created["UploadId"])
 
-    async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> Answer:
+    async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> UploadResult:
         """UploadPart, checked against its answer."""
         owner = self._destination.expected_bucket_owner
         headers = [("x-amz-expected-bucket-owner", owner)] if owner else []
@@ -127,8 +131,14 @@ class Bucket:
         return answer
 
     async def _part(
-        self, wire: Wire, key: str, upload_id: str, number: int, headers: list[tuple[str, str]], payload: Payload
-    ) -> Answer:
+        self,
+        wire: S3UploadClient,
+        key: str,
+        upload_id: str,
+        number: int,
+        headers: list[tuple[str, str]],
+        payload: Payload,
+    ) -> UploadResult:
         return await self._with_session(
             lambda session: wire.upload_part(session, key, upload_id, number, headers, payload)
         )
@@ -145,7 +155,7 @@ class Bucket:
 
     async def complete_multipart_upload(
         self, multipart: Multipart, whole: Checksum | None, *, size: int, condition: Condition | None
-    ) -> Answer:
+    ) -> UploadResult:
         """CompleteMultipartUpload, with the full object's checksum and size where the store knows them."""
         extra: dict[str, Any] = {"MultipartUpload": {"Parts": [_completed(part) for part in multipart.parts]}}
         if whole is not None:
@@ -165,7 +175,7 @@ class Bucket:
         """AbortMultipartUpload, where the role may."""
         await self._call("abort_multipart_upload", multipart.key, UploadId=multipart.upload_id)
 
-    async def head_object(self, key: str, *, expected: bool = False) -> Held | None:
+    async def head_object(self, key: str, *, expected: bool = False) -> HeadResult | None:
         """What lies under ``key``; None for "nothing, or don't know" (without ListBucket, S3 says 403 to both).
 
         ``expected``: it is likely to be there. A role without kms:Decrypt may not see the checksum of what is encrypted
@@ -181,7 +191,7 @@ class Bucket:
             return await self._head_without_checksum(key)
         return _held(answer)
 
-    async def _head_without_checksum(self, key: str) -> Held | None:
+    async def _head_without_checksum(self, key: str) -> HeadResult | None:
         try:
             return _held(await self._call("head_object", key))
         except Fault as fault:
@@ -242,7 +252,7 @@ class Bucket:
         try:
             return await call(credentials)
         except Fault as fault:
-            if fault.kind is not Kind.EXPIRED:
+            if fault.kind is not FaultKind.EXPIRED:
                 raise
         await self._refresher.renew(credentials)
         try:
@@ -250,7 +260,7 @@ class Bucket:
         except Fault as fault:
             raise _advised(fault) from fault
 
-    async def _opened(self) -> Wire:
+    async def _opened(self) -> S3UploadClient:
         if self._wire is None:
             async with self._locating:
                 if self._wire is None:
@@ -262,8 +272,8 @@ class Bucket:
 
 async def _hashed(payload: Payload) -> Payload:
     """The same with its SHA-256, which takes another reading."""
-    running, data = Running((), hashed=True), payload.data
-    if isinstance(data, Streamed):
+    running, data = StreamingChecksum((), hashed=True), payload.data
+    if isinstance(data, StreamedBody):
         for start in range(0, payload.size, _PIECE_BYTES):
             piece = await data.piece(start, start + _PIECE_BYTES).data()
             await asyncio.to_thread(running.update, piece)
@@ -272,18 +282,18 @@ async def _hashed(payload: Payload) -> Payload:
     return payload._replace(sha256=running.sha256())
 
 
-def _held(answer: dict[str, Any]) -> Held:
+def _held(answer: dict[str, Any]) -> HeadResult:
     if "ContentLength" not in answer:
         raise _senseless("HeadObject", "a content length")
     told, metadata, size = _answer(answer), answer.get("Metadata", {}), int(answer["ContentLength"])
     source = printable(metadata.get(SOURCE, ""))[:_LONGEST_SOURCE] or None  # whoever may write there wrote it
     kms = told.encrypted_by_kms
-    return Held(size, metadata.get(TOKEN), told.etag, told.checksum, told.version_id, kms, source)
+    return HeadResult(size, metadata.get(TOKEN), told.etag, told.checksum, told.version_id, kms, source)
 
 
 def _advised(fault: Fault) -> Fault:
     """New credentials were called expired as well: that may be the clock's fault."""
-    if fault.kind is not Kind.EXPIRED or fault.diagnosis.advice:
+    if fault.kind is not FaultKind.EXPIRED or fault.diagnosis.advice:
         return fault
     return Fault(replace(fault.diagnosis, advice="Is this machine's clock right?"))
 
@@ -292,7 +302,7 @@ def _senseless(operation: str, what: str) -> Fault:
     """A 200 that lacks what makes it one: a proxy, or half an answer."""
     text = f"the answer lacks {what} (is there a proxy?)"
     return Fault(
-        Diagnosis(Kind.NETWORK, "SenselessAnswer", text, operation, status=200, advice=STRANGER, ambiguous=True)
+        Diagnosis(FaultKind.NETWORK, "SenselessAnswer", text, operation, status=200, advice=STRANGER, ambiguous=True)
     )
 
 
@@ -300,7 +310,7 @@ def _unproven() -> Fault:
     text = "the answer proves nothing (no checksum, no MD5), and HEAD doesn't show the file in the bucket"
     advice = f"Account B's admin: does the role's policy allow s3:GetObject? {STRANGER}"
     return Fault(
-        Diagnosis(Kind.DESTINATION, "UnprovenAnswer", text, "PutObject", status=200, advice=advice, ambiguous=True)
+        Diagnosis(FaultKind.DESTINATION, "UnprovenAnswer", text, "PutObject", status=200, advice=advice, ambiguous=True)
     )
 
 
@@ -311,10 +321,10 @@ def _completed(part: Part) -> dict[str, Any]:
     return entry
 
 
-def _answer(answer: dict[str, Any]) -> Answer:
+def _answer(answer: dict[str, Any]) -> UploadResult:
     kinds = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32)
     checksum = next((Checksum(kind, value) for kind in kinds if (value := answer.get(f"Checksum{kind.value}"))), None)
-    return Answer(
+    return UploadResult(
         etag=str(answer.get("ETag", "")).strip('"')[: identifiers.LONGEST],
         checksum=checksum if answer.get("ChecksumType") != "COMPOSITE" else None,
         version_id=identifiers.version_id(answer.get("VersionId")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crosshaul.telemetry.plain import printable
+from crosshaul.display import printable
 
 LONGEST_REQUEST_ID = 128
 LONGEST = 1024

@@ -10,8 +10,8 @@ from typing import Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
-from crosshaul.aws import providers
-from crosshaul.aws.direct import DirectSession, MetadataSession, refuse_unless_json, refuse_unless_xml
+from crosshaul.aws import credential_providers
+from crosshaul.aws.sdk_transport import MetadataSession, SdkHttpSession, refuse_unless_json, refuse_unless_xml
 
 _XML = frozenset({"s3", "sts", "iam"})
 """The services that speak XML; what else the credential providers ask (SSO) speaks JSON."""
@@ -49,7 +49,7 @@ class SdkSession(AioSession):  # type: ignore[misc] # aiobotocore ships no types
         client = await super()._create_client(
             service_name, *arguments, endpoint_url=endpoint_url, config=config, **options
         )
-        if not isinstance(client._endpoint.http_session, DirectSession):  # noqa: SLF001 - so that no upgrade undoes it
+        if not isinstance(client._endpoint.http_session, SdkHttpSession):  # noqa: SLF001 - so that no upgrade undoes it
             raise TypeError("the SDK made a client that does not use our HTTP session")
         return client
 
@@ -60,9 +60,9 @@ class SdkSession(AioSession):  # type: ignore[misc] # aiobotocore ships no types
         config = config.merge(AioConfig(**_FORCED))
         # After the last merge, which would forget it.
         judge = refuse_unless_xml if service in _XML else refuse_unless_json
-        config.http_session_cls = partial(DirectSession, tls=self._tls, judge=judge)
+        config.http_session_cls = partial(SdkHttpSession, tls=self._tls, judge=judge)
         return config
 
-    def _create_credential_resolver(self) -> providers.Resolver:
+    def _create_credential_resolver(self) -> credential_providers.ProviderResolver:
         metadata = partial(MetadataSession, self._tls)
-        return providers.adapted(super()._create_credential_resolver(), metadata)
+        return credential_providers.adapted(super()._create_credential_resolver(), metadata)

@@ -49,8 +49,8 @@ def command(
       1  something is wrong; each finding says what, and who mends it
       2  bad usage, or bad configuration
     """
-    from crosshaul.check import check  # noqa: PLC0415 - --help does without the AWS libraries
-    from crosshaul.cli.findings import Shown  # noqa: PLC0415 - --help does without rich
+    from crosshaul.cli.findings import FindingPrinter  # noqa: PLC0415 - --help does without rich
+    from crosshaul.service.check import check  # noqa: PLC0415 - --help does without the AWS libraries
 
     config = loaded(config_path)
     warn_of_surroundings(config, config_path)
@@ -61,7 +61,7 @@ def command(
             f"there is no destination {unknown[0]}; there are: {known}.", param_hint="--destination"
         )
     found: dict[str, list[Finding]] = {}
-    shown = None if as_json else Shown()
+    shown = None if as_json else FindingPrinter()
 
     async def walk() -> None:
         async for name, finding in check(config, names, deputy=not no_confused_deputy):

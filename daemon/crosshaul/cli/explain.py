@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crosshaul.cli.facts import paused
+from crosshaul.cli.explanation import FileView, tell
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option, json_option
-from crosshaul.cli.places import Place, locate, url_of, url_of_record
+from crosshaul.cli.paths import RoutePosition, locate, url_of, url_of_record
 from crosshaul.cli.records import facts_of
-from crosshaul.cli.story import Scene, tell
+from crosshaul.cli.snapshot import paused
 from crosshaul.cli.verb import Verb
-from crosshaul.clock import SystemClock
-from crosshaul.journal.reader import Reader
-from crosshaul.model import Reason, Record, Sighting
-from crosshaul.telemetry.plain import printable
+from crosshaul.concurrency.clock import SystemClock
+from crosshaul.display import printable
+from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.model import Record, SettleReason, Sighting
 
 if TYPE_CHECKING:
     from crosshaul.config import Config, Route
@@ -59,30 +59,30 @@ def command(config: Config, path: Path, *, as_json: bool) -> None:
             click.echo(f"Route {other.route.name}: {line}" if number == 0 else f"  {line}")
 
 
-def _lines(scene: Scene) -> list[str]:
+def _lines(scene: FileView) -> list[str]:
     return [printable(line) for line in tell(scene)]
 
 
-def _facts(scene: Scene) -> dict[str, Any]:
+def _facts(scene: FileView) -> dict[str, Any]:
     record = facts_of(scene.record) if scene.record else None
     return {"route": scene.route.name, "told": _lines(scene), "record": record}
 
 
-def _other_places(config: Config, place: Place) -> list[Place]:
+def _other_places(config: Config, place: RoutePosition) -> list[RoutePosition]:
     """The same file in every other route that takes it."""
-    from crosshaul.ownership import Ownership  # noqa: PLC0415 - --help does without pathspec and pydantic
+    from crosshaul.discovery.ownership import Ownership  # noqa: PLC0415 - --help does without pathspec and pydantic
 
     routes = {route.name: route for route in config.routes}
     (owners,) = Ownership(lambda: config).owners(place.route, [place.relative])
-    return [Place(routes[other.route], other.path) for other in owners.places if not other.marked]
+    return [RoutePosition(routes[other.route], other.path) for other in owners.places if not other.marked]
 
 
-def _scene(config: Config, place: Place, reader: Reader | None) -> Scene:
+def _scene(config: Config, place: RoutePosition, reader: Reader | None) -> FileView:
     route = place.route
     record = reader.find(route.name, place.relative) if reader else None
     destinations = {status.name: status for status in reader.destinations()} if reader else {}
     routes = {status.name: status for status in reader.routes()} if reader else {}
-    return Scene(
+    return FileView(
         path=str(place),
         url=url_of_record(record) if record and record.key else "",
         goes_to=_goes_to(config, route, record, reader) if record and reader else "",
@@ -100,27 +100,27 @@ def _scene(config: Config, place: Place, reader: Reader | None) -> Scene:
 
 def _goes_to(config: Config, route: Route, record: Record, reader: Reader) -> str:
     """Where the configuration of today has the file go, if that is not where the record has it."""
-    from crosshaul.naming import Namer  # noqa: PLC0415 - --help does without pydantic
-    from crosshaul.planning import plan_of  # noqa: PLC0415
+    from crosshaul.discovery.key_namer import KeyNamer  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.discovery.route_plan import plan_of  # noqa: PLC0415
 
     destination, hostname = config.destinations[route.destination], socket.gethostname()
-    namer = Namer(route, hostname, destination.key_prefix)
+    namer = KeyNamer(route, hostname, destination.key_prefix)
     if record.plan == reader.plan(plan_of(route, destination, hostname)).id or namer.needs_sha256:
         return ""
-    settled = namer.name(Sighting(route.name, record.path, record.fingerprint), Reason.QUIET, None)
+    settled = namer.name(Sighting(route.name, record.path, record.fingerprint), SettleReason.QUIET, None)
     stays = settled.refusal or (destination.place, settled.key) == (record.place, record.key)
     return "" if stays else url_of(config, route.destination, settled.key)
 
 
-def _stat(place: Place) -> os.stat_result | None:
+def _stat(place: RoutePosition) -> os.stat_result | None:
     try:
         return os.stat(place.absolute, follow_symlinks=place.route.symlinks == "follow_inside")  # noqa: PTH116 - bytes
     except OSError:
         return None
 
 
-def _left_out(place: Place) -> bool:
-    from crosshaul.scan import Scanner  # noqa: PLC0415 - --help does without pathspec and pydantic
+def _left_out(place: RoutePosition) -> bool:
+    from crosshaul.discovery.scanner import Scanner  # noqa: PLC0415 - --help does without pathspec and pydantic
 
     selection = Scanner(place.route).selection
     return not (selection.takes(place.relative) and all(map(selection.enters, _parents(place.relative))))

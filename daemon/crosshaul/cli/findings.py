@@ -5,15 +5,15 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from crosshaul.display import printable
 from crosshaul.errors import Diagnosis
-from crosshaul.telemetry.plain import printable
-from crosshaul.trust.findings import Advice, Finding, Verdict
+from crosshaul.trust.findings import Advice, Finding, Outcome
 
-_STYLES = {Verdict.GOOD: "green", Verdict.BAD: "bold red", Verdict.NOTE: "yellow", Verdict.SKIPPED: "dim"}
+_STYLES = {Outcome.GOOD: "green", Outcome.BAD: "bold red", Outcome.NOTE: "yellow", Outcome.SKIPPED: "dim"}
 _WIDTH = 16
 
 
-class Shown:
+class FindingPrinter:
     """Prints findings as they come."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Shown:
         self._console.print(
             mark.append(f"{finding.step:<{_WIDTH}}", style="").append(printable(finding.told), style="")
         )
-        if finding.verdict is Verdict.BAD:
+        if finding.verdict is Outcome.BAD:
             self._explain(finding.error, finding.advice)
 
     def _explain(self, error: Diagnosis | None, advice: Advice | None) -> None:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crosshaul.errors import StateDirError
-from crosshaul.journal.connect import DATABASE
-from crosshaul.journal.reader import Reader
+from crosshaul.journal.sqlite.connect import DATABASE
+from crosshaul.journal.sqlite.reader import Reader
 
 _PATIENCE = 1.0
 _PAUSE = 0.02

@@ -8,7 +8,7 @@ import click
 
 from crosshaul.cli.options import config_option
 from crosshaul.cli.verb import Verb
-from crosshaul.control_socket import ask
+from crosshaul.service.control_socket import ask
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

@@ -10,11 +10,11 @@ import click
 
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import check_routes, config_option, route_names
-from crosshaul.cli.places import place_of, url_of_record
+from crosshaul.cli.paths import place_of, url_of_record
 from crosshaul.cli.records import facts_of
 from crosshaul.cli.verb import Verb
+from crosshaul.display import printable
 from crosshaul.model import Record, State
-from crosshaul.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

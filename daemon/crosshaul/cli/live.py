@@ -13,14 +13,14 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from crosshaul.cli.facts import gathered
 from crosshaul.cli.journals import looked_into
+from crosshaul.cli.progress_display import put_in_order
+from crosshaul.cli.rate import Rate
+from crosshaul.cli.snapshot import gathered
 from crosshaul.cli.tables import picture, terminal
-from crosshaul.cli.trend import Trend
-from crosshaul.cli.watching import put_in_order
+from crosshaul.display import printable
 from crosshaul.errors import CrosshaulError
 from crosshaul.model import Record
-from crosshaul.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -51,7 +51,7 @@ def _lines(config: Config) -> None:
 
 
 def _one_after_another(console: Console, config: Config) -> None:
-    trend = Trend()
+    trend = Rate()
     while True:
         console.print(_drawn(console, config, trend), "")
         time.sleep(_EVERY)
@@ -59,7 +59,7 @@ def _one_after_another(console: Console, config: Config) -> None:
 
 def _screen(console: Console, config: Config) -> None:
     """On a screen of its own; the last picture stays on the one that was there before."""
-    trend, drawn = Trend(), _drawn(console, config, Trend())
+    trend, drawn = Rate(), _drawn(console, config, Rate())
     try:
         with put_in_order(), Live(drawn, console=console, screen=True, auto_refresh=False) as live:
             while True:
@@ -70,7 +70,7 @@ def _screen(console: Console, config: Config) -> None:
         console.print(drawn)
 
 
-def _drawn(console: Console, config: Config, trend: Trend) -> RenderableType:
+def _drawn(console: Console, config: Config, trend: Rate) -> RenderableType:
     """A picture; a journal that can't be read now may be readable in a second, and is no reason to end."""
     try:
         with looked_into(config.state_dir) as reader:
@@ -81,7 +81,7 @@ def _drawn(console: Console, config: Config, trend: Trend) -> RenderableType:
     return Group(shown, "", *(Text(line, overflow="fold") for line in _going_on(facts, sending, trend) if line))
 
 
-def _going_on(facts: dict[str, Any], sending: Sequence[Record], trend: Trend) -> tuple[str, str]:
+def _going_on(facts: dict[str, Any], sending: Sequence[Record], trend: Rate) -> tuple[str, str]:
     parts = sum(map(_sent, sending))
     whole = sum(record.fingerprint.size for record in sending)
     left = facts["pending_bytes"] + whole - parts

@@ -15,8 +15,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from crosshaul import __version__
+from crosshaul.display import printable
 from crosshaul.errors import CrosshaulError
-from crosshaul.telemetry.plain import printable
 
 # Told here as well as in each verb's own file, because importing those would make --help slow.
 VERBS = {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from crosshaul.display import printable
 from crosshaul.errors import CrosshaulError
-from crosshaul.telemetry.plain import printable
 from crosshaul.telemetry.redact import conceal
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import click
 
 from crosshaul.cli.options import check_routes, config_option, json_option, route_names
 from crosshaul.cli.verb import Verb
-from crosshaul.control_socket import ask
-from crosshaul.telemetry.words import paused_now
+from crosshaul.service.control_socket import ask
+from crosshaul.telemetry.humanized import paused_now
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

@@ -14,9 +14,9 @@ from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
     from crosshaul.config import Config, Destination
-    from crosshaul.trust.documents import Variable, Wish
+    from crosshaul.trust.documents import PolicyRequest, Variable
     from crosshaul.trust.findings import Party
-    from crosshaul.trust.merging import Plan
+    from crosshaul.trust.merging import MergedDocument
 
 _PIECES = ("identity-policy", "trust-policy", "role-policy", "key-policy", "bucket-policy", "lifecycle")
 _ACCOUNTS = ("account-a", "account-b")
@@ -102,9 +102,9 @@ def _wish(
     *,
     optional: bool,
     kms_key: str | None,
-) -> Wish:
+) -> PolicyRequest:
     from crosshaul.config.rules import check_key_id  # noqa: PLC0415 - --help does without pydantic
-    from crosshaul.trust.documents import Wish  # noqa: PLC0415
+    from crosshaul.trust.documents import PolicyRequest  # noqa: PLC0415
 
     if kms_key is not None:
         try:
@@ -112,10 +112,10 @@ def _wish(
         except ValueError as error:
             raise click.BadParameter(f"{error}.", param_hint="--kms-key") from None
     never = _never_overwrites(config, to)
-    return Wish(to, who, ids, optional=optional, kms_key=kms_key, never_overwrites=never)
+    return PolicyRequest(to, who, ids, optional=optional, kms_key=kms_key, never_overwrites=never)
 
 
-def _is_wanted(plan: Plan, only: str | None) -> bool:
+def _is_wanted(plan: MergedDocument, only: str | None) -> bool:
     return only in {None, plan.piece.name, _ACCOUNT_OF[plan.piece.party.value]}
 
 
@@ -147,7 +147,7 @@ def _principals(config: Config, given: str | None) -> dict[str, str | Variable]:
 
 
 def _principal(config: Config, to: Destination, arn: str) -> str:
-    from crosshaul.aws.policy import partition_of  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.aws.session_policy import partition_of  # noqa: PLC0415 - --help does without pydantic
     from crosshaul.trust.documents import principal_of  # noqa: PLC0415
 
     custom = to.endpoint_url is not None or config.identity.sts_endpoint_url is not None
@@ -155,9 +155,9 @@ def _principal(config: Config, to: Destination, arn: str) -> str:
 
 
 async def _caller(config: Config) -> str:
-    from crosshaul.aws.chain import Chain  # noqa: PLC0415 - only where the identity isn't given
+    from crosshaul.aws.base_credentials import BaseCredentials  # noqa: PLC0415 - only where the identity isn't given
 
-    return (await Chain(config.identity).caller()).arn
+    return (await BaseCredentials(config.identity).caller()).arn
 
 
 def _external_ids(config: Config, chosen: set[str], *, show: bool) -> dict[str, tuple[str | Variable, ...]]:
@@ -204,7 +204,7 @@ class _Form:
         self._names = names
         self._replace = replace_bucket_policy
 
-    def whole(self, plans: list[Plan]) -> str:
+    def whole(self, plans: list[MergedDocument]) -> str:
         """All in one text: one account's part after the other."""
         if self._form == "json":
             return self._json(plans)
@@ -215,10 +215,10 @@ class _Form:
             click.echo(f"crosshaul: {told}", err=True)
         return ("---\n" if self._form == "cloudformation" else "\n").join(texts)
 
-    def files(self, plans: list[Plan]) -> dict[str, str]:
+    def files(self, plans: list[MergedDocument]) -> dict[str, str]:
         """Name of a file -> text, for each account that has a part; no partner reads another's."""
         texts = {}
-        groups: dict[tuple[Party, str], list[Plan]] = {}
+        groups: dict[tuple[Party, str], list[MergedDocument]] = {}
         for plan in plans:
             groups.setdefault((plan.piece.party, plan.account), []).append(plan)
         parties = [party for party, _ in groups]
@@ -227,7 +227,7 @@ class _Form:
             texts[f"{_ACCOUNT_OF[party.value]}{told}.{_SUFFIX[self._form]}"] = self._of(mine, party)
         return texts
 
-    def _json(self, plans: list[Plan]) -> str:
+    def _json(self, plans: list[MergedDocument]) -> str:
         from crosshaul.trust import rendering  # noqa: PLC0415 - --help does without pydantic
 
         if self._only not in _PIECES:
@@ -237,8 +237,8 @@ class _Form:
             raise click.BadParameter(told, param_hint="--only")
         return json.dumps(rendering.plain(plans[0].piece.document()), indent=2) + "\n"
 
-    def _of(self, plans: list[Plan], party: Party) -> str:
-        from crosshaul.config.document import written  # noqa: PLC0415 - --help does without pydantic
+    def _of(self, plans: list[MergedDocument], party: Party) -> str:
+        from crosshaul.config.yaml_document import written  # noqa: PLC0415 - --help does without pydantic
         from crosshaul.trust.cloudformation import cloudformation  # noqa: PLC0415
         from crosshaul.trust.terraform import terraform  # noqa: PLC0415
 

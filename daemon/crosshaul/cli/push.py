@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crosshaul.cli.options import check_routes, config_option, json_option, route_names
-from crosshaul.cli.places import place_of, url_of
+from crosshaul.cli.paths import place_of, url_of
+from crosshaul.cli.progress_display import watching
 from crosshaul.cli.records import facts_of
 from crosshaul.cli.retargets import going_again
 from crosshaul.cli.verb import Verb
-from crosshaul.cli.watching import watching
-from crosshaul.errors import Kind, StoppedError
+from crosshaul.display import printable, text
+from crosshaul.errors import FaultKind, StoppedError
 from crosshaul.model import PushSummary, Record, Settled
-from crosshaul.telemetry.plain import printable, text
-from crosshaul.telemetry.words import count, duration, size
+from crosshaul.telemetry.humanized import count, duration, size
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -27,7 +27,7 @@ _SHOWN = 20
 """Failed files told one by one."""
 _LOG_WRITTEN_WITHIN = 2.0
 """Seconds; what is in the way of the log is in the way of the rest, too."""
-_NO_FILES_FAULT = frozenset({Kind.DESTINATION, Kind.EXPIRED, Kind.NETWORK, Kind.THROTTLED})
+_NO_FILES_FAULT = frozenset({FaultKind.DESTINATION, FaultKind.EXPIRED, FaultKind.NETWORK, FaultKind.THROTTLED})
 """Of these all files of a destination suffer alike, and a line for each of them would tell nothing more."""
 
 
@@ -69,7 +69,7 @@ def command(context: click.Context, config: Config, routes: tuple[str, ...], *, 
 
 
 def _preview(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
-    from crosshaul.push import preview  # noqa: PLC0415 - --help does without the AWS libraries
+    from crosshaul.service.push import preview  # noqa: PLC0415 - --help does without the AWS libraries
 
     _log(config)
     refused = 0
@@ -102,7 +102,7 @@ def _preview_facts(config: Config, settled: Settled) -> dict[str, Any]:
 
 
 def _push(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
-    from crosshaul.push import push  # noqa: PLC0415 - --help does without the AWS libraries
+    from crosshaul.service.push import push  # noqa: PLC0415 - --help does without the AWS libraries
 
     with watching() as watch:
         _log(config)
@@ -118,7 +118,7 @@ def _push(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
 
 def _carried_out(pushing: Coroutine[Any, Any, PushSummary]) -> PushSummary:
     """Push, with the log written out before anything else is said; after a signal nobody has to read what is said."""
-    from crosshaul.stopping import last_words  # noqa: PLC0415 - as above
+    from crosshaul.service.shutdown import last_words  # noqa: PLC0415 - as above
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
 
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from crosshaul.display import text
 from crosshaul.model import Record
-from crosshaul.telemetry.plain import text
 
 
 def facts_of(record: Record) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import click
 
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import check_routes, config_option, json_option, route_names
-from crosshaul.cli.places import Place, locate
+from crosshaul.cli.paths import RoutePosition, locate
 from crosshaul.cli.verb import Verb
-from crosshaul.journal.reader import Reader, resend
+from crosshaul.journal.sqlite.reader import Reader, resend
 from crosshaul.model import Record, State
-from crosshaul.telemetry.words import count, size
+from crosshaul.telemetry.humanized import count, size
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -66,17 +66,17 @@ def command(
     context.exit(1 if len(found) < len(wanted) else 0)
 
 
-def _chosen(config: Config, reader: Reader, wanted: list[Place], route: str | None) -> Iterator[Record]:
+def _chosen(config: Config, reader: Reader, wanted: list[RoutePosition], route: str | None) -> Iterator[Record]:
     """Delivered files that were asked for, and are there still."""
     routes = {each.name: each for each in config.routes}
     for record in reader.records(State.DELIVERED, route):
         if wanted and not any(_holds(place, record) for place in wanted):
             continue
-        if record.route in routes and os.path.lexists(Place(routes[record.route], record.path).absolute):
+        if record.route in routes and os.path.lexists(RoutePosition(routes[record.route], record.path).absolute):
             yield record
 
 
-def _holds(place: Place, record: Record) -> bool:
+def _holds(place: RoutePosition, record: Record) -> bool:
     below = place.relative in {b"", b"."} or record.path.startswith(place.relative + b"/")
     return record.route == place.route.name and (below or record.path == place.relative)
 

@@ -9,7 +9,7 @@ from crosshaul.errors import StateDirError
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
-    from crosshaul.retargeting import Retarget
+    from crosshaul.discovery.retargeting import Retarget
 
 
 def going_again(config: Config) -> list[Retarget]:
@@ -17,8 +17,8 @@ def going_again(config: Config) -> list[Retarget]:
     try:
         if not (config.state_dir / "journal.db").exists():
             return []
-        from crosshaul.journal.reader import Reader  # noqa: PLC0415 - without a journal there is no need of SQLite
-        from crosshaul.retargeting import retargets  # noqa: PLC0415
+        from crosshaul.discovery.retargeting import retargets  # noqa: PLC0415
+        from crosshaul.journal.sqlite.reader import Reader  # noqa: PLC0415 - without a journal there is no need of SQLite
 
         with Reader.open(config.state_dir) as reader:
             return retargets(reader, config, socket.gethostname())

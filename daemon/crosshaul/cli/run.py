@@ -49,8 +49,8 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool, f
       4  another instance holds state_dir
      75  state_dir can't be used at the moment (full, read-only): try again later
     """
-    from crosshaul import daemon  # noqa: PLC0415 - --help does without the AWS libraries
-    from crosshaul.stopping import last_words  # noqa: PLC0415 - as above
+    from crosshaul.service import daemon  # noqa: PLC0415 - --help does without the AWS libraries
+    from crosshaul.service.shutdown import last_words  # noqa: PLC0415 - as above
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
     from crosshaul.telemetry.descriptors import raise_limit  # noqa: PLC0415 - as above
 

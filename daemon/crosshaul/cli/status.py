@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.facts import gathered
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option, json_option, seconds
+from crosshaul.cli.snapshot import gathered
 from crosshaul.cli.verb import Verb
-from crosshaul.control_socket import ask
+from crosshaul.display import printable
+from crosshaul.service.control_socket import ask
 from crosshaul.telemetry.health import healthy
-from crosshaul.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

@@ -12,9 +12,9 @@ import click
 from crosshaul.cli.options import config_path_option, json_option, warn_of_surroundings
 from crosshaul.cli.retargets import going_again
 from crosshaul.cli.verb import Verb
+from crosshaul.display import printable
 from crosshaul.errors import ConfigError
-from crosshaul.telemetry.plain import printable
-from crosshaul.telemetry.words import count
+from crosshaul.telemetry.humanized import count
 
 
 @click.command(cls=Verb)
@@ -37,7 +37,7 @@ def command(context: click.Context, config_path: Path, *, as_json: bool) -> None
       0  valid
       2  not valid; each fault is a line on stderr, with --json one of .faults
     """
-    from crosshaul.aws.surroundings import check_surroundings  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.aws.environment import check_surroundings  # noqa: PLC0415 - --help does without pydantic
     from crosshaul.config import load  # noqa: PLC0415 - as above
 
     try:

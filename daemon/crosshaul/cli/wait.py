@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.expected import Expected, File, expected
+from crosshaul.cli.expected import ExpectedFile, ExpectedFiles, expected
 from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option, seconds
+from crosshaul.cli.progress_display import ProgressDisplay, watching
 from crosshaul.cli.verb import Verb
-from crosshaul.cli.watching import Watch, watching
-from crosshaul.clock import SystemClock
-from crosshaul.journal.reader import Reader
+from crosshaul.concurrency.clock import SystemClock
+from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.model import State
-from crosshaul.telemetry.words import count, duration
+from crosshaul.telemetry.humanized import count, duration
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -43,21 +43,21 @@ def command(context: click.Context, config: Config, timeout: float | None) -> No
       1  the time is up, files are quarantined, or a directory can't be read; a line on stderr says what is left
       2  bad usage, bad configuration, or the journal can't be read
     """
-    from crosshaul.planning import plans_of  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.discovery.route_plan import plans_of  # noqa: PLC0415 - --help does without pydantic
 
     began = SystemClock().now()
     wanted = {plan.route: plan for plan in plans_of(config, socket.gethostname())}
     problems: list[str] = []
     with watching() as watch:
         with looked_into(config.state_dir) as reader:
-            left = Expected(expected(config, wanted, reader, problems), wanted, began)
+            left = ExpectedFiles(expected(config, wanted, reader, problems), wanted, began)
         for problem in problems:
             _tell(problem)
         code = max(_wait(config, left, timeout, watch), 1 if problems else 0)
     context.exit(max(code, _quarantined(config)))
 
 
-def _wait(config: Config, left: Expected, timeout: float | None, watch: Watch) -> int:
+def _wait(config: Config, left: ExpectedFiles, timeout: float | None, watch: ProgressDisplay) -> int:
     deadline = time.monotonic() + timeout if timeout is not None else float("inf")
     told = False
     while True:
@@ -73,7 +73,7 @@ def _wait(config: Config, left: Expected, timeout: float | None, watch: Watch) -
         time.sleep(min(_POLL, max(0.0, deadline - time.monotonic())))
 
 
-def _time_is_up(file: File, number: int, timeout: float) -> str:
+def _time_is_up(file: ExpectedFile, number: int, timeout: float) -> str:
     verb = "is" if number == 1 else "are"
     left = f"after {duration(timeout)} {count(number, 'file')} {verb} not delivered, such as {file.place}"
     return f"{left}; `crosshaul explain` says why."

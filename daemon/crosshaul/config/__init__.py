@@ -3,26 +3,36 @@
 from crosshaul.config.destination import Destination
 from crosshaul.config.exposure import exposed
 from crosshaul.config.load import INLINE, load
-from crosshaul.config.model import BandwidthStep, Config, Heartbeat, HostPort, Http, Identity, Log, Retry, Transfer
+from crosshaul.config.model import (
+    BandwidthStep,
+    Config,
+    HeartbeatConfig,
+    HostPort,
+    HttpConfig,
+    IdentityConfig,
+    LogConfig,
+    RetryConfig,
+    TransferConfig,
+)
 from crosshaul.config.overlaps import overlaps
-from crosshaul.config.route import AfterUpload, Route, Settle
+from crosshaul.config.route import AfterUploadConfig, Route, SettleConfig
 from crosshaul.config.schema import schema
 
 __all__ = [
     "INLINE",
-    "AfterUpload",
+    "AfterUploadConfig",
     "BandwidthStep",
     "Config",
     "Destination",
-    "Heartbeat",
+    "HeartbeatConfig",
     "HostPort",
-    "Http",
-    "Identity",
-    "Log",
-    "Retry",
+    "HttpConfig",
+    "IdentityConfig",
+    "LogConfig",
+    "RetryConfig",
     "Route",
-    "Settle",
-    "Transfer",
+    "SettleConfig",
+    "TransferConfig",
     "exposed",
     "load",
     "overlaps",

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from crosshaul.config.cross import cross_faults
-from crosshaul.config.document import Document, Location, Value, parse
+from crosshaul.config.consistency import cross_faults
 from crosshaul.config.endpoints import pointed
+from crosshaul.config.messages import sentences
 from crosshaul.config.model import Config
-from crosshaul.config.sentences import sentences
+from crosshaul.config.yaml_document import Location, Value, YamlDocument, parse
 from crosshaul.errors import ConfigError
 
 INLINE = "CROSSHAUL_CONFIG_YAML"
@@ -62,7 +62,7 @@ def _read(path: Path, environment: Mapping[str, str]) -> str:
         ) from None
 
 
-def _validated(document: Document, root: dict[str, Value]) -> Config | None:
+def _validated(document: YamlDocument, root: dict[str, Value]) -> Config | None:
     """Add the faults of the values to the document's own; the first one at a location is the one that tells."""
     found = cross_faults(root)
     config = None

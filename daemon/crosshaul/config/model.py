@@ -39,7 +39,7 @@ from crosshaul.config.types import (
 from crosshaul.config.units import GIB, MIB, format_duration, format_size, parse_rate
 
 
-class Identity(Section):
+class IdentityConfig(Section):
     """Account A: who signs sts:AssumeRole."""
 
     profile: OptionalText = None
@@ -98,7 +98,7 @@ Bandwidth = Annotated[
 ]
 
 
-class Transfer(Section):
+class TransferConfig(Section):
     """How much goes at once."""
 
     max_concurrency: Whole = Field(64, ge=1, le=4096)
@@ -122,7 +122,7 @@ class Transfer(Section):
         return value
 
 
-class Retry(Section):
+class RetryConfig(Section):
     """When what failed is tried again: at random up to a bound that doubles from initial to max."""
 
     initial: Duration = Field(1.0, gt=0)
@@ -174,7 +174,7 @@ class HostPort(Section):
 Listen = Annotated[HostPort | None, WithJsonSchema({"type": ["string", "null"]})]
 
 
-class Http(Section):
+class HttpConfig(Section):
     """Metrics, health and the status page."""
 
     token: Token = None
@@ -207,7 +207,7 @@ class Http(Section):
         return value
 
 
-class Heartbeat(Section):
+class HeartbeatConfig(Section):
     """An address of a monitor that is asked while all is well, so that it can tell when it is not."""
 
     url: PingUrl = None
@@ -231,7 +231,7 @@ class Heartbeat(Section):
         return one_of_two(value, info, "url")
 
 
-class Log(Section):
+class LogConfig(Section):
     """What is logged, to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -254,21 +254,21 @@ class Config(Section):
     """Who puts the objects, as their metadata say, so that two senders in one place notice each other; {hostname} and
     {state_dir} (a few digits that stand for that directory) are filled in. Daemons that take each other's place get the
     same name."""
-    identity: Identity = Identity()
+    identity: IdentityConfig = IdentityConfig()
     """Account A."""
     destinations: dict[Label, Destination] = Field(min_length=1, examples=[{"partner": {"bucket": "partner-bucket"}}])
     """The partners' buckets, by a name of your own."""
     routes: tuple[Route, ...] = Field(min_length=1, examples=[[{"name": "exports", "path": "/srv/exports"}]])
     """The watched directories."""
-    transfer: Transfer = Transfer()
+    transfer: TransferConfig = TransferConfig()
     """How much goes at once."""
-    retry: Retry = Retry()
+    retry: RetryConfig = RetryConfig()
     """When what failed is tried again."""
-    http: Http = Http()
+    http: HttpConfig = HttpConfig()
     """Metrics, health and the status page; null = off."""
-    heartbeat: Heartbeat = Heartbeat()
+    heartbeat: HeartbeatConfig = HeartbeatConfig()
     """A monitor's address that is asked while all is well."""
-    log: Log = Log()
+    log: LogConfig = LogConfig()
     """What is logged."""
     shutdown_timeout: Duration = 30.0
     """How long a stop waits for uploads in flight."""

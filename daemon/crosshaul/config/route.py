@@ -49,7 +49,7 @@ def _marker(value: str) -> str:
 Pattern = Annotated[Text, AfterValidator(_pattern)]
 
 
-class Settle(Section):
+class SettleConfig(Section):
     """When a file counts as finished: after a quiet time, or when its marker is there."""
 
     quiet: Duration = 2.0
@@ -71,13 +71,13 @@ class Settle(Section):
         return value
 
     @model_validator(mode="after")
-    def _one_way(self) -> Settle:
+    def _one_way(self) -> SettleConfig:
         if self.marker is not None and not self.model_fields_set.isdisjoint({"quiet", "max_wait", "close_write"}):
             raise ValueError("with a marker, the rest of settle has no effect; keep marker alone, or remove it")
         return self
 
 
-class AfterUpload(Section):
+class AfterUploadConfig(Section):
     """What becomes of the local file once S3 has said that it holds it."""
 
     action: Literal["keep", "delete", "move"] = "keep"
@@ -134,7 +134,7 @@ class Route(Section):
     """Patterns in gitignore's syntax of what is delivered."""
     exclude: tuple[Pattern, ...] = ()
     """Patterns in gitignore's syntax of what is not."""
-    settle: Settle = Settle()
+    settle: SettleConfig = SettleConfig()
     """When a file counts as finished."""
     rescan_interval: Duration = Field(300.0, gt=0)
     """How often the whole tree is walked, whatever the watcher says."""
@@ -144,7 +144,7 @@ class Route(Section):
     """Whether other file systems mounted inside the directory are walked too."""
     overwrite: Literal["always", "never"] = "always"
     """Whether an object that is there already is replaced."""
-    after_upload: AfterUpload = AfterUpload()
+    after_upload: AfterUploadConfig = AfterUploadConfig()
     """What becomes of the local file once it is delivered."""
 
 

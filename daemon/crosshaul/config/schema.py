@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from crosshaul.config.model import Config, Http
+from crosshaul.config.model import Config, HttpConfig
 from crosshaul.config.units import format_duration, format_size
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
@@ -18,9 +18,9 @@ def schema() -> dict[str, Any]:
     sections["Destination"]["required"].remove("name")
     del sections["Destination"]["properties"]["region"]["default"]
     sections["Route"]["required"].remove("destination")
-    sections["AfterUpload"] = {"anyOf": [{"enum": ["keep", "delete"]}, _VARIABLE, sections["AfterUpload"]]}
-    sections["Http"]["properties"]["listen"]["default"] = str(Http().listen)
-    sections["Http"] = {"anyOf": [{"type": "null"}, sections["Http"]]}
+    sections["AfterUploadConfig"] = {"anyOf": [{"enum": ["keep", "delete"]}, _VARIABLE, sections["AfterUploadConfig"]]}
+    sections["HttpConfig"]["properties"]["listen"]["default"] = str(HttpConfig().listen)
+    sections["HttpConfig"] = {"anyOf": [{"type": "null"}, sections["HttpConfig"]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated, "title": "Crosshaul configuration"}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from crosshaul.telemetry.health import Verdict
+from crosshaul.telemetry.failure_streak import FailureStreak
+from crosshaul.telemetry.health import HealthReport
 from crosshaul.telemetry.logs import Logger
-from crosshaul.telemetry.streak import Streak
 
 Ask = Callable[[str], Awaitable[str | None]]
 """Asks an address; returns why it gave no good answer, or None."""
@@ -18,10 +18,10 @@ class Heartbeat:
     def __init__(self, log: Logger, ask: Ask) -> None:
         self._log = log
         self._ask = ask
-        self._failures = Streak()
+        self._failures = FailureStreak()
         self._withheld = False
 
-    async def beat(self, url: str, verdict: Verdict) -> None:
+    async def beat(self, url: str, verdict: HealthReport) -> None:
         """Ping if the verdict is good; whatever becomes of it stands in the log."""
         if not verdict.ok:
             self._withhold(verdict)
@@ -39,7 +39,7 @@ class Heartbeat:
         if self._failures.failed():
             self._log.warning("heartbeat_failed", error=why, failures=self._failures.length)
 
-    def _withhold(self, verdict: Verdict) -> None:
+    def _withhold(self, verdict: HealthReport) -> None:
         if not self._withheld:
             self._log.warning("heartbeat_withheld", reasons=verdict.reasons)
         self._withheld = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from crosshaul.clock import Clock
+from crosshaul.concurrency.clock import Clock
 
 
 class LagMeter:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from crosshaul.telemetry.plain import printable, text
+from crosshaul.display import printable, text
 from crosshaul.telemetry.redact import REDACTED, is_secret_name, redact
 
 _NAMES_OF_FILES = frozenset({"path", "key", "root", "file", "name", "source", "target"})
@@ -22,10 +22,10 @@ _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _BYTES_OF_AN_EVENT = 512
 """What an event takes of memory, but for its texts; about."""
 
-Render = Callable[["Line"], str]
+Render = Callable[["LogLine"], str]
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """An event as it was logged. It is rendered later, elsewhere: nothing in it changes any more."""
 
     at: float
@@ -38,13 +38,13 @@ class Line(NamedTuple):
         return _BYTES_OF_AN_EVENT + sum(len(value) for value in self.fields.values() if type(value) in {str, bytes})
 
 
-def line_of(logger: str, method: str, fields: Mapping[str, Any]) -> Line:
+def line_of(logger: str, method: str, fields: Mapping[str, Any]) -> LogLine:
     """Take an event down, with the time of now; values that may change later are rendered at once."""
     for value in fields.values():
         if type(value) not in _AS_THEY_ARE:
             fields = {name: plain(value, name) for name, value in fields.items()}
             break
-    return Line(time.time(), _LEVELS.get(method, method), logger, fields)
+    return LogLine(time.time(), _LEVELS.get(method, method), logger, fields)
 
 
 def renderer(*, console: bool, colours: bool, for_journal: bool) -> Render:
@@ -55,11 +55,11 @@ def renderer(*, console: bool, colours: bool, for_journal: bool) -> Render:
     return lambda line: f"<{_PRIORITIES[line.level]}>{render(line)}"
 
 
-def _as_json(line: Line) -> str:
+def _as_json(line: LogLine) -> str:
     return json.dumps(_ordered(line))
 
 
-def _ordered(line: Line) -> dict[str, Any]:
+def _ordered(line: LogLine) -> dict[str, Any]:
     """The event in JSON's own types, without secrets, in a steady order."""
     event: dict[str, Any] = {"timestamp": _timestamp(line.at), "level": line.level, "logger": line.logger, "event": ""}
     for name, value in line.fields.items():

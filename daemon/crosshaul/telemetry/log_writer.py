@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Protocol, TextIO
 
-from crosshaul.telemetry.log_lines import Line, Render, line_of
+from crosshaul.telemetry.log_lines import LogLine, Render, line_of
 
 MOST_LINES = 8192
 MOST_BYTES = 8 * 1024 * 1024
@@ -68,7 +68,7 @@ class LogWriter:
         """Lines that were lost so far."""
         self._sink = sink
         self._lock = threading.Lock()
-        self._lines: deque[tuple[int, Line]] = deque()
+        self._lines: deque[tuple[int, LogLine]] = deque()
         self._bytes = 0
         self._untold = 0
         self._writing = False
@@ -77,7 +77,7 @@ class LogWriter:
         self._idle = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
-    def put(self, line: Line) -> None:
+    def put(self, line: LogLine) -> None:
         """Have the line written; never blocks."""
         size = line.size()
         with self._lock:
@@ -110,7 +110,7 @@ class LogWriter:
             while lines := self._take():
                 self._write(lines)
 
-    def _take(self) -> list[Line]:
+    def _take(self) -> list[LogLine]:
         with self._lock:
             taken = [self._lines.popleft() for _ in range(min(_LINES_AT_ONCE, len(self._lines)))]
             self._bytes -= sum(size for size, _ in taken)
@@ -119,7 +119,7 @@ class LogWriter:
                 self._idle.notify_all()
         return [line for _, line in taken]
 
-    def _write(self, lines: list[Line]) -> None:
+    def _write(self, lines: list[LogLine]) -> None:
         with self._lock:
             untold, self._untold = self._untold, 0
         if untold:
@@ -142,7 +142,7 @@ class DirectWriter:
         self.render = render
         self._stream = stream
 
-    def put(self, line: Line) -> None:
+    def put(self, line: LogLine) -> None:
         """Write the line. A stream that is closed stops nothing."""
         with suppress(OSError, ValueError):
             self._stream.write(f"{self.render(line)}\n")
@@ -153,5 +153,5 @@ class DirectWriter:
         return True
 
 
-def _of_dropped(count: int) -> Line:
+def _of_dropped(count: int) -> LogLine:
     return line_of("log", "warning", {"event": "log_lines_dropped", "lines": count})

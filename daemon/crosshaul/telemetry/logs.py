@@ -15,7 +15,7 @@ from typing import Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from crosshaul.telemetry.log_lines import Line, Render, line_of, renderer
+from crosshaul.telemetry.log_lines import LogLine, Render, line_of, renderer
 from crosshaul.telemetry.log_writer import DescriptorSink, DirectWriter, LogWriter, StreamSink
 from crosshaul.telemetry.redact import conceal
 
@@ -98,7 +98,7 @@ def _at_least(level: Level) -> Processor:
     return drop
 
 
-def _take_down(logger: WrappedLogger, method: str, event: EventDict) -> tuple[tuple[Line], dict[str, object]]:
+def _take_down(logger: WrappedLogger, method: str, event: EventDict) -> tuple[tuple[LogLine], dict[str, object]]:
     return (line_of(logger.name, method, event),), {}
 
 
@@ -117,7 +117,7 @@ class _Named:
     def __init__(self, name: str = "") -> None:
         self.name = name
 
-    def msg(self, line: Line) -> None:
+    def msg(self, line: LogLine) -> None:
         if _Output.writer is not None:
             _Output.writer.put(line)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from crosshaul.model import DestinationState, DestinationStatus, RouteStatus, State, Tally
+from crosshaul.model import DestinationState, DestinationStatus, RouteCounts, RouteStatus, State
 
 # Settling files are on their way as well: whoever waits for `pending` to be 0 must not stop before them.
 _WAITING = (State.PENDING, State.SETTLING)
 
 
 def snapshot(
-    tallies: Sequence[Tally],
+    tallies: Sequence[RouteCounts],
     destinations: Sequence[DestinationStatus],
     routes: Sequence[RouteStatus],
     now: float,
@@ -41,14 +41,14 @@ def snapshot(
             name: _destination(status or DestinationStatus(name), now) for name, status in accounts.items()
         },
         "routes": {
-            name: _route(known.get(name, Tally(name)), counts.get(name, RouteStatus(name)), now)
+            name: _route(known.get(name, RouteCounts(name)), counts.get(name, RouteStatus(name)), now)
             | {"paused": name in paused}
             for name in names
         },
     }
 
 
-def _totals(tallies: Sequence[Tally], now: float) -> dict[str, Any]:
+def _totals(tallies: Sequence[RouteCounts], now: float) -> dict[str, Any]:
     return {
         "pending": sum(_count(tally, *_WAITING) for tally in tallies),
         "uploading": sum(_count(tally, State.UPLOADING) for tally in tallies),
@@ -60,7 +60,7 @@ def _totals(tallies: Sequence[Tally], now: float) -> dict[str, Any]:
     }
 
 
-def _count(tally: Tally, *states: State) -> int:
+def _count(tally: RouteCounts, *states: State) -> int:
     return sum(tally.files.get(state, 0) for state in states)
 
 
@@ -83,7 +83,7 @@ def _destination(status: DestinationStatus, now: float) -> dict[str, Any]:
     }
 
 
-def _route(tally: Tally, status: RouteStatus, now: float) -> dict[str, Any]:
+def _route(tally: RouteCounts, status: RouteStatus, now: float) -> dict[str, Any]:
     """``settling`` counts files that the watcher has seen and the journal has not: they are not in ``pending``."""
     return {
         "pending": _count(tally, *_WAITING),

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from crosshaul.trust.documents import Piece, Variable
+from crosshaul.trust.documents import PolicyDocument, Variable
 from crosshaul.trust.findings import Party
-from crosshaul.trust.merging import Plan
+from crosshaul.trust.merging import MergedDocument
 from crosshaul.trust.rendering import (
     MERGE,
     REPLACES,
@@ -26,14 +26,16 @@ _REFERENCE = "{{resolve:"
 """Begins what CloudFormation looks up elsewhere, in any string."""
 
 
-def cloudformation(plans: Sequence[Plan], party: Party, *, replace_bucket_policy: bool = False) -> dict[str, Any]:
+def cloudformation(
+    plans: Sequence[MergedDocument], party: Party, *, replace_bucket_policy: bool = False
+) -> dict[str, Any]:
     """One account's part as a template, in JSON's types.
 
     What can't be changed of something that is there already (a bucket's policy, its lifecycle, a key's policy) is an
     output, to be merged by hand.
     """
     mine = [each for each in plans if each.piece.party is party]
-    writer = _Writer()
+    writer = _TemplateWriter()
     for plan in mine:
         writer.add(plan, mine, replace_bucket_policy=replace_bucket_policy)
     # A template without a resource is none; this one makes nothing.
@@ -52,7 +54,7 @@ def _parameter(variable: Variable) -> dict[str, Any]:
     return {"Type": "String", "Description": variable.told, **({"NoEcho": True} if variable.secret else {})}
 
 
-class _Writer:
+class _TemplateWriter:
     def __init__(self) -> None:
         self._names = Names(camel)
         self.resources: dict[str, Any] = {}
@@ -62,7 +64,7 @@ class _Writer:
         """The name of a variable's parameter."""
         return self._names.of("name", variable.name)
 
-    def add(self, plan: Plan, plans: Iterable[Plan], *, replace_bucket_policy: bool) -> None:
+    def add(self, plan: MergedDocument, plans: Iterable[MergedDocument], *, replace_bucket_policy: bool) -> None:
         """Add what becomes of one document."""
         piece, name = plan.piece, plan.first.name
         properties: dict[str, Any]
@@ -94,7 +96,7 @@ class _Writer:
         self,
         kind: str,
         name: str,
-        pieces: Iterable[Piece],
+        pieces: Iterable[PolicyDocument],
         properties: Mapping[str, Any],
         more: Mapping[str, str] | None = None,
     ) -> None:
@@ -106,7 +108,7 @@ class _Writer:
         }
 
 
-def _role(plan: Plan, rights: Iterable[Piece]) -> dict[str, Any]:
+def _role(plan: MergedDocument, rights: Iterable[PolicyDocument]) -> dict[str, Any]:
     path, name = role_of(plan.first)
     return {
         "RoleName": name,

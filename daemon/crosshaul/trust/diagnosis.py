@@ -12,9 +12,9 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from crosshaul.aws.policy import objects_of
+from crosshaul.aws.session_policy import objects_of
 from crosshaul.config import Destination
-from crosshaul.errors import Diagnosis, Kind
+from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.trust.findings import Advice, Party
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
@@ -193,7 +193,7 @@ def judged(destination: Destination, error: Diagnosis) -> Diagnosis:
 
 def _told(error: Diagnosis) -> _Rule | None:
     """What the answer says itself, in its code or its words."""
-    if error.kind is Kind.NETWORK:
+    if error.kind is FaultKind.NETWORK:
         where = "S3" if error.operation not in _OF_STS else "STS"
         return _Rule(
             "endpoint", Party.HOST, f"Make {where} reachable from here: DNS, routes, firewall, proxy, endpoint."

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from crosshaul.aws.attributes import CHECK_KEY
-from crosshaul.aws.policy import objects_of, partition_of
+from crosshaul.aws.object_headers import CHECK_KEY
+from crosshaul.aws.session_policy import objects_of, partition_of
 from crosshaul.config import Destination
 from crosshaul.trust.findings import Party
 
@@ -52,7 +52,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class PolicyDocument:
     """One document, whose it is, and what it is for."""
 
     name: str
@@ -71,7 +71,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PolicyRequest:
     """What the documents are made for."""
 
     destination: Destination
@@ -125,7 +125,7 @@ def principal_of(arn: str, partition: str, *, custom: bool) -> str:
     return f"arn:{session[1]}:iam::{session[2]}:role/{session[3]}" if session else arn
 
 
-def pieces(wish: Wish) -> list[Piece]:
+def pieces(wish: PolicyRequest) -> list[PolicyDocument]:
     """Everything for one destination: Account A's first."""
     if wish.destination.role_arn is None:
         return [*_direct(wish), _lifecycle(wish)]
@@ -139,7 +139,7 @@ def _allow(actions: str | list[str], resource: str | None, **more: Any) -> dict[
     return body | ({"Resource": resource} if resource else {})
 
 
-def _identity_policy(wish: Wish) -> Piece:
+def _identity_policy(wish: PolicyRequest) -> PolicyDocument:
     role = wish.destination.role_arn
     reason = "Account A's credentials can do this one thing, so that whoever gets hold of them can do no other."
     statements = [Statement("AssumeTheRole", reason, _allow("sts:AssumeRole", role))]
@@ -149,10 +149,10 @@ def _identity_policy(wish: Wish) -> Piece:
     if wish.destination.session_tags:
         reason = "The session carries tags (session_tags)."
         statements.append(Statement("TagTheSession", reason, _allow("sts:TagSession", role)))
-    return Piece("identity-policy", Party.A, "Of the user or role that Crosshaul runs as.", tuple(statements))
+    return PolicyDocument("identity-policy", Party.A, "Of the user or role that Crosshaul runs as.", tuple(statements))
 
 
-def _trust_policy(wish: Wish) -> Piece:
+def _trust_policy(wish: PolicyRequest) -> PolicyDocument:
     to, who = wish.destination, {"Principal": {"AWS": wish.principal}}
     ids = list(wish.external_ids)
     agreed = {"StringEquals": {"sts:ExternalId": ids[0] if len(ids) == 1 else ids}}
@@ -166,16 +166,16 @@ def _trust_policy(wish: Wish) -> Piece:
         tagged = {"StringEquals": {f"aws:RequestTag/{key}": value for key, value in to.session_tags.items()}}
         body = {**_allow("sts:TagSession", None), **who, "Condition": tagged}
         statements.append(Statement("LetTheSessionBeTagged", "Sessions carry these tags, and no others.", body))
-    return Piece("trust-policy", Party.B, f"Of the role {to.role_arn}: who may assume it.", tuple(statements))
+    return PolicyDocument("trust-policy", Party.B, f"Of the role {to.role_arn}: who may assume it.", tuple(statements))
 
 
-def _role_policy(wish: Wish) -> Piece:
-    return Piece(
+def _role_policy(wish: PolicyRequest) -> PolicyDocument:
+    return PolicyDocument(
         "role-policy", Party.B, f"Of the role {wish.destination.role_arn}: what it may do.", tuple(_rights(wish))
     )
 
 
-def _rights(wish: Wish, **who: Any) -> Iterator[Statement]:  # noqa: ANN401 - a principal, in a bucket's policy
+def _rights(wish: PolicyRequest, **who: Any) -> Iterator[Statement]:  # noqa: ANN401 - a principal, in a bucket's policy
     to, objects = wish.destination, wish.objects
     yield Statement("Upload", "Uploads of any size, in one piece or in parts.", _allow("s3:PutObject", objects, **who))
     reason = "Whether an upload arrived whose answer was lost (HEAD), and what `crosshaul check` reads back."
@@ -193,7 +193,7 @@ def _rights(wish: Wish, **who: Any) -> Iterator[Statement]:  # noqa: ANN401 - a 
         yield from _key_rights(wish, wish.key)
 
 
-def _key_rights(wish: Wish, resource: str, **who: Any) -> Iterator[Statement]:  # noqa: ANN401 - a principal
+def _key_rights(wish: PolicyRequest, resource: str, **who: Any) -> Iterator[Statement]:  # noqa: ANN401 - a principal
     service = f"s3.{wish.destination.region}.amazonaws.com"
     of_china = wish.partition == "aws-cn"
     via = {"StringEquals": {"kms:ViaService": [service, f"{service}.cn"] if of_china else service}}
@@ -203,15 +203,15 @@ def _key_rights(wish: Wish, resource: str, **who: Any) -> Iterator[Statement]:  
     yield Statement("JoinPartsWithTheKey", reason, _allow("kms:Decrypt", resource, **who, Condition=via))
 
 
-def _key_policy(wish: Wish, principal: str | Variable) -> Piece:
+def _key_policy(wish: PolicyRequest, principal: str | Variable) -> PolicyDocument:
     reason = (
         f"To add to the policy of the key {wish.key}, unless that leaves access to IAM already (a statement for the "
         "account's root, as every key has that was made in the console)."
     )
-    return Piece("key-policy", Party.B, reason, tuple(_key_rights(wish, "*", Principal={"AWS": principal})))
+    return PolicyDocument("key-policy", Party.B, reason, tuple(_key_rights(wish, "*", Principal={"AWS": principal})))
 
 
-def _bucket_policy(wish: Wish, rights: tuple[Statement, ...]) -> Piece:
+def _bucket_policy(wish: PolicyRequest, rights: tuple[Statement, ...]) -> PolicyDocument:
     everybody: dict[str, Any] = {"Effect": "Deny", "Principal": "*"}
     both = [wish.bucket, f"{wish.bucket}/*"]
     plain = {"Action": "s3:*", "Resource": both, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
@@ -240,10 +240,10 @@ def _bucket_policy(wish: Wish, rights: tuple[Statement, ...]) -> Piece:
             "To merge into the policy that the bucket has: what Account A's identity may do, and how. In its place, it "
             "would take the others away."
         )
-    return Piece("bucket-policy", Party.B, reason, tuple(statements))
+    return PolicyDocument("bucket-policy", Party.B, reason, tuple(statements))
 
 
-def _lifecycle(wish: Wish) -> Piece:
+def _lifecycle(wish: PolicyRequest) -> PolicyDocument:
     rule = {
         "ID": "end-unfinished-uploads",
         "Status": "Enabled",
@@ -254,15 +254,15 @@ def _lifecycle(wish: Wish) -> Piece:
         f"To add to the bucket's lifecycle rules: parts of an upload that was given up cost money until they are "
         f"cleared, here after {_UNFINISHED_DAYS} days. Uploads of files that take longer to send need longer."
     )
-    return Piece("lifecycle", Party.B, reason, rules=(rule,))
+    return PolicyDocument("lifecycle", Party.B, reason, rules=(rule,))
 
 
-def _direct(wish: Wish) -> list[Piece]:
+def _direct(wish: PolicyRequest) -> list[PolicyDocument]:
     """Without a role, both sides allow: Account A's identity policy and Account B's bucket policy."""
     reason = "Of the user or role that Crosshaul runs as: there is no role to assume, so it needs the rights itself."
     who = {"Principal": {"AWS": wish.principal}}
     found = [
-        Piece("identity-policy", Party.A, reason, tuple(_rights(wish))),
+        PolicyDocument("identity-policy", Party.A, reason, tuple(_rights(wish))),
         _bucket_policy(wish, tuple(_rights(wish, **who))),
     ]
     return [*found, _key_policy(wish, wish.principal)] if wish.key else found

@@ -9,7 +9,7 @@ from typing import Any
 from crosshaul.errors import Diagnosis
 
 
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """How a step ended."""
 
     GOOD = "good"
@@ -49,7 +49,7 @@ class Finding:
 
     step: str
     """A stable name, such as ``assume_role``."""
-    verdict: Verdict
+    verdict: Outcome
     told: str
     """One line."""
     error: Diagnosis | None = None

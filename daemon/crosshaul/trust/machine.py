@@ -10,7 +10,7 @@ from pathlib import Path
 from crosshaul.config import Route
 from crosshaul.errors import StateDirError
 from crosshaul.journal.state_dir import adopt
-from crosshaul.trust.findings import Advice, Finding, Party, Verdict
+from crosshaul.trust.findings import Advice, Finding, Outcome, Party
 
 _LEAST_FREE = 256 * 1024 * 1024
 _LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
@@ -29,12 +29,12 @@ def _directory(route: Route) -> Finding:
     except OSError as error:
         told = f"route {route.name}: {route.path} can't be read: {error.strerror}"
         do = f"Make {route.path}, or let the daemon's user read it."
-        return Finding("machine", Verdict.BAD, told, advice=Advice("watched directory", Party.HOST, do))
+        return Finding("machine", Outcome.BAD, told, advice=Advice("watched directory", Party.HOST, do))
     if route.after_upload.action != "keep" and not os.access(route.path, os.W_OK):
         told = f"route {route.name}: {route.path} can't be written to, and delivered files are to leave it"
         do = f"Let the daemon's user write to {route.path}, or set `after_upload: keep`."
-        return Finding("machine", Verdict.BAD, told, advice=Advice("watched directory", Party.HOST, do))
-    return Finding("machine", Verdict.GOOD, f"route {route.name}: {route.path} can be read")
+        return Finding("machine", Outcome.BAD, told, advice=Advice("watched directory", Party.HOST, do))
+    return Finding("machine", Outcome.GOOD, f"route {route.name}: {route.path} can be read")
 
 
 def _watches() -> Iterator[Finding]:
@@ -44,7 +44,7 @@ def _watches() -> Iterator[Finding]:
         return
     if limit < _FEW_WATCHES:
         told = f"fs.inotify.max_user_watches is {limit:,}: a directory takes one; beyond that only scans find files"
-        yield Finding("machine", Verdict.NOTE, told, facts={"max_user_watches": limit})
+        yield Finding("machine", Outcome.NOTE, told, facts={"max_user_watches": limit})
 
 
 def _state(state_dir: Path) -> Finding:
@@ -54,16 +54,16 @@ def _state(state_dir: Path) -> Finding:
             adopt(state_dir)
     except StateDirError as error:
         # As root one looks at what is the service's: that is no fault, as long as the daemon doesn't run as root.
-        verdict = Verdict.NOTE if os.geteuid() == 0 and state_dir.stat().st_uid != 0 else Verdict.BAD
+        verdict = Outcome.NOTE if os.geteuid() == 0 and state_dir.stat().st_uid != 0 else Outcome.BAD
         what, _, do = str(error).partition(": ")
         return Finding("machine", verdict, what, advice=Advice("state_dir", Party.HOST, f"{do[:1].upper()}{do[1:]}"))
     there = next(path for path in (state_dir, *state_dir.parents) if path.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         told = f"state_dir {state_dir} can't be written to"
         do = f"Make {state_dir} for the daemon's user, with mode 0700."
-        return Finding("machine", Verdict.BAD, told, advice=Advice("state_dir", Party.HOST, do))
+        return Finding("machine", Outcome.BAD, told, advice=Advice("state_dir", Party.HOST, do))
     free = shutil.disk_usage(there).free
     facts = {"free_bytes": free}
     if free < _LEAST_FREE:
-        return Finding("machine", Verdict.NOTE, f"state_dir {state_dir} has {free / 1e6:,.0f} MB left", facts=facts)
-    return Finding("machine", Verdict.GOOD, f"state_dir {state_dir} can be written to", facts=facts)
+        return Finding("machine", Outcome.NOTE, f"state_dir {state_dir} has {free / 1e6:,.0f} MB left", facts=facts)
+    return Finding("machine", Outcome.GOOD, f"state_dir {state_dir} can be written to", facts=facts)

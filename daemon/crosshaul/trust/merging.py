@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crosshaul.config import Destination
-from crosshaul.trust.documents import Piece, Statement, Wish, pieces
+from crosshaul.trust.documents import PolicyDocument, PolicyRequest, Statement, pieces
 from crosshaul.trust.findings import Party
 
 _LISTED = ("Resource", "NotResource")
@@ -15,11 +15,11 @@ _LISTED = ("Resource", "NotResource")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MergedDocument:
     """One document, and the destinations that it is for."""
 
     destinations: tuple[Destination, ...]
-    piece: Piece
+    piece: PolicyDocument
 
     @property
     def first(self) -> Destination:
@@ -40,16 +40,18 @@ def _account_of(role_arn: str | None) -> str:
     return (role_arn or "::::").split(":")[4]
 
 
-def merged(wishes: Sequence[Wish]) -> list[Plan]:
+def merged(wishes: Sequence[PolicyRequest]) -> list[MergedDocument]:
     """A plan for each thing that a document is applied to, in the order of the destinations."""
-    found: dict[tuple[object, ...], list[tuple[Destination, Piece]]] = {}
+    found: dict[tuple[object, ...], list[tuple[Destination, PolicyDocument]]] = {}
     for wish in wishes:
         for piece in pieces(_beside(wish, wishes)):
             found.setdefault((piece.name, *_subject(wish, piece)), []).append((wish.destination, piece))
-    return [Plan(tuple(to for to, _ in group), _joined([piece for _, piece in group])) for group in found.values()]
+    return [
+        MergedDocument(tuple(to for to, _ in group), _joined([piece for _, piece in group])) for group in found.values()
+    ]
 
 
-def _subject(wish: Wish, piece: Piece) -> tuple[object, ...]:
+def _subject(wish: PolicyRequest, piece: PolicyDocument) -> tuple[object, ...]:
     to = wish.destination
     match piece.name:
         case "trust-policy" | "role-policy":
@@ -62,7 +64,7 @@ def _subject(wish: Wish, piece: Piece) -> tuple[object, ...]:
             return (to.role_arn or to.name,)
 
 
-def _beside(wish: Wish, wishes: Iterable[Wish]) -> Wish:
+def _beside(wish: PolicyRequest, wishes: Iterable[PolicyRequest]) -> PolicyRequest:
     """The wish, leaving alone what the same role may overwrite in this bucket for another destination."""
     to, others = wish.destination, []
     for other in wishes:
@@ -72,7 +74,7 @@ def _beside(wish: Wish, wishes: Iterable[Wish]) -> Wish:
     return replace(wish, overwritten=tuple(dict.fromkeys(others)))
 
 
-def _joined(found: Sequence[Piece]) -> Piece:
+def _joined(found: Sequence[PolicyDocument]) -> PolicyDocument:
     statements: list[Statement] = []
     rules: list[dict[str, Any]] = []
     for piece in found:

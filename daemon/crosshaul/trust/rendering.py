@@ -10,10 +10,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from crosshaul.config import Destination
-from crosshaul.telemetry.plain import printable
+from crosshaul.display import printable
 from crosshaul.trust.documents import Variable
 from crosshaul.trust.findings import Party
-from crosshaul.trust.merging import Plan
+from crosshaul.trust.merging import MergedDocument
 
 _LEAST_SESSION = 3600
 MERGE = "To merge by hand: applied in the place of what is there, it would take the rest away."
@@ -52,7 +52,7 @@ def plain(document: Mapping[str, Any]) -> dict[str, Any]:
     return dict(filled(document, lambda variable: f"<{variable.told}>"))
 
 
-def as_json(plans: Iterable[Plan], names: Iterable[str]) -> dict[str, Any]:
+def as_json(plans: Iterable[MergedDocument], names: Iterable[str]) -> dict[str, Any]:
     """Destination -> account -> document, each with its reasons; what destinations share stands whole in each."""
     told: dict[str, Any] = {name: {} for name in names}
     for plan in plans:
@@ -101,7 +101,7 @@ def camel(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name))
 
 
-def needed(plans: Iterable[Plan]) -> list[Variable]:
+def needed(plans: Iterable[MergedDocument]) -> list[Variable]:
     """The variables of all documents, each once."""
     return list(dict.fromkeys(each for plan in plans for each in variables(plan.piece.document())))
 
@@ -117,6 +117,6 @@ def role_of(destination: Destination) -> tuple[str, str]:
     return "/" + "".join(f"{each}/" for each in path), name
 
 
-def session_length(plan: Plan) -> int:
+def session_length(plan: MergedDocument) -> int:
     """How long the role's sessions have to be allowed to live."""
     return max(_LEAST_SESSION, *(each.duration_seconds for each in plan.destinations))

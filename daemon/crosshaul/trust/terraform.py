@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from crosshaul.trust.documents import Piece, Statement, Variable
+from crosshaul.trust.documents import PolicyDocument, Statement, Variable
 from crosshaul.trust.findings import Party
-from crosshaul.trust.merging import Plan
+from crosshaul.trust.merging import MergedDocument
 from crosshaul.trust.rendering import MERGE, REPLACES, Names, identifier, line, needed, role_of, session_length
 
 _STEP = "  "
@@ -21,11 +21,11 @@ class Raw(str):
     __slots__ = ()
 
 
-def terraform(plans: Sequence[Plan], party: Party, *, replace_bucket_policy: bool = False) -> str:
+def terraform(plans: Sequence[MergedDocument], party: Party, *, replace_bucket_policy: bool = False) -> str:
     """One account's part as HCL. What a bucket has already is only replaced where that is asked for."""
     mine = [each for each in plans if each.piece.party is party]
     has_role = any(each.piece.name == "trust-policy" for each in mine)
-    writer = _Writer(has_role=has_role, replace_bucket_policy=replace_bucket_policy)
+    writer = _HclWriter(has_role=has_role, replace_bucket_policy=replace_bucket_policy)
     blocks = [writer.declared(each) for each in needed(mine)]
     for plan in mine:
         blocks += writer.blocks_of(plan)
@@ -33,7 +33,7 @@ def terraform(plans: Sequence[Plan], party: Party, *, replace_bucket_policy: boo
     return head + "\n" + "\n\n".join(blocks) + "\n"
 
 
-class _Writer:
+class _HclWriter:
     def __init__(self, *, has_role: bool, replace_bucket_policy: bool) -> None:
         self._has_role = has_role
         self._names = Names(identifier)
@@ -44,7 +44,7 @@ class _Writer:
         secret = {"sensitive": True} if variable.secret else {}
         return self._block(f'variable "{self._names.of("variable", variable.name)}"', lines | secret)
 
-    def blocks_of(self, plan: Plan) -> list[str]:
+    def blocks_of(self, plan: MergedDocument) -> list[str]:
         """The blocks of one document."""
         piece, to = plan.piece, plan.first
         comment = f"# {line(piece.reason)}\n"
@@ -71,13 +71,13 @@ class _Writer:
             case _:
                 return self._to_merge(plan, comment)
 
-    def _name(self, plan: Plan) -> str:
+    def _name(self, plan: MergedDocument) -> str:
         return self._names.of("crosshaul", f"crosshaul_{plan.first.name}")
 
-    def _resource(self, kind: str, plan: Plan, lines: Mapping[str, Any]) -> str:
+    def _resource(self, kind: str, plan: MergedDocument, lines: Mapping[str, Any]) -> str:
         return self._block(f'resource "{kind}" "{self._name(plan)}"', lines)
 
-    def _to_merge(self, plan: Plan, comment: str) -> list[str]:
+    def _to_merge(self, plan: MergedDocument, comment: str) -> list[str]:
         """A document for whoever has the policy that it belongs into, and its text."""
         name = self._names.of("document", f"crosshaul_{plan.first.name}_{plan.piece.name}")
         body = self._hcl([self._policy(plan.piece, 2)], 1)
@@ -85,11 +85,11 @@ class _Writer:
         document += f"{_STEP}source_policy_documents = {body}\n}}"
         return [document, self._output(plan, Raw(f"data.aws_iam_policy_document.{name}.json"))]
 
-    def _output(self, plan: Plan, value: Raw) -> str:
+    def _output(self, plan: MergedDocument, value: Raw) -> str:
         name = self._names.of("output", f"crosshaul_{plan.first.name}_{plan.piece.name}")
         return self._block(f'output "{name}"', {"description": MERGE, "value": value})
 
-    def _lifecycle(self, plan: Plan) -> str:
+    def _lifecycle(self, plan: MergedDocument) -> str:
         rules = "".join(self._rule(rule) for rule in plan.piece.rules)
         head = f'resource "aws_s3_bucket_lifecycle_configuration" "{self._name(plan)}"'
         return f"{head} {{\n{_STEP}bucket = {_quoted(plan.first.bucket)}\n{rules}}}"
@@ -102,7 +102,7 @@ class _Writer:
             f"    abort_incomplete_multipart_upload {{\n      days_after_initiation = {days}\n    }}\n  }}\n"
         )
 
-    def _policy(self, piece: Piece, depth: int = 1) -> Raw:
+    def _policy(self, piece: PolicyDocument, depth: int = 1) -> Raw:
         document = {**piece.document(), "Statement": list(piece.statements)}
         return Raw(f"jsonencode({self._hcl(document, depth)})")
 

@@ -1,22 +1,22 @@
 """A small HTTP/1.1 client for requests with bodies, on asyncio's Protocol and httptools (llhttp).
 
 ``Client`` owes what a client owes: a bounded keep-alive pool, deadlines on everything, back-pressure, early answers,
-checked certificates, proxies, and honest errors: ``WireError`` says whether the request may have been acted upon.
+checked certificates, proxies, and honest errors: ``TransportError`` says whether the request may have been acted upon.
 """
 
-from crosshaul.aws.http1.names import resolve_apart
 from crosshaul.aws.http1.pool import Client
-from crosshaul.aws.http1.terms import Answer, Deadlines, Pace, WireError
-from crosshaul.net import Origin, Proxy, proxy_for, tls_context
+from crosshaul.aws.http1.resolver import resolve_apart
+from crosshaul.aws.http1.types import BodyPacer, Deadlines, Response, TransportError
+from crosshaul.aws.net import Origin, Proxy, proxy_for, tls_context
 
 __all__ = [
-    "Answer",
+    "BodyPacer",
     "Client",
     "Deadlines",
     "Origin",
-    "Pace",
     "Proxy",
-    "WireError",
+    "Response",
+    "TransportError",
     "proxy_for",
     "resolve_apart",
     "tls_context",

@@ -7,11 +7,11 @@ import socket
 from collections.abc import Callable
 
 from crosshaul.aws.http1.link import Link
-from crosshaul.aws.http1.reader import AnswerReader
+from crosshaul.aws.http1.reader import ResponseReader
 from crosshaul.aws.http1.request import JOINED, SLICE, Request
-from crosshaul.aws.http1.terms import Answer, Deadlines, Pace, WireError
 from crosshaul.aws.http1.tls import TlsStream
-from crosshaul.streamed import Unread
+from crosshaul.aws.http1.types import BodyPacer, Deadlines, Response, TransportError
+from crosshaul.integrity.streamed_body import BodySlice
 
 _LOOKS = 4
 """How often the watchdog looks in one progress deadline."""
@@ -39,8 +39,8 @@ class Connection:
         sock: socket.socket,
         tls: TlsStream | None,
         name: str,
-        reader: AnswerReader,
-        pace: Pace | None,
+        reader: ResponseReader,
+        pace: BodyPacer | None,
         traffic: Traffic,
     ) -> None:
         self._name = name
@@ -50,7 +50,7 @@ class Connection:
         self._traffic = traffic
         self._loop = asyncio.get_running_loop()
         self._link = Link(sock, tls, self)
-        self._answer: asyncio.Future[Answer] | None = None
+        self._answer: asyncio.Future[Response] | None = None
         self._unpaused: asyncio.Future[None] | None = None
         self._pacing: asyncio.Timeout | None = None
         self._granted = 0
@@ -72,7 +72,7 @@ class Connection:
         """Whether another request can be sent."""
         return self._keeps and self._link.open
 
-    def broke_while_kept(self, error: WireError) -> bool:
+    def broke_while_kept(self, error: TransportError) -> bool:
         """Whether ``error`` is that of a kept connection which the other side closed as, or before, it heard of us."""
         return error.code == "ConnectionReset" and self._answers > 0 and not self._reader.started
 
@@ -85,7 +85,7 @@ class Connection:
         """Close at once, because the client is closed; the request under way fails."""
         self._fail("ClientClosed", "the client was closed")
 
-    async def exchange(self, request: Request, deadlines: Deadlines, granted: int = 0) -> Answer:
+    async def exchange(self, request: Request, deadlines: Deadlines, granted: int = 0) -> Response:
         """Send the request and return the answer; ``granted``: the bytes for which the pace gave a turn already.
 
         Raises WireError. Unless an answer is returned, the connection is closed.
@@ -113,8 +113,8 @@ class Connection:
         self._keeps = self._keeps and self._reader.keeps_alive and not self._link.waiting
         return result
 
-    def _begin(self, request: Request, deadlines: Deadlines) -> asyncio.Future[Answer]:
-        answer: asyncio.Future[Answer] = self._loop.create_future()
+    def _begin(self, request: Request, deadlines: Deadlines) -> asyncio.Future[Response]:
+        answer: asyncio.Future[Response] = self._loop.create_future()
         self._answer = answer
         self._size, self._written = request.size, 0
         self._reader.begin(head_only=request.head_only)
@@ -128,12 +128,12 @@ class Connection:
             self._watch(now)
         return answer
 
-    def _end(self, answer: asyncio.Future[Answer]) -> None:
+    def _end(self, answer: asyncio.Future[Response]) -> None:
         self._answer = None
         if not answer.cancel() and not answer.cancelled():
             answer.exception()  # or asyncio complains when the sender was cancelled before it could hear of it
 
-    async def _send(self, request: Request, answer: asyncio.Future[Answer]) -> None:
+    async def _send(self, request: Request, answer: asyncio.Future[Response]) -> None:
         """Write piece by piece, as fast as the other side and the pace allow, until it is all sent or answered."""
         left = request.size
         for piece in request.pieces(self._most):
@@ -146,7 +146,7 @@ class Connection:
                 self._keeps = False
                 return
             self._granted = 0
-            self._write(await piece.data() if isinstance(piece, Unread) else piece)
+            self._write(await piece.data() if isinstance(piece, BodySlice) else piece)
             left -= size
             if self._link.waiting and left:
                 self._unpaused = self._loop.create_future()
@@ -157,7 +157,7 @@ class Connection:
     def _most(self) -> int:
         return self._granted or (self._pace.piece() if self._pace else SLICE)
 
-    async def _wait_for_turn(self, pace: Pace, size: int) -> None:
+    async def _wait_for_turn(self, pace: BodyPacer, size: int) -> None:
         """Wait for a turn, unless the answer comes first."""
         self._pacing = limit = asyncio.timeout(None)
         try:
@@ -186,7 +186,7 @@ class Connection:
 
     def _fail(self, code: str, message: str) -> None:
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(WireError(code, message, ambiguous=self._written > 0))
+            self._answer.set_exception(TransportError(code, message, ambiguous=self._written > 0))
             self._wake_sender()
         self.abort()
 
@@ -252,7 +252,7 @@ class Connection:
             return
         try:
             self._reader.feed(data)
-        except WireError as error:
+        except TransportError as error:
             self._fail(error.code, f"{self._name}: {error.message}")
             return
         self._take_answer()

@@ -24,7 +24,7 @@ _TCP_INFO_BYTES = slice(120, 136)
 _INT_SIZE = 4
 
 
-class Owner(Protocol):
+class LinkProtocol(Protocol):
     """Who is told what happens, in the loop."""
 
     def heard(self, data: bytes) -> None:
@@ -43,7 +43,7 @@ class Owner(Protocol):
 class Link:
     """Takes over a socket that is connected and non-blocking, and the TLS whose hands are shaken. ``close`` it."""
 
-    def __init__(self, sock: socket.socket, tls: TlsStream | None, owner: Owner) -> None:
+    def __init__(self, sock: socket.socket, tls: TlsStream | None, owner: LinkProtocol) -> None:
         self._sock = sock
         self._tls = tls
         self._owner = owner

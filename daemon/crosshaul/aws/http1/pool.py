@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from crosshaul.aws.http1.connection import Connection, Traffic
-from crosshaul.aws.http1.dial import Dialer
-from crosshaul.aws.http1.reader import AnswerReader
+from crosshaul.aws.http1.connector import Connector
+from crosshaul.aws.http1.reader import ResponseReader
 from crosshaul.aws.http1.request import Request
-from crosshaul.aws.http1.terms import Answer, Body, Deadlines, Pace, WireError
 from crosshaul.aws.http1.tls import TlsStream
-from crosshaul.net import Origin, Proxy
+from crosshaul.aws.http1.types import Body, BodyPacer, Deadlines, Response, TransportError
+from crosshaul.aws.net import Origin, Proxy
 
 _MAX_IDLE_SECONDS = 60.0
 """After which a kept connection is not trusted any more: routers forget idle ones and say nothing."""
@@ -34,7 +34,7 @@ class Client:
         max_connections: int,
         deadlines: Deadlines,
         proxy: Proxy | None,
-        pace: Pace | None = None,
+        pace: BodyPacer | None = None,
         max_head: int = 64 * 1024,
         max_body: int = 1024 * 1024,
         max_idle: float = _MAX_IDLE_SECONDS,
@@ -46,7 +46,7 @@ class Client:
         """
         self._max_idle = max_idle
         self._origin = origin
-        self._dialer = Dialer(origin, tls, deadlines, proxy)
+        self._dialer = Connector(origin, tls, deadlines, proxy)
         self.deadlines = deadlines
         """Those of a request that brings none."""
         self._pace = pace
@@ -72,7 +72,7 @@ class Client:
         body: Body,
         *,
         deadlines: Deadlines | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send a request and return the answer, whatever its status.
 
         ``target``: path and query, percent-encoded. ``headers``: names in lower case; Host and Content-Length are added
@@ -93,7 +93,7 @@ class Client:
             raise
         try:
             return await connection.exchange(request, deadlines, granted)
-        except WireError as error:
+        except TransportError as error:
             if not (request.idempotent and connection.broke_while_kept(error)) or self._closed:
                 raise
             connection, answer = await self._send_again(request, deadlines, error)
@@ -113,7 +113,9 @@ class Client:
             connection.shut()
         await asyncio.gather(*(connection.closed for connection in live))
 
-    async def _send_again(self, request: Request, deadlines: Deadlines, first: WireError) -> tuple[Connection, Answer]:
+    async def _send_again(
+        self, request: Request, deadlines: Deadlines, first: TransportError
+    ) -> tuple[Connection, Response]:
         """Use the place of the broken connection for a new one. Each failure now is at least as ambiguous as before."""
         try:
             granted = await self._first_turn(request) if self._pace else 0
@@ -129,8 +131,8 @@ class Client:
             except BaseException:
                 connection.abort()
                 raise
-        except WireError as error:
-            raise WireError(error.code, error.message, ambiguous=error.ambiguous or first.ambiguous) from error
+        except TransportError as error:
+            raise TransportError(error.code, error.message, ambiguous=error.ambiguous or first.ambiguous) from error
 
     async def _first_turn(self, request: Request) -> int:
         """Wait for the first bytes' turn before there is a connection: servers close those that say nothing."""
@@ -202,7 +204,7 @@ class Client:
         return connection
 
     def _make_connection(self, sock: socket.socket, tls: TlsStream | None) -> Connection:
-        reader = AnswerReader(*self._bounds)
+        reader = ResponseReader(*self._bounds)
         return Connection(sock, tls, self._origin.host, reader, self._pace, self._traffic)
 
     def _give_back(self, connection: Connection) -> None:
@@ -240,5 +242,5 @@ class Client:
             self._free_place()
 
 
-def _closed_error() -> WireError:
-    return WireError("ClientClosed", "the client was closed")
+def _closed_error() -> TransportError:
+    return TransportError("ClientClosed", "the client was closed")

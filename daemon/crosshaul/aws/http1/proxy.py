@@ -6,8 +6,8 @@ import asyncio
 import re
 import socket
 
-from crosshaul.aws.http1.terms import WireError
-from crosshaul.net import Origin, Proxy
+from crosshaul.aws.http1.types import TransportError
+from crosshaul.aws.net import Origin, Proxy
 
 _MAX_HEAD = 16 * 1024
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
@@ -34,10 +34,10 @@ async def open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> None
         await loop.sock_sendall(sock, ("\r\n".join(lines) + "\r\n\r\n").encode())
         head = await _read_head(sock)
     except OSError as error:
-        raise WireError("ProxyError", f"the proxy {proxy.name} broke the connection: {error.strerror}") from error
+        raise TransportError("ProxyError", f"the proxy {proxy.name} broke the connection: {error.strerror}") from error
     status, _, reason = _status(head).partition(" ")
     if not status.startswith("2"):
-        raise WireError("ProxyError", f"the proxy {proxy.name} {_refusal(host, origin.port, status, reason)}")
+        raise TransportError("ProxyError", f"the proxy {proxy.name} {_refusal(host, origin.port, status, reason)}")
 
 
 def _status(head: bytes) -> str:

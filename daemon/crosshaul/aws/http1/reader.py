@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httptools
 
-from crosshaul.aws.http1.terms import Answer, WireError
+from crosshaul.aws.http1.types import Response, TransportError
 
 _FINAL = 200
 """The lowest status that is not interim."""
@@ -12,7 +12,7 @@ _ERROR = 300
 """The lowest status that speaks for itself: what an error's body says more is a help, but not needed."""
 
 
-class AnswerReader:
+class ResponseReader:
     """Reads one answer after the other; ``begin`` before each. The parser calls the ``on_...`` methods."""
 
     def __init__(self, max_head: int, max_body: int) -> None:
@@ -50,7 +50,7 @@ class AnswerReader:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.done:
-                raise WireError("ProtocolError", f"the answer is not HTTP/1.1: {error}") from error
+                raise TransportError("ProtocolError", f"the answer is not HTTP/1.1: {error}") from error
             self.keeps_alive = False
         self._check_size()
 
@@ -61,17 +61,17 @@ class AnswerReader:
             self.done = True
         return self.done
 
-    def answer(self) -> Answer:
+    def answer(self) -> Response:
         """Return the answer, once ``done``."""
-        return Answer(self._status, self._headers, b"".join(self._body))
+        return Response(self._status, self._headers, b"".join(self._body))
 
     def _check_size(self) -> None:
         if self._head_size > self._max_head or (not self.has_status and self.raw_size > self._max_head):
-            raise WireError("AnswerTooLarge", f"the head of the answer is over {self._max_head:,} bytes")
+            raise TransportError("AnswerTooLarge", f"the head of the answer is over {self._max_head:,} bytes")
         # The bytes as they came are bounded, too: chunks have headers and trailers, which the parser gathers.
         if self._body_size > self._max_body or self.raw_size > self._max_head + 2 * self._max_body:
             if self._status < _ERROR:
-                raise WireError("AnswerTooLarge", f"the body of the answer is over {self._max_body:,} bytes")
+                raise TransportError("AnswerTooLarge", f"the body of the answer is over {self._max_body:,} bytes")
             self.done, self.keeps_alive = True, False  # the rest of it is not waited for
 
     def on_message_begin(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from crosshaul.aws.http1.terms import Body
-from crosshaul.streamed import Streamed, Unread
+from crosshaul.aws.http1.types import Body
+from crosshaul.integrity.streamed_body import BodySlice, StreamedBody
 
 JOINED = 64 * 1024
 """Bytes up to which head and body are one write."""
@@ -25,7 +25,7 @@ class Request:
         self, method: str, target: str, authority: str, headers: Sequence[tuple[str, str]], body: Body
     ) -> None:
         """Raise ValueError for a header or target that would break out of its line, or that lies about the body."""
-        view = body if isinstance(body, bytes | Streamed) else memoryview(body).cast("B")
+        view = body if isinstance(body, bytes | StreamedBody) else memoryview(body).cast("B")
         self._head = _head(method, target, authority, headers, len(view))
         self._body = view
         self.size = len(self._head) + len(view)
@@ -34,20 +34,20 @@ class Request:
 
     def whole(self) -> bytes:
         """Head and body of a small request in one."""
-        return self._head if isinstance(self._body, Streamed) else b"".join((self._head, self._body))
+        return self._head if isinstance(self._body, StreamedBody) else b"".join((self._head, self._body))
 
     def first(self, most: int) -> int:
         """How many bytes the first piece has."""
         return min(most, self.size if self.size <= JOINED else len(self._head))
 
-    def pieces(self, most: Callable[[], int]) -> Iterator[memoryview | Unread]:
+    def pieces(self, most: Callable[[], int]) -> Iterator[memoryview | BodySlice]:
         """Head and body in writes of at most so many bytes each; head and body of a small request are one."""
-        whole: Sequence[bytes | memoryview | Streamed] = (self._head, self._body)
+        whole: Sequence[bytes | memoryview | StreamedBody] = (self._head, self._body)
         for part in whole if self.size > JOINED else (self.whole(),):
-            view, start = part if isinstance(part, Streamed) else memoryview(part), 0
+            view, start = part if isinstance(part, StreamedBody) else memoryview(part), 0
             while start < len(view):
                 end = start + most()
-                yield view.piece(start, end) if isinstance(view, Streamed) else view[start:end]
+                yield view.piece(start, end) if isinstance(view, StreamedBody) else view[start:end]
                 start = end
 
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from crosshaul.aws.http1.terms import WireError
+from crosshaul.aws.http1.types import TransportError
 
 _RECORD = 16 * 1024
 """The most that a record holds."""
@@ -19,7 +19,7 @@ class TlsStream:
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         """Raise WireError for a context that does not check, and ValueError for a host that can't be checked."""
         if not context.check_hostname or context.verify_mode is not ssl.CERT_REQUIRED:
-            raise WireError("TLSError", "this TLS context checks no certificate or host name: it is not used")
+            raise TransportError("TLSError", "this TLS context checks no certificate or host name: it is not used")
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
@@ -65,10 +65,10 @@ class TlsStream:
             self._incoming.write_eof()
 
 
-def tls_error(host: str, error: OSError) -> WireError:
+def tls_error(host: str, error: OSError) -> TransportError:
     """Say what a failed handshake with ``host`` means; SSLError is an OSError."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return WireError("TLSError", f"the certificate of {host} was refused: {error.verify_message}")
+        return TransportError("TLSError", f"the certificate of {host} was refused: {error.verify_message}")
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return WireError("TLSError", f"no TLS with {host}: {error.reason or error}")
-    return WireError("ConnectionReset", f"{host} closed the connection during the TLS handshake")
+        return TransportError("TLSError", f"no TLS with {host}: {error.reason or error}")
+    return TransportError("ConnectionReset", f"{host} closed the connection during the TLS handshake")

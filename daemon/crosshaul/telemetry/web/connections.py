@@ -11,8 +11,8 @@ from contextlib import suppress
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from crosshaul.telemetry.failure_streak import doubles
 from crosshaul.telemetry.logs import Logger
-from crosshaul.telemetry.streak import doubles
 
 MOST_CONNECTIONS = 64
 HEAD_SECONDS = 10.0
@@ -23,12 +23,12 @@ _BACKLOG = 32
 _ACCEPT_AGAIN_SECONDS = 1.0
 
 
-class Crowd:
+class ConnectionLimit:
     """All connections at this moment. When there are too many, the one that has been idle for longest goes."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
-        self._open: dict[Connection, None] = {}
+        self._open: dict[PageConnection, None] = {}
         self._complaints = 0
 
     def make_room(self) -> None:
@@ -38,11 +38,11 @@ class Crowd:
             self.left(leaving := idle or next(iter(self._open)))
             leaving.abort()
 
-    def entered(self, connection: Connection) -> None:
+    def entered(self, connection: PageConnection) -> None:
         """One more."""
         self._open[connection] = None
 
-    def left(self, connection: Connection) -> None:
+    def left(self, connection: PageConnection) -> None:
         """One less."""
         self._open.pop(connection, None)
 
@@ -53,12 +53,12 @@ class Crowd:
             self._log.warning("http_trouble", error=error, count=self._complaints)
 
 
-class Connection(web.RequestHandler):
+class PageConnection(web.RequestHandler):
     """aiohttp's side of a connection, with an end to each of its phases."""
 
     __slots__ = ("_busy_since", "_crowd")
 
-    def __init__(self, server: web.Server, crowd: Crowd) -> None:
+    def __init__(self, server: web.Server, crowd: ConnectionLimit) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -114,7 +114,7 @@ class Connection(web.RequestHandler):
         self.abort()
 
 
-async def accept(listening: socket.socket, connection: Callable[[], Connection], crowd: Crowd) -> None:
+async def accept(listening: socket.socket, connection: Callable[[], PageConnection], crowd: ConnectionLimit) -> None:
     """Take connections until cancelled; where none can be taken (no descriptors) try again a second later."""
     loop = asyncio.get_running_loop()
     while True:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from crosshaul.telemetry.plain import printable
+from crosshaul.display import printable
 
 
 class Html(str):

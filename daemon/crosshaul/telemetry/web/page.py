@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crosshaul.telemetry.history import Sample
+from crosshaul.telemetry.humanized import count, duration, moment, size
 from crosshaul.telemetry.web.chart import chart
 from crosshaul.telemetry.web.markup import section, text
 from crosshaul.telemetry.web.tables import tables
-from crosshaul.telemetry.web.verdict import Facts, Trouble, headline, time_left, troubles_of
-from crosshaul.telemetry.words import count, duration, moment, size
+from crosshaul.telemetry.web.verdict import PageFacts, Problem, headline, time_left, troubles_of
 
 _SIGNS = {"good": "\u2713", "warn": "!", "bad": "\u2715"}
 
 
-def render(facts: Facts) -> str:
+def render(facts: PageFacts) -> str:
     """The whole page. The script swaps what has changed in ``main``; without scripts the page is loaded again."""
     troubles = troubles_of(facts)
     left = time_left(facts, troubles)
@@ -60,7 +60,7 @@ def icon(mood: str) -> str:
     )
 
 
-def _totals(facts: Facts, left: float | None) -> str:
+def _totals(facts: PageFacts, left: float | None) -> str:
     status = facts.status
     open_files = status["pending"] + status["uploading"]
     told = {
@@ -80,14 +80,14 @@ def _totals(facts: Facts, left: float | None) -> str:
     return f'<section id="short" aria-label="In short"><dl class="tiles">{items}</dl></section>'
 
 
-def _wrong(troubles: Sequence[Trouble]) -> str:
+def _wrong(troubles: Sequence[Problem]) -> str:
     if not troubles:
         return ""
     lines = "".join(map(_trouble, troubles))
     return section("wrong", "What is wrong", f"<ul>{lines}</ul><p>Nothing is lost: what waits is tried again.</p>")
 
 
-def _trouble(each: Trouble) -> str:
+def _trouble(each: Problem) -> str:
     cure = f'<a href="#{each.where}">{text(each.cure)}</a>' if each.where else f"<span>{text(each.cure)}</span>"
     return f'<li class="{each.mood}"><span>{text(each.full)}</span> <b>What to do:</b> {cure}</li>'
 

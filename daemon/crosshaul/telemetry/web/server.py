@@ -18,14 +18,14 @@ from aiohttp.typedefs import Handler, Middleware
 from crosshaul.errors import CrosshaulError, ListenError
 from crosshaul.model import Record
 from crosshaul.telemetry import logs
-from crosshaul.telemetry.health import Verdict
+from crosshaul.telemetry.failure_streak import doubles
+from crosshaul.telemetry.health import HealthReport
 from crosshaul.telemetry.history import Sample
 from crosshaul.telemetry.metrics import CONTENT_TYPE
-from crosshaul.telemetry.streak import doubles
-from crosshaul.telemetry.web.connections import Connection, Crowd, accept, listen
+from crosshaul.telemetry.web.connections import ConnectionLimit, PageConnection, accept, listen
 from crosshaul.telemetry.web.guard import TRUSTED, by_local_name, with_token
 from crosshaul.telemetry.web.page import icon, render
-from crosshaul.telemetry.web.verdict import Facts
+from crosshaul.telemetry.web.verdict import PageFacts
 
 _DEADLINE = 5.0
 _LISTEN_AGAIN_SECONDS = 2.0
@@ -47,11 +47,11 @@ _SECURITY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class PageSources:
     """Where the answers come from. ``status`` gives JSON's types, as ``telemetry.status.snapshot`` makes them."""
 
-    live: Callable[[], Verdict]
-    ready: Callable[[], Awaitable[Verdict]]
+    live: Callable[[], HealthReport]
+    ready: Callable[[], Awaitable[HealthReport]]
     metrics: Callable[[], bytes]
     status: Callable[[], Awaitable[Mapping[str, Any]]]
     samples: Callable[[], Sequence[Sample]]
@@ -62,7 +62,7 @@ class Sources:
 
 @asynccontextmanager
 async def serving(
-    host: str, port: int, sources: Sources, token: str | None = None, *, local: bool = True
+    host: str, port: int, sources: PageSources, token: str | None = None, *, local: bool = True
 ) -> AsyncIterator[int]:
     """Serve until the block is left; gives the port in use (of interest when ``port`` is 0). Raises ListenError.
 
@@ -72,10 +72,11 @@ async def serving(
     guards = [*([by_local_name(host)] if local else []), with_token(token)]
     runner = web.AppRunner(_application(guards, sources), access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
-    server, crowd = runner.server, Crowd(logs.get("http"))
+    server, crowd = runner.server, ConnectionLimit(logs.get("http"))
     assert server is not None  # noqa: S101 - it was set up
     accepting = [
-        asyncio.create_task(accept(each, lambda: Connection(server, crowd), crowd), name="http") for each in listening
+        asyncio.create_task(accept(each, lambda: PageConnection(server, crowd), crowd), name="http")
+        for each in listening
     ]
     try:
         yield cast("int", listening[0].getsockname()[1])
@@ -90,7 +91,7 @@ async def serving(
 
 @asynccontextmanager
 async def serving_when_possible(
-    host: str, port: int, sources: Sources, token: str | None = None, *, local: bool = True
+    host: str, port: int, sources: PageSources, token: str | None = None, *, local: bool = True
 ) -> AsyncIterator[None]:
     """Serve over the block as ``serving`` does; an address that can't be listened on is tried again and again."""
     served = asyncio.Event()
@@ -106,7 +107,7 @@ async def serving_when_possible(
 
 
 async def _keep_serving(
-    tried: asyncio.Event, host: str, port: int, sources: Sources, token: str | None, *, local: bool
+    tried: asyncio.Event, host: str, port: int, sources: PageSources, token: str | None, *, local: bool
 ) -> None:
     log, failures = logs.get("http"), 0
     while True:
@@ -148,7 +149,7 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _application(guards: Sequence[Middleware], sources: Sources) -> web.Application:
+def _application(guards: Sequence[Middleware], sources: PageSources) -> web.Application:
     application = web.Application(middlewares=[*guards, _in_time], client_max_size=1024)
     application.on_response_prepare.append(_harden)
     handlers = _Handlers(sources)
@@ -183,7 +184,7 @@ async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 class _Handlers:
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: PageSources) -> None:
         self._sources = sources
 
     async def livez(self, request: web.Request) -> web.Response:
@@ -201,7 +202,7 @@ class _Handlers:
 
     async def page(self, _request: web.Request) -> web.Response:
         sources = self._sources
-        facts = Facts(
+        facts = PageFacts(
             await sources.status(),
             sources.live(),
             await sources.ready(),
@@ -222,6 +223,6 @@ class _Handlers:
         return web.Response(text=icon(request.match_info["mood"]), content_type="image/svg+xml")
 
 
-def _verdict(verdict: Verdict, *, in_full: bool) -> web.Response:
+def _verdict(verdict: HealthReport, *, in_full: bool) -> web.Response:
     lines = ["ok" if verdict.ok else "not ok", *(verdict.reasons if in_full else ())]
     return web.Response(status=200 if verdict.ok else 503, text="\n".join(lines) + "\n")

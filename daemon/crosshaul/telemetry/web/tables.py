@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crosshaul.model import Record
+from crosshaul.telemetry.humanized import count, duration, size
 from crosshaul.telemetry.web.markup import Html, badge, progress, table
-from crosshaul.telemetry.web.verdict import Facts, sent
-from crosshaul.telemetry.words import count, duration, size
+from crosshaul.telemetry.web.verdict import PageFacts, sent
 
 _DESTINATION = ("Destination", "State", "Credentials", "Next try")
 _SENDING = ("File", "Route", "Size", "Done")
@@ -18,7 +18,7 @@ _ROUTE = ("Route", "Directory", "Waiting", "Being sent", "Delivered", "Set aside
 _DONE = "mend the cause, then: crosshaul retry"
 
 
-def tables(facts: Facts) -> list[str]:
+def tables(facts: PageFacts) -> list[str]:
     """All of them, in the order in which they are asked for."""
     status = facts.status
     return [
@@ -54,7 +54,7 @@ def _sending(record: Record) -> list[object]:
     return [record.path, record.route, size(whole), progress(done, whole, words)]
 
 
-def _waiting(facts: Facts) -> Iterator[list[object]]:
+def _waiting(facts: PageFacts) -> Iterator[list[object]]:
     for record in facts.waiting:
         seen = f"{duration(max(0.0, facts.status['now'] - record.first_seen_at))} ago"
         yield [record.path, record.route, size(record.fingerprint.size), seen, _why(record, facts.status)]

@@ -1,0 +1,254 @@
+"""Account A's credential providers: what is changed in botocore's, and how the failure of each is told.
+
+botocore's providers raise whatever their files, programs and servers make them raise. Here each failure becomes one
+line: which provider, what is wrong, and what to do.
+"""
+# ruff: noqa: SLF001 - botocore has no other way to exchange a provider's parts
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aiobotocore.credentials import (
+    AioAssumeRoleProvider,
+    AioAssumeRoleWithWebIdentityProvider,
+    AioContainerProvider,
+    AioCredentialResolver,
+    AioInstanceMetadataProvider,
+    AioProcessProvider,
+)
+from aiobotocore.utils import AioContainerMetadataFetcher
+
+from crosshaul.aws import error_map
+from crosshaul.aws.sdk_transport import MetadataSession
+from crosshaul.aws.sigv4 import Credentials
+from crosshaul.errors import Diagnosis, Fault, FaultKind
+
+for _name in ("aiobotocore.credentials", "aiobotocore.tokens"):
+    # They print a traceback for each refresh that fails; here the failure is told once, by who asked.
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+_SOURCES = {
+    "env": (
+        "the environment",
+        (
+            "correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (a file made by echo ends in a "
+            "line break)"
+        ),
+    ),
+    "assume-role": (
+        "the role of the AWS profile",
+        "correct `role_arn`, `source_profile` or `credential_source` in the profile, or allow it to assume the role",
+    ),
+    "assume-role-with-web-identity": (
+        "the web identity",
+        (
+            "check AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN and the role's trust policy (in EKS: the service "
+            "account's annotation)"
+        ),
+    ),
+    "sso": ("SSO", "sign in again (aws sso login)"),
+    "custom-process": (
+        "`credential_process`",
+        (
+            "run the program of `credential_process` as this user: it must end with code 0 and print JSON with "
+            "Version 1, AccessKeyId, SecretAccessKey and an Expiration to come"
+        ),
+    ),
+    "container-role": (
+        "the container's credentials",
+        (
+            "check AWS_CONTAINER_CREDENTIALS_FULL_URI (or _RELATIVE_URI) and AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, "
+            "which ECS and EKS Pod Identity set"
+        ),
+    ),
+    "iam-role": (
+        "the machine's metadata service",
+        "check that the machine has a role and its metadata service answers",
+    ),
+}
+_OTHER = ("the AWS files", "correct the keys in AWS_SHARED_CREDENTIALS_FILE or AWS_CONFIG_FILE")
+_OWN_ADVICE = frozenset({"TLSError", "ProxyError", "ProfileNotFound"})
+"""Codes whose own advice is better than the provider's."""
+_TIDY = re.compile(r"[\x21-\x7e]+")
+_SECRET = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+"""Other stores take phrases."""
+
+
+class ProviderError(Exception):
+    """A provider of the chain failed before it gave any credentials; ``cause`` is what it raised."""
+
+    def __init__(self, method: str, cause: Exception) -> None:
+        super().__init__(method)
+        self.method = method
+        self.cause = cause
+
+
+class ProviderResolver(AioCredentialResolver):  # type: ignore[misc] # aiobotocore ships no types
+    """Asks one provider after the other, and says which one failed."""
+
+    async def load_credentials(self) -> Any:  # noqa: ANN401 - botocore's
+        """Return the first credentials that a provider gives, or None. Raises ProviderError."""
+        for provider in self.providers:
+            try:
+                found = await provider.load()
+            except Exception as error:
+                raise ProviderError(provider.METHOD, error) from error
+            if found is not None:
+                return found
+        return None
+
+
+def adapted(resolver: AioCredentialResolver, metadata: Callable[[float], MetadataSession]) -> ProviderResolver:
+    """Return a resolver with the same providers, which use our HTTP and never wait for somebody at a terminal."""
+    return ProviderResolver([_adapted(provider, metadata) for provider in resolver.providers])
+
+
+def _adapted(provider: Any, metadata: Callable[[float], MetadataSession]) -> Any:  # noqa: ANN401 - botocore's
+    if isinstance(provider, AioProcessProvider):
+        provider._popen = _Program.start
+    elif isinstance(provider, AioAssumeRoleWithWebIdentityProvider):
+        provider._token_loader_cls = _token_loader
+    elif isinstance(provider, AioContainerProvider):
+        session = metadata(AioContainerMetadataFetcher.TIMEOUT_SECONDS)
+        provider._fetcher = AioContainerMetadataFetcher(session=session)
+        provider._build_headers = lambda: _container_headers(provider._environ)
+    elif isinstance(provider, AioInstanceMetadataProvider):
+        fetcher = provider._role_fetcher
+        fetcher._session = metadata(fetcher._timeout)
+    elif isinstance(provider, AioAssumeRoleProvider):
+        provider._prompter = _refuse_prompt
+        provider._profile_provider_builder = _ProviderBuilder(provider._profile_provider_builder, metadata)
+    return provider
+
+
+class _ProviderBuilder:
+    """Makes the providers of a ``source_profile``."""
+
+    def __init__(self, builder: Any, metadata: Callable[[float], MetadataSession]) -> None:  # noqa: ANN401
+        self._builder = builder
+        self._metadata = metadata
+
+    def providers(self, **profile: Any) -> list[Any]:  # noqa: ANN401 - botocore's
+        """Return botocore's providers, adapted."""
+        return [_adapted(provider, self._metadata) for provider in self._builder.providers(**profile)]
+
+
+class _Program:
+    """A ``credential_process``. It reads nothing from our standard input, and ends when nobody waits for it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, *command: str, **options: Any) -> _Program:  # noqa: ANN401 - Popen's
+        """Start it."""
+        return cls(await asyncio.create_subprocess_exec(*command, stdin=subprocess.DEVNULL, **options))
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code."""
+        return self._process.returncode
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """Return what it printed to standard output and standard error."""
+        try:
+            return await self._process.communicate()
+        finally:
+            if self._process.returncode is None:
+                self._process.kill()
+
+
+def _token_loader(path: str) -> Callable[[], str]:
+    return lambda: _read_token(path)
+
+
+def _read_token(path: str) -> str:
+    """Return a token without the line break with which editors and ``echo`` end a file."""
+    token = Path(path).expanduser().read_text("utf-8").strip()
+    if not _TIDY.fullmatch(token):
+        raise _TokenError(f"{path} is empty, or holds what no token holds (blanks, line breaks)")
+    return token
+
+
+class _TokenError(Exception):
+    """A token's file is there and holds none; the text quotes nothing of it."""
+
+
+def _container_headers(environ: Any) -> dict[str, str] | None:  # noqa: ANN401 - os.environ or a dictionary
+    if path := environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"):
+        return {"Authorization": _read_token(path)}
+    token = environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "").strip()
+    if not token:
+        return None
+    if re.search(r"[\r\n]", token):
+        raise _TokenError("AWS_CONTAINER_AUTHORIZATION_TOKEN holds a line break")
+    return {"Authorization": token}
+
+
+def _refuse_prompt(_prompt: str) -> str:
+    raise _TokenError("the profile has `mfa_serial`, and nobody is there to type a code")
+
+
+def checked(frozen: Any, method: str) -> Credentials:  # noqa: ANN401 - botocore's ReadOnlyCredentials
+    """Return credentials as we use them. Raises Fault for what is no text or can't stand in a header."""
+    if (wrong := flaw(frozen.access_key, frozen.secret_key, frozen.token)) is not None:
+        source, advice = _SOURCES.get(method, _OTHER)
+        raise _fault(f"{source}: {wrong}", advice)
+    return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+
+def flaw(access_key_id: object, secret_access_key: object, session_token: object) -> str | None:
+    """Say why nobody can sign with these; None if all is well. Quotes nothing of them."""
+    parts = [("access key id", access_key_id, _TIDY), ("secret access key", secret_access_key, _SECRET)]
+    parts += [("session token", session_token, _TIDY)] if session_token else []
+    for name, value, form in parts:
+        if not isinstance(value, str):  # JSON has null and numbers, which pass for texts until they are signed with
+            return f"the {name} that came is no text"
+        if not form.fullmatch(value):
+            return f"the {name} is empty, or holds a blank, a line break or another character that none has"
+    return None
+
+
+def told(method: str, error: Exception) -> Fault:
+    """Return the fault of a provider, by botocore's name for it, that raised ``error``."""
+    source, advice = _SOURCES.get(method, _OTHER)
+    if isinstance(error, error_map.FOREIGN):
+        found = error_map.from_botocore("Credentials", error).diagnosis
+        keep = found.kind is FaultKind.NETWORK or found.code in _OWN_ADVICE
+        return Fault(replace(found, message=f"{source}: {found.message}", advice=found.advice if keep else _do(advice)))
+    return _fault(f"{source}: {_why(error)}", advice)
+
+
+def _why(error: Exception) -> str:
+    """What is wrong. Of an error's own text only what can't hold what the provider read."""
+    if isinstance(error, OSError):
+        return f"{error.filename} can't be read or started ({error.strerror})" if error.filename else str(error)
+    if isinstance(error, _TokenError):
+        return str(error)
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | AttributeError | TypeError):
+        return "what came is not the JSON that AWS documents"
+    if isinstance(error, RuntimeError):  # botocore's own for this
+        return "the credentials that came have expired already"
+    if isinstance(error, KeyError):
+        return f"what came lacks {error}"
+    if isinstance(error, ValueError):
+        return "an address, a time or a number in it can't be used"
+    return f"it failed ({type(error).__name__})"
+
+
+def _fault(text: str, advice: str) -> Fault:
+    line = error_map.line(text)
+    return Fault(Diagnosis(FaultKind.DESTINATION, "CredentialRetrieval", line, "Credentials", advice=_do(advice)))
+
+
+def _do(advice: str) -> str:
+    return f"Account A: {advice}."

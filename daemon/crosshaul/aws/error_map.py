@@ -1,0 +1,172 @@
+"""The one map from foreign errors (S3 and STS answers, botocore, the wire) to ours; what codes mean is in codes.py.
+
+Nothing in a Fault is longer than a line or holds a secret, whatever the other side wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigNotFound,
+    ConnectTimeoutError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ReadTimeoutError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
+
+from crosshaul.aws import identifiers
+from crosshaul.aws.error_body import elements
+from crosshaul.aws.error_codes import ADVICE, advice_for, kind_of
+from crosshaul.aws.http1 import Response, TransportError
+from crosshaul.aws.sdk_transport import RefusedError
+from crosshaul.display import printable
+from crosshaul.errors import Diagnosis, Fault, FaultKind
+from crosshaul.telemetry.redact import redact
+
+FOREIGN = (BotoCoreError, ClientError, ResponseParserError, TransportError)
+"""What a call through the SDK may raise; ``from_botocore`` takes any of them."""
+
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_LONGEST_MESSAGE = 500
+_LONGEST_HOST = 128
+_LONGEST_PAUSE = 3600.0
+"""Seconds: no store may send a file away for longer."""
+# STS quotes the request it expected, session token included, and parameters that break its rules.
+_QUOTED_REQUEST = re.compile(r"The Canonical String for this request.*", re.DOTALL)
+_QUOTED_EXTERNAL_ID = re.compile(r"Value '.*' at 'externalId'", re.DOTALL)
+
+
+def from_answer(operation: str, answer: Response) -> Fault:
+    """The fault in an S3 answer that the wire brought: an error status with or without an XML body."""
+    details = elements(answer.body)
+    return _fault(operation, answer.status, answer.headers, details, resent=answer.resent)
+
+
+def from_wire(operation: str, error: TransportError) -> Fault:
+    """The fault in a call to which no (whole) answer came."""
+    kind = FaultKind.DESTINATION if error.code in {"TLSError", "ProxyError"} else FaultKind.NETWORK
+    advice = ADVICE.get(error.code, "")
+    return Fault(Diagnosis(kind, error.code, line(str(error)), operation, advice=advice, ambiguous=error.ambiguous))
+
+
+def from_botocore(operation: str, error: BotoCoreError | ClientError | ResponseParserError | TransportError) -> Fault:
+    """The fault in a call that the SDK made; ``error`` is one of ``FOREIGN``."""
+    if isinstance(error, TransportError):
+        return from_wire(operation, error)
+    if isinstance(error, RefusedError):
+        return from_answer(operation, error.answer)
+    if isinstance(error, ClientError):
+        meta: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
+        details = {"RequestId": meta.get("RequestId"), **error.response.get("Error", {})}
+        return _fault(operation, meta.get("HTTPStatusCode"), meta.get("HTTPHeaders", {}), details)
+    code, kind = _code_of(error)
+    ambiguous = kind is FaultKind.NETWORK and not isinstance(error, ConnectTimeoutError)
+    advice = ADVICE.get(code, "")
+    return Fault(Diagnosis(kind, code, _message_of(error), operation, advice=advice, ambiguous=ambiguous))
+
+
+def _fault(
+    operation: str,
+    status: int | None,
+    headers: Mapping[str, str],
+    details: Mapping[str, object],
+    *,
+    resent: bool = False,
+) -> Fault:
+    code = _matching(_CODE, details.get("Code")) or str(status)
+    message = line(details.get("Message") or "") or _unexplained(status, headers)
+    kind = kind_of(operation, code, status, message)
+    region = _matching(_REGION, headers.get("x-amz-bucket-region")) or _matching(_REGION, details.get("Region"))
+    request_id = headers.get("x-amz-request-id") or headers.get("x-amzn-requestid") or details.get("RequestId")
+    return Fault(
+        Diagnosis(
+            kind,
+            code,
+            message,
+            operation,
+            status,
+            identifiers.request_id(request_id),
+            advice_for(operation, code, message, region),
+            _pause(headers.get("retry-after")),
+            resent or _may_have_happened(operation, code, kind, status),
+        )
+    )
+
+
+def _unexplained(status: int | None, headers: Mapping[str, str]) -> str:
+    """What can be said of an answer that says nothing itself: S3 gives reasons, whoever stands in between seldom."""
+    if status is not None and 300 <= status < 400:  # noqa: PLR2004 - HTTP's own numbers
+        return f"the answer leads elsewhere{_place(headers)}, where nothing is sent (is there a proxy?)"
+    if "html" in headers.get("content-type", "").lower():
+        return "a web page came instead of what S3 and STS answer (is there a proxy?)"
+    if status is not None and status < 300:  # noqa: PLR2004
+        return f"a {status} with nothing in it that S3 and STS would answer (is there a proxy?)"
+    return "no reason was given"
+
+
+def _place(headers: Mapping[str, str]) -> str:
+    try:
+        host = urlsplit(headers.get("location", "")).hostname
+    except ValueError:
+        host = None
+    return f" ({line(host)[:_LONGEST_HOST]})" if host else ""
+
+
+def _may_have_happened(operation: str, code: str, kind: FaultKind, status: int | None) -> bool:
+    if operation == "CompleteMultipartUpload" and code == "NoSuchUpload":
+        return True  # an earlier Complete, whose answer was lost, uses the upload up
+    # 5xx says nothing about whether the request took effect (S3 API reference, InternalError).
+    return kind is FaultKind.THROTTLED and status is not None and (status >= 500 or status < 300)  # noqa: PLR2004
+
+
+def _matching(form: re.Pattern[str], value: object) -> str | None:
+    return value if isinstance(value, str) and form.fullmatch(value) else None
+
+
+def line(message: object) -> str:
+    """The message as one short line that can do no harm to a terminal, and without secrets."""
+    text = _QUOTED_EXTERNAL_ID.sub("The value at 'externalId'", _QUOTED_REQUEST.sub("", str(message)))
+    text = redact(printable(" ".join(text.split())))
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
+
+
+def _pause(retry_after: str | None) -> float | None:
+    """Seconds of a Retry-After header in seconds; its other form, a date, no S3 store uses."""
+    told = (retry_after or "").strip()
+    return min(float(told), _LONGEST_PAUSE) if re.fullmatch(r"[0-9]{1,9}", told) else None
+
+
+def _message_of(error: BotoCoreError | ResponseParserError) -> str:
+    if isinstance(error, ResponseParserError):
+        return "the answer is not one that AWS gives (is there a proxy?)"  # the error itself quotes it, secrets and all
+    return line(error)
+
+
+_CODES: tuple[tuple[tuple[type[Exception], ...], str, FaultKind], ...] = (
+    ((ResponseParserError,), "UnreadableAnswer", FaultKind.NETWORK),
+    ((NoCredentialsError, PartialCredentialsError), "NoCredentials", FaultKind.DESTINATION),
+    ((ProfileNotFound, ConfigNotFound), "ProfileNotFound", FaultKind.DESTINATION),
+    ((ConnectTimeoutError,), "ConnectTimeout", FaultKind.NETWORK),
+    ((ReadTimeoutError,), "ReadTimeout", FaultKind.NETWORK),
+    ((BotoConnectionError, HTTPClientError, IncompleteReadError), "ConnectionError", FaultKind.NETWORK),
+)
+"""The first that fits; the rest are faults of our own settings (endpoint, parameters, credential process)."""
+
+
+def _code_of(error: BotoCoreError | ResponseParserError) -> tuple[str, FaultKind]:
+    for types, code, kind in _CODES:
+        if isinstance(error, types):
+            return code, kind
+    return type(error).__name__.removesuffix("Error"), FaultKind.DESTINATION

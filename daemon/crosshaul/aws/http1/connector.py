@@ -1,0 +1,106 @@
+"""New connections: the name's addresses in turn, the proxy's tunnel, the TLS handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from crosshaul.aws.http1.connection import Connection
+from crosshaul.aws.http1.proxy import open_tunnel
+from crosshaul.aws.http1.resolver import Addresses
+from crosshaul.aws.http1.tls import TlsStream, tls_error
+from crosshaul.aws.http1.types import Address, Deadlines, TransportError
+from crosshaul.aws.net import Origin, Proxy
+
+
+class Connector:
+    """Opens connections to one origin."""
+
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, deadlines: Deadlines, proxy: Proxy | None) -> None:
+        if (tls is not None) != (origin.scheme == "https"):
+            raise ValueError("a TLS context goes with https, and with nothing else")
+        self._origin = origin
+        self._tls = tls
+        self._deadlines = deadlines
+        self._proxy = proxy
+        self._name = f"{origin.host}:{origin.port}" if proxy is None else f"the proxy {proxy.name}"
+        self._addresses = Addresses(*((proxy.host, proxy.port) if proxy else (origin.host, origin.port)))
+
+    async def dial(self, make: Callable[[socket.socket, TlsStream | None], Connection]) -> Connection:
+        """Return a new connection, ready for a request. Raises WireError, never ambiguous."""
+        sock = await self._connected()
+        try:
+            if self._proxy is not None and self._tls is not None:
+                slow = TransportError("ProxyError", f"{self._name} gave no answer in {self._deadlines.connect:g} s")
+                async with _deadline(self._deadlines.connect, slow):
+                    await open_tunnel(sock, self._proxy, self._origin)
+            return make(sock, await self._encrypted(sock))
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _connected(self) -> socket.socket:
+        late = f"{self._name} could not be resolved in {self._deadlines.connect:g} s"
+        async with _deadline(self._deadlines.connect, TransportError("DNSError", late)):
+            addresses = await self._addresses.next()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._deadlines.connect
+        error = TransportError("ConnectError", f"{self._name} has no address")
+        for number, address in enumerate(addresses):
+            share = (end - loop.time()) / (len(addresses) - number)
+            try:
+                return await self._try(address, share)
+            except TransportError as failure:
+                self._addresses.failed(address)
+                error = failure
+        raise error
+
+    async def _try(self, address: Address, seconds: float) -> socket.socket:
+        try:
+            sock = socket.socket(address.family, socket.SOCK_STREAM)
+        except OSError as error:
+            raise TransportError(
+                "ConnectError", f"no socket for a connection to {self._name}: {error.strerror}"
+            ) from error
+        try:
+            sock.settimeout(0)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            slow = f"{self._name} ({address.sockaddr[0]}) did not accept a connection in {seconds:.1f} s"
+            async with _deadline(seconds, TransportError("ConnectTimeout", slow)):
+                await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, OSError):
+                message = f"no connection to {self._name} ({address.sockaddr[0]}): {error.strerror or error}"
+                raise TransportError("ConnectError", message) from error
+            raise
+        return sock
+
+    async def _encrypted(self, sock: socket.socket) -> TlsStream | None:
+        if self._tls is None:
+            return None
+        host = self._origin.host
+        slow = TransportError("TLSTimeout", f"no TLS handshake with {host} in {self._deadlines.tls:g} s")
+        try:
+            stream = TlsStream(self._tls, host)
+            async with _deadline(self._deadlines.tls, slow):
+                await stream.shake_hands(sock)
+        except OSError as error:
+            raise tls_error(host, error) from error
+        return stream
+
+
+@asynccontextmanager
+async def _deadline(seconds: float, error: TransportError) -> AsyncIterator[None]:
+    """Raise ``error`` when the block takes longer; a TimeoutError of the block's own passes."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if limit.expired():
+            raise error from None
+        raise

@@ -1,0 +1,159 @@
+"""A delivered file that is about to go, open and looked at: whether it is the one, with those bytes, and nobody writes.
+
+Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from crosshaul.errors import ContentChangedError, FileChangedError, FileInUseError
+from crosshaul.files.open_writers import ReadLease
+from crosshaul.files.source import SourceFile, refuse, shown
+from crosshaul.integrity.checksum import StreamingChecksum
+from crosshaul.model import Checksum, Fingerprint
+
+_CHUNK_BYTES = 1 << 20
+NOT_THAT_FILE = "it is not the file that was delivered any more, and is left alone"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedSource:
+    """The file as it was delivered."""
+
+    path: bytes
+    fingerprint: Fingerprint
+    checksum: Checksum | None
+    """Of all its bytes; None where the store gave none, and then the bytes are not read again."""
+    stamp: str
+    """Tells this delivery from others of the same name; appended to a name that is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalGuard:
+    """What is asked while a file is looked at."""
+
+    is_open_for_writing: Callable[[int], bool]
+    """Of an open file on which no lease can be had."""
+    interrupted: Callable[[], bool]
+    """Whether to leave off reading: the daemon ends."""
+
+
+class Interrupted(Exception):
+    """The daemon ends; nothing was touched."""
+
+
+Identity = tuple[int, int, int, int]
+"""Device, inode, size and mtime: what a rename leaves as it is."""
+
+
+class OpenSource:
+    """The delivered file, open, with a lease on it where one can be had."""
+
+    def __init__(self, source: SourceFile, lease: ReadLease | None) -> None:
+        self._source = source
+        self._lease = lease
+        self._identity = _identity_of(os.fstat(source.descriptor))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody wants to write to it now."""
+        return self._lease is not None and self._lease.broken
+
+    def is_at(self, directory: int, name: bytes) -> bool:
+        """Whether the name is this file's, its bytes are as old as ever, and nobody has come to write to it."""
+        now = _identity_of(os.fstat(self._source.descriptor))
+        return identity(directory, name) == self._identity == now and not self.wanted
+
+
+@contextmanager
+def checked(directory: int, name: bytes, expected: ExpectedSource, guard: RemovalGuard) -> Iterator[OpenSource]:
+    """Open the file, and see that it is the delivered one in every respect. Raises SourceError, Interrupted."""
+    if Fingerprint.of(_stat(directory, name, expected.path)) != expected.fingerprint:
+        raise FileChangedError(f"{shown(expected.path)}: {NOT_THAT_FILE}")
+    with SourceFile.at(directory, name, expected.path) as source, _leased(source, guard) as lease:
+        if source.fingerprint != expected.fingerprint:
+            raise FileChangedError(f"{shown(expected.path)}: {NOT_THAT_FILE}")
+        held = OpenSource(source, lease)
+        _compare_bytes(source, held, expected, guard)
+        source.unchanged()
+        yield held
+
+
+def is_delivered(directory: int, name: bytes, expected: ExpectedSource, guard: RemovalGuard) -> bool:
+    """Whether a file that was renamed, which changes its ctime, is the delivered one still, and nobody writes to it."""
+    known, there = expected.fingerprint, identity(directory, name)
+    if there is None or there[1:] != (known.inode, known.size, known.mtime_ns):
+        return False
+    try:
+        with SourceFile.at(directory, name, expected.path) as source, _leased(source, guard) as lease:
+            _compare_bytes(source, OpenSource(source, lease), expected, guard)
+    except (FileInUseError, FileChangedError):
+        return False
+    return True
+
+
+@contextmanager
+def _leased(source: SourceFile, guard: RemovalGuard) -> Iterator[ReadLease | None]:
+    try:
+        lease = ReadLease.take(source.descriptor)
+    except BlockingIOError as error:
+        raise _in_use(source.path) from error
+    try:
+        if lease is None and guard.is_open_for_writing(source.descriptor):
+            raise _in_use(source.path)
+        yield lease
+    finally:
+        if lease is not None:
+            lease.release()
+
+
+def _in_use(path: bytes) -> FileInUseError:
+    return FileInUseError(f"{shown(path)}: a program has it open for writing; it stays until that has closed it")
+
+
+def _compare_bytes(source: SourceFile, held: OpenSource, expected: ExpectedSource, guard: RemovalGuard) -> None:
+    """Hold the bytes against the receipt's checksum: a write through a mapping may leave size and times as they were.
+
+    Whoever wants to write meanwhile has to wait for the lease no longer than for one chunk.
+    """
+    if expected.checksum is None:
+        return
+    running = StreamingChecksum((expected.checksum.kind,))
+    for chunk in _chunks(source, held, guard):
+        running.update(chunk)
+    if running.checksums() != (expected.checksum,):
+        reason = "its bytes are not those that were delivered, although size and times are; it is sent again"
+        raise ContentChangedError(f"{shown(source.path)}: {reason}")
+
+
+def _chunks(source: SourceFile, held: OpenSource, guard: RemovalGuard) -> Iterator[bytes | memoryview]:
+    for offset in range(0, source.fingerprint.size, _CHUNK_BYTES):
+        if guard.interrupted():
+            raise Interrupted
+        if held.wanted:
+            raise _in_use(source.path)
+        yield source.read(offset, min(_CHUNK_BYTES, source.fingerprint.size - offset))
+
+
+def _stat(directory: int, name: bytes, path: bytes) -> os.stat_result:
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError as error:
+        refuse(error, path)
+
+
+def identity(directory: int, name: bytes) -> Identity | None:
+    """What is at the name now; None if nothing can be seen there."""
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return None
+    return _identity_of(found)
+
+
+def _identity_of(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,193 @@
+"""Finish a route's delivered files one by one, in a thread: delete, move or keep each, with its marker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from crosshaul.config import Route
+from crosshaul.delivery.after_upload import source_removal
+from crosshaul.delivery.after_upload.delivered_file import ExpectedSource, Interrupted, RemovalGuard
+from crosshaul.errors import (
+    ContentChangedError,
+    Diagnosis,
+    FaultKind,
+    FileChangedError,
+    FileGoneError,
+    FileInUseError,
+    SourceError,
+)
+from crosshaul.files import open_writers
+from crosshaul.files.marker import Marker
+from crosshaul.files.move_target import MoveTarget
+from crosshaul.files.own_paths import Identity, identity_of
+from crosshaul.files.source import Root, shown
+from crosshaul.model import AfterAction, AfterTask, Checksum, Fingerprint, Receipt
+
+_BYTES_AT_ONCE = 64 << 20
+"""Bytes that are read again in one batch, roughly: what was done is written down in between."""
+_MOUNTED_WITHIN_SECONDS = 600.0
+"""How long after the start an empty root may still be one that is not mounted yet."""
+
+
+class FinishResult(NamedTuple):
+    """What became of a source, or why it stays."""
+
+    task: AfterTask
+    action: AfterAction
+    diagnosis: Diagnosis | None = None
+    again: bool = False
+    """The file has to be sent again."""
+
+
+class SourceRemover:
+    """Acts on the sources of one route. Everything here blocks."""
+
+    def __init__(
+        self, route: Route, roots: Sequence[Path], interrupted: Callable[[], bool], monotonic: Callable[[], float]
+    ) -> None:
+        self.unseen = False
+        """For some file no lease could be had."""
+        self._route = route
+        self._roots = roots
+        self._interrupted = interrupted
+        self._target: MoveTarget | None = None
+        self._marker = Marker(route.settle.marker) if route.settle.marker else None
+        self._root: Identity | None = None
+        """The root as it was when something was in it."""
+        self._monotonic = monotonic
+        self._began: float | None = None
+
+    def prepare(self) -> None:
+        """Find ``move_to`` as the operator means it: later nobody may lead it elsewhere."""
+        move_to = self._route.after_upload.move_to
+        if move_to is not None and self._target is None:
+            self._target = MoveTarget(move_to, self._roots)
+
+    def begin(self) -> None:
+        """A daemon starts, perhaps before its volumes are mounted."""
+        self._began = self._monotonic()
+
+    def finish_all(self, tasks: Sequence[AfterTask]) -> list[FinishResult]:
+        """Deal with as many of ``tasks`` as a batch may hold, one at least. Raises SourceError: the root is away."""
+        if not tasks:
+            return []
+        self.prepare()
+        results: list[FinishResult] = []
+        guard = RemovalGuard(_Writers(self).has_open, self._interrupted)
+        with Root.open(self._route.path) as root:
+            read = 0
+            for task in tasks:
+                try:
+                    results.append(self._finish(root, task, guard))
+                except Interrupted:
+                    if not results:
+                        raise
+                    break
+                read += task.fingerprint.size
+                if read > _BYTES_AT_ONCE:
+                    break
+        return results
+
+    def markers(self, root: Root, tasks: Sequence[AfterTask]) -> list[tuple[AfterTask, bytes, Fingerprint]]:
+        """The markers that are there of ``tasks``, which go with their files."""
+        return list(self._markers(root, tasks))
+
+    def _markers(self, root: Root, tasks: Sequence[AfterTask]) -> Iterator[tuple[AfterTask, bytes, Fingerprint]]:
+        for task in tasks if self._marker is not None else ():
+            if (found := self._marker_of(root, task)) is not None:
+                yield task, *found
+
+    def _marker_of(self, root: Root, task: AfterTask) -> tuple[bytes, Fingerprint] | None:
+        if self._marker is None:
+            return None
+        path = self._marker.of(task.path)
+        try:
+            return path, Fingerprint.of(root.stat(path))
+        except SourceError:
+            return None
+
+    def _finish(self, root: Root, task: AfterTask, guard: RemovalGuard) -> FinishResult:
+        expected = ExpectedSource(task.path, task.fingerprint, _whole(task.receipt), _stamp(task.receipt))
+        try:
+            return self._act(root, task, expected, guard)
+        except FileGoneError as error:
+            return self._gone(root, task, error)
+        except ContentChangedError as error:
+            return FinishResult(task, AfterAction.CHANGED, _diagnosis("ContentChanged", error), again=True)
+        except FileChangedError as error:
+            return FinishResult(task, AfterAction.CHANGED, _diagnosis("FileChanged", error))
+        except FileInUseError as error:
+            return FinishResult(task, AfterAction.WAITING, _diagnosis("FileInUse", error))
+        except SourceError as error:
+            return FinishResult(task, AfterAction.FAILED, _diagnosis("SourceKept", error))
+
+    def _act(self, root: Root, task: AfterTask, expected: ExpectedSource, guard: RemovalGuard) -> FinishResult:
+        if self._route.after_upload.action == "keep":
+            source_removal.restore(root, expected)
+            message = f"{shown(task.path)}: kept, since route {task.route} does not ask for more any longer"
+            return FinishResult(task, AfterAction.KEPT, Diagnosis(FaultKind.FILE, "AfterUploadKeep", message))
+        # Read before the file goes: a marker that is written after that is another file's.
+        marker = self._marker_of(root, task)
+        self._take(root, expected, guard)
+        self._root = identity_of(os.fstat(root.descriptor))
+        if marker is None:
+            return FinishResult(task, AfterAction.DONE)
+        try:
+            self._take(root, ExpectedSource(*marker, None, expected.stamp), guard)
+        except (FileGoneError, FileChangedError):
+            return FinishResult(task, AfterAction.DONE)
+        except SourceError as error:
+            return FinishResult(task, AfterAction.DONE, _diagnosis("MarkerKept", error))
+        return FinishResult(task, AfterAction.DONE)
+
+    def _may_be_unmounted(self) -> bool:
+        return self._began is not None and self._monotonic() - self._began < _MOUNTED_WITHIN_SECONDS
+
+    def _take(self, root: Root, expected: ExpectedSource, guard: RemovalGuard) -> None:
+        if self._target is not None:
+            source_removal.move(root, expected, self._target, guard)
+        else:
+            source_removal.delete(root, expected, guard)
+
+    def _gone(self, root: Root, task: AfterTask, error: FileGoneError) -> FinishResult:
+        """It is gone, unless the whole volume is: an empty directory may be the mount point that it left."""
+        here = identity_of(os.fstat(root.descriptor))
+        if not root.is_empty() or (self._root is None and not self._may_be_unmounted()):
+            self._root = here
+        if self._root == here:
+            return FinishResult(task, AfterAction.GONE)
+        message = f"{error}, nor is anything else in {self._route.path}: is it mounted?"
+        return FinishResult(task, AfterAction.FAILED, Diagnosis(FaultKind.FILE, "SourceKept", message))
+
+
+@dataclass(slots=True)
+class _Writers:
+    """Who has files open for writing, looked up once in a batch and only if no lease can be had."""
+
+    remover: SourceRemover
+    seen: frozenset[Identity] | None = None
+
+    def has_open(self, descriptor: int) -> bool:
+        if self.seen is None:
+            self.seen = open_writers.open_for_writing()
+            self.remover.unseen = True
+        return identity_of(os.fstat(descriptor)) in self.seen
+
+
+def _whole(receipt: Receipt) -> Checksum | None:
+    """The receipt's checksum, if it is one of all bytes rather than of the parts' checksums."""
+    proof = receipt.checksum
+    return proof if proof is not None and proof.value and "-" not in proof.value else None
+
+
+def _stamp(receipt: Receipt) -> str:
+    return datetime.fromtimestamp(receipt.delivered_at, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def _diagnosis(code: str, error: SourceError) -> Diagnosis:
+    return Diagnosis(FaultKind.FILE, code, str(error))

@@ -1,0 +1,133 @@
+"""Recognise what lies under a file's key: the file itself, other bytes under its token, or another object.
+
+One answer for every place that asks: before a large file is sent, after a lost answer, and when a write was held off.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from functools import partial
+from typing import NamedTuple
+
+from crosshaul.delivery.part_body import work_through
+from crosshaul.delivery.upload_context import UploadContext
+from crosshaul.errors import Diagnosis, Fault, FaultKind
+from crosshaul.files import reader as reading
+from crosshaul.files.source import shown
+from crosshaul.integrity.checksum import StreamingChecksum, combine
+from crosshaul.integrity.verify import HeadResult, token_of
+from crosshaul.model import Checksum, Claim, Receipt
+
+
+class ObjectOwner(Enum):
+    """Whose object it is that lies under the key."""
+
+    UNKNOWN = auto()
+    """Nothing is there, or S3 doesn't say: without ListBucket it says 403 to both."""
+    OURS = auto()
+    """An upload of exactly this state of the file, and nothing says that its bytes are others."""
+    DAMAGED = auto()
+    """It has our token and other bytes: the store garbled them, and they have to be sent again."""
+    OTHER = auto()
+    """An older state of the file, or something that is not ours at all."""
+
+
+class ExistingObject(NamedTuple):
+    """What HEAD showed."""
+
+    whose: ObjectOwner
+    held: HeadResult | None = None
+
+
+async def recognise(
+    claim: Claim, means: UploadContext, *, expected: bool = False, sent: Checksum | None = None
+) -> ExistingObject:
+    """Ask what lies under the claim's key. Raises Fault, and SourceError where the file has to be read to tell.
+
+    ``expected``: something is there, or may well be. ``sent``: the checksum of the whole, if it was just sent in parts.
+    """
+    async with means.slot(claim):
+        held = await means.bucket.head_object(claim.key, expected=expected)
+    if held is None:
+        return ExistingObject(ObjectOwner.UNKNOWN)
+    same_size = held.size == claim.fingerprint.size
+    if held.token == token_of(claim):
+        damaged = not same_size or not await _may_be(claim, held, means, sent)
+        return ExistingObject(ObjectOwner.DAMAGED if damaged else ObjectOwner.OURS, held)
+    if same_size and _named_by_content(claim, means) and await _equals(claim, means, held):
+        return ExistingObject(
+            ObjectOwner.OURS, held
+        )  # the key is the hash of the bytes: whoever put them, they are this file's
+    return ExistingObject(ObjectOwner.OTHER, held)
+
+
+def receipt_of(held: HeadResult, means: UploadContext) -> Receipt:
+    """The receipt for an object that was recognised as the file."""
+    return Receipt(held.etag, held.size, means.clock.now(), held.checksum, version_id=held.version_id, proven_by="head")
+
+
+async def _may_be(claim: Claim, held: HeadResult, means: UploadContext, sent: Checksum | None) -> bool:
+    """Whether nothing says that an object with our token holds other bytes: neither its checksum nor its MD5."""
+    upload = claim.multipart
+    finished = upload is not None and upload.sent == claim.fingerprint.size
+    if sent is None and upload is not None and finished:
+        sent = combine(upload.parts)
+    if sent is not None:
+        return sent.kind not in held.comparable or held.holds(sent)
+    if means.in_parts(claim) and claim.generation > 1 and not finished:
+        return await _equals(claim, means, held)  # it goes again, perhaps since its bytes alone have changed
+    if means.in_parts(claim) or not held.comparable:
+        return True  # too much to read for an answer, and each part was checked when it was sent
+    async with means.memory_for(claim).hold(claim.fingerprint.size) as memory:
+        payload = await means.files.of(claim.route).whole(
+            claim, means.routes[claim.route], held.comparable, hashed=False, on_stuck=memory.end
+        )
+    return all(held.holds(checksum) for checksum in payload.checksums)
+
+
+def _named_by_content(claim: Claim, means: UploadContext) -> bool:
+    return "{sha256}" in means.routes[claim.route].key
+
+
+async def _equals(claim: Claim, means: UploadContext, held: HeadResult) -> bool:
+    """Whether the object is proven to hold the file's bytes, which are read piece by piece."""
+    if not held.comparable:
+        return False
+    running, reader = StreamingChecksum(held.comparable), means.files.of(claim.route)
+    source = await reader.run(claim, partial(reading.opened, claim, means.routes[claim.route]))
+    try:
+        await work_through(reader, claim, source, range(claim.fingerprint.size), (running,))
+    finally:
+        reader.discard(source)
+    return all(held.holds(checksum) for checksum in running.checksums())
+
+
+def taken(claim: Claim, means: UploadContext) -> Fault:
+    """The fault of a file whose key is taken, on a route that overwrites nothing."""
+    message = f"{shown(claim.path)}: {_place(claim, means)} is there already and is not this file"
+    advice = "The route says `overwrite: never`: take the object away or rename the file, then `crosshaul retry`."
+    return Fault(Diagnosis(FaultKind.EXISTS, "PreconditionFailed", message, "HeadObject", status=200, advice=advice))
+
+
+def taken_unseen(claim: Claim, means: UploadContext) -> Fault:
+    """The same where the role may not look: it may well be this file, whose answer was lost."""
+    message = f"{shown(claim.path)}: {_place(claim, means)} is there already, and the role may not see what it is"
+    advice = (
+        "The route says `overwrite: never`: have the role allowed `s3:GetObject`, which tells whether it is this file, "
+        "or rename the file; then `crosshaul retry`."
+    )
+    return Fault(Diagnosis(FaultKind.EXISTS, "PreconditionFailed", message, status=412, advice=advice))
+
+
+def of_another_source(claim: Claim, means: UploadContext, source: str) -> Fault:
+    """The fault of a file that would be deleted or moved here, and whose key another source writes to."""
+    message = f"{shown(claim.path)}: {_place(claim, means)} was put by source {source}, not by {means.bucket.source}"
+    advice = (
+        "Two senders share this key, and this route does not keep its files: give one of them another `key_prefix`, "
+        f"or set `source: {source}` if this one takes the other's place; then `crosshaul retry`."
+    )
+    return Fault(Diagnosis(FaultKind.FILE, "KeyOfAnotherSource", message, "HeadObject", status=200, advice=advice))
+
+
+def _place(claim: Claim, means: UploadContext) -> str:
+    return f"s3://{means.destination.bucket}/{shown(claim.key.encode())}"

@@ -1,0 +1,47 @@
+"""Claim one file for a destination that takes none; ``canary_choice`` picks it among those due."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from crosshaul.journal.canary_choice import CanaryCriteria, Candidate, choose
+from crosshaul.journal.sqlite import bulk, claims
+from crosshaul.model import Claim
+
+_QUERIES = (("canaries_newest", False, 200), ("canaries_oldest", False, 200), ("canaries_oldest", True, 20))
+"""Which files of a route and size are looked at: whether they failed before, and how many at the most."""
+_CANDIDATES_IN_ALL = 4_000
+
+
+class CanaryRequest(NamedTuple):
+    """One call of ``Journal.claim_canary``."""
+
+    plans: Mapping[str, int]
+    """By route: what was judged by another plan is no longer to be sent so."""
+    wish: CanaryCriteria
+    now: float
+
+
+def claim_canary(connection: sqlite3.Connection, request: CanaryRequest) -> Claim | None:
+    """Move the best canary to uploading; None if nothing is due."""
+    found: dict[int, Candidate] = {}
+    for candidate in _candidates(connection, request):
+        found[candidate.id] = candidate
+        if len(found) >= _CANDIDATES_IN_ALL:
+            break
+    chosen = choose(found.values(), request.wish)
+    return None if chosen is None else next(iter(claims.take(connection, [chosen.id], request.now)), None)
+
+
+def _candidates(connection: sqlite3.Connection, request: CanaryRequest) -> Iterator[Candidate]:
+    # Each route in turn is the first: what is left out for want of room is not always of the same one.
+    routes = list(request.plans.items())
+    first = request.wish.turn % max(1, len(routes))
+    for route, plan in [*routes[first:], *routes[:first]]:
+        for large in (False, True):
+            for query, failed, most in _QUERIES:
+                found = bulk.ask(connection, query, (route, plan, large, failed, request.now, most))
+                for file, path, due_at in found:
+                    yield Candidate(file, route, bytes.fromhex(path), large, due_at, failed)

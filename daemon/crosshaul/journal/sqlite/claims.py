@@ -1,0 +1,154 @@
+"""What the transfer loop writes: claims, and the state of multipart uploads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from crosshaul.journal.sqlite import bulk, rows
+from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.transitions import IllegalTransition
+from crosshaul.model import ChecksumKind, Claim, Multipart, Part, Receipt, State
+
+_FAILED_SHARE = 4
+"""Of so many places one is for a file that failed before, while others wait that did not."""
+
+
+class ClaimRequest(NamedTuple):
+    """One call of ``Journal.claim``."""
+
+    plans: Mapping[str, int]
+    """By route: what was judged by another plan is no longer to be sent so."""
+    small: int
+    large: int
+    now: float
+
+
+class Claimer:
+    """Hands out due files, each route in turn; remembers from one call to the next whose turn it is."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, int] = {}
+        self._turn = 0
+        self._claims = [0, 0]
+        """Of small files and of large ones, so far."""
+
+    def claim(self, connection: sqlite3.Connection, request: ClaimRequest) -> list[Claim]:
+        """Move due files to uploading, small ones and large ones, oldest due first within a route."""
+        ids = [
+            *self._pick(connection, request, request.small, large=False),
+            *self._pick(connection, request, request.large, large=True),
+        ]
+        return take(connection, ids, request.now) if ids else []
+
+    def _pick(self, connection: sqlite3.Connection, request: ClaimRequest, limit: int, *, large: bool) -> list[int]:
+        """Due files, first tries before repeated ones, which have a quarter of the places nevertheless."""
+        if not limit:
+            return []
+        fresh = self._in_turn(connection, request, limit, large=large, failed=False)
+        kept = (limit + self._claims[large] % _FAILED_SHARE) // _FAILED_SHARE
+        self._claims[large] += 1
+        again = self._in_turn(connection, request, max(kept, limit - len(fresh)), large=large, failed=True)
+        return [*fresh[: limit - len(again)], *again]
+
+    def _in_turn(
+        self, connection: sqlite3.Connection, request: ClaimRequest, limit: int, *, large: bool, failed: bool
+    ) -> list[int]:
+        """At most so many of the due files, oldest first, each route in turn."""
+        if not limit:
+            return []
+        routes = sorted(request.plans, key=lambda route: self._turns.get(route, 0))
+        lanes = {
+            route: deque(bulk.ask(connection, "due", (route, request.plans[route], large, failed, request.now, limit)))
+            for route in routes
+        }
+        picked: list[int] = []
+        while lanes:
+            for route in list(lanes):
+                if not lanes[route]:
+                    del lanes[route]
+                elif len(picked) == limit:
+                    return picked
+                else:
+                    picked.append(lanes[route].popleft())
+                    self._turn += 1
+                    self._turns[route] = self._turn
+        return picked
+
+
+def take(connection: sqlite3.Connection, ids: Sequence[int], now: float) -> list[Claim]:
+    """Move these due files to uploading; gives them in their order."""
+    text = rows.ids_text(ids)
+    multiparts = multiparts_of(connection, text)
+    connection.execute(SQL["claim"], (now, text))
+    claimed = bulk.ask(connection, "claimed", (text,))
+    previous = _previous_of(connection, [row[0] for row in claimed if row[1] > 1])
+    by_id = {row[0]: _claim(row, multiparts.get(row[0]), previous.get(row[0])) for row in claimed}
+    return [by_id[file] for file in ids]
+
+
+@rows.reading
+def _claim(row: rows.Row, multipart: Multipart | None, previous: Receipt | None) -> Claim:
+    file, generation, route, destination, path, fingerprint, key, attempts, ambiguous, plan, ceiling = row
+    seen, name, unsure, restless = rows.fingerprint(fingerprint), bytes.fromhex(path), bool(ambiguous), bool(ceiling)
+    return Claim(
+        file, generation, route, destination, name, seen, key, attempts, unsure, multipart, plan, previous, restless
+    )
+
+
+def _previous_of(connection: sqlite3.Connection, files: Sequence[int]) -> dict[int, Receipt]:
+    """The receipts of the states before; none of a file that is new, so that such a file costs nothing."""
+    if not files:
+        return {}
+    found = connection.execute(SQL["previous_of"], (rows.ids_text(files),)).fetchall()
+    return {row[0]: rows.previous(row) for row in found}
+
+
+@rows.reading
+def multiparts_of(connection: sqlite3.Connection, ids: str) -> dict[int, Multipart]:
+    """The unfinished multipart uploads of some files, by file; ``ids`` is a JSON list."""
+    begun = connection.execute(SQL["multiparts_of"], (ids,)).fetchall()
+    if not begun:
+        return {}
+    parts: dict[int, list[Part]] = {}
+    for row in connection.execute(SQL["parts_of"], (ids,)):
+        parts.setdefault(row[0], []).append(rows.part(row))
+    return {
+        file: Multipart(upload_id, key, part_size, ChecksumKind(kind), tuple(parts.get(file, ())))
+        for file, upload_id, key, part_size, kind in begun
+    }
+
+
+def begin_multipart(connection: sqlite3.Connection, argument: tuple[Claim, Multipart]) -> None:
+    """Remember an upload, with the parts it may have already, in place of an earlier one of this file."""
+    claim, upload = argument
+    if not _holds(connection, claim):
+        return
+    kind = upload.checksum_kind
+    connection.execute(SQL["drop_multipart"], (rows.ids_text([claim.id]),))
+    connection.execute(SQL["begin_multipart"], (claim.id, upload.upload_id, upload.key, upload.part_size, kind))
+    connection.executemany(SQL["add_part"], [rows.part_columns(claim.id, part) for part in upload.parts])
+
+
+def add_parts(connection: sqlite3.Connection, arguments: Sequence[tuple[Claim, Part]]) -> Sequence[Exception | None]:
+    """Remember parts that S3 has taken; those of a stale claim are of no use."""
+    for claim, part in arguments:
+        if _holds(connection, claim):
+            connection.execute(SQL["add_part"], rows.part_columns(claim.id, part))
+    return [None] * len(arguments)
+
+
+def drop_multipart(connection: sqlite3.Connection, claim: Claim) -> None:
+    """Forget the upload and its parts."""
+    if _holds(connection, claim):
+        connection.execute(SQL["drop_multipart"], (rows.ids_text([claim.id]),))
+
+
+def _holds(connection: sqlite3.Connection, claim: Claim) -> bool:
+    """Whether the claim is of the file's present state; raises IllegalMove if it is no claim any more."""
+    row = next(iter(bulk.ask(connection, "standing", (rows.ids_text([claim.id]),))), None)
+    if row is None or row[1] != State.UPLOADING or row[2] != claim.generation:
+        raise IllegalTransition(f"record {claim.id}: not claimed in generation {claim.generation}")
+    return bool(row[3] == claim.generation)

@@ -1,0 +1,176 @@
+"""What became of claims: many at once, each judged by the record it finds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from crosshaul.errors import Diagnosis
+from crosshaul.journal.sqlite import bulk, rows
+from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.transitions import IllegalTransition, check_move
+from crosshaul.model import (
+    AfterAction,
+    AfterTask,
+    Changed,
+    Claim,
+    Delivered,
+    Outcome,
+    Quarantine,
+    Release,
+    RetryLater,
+    State,
+)
+
+
+class ClaimOutcome(NamedTuple):
+    """One call of ``Journal.settle``."""
+
+    claim: Claim
+    outcome: Outcome
+    now: float
+
+
+class AfterReport(NamedTuple):
+    """One call of ``Journal.settle_after``."""
+
+    task: AfterTask
+    action: AfterAction
+    diagnosis: Diagnosis | None
+    due_at: float | None
+    """When it is looked at again; None = never."""
+
+
+class SendingAgain(NamedTuple):
+    """One call of ``Journal.send_again``."""
+
+    task: AfterTask
+    diagnosis: Diagnosis
+    due_at: float
+    now: float
+
+
+class _Standing(NamedTuple):
+    """The record as it is; the order is that of the query ``standing``."""
+
+    id: int
+    state: str
+    claimed: int | None
+    generation: int
+    holds_key: int
+    attempts: int
+    ambiguous: int
+    diagnosis: str | None
+
+
+class _Back(NamedTuple):
+    """The columns of ``put_back``, in its order."""
+
+    state: State
+    changed_at: float
+    due_at: float
+    attempts: int
+    ambiguous: int
+    diagnosis: str | None
+    holds_key: int
+    id: int
+
+
+@dataclass(slots=True)
+class _OutcomeRows:
+    delivered: list[tuple[object, ...]] = field(default_factory=list)
+    back: list[_Back] = field(default_factory=list)
+    finished: list[int] = field(default_factory=list)
+    """Those whose multipart upload is of no use any more."""
+    stale: list[tuple[object, ...]] = field(default_factory=list)
+    """What the bucket has of files that changed while they were sent."""
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        bulk.run(connection, "deliver", self.delivered)
+        connection.executemany(SQL["put_back"], self.back)
+        connection.executemany(SQL["remember_stale"], self.stale)
+        connection.execute(SQL["drop_multipart"], (rows.ids_text(self.finished),))
+
+
+def settle(connection: sqlite3.Connection, settlements: Sequence[ClaimOutcome]) -> list[State | Exception]:
+    """Move each claimed file where its outcome says; a file that isn't claimed so any more answers with IllegalMove."""
+    ids = rows.ids_text(settlement.claim.id for settlement in settlements)
+    standing = {row[0]: _Standing._make(row) for row in bulk.ask(connection, "standing", (ids,))}
+    changes = _OutcomeRows()
+    # Taken out of `standing`, so that a claim which is settled twice in one batch is found out.
+    answers = [_judge(standing.pop(one.claim.id, None), one, changes) for one in settlements]
+    changes.write(connection)
+    return answers
+
+
+def _judge(record: _Standing | None, settlement: ClaimOutcome, changes: _OutcomeRows) -> State | Exception:
+    claim, outcome, now = settlement
+    if record is None or record.state != State.UPLOADING or record.claimed != claim.generation:
+        return IllegalTransition(
+            f"record {claim.id}: not claimed in generation {claim.generation}, so it can't be settled"
+        )
+    if record.generation != claim.generation:
+        back = _again(record, now)
+        if isinstance(outcome, Delivered):
+            changes.stale.append((*rows.previous_columns(outcome.receipt), record.id, claim.key, claim.plan))
+    elif isinstance(outcome, Delivered):
+        changes.delivered.append((now, outcome.after_due_at, *rows.receipt_columns(outcome.receipt), record.id))
+        changes.finished.append(record.id)
+        return check_move(record.id, State.UPLOADING, State.DELIVERED)
+    else:
+        back = _fresh(record, outcome, now)
+    changes.back.append(back)
+    if _ends_multipart(outcome):
+        changes.finished.append(record.id)
+    return check_move(record.id, State.UPLOADING, back.state)
+
+
+def _again(record: _Standing, now: float) -> _Back:
+    """The file has to go again, whatever came of the try; not if another has its key by now."""
+    target = State.PENDING if record.holds_key else State.QUARANTINED
+    return _Back(target, now, now, record.attempts, record.ambiguous, record.diagnosis, record.holds_key, record.id)
+
+
+def _fresh(record: _Standing, outcome: Outcome, now: float) -> _Back:
+    same = _again(record, now)
+    match outcome:
+        case RetryLater(due_at, diagnosis, counts):
+            return _with_reason(same, diagnosis)._replace(due_at=due_at, attempts=record.attempts + counts)
+        case Quarantine(diagnosis, counts):
+            return _with_reason(same, diagnosis)._replace(state=State.QUARANTINED, attempts=record.attempts + counts)
+        case Release(due_at):
+            return same._replace(due_at=due_at)
+        case Changed():
+            return same._replace(state=State.SETTLING)
+        case _:
+            raise TypeError(f"{outcome!r} is no outcome")
+
+
+def _with_reason(back: _Back, diagnosis: Diagnosis) -> _Back:
+    return back._replace(diagnosis=rows.diagnosis_text(diagnosis), ambiguous=back.ambiguous or diagnosis.ambiguous)
+
+
+def _ends_multipart(outcome: Outcome) -> bool:
+    return isinstance(outcome, Changed) or (isinstance(outcome, RetryLater) and outcome.drop_multipart)
+
+
+def settle_after(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:
+    """Write down what became of sources; one whose file changed since is passed over.
+
+    Who waits for the key of one that has no source any more is judged anew.
+    """
+    connection.executemany(
+        SQL["after_done"],
+        [(due, action, rows.diagnosis_text(why), task.id, task.generation) for task, action, why, due in reports],
+    )
+    connection.execute(SQL["offer_keys_of"], (rows.ids_text(report.task.id for report in reports),))
+    return [None] * len(reports)
+
+
+def send_again(connection: sqlite3.Connection, again: SendingAgain) -> None:
+    """Queue a delivered file as a new generation although its fingerprint is the same; not if it changed since."""
+    task, diagnosis, due_at, now = again
+    why = rows.diagnosis_text(diagnosis)
+    connection.execute(SQL["send_again"], (due_at, now, now, why, task.id, task.generation))

@@ -1,0 +1,226 @@
+"""Between the model's values and the journal's rows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from crosshaul.errors import Diagnosis, FaultKind
+from crosshaul.model import (
+    AfterAction,
+    AfterTask,
+    Checksum,
+    ChecksumKind,
+    DestinationState,
+    DestinationStatus,
+    Fingerprint,
+    Multipart,
+    Part,
+    Place,
+    Receipt,
+    Record,
+    RouteStatus,
+    SettleReason,
+    State,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Row = Sequence[Any]
+
+
+class CorruptRowError(Exception):
+    """A row that nobody can have written: SQLite keeps no checksums, so its own check sees no changed value."""
+
+
+def reading(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function that reads rows raise NonsenseError for what makes no sense."""
+
+    @wraps(function)
+    def read(*arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return function(*arguments, **options)
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptRowError(f"a record makes no sense: {error}") from error
+
+    return read
+
+
+def fingerprint_text(fingerprint: Fingerprint) -> str:
+    """The fingerprint as one text, which is also what is compared."""
+    return f"{fingerprint.size} {fingerprint.mtime_ns} {fingerprint.ctime_ns} {fingerprint.inode}"
+
+
+@reading
+def fingerprint(text: str) -> Fingerprint:
+    """The fingerprint in its text."""
+    size, mtime_ns, ctime_ns, inode = text.split()
+    return Fingerprint(int(size), int(mtime_ns), int(ctime_ns), int(inode))
+
+
+def diagnosis_text(diagnosis: Diagnosis | None) -> str | None:
+    """A diagnosis as JSON."""
+    if diagnosis is None:
+        return None
+    return json.dumps({name: getattr(diagnosis, name) for name in Diagnosis.__slots__})
+
+
+def diagnosis(text: str | None) -> Diagnosis | None:
+    """The diagnosis in its JSON."""
+    if text is None:
+        return None
+    values = json.loads(text)
+    return Diagnosis(**{**values, "kind": FaultKind(values["kind"])})
+
+
+def ids_text(ids: Iterable[int]) -> str:
+    """Row ids as the JSON list that ``json_each`` reads."""
+    return f"[{','.join(map(str, ids))}]"
+
+
+def names_text(names: Iterable[str]) -> str:
+    """Names as the JSON list that ``json_each`` reads."""
+    return json.dumps(list(names))
+
+
+def keys_text(keys: Iterable[tuple[int, str]]) -> str:
+    """Places and keys as a JSON list of pairs."""
+    return json.dumps(list(keys))
+
+
+def checksum(kind: str | None, value: str | None) -> Checksum | None:
+    """The checksum of two columns."""
+    return None if kind is None or value is None else Checksum(ChecksumKind(kind), value)
+
+
+def receipt_columns(receipt: Receipt) -> tuple[object, ...]:
+    """The receipt's columns, in the order of ``receipt``."""
+    proof = receipt.checksum
+    return (
+        receipt.etag,
+        receipt.size,
+        receipt.delivered_at,
+        proof.kind if proof else None,
+        proof.value if proof else None,
+        receipt.version_id,
+        receipt.request_id,
+        receipt.proven_by,
+    )
+
+
+def receipt(columns: Row) -> Receipt | None:
+    """The receipt in its eight columns; None where nothing was delivered."""
+    etag, size, delivered_at, kind, value, version_id, request_id, proven_by = columns
+    if delivered_at is None:
+        return None
+    return Receipt(etag, size, delivered_at, checksum(kind, value), version_id, request_id, proven_by)
+
+
+def previous_columns(receipt: Receipt) -> tuple[object, ...]:
+    """What of a receipt is kept for the state after it, in the order of ``remember_stale``."""
+    proof = receipt.checksum
+    kind, value = (proof.kind, proof.value) if proof else (None, None)
+    return receipt.etag, receipt.size, kind, value, receipt.version_id
+
+
+@reading
+def previous(row: Row) -> Receipt:
+    """The receipt of the state before, in a row of the query ``previous_of``."""
+    _file, etag, size, kind, value, version_id = row
+    return Receipt(etag, size, 0.0, checksum(kind, value), version_id)
+
+
+def _receipt_of(row: sqlite3.Row) -> Receipt | None:
+    kind, value = row["checksum_kind"], row["checksum"]
+    return receipt(
+        (
+            row["etag"],
+            row["receipt_size"],
+            row["delivered_at"],
+            kind,
+            value,
+            row["version_id"],
+            row["request_id"],
+            row["proven_by"],
+        )
+    )
+
+
+@reading
+def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
+    """The record in a whole row of ``files``."""
+    return Record(
+        id=row["id"],
+        route=row["route"],
+        destination=row["destination"],
+        path=row["path"],
+        fingerprint=fingerprint(row["fingerprint"]),
+        key=row["key"],
+        state=State(row["state"]),
+        generation=row["generation"],
+        attempts=row["attempts"],
+        first_seen_at=row["first_seen_at"],
+        changed_at=row["changed_at"],
+        due_at=row["due_at"],
+        ambiguous=bool(row["ambiguous"]),
+        diagnosis=diagnosis(row["diagnosis"]),
+        receipt=_receipt_of(row),
+        after_due_at=row["after_due_at"],
+        after_action=AfterAction(row["after_action"]) if row["after_action"] else None,
+        multipart=multipart,
+        place=Place(row["endpoint"], row["bucket"]) if row["endpoint"] else None,
+        plan=row["plan"],
+        settled_by=SettleReason(row["settled_by"]) if row["settled_by"] else None,
+    )
+
+
+@reading
+def after_task(row: Row) -> AfterTask:
+    """The task in a row of the query ``after_due``."""
+    done = receipt(row[6:])
+    if done is None:
+        raise ValueError(f"record {row[0]} is due for deletion without a receipt")
+    return AfterTask(row[0], row[1], row[2], row[3], fingerprint(row[4]), done, row[5])
+
+
+@reading
+def part(row: Row) -> Part:
+    """The part in a row of the query ``parts_of``."""
+    _file, number, size, etag, kind, value = row
+    return Part(number, size, etag, Checksum(ChecksumKind(kind), value))
+
+
+def part_columns(file: int, one: Part) -> tuple[object, ...]:
+    """The columns of ``parts``."""
+    return file, one.number, one.size, one.etag, one.checksum.kind, one.checksum.value
+
+
+def destination_columns(status: DestinationStatus) -> tuple[object, ...]:
+    """The columns of ``destinations``."""
+    error = diagnosis_text(status.last_error)
+    return status.name, status.state, status.retry_at, status.credentials_expire_at, error, status.checksum_kind
+
+
+@reading
+def destination(row: Row) -> DestinationStatus:
+    """The status in a row of ``destinations``."""
+    name, state, retry_at, expire_at, error, kind = row
+    seen = ChecksumKind(kind) if kind else None
+    return DestinationStatus(name, DestinationState(state), retry_at, expire_at, diagnosis(error), seen)
+
+
+def route_columns(status: RouteStatus) -> tuple[object, ...]:
+    """The columns of ``routes``; a path in ``watcher`` may hold bytes that are no UTF-8."""
+    watcher = status.watcher.encode("utf-8", "backslashreplace").decode("utf-8")
+    seconds = status.last_scan_seconds
+    return status.name, watcher, status.last_scan_at, seconds, status.lost_events, status.settling
+
+
+@reading
+def route(row: Row) -> RouteStatus:
+    """The status in a row of ``routes``."""
+    return RouteStatus(*row)

@@ -1,0 +1,158 @@
+"""What the running daemon tells of itself: gauges, samples for the charts, the pages, a heartbeat for a monitor."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from crosshaul.aws.heartbeat_client import ping
+from crosshaul.config import HeartbeatConfig as Settings
+from crosshaul.errors import ConfigError
+from crosshaul.model import DestinationStatus, Record, RouteStatus, State
+from crosshaul.service.runtime import Runtime
+from crosshaul.service.supervisor import Service
+from crosshaul.telemetry import logs
+from crosshaul.telemetry.health import HealthReport, live, ready, well
+from crosshaul.telemetry.heartbeat import Heartbeat
+from crosshaul.telemetry.history import INTERVAL, History
+from crosshaul.telemetry.status import snapshot
+from crosshaul.telemetry.web import PageSources, serving_when_possible
+
+_GAUGES_EVERY = 2.0
+_SHOWN = 20
+"""Files of a kind that the status page shows."""
+_WAITING = 10
+"""Of those that wait it shows fewer: the first tell why the rest does."""
+
+
+class Monitoring:
+    """Asks the house, each time anew: a reload may have changed it."""
+
+    def __init__(self, house: Runtime) -> None:
+        self._house = house
+        self._history = History()
+        self._heartbeat = Heartbeat(logs.get("heartbeat"), self._ping)
+
+    def services(self) -> list[Service]:
+        """What goes on all the time."""
+        return [
+            Service("gauges", self._gauges),
+            Service("history", self._samples),
+            Service("heartbeat", self._beats),
+        ]
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """The HTTP pages over the block, or nothing where ``http.listen`` is null. Raises ConfigError."""
+        http = self._house.config.http
+        if http.listen is None:
+            yield
+            return
+        token = await asyncio.to_thread(http.secret)
+        logs.conceal(token or "")
+        listen = http.listen
+        async with serving_when_possible(listen.host, listen.port, self._sources(), token, local=listen.local):
+            yield
+
+    def _sources(self) -> PageSources:
+        house = self._house
+        return PageSources(
+            live=lambda: live(house.pulse),
+            ready=self._is_ready,
+            metrics=house.metrics.render,
+            status=self._status,
+            samples=self._history.samples,
+            sending=partial(house.journal.uploading, _SHOWN),
+            waiting=self._waiting,
+            failed=partial(house.journal.quarantined, _SHOWN),
+        )
+
+    async def _waiting(self) -> list[Record]:
+        """Of the files of all routes those that were seen first."""
+        waiting = [await self._house.journal.waiting(route, _WAITING) for route in self._house.ways]
+        return sorted(itertools.chain.from_iterable(waiting), key=lambda record: record.first_seen_at)[:_WAITING]
+
+    async def _is_ready(self) -> HealthReport:
+        return ready(self._house.journal.trouble, self._destinations())
+
+    def _destinations(self) -> list[DestinationStatus]:
+        return [lane.reporter.status for lane in self._house.lanes.values()]
+
+    async def _status(self) -> dict[str, Any]:
+        house = self._house
+        return snapshot(
+            await house.journal.tallies(),
+            self._destinations(),
+            await self._routes(),
+            house.clock.now(),
+            daemon_pid=os.getpid(),
+            journal_error=house.journal.trouble,
+            configured_routes=list(house.ways),
+            paused=house.paused,
+        )
+
+    async def _routes(self) -> list[RouteStatus]:
+        """As the journal has them, but for what changes faster than it is saved."""
+        ways = self._house.ways
+        return [
+            replace(each, settling=ways[each.name].intake.settling) if each.name in ways else each
+            for each in await self._house.journal.routes()
+        ]
+
+    async def _gauges(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            house = self._house
+            house.metrics.log_lines_dropped(logs.dropped())
+            for tally in [each for each in await house.journal.tallies() if each.route in house.ways]:
+                waiting = tally.files.get(State.PENDING, 0) + tally.files.get(State.SETTLING, 0)
+                oldest = tally.oldest_pending_at
+                age = None if oldest is None else max(0.0, house.clock.now() - oldest)
+                house.metrics.pending(tally.route, waiting, age)
+                house.metrics.quarantined(tally.route, tally.files.get(State.QUARANTINED, 0))
+            for name, way in house.ways.items():
+                house.metrics.overdue(name, way.after.overdue)
+            for status in [each for each in await self._routes() if each.name in house.ways]:
+                house.metrics.watched(status)
+                house.metrics.paused(status.name, paused=status.name in house.paused)
+            await _until(stop, _GAUGES_EVERY)
+
+    async def _samples(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            self._history.add(await self._status(), await self._house.journal.bytes_in_parts())
+            await _until(stop, INTERVAL)
+
+    async def _beats(self, stop: asyncio.Event) -> None:
+        # Not at once: what has just started is not well yet, and what starts over and over never is.
+        await _until(stop, self._house.config.heartbeat.every)
+        while not stop.is_set():
+            await self._beat(self._house.config.heartbeat)
+            await _until(stop, self._house.config.heartbeat.every)
+
+    async def _beat(self, settings: Settings) -> None:
+        try:
+            url = await asyncio.to_thread(settings.secret)
+        except ConfigError as error:
+            self._heartbeat.failed(str(error))
+            return
+        if url is not None:
+            logs.conceal(url)
+            await self._heartbeat.beat(url, await self._is_well(settings.max_age))
+
+    async def _ping(self, url: str) -> str | None:
+        return await ping(url, self._house.config.identity.profile)
+
+    async def _is_well(self, max_age: float) -> HealthReport:
+        return well(await self._status(), max_age, live(self._house.pulse), await self._is_ready())
+
+
+async def _until(stop: asyncio.Event, seconds: float) -> None:
+    """Wait for so long, or for ``stop``."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()

@@ -1,0 +1,116 @@
+"""A lane with everything that it says written down: log, diagnoses, journal. No secret may be in any of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from crosshaul.aws import http1
+from crosshaul.concurrency.clock import SystemClock
+from crosshaul.delivery.reporter import Reporter
+from crosshaul.errors import Diagnosis
+from crosshaul.model import DestinationStatus, Quarantine, RetryLater
+from crosshaul.partner import Error, PartnerAccount
+from crosshaul.partner.exchange import Exchange
+from crosshaul.telemetry import logs
+from crosshaul.telemetry.health import Liveness
+from crosshaul.telemetry.metrics import Metrics
+from crosshaul.trust.diagnosis import judged
+from support.lane import Ear, Lane, lane_to
+
+
+@dataclass
+class Indiscreet(Error):
+    """An error that quotes what it was asked with: session token, its secret key, and the external ID."""
+
+    async def before(self, exchange: Exchange) -> None:
+        """Say it all, then answer as any error does."""
+        words = self.message.partition("\n")[0]
+        self.message = "\n".join([words, *secrets_of(exchange.settings, exchange.state.directory)])
+        await super().before(exchange)
+
+
+def secrets_of(settings: Any, directory: Any) -> list[str]:
+    """Whatever may stand in no log line: of all sessions that were given out, and of the account."""
+    sessions = directory._sessions.values()
+    return [settings.external_id, *(each.secret for each in sessions), *(each.token for each in sessions)]
+
+
+class _Tee:
+    """Tells the test's ear, and the daemon's own reporter, which writes the log."""
+
+    def __init__(self, ear: Ear, reporter: Reporter) -> None:
+        self._both = (ear, reporter)
+
+    def __getattr__(self, name: str) -> Any:
+        def tell(*facts: Any) -> None:
+            for each in self._both:
+                getattr(each, name)(*facts)
+
+        return tell
+
+
+@asynccontextmanager
+async def overheard(account: PartnerAccount, home: Path, **options: Any) -> AsyncIterator[Lane]:
+    """``lane_to``, and at its end: every diagnosis was one line with code and request id, and nothing told a secret.
+
+    A slow machine is not to be taken for a silent one: the deadlines are the product's.
+    """
+    log = io.StringIO()
+    logs.configure("debug", "json", log)
+    try:
+        async with lane_to(account, home, running=False, **{"deadlines": http1.Deadlines()} | options) as lane:
+            reporter = Reporter(
+                DestinationStatus("partner"),
+                lane.journal,
+                SystemClock(),
+                Metrics(),
+                Liveness(lambda: 0.0),
+                logs.get("t"),
+                partial(judged, lane.transfer._means.destination),
+            )
+            tee = _Tee(lane.ear, reporter)
+            lane.transfer._listener = lane.bucket._refresher._watcher = tee
+            lane.start()
+            yield lane
+            await reporter.flush()
+        check_lines(lane)
+        said = "\n".join(each.line() for each in diagnoses(lane))
+        texts = [
+            said.encode(),
+            log.getvalue().encode(),
+            *(file.read_bytes() for file in (home / "state").iterdir() if file.is_file()),
+        ]
+        for secret in secrets_of(account.settings, account._state.directory):
+            assert not any(secret.encode() in text for text in texts)
+    finally:
+        structlog.reset_defaults()
+
+
+def diagnoses(lane: Lane) -> list[Diagnosis]:
+    """All that the loop told of failures."""
+    outcomes = [outcome for _, outcome in lane.ear.outcomes]
+    of_files = [each.diagnosis for each in outcomes if isinstance(each, RetryLater | Quarantine)]
+    return [each for each in (*of_files, *lane.ear.parkings, *lane.ear.refusals) if each is not None]
+
+
+_NOBODY_S = {"SenselessAnswer", "UnprovenAnswer", "ChecksumMismatch"}
+"""Said by nobody but us, of an answer that was none."""
+
+
+def check_lines(lane: Lane) -> None:
+    """One line each, with code, and with the request id where there was an answer."""
+    for said in diagnoses(lane):
+        line = said.line()
+        assert line.isprintable(), line
+        assert said.code in line
+        if said.status is not None and said.code not in _NOBODY_S:
+            assert said.request_id, line
+            assert said.request_id in line

@@ -1,0 +1,127 @@
+"""What is drawn again and again, on a real terminal, and that the terminal is in order afterwards."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from crosshaul.cli.rate import Rate
+from support.cli_world import World, delivered
+from support.system_fixtures import until
+from support.terminal import terminal
+
+OWN_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"
+NO_CURSOR, CURSOR = "\x1b[?25l", "\x1b[?25h"
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    made.admit(made.file(b"odd\xff\x1b[31m"), made.file("b"))
+    return made
+
+
+def is_in_order(screen):
+    return screen.written.rfind(CURSOR) > screen.written.rfind(NO_CURSOR) and screen.written.count(OWN_SCREEN) == (
+        screen.written.count(BACK)
+    )
+
+
+def test_watch_follows_the_journal_and_ctrl_c_ends_it(world):
+    """`status --watch` shows what changes, without a daemon as well; Ctrl-C is code 0, and the last picture stays."""
+    with terminal("status", "--watch", "-c", str(world.config)) as screen:
+        screen.until("2 pending")
+        assert OWN_SCREEN in screen.written
+        world.admit(outcome=delivered)
+        screen.until("2 delivered")
+        screen.until(r"Sending [\d.]+ B/s, [\d.]+ files/s")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.end() == 0
+    assert is_in_order(screen)
+    last = screen.written.rpartition(BACK)[2]
+    assert "2 delivered" in last
+    assert "Traceback" not in last
+
+
+def test_sigterm_leaves_the_terminal_in_order(world):
+    """Ended by SIGTERM, watching and waiting show the cursor again and give the screen back; code 143."""
+    for verb, shows in (("status --watch", "2 pending"), ("wait", "0/2 files")):
+        with terminal(*verb.split(), "-c", str(world.config)) as screen:
+            screen.until(shows)
+            screen.process.send_signal(signal.SIGTERM)
+            assert screen.end() == 143
+        assert is_in_order(screen), verb
+
+
+def test_watch_outlives_a_journal_that_is_not_there_or_is_damaged(world):
+    """Before the first run there is a picture, too; one that can't be read is told, and read again when it can."""
+    database = world.state / "journal.db"
+    whole = database.read_bytes()
+    database.unlink()
+    with terminal("status", "--watch", "-c", str(world.config)) as screen:
+        screen.until("Nothing has run yet")
+        database.write_bytes(b"no database" * 1000)
+        screen.until("journal.db")
+        database.write_bytes(whole)
+        screen.until("2 pending")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.end() == 0
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_watch_in_a_pipe_is_one_snapshot_after_another(world, as_json):
+    """Piped there are no escapes; with --json each line is an object."""
+    command = [sys.executable, "-m", "crosshaul", "status", "--watch", "-c", str(world.config)]
+    process = subprocess.Popen([*command, *(["--json"] if as_json else [])], stdout=subprocess.PIPE, text=True)
+    lines = []
+    while len(lines) < 2:
+        line = process.stdout.readline()
+        assert "\x1b" not in line
+        if as_json:
+            lines.append(json.loads(line)["pending"])
+        elif line.startswith("Files: "):
+            lines.append(int(re.search(r"(\d+) pending", line)[1]))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert lines == [2, 2]
+
+
+def test_wait_shows_a_bar_with_rate_and_time_left(world):
+    """On a terminal `wait` counts files and bytes, shows a rate and the time left, and leaves nothing of it behind."""
+    with terminal("wait", "-c", str(world.config)) as screen:
+        screen.until(r"0/2 files")
+        screen.until("crosshaul: no daemon is running")
+        world.admit(world.file("c"))  # not waited for
+        until(lambda: "-:--" in screen.shown())
+        world.admit(outcome=delivered)
+        assert screen.end() == 0
+    assert re.search(r"\d+/14 bytes", screen.shown())
+    assert is_in_order(screen)
+
+
+def test_wait_counts_what_is_behind_a_stuck_file(world):
+    """A file that is stuck at the front hides nothing of what becomes of the others."""
+    world.admit(outcome=delivered)
+    stuck = world.file("aaa-stuck")
+    behind = [world.file(f"behind-{number}") for number in range(5)]
+    world.admit(*behind)
+    with terminal("wait", "-c", str(world.config)) as screen:
+        screen.until("0/6 files")
+        world.admit(outcome=delivered)
+        screen.until("5/6 files")
+        world.admit(stuck, outcome=delivered)
+        assert screen.end() == 0
+
+
+def test_the_trend_is_a_sentence():
+    """A rate over the last seconds and what is left at that; nothing at first, and silence is told if files wait."""
+    trend = Rate()
+    assert trend.told(100.0, 0, 0, 1000) == ""
+    assert trend.told(101.0, 2, 100, 900) == "Sending 100 B/s, 2.0 files/s; about 9.0 s left."
+    assert trend.told(120.0, 2, 100, 900) == ""
+    assert trend.told(121.0, 2, 100, 900) == "Nothing has got through for 1.0 s."
+    assert trend.told(122.0, 2, 100, 0) == ""
+    assert trend.told(123.0, 1, 0, 0) == ""  # a file that had been delivered has changed

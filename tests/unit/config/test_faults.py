@@ -1,0 +1,320 @@
+"""config: what is said of a bad file, word by word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crosshaul.config import load
+from crosshaul.errors import ConfigError
+from support.config_files import ROLE, SECRET, faults, loaded, text
+
+DESTINATION_FAULTS = [
+    ("bukket: x", "bukket: unknown key; write bucket"),
+    ("part_size: 8MiB", "part_size: unknown key; it belongs in transfer"),
+    ("zzz: x", "zzz: unknown key; remove it, or write one of bucket, endpoint_url"),
+    ("name: x", "name: unknown key; a destination's name is the key above it, partner; remove it"),
+    ("region: EU Central", "region: 'EU Central' is not a region; write for instance eu-central-1"),
+    ("region: [a]", "region: a list stands where text belongs"),
+    ("region:", "region: nothing stands where text belongs"),
+    ("key_prefix: /in", "key_prefix: '/in' begins with '/' or holds"),
+    ("key_prefix: a/../b", "key_prefix: 'a/../b' begins with '/' or holds a '//', '.' or '..' segment; write 'a/b/'"),
+    ("endpoint_url: s3.example", "endpoint_url: 's3.example' is not an http(s) address; write https://HOST"),
+    ("endpoint_url: https://h/path", "endpoint_url: 'https://h/path' has something after its host; write https://h"),
+    ("role_arn: arn:aws:iam::12:role/x", "role_arn: 'arn:aws:iam::12:role/x' is not a role's ARN; write arn:aws:iam::"),
+    ("role_arn: ''", "role_arn: '' is not a role's ARN"),
+    ("role_arn: arn:aws:sts::012345678901:assumed-role/x/y", "is a session, not a role; write arn:aws:iam::ACCOUNT"),
+    (
+        "role_arn: arn:aws-cn:iam::012345678901:role/x",
+        "role_arn: a role of partition aws-cn can't be used in us-east-1; write region: cn-north-1 or its like",
+    ),
+    ("external_id: abc", "external_id: it means nothing without role_arn; add role_arn, or remove it"),
+    ("external_id_file: /x", "external_id_file: it means nothing without role_arn"),
+    ("external_id_file: x", "external_id_file: 'x' is not an absolute path; begin it with '/'"),
+    ("session_policy: /x.json", "session_policy: it means nothing without role_arn"),
+    ("session_policy: wide", "session_policy: 'wide' is no session policy; write auto, none or the absolute path"),
+    ("role_session_name: a{host}", "role_session_name: 'a{host}' may hold {hostname} and no other braces"),
+    ("role_session_name: a b", "role_session_name: 'a b' holds a character that STS refuses"),
+    ("role_session_name: a", "role_session_name: it comes to 1 characters and STS takes 2 to 64"),
+    ("duration_seconds: 899", "duration_seconds: 899 is too short for AWS; write 900 to 43200"),
+    ("duration_seconds: 43201", "duration_seconds: it is more than 43200; write 43200 or less"),
+    ("duration_seconds: 1h", "duration_seconds: '1h' is not a whole number; write digits only"),
+    (
+        "expected_bucket_owner: 1234",
+        "expected_bucket_owner: '1234' is not an account; write its 12 digits, auto or none",
+    ),
+    ("addressing_style: vrtual", "addressing_style: 'vrtual' is not understood; write virtual"),
+    ("addressing_style: [a]", "addressing_style: a list stands where one of 'auto', 'path' or 'virtual' belongs"),
+    ("server_side_encryption: KMS", "server_side_encryption: 'KMS' is not understood; write "),
+    ("ssekms_key_id: x", "ssekms_key_id: it needs server_side_encryption: aws:kms or aws:kms:dsse"),
+    ("bucket_key_enabled: true", "bucket_key_enabled: it needs server_side_encryption: aws:kms; add that"),
+    ("bucket_key_enabled: maybe", "bucket_key_enabled: 'maybe' is neither true nor false; write true or false"),
+    ("storage_class: standard-ia", "storage_class: 'standard-ia' is not a storage class; write STANDARD_IA"),
+    ("acl: public", "acl: 'public' is not understood; write public-read"),
+    ("tags: [a]", "tags: a list stands where a mapping"),
+    ("tags: {a: [b]}", "tags.a: a list stands where text belongs"),
+    ("tags: {aws:x: y}", "tags: tag 'aws:x': keys that begin with aws: belong to AWS"),
+    ("tags: {a: 'b!'}", "tags: tag 'a': only letters, digits, spaces and + - = . _ : / @ are taken"),
+    ("tags: {a: '%s'}" % ("b" * 257), "tags: tag 'a': a key has 1 to 128 characters and a value at most 256"),
+    (
+        "tags: {k1: v, k2: v, k3: v, k4: v, k5: v, k6: v, k7: v, k8: v, k9: v, k10: v, k11: v}",
+        "S3 takes 10 tags on an object and here are 11; remove 1",
+    ),
+    ("metadata: {Mtime: x}", "metadata: 'Mtime' is what crosshaul itself writes; write another name"),
+    ("metadata: {crosshaul-token: x}", "metadata: 'crosshaul-token' is what crosshaul itself writes"),
+    ("metadata: {x-amz-meta-a: x}", "metadata: 'x-amz-meta-a': x-amz-meta- is put before it anyway; write 'a'"),
+    ("metadata: {a b: x}", "metadata: 'a b' can't be a header's name"),
+    ("metadata: {a: ü}", "metadata: 'a': its value must be printable ASCII"),
+    ("metadata: {a: x, A: y}", "metadata: two names differ only in case"),
+    ("metadata: {a: %s}" % ("x" * 1920), "metadata: names and values come to 1921 bytes and 1880 fit"),
+    ("tls_ca_bundle: ca.pem", "tls_ca_bundle: 'ca.pem' is not an absolute path"),
+    ("tls_ca_bundle: {a: b}", "tls_ca_bundle: a mapping stands where a path belongs"),
+]
+
+
+@pytest.mark.parametrize(("line", "sentence"), DESTINATION_FAULTS)
+def test_destination_faults(tmp_path: Path, line: str, sentence: str) -> None:
+    """Each bad setting of a destination is one line with its place, what is wrong and what to write."""
+    found = faults(tmp_path, text(destination=line))
+    assert len(found) == 1
+    assert found[0].startswith("5: destinations.partner.")
+    assert sentence in found[0]
+
+
+ROUTE_FAULTS = [
+    ("destination: partnr", "destination: no destination is called 'partnr'; write partner"),
+    ("destination: x", "destination: no destination is called 'x'; write one of partner"),
+    ("key: '{pth}'", "key: {pth} is not a field; write {path}"),
+    ("key: fixed", "key: every file would get the same key"),
+    (
+        "include: '*.csv'",
+        "include: text stands where a list ([A, B], or lines that begin with '- ') belongs; write [\"*.csv\"]",
+    ),
+    ("include: []", "include: it is empty; write at least one entry"),
+    ("exclude: ['#x']", "exclude[0]: '#x' is a comment in gitignore's syntax"),
+    ("exclude: [a, '']", "exclude[1]: '' matches nothing"),
+    ("settle: {quiet: soon}", "settle.quiet: 'soon' is not a duration; write a number with ms, s, m, h or d: 10m"),
+    ("settle: {quiet: 20m}", "settle.max_wait: 10m is shorter than quiet, which is 20m; write 20m or more"),
+    ("settle: {marker: '{path}'}", "settle.marker: a file can't be its own marker; write for instance {path}.done"),
+    ("settle: {marker: '../x'}", "settle.marker: '../x' leaves the watched directory"),
+    ("settle: {marker: '{pth}'}", "settle.marker: {pth} is not a field of a marker"),
+    ("settle: {marker: '{path'}", "settle.marker: its braces don't match"),
+    ("settle: {marker: '{path}.ok', quiet: 1s}", "settle: with a marker, the rest of settle has no effect"),
+    ("settle:", "settle: nothing stands where a mapping"),
+    ("rescan_interval: 0", "rescan_interval: it is not more than 0; write more"),
+    ("symlinks: follow", "symlinks: 'follow' is not understood; write "),
+    ("after_upload: remove", "after_upload.action: 'remove' is not understood; write "),
+    ("after_upload: move", "after_upload: moving needs a directory; write after_upload: {move_to: DIR}"),
+    ("after_upload: {action: delete, move_to: /x}", "after_upload.move_to: it has no effect with delete"),
+    ("after_upload: {grace: 1h}", "after_upload.grace: it has no effect with keep; write {action: delete, grace: 1h}"),
+    ("after_upload: {move_to: x}", "after_upload.move_to: 'x' is not an absolute path"),
+    ("after_upload: {move_to: /srv/exports/}", "after_upload.move_to: it is itself watched, by routes[0]"),
+    ("after_upload: [a]", "after_upload: a list stands where a mapping"),
+]
+
+
+@pytest.mark.parametrize(("line", "sentence"), ROUTE_FAULTS)
+def test_route_faults(tmp_path: Path, line: str, sentence: str) -> None:
+    """Each bad setting of a route is one line with its place, what is wrong and what to write."""
+    found = faults(tmp_path, text(route=line))
+    assert len(found) == 1
+    assert found[0].startswith(
+        "9: routes[0]." if "after_upload.action" not in sentence else "9: routes[0].after_upload"
+    )
+    assert sentence.replace("after_upload.action", "after_upload") in found[0]
+
+
+TOP_FAULTS = [
+    ("identity:", "identity: nothing stands where a mapping"),
+    ("identity: {sts_endpoint_url: 5}", "identity.sts_endpoint_url: '5' is not an http(s) address"),
+    ("transfer: {part_sise: 8MiB}", "transfer.part_sise: unknown key; write part_size"),
+    ("transfer: {part_size: 1MiB}", "transfer.part_size: it is less than 5MiB; write 5MiB or more"),
+    ("transfer: {part_size: 6GiB}", "transfer.part_size: it is more than 5GiB; write 5GiB or less"),
+    ("transfer: {part_size: 8Mb}", "transfer.part_size: '8Mb' is not a size; write a number with B, KiB, MiB"),
+    ("transfer: {memory_limit: 5MiB}", "transfer.memory_limit: 5MiB can't hold one part, and part_size is 8MiB"),
+    ("transfer: {max_concurrency: 0}", "transfer.max_concurrency: it is less than 1; write 1 or more"),
+    ("transfer: {max_concurrency: 1.5}", "transfer.max_concurrency: '1.5' is not a whole number"),
+    ("transfer: {bandwidth: 20MiB}", "transfer.bandwidth: '20MiB' is not a rate; write a size per second"),
+    ("transfer: {bandwidth: 0}", "transfer.bandwidth: a rate of nothing would stop all uploads"),
+    ("transfer: {bandwidth: [[25:00, off]]}", "transfer.bandwidth[0]: '25:00' is not a time of day; write HH:MM"),
+    ("transfer: {bandwidth: [[8:00, fast]]}", "transfer.bandwidth[0]: 'fast' is not a rate"),
+    ("transfer: {bandwidth: [[8:00]]}", "transfer.bandwidth[0]: a step is a time and a rate"),
+    ("transfer: {bandwidth: [[8:00, off], [08:00, 1kB/s]]}", "transfer.bandwidth: two steps begin at the same time"),
+    ("retry: {initial: 10m}", "retry.max: 5m is shorter than initial, which is 10m; write 10m or more"),
+    ("retry: {initial: 0}", "retry.initial: it is not more than 0; write more"),
+    ("retry: {quarantine_after: 0}", "retry.quarantine_after: it is less than 1; write 1 or more"),
+    ("http: {listen: 9464}", "http.listen: '9464' is not an address to listen on; write HOST:PORT or [IPv6]:PORT"),
+    ("http: {listen: '::1:9464'}", "http.listen: '::1:9464' is not an address"),
+    ("http: {listen: a:65536}", "http.listen: it is more than 65535; write 65535 or less"),
+    ("log: {level: warn}", "log.level: 'warn' is not understood; write warning"),
+    ("log: {level: 5}", "log.level: '5' is not understood; write one of debug, info, warning, error"),
+    ("shutdown_timeout: -1s", "shutdown_timeout: '-1s' is not a duration"),
+    ("max_concurrency: 5", "max_concurrency: unknown key; it belongs in transfer"),
+    ("log: ${NO_SUCH}", "log: the environment variable NO_SUCH is not set; set it, or write ${NO_SUCH:-default}"),
+    ("log: {format: '${}'}", "log.format: ${ doesn't begin a variable; write ${NAME}"),
+    ("log: {format: '${A:-$x}'}", "log.format: ${ doesn't begin a variable"),
+    ("log: {format: !!python/name:os.system x}", "log.format: YAML tags (!...) are not understood"),
+    ("state_dir: /x", "state_dir: stands here again after line 1; keep one of the two"),
+    ("? [a]\n: b", "a key must be plain text"),
+    ('log: {format: "\\ud800"}', "log.format: it holds a NUL or half of a surrogate pair; remove it"),
+]
+
+
+@pytest.mark.parametrize(("line", "sentence"), TOP_FAULTS)
+def test_other_faults(tmp_path: Path, line: str, sentence: str) -> None:
+    """Each bad setting elsewhere is one line with its place, what is wrong and what to write."""
+    found = faults(tmp_path, text(top=line))
+    assert len(found) == 1
+    assert found[0].startswith(f"10: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "sentence"),
+    [
+        ("s3://b/in/put", "'s3://b/in/put' is more than a bucket's name; write bucket: b and key_prefix: in/put"),
+        ("Upper", "'Upper' is not a bucket's name; write 3 to 63 of the characters"),
+        ("ab", "'ab' is not a bucket's name"),
+        ("a..b", "'a..b' is not a bucket's name"),
+        ("-abc", "'-abc' is not a bucket's name"),
+        ("x" * 64, "is not a bucket's name"),
+        ("192.168.1.1", "'192.168.1.1' looks like an IP address"),
+    ],
+)
+def test_bucket_names(tmp_path: Path, bucket: str, sentence: str) -> None:
+    """A name that S3 would not give to a bucket is refused."""
+    (found,) = faults(tmp_path, text(bucket=bucket))
+    assert found.startswith("4: destinations.partner.bucket: ")
+    assert sentence in found
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("", "1: the file is empty; write at least state_dir, destinations and routes"),
+        ("# nothing\n", "1: the file is empty"),
+        ("- a\n", "1: it is no mapping; write KEY: VALUE lines"),
+        ("a: b\nc: [d\n", "3: not YAML at column 1: expected ',' or ']', but got '<stream end>'"),
+        ("a: b\n\tc: d\n", "2: not YAML at column 1: found character"),
+        (f"a: *{SECRET}\n", "1: not YAML at column 4: found undefined alias ...; quote text that begins with *"),
+        ("a: b\n---\nc: d\n", "2: not YAML at column 1: but found another document"),
+        (b"a: b\nc: \xe9\n", "2: byte 0xE9 is not UTF-8; save the file as UTF-8"),
+        ("a: b\nc: \x07\n", "2: character U+0007 can't stand in YAML; remove it"),
+        ("[" * 5000, "1: it is nested too deeply"),
+        ("a: &a [*a]", "1: it is nested too deeply"),
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1]\n"
+            + "".join(f"b{n}: &a{n} [{'*a%s,' % (n - 1 if n else '') * 9}]\n" for n in range(9)),
+            "1: it is nested too",
+        ),
+        ("a: {<<: b}", "1: not YAML at column 9: expected a mapping"),
+        (b"x" * 1024 * 1024 + b"x", " it is larger than 1 MiB; give a configuration file"),
+    ],
+)
+def test_files_that_are_no_configuration(tmp_path: Path, content: str | bytes, line: str) -> None:
+    """What is no YAML mapping is refused in one line with the place, and without quoting what could be a secret."""
+    (found,) = faults(tmp_path, content)
+    assert found.startswith(line)
+    assert SECRET not in found
+
+
+def test_files_that_can_not_be_read(tmp_path: Path) -> None:
+    """A directory, a missing file and one that refuses to be read are each said in one line."""
+    closed = tmp_path / "memory"
+    closed.symlink_to("/proc/self/mem")
+    for path, sentence in [
+        (tmp_path, "it is a directory; give the YAML file in it"),
+        (tmp_path / "none.yaml", "there is no such file; check the path; docs/CONFIGURATION.md has an example"),
+        (closed, "it can't be read (Input/output error); check its owner and mode"),
+        (Path("a\0b"), "it can't be read (embedded null byte)"),
+    ]:
+        with pytest.raises(ConfigError) as refused:
+            load(path)
+        assert refused.value.faults[0].startswith(f"{path}: {sentence}")
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    """Every fault of a file is told in one go, in the file's order, the ones between sections among them."""
+    content = """\
+state_dir: state
+destinations:
+  a: {bucket: bucket-a}
+  b: {bucket: B, regoin: us-east-1}
+  c: 5
+routes:
+  - {name: one, path: /srv/one, destination: d}
+  - {name: one, path: /srv/one/two/.., destination: a}
+  - {nme: two, path: /srv/two}
+  - {name: '${UNSET}', path: /srv/three, destination: a}
+log: {level: loud}
+"""
+    assert [fault.split(": ")[:2] for fault in faults(tmp_path, content)] == [
+        ["1", "state_dir"],
+        ["4", "destinations.b.bucket"],
+        ["4", "destinations.b.regoin"],
+        ["5", "destinations.c"],
+        ["7", "routes[0].destination"],
+        ["8", "routes[1].name"],
+        ["8", "routes[1].path"],
+        ["9", "routes[2].name"],
+        ["9", "routes[2].destination"],
+        ["9", "routes[2].nme"],
+        ["10", "routes[3].name"],
+        ["11", "log.level"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [
+        ("path: /srv/a", "path: /srv/a", "it is the same directory as routes[0].path"),
+        ("path: /srv/a", "path: /srv/a/b", "it is in one tree with routes[0].path"),
+        ("path: /srv/a/b", "path: /srv/a/", "it is in one tree with routes[0].path"),
+        ("path: /srv/a", "path: /srv/a, key: '{path}', exclude: []", "it is the same directory as routes[0].path"),
+        ("path: /srv/a", "path: /srv/ab", None),
+        ("path: /srv/a", "path: /srv/a/b, destination: other", None),
+        ("path: /srv/a", "path: /srv/a/b, key: 'b/{path}'", None),
+        ("path: /srv/a, key: '{route}/{path}'", "path: /srv/a/b, key: '{route}/{path}'", None),
+        ("path: /srv/a, exclude: [/b/]", "path: /srv/a/b", None),
+        ("path: /srv/a", "path: /srv/a, destination: alias", "it is the same directory as routes[0].path"),
+        ("path: /srv/a", "path: /srv/a, destination: below", None),
+    ],
+)
+def test_overlapping_routes(tmp_path: Path, first: str, second: str, refused: str | None) -> None:
+    """Routes may share a tree unless they would send the same files to the same place by the same rule."""
+    to = {line: "" if "destination" in line else ", destination: main" for line in (first, second)}
+    content = (
+        "state_dir: /s\ndestinations: {main: {bucket: main}, other: {bucket: other}, "
+        "alias: {bucket: main, endpoint_url: 'https://s3.eu-west-1.amazonaws.com'}, "
+        "below: {bucket: main, key_prefix: b}}\nroutes:\n"
+        f"  - {{name: one, {first}{to[first]}}}\n  - {{name: two, {second}{to[second]}}}\n"
+    )
+    if refused is None:
+        assert len(loaded(tmp_path, content).routes) == 2
+    else:
+        (found,) = faults(tmp_path, content)
+        assert found.startswith(f"5: routes[1].path: {refused}")
+
+
+def test_state_dir_in_a_watched_directory(tmp_path: Path) -> None:
+    """The journal can't lie where it would be delivered itself."""
+    (found,) = faults(tmp_path, text().replace("/var/lib/crosshaul", "/srv/exports/.state"))
+    assert found.startswith("1: state_dir: it lies in routes[0].path")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"external_id: {SECRET}!",
+        f"external_id: [ok-id, '{SECRET}?']",
+        f"external_id: {{{SECRET}: x}}",
+        f"external_id: {SECRET}\n    external_id_file: /x",
+        f"external_id: !{SECRET} x",
+        f"external_idd: {SECRET}",
+        f"endpoint_url: https://user:{SECRET}@host",
+        f"endpoint_url: https://user:{SECRET}@host:port",
+    ],
+)
+def test_faults_do_not_quote_secrets(tmp_path: Path, line: str) -> None:
+    """No fault of a secret setting shows what it was set to."""
+    assert SECRET not in "\n".join(faults(tmp_path, text(destination=f"{ROLE}\n    {line}")))

@@ -1,0 +1,187 @@
+"""report: an outage is a few lines with a beginning and an end, and a state that the page can show."""
+
+from __future__ import annotations
+
+import pytest
+
+from crosshaul.delivery.reporter import Reporter
+from crosshaul.errors import Diagnosis, FaultKind, StateDirError
+from crosshaul.model import Claim, Delivered, DestinationState, DestinationStatus, RetryLater, State
+from crosshaul.telemetry.health import Liveness
+from crosshaul.telemetry.metrics import Metrics
+from support.journal_samples import DONE, LOST, TurnableClock, fingerprint
+
+UNREADABLE = Diagnosis(FaultKind.LOCAL, "EACCES", "it can't be read")
+
+
+class Log:
+    """Keeps events with their fields."""
+
+    def __init__(self):
+        self.said = []
+
+    def bind(self, **_bound):
+        return self
+
+    def _say(self, event, **fields):
+        self.said.append((event, fields))
+
+    debug = info = warning = error = _say
+
+    def fields(self, event, field):
+        return [fields[field] for name, fields in self.said if name == event]
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+@pytest.fixture
+def reporter(log):
+    clock = TurnableClock()
+    status = DestinationStatus("partner", DestinationState.READY)
+    return Reporter(status, None, clock, Metrics(), Liveness(clock.monotonic), log, lambda diagnosis: diagnosis)
+
+
+def claim(number, attempts=0):
+    return Claim(number, "r", "partner", b"f%d" % number, fingerprint(), f"f{number}", 1, attempts)
+
+
+def fail(reporter, number, diagnosis=LOST, attempts=0):
+    reporter.ended(claim(number, attempts), RetryLater(0.0, diagnosis), State.PENDING, 0.1)
+
+
+def succeed(reporter, number=0):
+    reporter.ended(claim(number), DONE, State.DELIVERED, 0.1)
+
+
+def test_an_outage_is_told_at_first_then_counted_then_recovered(reporter, log):
+    """Of a hundred files that fail one after the other seven lines tell, with the count; then one that it is over."""
+    for number in range(100):
+        fail(reporter, number)
+    succeed(reporter)
+    assert log.fields("upload_failed", "in_a_row") == [1, 2, 4, 8, 16, 32, 64]
+    assert log.fields("uploads_recovered", "failures") == [100]
+
+
+def test_what_is_not_reached_says_so_until_something_gets_through(reporter):
+    """After three failures in a row the state says that it is not reached, and why; the first success ends it."""
+    for number in range(2):
+        fail(reporter, number)
+    assert not reporter.status.failing
+    fail(reporter, 2)
+    assert (reporter.status.failing, reporter.status.last_error) == (True, LOST)
+    succeed(reporter)
+    assert (reporter.status.failing, reporter.status.last_error) == (False, None)
+
+
+def test_now_and_then_is_no_outage(reporter, log):
+    """Failures with successes between are not called an outage; a file's own tries are counted by doublings."""
+    for attempts in range(9):
+        fail(reporter, 1, attempts=attempts)
+        succeed(reporter)
+    assert not reporter.status.failing
+    assert log.fields("upload_failed", "tries") == [1, 2, 4, 8]
+    assert log.fields("uploads_recovered", "failures") == []
+
+
+def test_a_file_that_can_not_be_read_is_no_outage(reporter, log):
+    """What is wrong with files here says nothing of the way there: each file tells for itself."""
+    for number in range(5):
+        fail(reporter, number, UNREADABLE)
+    assert not reporter.status.failing
+    assert log.fields("upload_failed", "tries") == [1] * 5
+
+
+def test_a_heap_of_unreadable_files_is_a_count(reporter, log):
+    """Of a hundred thousand files that can't be read some twenty lines tell; a quiet while later the next one does."""
+    for number in range(100_000):
+        fail(reporter, number, UNREADABLE)
+    assert log.fields("upload_failed", "in_a_row") == [0] * 10 + [2**power for power in range(4, 17)]
+    reporter._clock.at += 10_000.0
+    fail(reporter, 1, UNREADABLE, attempts=5)
+    fail(reporter, 2, UNREADABLE)
+    assert log.fields("upload_failed", "tries")[-1] == 1
+
+
+def test_an_outage_that_the_breaker_waits_for_says_when_it_tries_again(reporter, log):
+    """The pause in the log is the destination's; what gets through at last is told, and the state says so meanwhile."""
+    assert reporter.unreachable_seconds == 0.0
+    reporter.unreachable(LOST, 40.0)
+    reporter.ended(claim(1), RetryLater(0.0, LOST, 0), State.PENDING, 0.1)
+    assert (reporter.status.failing, reporter.status.last_error) == (True, LOST)
+    assert log.fields("upload_failed", "again_in_seconds") == [40.0]
+    reporter._clock.at += 50.0
+    assert reporter.unreachable_seconds == 50.0
+    reporter.reached()
+    assert (reporter.status.failing, reporter.unreachable_seconds) == (False, 0.0)
+    assert log.fields("uploads_recovered", "failures") == [1]
+
+
+def test_reads_that_hang_are_events(reporter, log):
+    """A file that has been read for over a minute, and the end of that, are told with their route."""
+    reporter.read_hangs("r", b"f1", 61.26)
+    reporter.read_recovered("r", 130.0)
+    assert log.fields("read_hangs", "seconds") == [61.3]
+    assert log.fields("read_recovered", "route") == ["r"]
+
+
+def test_a_success_does_not_hide_that_credentials_are_not_renewed(reporter):
+    """A file that gets through with the old session leaves the refresh's error in the status."""
+    reporter.refused("partner", LOST, 60.0)
+    succeed(reporter)
+    assert reporter.status.last_error == LOST
+
+
+def test_renewed_credentials_tell_how_many_tries_it_took(reporter, log):
+    """After failed refreshes the event says how many there were."""
+    reporter.renewed("partner", 60.0, None)
+    for _ in range(3):
+        reporter.refused("partner", LOST, 60.0)
+    reporter.renewed("partner", 60.0, None)
+    assert log.fields("credentials_not_renewed", "failures") == [1, 2]
+    assert log.fields("credentials_renewed", "failures") == [0, 3]
+
+
+def test_a_receipt_alone_counts_as_through(reporter):
+    """A file that changed while it was sent was taken all the same: the way is open."""
+    for number in range(3):
+        fail(reporter, number)
+    reporter.ended(claim(9), Delivered(DONE.receipt), State.PENDING, 0.1)
+    assert not reporter.status.failing
+
+
+def test_failures_and_receipts_carry_code_and_request_id(reporter, log):
+    """Whoever asks the partner, or AWS, finds the request: it is a field of its own, as the code is."""
+    refused = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "Denied", "PutObject", 403, "id-1")
+    fail(reporter, 1, refused)
+    reporter.parked(refused, 1.0)
+    reporter.still_parked(refused, 1.0)
+    reporter.refused("partner", refused, 60.0)
+    succeed(reporter)
+    events = ("upload_failed", "destination_parked", "destination_still_parked", "credentials_not_renewed")
+    for event in events:
+        assert log.fields(event, "code") == ["AccessDenied"]
+        assert log.fields(event, "request_id") == ["id-1"]
+        assert "id-1" in log.fields(event, "error")[0]
+    assert log.fields("file_delivered", "request_id") == [DONE.receipt.request_id]
+
+
+async def test_a_status_that_could_not_be_saved_is_saved_later(reporter):
+    """A full disk loses no status: it is written as soon as the journal takes it."""
+    saved, full = [], [True]
+
+    class Disk:
+        async def save_destination(self, status):
+            if full:
+                raise StateDirError("the disk is full")
+            saved.append(status)
+
+    reporter._journal = Disk()
+    reporter.parked(UNREADABLE, 1.0)
+    with pytest.raises(StateDirError):
+        await reporter.flush()
+    full.clear()
+    await reporter.flush()
+    assert [status.state for status in saved] == [DestinationState.PARKED]

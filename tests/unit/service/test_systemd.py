@@ -1,0 +1,85 @@
+"""herald: what the watchdog hears."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from crosshaul.concurrency.clock import SystemClock
+from crosshaul.model import DestinationState, DestinationStatus
+from crosshaul.service.systemd import SystemdNotifier
+from crosshaul.telemetry.health import Liveness
+from crosshaul.telemetry.lag import LagMeter
+
+
+class Heard:
+    """A notifier that keeps what it is told."""
+
+    watchdog = 0.2
+
+    def __init__(self):
+        self.told = []
+
+    def ready(self):
+        self.told.append("ready")
+
+    def status(self, text):
+        self.told.append("status")
+
+    def well(self):
+        self.told.append("well")
+
+    def stopping(self):
+        self.told.append("stopping")
+
+    def extend(self, seconds):
+        self.told.append("extend")
+
+
+class Tallies:
+    async def tallies(self):
+        return []
+
+
+def world(now):
+    reporter = SimpleNamespace(status=DestinationStatus("partner", DestinationState.READY), sending={})
+    lane = SimpleNamespace(reporter=reporter, transfer=SimpleNamespace(taken=0))
+    pulse = Liveness(lambda: now[0])
+    pulse.expect("transfer.partner")
+    return SimpleNamespace(lanes={"partner": lane}, pulse=pulse, journal=Tallies())
+
+
+async def heard_over(house, lag, draining=None, seconds=0.3):
+    notifier, stop = Heard(), asyncio.Event()
+    herald = SystemdNotifier(notifier, house, lag, draining or asyncio.Event())
+    task = asyncio.create_task(herald.run(stop))
+    await asyncio.sleep(seconds)
+    stop.set()
+    await task
+    return notifier.told
+
+
+@pytest.mark.parametrize(("silence", "late", "fed"), [(0, 0.0, True), (61, 0.0, False), (0, 0.15, False)])
+async def test_only_proof_feeds_the_watchdog(silence, late, fed):
+    """A destination's loop that has not moved for a minute, or an event loop that was late, is no proof of life."""
+    now = [1000.0]
+    house, lag = world(now), LagMeter(lambda _: None, SystemClock())
+    now[0] += silence
+    lag.max = late
+    told = await heard_over(house, lag, seconds=0.02)
+    assert told[0] == "ready"
+    assert ("well" in told) is fed
+
+
+async def test_a_drain_that_stands_still_gets_no_more_time():
+    """While it drains, more time is asked for only after something more has arrived."""
+    house, draining = world([0.0]), asyncio.Event()
+    draining.set()
+    lag = LagMeter(lambda _: None, SystemClock())
+    assert "extend" not in await heard_over(house, lag, draining)
+    house.lanes["partner"].transfer.taken = 3
+    told = await heard_over(house, lag, draining)
+    assert told.count("extend") == 1
+    assert "stopping" in told

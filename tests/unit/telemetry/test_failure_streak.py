@@ -1,0 +1,34 @@
+"""streak: what is told of failures in a row."""
+
+from __future__ import annotations
+
+import pytest
+
+from crosshaul.telemetry.failure_streak import FailureStreak
+
+
+class Log:
+    def __init__(self):
+        self.said = []
+
+    def info(self, event, **fields):
+        self.said.append((event, fields))
+
+    warning = info
+
+
+def test_it_tells_the_first_then_doublings_then_the_end():
+    """Of nine failures four are told with count and reason, then how many there were; the next is a first."""
+    log, streak = Log(), FailureStreak()
+    for outcome in [*[OSError("no")] * 9, None, None, OSError("no")]:
+        with streak.told(log, OSError, failed="it_failed", recovered="it_recovered"):
+            if outcome:
+                raise outcome
+    failed = [("it_failed", {"reason": "no", "failures": count}) for count in (1, 2, 4, 8)]
+    assert log.said == [*failed, ("it_recovered", {"failures": 9}), failed[0]]
+
+
+def test_another_error_is_not_swallowed():
+    """Only what it is told of is kept in; a bug goes on."""
+    with pytest.raises(ValueError, match="bug"), FailureStreak().told(Log(), OSError, failed="a", recovered="b"):
+        raise ValueError("bug")

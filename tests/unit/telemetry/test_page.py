@@ -1,0 +1,154 @@
+"""The status page's sentence: true in every situation, the worst first, and never green where something is wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from crosshaul.errors import Diagnosis, FaultKind
+from crosshaul.model import (
+    DestinationState,
+    DestinationStatus,
+    Fingerprint,
+    Multipart,
+    Part,
+    Record,
+    RouteCounts,
+    RouteStatus,
+    State,
+)
+from crosshaul.telemetry.health import HealthReport, ready
+from crosshaul.telemetry.history import Sample
+from crosshaul.telemetry.status import snapshot
+from crosshaul.telemetry.web.chart import chart
+from crosshaul.telemetry.web.page import render
+from crosshaul.telemetry.web.verdict import PageFacts
+
+NOW = 1_000_000.0
+WELL = HealthReport(ok=True)
+DENIED = Diagnosis(
+    FaultKind.DESTINATION, "AccessDenied", "Denied", "PutObject", 403, "id-1", advice="Allow the role it."
+)
+LOST = Diagnosis(FaultKind.NETWORK, "ConnectError", "nobody there", "PutObject")
+READY = DestinationStatus("a", DestinationState.READY, credentials_expire_at=NOW + 600)
+PARKED = DestinationStatus("b", DestinationState.PARKED, NOW + 9, last_error=DENIED)
+LOST_WAY = DestinationStatus("b", DestinationState.READY, last_error=LOST, failing=True)
+NOT_RENEWED = DestinationStatus("b", DestinationState.READY, None, NOW + 300, DENIED)
+STARTING = DestinationStatus("b")
+WATCHED = RouteStatus("r", "watching", NOW - 30)
+CHANGING = RouteStatus("r", "watching", NOW - 30, settling=2)
+
+
+def record(path=b"f", state=State.PENDING, **others):
+    return Record(
+        id=1, route="r", destination="b", path=path, fingerprint=Fingerprint(100, 0, 0, 1), key="f", state=state,
+        generation=1, attempts=0, first_seen_at=NOW - 60, changed_at=NOW, due_at=NOW + 5, **others,
+    )  # fmt: skip
+
+
+def facts(*destinations, route=WATCHED, files=None, since=None, samples=(), live=WELL, error=None, paused=(), **lists):
+    """What the page is made of; ``files`` are counts by state, ``since`` when the oldest came."""
+    tally = RouteCounts("r", {State(name): number for name, number in (files or {}).items()}, 1000, 5000, since)
+    status = snapshot([tally], destinations, [route], NOW, daemon_pid=1, journal_error=error, paused=paused)
+    shown = {"sending": [], "waiting": [], "failed": []} | lists
+    return PageFacts(status=status, live=live, ready=ready(error, destinations), samples=samples, **shown)
+
+
+def said(page):
+    """The mood and the sentence."""
+    return re.search(r'id="mood" class="(\w+)"', page)[1], re.search(r'id="headline"[^>]*>([^<]+)<', page)[1]
+
+
+MOVING = [Sample(NOW - 20, 3, 1.0, 50.0), Sample(NOW, 3, 1.0, 150.0)]
+
+
+@pytest.mark.parametrize(
+    ("given", "mood", "sentence"),
+    [
+        (facts(READY), "good", "Everything is delivered."),
+        (facts(READY, files={"pending": 3}), "good", "Delivering: 3 files to go."),
+        (facts(READY, route=CHANGING), "good", "Everything at rest is delivered; 2 files are still changing."),
+        (facts(READY, files={"pending": 1}, samples=MOVING), "good", "Delivering: 1 file to go, about 6.7 s."),
+        (facts(PARKED, files={"pending": 2}), "bad", "Nothing gets through to b. 2 files wait."),
+        (facts(PARKED, files={"pending": 2}, samples=MOVING), "bad", "Nothing gets through to b. 2 files wait."),
+        (facts(LOST_WAY), "bad", "Nothing gets through to b."),
+        (facts(READY, PARKED), "warn", "Nothing gets through to b."),
+        (facts(READY, LOST_WAY), "warn", "Nothing gets through to b."),
+        (facts(NOT_RENEWED), "warn", "Credentials for b are not renewed and end in 5 min."),
+        (facts(STARTING), "warn", "Starting."),
+        (facts(READY, route=RouteStatus("r", "root missing")), "bad", "The directory of r is not there."),
+        (facts(READY, paused={"r"}), "warn", "r is paused."),
+        (facts(READY, files={"quarantined": 2}), "warn", "2 files set aside."),
+        (facts(READY, files={"pending": 1}, since=NOW - 901), "warn", "Behind by 15 min 1 s. 1 file to go."),
+        (facts(READY, files={"pending": 1}, since=NOW - 899), "good", "Delivering: 1 file to go."),
+        (facts(READY, error="disk full"), "bad", "The journal can&#x27;t be written: nothing is delivered."),
+        (facts(READY, live=HealthReport(ok=False, reasons=("stuck",))), "bad", "The daemon is stuck."),
+        (facts(READY, PARKED, route=RouteStatus("r", "root missing")), "bad", "The directory of r is not there."),
+    ],
+)  # fmt: skip
+def test_one_sentence_tells_how_it_is(given, mood, sentence):
+    """The worst that is known makes the sentence and its colour; how long it takes is told only while files go."""
+    page = render(given)
+    assert said(page) == (mood, sentence)
+    assert f'href="/{mood}.svg"' in page
+    assert ('id="wrong"' in page) == (mood != "good")
+
+
+def test_it_is_never_green_while_readyz_is_red():
+    """A reason that nobody thought of is shown as it is."""
+    given = facts(READY)
+    page = render(
+        PageFacts(
+            **{name: getattr(given, name) for name in PageFacts.__slots__} | {"ready": HealthReport(False, ("odd",))}
+        )
+    )
+    assert said(page) == ("bad", "Files can&#x27;t be delivered.")
+    assert "odd" in page
+
+
+def test_what_failed_stands_beside_what_to_do():
+    """A reason and its advice are told apart, each once: of a destination as of a file that is set aside."""
+    aside = record(b"bad", State.QUARANTINED, diagnosis=DENIED)
+    page = render(facts(PARKED, files={"quarantined": 1}, failed=[aside]))
+    assert page.count("Denied (HTTP 403, AccessDenied, request id id-1).") == 2
+    assert page.count("Allow the role it.") == 2
+    assert "<td>Allow the role it.</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (facts(READY, waiting=[record()]), "b is not configured"),
+        (facts(PARKED, waiting=[record()]), "b is parked"),
+        (facts(LOST_WAY, waiting=[record(diagnosis=LOST)]), "b is not reached. Next try in 5.0 s."),
+        (facts(STARTING, waiting=[record()]), "its turn has not come"),
+        (facts(STARTING, waiting=[record()], paused={"r"}), "its route is paused"),
+        (
+            facts(STARTING, waiting=[record(diagnosis=LOST)]),
+            "PutObject: nobody there (no answer, ConnectError). Next try in 5.0 s.",
+        ),
+    ],
+)
+def test_each_file_that_waits_tells_why(given, why):
+    """The reason is the nearest one: its route, its destination, its own last try, or just the line before it."""
+    assert f"<td>{why}</td>" in render(given)
+
+
+def test_progress_is_that_of_the_parts():
+    """A file in parts has a bar with as much as S3 has confirmed, in words too; another is under way."""
+    parts = tuple(Part(number, 40, "e", None) for number in (1, 2))
+    sending = [
+        record(b"big", State.UPLOADING, multipart=Multipart("u", "f", 40, None, parts)),
+        record(b"small", State.UPLOADING),
+    ]
+    page = render(facts(READY, sending=sending))
+    assert '<progress value="80" max="100" aria-label="80 % (2 of 3 parts)"></progress>' in page
+    assert "<td>under way</td>" in page
+
+
+def test_a_chart_says_in_words_what_it_shows():
+    """Its label has the span, the last value and the highest; with less than two points it says that it collects."""
+    drawn = chart("Rate", [(NOW - 7200, 1.0), (NOW - 60, 9.0), (NOW, 3.0)], lambda value: f"{value:.0f} B/s")
+    assert 'aria-label="Rate over the last 2 h: now 3 B/s, at most 9 B/s."' in drawn
+    assert "collecting" in chart("Rate", [(NOW, 1.0)], str)
