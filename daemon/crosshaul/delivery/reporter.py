@@ -27,7 +27,7 @@ from crosshaul.model import (
 )
 from crosshaul.telemetry.failure_streak import FailureStreak, doubles
 from crosshaul.telemetry.health import Liveness
-from crosshaul.telemetry.logs import Logger
+from crosshaul.telemetry.logger import Logger
 from crosshaul.telemetry.metrics import Metrics
 
 _TOLD_ONE_BY_ONE = 10

@@ -12,7 +12,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Route
@@ -20,6 +20,7 @@ from crosshaul.discovery.key_namer import KeyNamer
 from crosshaul.errors import FileChangedError, FileUnreadableError, SourceError
 from crosshaul.files.source import Root, shown
 from crosshaul.model import Settled, SettleReason, Sighting
+from crosshaul.telemetry.logger import Logger
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -34,16 +35,6 @@ _AT_ONCE_BYTES = 16 << 20
 _SLICE_SECONDS = 0.25
 _CHUNK = 1 << 20
 _TOLD_AFTER_SECONDS = 60.0
-
-
-class Logger(Protocol):
-    """What is used of a logger."""
-
-    def info(self, event: str, **fields: object) -> object:
-        """Something a person may want to know."""
-
-    def warning(self, event: str, **fields: object) -> object:
-        """Something a person has to look at."""
 
 
 @dataclass(slots=True, eq=False)

@@ -16,6 +16,7 @@ from crosshaul.discovery.scanner import PathStats
 from crosshaul.files.source import shown
 from crosshaul.model import Denial, Settled
 from crosshaul.telemetry.failure_streak import doubles
+from crosshaul.telemetry.logger import Logger
 
 _PATIENCE_SECONDS = 5.0
 """How long another route's file system is waited for; one that does not answer has its keys as before."""
@@ -30,13 +31,6 @@ class EnqueueJournal(Protocol):
     async def admit(self, settled: Sequence[Settled]) -> Sequence[Denial]: ...  # noqa: D102 - see journal/store.py
     async def vanished(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
     async def excluded(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
-
-
-class Logger(Protocol):
-    """What is used of a logger."""
-
-    def error(self, event: str, **fields: object) -> object:
-        """Something a person has to look at."""
 
 
 class Enqueuer:

@@ -43,6 +43,7 @@ from crosshaul.model import (
     Sighting,
 )
 from crosshaul.telemetry.failure_streak import FailureStreak
+from crosshaul.telemetry.logger import Logger
 
 _LOOKS_AT_ONCE = 500
 _NEW_DIRECTORIES = 10_000
@@ -85,19 +86,6 @@ class IntakeMetrics(Protocol):
 
     def lost_events(self, route: str, n: int) -> None:
         """The watcher lost events."""
-
-
-class Logger(Protocol):
-    """What is used of a logger."""
-
-    def info(self, event: str, **fields: object) -> object:
-        """Something a person may want to know."""
-
-    def warning(self, event: str, **fields: object) -> object:
-        """Something a person should look at."""
-
-    def error(self, event: str, **fields: object) -> object:
-        """Something a person has to look at."""
 
 
 async def _says_nothing(_route: str, _paths: Sequence[bytes]) -> PathStats | None:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from crosshaul.discovery.scanner import ScanProblem
 from crosshaul.files.source import shown
+from crosshaul.telemetry.logger import Logger
 
 _LISTED = 1_000
 _LISTED_BYTES = 1 << 20
 """How many problems are kept by name, and how long their lines may be together."""
-
-
-class Logger(Protocol):
-    """What is used of a logger."""
-
-    def warning(self, event: str, **fields: object) -> object:
-        """Something a person should look at."""
 
 
 class UnreadablePaths:

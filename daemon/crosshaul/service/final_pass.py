@@ -8,24 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 from crosshaul.errors import SourceError
 from crosshaul.model import DestinationState, State
 from crosshaul.service.runtime import Runtime
+from crosshaul.telemetry.logger import Logger
 
 _POLL = 0.1
 _UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
-
-
-class Logger(Protocol):
-    """What is used of a logger."""
-
-    def info(self, event: str, **fields: object) -> object:
-        """A fact."""
-
-    def warning(self, event: str, **fields: object) -> object:
-        """Something a person should look at."""
 
 
 class FinalPass:

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from crosshaul.concurrency.backoff import Backoff
 from crosshaul.concurrency.clock import Clock
@@ -23,24 +22,12 @@ from crosshaul.errors import (
     NotReadyError,
 )
 from crosshaul.telemetry.failure_streak import FailureStreak
+from crosshaul.telemetry.logger import Logger
 
 _FATAL = (JournalDamagedError, JournalMovedError, LockedError, NotReadyError)
 _BACKOFF = Backoff(initial=1.0, max=30.0)
 _HEALTHY_AFTER = 60.0
 """Seconds after which a restarted service counts as well again."""
-
-
-class Logger(Protocol):
-    """Where restarts are told."""
-
-    def info(self, event: str, **fields: object) -> None:
-        """One event."""
-
-    def error(self, event: str, **fields: object) -> None:
-        """One event."""
-
-    def exception(self, event: str, **fields: object) -> None:
-        """One event, with the traceback of the exception being handled."""
 
 
 @dataclass(frozen=True, slots=True)

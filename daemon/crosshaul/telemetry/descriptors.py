@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from crosshaul.telemetry.failure_streak import doubles
-from crosshaul.telemetry.logs import Logger
+from crosshaul.telemetry.logger import Logger
 
 _ENOUGH = 65_536
 _OUT_OF_RESOURCES = "socket.accept() out of system resource"

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
-
-class Logger(Protocol):
-    """What is used of a logger."""
-
-    def info(self, event: str, **fields: object) -> object:
-        """Something a person may want to know."""
-
-    def warning(self, event: str, **fields: object) -> object:
-        """Something a person should look at."""
+from crosshaul.telemetry.logger import Logger
 
 
 class FailureStreak:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from crosshaul.telemetry.failure_streak import FailureStreak
 from crosshaul.telemetry.health import HealthReport
-from crosshaul.telemetry.logs import Logger
+from crosshaul.telemetry.logger import Logger
 
 Ask = Callable[[str], Awaitable[str | None]]
 """Asks an address; returns why it gave no good answer, or None."""

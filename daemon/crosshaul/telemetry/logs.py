@@ -13,15 +13,15 @@ import sys
 from typing import Literal, TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from crosshaul.telemetry.log_lines import LogLine, Render, line_of, renderer
 from crosshaul.telemetry.log_writer import DescriptorSink, DirectWriter, LogWriter, StreamSink
+from crosshaul.telemetry.logger import Logger
 from crosshaul.telemetry.redact import conceal
 
-__all__ = ["Logger", "conceal", "configure", "dropped", "flush", "get"]
+__all__ = ["conceal", "configure", "dropped", "flush", "get"]
 
-Logger = FilteringBoundLogger
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
 
@@ -55,7 +55,7 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
 
 
 def get(name: str) -> Logger:
-    """The logger of a module; may be called before ``configure``."""
+    """Return the logger of a module. May be called before ``configure``."""
     return cast("Logger", structlog.get_logger(name))
 
 
@@ -129,7 +129,7 @@ class _Foreign(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))  # libraries invent levels between
-        get(record.name).log(level, record.getMessage(), exc_info=record.exc_info)
+        structlog.get_logger(record.name).log(level, record.getMessage(), exc_info=record.exc_info)
 
 
 def _take_over_logging() -> None:

@@ -26,6 +26,7 @@ from crosshaul.errors import Diagnosis, FaultKind, SourceError
 from crosshaul.files.source import shown
 from crosshaul.model import AfterAction, AfterTask
 from crosshaul.telemetry.failure_streak import FailureStreak
+from crosshaul.telemetry.logger import Logger
 
 _AT_ONCE = 200
 _POLL_SECONDS = 1.0
@@ -95,16 +96,6 @@ class Objects(Protocol):
     unseen: bool
 
     async def replaced(self, tasks: Sequence[AfterTask]) -> dict[int, FinishResult]: ...  # noqa: D102 - see object_check.py
-
-
-class Logger(Protocol):
-    """What is used of a logger."""
-
-    def info(self, event: str, **fields: object) -> object:
-        """Something a person may want to know."""
-
-    def warning(self, event: str, **fields: object) -> object:
-        """Something a person should look at."""
 
 
 class SourceFinisher:

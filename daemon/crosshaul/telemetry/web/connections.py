@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from crosshaul.telemetry.failure_streak import doubles
-from crosshaul.telemetry.logs import Logger
+from crosshaul.telemetry.logger import Logger
 
 MOST_CONNECTIONS = 64
 HEAD_SECONDS = 10.0
