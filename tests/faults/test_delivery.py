@@ -23,12 +23,12 @@ from crosshaul.partner import (
     Corrupt,
     Delay,
     Error,
-    ErrorInside,
-    HalfAnswer,
+    ErrorInBody,
     PartnerAccount,
     Reset,
     Rule,
     Stall,
+    TruncatedResponse,
     WrongETag,
 )
 from support.lane import MIB, Lane, lane_to
@@ -49,7 +49,7 @@ TRANSIENT = {
     "reset in the body": Reset("mid_body"),
     "reset after the body": Reset("after_body"),
     "lost answer": Reset("after_commit"),
-    "half an answer": HalfAnswer(),
+    "half an answer": TruncatedResponse(),
     "corrupted on the way": Corrupt(),
     "closed after the answer": Close(),
 }
@@ -105,7 +105,7 @@ async def test_an_object_under_the_key_that_is_not_ours_is_not_taken_for_ours(pa
 
 async def test_complete_that_says_200_with_an_error_inside_is_not_a_delivery(partner: PartnerAccount, tmp_path: Path):
     """A status of 200 alone proves nothing: the upload is completed again."""
-    partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=ErrorInside()))
+    partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=ErrorInBody()))
     async with lane_to(partner, tmp_path) as lane:
         await lane.drop("big", BIG)
         await lane.comes_to("big", State.DELIVERED)

@@ -113,7 +113,7 @@ class _PutMeanwhile(Delay):
         super().__init__(0.0)
         self._partner = partner
 
-    async def before(self, exchange: Exchange) -> None:
+    async def on_request(self, exchange: Exchange) -> None:
         """Put it."""
         self._partner.objects[exchange.target.key] = self._partner.objects["small"]
 
@@ -233,7 +233,7 @@ class _Garbled(Reset):
         super().__init__("after_commit")
         self._partner = partner
 
-    async def after(self, exchange: Exchange, answer):
+    async def on_response(self, exchange: Exchange, response):
         """Put other bytes in their place."""
         from crosshaul.partner.checksums import ALGORITHMS, text
 
@@ -244,7 +244,7 @@ class _Garbled(Reset):
             running.update(b"other bytes")
             checksum = replace(stored.checksum, value=text(running.digest()))
         self._partner.objects[exchange.target.key] = replace(stored, etag="f" * 32, checksum=checksum)
-        return await super().after(exchange, answer)
+        return await super().on_response(exchange, response)
 
 
 @pytest.mark.parametrize("overwrite", ["always", "never"])

@@ -10,7 +10,7 @@ import pytest
 
 from crosshaul.config import AfterUploadConfig
 from crosshaul.model import Delivered, State
-from crosshaul.partner import Late, PartnerAccount, Reset, Rule
+from crosshaul.partner import DelayedCommit, PartnerAccount, Reset, Rule
 from crosshaul.partner.settings import document, statement
 from support.lane import MIB, Lane, lane_to
 
@@ -24,12 +24,12 @@ SIZES = {"small": 1_000, "medium": 300_000, "parts": 7 * MIB}
 async def late_one(lane: Lane) -> None:
     """Wait until the request that was held back has been carried out."""
     async with asyncio.timeout(10):
-        while not any(call.fault == "late" for call in lane.calls("PutObject")):
+        while not any(call.fault == "delayed_commit" for call in lane.calls("PutObject")):
             await asyncio.sleep(0.02)
 
 
 def held_back(partner: PartnerAccount) -> None:
-    partner.faults.add(Rule(operation="PutObject", times=1, action=Late(LATE)))
+    partner.faults.add(Rule(operation="PutObject", times=1, action=DelayedCommit(LATE)))
 
 
 async def given_up(lane: Lane, name: str) -> None:

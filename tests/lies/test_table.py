@@ -21,16 +21,15 @@ from crosshaul.partner import (
     Close,
     Corrupt,
     Error,
-    ErrorInside,
-    HalfAnswer,
+    ErrorInBody,
     PartnerAccount,
     Reset,
     Rule,
     Stall,
+    TruncatedResponse,
     WrongETag,
 )
-from crosshaul.partner.exchange import Answer, Exchange
-from crosshaul.partner.faults import Action
+from crosshaul.partner.exchange import Exchange, FaultAction, Response
 from crosshaul.partner.settings import document, statement
 from support.fault_table import (
     ABORT,
@@ -228,7 +227,7 @@ class Touching(Error):
         super().__init__()
         self._root = root
 
-    async def before(self, exchange: Exchange) -> None:
+    async def on_request(self, exchange: Exchange) -> None:
         """Append to the file, and let the call go well."""
         with (self._root / exchange.target.key).open("ab") as file:
             file.write(b" and more")
@@ -282,7 +281,7 @@ async def test_whatever_happens_to_the_connection_a_get_is_right_or_told(partner
         await arrives(lane, "there")
         stored = partner.objects["there"]
 
-        async def one(name: str, action: Action) -> None:
+        async def one(name: str, action: FaultAction) -> None:
             partner.objects[name] = stored
             partner.faults.add(Rule(operation=GET, key=name, action=action))
             try:
@@ -311,15 +310,15 @@ async def test_more_than_the_range_is_refused(partner: PartnerAccount, tmp_path:
         assert await lane.bucket.get_range("there", 0, 26) == b"This is from cross account!"
 
 
-class Whole(Action):
-    """The range is not heard of."""
+class Whole(FaultAction):
+    """A response to a ranged GET that ignores the range."""
 
-    async def after(self, exchange: Exchange, answer: Answer) -> Answer:
+    async def on_response(self, exchange: Exchange, response: Response) -> Response:
         """Send all of the object."""
-        assert answer.source is not None
-        stored = answer.source[0]
-        headers = {name: value for name, value in answer.headers.items() if name != "Content-Range"}
-        return replace(answer, status=200, headers=headers, source=(stored, 0, stored.size))
+        assert response.source is not None
+        stored = response.source[0]
+        headers = {name: value for name, value in response.headers.items() if name != "Content-Range"}
+        return replace(response, status=200, headers=headers, source=(stored, 0, stored.size))
 
 
 async def test_every_error_of_sts_parks_and_passes(partner: PartnerAccount, tmp_path: Path):
@@ -348,7 +347,7 @@ LIES = {
     "reset in the body": Reset("mid_body"),
     "reset after the body": Reset("after_body"),
     "reset after the commit": Reset("after_commit"),
-    "half an answer": HalfAnswer(),
+    "half an answer": TruncatedResponse(),
     "silence before 100-continue": Stall(3, "continue"),
     "silence while reading": Stall(3, "unread"),
     "silence in the head": Stall(3, "head"),
@@ -356,7 +355,7 @@ LIES = {
     "damage on the way": Corrupt(),
     "damage in the store": Corrupt(seen=False),
     "another ETag": WrongETag(),
-    "200 with an error inside": ErrorInside(),
+    "200 with an error inside": ErrorInBody(),
     "200 that proves nothing": Error(200, "", ""),
     "closed after the answer": Close(),
 }

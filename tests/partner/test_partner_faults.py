@@ -15,15 +15,15 @@ from crosshaul.partner import (
     Close,
     Corrupt,
     Delay,
+    DelayedCommit,
     Error,
-    ErrorInside,
-    HalfAnswer,
-    Late,
+    ErrorInBody,
     PartnerAccount,
     Reset,
     Rule,
     Settings,
     Stall,
+    TruncatedResponse,
     WrongETag,
 )
 from support.partner_client import refused, s3, serving, session, sign, sts
@@ -98,7 +98,7 @@ def test_a_reset_connection(account, client, when, stored):
 
 def test_half_an_answer(account, client):
     """Half an answer breaks off in the head of a put, which was done, and in the body of a get."""
-    account.faults.add(Rule(HalfAnswer(), "[PG]*Object", times=2))
+    account.faults.add(Rule(TruncatedResponse(), "[PG]*Object", times=2))
     received = _talk(account, BODY, b"")
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\n\r\n" not in received
@@ -151,7 +151,7 @@ def _talk(account, sent: bytes, extra: bytes, seconds: float = 3.0) -> bytes:
 
 def test_a_late_request_is_judged_when_it_is_carried_out(account, client):
     """A front end that holds a whole request back passes it on later: its condition is judged then."""
-    account.faults.add(Rule(Late(0.3), "PutObject"))
+    account.faults.add(Rule(DelayedCommit(0.3), "PutObject"))
     with ThreadPoolExecutor(1) as pool, refused() as refusal:
         held_back = pool.submit(client.put_object, Bucket=account.bucket, Key="late", Body=BODY, IfNoneMatch="*")
         time.sleep(0.1)
@@ -199,7 +199,7 @@ def test_200_with_an_error_inside(account, client):
     target = {"Bucket": account.bucket, "Key": "m", "UploadId": created["UploadId"]}
     part = client.upload_part(**target, PartNumber=1, Body=b"x")
     parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-    account.faults.add(Rule(ErrorInside(), "CompleteMultipartUpload"))
+    account.faults.add(Rule(ErrorInBody(), "CompleteMultipartUpload"))
     with refused() as refusal:
         client.complete_multipart_upload(**target, MultipartUpload=parts)
     assert refusal.code == "InternalError"
@@ -279,7 +279,7 @@ def test_a_body_that_stops_coming_is_a_request_timeout(account):
 
 def test_a_rule_that_makes_no_sense_is_refused():
     """A rule with an unknown kind or field is a ValueError that says which there are."""
-    with pytest.raises(ValueError, match="half_answer"):
+    with pytest.raises(ValueError, match="truncated_response"):
         Rule.from_json({"action": {"kind": "explode"}})
     with pytest.raises(ValueError, match="probability"):
         Rule.from_json({"chance": 1, "action": {"kind": "reset"}})

@@ -30,17 +30,11 @@ from support.lane import Ear, Lane, lane_to
 class Indiscreet(Error):
     """An error that quotes what it was asked with: session token, its secret key, and the external ID."""
 
-    async def before(self, exchange: Exchange) -> None:
+    async def on_request(self, exchange: Exchange) -> None:
         """Say it all, then answer as any error does."""
         words = self.message.partition("\n")[0]
-        self.message = "\n".join([words, *secrets_of(exchange.settings, exchange.state.directory)])
-        await super().before(exchange)
-
-
-def secrets_of(settings: Any, directory: Any) -> list[str]:
-    """Whatever may stand in no log line: of all sessions that were given out, and of the account."""
-    sessions = directory._sessions.values()
-    return [settings.external_id, *(each.secret for each in sessions), *(each.token for each in sessions)]
+        self.message = "\n".join([words, *exchange.state.secrets()])
+        await super().on_request(exchange)
 
 
 class _Tee:
@@ -88,7 +82,7 @@ async def overheard(account: PartnerAccount, home: Path, **options: Any) -> Asyn
             log.getvalue().encode(),
             *(file.read_bytes() for file in (home / "state").iterdir() if file.is_file()),
         ]
-        for secret in secrets_of(account.settings, account._state.directory):
+        for secret in account.secrets():
             assert not any(secret.encode() in text for text in texts)
     finally:
         structlog.reset_defaults()

@@ -112,7 +112,7 @@ def test_kill_between_commit_and_answer_writes_once(strict, site_for, operation,
     ("operation", "size", "fault"),
     [
         ("PutObject", 3, {"kind": "reset", "when": "after_commit"}),
-        ("PutObject", 3, {"kind": "half_answer"}),
+        ("PutObject", 3, {"kind": "truncated_response"}),
         ("CompleteMultipartUpload", 6 * MIB, {"kind": "reset", "when": "after_commit"}),
     ],
 )
