@@ -293,7 +293,7 @@ def test_an_upload_that_a_reload_cuts_off_is_taken_over(strict, site):
 
 def test_what_goes_again_is_announced_with_its_number(strict, site):
     """validate, the dry run, the log and reload say how many files, and bytes, a change of the target sends again."""
-    line = f"route r: 3 files (15 B) delivered to s3://{strict.bucket} go again, to s3://{strict.bucket}/new/"
+    line = f"route r: 3 files (15 Bytes) delivered to s3://{strict.bucket} go again, to s3://{strict.bucket}/new/"
     site.destination["key_prefix"] = "new"
     site.write()
     assert line in site.crosshaul("validate").stdout
@@ -316,7 +316,7 @@ def test_resend_sends_delivered_files_again(strict, site):
     """By path, by directory, by route, or all whose file is there; what is not known is named, with exit code 1."""
     (site.root / "two").unlink()
     done = site.crosshaul("resend", str(site.root / "sub"), str(site.root / "one"))
-    assert (done.returncode, "2 files (12 B) go again" in done.stdout) == (0, True), done
+    assert (done.returncode, "2 files (12 Bytes) go again" in done.stdout) == (0, True), done
     site.push()
     assert writes(strict) == {"one": 2, "two": 1, "sub/three": 2}
     done = site.crosshaul("resend", str(site.root / "two"), str(site.root / "nothing"))

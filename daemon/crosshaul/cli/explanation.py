@@ -9,6 +9,7 @@ from os import stat_result
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from crosshaul.display import count, duration, moment, ordinal, size
 from crosshaul.model import (
     AfterAction,
     ChecksumKind,
@@ -21,7 +22,6 @@ from crosshaul.model import (
     SettleReason,
     State,
 )
-from crosshaul.telemetry.humanized import count, duration, moment, ordinal, size
 
 if TYPE_CHECKING:
     from crosshaul.config import Route

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,6 @@ import click
 from crosshaul.cli.options import check_routes, config_option, json_option, route_names
 from crosshaul.cli.verb import Verb
 from crosshaul.service.control_socket import ask
-from crosshaul.telemetry.humanized import paused_now
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -51,4 +51,8 @@ def command(config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
 def order(what: str, config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
     """Have the daemon pause or resume routes, and tell which are paused then."""
     answer = ask(config.state_dir, {"do": what, "routes": check_routes(config, routes)})
-    click.echo(json.dumps({"paused": answer["paused"]}) if as_json else paused_now(answer["paused"]))
+    click.echo(json.dumps({"paused": answer["paused"]}) if as_json else _sentence(answer["paused"]))
+
+
+def _sentence(paused: Sequence[str]) -> str:
+    return f"Paused: {', '.join(paused)}." if paused else "No route is paused."

@@ -12,9 +12,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, T
 from rich.table import Column
 from rich.text import Text
 
-from crosshaul.display import printable
+from crosshaul.display import count, printable, size
 from crosshaul.model import PushProgress
-from crosshaul.telemetry.humanized import count, size
 
 _REDRAWN_EACH_SECONDS = 0.1
 _CLEARED_WITHIN_SECONDS = 2.0

@@ -15,10 +15,9 @@ from crosshaul.cli.progress_display import watching
 from crosshaul.cli.records import facts_of
 from crosshaul.cli.retargets import going_again
 from crosshaul.cli.verb import Verb
-from crosshaul.display import printable, text
+from crosshaul.display import count, duration, printable, size, text
 from crosshaul.errors import FaultKind, StoppedError
 from crosshaul.model import PushSummary, Record, Settled
-from crosshaul.telemetry.humanized import count, duration, size
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

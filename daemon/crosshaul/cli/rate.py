@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from crosshaul.telemetry.humanized import duration, size
+from crosshaul.display import duration, size
 
 _SPAN = 15.0
 """Seconds that a rate is taken over: shorter ones jump, longer ones lag."""

@@ -14,9 +14,9 @@ from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import check_routes, config_option, json_option, route_names
 from crosshaul.cli.paths import RoutePosition, locate
 from crosshaul.cli.verb import Verb
+from crosshaul.display import count, size
 from crosshaul.journal.sqlite.reader import Reader, resend
 from crosshaul.model import Record, State
-from crosshaul.telemetry.humanized import count, size
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

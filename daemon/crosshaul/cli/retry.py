@@ -12,8 +12,8 @@ from crosshaul.cli.journals import looked_into
 from crosshaul.cli.options import config_option, json_option
 from crosshaul.cli.paths import locate
 from crosshaul.cli.verb import Verb
+from crosshaul.display import count
 from crosshaul.journal.sqlite.reader import requeue
-from crosshaul.telemetry.humanized import count
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

@@ -13,8 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from crosshaul.display import printable
-from crosshaul.telemetry.humanized import duration, moment, size
+from crosshaul.display import duration, moment, printable, size
 
 _PIPED_WIDTH = 100_000
 """Nothing is folded or cut in what another program reads."""

@@ -12,9 +12,8 @@ import click
 from crosshaul.cli.options import config_path_option, json_option, warn_of_surroundings
 from crosshaul.cli.retargets import going_again
 from crosshaul.cli.verb import Verb
-from crosshaul.display import printable
+from crosshaul.display import count, printable
 from crosshaul.errors import ConfigError
-from crosshaul.telemetry.humanized import count
 
 
 @click.command(cls=Verb)

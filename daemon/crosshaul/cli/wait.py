@@ -14,9 +14,9 @@ from crosshaul.cli.options import config_option, seconds
 from crosshaul.cli.progress_display import ProgressDisplay, watching
 from crosshaul.cli.verb import Verb
 from crosshaul.concurrency.clock import SystemClock
+from crosshaul.display import count, duration
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.model import State
-from crosshaul.telemetry.humanized import count, duration
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

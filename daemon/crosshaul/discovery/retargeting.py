@@ -12,9 +12,9 @@ from crosshaul.config import Config, Destination, Route
 from crosshaul.discovery.key_namer import KeyNamer
 from crosshaul.discovery.route_plan import plan_of
 from crosshaul.discovery.selection import Selection
+from crosshaul.display import count, size
 from crosshaul.journal import Reader
 from crosshaul.model import Place, PlanId, RoutePlan, SettleReason, Sighting
-from crosshaul.telemetry.humanized import count, size
 
 _PATIENCE_SECONDS = 5.0
 """How long is counted, for all routes: a start must not wait for millions of records."""

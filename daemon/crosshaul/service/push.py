@@ -16,6 +16,7 @@ from crosshaul.concurrency.clock import SystemClock
 from crosshaul.config import Config, Route
 from crosshaul.discovery.intake import Intake
 from crosshaul.discovery.route_plan import plan_of
+from crosshaul.display import text
 from crosshaul.errors import ConfigError, StoppedError
 from crosshaul.files.own_paths import OwnPaths
 from crosshaul.journal import Reader
@@ -317,7 +318,7 @@ class _Pass:
                 + sum(tally.files.get(State.QUARANTINED, 0) for tally in tallies),
                 delivered_bytes=count.delivered_bytes + min(parts, waiting_bytes),
                 total_bytes=count.delivered_bytes + waiting_bytes,
-                current=tuple(claim.path.decode(errors="backslashreplace") for claim in sending[:5]),
+                current=tuple(text(claim.path) for claim in sending[:5]),
                 settling=sum(way.intake.settling for way in self._house.ways.values()),
             )
         )

@@ -133,7 +133,7 @@ def test_a_delivered_file_that_is_gone_or_changed_is_told():
     """A later removal leaves the object; a later change is on its way, and then the circumstances matter."""
     assert told(delivered(), stat=None)[-1] == "The local file is gone since; the object stays."
     assert told(delivered(), stat=stat_of(age=1.0), daemon_running=False)[-2:] == [
-        "The file has changed since, and goes again. It waits: it changed 1.0 s ago and has to stand still for 2.0 s.",
+        "The file has changed since, and goes again. It waits: it changed 1 s ago and has to stand still for 2 s.",
         NO_DAEMON,
     ]
 
@@ -141,7 +141,7 @@ def test_a_delivered_file_that_is_gone_or_changed_is_told():
 def test_a_pending_file_waits_for_its_turn():
     """A file that was never tried waits for its turn, for so long."""
     assert told(record(State.PENDING)) == [
-        f"/srv/exports/a.csv is at rest and waits for its turn to go to {URL} (for 5.0 s now)."
+        f"/srv/exports/a.csv is at rest and waits for its turn to go to {URL} (for 5 s now)."
     ]
 
 
@@ -149,7 +149,7 @@ def test_a_retried_file_tells_when_and_why():
     """When it is tried again, which try that is, and the last error."""
     again = record(State.PENDING, attempts=2, due_at=NOW + 12, diagnosis=SLOW)
     assert told(again) == [
-        f"/srv/exports/a.csv is tried again at 14:03:12 (in 12 s): the third try, to {URL}.",
+        f"/srv/exports/a.csv is tried again at 14:03:12 (in 12 s): the 3rd try, to {URL}.",
         f"Last error: {SLOW.line()}",
     ]
     assert "is tried again as soon as there is a turn" in told(replace(again, due_at=NOW - 1))[0]
@@ -169,7 +169,7 @@ def test_a_half_sent_and_a_doubtful_file_are_told():
 
 def test_a_file_being_sent_depends_on_the_daemon():
     """With a daemon it is being sent; without one it was, and goes on at the next start."""
-    assert "has been on its way to s3://bucket/a.csv for 5.0 s (since 14:02:55)." in told(record(State.UPLOADING))[0]
+    assert "has been on its way to s3://bucket/a.csv for 5 s (since 14:02:55)." in told(record(State.UPLOADING))[0]
     down = told(record(State.UPLOADING), daemon_running=False)
     assert "was being sent to s3://bucket/a.csv at 14:02:55 when the daemon ended" in down[0]
     assert down[-1] == NO_DAEMON
@@ -179,7 +179,7 @@ def test_a_quarantined_file_tells_the_cure():
     """The reason with its advice, and the way back; a file that has changed gets there by itself."""
     aside = record(State.QUARANTINED, attempts=1, diagnosis=DENIED)
     first, cure = told(aside)
-    assert first == f"/srv/exports/a.csv was set aside (quarantined) at 14:02:55 after the first try: {DENIED.line()}"
+    assert first == f"/srv/exports/a.csv was set aside (quarantined) at 14:02:55 after the 1st try: {DENIED.line()}"
     assert "`crosshaul retry /srv/exports/a.csv`" in cure
     assert "`crosshaul retry '/srv/exports/a b.csv'`" in told(aside, path="/srv/exports/a b.csv")[1]
     assert "It has changed since, and is judged anew." in told(aside, stat=stat_of(age=1.0))[1]
@@ -191,8 +191,7 @@ def test_a_quarantined_file_tells_the_cure():
 def test_a_settling_and_a_gone_file_are_told():
     """One that changed under the upload has to rest again; one that disappeared may be back."""
     assert (
-        "has to come to rest again. It waits: it changed 1.0 s ago"
-        in told(record(State.SETTLING), stat=stat_of(1.0))[0]
+        "has to come to rest again. It waits: it changed 1 s ago" in told(record(State.SETTLING), stat=stat_of(1.0))[0]
     )
     gone = record(State.GONE)
     assert told(gone, stat=None) == ["/srv/exports/a.csv disappeared before it could be sent (noticed at 14:02:55)."]
@@ -218,7 +217,7 @@ def test_what_never_goes_is_told_in_one_line(more, words):
 def test_an_unseen_file_waits_or_is_about_to_be_seen():
     """A file the journal does not know stands still too short, or long enough, or waits for its marker."""
     prefix = "/srv/exports/a.csv is not in the journal yet. "
-    assert told(stat=stat_of(1.2)) == [prefix + "It waits: it changed 1.2 s ago and has to stand still for 2.0 s."]
+    assert told(stat=stat_of(1.2)) == [prefix + "It waits: it changed 1.2 s ago and has to stand still for 2 s."]
     assert told() == [prefix + "It has stood still for 1 h, and is taken up when the daemon next looks at it."]
     scanned = RouteStatus("exports", "watching", last_scan_at=NOW - 60)
     assert told(watcher=scanned)[0].endswith("looks at it, at 14:07:00 (in 4 min) at the latest.")

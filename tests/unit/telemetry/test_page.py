@@ -121,12 +121,12 @@ def test_what_failed_stands_beside_what_to_do():
     [
         (facts(READY, waiting=[record()]), "b is not configured"),
         (facts(PARKED, waiting=[record()]), "b is parked"),
-        (facts(LOST_WAY, waiting=[record(diagnosis=LOST)]), "b is not reached. Next try in 5.0 s."),
+        (facts(LOST_WAY, waiting=[record(diagnosis=LOST)]), "b is not reached. Next try in 5 s."),
         (facts(STARTING, waiting=[record()]), "its turn has not come"),
         (facts(STARTING, waiting=[record()], paused={"r"}), "its route is paused"),
         (
             facts(STARTING, waiting=[record(diagnosis=LOST)]),
-            "PutObject: nobody there (no answer, ConnectError). Next try in 5.0 s.",
+            "PutObject: nobody there (no answer, ConnectError). Next try in 5 s.",
         ),
     ],
 )

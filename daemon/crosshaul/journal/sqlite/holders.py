@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from crosshaul.display import text
 from crosshaul.journal.sqlite import rows
 from crosshaul.journal.sqlite.lookup import RecordLookup
 from crosshaul.journal.sqlite.queries import SQL
@@ -100,7 +101,7 @@ class Holders:
 
 
 def _conflict(one: Settled, route: str, path: bytes) -> Denial:
-    other = path.decode("utf-8", "backslashreplace")
+    other = text(path)
     refusal = Refusal(
         "KeyConflict",
         f"its key {one.key} in {one.destination} is already that of {other} (route {route}): give one of the "

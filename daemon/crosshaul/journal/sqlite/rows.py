@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from crosshaul.display import text
 from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.model import (
     AfterAction,
@@ -215,9 +216,8 @@ def destination(row: Row) -> DestinationStatus:
 
 def route_columns(status: RouteStatus) -> tuple[object, ...]:
     """The columns of ``routes``; a path in ``watcher`` may hold bytes that are no UTF-8."""
-    watcher = status.watcher.encode("utf-8", "backslashreplace").decode("utf-8")
     seconds = status.last_scan_seconds
-    return status.name, watcher, status.last_scan_at, seconds, status.lost_events, status.settling
+    return status.name, text(status.watcher), status.last_scan_at, seconds, status.lost_events, status.settling
 
 
 @reading

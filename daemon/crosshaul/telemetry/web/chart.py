@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from crosshaul.telemetry.humanized import duration, moment
+from crosshaul.display import duration, moment
 
 _WIDTH, _HEIGHT = 480, 96
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crosshaul.display import count, duration, moment, size
 from crosshaul.telemetry.history import Sample
-from crosshaul.telemetry.humanized import count, duration, moment, size
 from crosshaul.telemetry.web.chart import chart
 from crosshaul.telemetry.web.markup import section, text
 from crosshaul.telemetry.web.tables import tables

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from crosshaul.display import count, duration, size
 from crosshaul.model import Record
-from crosshaul.telemetry.humanized import count, duration, size
 from crosshaul.telemetry.web.markup import Html, badge, progress, table
 from crosshaul.telemetry.web.verdict import PageFacts, sent
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crosshaul.display import count, duration
 from crosshaul.model import Record
 from crosshaul.telemetry.health import HealthReport
 from crosshaul.telemetry.history import Sample
-from crosshaul.telemetry.humanized import count, duration
 
 _LATE = 900.0
 """Seconds a file may wait before the page stops calling it usual; what ``status --healthy`` allows by default."""
