@@ -390,6 +390,11 @@ class Record:
     settled_by: SettleReason | None = None
     """Why this state of it counted as at rest; None if an older Crosshaul wrote the record."""
 
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes that S3 has confirmed of an unfinished multipart upload; 0 of a file that goes in one request."""
+        return self.multipart.sent if self.multipart else 0
+
 
 @dataclass(frozen=True, slots=True)
 class PushProgress:

@@ -52,9 +52,9 @@ def test_when_all_is_delivered_it_says_so(calm, window):
     assert here.title() == "Everything is delivered. - Crosshaul"
     assert mood(here) == "good"
     assert here.request.get(calm.url.rstrip("/") + here.get_attribute("#icon", "href")).ok
-    assert here.locator("#wrong").count() == 0
+    assert here.locator("#problems").count() == 0
     assert table(here, "destinations")[0][:2] == ["partner", "ready"]
-    assert re.fullmatch(r"good for 5\d min( \d+ s)?", table(here, "destinations")[0][2])
+    assert re.fullmatch(r"valid for 5\d min( \d+ s)?", table(here, "destinations")[0][2])
     assert [row[0] for row in table(here, "routes")] == ["exports", "invoices"]
 
 
@@ -63,17 +63,17 @@ def test_a_backlog_shows_what_is_sent_how_far_and_what_is_set_aside(tmp_path, wi
     with backlog(tmp_path) as stage:
         here = window()
         here.goto(stage.url)
-        assert re.match(r"1 file set aside\. \d+ files to go", headline(here))
+        assert re.match(r"1 file quarantined\. \d+ files to go", headline(here))
         assert mood(here) == "warn"
-        bars = here.locator("#sending progress")
+        bars = here.locator("#uploading progress")
         assert bars.count() >= 1
         assert re.fullmatch(r"\d+ % \(\d+ of 12 parts\)", bars.first.get_attribute("aria-label"))
-        until(lambda: int(here.locator("#sending progress").first.get_attribute("value")) > 0)
-        (aside,) = table(here, "aside")
-        assert aside[0].endswith("4711.pdf")
-        assert "is already that of" in aside[2]
-        assert "crosshaul retry" in aside[3]
-        assert len(table(here, "waiting")) == 10
+        until(lambda: int(here.locator("#uploading progress").first.get_attribute("value")) > 0)
+        (row,) = table(here, "quarantined")
+        assert row[0].endswith("4711.pdf")
+        assert "is already that of" in row[2]
+        assert "crosshaul retry" in row[3]
+        assert len(table(here, "pending")) == 10
         assert complaints(here) == []
 
 
@@ -83,11 +83,11 @@ def test_a_partner_that_is_down_is_red_with_the_reason_and_the_cure(tmp_path, wi
         here = window()
         here.goto(stage.url)
         until(lambda: mood(here) == "bad")
-        assert headline(here) == "Nothing gets through to partner. 7 files wait."
-        assert "no connection to" in here.inner_text("#wrong")
-        assert "crosshaul check --destination partner" in here.inner_text("#wrong")
-        assert "Nothing is lost" in here.inner_text("#wrong")
-        assert table(here, "destinations")[0][1] == "not reached"
+        assert headline(here) == "Nothing gets through to partner. 7 files pending."
+        assert "no connection to" in here.inner_text("#problems")
+        assert "crosshaul check --destination partner" in here.inner_text("#problems")
+        assert "No file is lost" in here.inner_text("#problems")
+        assert table(here, "destinations")[0][1] == "unreachable"
         assert complaints(here) == []
 
 
@@ -97,13 +97,13 @@ def test_it_keeps_itself_up_to_date_without_a_reload(tmp_path, window):
         stage.deliver("a")
         here = window()
         here.goto(stage.url)
-        here.evaluate("window.mark = 1; document.getElementById('aside').mark = 1")
+        here.evaluate("window.mark = 1; document.getElementById('quarantined').mark = 1")
         here.focus("#routes-w")
         stage.deliver("a", "b", "c")
-        until(lambda: "3 files" in here.inner_text("#short"))
-        assert here.evaluate("[window.mark, document.getElementById('aside').mark]") == [1, 1]
+        until(lambda: "3 files" in here.inner_text("#summary"))
+        assert here.evaluate("[window.mark, document.getElementById('quarantined').mark]") == [1, 1]
         assert here.evaluate("document.activeElement.id") == "routes-w"
-        assert "kept up to date" in here.inner_text("#fresh")
+        assert "updated every" in here.inner_text("#fresh")
 
 
 def test_a_daemon_that_is_gone_does_not_look_well(tmp_path, window):
@@ -115,7 +115,7 @@ def test_a_daemon_that_is_gone_does_not_look_well(tmp_path, window):
         until(lambda: headline(here) == "Everything is delivered.")
         stage.daemon.kill()
         until(lambda: mood(here) == "bad")
-        assert "what stands below is old" in headline(here)
+        assert "The figures below are old" in headline(here)
         assert here.title().startswith("No answer from the daemon")
         here.troubles[:] = [each for each in here.troubles if "ERR_CONNECTION_REFUSED" not in each]
 
@@ -125,8 +125,8 @@ def test_without_scripts_the_essentials_are_there(calm, window):
     here = window(java_script_enabled=False)
     here.goto(calm.url)
     until(lambda: headline(here) == "Everything is delivered.")
-    assert here.locator("#short dd").count() == 5
-    assert here.locator("#hours figure").count() == 3
+    assert here.locator("#summary dd").count() == 5
+    assert here.locator("#history figure").count() == 3
     assert here.locator("table").count() >= 2
     first = here.inner_text("#fresh")
     until(lambda: here.inner_text("#fresh") != first)
@@ -142,13 +142,13 @@ def test_names_of_files_are_text(tmp_path, window, scripts):
         until(lambda: stage.site.status()["uploading"] == len(HOSTILE) + 1)
         here = window(java_script_enabled=scripts)
         here.goto(stage.url)
-        shown = {row[0] for row in table(here, "sending")}
+        shown = {row[0] for row in table(here, "uploading")}
         assert {name.replace("/", "\u2215") for name in HOSTILE} <= shown
         assert "line\\nbreak\\x1b[31m\\u202egpj.csv" in shown
-        assert here.locator("main script, main img, main [onfocus], main [onload], #sending svg").count() == 0
+        assert here.locator("main script, main img, main [onfocus], main [onload], #uploading svg").count() == 0
         if scripts:
-            until(lambda: "kept up to date" in here.inner_text("#fresh"))
-            assert {row[0] for row in table(here, "sending")} == shown
+            until(lambda: "updated every" in here.inner_text("#fresh"))
+            assert {row[0] for row in table(here, "uploading")} == shown
 
 
 def test_the_policy_would_stop_what_got_in(calm, window):
@@ -185,7 +185,7 @@ def test_a_screen_reader_finds_its_way(calm, window):
     for landmark in ("banner", "main", "contentinfo", "navigation"):
         assert here.get_by_role(landmark).count() == 1, landmark
     assert here.get_by_role("heading", level=1).all_inner_texts() == ["Crosshaul"]
-    assert here.get_by_role("heading", level=2).count() == here.locator("main > section:not(#short)").count()
+    assert here.get_by_role("heading", level=2).count() == here.locator("main > section:not(#summary)").count()
     assert here.get_by_role("status").inner_text() == headline(here)
     assert here.get_by_role("columnheader").count() == here.locator("thead th").count() > 0
     assert here.get_by_role("rowheader").count() == here.locator("tbody tr").count() > 0
@@ -227,4 +227,4 @@ def test_the_token_as_the_password_opens_the_page_and_keeps_it_open(guarded, win
     here = window(http_credentials={"username": "anybody", "password": TOKEN})
     here.goto(guarded.url)
     until(lambda: headline(here) == "Everything is delivered.")
-    until(lambda: "kept up to date" in here.inner_text("#fresh"))
+    until(lambda: "updated every" in here.inner_text("#fresh"))

@@ -515,9 +515,9 @@ BUGS = (
     ),
     bug(
         "a file's name is markup",
-        "telemetry/web/markup.py",
-        "Html(escape(printable(value)))",
-        "Html(printable(value))",
+        "telemetry/web/page.py",
+        "    autoescape=True,\n",
+        "    autoescape=False,\n",
         "tests/unit/telemetry/test_web.py",
     ),
 )

@@ -74,7 +74,7 @@ def test_a_file_that_settles_is_told_only_while_it_does(site):
         until(lambda: 'crosshaul_settling_files{route="r"} 0.0' in got(daemon, "/metrics")[1])
         site.add("a", b"a")
         until(lambda: '"settling": 1' in got(daemon, "/status.json")[1])
-        assert "1 file is still changing" in got(daemon, "/")[1]
+        assert "1 file is still settling" in got(daemon, "/")[1]
         until(lambda: '"settling": 0' in got(daemon, "/status.json")[1])
         until(lambda: daemon.events("file_delivered"))
 

@@ -89,7 +89,9 @@ def test_status_is_plain_where_it_is_piped(filled, capsys):
     filled.journal(write)
     assert filled.run("status") == 0
     told = lines(capsys)
-    assert told[1].startswith("Files: 1 delivered, 0 uploading, 2 pending, 1 quarantined; 12 B wait, the oldest for ")
+    assert told[1].startswith(
+        "Files: 1 delivered, 0 uploading, 2 pending, 1 quarantined; 12 Bytes wait, the oldest for "
+    )
     (route,) = [line for line in told if line.startswith("exports ")]
     assert "x" * 300 in route
     (destination,) = [line for line in told if line.startswith("partner ")]

@@ -37,7 +37,7 @@ def test_watch_follows_the_journal_and_ctrl_c_ends_it(world):
         assert OWN_SCREEN in screen.written
         world.admit(outcome=delivered)
         screen.until("2 delivered")
-        screen.until(r"Sending [\d.]+ B/s, [\d.]+ files/s")
+        screen.until(r"Sending [\d.]+ Bytes/s, [\d.]+ files/s")
         screen.process.send_signal(signal.SIGINT)
         assert screen.end() == 0
     assert is_in_order(screen)

@@ -10,8 +10,8 @@ from support.cli_world import World
 
 AWS = {"aioboto3", "aiobotocore", "botocore", "boto3", "awscrt", "aiohttp", "httptools", "crosshaul.aws.control_client"}
 """All that only a command which speaks to AWS needs, and the slowest of all."""
-DAEMON = AWS | {"structlog", "prometheus_client", "watchfiles", "inotify_simple", "crosshaul.service.builder"}
-NOTHING = DAEMON | {"pydantic", "yaml", "rich", "sqlite3", "asyncio", "pathspec"}
+DAEMON = AWS | {"jinja2", "structlog", "prometheus_client", "watchfiles", "inotify_simple", "crosshaul.service.builder"}
+NOTHING = DAEMON | {"pydantic", "yaml", "rich", "sqlite3", "asyncio", "pathspec", "humanize"}
 READING = DAEMON | {"rich"}
 CODE = "from crosshaul.cli.main import run; import sys; run(sys.argv[1:]); print('\\n' + ' '.join(sys.modules))"
 

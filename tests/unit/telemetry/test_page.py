@@ -23,7 +23,7 @@ from crosshaul.telemetry.history import Sample
 from crosshaul.telemetry.status import snapshot
 from crosshaul.telemetry.web.chart import chart
 from crosshaul.telemetry.web.page import render
-from crosshaul.telemetry.web.verdict import PageFacts
+from crosshaul.telemetry.web.problems import PageData
 
 NOW = 1_000_000.0
 WELL = HealthReport(ok=True)
@@ -52,7 +52,7 @@ def facts(*destinations, route=WATCHED, files=None, since=None, samples=(), live
     tally = RouteCounts("r", {State(name): number for name, number in (files or {}).items()}, 1000, 5000, since)
     status = snapshot([tally], destinations, [route], NOW, daemon_pid=1, journal_error=error, paused=paused)
     shown = {"sending": [], "waiting": [], "failed": []} | lists
-    return PageFacts(status=status, live=live, ready=ready(error, destinations), samples=samples, **shown)
+    return PageData(status=status, live=live, ready=ready(error, destinations), samples=samples, **shown)
 
 
 def said(page):
@@ -68,23 +68,23 @@ MOVING = [Sample(NOW - 20, 3, 1.0, 50.0), Sample(NOW, 3, 1.0, 150.0)]
     [
         (facts(READY), "good", "Everything is delivered."),
         (facts(READY, files={"pending": 3}), "good", "Delivering: 3 files to go."),
-        (facts(READY, route=CHANGING), "good", "Everything at rest is delivered; 2 files are still changing."),
+        (facts(READY, route=CHANGING), "good", "All settled files are delivered; 2 files are still settling."),
         (facts(READY, files={"pending": 1}, samples=MOVING), "good", "Delivering: 1 file to go, about 6.7 s."),
-        (facts(PARKED, files={"pending": 2}), "bad", "Nothing gets through to b. 2 files wait."),
-        (facts(PARKED, files={"pending": 2}, samples=MOVING), "bad", "Nothing gets through to b. 2 files wait."),
+        (facts(PARKED, files={"pending": 2}), "bad", "Nothing gets through to b. 2 files pending."),
+        (facts(PARKED, files={"pending": 2}, samples=MOVING), "bad", "Nothing gets through to b. 2 files pending."),
         (facts(LOST_WAY), "bad", "Nothing gets through to b."),
         (facts(READY, PARKED), "warn", "Nothing gets through to b."),
         (facts(READY, LOST_WAY), "warn", "Nothing gets through to b."),
-        (facts(NOT_RENEWED), "warn", "Credentials for b are not renewed and end in 5 min."),
+        (facts(NOT_RENEWED), "warn", "Credentials for b can&#39;t be renewed and expire in 5 min."),
         (facts(STARTING), "warn", "Starting."),
-        (facts(READY, route=RouteStatus("r", "root missing")), "bad", "The directory of r is not there."),
+        (facts(READY, route=RouteStatus("r", "root missing")), "bad", "The directory of r is missing."),
         (facts(READY, paused={"r"}), "warn", "r is paused."),
-        (facts(READY, files={"quarantined": 2}), "warn", "2 files set aside."),
+        (facts(READY, files={"quarantined": 2}), "warn", "2 files quarantined."),
         (facts(READY, files={"pending": 1}, since=NOW - 901), "warn", "Behind by 15 min 1 s. 1 file to go."),
         (facts(READY, files={"pending": 1}, since=NOW - 899), "good", "Delivering: 1 file to go."),
-        (facts(READY, error="disk full"), "bad", "The journal can&#x27;t be written: nothing is delivered."),
+        (facts(READY, error="disk full"), "bad", "The journal can&#39;t be written: nothing is delivered."),
         (facts(READY, live=HealthReport(ok=False, reasons=("stuck",))), "bad", "The daemon is stuck."),
-        (facts(READY, PARKED, route=RouteStatus("r", "root missing")), "bad", "The directory of r is not there."),
+        (facts(READY, PARKED, route=RouteStatus("r", "root missing")), "bad", "The directory of r is missing."),
     ],
 )  # fmt: skip
 def test_one_sentence_tells_how_it_is(given, mood, sentence):
@@ -92,18 +92,18 @@ def test_one_sentence_tells_how_it_is(given, mood, sentence):
     page = render(given)
     assert said(page) == (mood, sentence)
     assert f'href="/{mood}.svg"' in page
-    assert ('id="wrong"' in page) == (mood != "good")
+    assert ('id="problems"' in page) == (mood != "good")
 
 
 def test_it_is_never_green_while_readyz_is_red():
     """A reason that nobody thought of is shown as it is."""
     given = facts(READY)
     page = render(
-        PageFacts(
-            **{name: getattr(given, name) for name in PageFacts.__slots__} | {"ready": HealthReport(False, ("odd",))}
+        PageData(
+            **{name: getattr(given, name) for name in PageData.__slots__} | {"ready": HealthReport(False, ("odd",))}
         )
     )
-    assert said(page) == ("bad", "Files can&#x27;t be delivered.")
+    assert said(page) == ("bad", "Files can&#39;t be delivered.")
     assert "odd" in page
 
 
@@ -121,9 +121,9 @@ def test_what_failed_stands_beside_what_to_do():
     [
         (facts(READY, waiting=[record()]), "b is not configured"),
         (facts(PARKED, waiting=[record()]), "b is parked"),
-        (facts(LOST_WAY, waiting=[record(diagnosis=LOST)]), "b is not reached. Next try in 5 s."),
-        (facts(STARTING, waiting=[record()]), "its turn has not come"),
-        (facts(STARTING, waiting=[record()], paused={"r"}), "its route is paused"),
+        (facts(LOST_WAY, waiting=[record(diagnosis=LOST)]), "b is unreachable. Next try in 5 s."),
+        (facts(STARTING, waiting=[record()]), "waiting for a worker"),
+        (facts(STARTING, waiting=[record()], paused={"r"}), "the route is paused"),
         (
             facts(STARTING, waiting=[record(diagnosis=LOST)]),
             "PutObject: nobody there (no answer, ConnectError). Next try in 5 s.",
@@ -144,11 +144,13 @@ def test_progress_is_that_of_the_parts():
     ]
     page = render(facts(READY, sending=sending))
     assert '<progress value="80" max="100" aria-label="80 % (2 of 3 parts)"></progress>' in page
-    assert "<td>under way</td>" in page
+    assert "<td>in one request</td>" in page
 
 
 def test_a_chart_says_in_words_what_it_shows():
-    """Its label has the span, the last value and the highest; with less than two points it says that it collects."""
+    """A chart's label has the span, the last and the highest value; with fewer than two samples there is no line."""
     drawn = chart("Rate", [(NOW - 7200, 1.0), (NOW - 60, 9.0), (NOW, 3.0)], lambda value: f"{value:.0f} B/s")
-    assert 'aria-label="Rate over the last 2 h: now 3 B/s, at most 9 B/s."' in drawn
-    assert "collecting" in chart("Rate", [(NOW, 1.0)], str)
+    assert drawn.label == "Rate over the last 2 h: now 3 B/s, at most 9 B/s."
+    assert drawn.points.split() == ["0.0,82.2", "476.0,4.0", "480.0,62.7"]
+    collecting = chart("Rate", [(NOW, 1.0)], str)
+    assert (collecting.caption, collecting.points) == ("no data yet", "")

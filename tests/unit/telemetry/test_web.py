@@ -105,7 +105,7 @@ async def test_the_page_shows_routes_and_escapes_them():
     assert "\x1b" not in text
     assert "the journal is not open" in text
     assert text.count("<polyline") == 3
-    assert "Files can&#x27;t be delivered" in text
+    assert "Files can&#39;t be delivered" in text
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/page.css", "text/css"), ("/page.js", "text/javascript")])

@@ -25,7 +25,7 @@ from crosshaul.telemetry.metrics import CONTENT_TYPE
 from crosshaul.telemetry.web.connections import ConnectionLimit, PageConnection, accept, listen
 from crosshaul.telemetry.web.guard import TRUSTED, by_local_name, with_token
 from crosshaul.telemetry.web.page import icon, render
-from crosshaul.telemetry.web.verdict import PageFacts
+from crosshaul.telemetry.web.problems import PageData
 
 _DEADLINE = 5.0
 _LISTEN_AGAIN_SECONDS = 2.0
@@ -202,7 +202,7 @@ class _Handlers:
 
     async def page(self, _request: web.Request) -> web.Response:
         sources = self._sources
-        facts = PageFacts(
+        data = PageData(
             await sources.status(),
             sources.live(),
             await sources.ready(),
@@ -211,7 +211,7 @@ class _Handlers:
             await sources.waiting(),
             await sources.failed(),
         )
-        return web.Response(text=render(facts), content_type="text/html")
+        return web.Response(text=render(data), content_type="text/html")
 
     async def style(self, _request: web.Request) -> web.Response:
         return web.Response(text=_STYLE, content_type="text/css")
