@@ -5,6 +5,7 @@ Each error reads as one line for a person: what happened, to which file or accou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,6 +27,11 @@ class ConfigError(CrosshaulError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for a name (of a route, a destination) that the configuration does not have."""
+    return f"there is no {kind} {name}; there are: {', '.join(known)}"
 
 
 class NotReadyError(CrosshaulError):

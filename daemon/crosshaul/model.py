@@ -141,6 +141,14 @@ class State(StrEnum):
     GONE = "gone"
     """Disappeared before it could be sent."""
 
+    @property
+    def label(self) -> str:
+        """The state's name for people and programs. The journal keeps ``changed`` under its former name."""
+        return "changed" if self is State.SETTLING else self.value
+
+
+UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
+"""The states of a file that is still to be delivered."""
 
 MOVES: Mapping[State, frozenset[State]] = {
     State.PENDING: frozenset({State.PENDING, State.UPLOADING, State.GONE, State.QUARANTINED}),
@@ -352,13 +360,22 @@ class RouteStatus:
 
 @dataclass(frozen=True, slots=True)
 class RouteCounts:
-    """Counts of one route."""
+    """The journal's counts of one route."""
 
     route: str
     files: Mapping[State, int] = field(default_factory=dict)
     pending_bytes: int = 0
     delivered_bytes: int = 0
     oldest_pending_at: float | None = None
+
+    def count(self, *states: State) -> int:
+        """Return the number of files in these states."""
+        return sum(self.files.get(state, 0) for state in states)
+
+    @property
+    def pending(self) -> int:
+        """Files that are to be sent, with those that changed since: `wait` must not end before these."""
+        return self.count(State.PENDING, State.SETTLING)
 
 
 @dataclass(frozen=True, slots=True)

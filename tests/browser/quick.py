@@ -7,6 +7,6 @@ import sys
 from crosshaul.cli.main import main
 from crosshaul.service import monitoring
 
-monitoring.INTERVAL = 1.0
+monitoring.SAMPLE_SECONDS = 1.0
 sys.argv[:] = ["crosshaul", *sys.argv[4:]]  # what stands before it is: this file, PYTHON -m crosshaul
 main()

@@ -302,8 +302,8 @@ BUGS = (
     bug(
         "events that were lost are only counted",
         "discovery/intake.py",
-        'cure="raise fs.inotify.max_queued_events")\n        self._walk_wanted.set()\n',
-        'cure="raise fs.inotify.max_queued_events")\n',
+        'hint="raise fs.inotify.max_queued_events")\n        self._walk_wanted.set()\n',
+        'hint="raise fs.inotify.max_queued_events")\n',
         "tests/unit/discovery/test_intake.py",
     ),
     bug(
@@ -508,8 +508,8 @@ BUGS = (
     ),
     bug(
         "a destination that is gone pages for ever",
-        "telemetry/metrics.py",
-        "series.remove_by_labels({label: name})",
+        "telemetry/metric_registry.py",
+        "series.remove_by_labels({label: value})",
         "pass",
         "tests/unit/telemetry/test_metrics.py",
     ),

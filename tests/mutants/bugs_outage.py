@@ -109,8 +109,8 @@ BUGS = (
     bug(
         "a heap of unreadable files is a line each",
         "delivery/reporter.py",
-        "            told = doubles(row) if row else doubles(tries)\n",
-        "            told = doubles(tries)\n",
+        "            told = is_power_of_two(row) if row else is_power_of_two(tries)\n",
+        "            told = is_power_of_two(tries)\n",
         "tests/unit/delivery/test_reporter.py",
     ),
     bug(

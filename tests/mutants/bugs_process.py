@@ -22,8 +22,8 @@ BUGS = (
     bug(
         "an external ID of five characters or fewer stands in the log",
         "telemetry/redact.py",
-        "_SHORTEST_KNOWN = 2\n",
-        "_SHORTEST_KNOWN = 6\n",
+        "_MIN_SECRET_CHARACTERS = 2\n",
+        "_MIN_SECRET_CHARACTERS = 6\n",
         "tests/unit/telemetry/test_logs.py",
     ),
     bug(
@@ -57,7 +57,7 @@ BUGS = (
     bug(
         "lines that are lost are not told",
         "telemetry/log_writer.py",
-        "                self._untold += 1\n",
+        "                self._unreported += 1\n",
         "",
         "tests/unit/telemetry/test_log_writer.py",
     ),

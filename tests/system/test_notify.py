@@ -83,7 +83,7 @@ def test_it_is_ready_when_the_first_credentials_are_had(strict, site, manager):
         until(lambda: manager.hears("^READY=1$"))
         assert daemon.events("credentials_renewed")
         until(lambda: manager.hears("^WATCHDOG=1$"))
-        until(lambda: manager.hears("^STATUS=Running: 0 files wait, 0 are being sent; partner ready.$"))
+        until(lambda: manager.hears("^STATUS=Running: 0 files pending, 0 uploading; partner ready.$"))
         assert daemon.stop() == 0
 
 
@@ -144,13 +144,15 @@ def test_a_drain_that_gets_on_asks_for_time(strict, site, manager):
 def test_an_abstract_socket_is_reached(tmp_path):
     """NOTIFY_SOCKET may begin with @, and one that is not there disturbs nobody."""
     manager = Manager(f"@crosshaul-{tmp_path.name}-{time.monotonic_ns()}")
-    notifier = Notifier.of({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"})
+    notifier = Notifier.from_environment(
+        {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}
+    )
     notifier.ready()
     assert manager.hears("^READY=1$")
-    assert notifier.watchdog is None  # another process's
-    nobody = Notifier.of({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
+    assert notifier.watchdog_seconds is None  # another process's
+    nobody = Notifier.from_environment({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     nobody.ready()
-    assert not Notifier.of({})
+    assert not Notifier.from_environment({})
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there")

@@ -539,7 +539,7 @@ def test_which_external_id_works_is_told(strict, site_for):
     assert (code, [each["external_id"] for each in found["assume_role"] if "external_id" in each]) == (0, ["2 of 2"])
     with site.daemon() as daemon:
         until(lambda: daemon.events("credentials_renewed"))
-        assert daemon.events("credentials_renewed")[0]["id_in_use"] == "2 of 2"
+        assert daemon.events("credentials_renewed")[0]["external_id_index"] == "2 of 2"
         assert daemon.stop() == 0
     strict.settings(external_id="the-new-one")
     assert [each["external_id"] for each in checked(site)[1]["assume_role"] if "external_id" in each] == ["1 of 2"]

@@ -13,14 +13,24 @@ from crosshaul.display import text
 from crosshaul.errors import SourceError
 from crosshaul.files.marker import marked
 from crosshaul.journal.sqlite.reader import Reader
-from crosshaul.model import NO_PLAN, ChangedFiles, Fingerprint, PlanId, PushProgress, Record, RoutePlan, Sighting, State
+from crosshaul.model import (
+    NO_PLAN,
+    UNFINISHED,
+    ChangedFiles,
+    Fingerprint,
+    PlanId,
+    PushProgress,
+    Record,
+    RoutePlan,
+    Sighting,
+    State,
+)
 
 if TYPE_CHECKING:
     from crosshaul.config import Config, Route
 
 _AT_ONCE = 100
 """Files that are not done, looked at each time: one that is stuck must not hide what becomes of those behind it."""
-_UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,7 @@ def expected(
             )
         except SourceError as error:
             problems.append(str(error))
-        for state in _UNFINISHED if reader else ():
+        for state in UNFINISHED if reader else ():
             for record in reader.records(state, route.name) if reader else ():
                 if record.plan == plan.id:  # else it goes only if it is seen
                     yield ExpectedFile(RoutePosition(route, record.path), record.fingerprint)

@@ -52,10 +52,10 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool, f
     from crosshaul.service import daemon  # noqa: PLC0415 - --help does without the AWS libraries
     from crosshaul.service.shutdown import last_words  # noqa: PLC0415 - as above
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
-    from crosshaul.telemetry.descriptors import raise_limit  # noqa: PLC0415 - as above
+    from crosshaul.telemetry.descriptors import raise_descriptor_limit  # noqa: PLC0415 - as above
 
     config = loaded(config_path)
     logs.configure(config.log.level, config.log.format)
-    raise_limit()
+    raise_descriptor_limit()
     with last_words():
         context.exit(asyncio.run(daemon.run(config, config_path, require_ready=require_ready, finish=finish)))

@@ -25,7 +25,7 @@ from crosshaul.model import (
     RetryLater,
     State,
 )
-from crosshaul.telemetry.failure_streak import FailureStreak, doubles
+from crosshaul.telemetry.failure_streak import FailureStreak, is_power_of_two
 from crosshaul.telemetry.health import Liveness
 from crosshaul.telemetry.logger import Logger
 from crosshaul.telemetry.metrics import Metrics
@@ -53,7 +53,7 @@ class Reporter:
         journal: DestinationJournal,
         clock: Clock,
         metrics: Metrics,
-        pulse: Liveness,
+        liveness: Liveness,
         log: Logger,
         judge: Callable[[Diagnosis], Diagnosis],
     ) -> None:
@@ -64,7 +64,7 @@ class Reporter:
         self._journal = journal
         self._clock = clock
         self._metrics = metrics
-        self._pulse = pulse
+        self._liveness = liveness
         self._judge = judge
         self._log = log.bind(destination=status.name)
         self._refused = FailureStreak()
@@ -121,7 +121,7 @@ class Reporter:
         self._log.info(
             "credentials_renewed",
             expire_in_seconds=expires_in and round(expires_in, 1),
-            id_in_use=external_id,
+            external_id_index=external_id,
             failures=self._not_renewed.ended(),
         )
         if self.status.state is DestinationState.STARTING:
@@ -135,7 +135,7 @@ class Reporter:
         self._becomes(last_error=diagnosis)
         if self._not_renewed.failed():
             ends = expires_in and round(expires_in, 1)
-            facts = {"failures": self._not_renewed.length, "present_ones_end_in_seconds": ends}
+            facts = {"failures": self._not_renewed.length, "credentials_expire_in_seconds": ends}
             self._log.error("credentials_not_renewed", **facts, **_error(diagnosis))
 
     # The transfer loop's
@@ -181,14 +181,14 @@ class Reporter:
             if row == _IN_TROUBLE:
                 self._becomes(failing=True, last_error=diagnosis)
             if row == 1:
-                told = doubles(tries)
+                told = is_power_of_two(tries)
         else:
             row = self._here(facts["route"]) if diagnosis.kind is FaultKind.LOCAL else 0
-            told = doubles(row) if row else doubles(tries)
+            told = is_power_of_two(row) if row else is_power_of_two(tries)
         if told:
-            facts |= {"tries": tries, "in_a_row": row}
+            facts |= {"tries": tries, "consecutive_failures": row}
             pause = round(max(0.0, (self._next_canary_at or outcome.due_at) - self._clock.now()), 1)
-            self._log.warning("upload_failed", **facts, again_in_seconds=pause, **_error(diagnosis))
+            self._log.warning("upload_failed", **facts, retry_in_seconds=pause, **_error(diagnosis))
 
     def _here(self, route: object) -> int:
         """Count a local failure of the route; 0 for the first few, which are told one by one."""
@@ -214,7 +214,7 @@ class Reporter:
         diagnosis = self._judge(diagnosis)
         self._becomes(state=DestinationState.PARKED, last_error=diagnosis, retry_at=self._clock.now() + retry_in)
         self._metrics.destination_parked(self.status.name, parked=True)
-        self._log.error("destination_parked", again_in_seconds=round(retry_in, 1), **_error(diagnosis))
+        self._log.error("destination_parked", retry_in_seconds=round(retry_in, 1), **_error(diagnosis))
 
     def still_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         """A canary was refused as well."""
@@ -251,13 +251,13 @@ class Reporter:
 
     def load(self, in_flight: int, limit: int) -> None:
         """How much is under way."""
-        self._pulse.beat(f"transfer.{self.status.name}")
+        self._liveness.beat(f"transfer.{self.status.name}")
         self._metrics.load(self.status.name, in_flight, limit)
 
     def overwrites_another(self, claim: Claim, bucket: str, source: str) -> None:
         """An object that another source put is replaced: told for the first, and at each doubling."""
         self._others_overwritten += 1
-        if doubles(self._others_overwritten):
+        if is_power_of_two(self._others_overwritten):
             facts = {"route": claim.route, "path": claim.path, "bucket": bucket, "key": claim.key}
             self._log.warning("overwrites_another", **facts, source=source, count=self._others_overwritten)
 
@@ -267,7 +267,7 @@ class Reporter:
 
     def never_at_rest(self, claim: Claim, tries: int) -> None:
         """A file is rewritten in place and never rests: told for the first time, and at each doubling."""
-        if doubles(tries):
+        if is_power_of_two(tries):
             self._log.warning("never_at_rest", route=claim.route, path=claim.path, tries=tries)
 
     def learned(self, checksum: ChecksumKind | None) -> None:

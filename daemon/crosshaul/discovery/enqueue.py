@@ -15,7 +15,7 @@ from typing import Protocol
 from crosshaul.discovery.scanner import PathStats
 from crosshaul.files.source import shown
 from crosshaul.model import Denial, Settled
-from crosshaul.telemetry.failure_streak import doubles
+from crosshaul.telemetry.failure_streak import is_power_of_two
 from crosshaul.telemetry.logger import Logger
 
 _PATIENCE_SECONDS = 5.0
@@ -74,7 +74,7 @@ class Enqueuer:
         sighting, refusal = denial.settled.sighting, denial.refusal
         self._denied[refusal.code] += 1
         count = self._denied[refusal.code]
-        if doubles(count):
+        if is_power_of_two(count):
             self._log.error(
                 "file_quarantined",
                 path=shown(sighting.path),

@@ -243,7 +243,7 @@ class Intake:
         """Count it, and walk everything."""
         self._metrics.lost_events(self._route.name, events)
         self._status = replace(self._status, lost_events=self._status.lost_events + events)
-        self._log.warning("watch_lost_events", root=str(self._route.path), cure="raise fs.inotify.max_queued_events")
+        self._log.warning("watch_lost_events", root=str(self._route.path), hint="raise fs.inotify.max_queued_events")
         self._walk_wanted.set()
 
     def rescan(self) -> None:
@@ -271,7 +271,7 @@ class Intake:
             await self._event(self._walk_wanted, self._route.rescan_interval)
             self._walk_wanted.clear()
             began = self._clock.monotonic()
-            with self._walks.told(self._log, SourceError, failed="walk_failed", recovered="walk_recovered"):
+            with self._walks.log_outage(self._log, SourceError, failed="walk_failed", recovered="walk_recovered"):
                 await self._walk()
             # Events lost in a row must not turn into walking without end.
             await self._clock.sleep(max(_BREATH, self._clock.monotonic() - began))

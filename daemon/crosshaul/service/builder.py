@@ -68,9 +68,9 @@ async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> Async
     async with AsyncExitStack() as stack:
         journal = await Journal.open(config.state_dir, clock)
         stack.push_async_callback(journal.close)
-        metrics, pulse = Metrics(), Liveness(clock.monotonic)
+        metrics, liveness = Metrics(), Liveness(clock.monotonic)
         house = Runtime(
-            config, BaseCredentials(config.identity), clock, journal, metrics, pulse, BandwidthLimiter(clock)
+            config, BaseCredentials(config.identity), clock, journal, metrics, liveness, BandwidthLimiter(clock)
         )
         journal.on_due(house.wake)
         journal.on_commit(lambda stats: metrics.committed(stats.seconds))
@@ -196,7 +196,7 @@ class _PipelineBuilder:
         status = DestinationStatus(destination.name, DestinationState.STARTING, checksum_kind=kind)
         house, log = self._house, logs.get("transfer")
         judge = partial(judged, destination)
-        return Reporter(status, house.journal, house.clock, house.metrics, house.pulse, log, judge)
+        return Reporter(status, house.journal, house.clock, house.metrics, house.liveness, log, judge)
 
     def _means(
         self,

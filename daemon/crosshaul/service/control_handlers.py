@@ -43,7 +43,7 @@ def actions(house: Runtime, reloading: ConfigReloader) -> dict[str, Action]:
         return {"paused": sorted(house.paused)}
 
     async def alive(_: Answer) -> Answer:
-        verdict = live(house.pulse)
+        verdict = live(house.liveness)
         return {"live": verdict.ok, "reasons": list(verdict.reasons)}
 
     return {"live": alive, "reload": reload, "pause": pause, "resume": resume, "limit": limit, "show": show}

@@ -23,7 +23,7 @@ from crosshaul.service.shutdown import Shutdown
 from crosshaul.service.supervisor import Service, Supervisor
 from crosshaul.service.systemd import SystemdNotifier, opened_in_time
 from crosshaul.telemetry import logs
-from crosshaul.telemetry.descriptors import AcceptTrouble
+from crosshaul.telemetry.descriptors import AcceptErrorHandler
 from crosshaul.telemetry.lag import LagMeter
 from crosshaul.telemetry.sd_notify import Notifier
 
@@ -41,8 +41,8 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
     clock, log = SystemClock(), logs.get("crosshaul")
     stop = Shutdown(config.shutdown_timeout)
     stop.listen(signal.SIGTERM, signal.SIGINT)
-    asyncio.get_running_loop().set_exception_handler(AcceptTrouble(log))
-    hung_up, notifier = asyncio.Event(), Notifier.of()
+    asyncio.get_running_loop().set_exception_handler(AcceptErrorHandler(log))
+    hung_up, notifier = asyncio.Event(), Notifier.from_environment()
     stop.listen_for_hangup(hung_up)
     for line in await asyncio.to_thread(exposed, config, file):
         log.warning("file_open_to_others", error=line)

@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Callable
 
 from crosshaul.errors import SourceError
-from crosshaul.model import DestinationState, State
+from crosshaul.model import UNFINISHED, DestinationState
 from crosshaul.service.runtime import Runtime
 from crosshaul.telemetry.logger import Logger
 
 _POLL = 0.1
-_UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
 
 
 class FinalPass:
@@ -63,7 +62,7 @@ class FinalPass:
     async def _left(self, counts: Callable[[str], bool] = lambda _route: True) -> int:
         """How many files are not delivered, of the routes that count."""
         tallies = [tally for tally in await self._house.journal.tallies() if tally.route in self._house.ways]
-        return sum(tally.files.get(state, 0) for tally in tallies if counts(tally.route) for state in _UNFINISHED)
+        return sum(tally.count(*UNFINISHED) for tally in tallies if counts(tally.route))
 
     def _may_go(self, route: str) -> bool:
         """Nothing goes of a paused route, nor to a destination that takes nothing."""

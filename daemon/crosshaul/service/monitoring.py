@@ -18,9 +18,9 @@ from crosshaul.model import DestinationStatus, Record, RouteStatus, State
 from crosshaul.service.runtime import Runtime
 from crosshaul.service.supervisor import Service
 from crosshaul.telemetry import logs
-from crosshaul.telemetry.health import HealthReport, live, ready, well
+from crosshaul.telemetry.health import HealthReport, all_clear, live, ready
 from crosshaul.telemetry.heartbeat import Heartbeat
-from crosshaul.telemetry.history import INTERVAL, History
+from crosshaul.telemetry.history import SAMPLE_SECONDS, History
 from crosshaul.telemetry.status import snapshot
 from crosshaul.telemetry.web import PageSources, serving_when_possible
 
@@ -63,7 +63,7 @@ class Monitoring:
     def _sources(self) -> PageSources:
         house = self._house
         return PageSources(
-            live=lambda: live(house.pulse),
+            live=lambda: live(house.liveness),
             ready=self._is_ready,
             metrics=house.metrics.render,
             status=self._status,
@@ -110,11 +110,10 @@ class Monitoring:
             house = self._house
             house.metrics.log_lines_dropped(logs.dropped())
             for tally in [each for each in await house.journal.tallies() if each.route in house.ways]:
-                waiting = tally.files.get(State.PENDING, 0) + tally.files.get(State.SETTLING, 0)
                 oldest = tally.oldest_pending_at
                 age = None if oldest is None else max(0.0, house.clock.now() - oldest)
-                house.metrics.pending(tally.route, waiting, age)
-                house.metrics.quarantined(tally.route, tally.files.get(State.QUARANTINED, 0))
+                house.metrics.pending(tally.route, tally.pending, age)
+                house.metrics.quarantined(tally.route, tally.count(State.QUARANTINED))
             for name, way in house.ways.items():
                 house.metrics.overdue(name, way.after.overdue)
             for status in [each for each in await self._routes() if each.name in house.ways]:
@@ -125,7 +124,7 @@ class Monitoring:
     async def _samples(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._history.add(await self._status(), await self._house.journal.bytes_in_parts())
-            await _until(stop, INTERVAL)
+            await _until(stop, SAMPLE_SECONDS)
 
     async def _beats(self, stop: asyncio.Event) -> None:
         # Not at once: what has just started is not well yet, and what starts over and over never is.
@@ -148,7 +147,7 @@ class Monitoring:
         return await ping(url, self._house.config.identity.profile)
 
     async def _is_well(self, max_age: float) -> HealthReport:
-        return well(await self._status(), max_age, live(self._house.pulse), await self._is_ready())
+        return all_clear(await self._status(), max_age, live(self._house.liveness), await self._is_ready())
 
 
 async def _until(stop: asyncio.Event, seconds: float) -> None:

@@ -17,11 +17,12 @@ from crosshaul.config import Config, Route
 from crosshaul.discovery.intake import Intake
 from crosshaul.discovery.route_plan import plan_of
 from crosshaul.display import text
-from crosshaul.errors import ConfigError, StoppedError
+from crosshaul.errors import ConfigError, StoppedError, unknown_name
 from crosshaul.files.own_paths import OwnPaths
 from crosshaul.journal import Reader
 from crosshaul.model import (
     NO_PLAN,
+    UNFINISHED,
     Changed,
     ChangedFiles,
     Claim,
@@ -66,7 +67,6 @@ _STAYING = 1000
 """Sources of a route that stay, of which it tells, at the most."""
 _SENDING = 1000
 """Files being sent whose parts are counted, at the most."""
-_UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
 
 
 class PushObserver(Protocol):
@@ -200,7 +200,7 @@ class _Peek:
             return []
         return [
             Settled(Sighting(route, record.path, record.fingerprint), record.destination, record.key, plan=plan)
-            for state in _UNFINISHED
+            for state in UNFINISHED
             for record in self._reader.records(state, route, None)
             if record.plan == plan.id
         ]
@@ -239,7 +239,7 @@ def _chosen(config: Config, names: Sequence[str]) -> tuple[Route, ...]:
     known = {route.name: route for route in config.routes}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ConfigError([f"there is no route {name}; there are: {', '.join(known)}" for name in unknown])
+        raise ConfigError([unknown_name("route", name, known) for name in unknown])
     return tuple(known[name] for name in names) or config.routes
 
 
@@ -283,11 +283,11 @@ class _Pass:
         return any(self._may_go(tally) for tally in await self._tallies() if not self._refused(tally.route))
 
     def _may_go(self, tally: RouteCounts) -> bool:
-        waiting = tally.files.get(State.PENDING, 0) + tally.files.get(State.UPLOADING, 0)
+        waiting = tally.count(State.PENDING, State.UPLOADING)
         if waiting > len(self._count.given_up.get(tally.route, ())):
             return True
         # What changed when it was to be sent comes back only if intake is at it: its root may be gone, too.
-        settling = tally.files.get(State.SETTLING, 0) - len(self._count.restless.get(tally.route, ()))
+        settling = tally.count(State.SETTLING) - len(self._count.restless.get(tally.route, ()))
         return settling > 0 and self._house.ways[tally.route].intake.busy
 
     def _refused(self, route: str) -> bool:
@@ -304,7 +304,7 @@ class _Pass:
 
     async def _show(self) -> None:
         tallies, count = await self._tallies(), self._count
-        left = sum(tally.files.get(state, 0) for tally in tallies for state in _UNFINISHED)
+        left = sum(tally.count(*UNFINISHED) for tally in tallies)
         waiting_bytes = sum(tally.pending_bytes for tally in tallies)
         sending = [claim for lane in self._house.lanes.values() for claim in lane.reporter.sending.values()]
         waiting_bytes += sum(claim.fingerprint.size for claim in sending)
@@ -315,7 +315,7 @@ class _Pass:
                 found=count.delivered + left,
                 delivered=count.delivered,
                 failed=sum(map(len, count.given_up.values()))
-                + sum(tally.files.get(State.QUARANTINED, 0) for tally in tallies),
+                + sum(tally.count(State.QUARANTINED) for tally in tallies),
                 delivered_bytes=count.delivered_bytes + min(parts, waiting_bytes),
                 total_bytes=count.delivered_bytes + waiting_bytes,
                 current=tuple(text(claim.path) for claim in sending[:5]),
@@ -331,7 +331,7 @@ class _Pass:
     async def summary(self) -> PushSummary:
         """What came of it, with the record of each file that is not in the bucket."""
         failed = await asyncio.to_thread(self._unfinished)
-        delivered = sum(tally.files.get(State.DELIVERED, 0) for tally in await self._tallies())
+        delivered = sum(tally.count(State.DELIVERED) for tally in await self._tallies())
         return PushSummary(
             delivered=self._count.delivered,
             unchanged=max(0, delivered - self._count.delivered),
@@ -351,6 +351,6 @@ class _Pass:
             return tuple(
                 replace(record, diagnosis=record.diagnosis or self._house.lane_of(route).reporter.status.last_error)
                 for route in self._house.ways
-                for state in (*_UNFINISHED, State.QUARANTINED)
+                for state in (*UNFINISHED, State.QUARANTINED)
                 for record in reader.records(state, route, None)
             )

@@ -63,7 +63,7 @@ class ConfigReloader:
             raise
         finally:
             self._notifier.ready()
-        log.info("reloaded", news=told)
+        log.info("reloaded", changes=told)
         return told
 
     async def _reload(self) -> str:

@@ -75,7 +75,7 @@ class Runtime:
     clock: Clock
     journal: Journal
     metrics: Metrics
-    pulse: Liveness
+    liveness: Liveness
     line: BandwidthLimiter
     lanes: dict[str, DestinationPipeline] = field(default_factory=dict)
     ways: dict[str, RoutePipeline] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class Runtime:
 
     def expect_pulse(self) -> None:
         """The loops that are here have to beat from now on, and no others."""
-        self.pulse.expect(*(f"transfer.{name}" for name in self.lanes))
+        self.liveness.expect(*(f"transfer.{name}" for name in self.lanes))
 
     def wake(self) -> None:
         """Something may have become due."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from crosshaul.concurrency.clock import Clock
 from crosshaul.config import Config
-from crosshaul.model import DestinationState, State
+from crosshaul.model import DestinationState
 from crosshaul.service.builder import opened
 from crosshaul.service.runtime import Runtime
 from crosshaul.telemetry.health import live
@@ -53,7 +53,7 @@ class SystemdNotifier:
         self._house = house
         self._lag = lag
         self._draining = draining
-        self._every = min(_EVERY, (notifier.watchdog or _EVERY * 4) / 4)
+        self._every = min(_EVERY, (notifier.watchdog_seconds or _EVERY * 4) / 4)
         self._moved = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -74,8 +74,8 @@ class SystemdNotifier:
     def _prove(self) -> None:
         """Only what was seen to move is told: the loops beat, and the event loop was not late."""
         late, self._lag.max = self._lag.max, 0.0
-        if live(self._house.pulse).ok and late < (self._notifier.watchdog or float("inf")) / 2:
-            self._notifier.well()
+        if live(self._house.liveness).ok and late < (self._notifier.watchdog_seconds or float("inf")) / 2:
+            self._notifier.keep_alive()
         if self._draining.is_set():
             self._notifier.stopping()
             moved = sum(lane.transfer.taken for lane in self._house.lanes.values())
@@ -85,11 +85,11 @@ class SystemdNotifier:
 
     async def _told(self) -> str:
         tallies = await self._house.journal.tallies()
-        waiting = sum(tally.files.get(State.PENDING, 0) + tally.files.get(State.SETTLING, 0) for tally in tallies)
+        pending = sum(tally.pending for tally in tallies)
         sending = sum(len(lane.reporter.sending) for lane in self._house.lanes.values())
         states = ", ".join(f"{name} {lane.reporter.status.state}" for name, lane in self._house.lanes.items())
         doing = "Draining" if self._draining.is_set() else "Running"
-        return f"{doing}: {waiting:,} files wait, {sending} are being sent; {states}."
+        return f"{doing}: {pending:,} files pending, {sending:,} uploading; {states}."
 
     async def _wait(self, stop: asyncio.Event, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""Failures in a row, told so that an outage of an hour is a few lines: the first, a count at each doubling, the end."""
+"""Consecutive failures, logged so that an outage of an hour is a few lines: the first, each doubling, the end."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from crosshaul.telemetry.logger import Logger
 
 
 class FailureStreak:
-    """Counts what fails one after the other."""
+    """Counts consecutive failures."""
 
     def __init__(self) -> None:
         self.length = 0
 
     def failed(self) -> bool:
-        """One more; whether to tell of it."""
+        """Count a failure; True if it is to be logged (the 1st, 2nd, 4th, ...)."""
         self.length += 1
-        return doubles(self.length)
+        return is_power_of_two(self.length)
 
     def ended(self) -> int:
-        """Something went well: how many failures that ends."""
+        """Count a success; return the number of failures before it."""
         length, self.length = self.length, 0
         return length
 
     @contextmanager
-    def told(self, log: Logger, of: type[Exception], *, failed: str, recovered: str) -> Iterator[None]:
-        """What is done in the block may fail with ``of``: that is told, and not raised."""
+    def log_outage(self, log: Logger, error_type: type[Exception], *, failed: str, recovered: str) -> Iterator[None]:
+        """Catch ``error_type`` in the block and log it as the event ``failed``; log ``recovered`` when it is over."""
         try:
             yield
-        except of as error:
+        except error_type as error:
             if self.failed():
                 log.warning(failed, reason=str(error), failures=self.length)
         else:
@@ -37,6 +37,6 @@ class FailureStreak:
                 log.info(recovered, failures=failures)
 
 
-def doubles(count: int) -> bool:
-    """Whether it is the 1st, 2nd, 4th, 8th, ..."""
+def is_power_of_two(count: int) -> bool:
+    """Return True for 1, 2, 4, 8, ..."""
     return count & (count - 1) == 0

@@ -61,7 +61,7 @@ def test_an_outage_is_told_at_first_then_counted_then_recovered(reporter, log):
     for number in range(100):
         fail(reporter, number)
     succeed(reporter)
-    assert log.fields("upload_failed", "in_a_row") == [1, 2, 4, 8, 16, 32, 64]
+    assert log.fields("upload_failed", "consecutive_failures") == [1, 2, 4, 8, 16, 32, 64]
     assert log.fields("uploads_recovered", "failures") == [100]
 
 
@@ -98,7 +98,7 @@ def test_a_heap_of_unreadable_files_is_a_count(reporter, log):
     """Of a hundred thousand files that can't be read some twenty lines tell; a quiet while later the next one does."""
     for number in range(100_000):
         fail(reporter, number, UNREADABLE)
-    assert log.fields("upload_failed", "in_a_row") == [0] * 10 + [2**power for power in range(4, 17)]
+    assert log.fields("upload_failed", "consecutive_failures") == [0] * 10 + [2**power for power in range(4, 17)]
     reporter._clock.at += 10_000.0
     fail(reporter, 1, UNREADABLE, attempts=5)
     fail(reporter, 2, UNREADABLE)
@@ -111,7 +111,7 @@ def test_an_outage_that_the_breaker_waits_for_says_when_it_tries_again(reporter,
     reporter.unreachable(LOST, 40.0)
     reporter.ended(claim(1), RetryLater(0.0, LOST, 0), State.PENDING, 0.1)
     assert (reporter.status.failing, reporter.status.last_error) == (True, LOST)
-    assert log.fields("upload_failed", "again_in_seconds") == [40.0]
+    assert log.fields("upload_failed", "retry_in_seconds") == [40.0]
     reporter._clock.at += 50.0
     assert reporter.unreachable_seconds == 50.0
     reporter.reached()

@@ -17,7 +17,7 @@ from crosshaul.telemetry.lag import LagMeter
 class Heard:
     """A notifier that keeps what it is told."""
 
-    watchdog = 0.2
+    watchdog_seconds = 0.2
 
     def __init__(self):
         self.told = []
@@ -28,7 +28,7 @@ class Heard:
     def status(self, text):
         self.told.append("status")
 
-    def well(self):
+    def keep_alive(self):
         self.told.append("well")
 
     def stopping(self):
@@ -46,9 +46,9 @@ class Tallies:
 def world(now):
     reporter = SimpleNamespace(status=DestinationStatus("partner", DestinationState.READY), sending={})
     lane = SimpleNamespace(reporter=reporter, transfer=SimpleNamespace(taken=0))
-    pulse = Liveness(lambda: now[0])
-    pulse.expect("transfer.partner")
-    return SimpleNamespace(lanes={"partner": lane}, pulse=pulse, journal=Tallies())
+    liveness = Liveness(lambda: now[0])
+    liveness.expect("transfer.partner")
+    return SimpleNamespace(lanes={"partner": lane}, liveness=liveness, journal=Tallies())
 
 
 async def heard_over(house, lag, draining=None, seconds=0.3):

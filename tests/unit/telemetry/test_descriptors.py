@@ -7,13 +7,13 @@ import resource
 import subprocess
 import sys
 
-from crosshaul.telemetry.descriptors import AcceptTrouble
+from crosshaul.telemetry.descriptors import AcceptErrorHandler
 
 CODE = """
 import resource
-from crosshaul.telemetry.descriptors import raise_limit
+from crosshaul.telemetry.descriptors import raise_descriptor_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))
-raise_limit()
+raise_descriptor_limit()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
@@ -36,7 +36,7 @@ class Log:
 async def test_a_storm_of_refused_connections_is_a_few_lines() -> None:
     """Asyncio's complaint about each connection is told at doublings; anything else goes its usual way."""
     log, loop = Log(), asyncio.get_running_loop()
-    handler = AcceptTrouble(log)  # type: ignore[arg-type]
+    handler = AcceptErrorHandler(log)  # type: ignore[arg-type]
     for _ in range(1000):
         handler(loop, {"message": "socket.accept() out of system resource", "exception": OSError(24, "x")})
     assert log.told == [2**power for power in range(10)]

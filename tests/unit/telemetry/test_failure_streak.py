@@ -21,7 +21,7 @@ def test_it_tells_the_first_then_doublings_then_the_end():
     """Of nine failures four are told with count and reason, then how many there were; the next is a first."""
     log, streak = Log(), FailureStreak()
     for outcome in [*[OSError("no")] * 9, None, None, OSError("no")]:
-        with streak.told(log, OSError, failed="it_failed", recovered="it_recovered"):
+        with streak.log_outage(log, OSError, failed="it_failed", recovered="it_recovered"):
             if outcome:
                 raise outcome
     failed = [("it_failed", {"reason": "no", "failures": count}) for count in (1, 2, 4, 8)]

@@ -19,13 +19,13 @@ PARKED = DestinationStatus("other", DestinationState.PARKED, retry_at=1060.0, la
 def test_a_loop_that_stops_beating_is_named():
     """A loop is late once it has not beaten for longer than the limit, and the verdict says which and for how long."""
     now = [0.0]
-    pulse = Liveness(lambda: now[0], limit=10.0)
-    pulse.expect("intake", "transfer")
+    liveness = Liveness(lambda: now[0], limit=10.0)
+    liveness.expect("intake", "transfer")
     now[0] = 10.0
-    assert live(pulse).ok
-    pulse.beat("intake")
+    assert live(liveness).ok
+    liveness.beat("intake")
     now[0] = 15.0
-    verdict = live(pulse)
+    verdict = live(liveness)
     assert not verdict.ok
     assert verdict.reasons == ("the transfer loop has not moved for 15 s",)
 
@@ -33,12 +33,12 @@ def test_a_loop_that_stops_beating_is_named():
 def test_a_loop_that_ended_is_not_missed():
     """A loop that ended in good order does not make the daemon look dead."""
     now = [0.0]
-    pulse = Liveness(lambda: now[0], limit=10.0)
-    pulse.expect("intake", "transfer")
-    pulse.expect("transfer")
-    pulse.beat("intake")
+    liveness = Liveness(lambda: now[0], limit=10.0)
+    liveness.expect("intake", "transfer")
+    liveness.expect("transfer")
+    liveness.beat("intake")
     now[0] = 100.0
-    assert [reason.split()[1] for reason in live(pulse).reasons] == ["transfer"]
+    assert [reason.split()[1] for reason in live(liveness).reasons] == ["transfer"]
 
 
 def test_ready_needs_the_journal_and_a_usable_destination():

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from crosshaul.aws.heartbeat_client import ping
 from crosshaul.telemetry import logs
-from crosshaul.telemetry.health import HealthReport, well
+from crosshaul.telemetry.health import HealthReport, all_clear
 from crosshaul.telemetry.heartbeat import Heartbeat
 
 WELL, ILL = HealthReport(ok=True), HealthReport(ok=False, reasons=("no destination takes files",))
@@ -167,4 +167,4 @@ def status(**others):
 )  # fmt: skip
 def test_what_counts_as_well(facts, alive, usable, told):
     """No file waits too long, and nothing is wrong that could hide files: journal, loops, destinations, directories."""
-    assert well(facts, 900.0, alive, usable) == HealthReport(not told, told)
+    assert all_clear(facts, 900.0, alive, usable) == HealthReport(not told, told)

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 import pytest
 
 from crosshaul.telemetry import log_writer
-from crosshaul.telemetry.log_lines import line_of, renderer
+from crosshaul.telemetry.log_lines import make_line, renderer
 from crosshaul.telemetry.log_writer import DescriptorSink, LogWriter, StreamSink
 
 JSON = renderer(console=False, colours=False, for_journal=False)
 
 
 def line(number: int, **fields: object):
-    return line_of("t", "info", {"event": "e", "number": number, **fields})
+    return make_line("t", "info", {"event": "e", "number": number, **fields})
 
 
 @contextlib.contextmanager
@@ -66,7 +66,7 @@ def test_a_pipe_that_nobody_reads_blocks_nobody(blocking):
 
 def test_what_waits_is_bounded_in_bytes(monkeypatch):
     """Few long lines are as much as many short ones."""
-    monkeypatch.setattr(log_writer, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(log_writer, "MAX_BYTES", 1 << 20)
     with pipe() as (reading, writer):
         for number in range(100):
             writer.put(line(number, text="x" * 100_000))

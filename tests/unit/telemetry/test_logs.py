@@ -29,7 +29,7 @@ def _as_before():
     root.handlers, root.level = handlers, level
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
-    redact._Known.secrets = ()
+    redact._Registered.secrets = ()
 
 
 @pytest.fixture
@@ -224,8 +224,8 @@ def test_a_short_external_id_is_cut_out_as_a_word(stream):
 def test_known_secrets_are_bounded():
     """Sessions come and go for years: only the latest secrets are kept."""
     logs.conceal(*(f"secret-{number}" for number in range(1000)))
-    assert len(redact._Known.secrets) == 256
-    assert "secret-999" in dict(redact._Known.secrets)
+    assert len(redact._Registered.secrets) == 256
+    assert "secret-999" in dict(redact._Registered.secrets)
 
 
 def test_other_libraries_warnings_go_the_same_way(stream):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from crosshaul.telemetry.failure_streak import doubles
+from crosshaul.telemetry.failure_streak import is_power_of_two
 from crosshaul.telemetry.logger import Logger
 
 MOST_CONNECTIONS = 64
@@ -49,7 +49,7 @@ class ConnectionLimit:
     def complain(self, error: str) -> None:
         """Log what is wrong with a request or a connection; of many alike only the 1st, 2nd, 4th, 8th, ..."""
         self._complaints += 1
-        if doubles(self._complaints):
+        if is_power_of_two(self._complaints):
             self._log.warning("http_trouble", error=error, count=self._complaints)
 
 

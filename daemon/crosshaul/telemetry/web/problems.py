@@ -126,7 +126,7 @@ def _route_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _file_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     if (oldest := status["oldest_pending_seconds"]) > _BEHIND_SECONDS:
-        full = f"The oldest file is pending for {duration(oldest)}."
+        full = f"The oldest file has been pending for {duration(oldest)}."
         yield Problem("warn", f"Behind by {duration(oldest)}.", full, "see which files are pending, and why", "pending")
     if quarantined := status["quarantined"]:
         files = count(quarantined, "file")

@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 from crosshaul.errors import CrosshaulError, ListenError
 from crosshaul.model import Record
 from crosshaul.telemetry import logs
-from crosshaul.telemetry.failure_streak import doubles
+from crosshaul.telemetry.failure_streak import is_power_of_two
 from crosshaul.telemetry.health import HealthReport
 from crosshaul.telemetry.history import Sample
 from crosshaul.telemetry.metrics import CONTENT_TYPE
@@ -118,7 +118,7 @@ async def _keep_serving(
                 await asyncio.Event().wait()
         except ListenError as error:
             failures += 1
-            if doubles(failures):
+            if is_power_of_two(failures):
                 log.warning("not_listening", error=str(error), failures=failures)
         tried.set()
         await asyncio.sleep(min(_LISTEN_AGAIN_SECONDS * failures, _LISTEN_AGAIN_AT_LEAST_EACH_SECONDS))
