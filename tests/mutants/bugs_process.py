@@ -71,7 +71,7 @@ BUGS = (
     bug(
         "connections that say nothing take all descriptors, and nothing is delivered",
         "telemetry/web/connections.py",
-        "while len(self._open) >= MOST_CONNECTIONS:",
+        "while len(self._open) >= MAX_CONNECTIONS:",
         "while len(self._open) >= 100_000:",
         "tests/unit/telemetry/test_web_limits.py",
     ),

@@ -30,5 +30,5 @@ def test_it_tells_the_first_then_doublings_then_the_end():
 
 def test_another_error_is_not_swallowed():
     """Only what it is told of is kept in; a bug goes on."""
-    with pytest.raises(ValueError, match="bug"), FailureStreak().told(Log(), OSError, failed="a", recovered="b"):
+    with pytest.raises(ValueError, match="bug"), FailureStreak().log_outage(Log(), OSError, failed="a", recovered="b"):
         raise ValueError("bug")

@@ -17,7 +17,7 @@ from crosshaul.telemetry.health import HealthReport, all_clear
 from crosshaul.telemetry.heartbeat import Heartbeat
 
 WELL, ILL = HealthReport(ok=True), HealthReport(ok=False, reasons=("no destination takes files",))
-LATE = "the oldest file has waited for 901 s, and 900 s are allowed"
+LATE = "the oldest file has been pending for 901 s; at most 900 s are allowed"
 SECRET = "0f3c5f6e-ping-me"
 
 
@@ -159,7 +159,7 @@ def status(**others):
         (status(oldest_pending_seconds=899.0), WELL, WELL, ()),
         (status(oldest_pending_seconds=901.0), WELL, WELL, (LATE,)),
         (status(journal={"error": "disk full"}), WELL, WELL, ("the journal can't be written: disk full",)),
-        (status(routes={"r": {"watcher": "root missing"}}), WELL, WELL, ("the directory of route r is not there",)),
+        (status(routes={"r": {"watcher": "root missing"}}), WELL, WELL, ("the directory of route r is missing",)),
         (status(), WELL, ILL, ILL.reasons),
         (status(), ILL, WELL, ILL.reasons),
         (status(), WELL, HealthReport(ok=True, reasons=("one of two is parked",)), ()),

@@ -38,7 +38,7 @@ def test_parts_of_unfinished_files_count_as_sent():
 
 def test_it_is_bounded():
     """However long the daemon runs, so many samples are kept: the newest."""
-    history = History(most=10)
+    history = History(max_samples=10)
     for number in range(1000):
         history.add(status(float(number), number))
     assert [each.at for each in history.samples()] == [float(number) for number in range(990, 1000)]

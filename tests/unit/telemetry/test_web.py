@@ -164,7 +164,7 @@ async def test_without_the_token_nothing_is_told(path, shown):
     """With a token set, not even the lack of a path is told to who doesn't show it; a browser is made to ask."""
     status, text, headers = await fetch(path, token=TOKEN, shown=shown)
     assert status == 401
-    assert text == "Show http.token, as the password or as Bearer.\n"
+    assert text == "Authenticate with http.token, as Bearer or as the password.\n"
     assert headers["WWW-Authenticate"].startswith("Basic ")
     assert "default-src 'none'" in headers["Content-Security-Policy"]
 
@@ -199,7 +199,7 @@ async def test_a_failing_source_is_one_line_with_503():
 
 async def test_a_source_that_hangs_is_given_up(monkeypatch):
     """A source that never answers ends in 503 at the deadline."""
-    monkeypatch.setattr(server, "_DEADLINE", 0.05)
+    monkeypatch.setattr(server, "_DEADLINE_SECONDS", 0.05)
 
     async def hanging():
         await asyncio.sleep(60)
@@ -239,8 +239,8 @@ async def test_an_address_that_is_not_ours_is_one_clear_line(host, told):
 )
 def test_every_refusal_of_the_system_has_words(error, told):
     """Not permitted, unresolvable and anything else are told apart (the first can't happen to root)."""
-    assert told in server._complaint("::1", 80, error)
-    assert "[::1]:80" in server._complaint("::1", 80, error)
+    assert told in server._listen_error("::1", 80, error)
+    assert "[::1]:80" in server._listen_error("::1", 80, error)
 
 
 async def test_the_port_is_free_again_after_the_block():

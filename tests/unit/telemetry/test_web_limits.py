@@ -102,7 +102,7 @@ async def test_a_flood_of_nonsense_is_a_few_lines(log):
 
 async def test_connections_are_bounded_and_the_idle_ones_go_first(log, monkeypatch):
     """With hundreds that say nothing the page still answers, and no more than the bound are open."""
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 8)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 8)
     async with serving("127.0.0.1", 0, SOURCES) as port:
         opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
         for _ in range(3):
@@ -129,7 +129,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch, begun):
 
 async def test_who_does_not_read_his_answer_is_cut_off(monkeypatch):
     """An answer that nobody takes in ends with its connection."""
-    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "RESPONSE_SECONDS", 0.3)
     async with serving("127.0.0.1", 0, SOURCES) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
@@ -145,7 +145,7 @@ async def test_who_does_not_read_his_answer_is_cut_off(monkeypatch):
 
 async def test_no_descriptors_is_told_at_doublings_and_passes(log, monkeypatch):
     """Where no connection can be taken, it is tried again each second, and said a few times."""
-    monkeypatch.setattr(connections, "_ACCEPT_AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(connections, "_ACCEPT_RETRY_SECONDS", 0.001)
     loop, failures = asyncio.get_running_loop(), 100
     taken = loop.sock_accept
 
