@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from string import Formatter
+
+from crosshaul.display import suggestion
 
 MAX_KEY_BYTES = 1024
 """S3's limit on a key's UTF-8 form (User Guide, "Naming Amazon S3 objects")."""
@@ -179,7 +180,8 @@ def _piece(literal: str, field: str | None, form: str, conversion: str | None) -
     if field is None:
         return _TemplatePart(literal, None, "")
     if field not in _FIELDS:
-        raise ValueError(f"{{{field}}} is not a field; {_suggestion(field)}")
+        fields = (f"{{{name}}}" for name in _FIELDS)
+        raise ValueError(f"{{{field}}} is not a field; {suggestion(f'{{{field}}}', fields)}")
     if conversion is not None:
         raise ValueError(f"{{{field}!{conversion}}} is not understood; write {{{field}}}")
     if field == "mtime":
@@ -187,11 +189,6 @@ def _piece(literal: str, field: str | None, form: str, conversion: str | None) -
     elif form:
         raise ValueError(f"{{{field}:{form}}} is not understood; only mtime has a format; write {{{field}}}")
     return _TemplatePart(literal, field, form)
-
-
-def _suggestion(field: str) -> str:
-    close = get_close_matches(field, _FIELDS, 1)
-    return f"write {{{close[0]}}}" if close else "the fields are " + " ".join(f"{{{name}}}" for name in _FIELDS)
 
 
 def _check_date_form(form: str) -> None:

@@ -473,7 +473,7 @@ BUGS = (
     # What is told
     bug(
         "the pages are open beyond loopback",
-        "config/model.py",
+        "config/http_config.py",
         "tokens == [None, None]:",
         "tokens == []:",
         "tests/unit/config/test_config.py",

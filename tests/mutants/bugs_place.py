@@ -51,7 +51,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "of two destinations that are one bucket one file is written over the other's, and both sources are deleted",
-        "config/destination.py",
+        "config/bucket_config.py",
         "return place_at(self.endpoint_url, self.region, self.bucket)",
         "return place_at(self.endpoint_url, self.region, f'{self.bucket} {self.name}')",
         f"{_PLACES} -k one_bucket",

@@ -139,7 +139,7 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "a variable moves calls elsewhere without a word",
         "config/endpoints.py",
-        "    config.announce(told)\n",
+        "    config.note_environment(notes)\n",
         "",
         _ENDPOINTS,
     ),

@@ -31,7 +31,7 @@ def unused_account():
 
 
 CONFIGS = {
-    "broken": (b"state_dir: /x\nroutes: [{name: a\n", ["config.yaml:3", "not YAML"]),
+    "broken": (b"state_dir: /x\nroutes: [{name: a\n", ["config.yaml:3", "invalid YAML"]),
     "tab": (b"state_dir: /x\n\troutes: []\n", ["config.yaml:2", "spaces"]),
     "empty": (b"", ["config.yaml:1", "empty", "state_dir"]),
     "a list": (b"- a\n", ["config.yaml:1", "no mapping"]),

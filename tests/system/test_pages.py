@@ -113,7 +113,7 @@ def test_a_token_file_that_is_missing_ends_the_start(site):
     site.write()
     done = site.crosshaul("run")
     assert done.returncode == 2
-    assert f"http.token_file: {site.home}/missing can't be read" in done.stderr
+    assert f"http.token_file: {site.home}/missing cannot be read" in done.stderr
 
 
 def test_a_monitor_hears_from_it_only_while_all_is_well(strict, site):

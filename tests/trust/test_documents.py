@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crosshaul.aws.object_headers import CHECK_KEY
 from crosshaul.config import Destination
-from crosshaul.config.yaml_document import written
+from crosshaul.config.yaml_document import dump
 from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.trust.cloudformation import cloudformation
 from crosshaul.trust.diagnosis import Evidence, advise
@@ -245,6 +245,6 @@ def test_no_text_of_the_configuration_becomes_a_resource(prefix, key, tag, value
         assert re.findall(r'(?m)^resource "(\w+)"', text) == kinds
         assert not re.search(r"\$\{|%\{|[^\x20-\x7e\n]", outside)
         template = cloudformation(plans, party, replace_bucket_policy=True)
-        assert yaml.safe_load(written(template)) == json.loads(json.dumps(template))
+        assert yaml.safe_load(dump(template)) == json.loads(json.dumps(template))
         assert not [each for resource in template["Resources"].values() for each in values(resource["Properties"])
                     if "{{resolve:" in each]  # fmt: skip

@@ -128,7 +128,7 @@ def test_leaving_the_prefix_is_refused(template: str, path: bytes, prefix: str) 
     ("template", "sentence"),
     [
         ("{pth}", "{pth} is not a field; write {path}"),
-        ("{zzz}", "{zzz} is not a field; the fields are {path} {name}"),
+        ("{zzz}", "{zzz} is not a field; write one of {path}, {name}"),
         ("{path.x}", "{path.x} is not a field"),
         ("{}", "{} is not a field"),
         ("{path!r}", "write {path}"),

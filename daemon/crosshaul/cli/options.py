@@ -73,9 +73,12 @@ def loaded(path: Path) -> Config:
 
 def warn_of_surroundings(config: Config, path: Path) -> list[str]:
     """Tell on standard error what is valid and may go wrong: exposed files, the environment, keys; gives the lines."""
-    from crosshaul.config import exposed, overlaps  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
+    from crosshaul.config import (  # noqa: PLC0415 - `crosshaul VERB --help` does without pydantic
+        files_writable_by_others,
+        overlaps,
+    )
 
-    lines = [*config.announced, *exposed(config, path), *overlaps(config)]
+    lines = [*config.environment_notes, *files_writable_by_others(config, path), *overlaps(config)]
     for line in lines:
         click.echo(f"crosshaul: warning: {printable(line)}", err=True)
     return lines

@@ -238,7 +238,7 @@ class _Form:
         return json.dumps(rendering.plain(plans[0].piece.document()), indent=2) + "\n"
 
     def _of(self, plans: list[MergedDocument], party: Party) -> str:
-        from crosshaul.config.yaml_document import written  # noqa: PLC0415 - --help does without pydantic
+        from crosshaul.config.yaml_document import dump  # noqa: PLC0415 - --help does without pydantic
         from crosshaul.trust.cloudformation import cloudformation  # noqa: PLC0415
         from crosshaul.trust.terraform import terraform  # noqa: PLC0415
 
@@ -246,7 +246,7 @@ class _Form:
             return self._json(plans)
         if self._form == "terraform":
             return terraform(plans, party, replace_bucket_policy=self._replace)
-        return written(cloudformation(plans, party, replace_bucket_policy=self._replace))
+        return dump(cloudformation(plans, party, replace_bucket_policy=self._replace))
 
 
 def _write(directory: Path, texts: dict[str, str]) -> None:

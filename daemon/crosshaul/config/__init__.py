@@ -1,14 +1,13 @@
-"""The configuration: one YAML file, checked whole, as frozen values. The only user of pydantic and yaml."""
+"""Load and check the configuration file. The only user of pydantic and yaml."""
 
+from crosshaul.config.bandwidth import BandwidthStep
 from crosshaul.config.destination import Destination
-from crosshaul.config.exposure import exposed
+from crosshaul.config.exposure import files_writable_by_others
+from crosshaul.config.http_config import HostPort, HttpConfig
 from crosshaul.config.load import INLINE, load
 from crosshaul.config.model import (
-    BandwidthStep,
     Config,
     HeartbeatConfig,
-    HostPort,
-    HttpConfig,
     IdentityConfig,
     LogConfig,
     RetryConfig,
@@ -33,7 +32,7 @@ __all__ = [
     "Route",
     "SettleConfig",
     "TransferConfig",
-    "exposed",
+    "files_writable_by_others",
     "load",
     "overlaps",
     "schema",

@@ -1,4 +1,4 @@
-"""pydantic's findings as sentences: where in the file, what is wrong, and what to write instead. Secrets stay out."""
+"""Turn pydantic's errors into messages: the location, what is wrong and what to write. Never quotes a secret."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from pydantic_core import ErrorDetails
 from crosshaul.config.model import Config
 from crosshaul.config.units import MIB, format_size
 from crosshaul.config.yaml_document import Location, Value
+from crosshaul.display import suggestion
 
-_WANTED = {
+_EXPECTED = {
     "string_type": "text",
     "path_type": "a path",
     "bool_type": "true or false",
     "int_type": "a whole number",
     "model_type": "a mapping (indented lines of KEY: VALUE)",
     "dict_type": "a mapping (indented lines of KEY: VALUE)",
-    "tuple_type": "a list ([A, B], or lines that begin with '- ')",
+    "tuple_type": "a list ([A, B], or lines that start with '- ')",
 }
 _BOUNDS = {
-    "greater_than_equal": ("ge", "less than {0}; write {0} or more"),
-    "less_than_equal": ("le", "more than {0}; write {0} or less"),
-    "greater_than": ("gt", "not more than {0}; write more"),
+    "greater_than_equal": ("ge", "too small; write {0} or more"),
+    "less_than_equal": ("le", "too large; write {0} or less"),
+    "greater_than": ("gt", "too small; write more than {0}"),
 }
 
 
-def sentences(error: ValidationError, root: Value) -> Iterator[tuple[Location, str]]:
-    """Each finding's location in the file, and its sentence."""
-    for finding in error.errors(include_url=False):
-        if finding["type"] == "too_short" and finding["input"]:
-            continue  # it has entries, none of them usable, and each has its own finding
-        yield _location(finding["loc"], root), _sentence(finding)
+def messages(error: ValidationError, root: Value) -> Iterator[tuple[Location, str]]:
+    """Yield the location and the message of each error."""
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # it has entries, and each of them has its own error
+        yield _location(detail["loc"], root), _message(detail)
 
 
 def _location(location: Location, root: Value) -> Location:
-    """The part of a model's location that means something in the file: one step past what stands in it at most."""
+    """Shorten a model's location to one of the file, at most one step past an existing value."""
     value: Value = root
     for depth, step in enumerate(location):
         if isinstance(value, dict) and isinstance(step, str) and step != "[key]":
@@ -52,26 +53,26 @@ def _location(location: Location, root: Value) -> Location:
     return location
 
 
-def _sentence(finding: ErrorDetails) -> str:
-    kind, context = finding["type"], finding.get("ctx", {})
+def _message(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
     if kind in _BY_LOCATION:
-        return _BY_LOCATION[kind](finding["loc"])
-    if kind == "literal_error" and isinstance(finding["input"], str):
-        return _unknown_word(finding["input"], context["expected"])
+        return _BY_LOCATION[kind](detail["loc"])
+    if kind == "literal_error" and isinstance(detail["input"], str):
+        return _unknown_word(detail["input"], context["expected"])
     if kind in _BOUNDS:
         name, sentence = _BOUNDS[kind]
-        return "it is " + sentence.format(_number(context[name]))
+        return sentence.format(_number(context[name]))
     if kind == "too_short":
-        return "it is empty; write at least one entry"
-    return _wrong_type(finding)
+        return "empty; write at least one entry"
+    return _wrong_type(detail)
 
 
 def _missing(location: Location) -> str:
     field = _fields(location[:-1])[str(location[-1])]
     example = json.dumps((field.examples or ["..."])[0]).strip('"')
-    return f"it is missing; write for instance {location[-1]}: {example}"
+    return f"required key is missing; write for example {location[-1]}: {example}"
 
 
 def _unknown_key(location: Location) -> str:
@@ -82,25 +83,26 @@ def _unknown_key(location: Location) -> str:
         return f"unknown key; write {close[0]}"
     section = next((name for name, field in Config.model_fields.items() if key in _model(field.annotation)), None)
     if section is not None:
-        return f"unknown key; it belongs in {section}"
+        return f"unknown key; move it to {section}"
     return "unknown key; remove it, or write one of " + ", ".join(known)
 
 
 def _unknown_word(word: str, expected: str) -> str:
     words = expected.replace("'", "").replace(" or ", ", ").split(", ")
-    close = get_close_matches(word.lower(), [choice.lower() for choice in words], 1)
-    cure = next((choice for choice in words if close and choice.lower() == close[0]), None)
-    return f"{word!r} is not understood; write {cure or 'one of ' + ', '.join(words)}"
+    return f"unknown value {word!r}; {suggestion(word, words)}"
 
 
-def _wrong_type(finding: ErrorDetails) -> str:
-    wanted = _WANTED.get(finding["type"], "something else")
-    if finding["type"] == "literal_error":
-        wanted = f"one of {finding['ctx']['expected']}"
-    value = finding["input"]
-    shape = {type(None): "nothing", dict: "a mapping", list: "a list"}.get(type(value), "text")
-    cure = json.dumps([value]) if finding["type"] == "tuple_type" and isinstance(value, str) else "that, or remove it"
-    return f"{shape} stands where {wanted} belongs; write {cure}"
+def _wrong_type(detail: ErrorDetails) -> str:
+    expected = _EXPECTED.get(detail["type"], "something else")
+    if detail["type"] == "literal_error":
+        expected = f"one of {detail['ctx']['expected']}"
+    value = detail["input"]
+    if value is None:
+        return f"empty; write {expected}, or remove it"
+    if detail["type"] == "tuple_type" and isinstance(value, str):
+        return f"text instead of {expected}; write {json.dumps([value])}"
+    shape = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else "text"
+    return f"{shape} instead of {expected}; write {expected}, or remove it"
 
 
 def _number(bound: float) -> str:
@@ -108,7 +110,7 @@ def _number(bound: float) -> str:
 
 
 def _fields(location: Location) -> dict[str, FieldInfo]:
-    """The fields of the section at a location; the steps through a mapping of names or a list are the model's own."""
+    """Return the fields of the section at a location."""
     fields: dict[str, FieldInfo] = dict(Config.model_fields)
     steps = iter(location)
     for step in steps:

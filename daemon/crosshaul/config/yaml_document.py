@@ -1,8 +1,8 @@
-"""YAML read into plain values, with the line that each one stands on. The only user of yaml.
+"""Parse YAML into plain values with line numbers. The only user of yaml.
 
-A scalar is the text that stands in the file (None for null): ``0123``, ``off`` and ``19:00`` mean what they look like,
-and what type a value has is said by the model alone. ``${VAR}`` is expanded in scalars after parsing, so that a
-variable's value can never be read as YAML.
+A scalar is the text in the file (None for null): ``0123``, ``off`` and ``19:00`` mean what they look like, and only the
+model decides the type of a value. ``${VAR}`` is expanded in scalars after parsing, so that the value of a variable is
+never parsed as YAML.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Value = str | None | list["Value"] | dict[str, "Value"]
 Location = tuple[str | int, ...]
 
 _MAX_NODES = 100_000
-"""More than any real file has; anchors that multiply each other stop here."""
+"""More than any real file has; a limit for anchors that multiply each other."""
 _MAX_DEPTH = 50
 _VARIABLE = re.compile(r"\$(?:\$|\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^${}]*))?\}|))")
 _STANDARD_TAGS = frozenset(
@@ -32,54 +32,52 @@ _QUOTED = re.compile("'[^']*'")
 
 @dataclass(slots=True)
 class YamlDocument:
-    """A parsed file. ``lines`` counts from 1; ``faults`` are (line, location, sentence)."""
+    """A parsed file. ``lines`` counts from 1; ``faults`` are (line, location, message)."""
 
     root: Value = None
     lines: dict[Location, int] = field(default_factory=dict)
     faults: list[tuple[int, Location, str]] = field(default_factory=list)
 
     def line(self, location: Location) -> int:
-        """The line of a location, or of the nearest thing around it that stands in the file."""
+        """Return the line of a location, or of the nearest enclosing one that is in the file."""
         while location and location not in self.lines:
             location = location[:-1]
         return self.lines.get(location, 1)
 
 
-def written(value: object) -> str:
-    """Plain values as YAML, in their order."""
+def dump(value: object) -> str:
+    """Format plain values as YAML, in their order."""
     return yaml.safe_dump(value, sort_keys=False, width=120)
 
 
 def parse(text: str, name: str, environment: Mapping[str, str] = os.environ) -> YamlDocument:
-    """Parse one file's text; ConfigError with one line, which begins with ``name``, if it is no YAML."""
+    """Parse the text of a file; raises ConfigError with one line, which starts with ``name``, if it is not YAML."""
     try:
         node = yaml.compose(text, yaml.SafeLoader)
         document = _DocumentBuilder(environment).build(node)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(
-            [f"{name}:{line}: character U+{error.character:04X} can't stand in YAML; remove it"]
+            [f"{name}:{line}: character U+{error.character:04X} is not allowed in YAML; remove it"]
         ) from None
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_syntax_fault(error, name)]) from None
     except RecursionError:
-        raise ConfigError([f"{name}:1: it is nested too deeply; see config.example.yaml for its shape"]) from None
+        raise ConfigError([f"{name}:1: nested too deeply; see config.example.yaml"]) from None
     if node is None:
         raise ConfigError([f"{name}:1: the file is empty; write at least state_dir, destinations and routes"])
     return document
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError, name: str) -> str:
-    """One line for a syntax error. Quoted pieces of the file are left out: an external ID could be among them."""
+    """Describe a syntax error in one line, without quotes from the file, which could be an external ID."""
     mark = error.problem_mark or error.context_mark
     where = f"{name}:{mark.line + 1}" if mark else name
     column = f" at column {mark.column + 1}" if mark else ""
-    said = " ".join((error.problem or error.context or "unknown").split())
-    problem = _QUOTED.sub(lambda quoted: quoted[0] if _is_token(quoted[0]) else "...", said)
-    cure = (
-        "quote text that begins with * & ! % @ ` or holds ': ', and ${...} inside { } or [ ]; indent with spaces only"
-    )
-    return f"{where}: not YAML{column}: {problem}; {cure}"
+    text = " ".join((error.problem or error.context or "unknown").split())
+    problem = _QUOTED.sub(lambda quoted: quoted[0] if _is_token(quoted[0]) else "...", text)
+    hint = "quote text that starts with * & ! % @ ` or contains ': ', and ${...} inside { } or [ ]; indent with spaces"
+    return f"{where}: invalid YAML{column}: {problem}; {hint}"
 
 
 def _is_token(quoted: str) -> bool:
@@ -87,7 +85,7 @@ def _is_token(quoted: str) -> bool:
 
 
 class _DocumentBuilder(yaml.constructor.SafeConstructor):
-    """Walks the nodes. SafeConstructor serves for merge keys (``<<``) alone."""
+    """Build a document from YAML nodes. SafeConstructor is used for merge keys (``<<``) only."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__()
@@ -101,7 +99,7 @@ class _DocumentBuilder(yaml.constructor.SafeConstructor):
         return self._document
 
     def _value(self, node: yaml.Node, location: Location, key: yaml.Node) -> Value:
-        """``key`` is the node whose line stands for the value: its key in a mapping, itself in a list."""
+        """Convert a node; ``key`` is the node that gives the line: the key in a mapping, the item in a list."""
         self._document.lines[location] = key.start_mark.line + 1
         self._count += 1
         if self._count > _MAX_NODES or len(location) > _MAX_DEPTH:
@@ -127,7 +125,7 @@ class _DocumentBuilder(yaml.constructor.SafeConstructor):
         first: dict[str, int] = {}
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in first:
-                message = f"stands here again after line {first[key.value]}; keep one of the two"
+                message = f"duplicate key, also on line {first[key.value]}; remove one of the two"
                 self._fault(key, (*location, key.value), message)
             elif isinstance(key, yaml.ScalarNode):
                 first[key.value] = key.start_mark.line + 1
@@ -136,10 +134,10 @@ class _DocumentBuilder(yaml.constructor.SafeConstructor):
         if node.tag == _NULL:
             return None
         if node.tag not in _STANDARD_TAGS:
-            self._fault(node, location, "YAML tags (!...) are not understood; quote text that begins with !")
+            self._fault(node, location, "YAML tags (!...) are not supported; quote text that starts with !")
         text = _VARIABLE.sub(lambda reference: self._expanded(reference, node, location), node.value)
         if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            self._fault(node, location, "it holds a NUL or half of a surrogate pair; remove it")
+            self._fault(node, location, "contains a NUL or half of a surrogate pair; remove it")
         return text
 
     def _expanded(self, reference: re.Match[str], node: yaml.Node, location: Location) -> str:
@@ -148,7 +146,9 @@ class _DocumentBuilder(yaml.constructor.SafeConstructor):
             return "$"
         if name is None:
             self._fault(
-                node, location, "${ doesn't begin a variable; write ${NAME} or ${NAME:-default}, or $${ for itself"
+                node,
+                location,
+                "${ does not start a variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${",
             )
             return ""
         value = self._environment.get(name)

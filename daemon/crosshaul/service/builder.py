@@ -114,7 +114,7 @@ async def furnish(house: Runtime, config: Config, routes: Sequence[Route]) -> li
 async def _check(config: Config) -> None:
     """Refuse what the surroundings make impossible, and log what they change. Raises ConfigError."""
     await asyncio.to_thread(check_surroundings, config, os.environ)
-    for line in config.announced:
+    for line in config.environment_notes:
         logs.get("crosshaul").warning("endpoint_from_environment", endpoint=line)
     for line in await asyncio.to_thread(overlaps, config):
         logs.get("crosshaul").warning("keys_may_meet", hint=line)

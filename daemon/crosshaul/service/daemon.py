@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crosshaul.concurrency.clock import SystemClock
-from crosshaul.config import Config, exposed
+from crosshaul.config import Config, files_writable_by_others
 from crosshaul.errors import Fault, NotReadyError
 from crosshaul.service.control_handlers import actions
 from crosshaul.service.control_socket import ControlSocket
@@ -44,7 +44,7 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
     asyncio.get_running_loop().set_exception_handler(AcceptErrorHandler(log))
     hung_up, notifier = asyncio.Event(), Notifier.from_environment()
     stop.listen_for_hangup(hung_up)
-    for line in await asyncio.to_thread(exposed, config, file):
+    for line in await asyncio.to_thread(files_writable_by_others, config, file):
         log.warning("file_open_to_others", error=line)
     async with opened_in_time(config, clock, notifier) as house, (teller := Monitoring(house)).serving():
         helping, carrying = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))

@@ -53,14 +53,14 @@ def test_the_environment_says_where_what_the_file_leaves_open_goes(tmp_path, env
     """In the order of AWS's SDKs, and each that counts is announced."""
     found = config(tmp_path, environ, profile=profile)
     assert where(found) == (s3, sts)
-    assert len(found.announced) == sum(each is not None for each in (s3, sts))
+    assert len(found.environment_notes) == sum(each is not None for each in (s3, sts))
 
 
 def test_the_file_s_own_word_counts(tmp_path):
     """What is written stays, and nothing is announced."""
     found = config(tmp_path, {"AWS_ENDPOINT_URL": HERE}, endpoint="http://store.test", sts="http://sts.test")
     assert where(found) == ("http://store.test", "http://sts.test")
-    assert found.announced == ()
+    assert found.environment_notes == ()
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1:9000", "ftp://h", "https://h/path", "http://localhost_1", "nonsense"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.config import exposed, load
+from crosshaul.config import files_writable_by_others, load
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def made(tmp_path: Path) -> Path:
 
 
 def told(file: Path) -> list[str]:
-    return exposed(load(file, {}), file)
+    return files_writable_by_others(load(file, {}), file)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "id", "token"])
@@ -40,7 +40,7 @@ def test_a_file_that_every_user_can_write_is_named(made: Path, name: str) -> Non
     assert told(made) == []
     path = made.parent / name
     path.chmod(0o666)
-    assert told(made) == [f"{path} can be changed by every user (mode 0666): chmod o-w {path}"]
+    assert told(made) == [f"{path} can be changed by every user (mode 0666); run chmod o-w {path}"]
 
 
 def test_a_directory_in_which_every_user_can_replace_it_is_named(made: Path) -> None:

@@ -55,8 +55,8 @@ def test_routes_whose_keys_may_meet_are_named(
 ) -> None:
     """One deletes, and the other may take the key of what is gone: a line with both names and the cure."""
     (line,) = told(tmp_path, one, other, second)
-    assert line.startswith("routes one and two put their objects in one place in bucket inbox")
-    assert "give one another `key_prefix`" in line
+    assert line.startswith("routes one and two can use the same keys in bucket inbox")
+    assert "give one destination another key_prefix" in line
 
 
 @pytest.mark.parametrize(("one", "other", "second"), APART)

@@ -136,9 +136,9 @@ def test_validation_sees_through_symlinks(top: Path, tmp_path: Path):
     twice = route | {"name": "twice", "path": str(tmp_path / "link")}
     below = route | {"name": "below", "path": str(tmp_path / "into")}
     for routes, told in (
-        ([moving], "itself watched"),
+        ([moving], "is watched by"),
         ([route, twice], "the same directory"),
-        ([route, below], "in one tree with"),
+        ([route, below], "nested with"),
     ):
         with pytest.raises(ConfigError, match=told):
             loaded(tmp_path, state_dir=str(tmp_path / "s"), routes=routes)

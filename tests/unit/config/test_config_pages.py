@@ -1,64 +1,32 @@
-"""The example file, the reference page and the schema say what the models say."""
+"""The example file, the reference page and the schema are generated from the models."""
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 from pydantic import BaseModel
 
-from crosshaul.config import BandwidthStep, Config, HostPort, load, schema
+from crosshaul.config import Config, load, schema
 from crosshaul.config.yaml_document import Location, YamlDocument, parse
+from support import config_pages
 
-ROOT = Path(__file__).parents[3]
-EXAMPLE = ROOT / "config.example.yaml"
-REFERENCE = ROOT / "docs" / "CONFIGURATION.md"
 ENVIRONMENT = {"PARTNER_EXTERNAL_ID": "example-id"}
-REQUIRED = {"state_dir", "destinations", "destinations.NAME.bucket", "routes"} | {
-    f"routes[].{key}" for key in ("name", "path", "destination")
-}
-
-
-def sections(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if annotation not in {HostPort, BandwidthStep}:  # these are written as one value
-            yield annotation
-    else:
-        for part in get_args(annotation):
-            yield from sections(part)
-
-
-def keys(model: type[BaseModel] = Config, above: str = "") -> Iterator[str]:
-    """Every key there is, as the reference names it: ``routes[].settle.quiet``, ``destinations.NAME.bucket``."""
-    for name, field in model.model_fields.items():
-        if above == "destinations.NAME." and name == "name":
-            continue
-        yield f"{above}{name}"
-        step = {"destinations": ".NAME.", "routes": "[]."}.get(name, ".")
-        for section in sections(field.annotation):
-            yield from keys(section, f"{above}{name}{step}")
-
-
-def general(location: Location) -> str:
-    steps = ["[]" if isinstance(step, int) else f".{step}" for step in location]
-    if len(steps) > 1 and steps[0] == ".destinations":
-        steps[1] = ".NAME"
-    return "".join(steps).removeprefix(".")
 
 
 def example() -> YamlDocument:
-    return parse(EXAMPLE.read_text("utf-8"), "example", ENVIRONMENT)
+    return parse(config_pages.EXAMPLE.read_text("utf-8"), "example", ENVIRONMENT)
 
 
 def documented_defaults() -> Iterator[tuple[Location, str]]:
     """Each ``# Default: VALUE`` of the example with the key that it stands above."""
-    lines = EXAMPLE.read_text("utf-8").splitlines()
+    lines = config_pages.EXAMPLE.read_text("utf-8").splitlines()
     for location, number in example().lines.items():
         default = re.fullmatch(r"\s*# Default: (.+)", lines[number - 2])
         if default and isinstance(location[-1], str):
@@ -73,7 +41,7 @@ def without(location: Location, value: Any = ...) -> Config:
         section = section[step]
     del section[location[-1]]
     if location[-1] == "role_arn":
-        del section["external_id"]  # which means nothing without it
+        del section["external_id"]  # which needs role_arn
     if value is not ...:
         section[location[-1]] = value
     return Config.model_validate(root)
@@ -88,21 +56,35 @@ def value_at(config: Config, location: Location) -> Any:
 
 def test_example_loads() -> None:
     """The example is a valid file as it is, once the partner's external ID is set."""
-    config = load(EXAMPLE, ENVIRONMENT)
+    config = load(config_pages.EXAMPLE, ENVIRONMENT)
     assert config.destinations["partner"].external_ids() == ("example-id",)
 
 
-def test_example_has_every_key() -> None:
-    """There is no key that the example doesn't show."""
-    assert set(keys()) - {general(location) for location in example().lines} == set()
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (config_pages.EXAMPLE, config_pages.example),
+        (config_pages.REFERENCE, lambda: config_pages.reference(config_pages.REFERENCE.read_text("utf-8"))),
+        (config_pages.SCHEMA, config_pages.schema_file),
+    ],
+    ids=["example", "reference", "schema"],
+)
+def test_the_generated_files_are_up_to_date(file: Path, expected: Callable[[], str]) -> None:
+    """Each file equals the output of tests/support/config_pages.py."""
+    assert file.read_text("utf-8") == expected()
 
 
-def test_example_gives_a_default_for_every_key_that_has_one() -> None:
-    """Each key that may be left out stands below a ``# Default:`` line at least once."""
-    settings = {key for key in keys() if not any(other.startswith((f"{key}.", f"{key}[")) for other in keys())}
-    documented = {general(location) for location, _ in documented_defaults()}
-    exempt = REQUIRED | {"routes[].after_upload.move_to"}  # which has no default of its own: it is what makes a move
-    assert settings - documented - exempt == set()
+def test_the_example_has_every_key_with_its_default() -> None:
+    """Every key is in the example, and has a comment with its default unless it is required or a section."""
+    documented = {config_pages.general(location) for location, _ in documented_defaults()}
+    for key in config_pages.all_keys():
+        assert key.path in {config_pages.general(location) for location in example().lines}
+        assert (key.path in documented) is (key.default is not None), key.path
+
+
+def test_every_key_has_a_text() -> None:
+    """No attribute of a section lacks its docstring."""
+    assert [key.path for key in config_pages.all_keys() if not key.text] == []
 
 
 @pytest.mark.parametrize(("location", "default"), list(documented_defaults()), ids=lambda value: str(value)[:60])
@@ -116,7 +98,7 @@ def test_documented_defaults_are_the_models(location: Location, default: str) ->
 def test_example_fits_the_schema() -> None:
     """The schema is one of draft 2020-12, and takes the example as any YAML reader reads it."""
     jsonschema.Draft202012Validator.check_schema(schema())
-    jsonschema.Draft202012Validator(schema()).validate(yaml.safe_load(EXAMPLE.read_text("utf-8")))
+    jsonschema.Draft202012Validator(schema()).validate(yaml.safe_load(config_pages.EXAMPLE.read_text("utf-8")))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +117,7 @@ def test_example_fits_the_schema() -> None:
 )
 def test_schema_refuses_what_the_models_refuse(section: Location, key: str, value: object) -> None:
     """An editor that has the schema marks unknown keys, wrong types and unknown words."""
-    file = yaml.safe_load(EXAMPLE.read_text("utf-8"))
+    file = yaml.safe_load(config_pages.EXAMPLE.read_text("utf-8"))
     target = file
     for step in section:
         target = target[step]
@@ -162,7 +144,7 @@ def test_schema_refuses_what_the_models_refuse(section: Location, key: str, valu
 )
 def test_schema_takes_what_the_models_take(section: Location, key: str, value: object) -> None:
     """Every way of writing a value that the program takes is one that the schema takes."""
-    file = yaml.safe_load(EXAMPLE.read_text("utf-8"))
+    file = yaml.safe_load(config_pages.EXAMPLE.read_text("utf-8"))
     target = file
     for step in section:
         target = target[step]
@@ -183,22 +165,3 @@ def test_schema_defaults_fit_the_schema() -> None:
             validator({**node, "$defs": whole["$defs"]}).validate(node["default"])
             found += 1
     assert found > 35
-
-
-def reference_rows() -> dict[str, str]:
-    rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \|([^|]*)\|", REFERENCE.read_text("utf-8"), re.MULTILINE)
-    return {key: default.strip().strip("`") for key, default in rows}
-
-
-def test_reference_names_every_key() -> None:
-    """The reference page has a row for each key, and for none that isn't one."""
-    assert set(reference_rows()) == set(keys())
-
-
-def test_reference_gives_the_examples_defaults() -> None:
-    """A default in the reference page is the one that the example documents, which is the model's."""
-    documented = {general(location): default for location, default in reversed(list(documented_defaults()))}
-    documented["routes[].after_upload.action"] = "keep"  # the example has a move_to beside it, which makes it move
-    rows = reference_rows()
-    assert {key: rows[key] for key in documented} == documented
-    assert {key for key, default in rows.items() if default == "required"} == REQUIRED
