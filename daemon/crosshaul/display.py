@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
 from datetime import timedelta
-from difflib import get_close_matches
 from os import PathLike, fspath
 
 # Letters and marks without a shape (Unicode's Default_Ignorable_Code_Point), and a blank.
@@ -85,10 +83,3 @@ def ordinal(number: int) -> str:
 def count(number: int, noun: str) -> str:
     """Return ``1 file``, ``2,000 files``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def suggestion(word: str, choices: Iterable[str]) -> str:
-    """Say what to write instead of an unknown word: the closest choice, or all of them."""
-    by_lower = {choice.lower(): choice for choice in choices}
-    close = get_close_matches(word.lower(), by_lower, 1)
-    return f"write {by_lower[close[0]]}" if close else "write one of " + ", ".join(by_lower.values())

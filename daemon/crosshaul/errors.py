@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 
 TRY_AGAIN = 75
@@ -31,7 +32,21 @@ class ConfigError(CrosshaulError):
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for a name (of a route, a destination) that the configuration does not have."""
-    return f"there is no {kind} {name}; there are: {', '.join(known)}"
+    names = list(known)
+    close = _closest(name, names)
+    return f"there is no {kind} {name}; {f'write {close}' if close else 'there are: ' + ', '.join(names)}"
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """Return what to write instead of an unknown word: the closest choice, or all of them."""
+    words = list(choices)
+    return f"write {_closest(word, words) or 'one of ' + ', '.join(words)}"
+
+
+def _closest(word: str, choices: Iterable[str]) -> str | None:
+    by_lower = {choice.lower(): choice for choice in choices}
+    close = get_close_matches(word.lower(), by_lower, 1)
+    return by_lower[close[0]] if close else None
 
 
 class NotReadyError(CrosshaulError):

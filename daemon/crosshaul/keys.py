@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from string import Formatter
 
-from crosshaul.display import suggestion
+from crosshaul.errors import suggestion
 
 MAX_KEY_BYTES = 1024
 """S3's limit on a key's UTF-8 form (User Guide, "Naming Amazon S3 objects")."""

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from crosshaul.config.directories import Directories
 from crosshaul.config.place import place_at
 from crosshaul.config.yaml_document import Location, Value
-from crosshaul.display import suggestion
+from crosshaul.errors import unknown_name
 
 LocatedMessage = tuple[Location, str]
 _DEFAULTS: dict[str, Value] = {"destination": None, "key": "{path}", "include": ["**"], "exclude": []}
@@ -57,7 +57,7 @@ def _destination_name_errors(destinations: dict[str, Value]) -> Iterator[Located
 def _destination_errors(index: int, route: dict[str, Value], known: dict[str, Value]) -> Iterator[LocatedMessage]:
     wanted = route.get("destination")
     if isinstance(wanted, str) and known and wanted not in known:
-        yield ("routes", index, "destination"), f"unknown destination {wanted!r}; {suggestion(wanted, known)}"
+        yield ("routes", index, "destination"), unknown_name("destination", wanted, known)
 
 
 def _pair_errors(

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from crosshaul.config.model import Config
 from crosshaul.config.units import MIB, format_size
 from crosshaul.config.yaml_document import Location, Value
-from crosshaul.display import suggestion
+from crosshaul.errors import suggestion
 
 _EXPECTED = {
     "string_type": "text",

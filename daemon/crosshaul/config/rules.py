@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Formatter
 
-from crosshaul.display import suggestion
+from crosshaul.errors import suggestion
 
 STORAGE_CLASSES = (
     "STANDARD",

@@ -98,8 +98,8 @@ def test_destination_faults(tmp_path: Path, line: str, sentence: str) -> None:
 
 
 ROUTE_FAULTS = [
-    ("destination: partnr", "destination: unknown destination 'partnr'; write partner"),
-    ("destination: x", "destination: unknown destination 'x'; write one of partner"),
+    ("destination: partnr", "destination: there is no destination partnr; write partner"),
+    ("destination: x", "destination: there is no destination x; there are: partner"),
     ("key: '{pth}'", "key: {pth} is not a field; write {path}"),
     ("key: fixed", "key: every file would get the same key"),
     (
