@@ -63,9 +63,9 @@ BUGS = (
     ),
     bug(
         "a terminal that is stopped stops the push that draws on it",
-        "cli/progress.py",
-        '        """Show how far it is, soon."""\n        self._latest = progress\n',
-        '        """Show how far it is, soon."""\n        self._latest = progress\n        self._progress.refresh()\n',
+        "cli/progress_bar.py",
+        '        """Show the progress soon."""\n        self._latest = progress\n',
+        '        """Show the progress soon."""\n        self._latest = progress\n        self._progress.refresh()\n',
         "tests/unit/cli/test_progress.py",
     ),
     bug(

@@ -1,7 +1,7 @@
-"""Makes man/crosshaul.1 out of the verbs' own help.
+"""Generates man/crosshaul.1 from the help of the verbs.
 
 ``PYTHONPATH=daemon:tests python tests/support/man_page.py`` writes it;
-tests/unit/cli/test_man_page.py holds it up to date.
+tests/unit/cli/test_man_page.py checks that it is up to date.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ crosshaul \\- deliver files of watched directories to a partner's S3 bucket"""
 _WIDTH = 60
 """Of a line of prose in the source, before what roff has to be told is written out."""
 _ENVIRONMENT = {
-    "CROSSHAUL_CONFIG": "Where the configuration is, if not in /etc/crosshaul/config.yaml.",
-    "CROSSHAUL_CONFIG_YAML": "The configuration itself. It goes before CROSSHAUL_CONFIG, and after -c.",
-    "NO_COLOR": "If set, terminals get no colours. What is piped never has any.",
-    "AWS_ACCESS_KEY_ID, AWS_PROFILE, ...": "Account A's credentials, as all of AWS's tools find them.",
-    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: it is told of readiness, status, reloads and progress.",
+    "CROSSHAUL_CONFIG": "The configuration file, if not /etc/crosshaul/config.yaml.",
+    "CROSSHAUL_CONFIG_YAML": "The configuration itself, as YAML. It overrides CROSSHAUL_CONFIG; -c overrides it.",
+    "NO_COLOR": "If set, output has no colours. Output to a pipe never has.",
+    "AWS_ACCESS_KEY_ID, AWS_PROFILE, ...": "Account A's credentials, as for all AWS tools.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd, which receives readiness, status, reloads and progress.",
 }
 _FILES = {
     "/etc/crosshaul/config.yaml": "The configuration.",
-    "/var/lib/crosshaul": "Where state_dir usually is: the journal, its lock, and the control socket.",
+    "/var/lib/crosshaul": "The usual state_dir, with the journal, its lock, and the control socket.",
 }
 _SIGNALS = {
-    "SIGTERM, SIGINT": "A running daemon drains and ends; a second one cuts that short.",
-    "SIGHUP": "It reads its configuration again.",
+    "SIGTERM, SIGINT": "The daemon drains and exits; a second signal makes it exit at once.",
+    "SIGHUP": "The daemon reloads its configuration.",
 }
 _SEE_ALSO = "systemd.service(5), and docs/ in the source repository (OPERATIONS, CONFIGURATION, TROUBLESHOOTING)"
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join(_lines()) + "\n"
 
 
@@ -56,7 +56,7 @@ def _lines() -> Iterator[str]:
     for title, entries in (("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES), ("SIGNALS", _SIGNALS)):
         yield f".SH {title}"
         yield from _entries(entries.items())
-    yield from (".SH EXIT STATUS", "Each verb's own are told with it. All know these:")
+    yield from (".SH EXIT STATUS", "Each verb's own are listed with it. All verbs have these:")
     yield from _entries(
         [("2", "Bad usage, or a bad configuration; every fault is a line on stderr."), ("130", "Ctrl-C.")]
     )

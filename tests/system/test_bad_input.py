@@ -194,7 +194,7 @@ def test_a_push_that_is_refused_says_why_and_loses_nothing(strict, site_for):
         site.write()
         return (
             code,
-            lacks(["destination partner", "3 files wait", str(site.root), *words], line),
+            lacks(["destination partner", "3 files pending", str(site.root), *words], line),
             soon,
             site.push()[:19],
         )
@@ -350,8 +350,8 @@ def test_an_address_that_cannot_be_listened_on_is_one_line(unused_account, site_
 MISUSES = {
     "route": (["push", "--route", "no\x1b[31mpe"], ["no route no", "there are: r"]),
     "state": (["list", "--state", "nonsense"], ["nonsense", "quarantined"]),
-    "explain": (["explain", "/etc/pass\x1b[31mwd\n"], ["in no route", "Watched are", "root (r)"]),
-    "retry": (["retry", "/etc/passwd"], ["in no route", "Watched are", "root (r)"]),
+    "explain": (["explain", "/etc/pass\x1b[31mwd\n"], ["in no route", "The routes' directories are", "root (r)"]),
+    "retry": (["retry", "/etc/passwd"], ["in no route", "The routes' directories are", "root (r)"]),
     "timeout": (["wait", "--timeout", "soon"], ["'soon' is not a duration", "10m"]),
     "option": (["push", "--nope"], ["No such option", "--nope"]),
 }

@@ -81,7 +81,7 @@ def test_another_name_of_the_destination_sends_nothing(strict, site):
     site.config["destinations"] = {"renamed": site.config["destinations"]["partner"]}
     site.write(destination="renamed")
     assert previewed(site) == ""
-    assert "3 were there already" in site.push()
+    assert "3 were delivered before" in site.push()
     assert writes(strict) == DELIVERED
     assert {each["destination"] for each in site.records().values()} == {"renamed"}
 
@@ -183,7 +183,7 @@ def test_what_waits_goes_by_the_template_of_now(strict, site):
 def test_a_renamed_route_takes_its_keys_along(strict, site):
     """Nothing is sent twice, nothing is in conflict, and later changes arrive."""
     site.write(name="renamed")
-    assert "3 were there already" in site.push()
+    assert "3 were delivered before" in site.push()
     site.add("one", b"changed")
     assert "Delivered 1 file" in site.push()
     assert writes(strict) == DELIVERED | {"one": 2}
@@ -197,7 +197,7 @@ def test_a_route_that_is_split_takes_its_keys_along(strict, site):
         site.route | {"name": "below", "path": str(site.root / "sub"), "key": "sub/{path}"},
     ]
     site.write()
-    assert "3 were there already" in site.push()
+    assert "3 were delivered before" in site.push()
     assert writes(strict) == DELIVERED
 
 
@@ -316,7 +316,7 @@ def test_resend_sends_delivered_files_again(strict, site):
     """By path, by directory, by route, or all whose file is there; what is not known is named, with exit code 1."""
     (site.root / "two").unlink()
     done = site.crosshaul("resend", str(site.root / "sub"), str(site.root / "one"))
-    assert (done.returncode, "2 files (12 Bytes) go again" in done.stdout) == (0, True), done
+    assert (done.returncode, "2 files (12 Bytes) queued again" in done.stdout) == (0, True), done
     site.push()
     assert writes(strict) == {"one": 2, "two": 1, "sub/three": 2}
     done = site.crosshaul("resend", str(site.root / "two"), str(site.root / "nothing"))

@@ -1,4 +1,4 @@
-"""What a check finds, for people: a line a finding, and below what is wrong all that helps."""
+"""Prints the findings of a check: a line for each, and details and advice below a failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crosshaul.errors import Diagnosis
 from crosshaul.trust.findings import Advice, Finding, Outcome
 
 _STYLES = {Outcome.GOOD: "green", Outcome.BAD: "bold red", Outcome.NOTE: "yellow", Outcome.SKIPPED: "dim"}
-_WIDTH = 16
+_STEP_COLUMNS = 16
 
 
 class FindingPrinter:
@@ -21,13 +21,13 @@ class FindingPrinter:
         self._destination = ""
 
     def show(self, destination: str, finding: Finding) -> None:
-        """One more."""
+        """Print a finding."""
         if destination != self._destination:
             self._destination = destination
             self._console.print(Text(f"{printable(destination)}", style="bold"))
         mark = Text(f"  {finding.verdict:<8}", style=_STYLES[finding.verdict])
         self._console.print(
-            mark.append(f"{finding.step:<{_WIDTH}}", style="").append(printable(finding.told), style="")
+            mark.append(f"{finding.step:<{_STEP_COLUMNS}}", style="").append(printable(finding.told), style="")
         )
         if finding.verdict is Outcome.BAD:
             self._explain(finding.error, finding.advice)

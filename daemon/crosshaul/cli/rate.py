@@ -1,4 +1,4 @@
-"""How fast it has gone of late, and how long the rest takes at that. Pure."""
+"""The rate of the last seconds, and the time that the rest takes at that rate. Pure."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ from collections import deque
 
 from crosshaul.display import duration, size
 
-_SPAN = 15.0
-"""Seconds that a rate is taken over: shorter ones jump, longer ones lag."""
+_SPAN_SECONDS = 15.0
+"""A rate over a shorter span jumps, over a longer one it lags."""
 
 
 class Rate:
-    """Told what was sent by when, a few times a minute or more."""
+    """Measures the rate from totals that are noted once a second or so."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int, int]] = deque()
+        self._totals: deque[tuple[float, int, int]] = deque()
 
-    def told(self, now: float, files: int, sent: int, left: int) -> str:
-        """A sentence; ``files`` and ``sent`` (bytes) so far, and ``left`` bytes to go. Empty if all is quiet."""
-        self._seen.append((now, files, sent))
-        while now - self._seen[0][0] > _SPAN:
-            self._seen.popleft()
-        began, files_then, sent_then = self._seen[0]
-        span = now - began
+    def sentence(self, now: float, files: int, sent: int, left: int) -> str:
+        """Note the totals (files, bytes) at ``now`` and describe the rate; ``left`` bytes are to be sent.
+
+        Empty if nothing is to be sent.
+        """
+        self._totals.append((now, files, sent))
+        while now - self._totals[0][0] > _SPAN_SECONDS:
+            self._totals.popleft()
+        first_at, first_files, first_sent = self._totals[0]
+        span = now - first_at
         if span <= 0:
             return ""
-        # What is changed and goes again is taken off the journal's counts, which may fall.
-        rate, files_rate = max(0.0, (sent - sent_then) / span), max(0.0, (files - files_then) / span)
-        if not rate and not files_rate:
-            return f"Nothing has got through for {duration(span)}." if left else ""
-        rest = f"; about {duration(left / rate)} left" if left and rate else ""
-        return f"Sending {size(rate)}/s, {files_rate:,.1f} files/s{rest}."
+        # The journal's totals may fall: a file that changed is no longer delivered.
+        bytes_rate, files_rate = max(0.0, (sent - first_sent) / span), max(0.0, (files - first_files) / span)
+        if not bytes_rate and not files_rate:
+            return f"No data was sent for {duration(span)}." if left else ""
+        rest = f"; about {duration(left / bytes_rate)} left" if left and bytes_rate else ""
+        return f"Sending {size(bytes_rate)}/s, {files_rate:,.1f} files/s{rest}."

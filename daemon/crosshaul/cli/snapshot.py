@@ -1,4 +1,4 @@
-"""The state of everything, gathered from the journal and, where one runs, the daemon."""
+"""The status of everything, from the journal and, where one runs, the daemon."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from crosshaul.config import Config
 
 
-def gathered(config: Config, reader: Reader | None) -> dict[str, Any]:
-    """The snapshot of the journal as ``reader`` (None = there is none yet) has it."""
+def read_status(config: Config, reader: Reader | None) -> dict[str, Any]:
+    """Return the present ``telemetry.status.snapshot``; ``reader`` None = there is no journal yet."""
     return snapshot(
         reader.tallies() if reader else [],
         reader.destinations() if reader else [],
@@ -28,16 +28,16 @@ def gathered(config: Config, reader: Reader | None) -> dict[str, Any]:
         journal_error=obstacle(config.state_dir),
         configured_routes=[route.name for route in config.routes],
         configured_destinations=list(config.destinations),
-        paused=paused(config, reader),
+        paused=paused_routes(config, reader),
     )
 
 
-def paused(config: Config, reader: Reader | None) -> Sequence[str]:
-    """The routes that were paused at run time: only the daemon knows."""
+def paused_routes(config: Config, reader: Reader | None) -> Sequence[str]:
+    """Ask the daemon which routes are paused; empty if none runs."""
     if reader is None or reader.daemon_pid() is None:
         return ()
     try:
-        told: Sequence[str] = ask(config.state_dir, {"do": "show"})["paused"]
+        paused: Sequence[str] = ask(config.state_dir, {"do": "show"})["paused"]
     except ControlError:
-        return ()  # it is starting or ending: it sends nothing anyway
-    return told
+        return ()  # the daemon is starting or ending
+    return paused

@@ -90,7 +90,7 @@ def test_status_is_plain_where_it_is_piped(filled, capsys):
     assert filled.run("status") == 0
     told = lines(capsys)
     assert told[1].startswith(
-        "Files: 1 delivered, 0 uploading, 2 pending, 1 quarantined; 12 Bytes wait, the oldest for "
+        "Files: 1 delivered, 0 uploading, 2 pending, 1 quarantined; 12 Bytes pending, the oldest for "
     )
     (route,) = [line for line in told if line.startswith("exports ")]
     assert "x" * 300 in route
@@ -165,12 +165,12 @@ def test_nothing_shows_a_secret(filled, capsys):
     ("name", "words"),
     [
         ("a", "was delivered at"),
-        ("b", "was set aside (quarantined) at"),
-        ("c", "is at rest and waits for its turn to go to s3://partner-bucket/c"),
+        ("b", "was quarantined at"),
+        ("c", "is pending: it goes to s3://partner-bucket/c"),
         ("none", "does not exist"),
         ("new.tmp", "is left out by the patterns"),
         ("inner", "is a directory"),
-        ("fresh", "is not in the journal yet. It waits: it changed"),
+        ("fresh", "is not in the journal yet. It is settling: it changed"),
     ],
 )
 def test_explain_gathers_the_facts(filled, capsys, name, words):
@@ -194,7 +194,7 @@ def test_explain_knows_excluded_directories_and_inner_routes(world, capsys):
 def test_explain_elsewhere_says_what_is_watched(world, tmp_path, capsys):
     """A path in no route is code 2 with the watched directories."""
     assert world.run("explain", tmp_path / "elsewhere") == 2
-    assert f"Watched are: {world.root} (exports)" in capsys.readouterr().err
+    assert f"The routes' directories are: {world.root} (exports)" in capsys.readouterr().err
 
 
 def state_of(world, name):
@@ -218,7 +218,7 @@ def test_retry_puts_back_what_is_quarantined(filled, capsys):
 def test_retry_of_named_files_tells_which_are_not_quarantined(filled, capsys):
     """Only the named files go back; a delivered one among them is mentioned and left alone."""
     assert filled.run("retry", filled.root / "a", filled.root / "b") == 0
-    assert "1 file went back in the queue. 1 of those named is not quarantined" in lines(capsys)[0]
+    assert "1 file went back in the queue. 1 given file is not quarantined" in lines(capsys)[0]
     assert state_of(filled, b"a") is State.DELIVERED
 
 
@@ -231,4 +231,4 @@ def test_retry_of_a_file_elsewhere_changes_nothing(filled, tmp_path):
 def test_retry_before_the_first_run_is_no_error(world, capsys):
     """With no journal there is nothing to put back, which is fine."""
     assert world.run("retry") == 0
-    assert lines(capsys) == ["Nothing has run yet, so nothing is quarantined."]
+    assert lines(capsys) == ["No file is quarantined: there is no journal yet."]

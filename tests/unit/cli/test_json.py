@@ -27,7 +27,7 @@ def test_explain(world, capsys):
     world.admit(world.file("a"), outcome=delivered)
     found = told(world, capsys, "explain", world.root / "a")
     assert (found["path"], found["route"], found["record"]["state"]) == (str(world.root / "a"), "exports", "delivered")
-    assert " was delivered at " in found["told"][0]
+    assert " was delivered at " in found["explanation"][0]
     assert told(world, capsys, "explain", world.root / "none")["record"] is None
 
 

@@ -118,10 +118,10 @@ def test_wait_counts_what_is_behind_a_stuck_file(world):
 
 def test_the_trend_is_a_sentence():
     """A rate over the last seconds and what is left at that; nothing at first, and silence is told if files wait."""
-    trend = Rate()
-    assert trend.told(100.0, 0, 0, 1000) == ""
-    assert trend.told(101.0, 2, 100, 900) == "Sending 100 Bytes/s, 2.0 files/s; about 9 s left."
-    assert trend.told(120.0, 2, 100, 900) == ""
-    assert trend.told(121.0, 2, 100, 900) == "Nothing has got through for 1 s."
-    assert trend.told(122.0, 2, 100, 0) == ""
-    assert trend.told(123.0, 1, 0, 0) == ""  # a file that had been delivered has changed
+    rate = Rate()
+    assert rate.sentence(100.0, 0, 0, 1000) == ""
+    assert rate.sentence(101.0, 2, 100, 900) == "Sending 100 Bytes/s, 2.0 files/s; about 9 s left."
+    assert rate.sentence(120.0, 2, 100, 900) == ""
+    assert rate.sentence(121.0, 2, 100, 900) == "No data was sent for 1 s."
+    assert rate.sentence(122.0, 2, 100, 0) == ""
+    assert rate.sentence(123.0, 1, 0, 0) == ""  # a file that had been delivered has changed

@@ -174,7 +174,7 @@ def test_the_configuration_may_stand_in_the_environment(world):
 @pytest.mark.parametrize("verb", ["status", "list", "wait", "retry"])
 def test_an_unreadable_journal_is_one_line(world, verb, capsys, monkeypatch):
     """A journal that is none is one line with code 2, for whichever verb reads it."""
-    monkeypatch.setattr(journals, "_PATIENCE", 0.0)
+    monkeypatch.setattr(journals, "_OPEN_TIMEOUT_SECONDS", 0.0)
     world.state.mkdir(mode=0o700)
     (world.state / "journal.db").write_bytes(b"no database" * 1000)
     assert world.run(verb) == 2

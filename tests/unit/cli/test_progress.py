@@ -11,8 +11,8 @@ import time
 import pytest
 from rich.console import Console
 
-from crosshaul.cli import progress
-from crosshaul.cli.progress import Bar
+from crosshaul.cli import progress_bar
+from crosshaul.cli.progress_bar import ProgressBar
 from crosshaul.model import PushProgress
 
 
@@ -30,12 +30,12 @@ def far(delivered: int) -> PushProgress:
 @pytest.mark.timeout(20)
 def test_a_stopped_terminal_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
     """Ticks come back at once, and so does the end of the block; standard error is the one from before."""
-    monkeypatch.setattr(progress, "_REDRAWN_EACH_SECONDS", 0.001)
-    monkeypatch.setattr(progress, "_CLEARED_WITHIN_SECONDS", 0.1)
+    monkeypatch.setattr(progress_bar, "_REDRAW_SECONDS", 0.001)
+    monkeypatch.setattr(progress_bar, "_CLEAR_TIMEOUT_SECONDS", 0.1)
     reading, writing = pty.openpty()
     before = sys.stderr
     with os.fdopen(writing, "w") as terminal:
-        bar = Bar(Console(file=terminal, force_terminal=True, width=100))
+        bar = ProgressBar(Console(file=terminal, force_terminal=True, width=100))
         try:
             with bar:
                 while bar._drawing.is_alive() and not stuck(bar):
@@ -49,7 +49,7 @@ def test_a_stopped_terminal_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
             drained(reading, bar)
 
 
-def stuck(bar: Bar) -> bool:
+def stuck(bar: ProgressBar) -> bool:
     """Whether the thread that draws waits for the terminal."""
     for _ in range(20):
         if bar._progress.live._lock.acquire(blocking=False):
@@ -59,7 +59,7 @@ def stuck(bar: Bar) -> bool:
     return True
 
 
-def drained(reading: int, bar: Bar) -> None:
+def drained(reading: int, bar: ProgressBar) -> None:
     """Let the terminal go on, so that the thread ends."""
     while bar._drawing.is_alive():
         os.read(reading, 65536)
@@ -70,6 +70,6 @@ def drained(reading: int, bar: Bar) -> None:
 def test_the_last_state_is_drawn():
     """What was told last is on the terminal when the block is left, however short it was."""
     out = io.StringIO()
-    with Bar(Console(file=out, force_terminal=True, width=100)) as bar:
+    with ProgressBar(Console(file=out, force_terminal=True, width=100)) as bar:
         bar.tick(far(1000))
     assert "1,000/1,000" in out.getvalue()

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from crosshaul.cli.progress import Bar
-from crosshaul.cli.progress_display import watching
+from crosshaul.cli.progress import progress_display
+from crosshaul.cli.progress_bar import ProgressBar
 from crosshaul.errors import Diagnosis, FaultKind, NotReadyError
 from crosshaul.model import Fingerprint, PushProgress, PushSummary, Record, Refusal, Settled, Sighting, State
 from support.cli_world import DENIED, World
@@ -50,7 +50,7 @@ def test_a_good_push_is_one_line(world, monkeypatch, capsys):
     calls = pushing(monkeypatch, PushSummary(1200, 3, (), 36_175_872, 3.2))
     assert world.run("push", "--route", "exports", "--route", "inner") == 0
     told = capsys.readouterr()
-    assert told.out == "Delivered 1,200 files (34.5 MiB) in 3.2 s, 10.8 MiB/s; 3 were there already.\n"
+    assert told.out == "Delivered 1,200 files (34.5 MiB) in 3.2 s, 10.8 MiB/s; 3 were delivered before.\n"
     assert told.err == ""
     assert calls == [("exports", "inner")]
 
@@ -59,7 +59,7 @@ def test_a_push_with_nothing_to_do_says_so(world, monkeypatch, capsys):
     """Nothing new is 0 files and code 0, without a rate."""
     pushing(monkeypatch, PushSummary(0, 1, (), 0, 0.0))
     assert world.run("push") == 0
-    assert capsys.readouterr().out == "Delivered 0 files; 1 was there already.\n"
+    assert capsys.readouterr().out == "Delivered 0 files; 1 was delivered before.\n"
 
 
 def test_failed_files_are_lines_and_code_1(world, monkeypatch, capsys):
@@ -87,8 +87,8 @@ def test_a_destination_that_takes_nothing_is_one_line(world, monkeypatch, capsys
     pushing(monkeypatch, PushSummary(0, 0, tuple(failed), 0, 1.0))
     assert world.run("push") == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"crosshaul: destination partner: {refusal.line()} 3,000 files wait, such as {world.root}/file-1\\n",
-        f"crosshaul: destination other: {silence.line()} 1 file waits: {world.root}/file-9\\n",
+        f"crosshaul: destination partner: {refusal.line()} 3,000 files pending, such as {world.root}/file-1\\n",
+        f"crosshaul: destination other: {silence.line()} 1 file pending: {world.root}/file-9\\n",
         f"crosshaul: {world.root}/file-7\\n: {DENIED.line()}",
         f"crosshaul: {world.root}/file-0\\n: it is pending",
     ]
@@ -119,7 +119,7 @@ def test_the_bar_fits_any_terminal_and_leaves_nothing(world):
     """On a terminal the bar is one line that fits, odd names included, and is gone at the end."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=60)
-    with Bar(console) as bar:
+    with ProgressBar(console) as bar:
         bar.tick(PushProgress(2000, 17, 2, 5 * 2**20, 10 * 2**20, ("evil\n\x1b[2J[red]" + "x" * 500,), settling=4))
         bar._progress.refresh()
     told = out.getvalue()
@@ -131,11 +131,11 @@ def test_the_bar_fits_any_terminal_and_leaves_nothing(world):
 
 def test_the_bar_is_only_on_a_terminal(monkeypatch):
     """Off a terminal nothing is drawn."""
-    with watching() as watch:
-        assert not isinstance(watch, Bar)
+    with progress_display() as display:
+        assert not isinstance(display, ProgressBar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with watching() as watch:
-        assert isinstance(watch, Bar)
+    with progress_display() as display:
+        assert isinstance(display, ProgressBar)
 
 
 @pytest.mark.parametrize(

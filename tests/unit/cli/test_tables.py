@@ -27,7 +27,7 @@ def shown(monkeypatch, width, routes, watcher="watching"):
         NOW,
         daemon_pid=None,
     )
-    tables.show(facts, nothing_yet=False, state_dir=Path("/state"))
+    tables.show(facts, no_journal=False, state_dir=Path("/state"))
     return out.getvalue(), re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
 
 

@@ -11,7 +11,7 @@ from support.cli_world import World, delivered, quarantined
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    monkeypatch.setattr(wait, "_POLL", 0.02)
+    monkeypatch.setattr(wait, "_POLL_SECONDS", 0.02)
     return World(tmp_path)
 
 
@@ -61,7 +61,7 @@ def test_quarantined_files_are_no_success(world, capsys):
     """Files set aside are not waited for, but it ends with 1 and says where to look."""
     world.admit(world.file("a"), outcome=quarantined)
     assert world.run("wait", "--timeout", "10s") == 1
-    assert "1 file is quarantined: `crosshaul list --state quarantined` says why." in capsys.readouterr().err
+    assert "1 file is quarantined; see `crosshaul list --state quarantined`." in capsys.readouterr().err
 
 
 def test_later_files_are_not_waited_for(world):
