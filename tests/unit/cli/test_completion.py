@@ -1,4 +1,4 @@
-"""Shells complete verbs, options, and the names in the configuration: the printed scripts, in the real shells."""
+"""`crosshaul completion` in real shells: verbs, options and the configuration's names are completed."""
 
 import os
 import shutil
@@ -9,18 +9,12 @@ from pathlib import Path
 import pytest
 
 from crosshaul.cli.main import VERBS
-from support.cli_world import World
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
-@pytest.fixture
-def world(tmp_path):
-    return World(tmp_path)
-
-
 def asked(world, shell, script):
-    """What the shell says, once it has read our script."""
+    """Return the shell's output after it has read the completion script."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not there")
     environment = {**os.environ, "PATH": PATH, "CROSSHAUL_CONFIG": str(world.config), "HOME": str(world.root)}
@@ -37,7 +31,7 @@ def bash(world, *words):
 
 
 def test_bash_completes_verbs_options_and_choices(world):
-    """A verb from its first letters, a verb's options, and an option's values."""
+    """Bash completes verbs, a verb's options, and an option's values."""
     assert bash(world, "") == list(VERBS)
     assert bash(world, "re") == ["retry", "resend", "reload", "resume"]
     assert {"--json", "--watch", "--healthy"} <= set(bash(world, "status", "--"))
@@ -47,32 +41,32 @@ def test_bash_completes_verbs_options_and_choices(world):
 
 @pytest.mark.parametrize("verb", ["push", "list", "pause", "resume"])
 def test_bash_completes_the_configurations_routes(world, verb):
-    """Each verb that takes a route's name offers those of the configuration in use."""
+    """Each verb with --route completes the configured routes."""
     assert bash(world, verb, "--route", "") == ["exports", "inner"]
     assert bash(world, verb, "-c", str(world.config), "--route", "in") == ["inner"]
 
 
 def test_bash_completes_destinations(world):
-    """So do those that take a destination's."""
+    """`check --destination` completes the configured destinations."""
     assert bash(world, "check", "--destination", "") == ["partner"]
     assert bash(world, "policy", "--destination", "p") == ["partner"]
 
 
 def test_a_broken_configuration_completes_nothing_and_says_nothing(world):
-    """While a line is typed there are no complaints."""
+    """An invalid configuration completes nothing and prints no error."""
     world.config.write_text("nonsense: [")
     assert bash(world, "push", "--route", "") == []
 
 
 def test_fish_completes_verbs_and_routes(world):
-    """The same in fish."""
+    """Fish completes verbs and routes."""
     script = "crosshaul completion fish | source; complete -C 'crosshaul val'; complete -C 'crosshaul push --route i'"
     told = asked(world, "fish", script)
     assert (told[0], told[-1]) == ("validate", "inner")
 
 
 def test_zsh_takes_the_script_for_the_command(world):
-    """In zsh the script registers itself for crosshaul, and its words come with what they mean."""
+    """In zsh the script registers itself for crosshaul, and completions have descriptions."""
     script = "autoload -U compinit; compinit -u; source <(crosshaul completion zsh); print $_comps[crosshaul]"
     assert asked(world, "zsh", script) == ["_crosshaul_completion"]
     told = asked(world, "zsh", "COMP_WORDS='crosshaul val' COMP_CWORD=1 _CROSSHAUL_COMPLETE=zsh_complete crosshaul")

@@ -1,20 +1,13 @@
-"""What programs get: with --json each verb prints JSON and nothing else on stdout."""
+"""With --json each verb prints JSON and nothing else on stdout."""
 
 import json
 import sys
 from types import SimpleNamespace
 
-import pytest
-
 from crosshaul import __version__
 from crosshaul.journal import Reader
 from crosshaul.model import PushSummary, Refusal, Settled
-from support.cli_world import DENIED, World, delivered, quarantined
-
-
-@pytest.fixture
-def world(tmp_path):
-    return World(tmp_path)
+from support.cli_world import DENIED, delivered, quarantined
 
 
 def told(world, capsys, *arguments, code=0):
@@ -23,7 +16,7 @@ def told(world, capsys, *arguments, code=0):
 
 
 def test_explain(world, capsys):
-    """The story's lines, and the record as `list` has it; null for a file that no journal knows."""
+    """`explain --json` has the explanation's lines and the record; null for a file without a record."""
     world.admit(world.file("a"), outcome=delivered)
     found = told(world, capsys, "explain", world.root / "a")
     assert (found["path"], found["route"], found["record"]["state"]) == (str(world.root / "a"), "exports", "delivered")
@@ -32,7 +25,7 @@ def test_explain(world, capsys):
 
 
 def test_validate(world, capsys):
-    """A good file's routes and destinations; a bad one's faults, with code 2."""
+    """`validate --json` has routes and destinations, or the faults with code 2."""
     found = told(world, capsys, "validate")
     names = {"routes": ["exports", "inner"], "destinations": ["partner"]}
     assert found == {"valid": True, "faults": [], "warnings": [], "sent_again": []} | names
@@ -44,14 +37,14 @@ def test_validate(world, capsys):
 
 
 def test_retry(world, capsys):
-    """How many went back in the queue, also before the first run."""
+    """`retry --json` has the number of requeued files, also before the first run."""
     assert told(world, capsys, "retry") == {"requeued": 0, "daemon_running": False}
     world.admit(world.file("a"), outcome=quarantined)
     assert told(world, capsys, "retry") == {"requeued": 1, "daemon_running": False}
 
 
 def test_push(world, monkeypatch, capsys):
-    """The figures of a push, and each file that was not delivered."""
+    """`push --json` has the totals and each file that was not delivered."""
     world.admit(world.file("a"), outcome=quarantined)
     with Reader.open(world.state) as reader:
         failed = tuple(reader.records())
@@ -67,7 +60,7 @@ def test_push(world, monkeypatch, capsys):
 
 
 def test_push_dry_run_is_a_line_for_each_file(world, monkeypatch, capsys):
-    """Where each file would go, or why it would not."""
+    """`push --dry-run --json` prints a line for each file with its key or its refusal."""
     good = world.file("a")
     bad = Settled(world.file("b").sighting, "partner", "", Refusal("KeyTooLong", "too long"))
 
@@ -84,7 +77,7 @@ def test_push_dry_run_is_a_line_for_each_file(world, monkeypatch, capsys):
 
 
 def test_version(capsys, world):
-    """Name and version of everything in use."""
+    """`version --json` has the version of each library."""
     done = world.process("version", "--json")
     found = json.loads(done.stdout)
     assert found["crosshaul"] == __version__

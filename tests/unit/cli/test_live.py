@@ -1,4 +1,4 @@
-"""What is drawn again and again, on a real terminal, and that the terminal is in order afterwards."""
+"""`status --watch` and the progress bar of `wait` on a real terminal, which is restored afterwards."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def is_in_order(screen):
 
 
 def test_watch_follows_the_journal_and_ctrl_c_ends_it(world):
-    """`status --watch` shows what changes, without a daemon as well; Ctrl-C is code 0, and the last picture stays."""
+    """`status --watch` shows changes of the journal without a daemon; Ctrl-C is code 0, and the last picture stays."""
     with terminal("status", "--watch", "-c", str(world.config)) as screen:
         screen.until("2 pending")
         assert OWN_SCREEN in screen.written
@@ -47,7 +47,7 @@ def test_watch_follows_the_journal_and_ctrl_c_ends_it(world):
 
 
 def test_sigterm_leaves_the_terminal_in_order(world):
-    """Ended by SIGTERM, watching and waiting show the cursor again and give the screen back; code 143."""
+    """After SIGTERM the cursor and the normal screen are back; the code is 143."""
     for verb, shows in (("status --watch", "2 pending"), ("wait", "0/2 files")):
         with terminal(*verb.split(), "-c", str(world.config)) as screen:
             screen.until(shows)
@@ -57,7 +57,7 @@ def test_sigterm_leaves_the_terminal_in_order(world):
 
 
 def test_watch_outlives_a_journal_that_is_not_there_or_is_damaged(world):
-    """Before the first run there is a picture, too; one that can't be read is told, and read again when it can."""
+    """A missing journal is shown as such; an unreadable one as an error until it can be read."""
     database = world.state / "journal.db"
     whole = database.read_bytes()
     database.unlink()
@@ -73,7 +73,7 @@ def test_watch_outlives_a_journal_that_is_not_there_or_is_damaged(world):
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_watch_in_a_pipe_is_one_snapshot_after_another(world, as_json):
-    """Piped there are no escapes; with --json each line is an object."""
+    """Output to a pipe has no escape sequences; with --json each line is an object."""
     command = [sys.executable, "-m", "crosshaul", "status", "--watch", "-c", str(world.config)]
     process = subprocess.Popen([*command, *(["--json"] if as_json else [])], stdout=subprocess.PIPE, text=True)
     lines = []
@@ -90,7 +90,7 @@ def test_watch_in_a_pipe_is_one_snapshot_after_another(world, as_json):
 
 
 def test_wait_shows_a_bar_with_rate_and_time_left(world):
-    """On a terminal `wait` counts files and bytes, shows a rate and the time left, and leaves nothing of it behind."""
+    """On a terminal `wait` shows files, bytes, rate and time left, and removes the bar at the end."""
     with terminal("wait", "-c", str(world.config)) as screen:
         screen.until(r"0/2 files")
         screen.until("crosshaul: no daemon is running")
@@ -103,7 +103,7 @@ def test_wait_shows_a_bar_with_rate_and_time_left(world):
 
 
 def test_wait_counts_what_is_behind_a_stuck_file(world):
-    """A file that is stuck at the front hides nothing of what becomes of the others."""
+    """A stuck file does not hide the progress of the others."""
     world.admit(outcome=delivered)
     stuck = world.file("aaa-stuck")
     behind = [world.file(f"behind-{number}") for number in range(5)]
@@ -116,8 +116,8 @@ def test_wait_counts_what_is_behind_a_stuck_file(world):
         assert screen.end() == 0
 
 
-def test_the_trend_is_a_sentence():
-    """A rate over the last seconds and what is left at that; nothing at first, and silence is told if files wait."""
+def test_the_rate_is_a_sentence():
+    """The sentence has the rate of the last seconds and the time left; a standstill is stated if files are pending."""
     rate = Rate()
     assert rate.sentence(100.0, 0, 0, 1000) == ""
     assert rate.sentence(101.0, 2, 100, 900) == "Sending 100 Bytes/s, 2.0 files/s; about 9 s left."

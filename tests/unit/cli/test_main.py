@@ -11,12 +11,6 @@ import pytest
 from crosshaul import __version__
 from crosshaul.cli import journals, main
 from crosshaul.errors import ConfigError, LockedError, StateDirError
-from support.cli_world import World
-
-
-@pytest.fixture
-def world(tmp_path):
-    return World(tmp_path)
 
 
 def verb_that_raises(monkeypatch, error):
@@ -37,16 +31,16 @@ def test_help_lists_every_verb(capsys):
 
 
 @pytest.mark.parametrize("verb", main.VERBS)
-def test_every_verb_has_help_to_learn_from(verb, capsys):
-    """Each verb's help tells what it does and its exit codes, in lines as written, and the usual ones give examples."""
+def test_every_verb_has_help(verb, capsys):
+    """Each verb's help has its exit codes with their line breaks, and the usual verbs have examples."""
     assert main.run([verb, "--help"]) == 0
     told = capsys.readouterr().out
     assert "\n  Exit codes:\n    0  " in told
     assert ("\n  Examples:\n    " in told) == (verb != "version")
 
 
-def test_version_is_told_in_one_line_and_in_full(capsys):
-    """``--version`` is name and version; the verb adds Python's, OpenSSL's and the libraries'."""
+def test_version_in_one_line_and_in_full(capsys):
+    """``--version`` prints name and version; the verb adds Python, OpenSSL and the libraries."""
     assert main.run(["--version"]) == 0
     assert capsys.readouterr().out == f"crosshaul {__version__}\n"
     assert main.run(["version"]) == 0
@@ -72,23 +66,23 @@ def test_bad_usage_is_code_2(arguments, capsys):
         (ExceptionGroup("x", [ExceptionGroup("y", [StateDirError("full")])]), 2, ["crosshaul: full"]),
     ],
 )
-def test_our_errors_are_lines_with_their_exit_code(monkeypatch, capsys, error, code, lines):
-    """Each line of an error of ours, also out of a task group, is a line on stderr, and its code is the process's."""
+def test_errors_are_lines_with_their_exit_code(monkeypatch, capsys, error, code, lines):
+    """Each line of a CrosshaulError, also in a group, is a line on stderr; its exit code is the process's."""
     verb_that_raises(monkeypatch, error)
     assert main.run(["x"]) == code
     assert capsys.readouterr().err.splitlines() == lines
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), ExceptionGroup("x", [StateDirError("y"), ValueError("a bug")])])
-def test_a_bug_is_not_dressed_up(monkeypatch, error):
-    """What is not ours, alone or in a group, is raised with its traceback: it is a bug."""
+def test_a_bug_is_raised(monkeypatch, error):
+    """Any other exception, alone or in a group, is raised: it is a bug."""
     verb_that_raises(monkeypatch, error)
     with pytest.raises((ValueError, ExceptionGroup)):
         main.run(["x"])
 
 
 def test_an_interrupt_is_130(monkeypatch):
-    """Ctrl-C ends with 130 and no traceback; an EOFError is a bug and not taken for it."""
+    """Ctrl-C exits with 130 and no traceback; an EOFError is raised."""
     verb_that_raises(monkeypatch, KeyboardInterrupt())
     assert main.run(["x"]) == 130
     verb_that_raises(monkeypatch, EOFError("a bug"))
@@ -97,7 +91,7 @@ def test_an_interrupt_is_130(monkeypatch):
 
 
 def test_a_reader_that_leaves_is_no_error(world):
-    """``crosshaul list | head -1`` says nothing on stderr, although the pipe is closed under it."""
+    """``crosshaul list | head -1`` prints nothing on stderr when the pipe closes."""
     world.admit(*(world.file(f"file-{number:04}") for number in range(1000)))
     command = f"{sys.executable} -c 'from crosshaul.cli.main import main; main()' list -c {world.config} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
@@ -106,7 +100,7 @@ def test_a_reader_that_leaves_is_no_error(world):
 
 
 def test_a_reader_that_never_listened_is_no_error(world):
-    """Also output so short that it is written at the very end may meet a closed pipe, and nothing is said of it."""
+    """A pipe that closes before a short output is flushed is no error either."""
     world.admit(world.file("a"))
     reading, writing = os.pipe()
     os.close(reading)
@@ -120,7 +114,7 @@ def test_a_reader_that_never_listened_is_no_error(world):
 
 @pytest.mark.parametrize("verb", ["run", "push", "validate", "status", "list", "wait", "retry"])
 def test_a_broken_configuration_is_lines_and_code_2(world, verb, capsys):
-    """Every verb tells every fault of the configuration in a line of its own, with code 2."""
+    """Every verb prints each fault of the configuration as a line, with code 2."""
     world.config.write_text("state_dir: 7\nnonsense: 1\n")
     assert world.run(verb) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -128,8 +122,8 @@ def test_a_broken_configuration_is_lines_and_code_2(world, verb, capsys):
     assert all(line.startswith(f"crosshaul: {world.config}:") for line in lines)
 
 
-def test_the_process_itself_ends_so(world):
-    """The process ends with the code of the error, and there is no traceback."""
+def test_the_process_exits_with_the_code(world):
+    """The process exits with the error's code, without a traceback."""
     world.config.write_text("state_dir: 7\n")
     done = world.process("run")
     assert done.returncode == 2
@@ -138,7 +132,7 @@ def test_the_process_itself_ends_so(world):
 
 
 def test_a_missing_configuration_is_one_line(world):
-    """A file that is not there, or is a directory, is one line with code 2."""
+    """A configuration file that is missing, or is a directory, is one line with code 2."""
     for wrong in (world.root, world.root / "none.yaml"):
         done = world.process("validate", "-c", str(wrong))
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
@@ -146,7 +140,7 @@ def test_a_missing_configuration_is_one_line(world):
 
 
 def test_a_terminal_that_knows_few_letters_is_no_error(world):
-    """Where standard output can't write a letter it is escaped, and nothing fails."""
+    """A letter that standard output can't encode is escaped."""
     world.admit(world.file("caf\u00e9"))
     done = world.process("list", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
@@ -154,7 +148,7 @@ def test_a_terminal_that_knows_few_letters_is_no_error(world):
 
 
 def test_validate_counts_what_it_read(world, capsys):
-    """A good file is one line with the number of routes and destinations, found by the environment as well."""
+    """A valid file is one line with the number of routes and destinations, also by CROSSHAUL_CONFIG."""
     assert world.run("validate") == 0
     told = f"{world.config}: configuration is valid: 2 routes, 1 destination\n"
     assert capsys.readouterr().out == told
@@ -162,7 +156,7 @@ def test_validate_counts_what_it_read(world, capsys):
 
 
 def test_the_configuration_may_stand_in_the_environment(world):
-    """CROSSHAUL_CONFIG_YAML is the configuration itself; it goes before CROSSHAUL_CONFIG, and -c before it."""
+    """CROSSHAUL_CONFIG_YAML holds the configuration; it overrides CROSSHAUL_CONFIG, and -c overrides it."""
     told = world.process("validate", CROSSHAUL_CONFIG_YAML=world.config.read_text()).stdout
     assert told == "CROSSHAUL_CONFIG_YAML: configuration is valid: 2 routes, 1 destination\n"
     wrong = world.process("status", CROSSHAUL_CONFIG_YAML="state_dir: 7\n")
@@ -173,7 +167,7 @@ def test_the_configuration_may_stand_in_the_environment(world):
 
 @pytest.mark.parametrize("verb", ["status", "list", "wait", "retry"])
 def test_an_unreadable_journal_is_one_line(world, verb, capsys, monkeypatch):
-    """A journal that is none is one line with code 2, for whichever verb reads it."""
+    """A damaged journal is one line with code 2 for each verb that reads it."""
     monkeypatch.setattr(journals, "_OPEN_TIMEOUT_SECONDS", 0.0)
     world.state.mkdir(mode=0o700)
     (world.state / "journal.db").write_bytes(b"no database" * 1000)

@@ -1,4 +1,4 @@
-"""man/crosshaul.1: made from the verbs' help, without a fault in its source, and installed where man looks."""
+"""man/crosshaul.1 is generated from the verbs' help, has valid source, and is installed."""
 
 import os
 import shutil
@@ -17,13 +17,13 @@ CHECKERS = [["mandoc", "-T", "lint"], ["groff", "-man", "-ww", "-z"]]
 
 
 def test_the_page_is_what_the_verbs_say():
-    """Whoever changes a verb's help makes the page anew (tests/support/man_page.py)."""
+    """The page matches the verbs' help; tests/support/man_page.py generates it."""
     assert PAGE.read_text() == page()
 
 
 @pytest.mark.parametrize("checker", CHECKERS, ids=[checker[0] for checker in CHECKERS])
 def test_formatters_find_no_fault_in_it(checker):
-    """Neither mandoc's linter nor groff with all its warnings has anything to say."""
+    """Neither mandoc's linter nor groff has a warning."""
     if shutil.which(checker[0]) is None:
         pytest.skip(f"{checker[0]} is not there")
     done = subprocess.run([*checker, str(PAGE)], capture_output=True, text=True, check=False)
@@ -32,7 +32,7 @@ def test_formatters_find_no_fault_in_it(checker):
 
 @pytest.mark.skipif(shutil.which("man") is None, reason="man is not there")
 def test_man_shows_examples_as_they_are_typed():
-    """What a reader copies from the page is what the shell takes: no dash or quote is made pretty."""
+    """Examples keep their dashes and quotes, so that they can be copied into a shell."""
     shown = subprocess.run(
         ["man", "-l", str(PAGE)], capture_output=True, text=True, check=True, env={**os.environ, "MANWIDTH": "100"}
     ).stdout
@@ -40,7 +40,7 @@ def test_man_shows_examples_as_they_are_typed():
 
 
 def test_wheel_and_sdist_carry_it(tmp_path):
-    """An installed package has the page in share/man/man1, where man and pipx look, also when built from the sdist."""
+    """Wheels built from the tree and from the sdist have the page in share/man/man1."""
     build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path), "-t", "sdist", "-t", "wheel"]
     subprocess.run(build, cwd=REPOSITORY, capture_output=True, check=True)
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")

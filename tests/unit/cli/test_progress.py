@@ -28,8 +28,8 @@ def far(delivered: int) -> PushProgress:
 
 
 @pytest.mark.timeout(20)
-def test_a_stopped_terminal_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
-    """Ticks come back at once, and so does the end of the block; standard error is the one from before."""
+def test_a_stopped_terminal_blocks_nothing(monkeypatch: pytest.MonkeyPatch):
+    """On a stopped terminal ticks and the end of the block return at once, and stderr is restored."""
     monkeypatch.setattr(progress_bar, "_REDRAW_SECONDS", 0.001)
     monkeypatch.setattr(progress_bar, "_CLEAR_TIMEOUT_SECONDS", 0.1)
     reading, writing = pty.openpty()
@@ -50,7 +50,7 @@ def test_a_stopped_terminal_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
 
 
 def stuck(bar: ProgressBar) -> bool:
-    """Whether the thread that draws waits for the terminal."""
+    """Return whether the drawing thread waits for the terminal."""
     for _ in range(20):
         if bar._progress.live._lock.acquire(blocking=False):
             bar._progress.live._lock.release()
@@ -60,7 +60,7 @@ def stuck(bar: ProgressBar) -> bool:
 
 
 def drained(reading: int, bar: ProgressBar) -> None:
-    """Let the terminal go on, so that the thread ends."""
+    """Read the terminal's output until the drawing thread has ended."""
     while bar._drawing.is_alive():
         os.read(reading, 65536)
         bar._drawing.join(0.01)
@@ -68,7 +68,7 @@ def drained(reading: int, bar: ProgressBar) -> None:
 
 
 def test_the_last_state_is_drawn():
-    """What was told last is on the terminal when the block is left, however short it was."""
+    """The last progress is drawn before the block ends, however short the block was."""
     out = io.StringIO()
     with ProgressBar(Console(file=out, force_terminal=True, width=100)) as bar:
         bar.tick(far(1000))

@@ -1,4 +1,4 @@
-"""What push and run say and how they end; what they do is the business of the modules that they call."""
+"""Output and exit codes of push and run, with the service replaced."""
 
 import io
 import sys
@@ -12,12 +12,7 @@ from crosshaul.cli.progress import progress_display
 from crosshaul.cli.progress_bar import ProgressBar
 from crosshaul.errors import Diagnosis, FaultKind, NotReadyError
 from crosshaul.model import Fingerprint, PushProgress, PushSummary, Record, Refusal, Settled, Sighting, State
-from support.cli_world import DENIED, World
-
-
-@pytest.fixture
-def world(tmp_path):
-    return World(tmp_path)
+from support.cli_world import DENIED
 
 
 def record(number):
@@ -29,7 +24,7 @@ def record(number):
 
 
 def pushing(monkeypatch, summary=None, preview=()):
-    """Stands in for the AWS side of a push; gives the calls it got."""
+    """Replace the service's push; return the list of its calls."""
     calls = []
 
     async def push(config, routes, watch):
@@ -46,7 +41,7 @@ def pushing(monkeypatch, summary=None, preview=()):
 
 
 def test_a_good_push_is_one_line(world, monkeypatch, capsys):
-    """All delivered: figures in one line on stdout, nothing on stderr, code 0."""
+    """A push that delivers everything prints one line on stdout, nothing on stderr, and exits with 0."""
     calls = pushing(monkeypatch, PushSummary(1200, 3, (), 36_175_872, 3.2))
     assert world.run("push", "--route", "exports", "--route", "inner") == 0
     told = capsys.readouterr()
@@ -56,14 +51,14 @@ def test_a_good_push_is_one_line(world, monkeypatch, capsys):
 
 
 def test_a_push_with_nothing_to_do_says_so(world, monkeypatch, capsys):
-    """Nothing new is 0 files and code 0, without a rate."""
+    """A push without new files prints 0 files, without a rate, and exits with 0."""
     pushing(monkeypatch, PushSummary(0, 1, (), 0, 0.0))
     assert world.run("push") == 0
     assert capsys.readouterr().out == "Delivered 0 files; 1 was delivered before.\n"
 
 
 def test_failed_files_are_lines_and_code_1(world, monkeypatch, capsys):
-    """Up to 20 failed files have a line with path, reason and advice each; the rest is a number."""
+    """Up to 20 failed files have a line each with path, error and advice; the others are counted."""
     pushing(monkeypatch, PushSummary(1, 0, tuple(map(record, range(23))), 1, 1.0))
     assert world.run("push") == 1
     told = capsys.readouterr()
@@ -75,7 +70,7 @@ def test_failed_files_are_lines_and_code_1(world, monkeypatch, capsys):
 
 
 def test_a_destination_that_takes_nothing_is_one_line(world, monkeypatch, capsys):
-    """What the destination is to blame for is told once, with the number of files, those not even tried included."""
+    """A destination's fault is one line with the number of its files, including those that were not tried."""
     refusal = Diagnosis(
         FaultKind.DESTINATION, "NoSuchBucket", "There is no bucket", "PutObject", 404, "REQ2", "Check it."
     )
@@ -94,8 +89,8 @@ def test_a_destination_that_takes_nothing_is_one_line(world, monkeypatch, capsys
     ]
 
 
-def test_a_dry_run_says_what_would_go_where(world, monkeypatch, capsys):
-    """Each file is a line with its object, or why it can't go; refusals make it code 1."""
+def test_a_dry_run_prints_each_file(world, monkeypatch, capsys):
+    """A dry run prints each file with its object, or its refusal; refusals make the code 1."""
     sighting = Sighting("exports", b"a", Fingerprint(1, 1, 1, 1))
     good = Settled(sighting, "partner", "key/a")
     calls = pushing(monkeypatch, preview=[good])
@@ -107,8 +102,8 @@ def test_a_dry_run_says_what_would_go_where(world, monkeypatch, capsys):
     assert calls == [()]
 
 
-def test_an_unknown_route_is_told_before_anything_runs(world, monkeypatch, capsys):
-    """A route that isn't configured is a usage error with the known names."""
+def test_an_unknown_route_is_a_usage_error(world, monkeypatch, capsys):
+    """An unknown route is a usage error with the configured names, before anything runs."""
     calls = pushing(monkeypatch)
     assert world.run("push", "--route", "nope") == 2
     assert "there are: exports, inner" in capsys.readouterr().err
@@ -116,7 +111,7 @@ def test_an_unknown_route_is_told_before_anything_runs(world, monkeypatch, capsy
 
 
 def test_the_bar_fits_any_terminal_and_leaves_nothing(world):
-    """On a terminal the bar is one line that fits, odd names included, and is gone at the end."""
+    """The bar is one line that fits the terminal, also with odd names, and is removed at the end."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=60)
     with ProgressBar(console) as bar:
@@ -130,7 +125,7 @@ def test_the_bar_fits_any_terminal_and_leaves_nothing(world):
 
 
 def test_the_bar_is_only_on_a_terminal(monkeypatch):
-    """Off a terminal nothing is drawn."""
+    """The bar is drawn on a terminal only."""
     with progress_display() as display:
         assert not isinstance(display, ProgressBar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
@@ -141,8 +136,8 @@ def test_the_bar_is_only_on_a_terminal(monkeypatch):
 @pytest.mark.parametrize(
     ("code", "arguments", "asked"), [(0, ["--finish"], (False, True)), (1, ["--require-ready"], (True, False))]
 )
-def test_run_ends_with_the_daemon_s_own_code(world, monkeypatch, code, arguments, asked):
-    """The daemon's return value is the exit code, and --require-ready and --finish reach it."""
+def test_run_exits_with_the_daemons_code(world, monkeypatch, code, arguments, asked):
+    """The daemon's return value is the exit code, and it gets --require-ready and --finish."""
     seen = []
 
     async def run(config, file, *, require_ready, finish):

@@ -1,4 +1,4 @@
-"""What makes a command slow to start is what it imports: nothing that it doesn't need."""
+"""Start-up time: a command imports only the libraries that it needs."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from crosshaul.cli.main import VERBS
 from support.cli_world import World
 
 AWS = {"aioboto3", "aiobotocore", "botocore", "boto3", "awscrt", "aiohttp", "httptools", "crosshaul.aws.control_client"}
-"""All that only a command which speaks to AWS needs, and the slowest of all."""
+"""Libraries that only commands with AWS calls need; the slowest to import."""
 DAEMON = AWS | {"jinja2", "structlog", "prometheus_client", "watchfiles", "inotify_simple", "crosshaul.service.builder"}
 NOTHING = DAEMON | {"pydantic", "yaml", "rich", "sqlite3", "asyncio", "pathspec", "humanize"}
 READING = DAEMON | {"rich"}
@@ -30,13 +30,13 @@ def imported(*arguments):
 
 @pytest.mark.parametrize("arguments", ["--help", "--version"])
 def test_the_commands_help_imports_no_library_but_click(arguments):
-    """`crosshaul --help` comes without any library that takes time."""
+    """`crosshaul --help` imports click and no other library."""
     assert imported(arguments) & NOTHING == set()
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verbs_help_imports_no_library_that_takes_time(verb):
-    """Each verb's help comes without what only doing it needs."""
+    """A verb's help does not import the libraries that only running the verb needs."""
     assert imported(verb, "--help") & (READING | {"pydantic", "yaml", "pathspec"}) == set()
 
 
@@ -55,6 +55,6 @@ NEEDLESS = [
 
 @pytest.mark.parametrize(("arguments", "unneeded"), NEEDLESS, ids=[" ".join(arguments) for arguments, _ in NEEDLESS])
 def test_a_verb_imports_only_what_it_needs(world, arguments, unneeded):
-    """Verbs that read the configuration and the journal load nothing of AWS's, and rich only to show a table."""
+    """Verbs that read the configuration and the journal import no AWS library, and rich only for tables."""
     given = [each.format(root=world.root) for each in arguments]
     assert imported(given[0], "-c", str(world.config), *given[1:]) & unneeded == set()

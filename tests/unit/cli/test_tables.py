@@ -1,4 +1,4 @@
-"""`status` for people: it fits the terminal, keeps every figure whole, and shows odd names harmlessly."""
+"""The tables of `status` fit the terminal, keep every figure whole, and escape odd names."""
 
 import io
 import re
@@ -16,7 +16,7 @@ NOW = 3.0
 
 
 def shown(monkeypatch, width, routes, watcher="watching"):
-    """What a terminal of that width shows: as written, and without its colours."""
+    """Return the output on a terminal of that width, with and without its colours."""
     out = io.StringIO()
     monkeypatch.setattr(tables, "Console", lambda **more: Console(file=out, force_terminal=True, width=width, **more))
     error = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "no " * 100 + "\x1b[2J", "PutObject", 403)
@@ -35,7 +35,7 @@ def shown(monkeypatch, width, routes, watcher="watching"):
 @pytest.mark.parametrize("name", ["exports", "x" * 150, "caf\u00e9 \x1b[31m\n\u202e"], ids=["short", "long", "odd"])
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
 def test_no_line_is_wider_than_the_terminal_and_no_figure_is_cut(monkeypatch, width, name, watcher):
-    """Whatever route, watcher and error are called: lines fit, counts are whole, and nothing moves the cursor."""
+    """With any names and errors, lines fit, counts are whole, and nothing moves the cursor."""
     written, told = shown(monkeypatch, width, [name], watcher)
     assert max(map(len, told.splitlines())) <= width
     assert "1,234,567" in told
@@ -47,7 +47,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_figure_is_cut(monkeypatch, wi
 
 
 def test_a_narrow_terminal_has_a_paragraph_for_each_route(monkeypatch):
-    """Where a table has no room, each route is a line with its name and an indented paragraph."""
+    """On a narrow terminal each route is a line with its name and an indented paragraph."""
     _, told = shown(monkeypatch, 40, ["one", "two"])
     lines = told.splitlines()
     assert {"one", "two"} <= {line.strip() for line in lines}
@@ -56,7 +56,7 @@ def test_a_narrow_terminal_has_a_paragraph_for_each_route(monkeypatch):
 
 
 def test_a_wide_one_has_a_table(monkeypatch):
-    """Where there is room, a line per route stands under one head."""
+    """On a wide terminal routes are rows of one table."""
     _, told = shown(monkeypatch, 120, ["one", "two"])
     (head,) = [line for line in told.splitlines() if line.startswith("route ")]
     (row,) = [line for line in told.splitlines() if line.startswith("two ")]

@@ -1,4 +1,4 @@
-"""Waiting: for what is there now and on its way, not for what comes later, and never without saying why."""
+"""`crosshaul wait` waits for present and queued files, not for later ones, and says what is left."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ def later(work):
 
 
 def test_nothing_to_wait_for_is_done_at_once(world, capsys):
-    """Before the first run, with empty directories, and with everything delivered it ends with 0 and says nothing."""
+    """Without files to wait for it exits with 0 and prints nothing."""
     assert world.run("wait") == 0
     world.admit(world.file("a"), outcome=delivered)
     assert world.run("wait") == 0
@@ -30,7 +30,7 @@ def test_nothing_to_wait_for_is_done_at_once(world, capsys):
 
 
 def test_a_pending_file_is_waited_for(world):
-    """It ends when the journal has the file as delivered."""
+    """It waits until the journal has a pending file as delivered."""
     settled = world.file("a")
     world.admit(settled)
     thread = later(lambda: world.admit(outcome=delivered))
@@ -41,7 +41,7 @@ def test_a_pending_file_is_waited_for(world):
 
 
 def test_a_file_the_daemon_has_not_seen_yet_is_waited_for(world):
-    """A file that was just copied there is waited for, although no journal knows it so far."""
+    """It waits for a file that is not in the journal yet."""
     settled = world.file("just-copied")
     thread = later(lambda: world.admit(settled, outcome=delivered))
     assert world.run("wait", "--timeout", "10s") == 0
@@ -49,7 +49,7 @@ def test_a_file_the_daemon_has_not_seen_yet_is_waited_for(world):
 
 
 def test_the_time_is_up_with_a_line(world, capsys):
-    """After the timeout it ends with 1, and says how many are left, one of them, and that no daemon runs."""
+    """At the time-out it exits with 1 and prints the number of files left, an example, and that no daemon runs."""
     world.admit(world.file("a"), world.file("b"))
     assert world.run("wait", "--timeout", "100ms") == 1
     told = capsys.readouterr().err
@@ -58,14 +58,14 @@ def test_the_time_is_up_with_a_line(world, capsys):
 
 
 def test_quarantined_files_are_no_success(world, capsys):
-    """Files set aside are not waited for, but it ends with 1 and says where to look."""
+    """It does not wait for quarantined files, but exits with 1 and names `crosshaul list`."""
     world.admit(world.file("a"), outcome=quarantined)
     assert world.run("wait", "--timeout", "10s") == 1
     assert "1 file is quarantined; see `crosshaul list --state quarantined`." in capsys.readouterr().err
 
 
 def test_later_files_are_not_waited_for(world):
-    """A file that appears after the start doesn't keep it from ending."""
+    """It does not wait for a file that appears after its start."""
     world.admit(world.file("a"))
 
     def deliver_a_and_add_b():
@@ -78,7 +78,7 @@ def test_later_files_are_not_waited_for(world):
 
 
 def test_a_file_that_changes_is_done_with_its_next_delivery(world):
-    """A file that was written on is done when its later state is delivered, and not before."""
+    """A file that changes meanwhile is done when its later state is delivered."""
     world.admit(world.file("a"), outcome=delivered)
     changed = world.file("a", b"longer than before")
 
@@ -92,14 +92,14 @@ def test_a_file_that_changes_is_done_with_its_next_delivery(world):
 
 
 def test_an_old_delivery_does_not_count_for_a_changed_file(world):
-    """That an earlier state is delivered is not enough."""
+    """A delivery of an earlier state does not count."""
     world.admit(world.file("a"), outcome=delivered)
     world.file("a", b"longer than before")
     assert world.run("wait", "--timeout", "100ms") == 1
 
 
 def test_a_file_that_disappears_is_not_missed(world):
-    """An unseen file that is deleted again is not waited for for ever."""
+    """A file that is deleted before it was queued is done."""
     world.file("a")
     thread = later((world.root / "a").unlink)
     assert world.run("wait", "--timeout", "10s") == 0
@@ -107,7 +107,7 @@ def test_a_file_that_disappears_is_not_missed(world):
 
 
 def test_excluded_and_unmarked_files_are_not_waited_for(world):
-    """What the patterns leave out, and what has no marker yet, is nothing to wait for."""
+    """It does not wait for files that the patterns exclude or that have no marker."""
     world.file("a.tmp")
     assert world.run("wait", "--timeout", "100ms") == 0
     world.config.write_text(world.config.read_text().replace("{quiet: 2s}", '{marker: "{path}.done"}'))
@@ -118,7 +118,7 @@ def test_excluded_and_unmarked_files_are_not_waited_for(world):
 
 
 def test_a_missing_directory_is_told_and_the_journal_counts(world, capsys):
-    """A root that is not there is a line, and what the journal has on its way is waited for all the same."""
+    """A missing directory is a line on stderr; its queued files are still waited for."""
     world.admit(world.file("a"))
     world.root.rename(world.root.with_name("elsewhere"))
     assert world.run("wait", "--timeout", "100ms") == 1
@@ -127,6 +127,6 @@ def test_a_missing_directory_is_told_and_the_journal_counts(world, capsys):
 
 @pytest.mark.parametrize("wrong", ["soon", "5 parsecs", "-1"])
 def test_a_wrong_timeout_is_a_usage_error(world, capsys, wrong):
-    """What is no time is told with what to write."""
+    """An invalid --timeout is a usage error with the valid forms."""
     assert world.run("wait", f"--timeout={wrong}") == 2
     assert "10m" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Descriptors: the limit that is used, and how little is said when they run out."""
+"""The descriptor limit, and the log when descriptors run out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
 def test_the_soft_limit_becomes_the_hard_one() -> None:
-    """A process that is started with few may use what the system lets it have; never more than 65,536."""
+    """The soft limit is raised to the hard limit, at most to 65,536."""
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["4096", "4096"]
     assert resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -34,7 +34,7 @@ class Log:
 
 
 async def test_a_storm_of_refused_connections_is_a_few_lines() -> None:
-    """Asyncio's complaint about each connection is told at doublings; anything else goes its usual way."""
+    """Asyncio's errors of accept() are logged at doublings; other errors go to its default handler."""
     log, loop = Log(), asyncio.get_running_loop()
     handler = AcceptErrorHandler(log)  # type: ignore[arg-type]
     for _ in range(1000):

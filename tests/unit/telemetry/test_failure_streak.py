@@ -1,4 +1,4 @@
-"""streak: what is told of failures in a row."""
+"""FailureStreak: the log of consecutive failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Log:
 
 
 def test_it_tells_the_first_then_doublings_then_the_end():
-    """Of nine failures four are told with count and reason, then how many there were; the next is a first."""
+    """Of nine failures four are logged, then their number at the recovery; the next failure counts from one."""
     log, streak = Log(), FailureStreak()
     for outcome in [*[OSError("no")] * 9, None, None, OSError("no")]:
         with streak.log_outage(log, OSError, failed="it_failed", recovered="it_recovered"):
@@ -29,6 +29,6 @@ def test_it_tells_the_first_then_doublings_then_the_end():
 
 
 def test_another_error_is_not_swallowed():
-    """Only what it is told of is kept in; a bug goes on."""
+    """An error of another type is raised."""
     with pytest.raises(ValueError, match="bug"), FailureStreak().log_outage(Log(), OSError, failed="a", recovered="b"):
         raise ValueError("bug")

@@ -1,4 +1,4 @@
-"""Health: what counts as alive and as ready, the state as one dictionary, and the loop's lag."""
+"""Liveness and readiness, the status snapshot, and the loop's lag."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ PARKED = DestinationStatus("other", DestinationState.PARKED, retry_at=1060.0, la
 
 
 def test_a_loop_that_stops_beating_is_named():
-    """A loop is late once it has not beaten for longer than the limit, and the verdict says which and for how long."""
+    """A loop is stale once its last beat is older than the limit; the verdict has its name and the age."""
     now = [0.0]
     liveness = Liveness(lambda: now[0], limit=10.0)
     liveness.expect("intake", "transfer")
@@ -31,7 +31,7 @@ def test_a_loop_that_stops_beating_is_named():
 
 
 def test_a_loop_that_ended_is_not_missed():
-    """A loop that ended in good order does not make the daemon look dead."""
+    """A loop that is no longer expected does not make the daemon look dead."""
     now = [0.0]
     liveness = Liveness(lambda: now[0], limit=10.0)
     liveness.expect("intake", "transfer")
@@ -42,7 +42,7 @@ def test_a_loop_that_ended_is_not_missed():
 
 
 def test_ready_needs_the_journal_and_a_usable_destination():
-    """Ready means a writable journal and at least one destination that takes files; the rest is told all the same."""
+    """Ready means a writable journal and a ready destination; the other destinations are among the reasons."""
     assert ready(None, [READY]).reasons == ()
     assert not ready("The disk is full.", [READY]).ok
     assert not ready(None, [PARKED]).ok
@@ -71,7 +71,7 @@ def example():
 
 
 def test_the_snapshot_has_the_contracted_keys():
-    """Totals, destinations and routes carry the promised keys; settling files count as pending."""
+    """Totals, destinations and routes have the documented keys; changed files count as pending."""
     status = example()
     totals = {key: status[key] for key in ("pending", "uploading", "delivered", "quarantined", "pending_bytes")}
     assert totals == {"pending": 3, "uploading": 1, "delivered": 5, "quarantined": 4, "pending_bytes": 307}
@@ -86,7 +86,7 @@ def test_the_snapshot_has_the_contracted_keys():
 
 
 def test_the_snapshot_tells_a_parked_destination_and_what_is_not_known_yet():
-    """A parked destination has its error and next try; configured ones the journal does not know show as starting."""
+    """A parked destination has its error and next try; one that the journal does not have yet is starting."""
     status = example()
     other = status["destinations"]["other"]
     assert (other["state"], other["retry_in_seconds"]) == ("parked", 60.0)
@@ -96,13 +96,13 @@ def test_the_snapshot_tells_a_parked_destination_and_what_is_not_known_yet():
 
 
 def test_the_snapshot_of_nothing_is_zeros():
-    """Before the first run all counts are 0 and no daemon runs."""
+    """A snapshot before the first run has zeros and no daemon."""
     status = snapshot([], [], [], 0.0, daemon_pid=None)
     assert (status["pending"], status["oldest_pending_seconds"], status["daemon"]["running"]) == (0, 0.0, False)
 
 
 async def test_a_blocked_loop_is_measured():
-    """Blocking the loop for 150 ms shows as a lag of at least 100 ms, and the worst is kept."""
+    """Blocking the loop for 150 ms is a lag of at least 100 ms, and the largest lag is kept."""
     lags: list[float] = []
     meter = LagMeter(lags.append, SystemClock(), interval=0.02)
     stop = asyncio.Event()

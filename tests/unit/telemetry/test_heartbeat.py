@@ -1,4 +1,4 @@
-"""The heartbeat: pinged on a real socket while all is well, told in the log when it fails, and its address nowhere."""
+"""The heartbeat pings a real socket while all is clear and logs failures; its address appears nowhere."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SECRET = "0f3c5f6e-ping-me"
 
 
 async def ask(url):
-    """As the daemon does, without a profile."""
+    """Ping as the daemon does."""
     return await ping(url, None)
 
 
 class Monitor:
-    """What is pinged: it counts, and answers with ``status``."""
+    """A monitor that counts pings and answers with ``status``."""
 
     def __init__(self):
         self.heard, self.status, self.hanging = [], 200, False
@@ -70,7 +70,7 @@ def names(stream):
 
 
 async def test_it_is_pinged_while_all_is_well(monitor, stream):
-    """A good verdict is one GET of the address as it is, and nothing in the log."""
+    """A good verdict is one GET of the address, and no log event."""
     beating = Heartbeat(logs.get("heartbeat"), ask)
     await beating.beat(monitor.url, WELL)
     assert monitor.heard == [("GET", f"/{SECRET}?rid={SECRET}")]
@@ -78,7 +78,7 @@ async def test_it_is_pinged_while_all_is_well(monitor, stream):
 
 
 async def test_it_is_withheld_while_something_is_wrong(monitor, stream):
-    """A bad verdict pings nothing; that is told once with the reasons, and so is its end."""
+    """A bad verdict sends no ping; its begin is logged once with the reasons, and its end too."""
     beating = Heartbeat(logs.get("heartbeat"), ask)
     for verdict in (ILL, ILL, ILL, WELL, ILL):
         await beating.beat(monitor.url, verdict)
@@ -88,7 +88,7 @@ async def test_it_is_withheld_while_something_is_wrong(monitor, stream):
 
 
 async def test_a_monitor_that_fails_is_told_then_counted_then_recovered(monitor, stream):
-    """Of ten failures the 1st, 2nd, 4th and 8th are told, and then that it is over and how many there were."""
+    """Of ten failures the 1st, 2nd, 4th and 8th are logged, then the recovery with their number."""
     beating = Heartbeat(logs.get("heartbeat"), ask)
     monitor.status = 500
     for _ in range(10):
@@ -102,7 +102,7 @@ async def test_a_monitor_that_fails_is_told_then_counted_then_recovered(monitor,
 
 
 async def test_a_redirect_is_not_followed(monitor, stream):
-    """A monitor that sends us elsewhere has not heard us, and nobody else hears the address."""
+    """A redirect is a failure and is not followed, so that no other host gets the address."""
     monitor.status = 302
     await Heartbeat(logs.get("heartbeat"), ask).beat(monitor.url, WELL)
     assert len(monitor.heard) == 1
@@ -110,7 +110,7 @@ async def test_a_redirect_is_not_followed(monitor, stream):
 
 
 async def test_a_monitor_that_hangs_is_given_up(monitor, stream, monkeypatch):
-    """An answer that never comes ends at the deadline, and counts as a failure."""
+    """A monitor that does not answer is a failure at the deadline."""
     monkeypatch.setattr("crosshaul.aws.heartbeat_client.DEADLINE", 0.2)
     monitor.hanging = True
     async with asyncio.timeout(2):
@@ -120,7 +120,7 @@ async def test_a_monitor_that_hangs_is_given_up(monitor, stream, monkeypatch):
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
 async def test_whatever_answers_is_a_line_without_the_address(answer, stream):
-    """A port that hangs up, or speaks another language, is a failure in a line, without the library's words."""
+    """A port that hangs up, or does not speak HTTP, is a failure in one line without the library's message."""
 
     async def speak(_reader, writer):
         writer.write(answer)
@@ -136,7 +136,7 @@ async def test_whatever_answers_is_a_line_without_the_address(answer, stream):
 
 
 async def test_nobody_there_is_a_line_without_the_address(stream):
-    """A port that is closed and a name that can't be resolved are failures in a line."""
+    """A closed port and an unresolvable name are failures in one line."""
     beating = Heartbeat(logs.get("heartbeat"), ask)
     await beating.beat(f"http://127.0.0.1:1/{SECRET}", WELL)
     await beating.beat(f"http://no-such-host.invalid/{SECRET}", WELL)
@@ -165,6 +165,6 @@ def status(**others):
         (status(), WELL, HealthReport(ok=True, reasons=("one of two is parked",)), ()),
     ],
 )  # fmt: skip
-def test_what_counts_as_well(facts, alive, usable, told):
-    """No file waits too long, and nothing is wrong that could hide files: journal, loops, destinations, directories."""
+def test_what_is_all_clear(facts, alive, usable, told):
+    """All clear needs a young backlog and a sound journal, loops, destinations and directories."""
     assert all_clear(facts, 900.0, alive, usable) == HealthReport(not told, told)

@@ -1,4 +1,4 @@
-"""history: the last hours, in a bounded list."""
+"""History: the samples of the last hours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def status(now, sent, pending=0, oldest=0.0):
 
 
 def test_the_rate_is_that_of_the_last_minute():
-    """Bytes a second over the last three samples: what came in one gust counts for all of them, and then no more."""
+    """The rate is taken over the last three samples: a burst counts in each of them, and not later."""
     history = History()
     for now, sent in ((0.0, 0), (20.0, 6000), (40.0, 6000), (60.0, 6000), (80.0, 6000), (100.0, 6000)):
         history.add(status(now, sent))
@@ -20,7 +20,7 @@ def test_the_rate_is_that_of_the_last_minute():
 
 
 def test_what_went_back_gives_no_rate():
-    """None for the first sample, and none for a clock or a journal that went back."""
+    """The rate is 0 for the first sample, and when the clock or the journal's total goes back."""
     history = History()
     for now, sent in ((100.0, 5000), (110.0, 6000), (105.0, 7000), (115.0, 10)):
         history.add(status(now, sent, pending=2, oldest=3.0))
@@ -29,7 +29,7 @@ def test_what_went_back_gives_no_rate():
 
 
 def test_parts_of_unfinished_files_count_as_sent():
-    """While a large file goes the rate is that of its parts, and when it is delivered they don't count twice."""
+    """The parts of an unfinished file count as sent, and not again when it is delivered."""
     history = History()
     for now, sent, in_parts in ((0.0, 0, 0), (10.0, 0, 400), (20.0, 0, 800), (30.0, 1000, 0)):
         history.add(status(now, sent), in_parts)
@@ -37,7 +37,7 @@ def test_parts_of_unfinished_files_count_as_sent():
 
 
 def test_it_is_bounded():
-    """However long the daemon runs, so many samples are kept: the newest."""
+    """Only the newest samples are kept."""
     history = History(max_samples=10)
     for number in range(1000):
         history.add(status(float(number), number))

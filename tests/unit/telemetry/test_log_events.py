@@ -16,13 +16,13 @@ EVERY_LINE = {"timestamp", "level", "logger", "event", "destination", "route"}
 
 
 def documented():
-    """Event -> (levels, fields), as the page has them."""
+    """Return levels and fields by event, as on the page."""
     rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|([^|]*)\|", PAGE.read_text(), re.MULTILINE)
     return {event: (set(levels.split(", ")), set(re.findall(r"`(\w+)`", fields))) for event, levels, fields in rows}
 
 
 def logged():
-    """(Event, level, fields that are written where it is logged) of every call of a logger in the source."""
+    """Yield event, level and fields of every logger call in the source."""
     yield "log_lines_dropped", "warning", {"lines"}  # the log's own, which no logger is asked for
     for file in SOURCE.rglob("*.py"):
         if file.parent.name != "partner":
@@ -44,7 +44,7 @@ def _event(node):
 
 
 def _streak(node):
-    """The two events of a ``Streak.told``."""
+    """Yield the two events of a ``FailureStreak.log_outage``."""
     if isinstance(node, ast.Call) and {"failed", "recovered"} <= {each.arg for each in node.keywords}:
         names = {each.arg: ast.literal_eval(each.value) for each in node.keywords}
         yield names["failed"], "warning", {"reason", "failures"}
@@ -52,13 +52,13 @@ def _streak(node):
 
 
 def test_the_page_lists_every_event_and_no_other():
-    """An event that is new, renamed or gone has to be so on the page, too."""
+    """The page and the code have the same events."""
     assert {event for event, _, _ in logged()} == set(documented())
     assert len(documented()) > 30
 
 
 def test_levels_and_fields_are_those_of_the_code():
-    """Each call's level, and each field that it names, is on the page."""
+    """Each call's level and fields are on the page."""
     page = documented()
     for event, level, fields in logged():
         levels, known = page[event]
@@ -67,7 +67,7 @@ def test_levels_and_fields_are_those_of_the_code():
 
 
 def test_a_real_log_has_the_fields_of_the_page(strict, site_for):
-    """What a daemon logs over a delivery, an outage and a stop has the fields that the page promises, all of them."""
+    """The events of a delivery, an outage and a stop have exactly the fields on the page."""
     site = site_for(strict)
     with site.daemon() as daemon:
         site.add("a", b"a")

@@ -1,4 +1,4 @@
-"""The log's thread: who logs never waits, what is lost is counted and told, and an end is not held up."""
+"""The log's thread: no caller waits, lost lines are counted and logged, and exit is not delayed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def line(number: int, **fields: object):
 
 @contextlib.contextmanager
 def pipe(*, blocking: bool = True) -> Iterator[tuple[int, LogWriter]]:
-    """The reading end of a full-sized pipe that nobody reads yet, and a writer to it."""
+    """Yield the reading end of a pipe that nobody reads yet, and a writer to it."""
     reading, writing = os.pipe()
     os.set_blocking(writing, blocking)
     with os.fdopen(writing, "w") as stream:
@@ -34,7 +34,7 @@ def pipe(*, blocking: bool = True) -> Iterator[tuple[int, LogWriter]]:
 
 
 def read_all(reading: int, writer: LogWriter) -> list[dict[str, object]]:
-    """What comes out until the writer has nothing more to write."""
+    """Read until the writer has written everything."""
     os.set_blocking(reading, False)
     data = b""
     while True:
@@ -48,7 +48,7 @@ def read_all(reading: int, writer: LogWriter) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_pipe_that_nobody_reads_blocks_nobody(blocking):
-    """Thousands of lines into a full pipe take no time; what had no room is counted, and told once it flows again."""
+    """Thousands of lines into a full pipe block nobody; lost lines are counted, and logged once it is read."""
     with pipe(blocking=blocking) as (reading, writer):
         began = time.monotonic()
         for number in range(20_000):
@@ -65,7 +65,7 @@ def test_a_pipe_that_nobody_reads_blocks_nobody(blocking):
 
 
 def test_what_waits_is_bounded_in_bytes(monkeypatch):
-    """Few long lines are as much as many short ones."""
+    """The queue is bounded in bytes, not only in lines."""
     monkeypatch.setattr(log_writer, "MAX_BYTES", 1 << 20)
     with pipe() as (reading, writer):
         for number in range(100):
@@ -76,7 +76,7 @@ def test_what_waits_is_bounded_in_bytes(monkeypatch):
 
 
 def test_a_reader_that_left_is_no_error():
-    """A closed pipe loses its lines, which are counted; a later put raises nothing."""
+    """Lines to a closed pipe are lost and counted; a later put raises nothing."""
     with pipe() as (reading, writer):
         os.close(reading)
         for number in range(10):
@@ -87,7 +87,7 @@ def test_a_reader_that_left_is_no_error():
 
 
 class Failing(io.StringIO):
-    """A stream that can't be written to, until it can."""
+    """A stream that can't be written to until it is repaired."""
 
     full = True
 
@@ -98,7 +98,7 @@ class Failing(io.StringIO):
 
 
 def test_a_full_disk_is_told_when_there_is_room():
-    """Lines that could not be written are told as a count before the next that is."""
+    """Lines that could not be written are logged as a count before the next line."""
     stream = Failing()
     writer = LogWriter(StreamSink(stream), JSON)
     for number in range(3):
@@ -112,7 +112,7 @@ def test_a_full_disk_is_told_when_there_is_room():
 
 
 def test_a_line_that_can_not_be_rendered_ends_no_log():
-    """An error in one line costs that line, and the thread goes on."""
+    """A line that can't be rendered is lost, and the thread continues."""
     stream = io.StringIO()
     writer = LogWriter(StreamSink(stream), lambda one: JSON(one) if one.fields["number"] else 1 / 0)
     writer.put(line(0))
@@ -124,7 +124,7 @@ def test_a_line_that_can_not_be_rendered_ends_no_log():
 
 
 def test_values_are_those_of_the_moment():
-    """What is changed after it was logged is told as it was."""
+    """A value that changes after it was logged is written as it was."""
     stream = io.StringIO()
     writer = LogWriter(StreamSink(stream), JSON)
     paused = {"b", "a"}
@@ -135,7 +135,7 @@ def test_values_are_those_of_the_moment():
 
 
 def test_the_pipe_is_as_large_as_its_bound_supposes():
-    """The tests above fill it: it holds fewer lines than are put."""
+    """The pipe holds fewer lines than the tests above put."""
     with pipe() as (reading, _):
         assert fcntl.fcntl(reading, 1032) <= 1 << 20  # F_GETPIPE_SZ
         os.close(reading)

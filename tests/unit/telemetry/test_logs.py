@@ -98,7 +98,7 @@ def test_levels_below_the_configured_one_are_silent(stream):
 
 @pytest.mark.parametrize("format_", ["json", "console"])
 def test_a_newline_in_a_value_forges_no_line(format_):
-    """Neither a newline nor an escape sequence in a file's name or in the event gets out as such."""
+    """Newlines and escape sequences in names or events are escaped."""
     out = io.StringIO()
     logs.configure("info", format_, out)
     logs.get("x").info("a\nb", path=b"evil\n2026-01-01 [error] forged\x1b[2J", more={"k": "v\nw\u2028x"})
@@ -108,7 +108,7 @@ def test_a_newline_in_a_value_forges_no_line(format_):
 
 
 def test_a_traceback_stays_within_its_event():
-    """In JSON a traceback is a field; on the console each of its lines is marked, so that none poses as an event."""
+    """In JSON a traceback is a field; on the console each of its lines has a prefix."""
     for format_ in ("json", "console"):
         out = io.StringIO()
         logs.configure("info", format_, out)
@@ -120,8 +120,8 @@ def test_a_traceback_stays_within_its_event():
         assert bool(rest) == (format_ == "console")
 
 
-def test_half_a_character_is_no_trouble(stream):
-    """What JSON may hold and UTF-8 can't is shown escaped."""
+def test_a_lone_surrogate_is_escaped(stream):
+    """A lone surrogate is escaped."""
     logs.get("x").info("seen", error="a\ud800b", more=1)
     assert json.loads(stream.getvalue())["error"] == "a\\ud800b"
 
@@ -142,7 +142,7 @@ def test_bytes_paths_read_as_text(stream):
     ],
 )
 def test_fields_with_secret_names_are_redacted(stream, name):
-    """A field that goes by the name of a secret is redacted, at any depth."""
+    """A field with the name of a secret is redacted, at any depth."""
     logs.get("x").info("call", **{name: "hush"}, headers={name: "hush", "list": [{name: ("hush",)}]})
     assert "hush" not in stream.getvalue()
     assert stream.getvalue().count("[redacted]") == 3
@@ -165,7 +165,7 @@ def test_fields_with_secret_names_are_redacted(stream, name):
     ],
 )
 def test_secrets_inside_text_are_redacted(stream, text):
-    """Secrets in the middle of a message, a URL, a dictionary or an XML document are cut out, also of tracebacks."""
+    """Secrets within a message, a URL, a dictionary, an XML document or a traceback are removed."""
     logs.get("x").info(text, detail=text)
     fail_with(text)
     for secret in ("hush", SECRET_KEY, SESSION_TOKEN):
@@ -190,21 +190,21 @@ def test_ordinary_text_is_left_alone(stream, text):
 
 
 def test_a_file_that_holds_a_secret_is_no_secret(stream):
-    """The path in external_id_file is shown: it is what one has to look at."""
+    """The path in external_id_file is shown."""
     logs.get("x").info("read", external_id_file=b"/run/credentials/id")
     assert only_event(stream)["external_id_file"] == "/run/credentials/id"
 
 
 def test_a_path_that_looks_like_a_key_is_left_alone(stream):
-    """A path of 40 characters stays readable, where the same text elsewhere would pass for a secret key."""
+    """A path of 40 characters is shown, although the same text elsewhere would be taken for a secret key."""
     name = "exports/2026/Reports/January/Overview001"
     assert len(name) == 40
     logs.get("x").info("delivered", path=name)
     assert only_event(stream)["path"] == name
 
 
-def test_known_secrets_are_cut_out_of_anything(stream):
-    """A value given to ``conceal`` (an external ID) appears nowhere; a too short one tears no holes."""
+def test_registered_secrets_are_removed(stream):
+    """A registered secret is removed everywhere; a short one only as a whole word."""
     logs.conceal("partner-4711", "a")
     logs.get("x").info("denied for partner-4711", path=b"dir/partner-4711/file")
     event = only_event(stream)
@@ -212,8 +212,8 @@ def test_known_secrets_are_cut_out_of_anything(stream):
     assert event["path"] == "dir/[redacted]/file"
 
 
-def test_a_short_external_id_is_cut_out_as_a_word(stream):
-    """One of two characters, the least that STS takes, is told nowhere, and tears no holes into words and paths."""
+def test_a_short_external_id_is_removed_as_a_word(stream):
+    """An external ID of two characters is removed as a word, and not within words and paths."""
     logs.conceal("k9", "is")
     logs.get("x").info("the external id k9 is not 'k9' but k99", path=b"k9/is", error="(k9).")
     event = only_event(stream)
@@ -222,14 +222,14 @@ def test_a_short_external_id_is_cut_out_as_a_word(stream):
 
 
 def test_known_secrets_are_bounded():
-    """Sessions come and go for years: only the latest secrets are kept."""
+    """Only the latest secrets are kept."""
     logs.conceal(*(f"secret-{number}" for number in range(1000)))
     assert len(redact._Registered.secrets) == 256
     assert "secret-999" in dict(redact._Registered.secrets)
 
 
 def test_other_libraries_warnings_go_the_same_way(stream):
-    """A warning through the standard ``logging`` becomes an event of ours; debug chatter never does: it has tokens."""
+    """A warning through ``logging`` becomes an event; debug messages, which have tokens, do not."""
     logs.configure("debug", "json", stream)
     logging.getLogger("botocore.auth").debug("CanonicalRequest with token")
     logging.getLogger("asyncio").warning("slow: %s\nexternal_id=hush", "100%")
@@ -239,13 +239,13 @@ def test_other_libraries_warnings_go_the_same_way(stream):
 
 
 def test_a_level_between_the_usual_ones_is_taken(stream):
-    """A library's own level (35) is rounded down and not stumbled over."""
+    """A library's own level (35) is rounded down."""
     logging.getLogger("odd").log(35, "hello")
     assert only_event(stream)["level"] == "warning"
 
 
 def test_a_log_that_can_not_be_written_stops_nothing():
-    """A full disk, a closed pipe or a closed stream under the log raises nothing."""
+    """A full disk, a closed pipe or a closed stream raises nothing."""
     survived = []
     with contextlib.suppress(OSError), Path("/dev/full").open("w") as full:  # closing it fails once more
         logs.configure("info", "json", full)
@@ -258,7 +258,7 @@ def test_a_log_that_can_not_be_written_stops_nothing():
 
 
 def test_odd_values_make_valid_json(stream):
-    """Not-a-number, unknown objects and endless nesting come out as JSON that a strict parser takes."""
+    """NaN, unknown objects and deep nesting become strict JSON."""
     endless: list[object] = []
     endless.append(endless)
     round_: dict[str, object] = {}

@@ -1,4 +1,4 @@
-"""Metrics: the names that dashboards rely on, bounded labels, and figures that are true when they are read."""
+"""Metrics: documented names, bounded labels, and current values."""
 
 import re
 
@@ -34,8 +34,8 @@ def test_a_delivery_counts_files_bytes_and_time(metrics):
     assert seen["crosshaul_upload_duration_seconds_sum"] == pytest.approx(0.22)
 
 
-def test_every_other_fact_has_its_name(metrics):
-    """Failures, queue, STS, lost events, requests in flight and parking appear under their contracted names."""
+def test_other_values_have_their_names(metrics):
+    """Failures, queue, STS, lost events, requests in flight and parking have their documented names."""
     metrics.failed("exports", "SlowDown")
     metrics.pending("exports", 7, 12.5)
     metrics.sts("partner", "ok")
@@ -57,7 +57,7 @@ def test_every_other_fact_has_its_name(metrics):
 
 
 def test_how_a_route_is_watched_can_be_alerted_on(metrics):
-    """A missing directory, a watcher that only scans, a walk that is long ago and a pause each show."""
+    """A missing directory, a watcher that only scans, an old scan and a pause each have a metric."""
     metrics.watched(RouteStatus("gone", "root missing"))
     metrics.watched(RouteStatus("well", "watching", last_scan_at=1000.5, last_scan_seconds=2.5, settling=3))
     metrics.paused("well", paused=True)
@@ -71,14 +71,14 @@ def test_how_a_route_is_watched_can_be_alerted_on(metrics):
 
 
 def test_an_empty_queue_has_no_age(metrics):
-    """With nothing pending the oldest age is 0, also after there was something."""
+    """Without pending files the oldest age is 0, also after there were some."""
     metrics.pending("exports", 1, 9.0)
     metrics.pending("exports", 0, None)
     assert samples(metrics)["crosshaul_oldest_pending_age_seconds,route=exports"] == 0
 
 
 def test_credentials_count_down_by_themselves():
-    """The time to expiry falls between two refreshes without being told, and goes below zero."""
+    """The time to expiry falls between two refreshes, and below zero."""
     now = [100.0]
     metrics = Metrics(lambda: now[0])
     metrics.credentials("partner", 60.0)
@@ -92,7 +92,7 @@ def test_credentials_count_down_by_themselves():
 
 
 def test_a_server_can_not_make_up_labels_without_end(metrics):
-    """Of a thousand made-up error codes, or ones with odd characters, the surplus counts as ``other``."""
+    """Error codes beyond the first 64, and odd ones, count as ``other``."""
     metrics.failed("exports", 'evil"code\n')
     for number in range(1000):
         metrics.failed("exports", f"Code{number}")
@@ -112,8 +112,8 @@ def test_expected_series_are_there_before_their_first_event(metrics):
     assert seen["crosshaul_sts_requests_total,destination=partner,outcome=ok"] == 0
 
 
-def test_what_is_gone_has_no_series(metrics):
-    """A route or destination that a reload removed leaves no gauge behind that would page; the others keep theirs."""
+def test_a_removed_route_has_no_series(metrics):
+    """A removed route or destination leaves no series behind; the others keep theirs."""
     for name in ("gone", "stays"):
         metrics.expect([f"{name}-r"], [f"{name}-d"])
         metrics.failed(f"{name}-r", "SlowDown")
@@ -127,7 +127,7 @@ def test_what_is_gone_has_no_series(metrics):
 
 
 def test_loop_lag_keeps_the_worst(metrics):
-    """The worst lag stays visible after better ones."""
+    """The largest lag is kept."""
     for lag in (0.01, 0.3, 0.02):
         metrics.loop_lag(lag)
     seen = samples(metrics)
@@ -143,7 +143,7 @@ def test_two_daemons_in_one_process_do_not_mix():
 
 
 def test_names_follow_the_convention(metrics):
-    """Every name of ours is ``crosshaul_<noun>_<unit>[_total]`` in lower case, and memory and version are there too."""
+    """Every name is ``crosshaul_<noun>_<unit>[_total]``, and process memory and the version are exported."""
     metrics.delivered("exports", 1, 1.0)
     names = re.findall(r"^# TYPE (\S+)", metrics.render().decode(), re.MULTILINE)
     assert {"process_resident_memory_bytes", "crosshaul_build_info"} <= set(names)

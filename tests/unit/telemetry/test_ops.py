@@ -1,4 +1,4 @@
-"""What ships in ops/: rules that fire when they should, on metrics that exist, with their entries in the runbook."""
+"""The rules and the dashboard in ops/ use existing metrics, and each alert has an entry in the runbook."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool
 
 
 def rendered() -> str:
-    """What /metrics says when everything has happened once."""
+    """Return /metrics after each event has happened once."""
     metrics = Metrics()
     metrics.expect(["r"], ["d"])
     metrics.delivered("r", 1, 0.1)
@@ -41,7 +41,7 @@ def rules() -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("name", ["alerts.yaml", "dashboard.json"])
 def test_every_metric_that_is_named_is_there(name):
-    """No rule and no panel asks for a metric that the daemon does not have."""
+    """Each metric in a rule or a panel exists."""
     there = set(re.findall(r"^(crosshaul_\w+)", rendered(), re.MULTILINE))
     if name == "alerts.yaml":
         texts = [str(rule["expr"]) for rule in rules()]
@@ -54,7 +54,7 @@ def test_every_metric_that_is_named_is_there(name):
 
 
 def test_every_alert_has_its_entry_in_the_runbook():
-    """Whoever is paged finds the alert's name in docs/OPERATIONS.md; and no entry is of an alert that is gone."""
+    """docs/OPERATIONS.md has an entry for each alert and no other."""
     entries = re.findall(r"^\| `(Crosshaul\w+)` \|", (HOME / "docs/OPERATIONS.md").read_text(), re.MULTILINE)
     assert entries == [rule["alert"] for rule in rules()]
 
@@ -68,7 +68,7 @@ def test_every_alert_is_tried_both_ways():
 
 @promtool
 def test_promtool_passes_the_rules():
-    """Prometheus' own tool takes the rules, and their cases come out as they should."""
+    """Promtool accepts the rules, and their tests pass."""
     for command in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
         done = subprocess.run(["promtool", *command], cwd=OPS, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The status page's sentence: true in every situation, the worst first, and never green where something is wrong."""
+"""The status page: headline, problems, tables and charts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def record(path=b"f", state=State.PENDING, **others):
 
 
 def facts(*destinations, route=WATCHED, files=None, since=None, samples=(), live=WELL, error=None, paused=(), **lists):
-    """What the page is made of; ``files`` are counts by state, ``since`` when the oldest came."""
+    """Return the page's data; ``files`` are counts by state, ``since`` is when the oldest was first seen."""
     tally = RouteCounts("r", {State(name): number for name, number in (files or {}).items()}, 1000, 5000, since)
     status = snapshot([tally], destinations, [route], NOW, daemon_pid=1, journal_error=error, paused=paused)
     shown = {"sending": [], "waiting": [], "failed": []} | lists
@@ -56,7 +56,7 @@ def facts(*destinations, route=WATCHED, files=None, since=None, samples=(), live
 
 
 def said(page):
-    """The mood and the sentence."""
+    """Return the mood and the headline."""
     return re.search(r'id="mood" class="(\w+)"', page)[1], re.search(r'id="headline"[^>]*>([^<]+)<', page)[1]
 
 
@@ -87,8 +87,8 @@ MOVING = [Sample(NOW - 20, 3, 1.0, 50.0), Sample(NOW, 3, 1.0, 150.0)]
         (facts(READY, PARKED, route=RouteStatus("r", "root missing")), "bad", "The directory of r is missing."),
     ],
 )  # fmt: skip
-def test_one_sentence_tells_how_it_is(given, mood, sentence):
-    """The worst that is known makes the sentence and its colour; how long it takes is told only while files go."""
+def test_the_headline_names_the_worst_problem(given, mood, sentence):
+    """The worst problem makes the headline and its colour; the time left is shown only while files get through."""
     page = render(given)
     assert said(page) == (mood, sentence)
     assert f'href="/{mood}.svg"' in page
@@ -96,7 +96,7 @@ def test_one_sentence_tells_how_it_is(given, mood, sentence):
 
 
 def test_it_is_never_green_while_readyz_is_red():
-    """A reason that nobody thought of is shown as it is."""
+    """A reason of /readyz without a problem of its own is shown as it is."""
     given = facts(READY)
     page = render(
         PageData(
@@ -107,8 +107,8 @@ def test_it_is_never_green_while_readyz_is_red():
     assert "odd" in page
 
 
-def test_what_failed_stands_beside_what_to_do():
-    """A reason and its advice are told apart, each once: of a destination as of a file that is set aside."""
+def test_errors_and_advice_are_shown_once_each():
+    """An error and its advice are shown once each, for a destination and for a quarantined file."""
     aside = record(b"bad", State.QUARANTINED, diagnosis=DENIED)
     page = render(facts(PARKED, files={"quarantined": 1}, failed=[aside]))
     assert page.count("Denied (HTTP 403, AccessDenied, request id id-1).") == 2
@@ -130,13 +130,13 @@ def test_what_failed_stands_beside_what_to_do():
         ),
     ],
 )
-def test_each_file_that_waits_tells_why(given, why):
-    """The reason is the nearest one: its route, its destination, its own last try, or just the line before it."""
+def test_each_pending_file_has_a_reason(given, why):
+    """A pending file has the reason of its route, its destination, its last try, or none of these."""
     assert f"<td>{why}</td>" in render(given)
 
 
 def test_progress_is_that_of_the_parts():
-    """A file in parts has a bar with as much as S3 has confirmed, in words too; another is under way."""
+    """A multipart upload has a bar with the confirmed bytes; another upload is in one request."""
     parts = tuple(Part(number, 40, "e", None) for number in (1, 2))
     sending = [
         record(b"big", State.UPLOADING, multipart=Multipart("u", "f", 40, None, parts)),

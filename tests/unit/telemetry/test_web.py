@@ -1,4 +1,4 @@
-"""The HTTP side: what it answers, what it refuses, and what it says when it can't listen."""
+"""The HTTP server: responses, access control, and errors of listening."""
 
 import asyncio
 import base64
@@ -94,7 +94,7 @@ async def test_status_is_the_snapshot_as_json():
 
 
 async def test_the_page_shows_routes_and_escapes_them():
-    """The page names routes and destinations as text: a name can't bring markup along."""
+    """Names of routes, destinations and files are escaped on the page."""
     status, text, headers = await fetch("/")
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
@@ -110,7 +110,7 @@ async def test_the_page_shows_routes_and_escapes_them():
 
 @pytest.mark.parametrize(("path", "kind"), [("/page.css", "text/css"), ("/page.js", "text/javascript")])
 async def test_style_and_script_come_from_their_own_paths(path, kind):
-    """The policy allows nothing inline, so that both are files of the page's own."""
+    """Style and script have their own paths, since the policy allows nothing inline."""
     status, text, headers = await fetch(path)
     assert (status, headers["Content-Type"].split(";")[0]) == (200, kind)
     assert text
@@ -119,7 +119,7 @@ async def test_style_and_script_come_from_their_own_paths(path, kind):
 
 @pytest.mark.parametrize("path", ["/", "/livez", "/nothing-here", "/status.json"])
 async def test_every_answer_has_strict_headers(path):
-    """Also errors forbid framing, sniffing, caching and foreign content, and don't tell the software's version."""
+    """All responses, also errors, forbid framing, sniffing, caching and foreign content, and hide the version."""
     headers = (await fetch(path))[2]
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -143,7 +143,7 @@ async def test_head_has_no_body():
 
 
 async def test_a_foreign_name_is_turned_away_on_loopback():
-    """A request that came by a rebound name is refused on a loopback address; localhost and addresses are served."""
+    """On loopback a request by a foreign host name is refused; localhost and addresses are served."""
     assert (await fetch("/status.json", host="evil.example:9464"))[0] == 421
     assert (await fetch("/livez", host="localhost:9464"))[0] == 200
     assert (await fetch("/livez", host="[::1]:9464"))[0] == 200
@@ -160,8 +160,8 @@ def basic(password, user="anybody"):
 @pytest.mark.parametrize(
     "shown", [None, "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", basic("x"), "Basic %%", TOKEN, "Basic é"]
 )
-async def test_without_the_token_nothing_is_told(path, shown):
-    """With a token set, not even the lack of a path is told to who doesn't show it; a browser is made to ask."""
+async def test_without_the_token_every_path_is_401(path, shown):
+    """Without the token every path, also an unknown one, is 401, and a browser asks for the password."""
     status, text, headers = await fetch(path, token=TOKEN, shown=shown)
     assert status == 401
     assert text == "Authenticate with http.token, as Bearer or as the password.\n"
@@ -171,25 +171,25 @@ async def test_without_the_token_nothing_is_told(path, shown):
 
 @pytest.mark.parametrize("shown", [f"Bearer {TOKEN}", f"bearer {TOKEN}", basic(TOKEN), basic(TOKEN, user="")])
 async def test_the_token_opens_as_a_bearers_and_as_a_password(shown):
-    """Programs show it as Bearer, browsers as the password of any user."""
+    """The token is accepted as Bearer, and as the password of any user."""
     assert (await fetch("/status.json", token=TOKEN, shown=shown))[0] == 200
 
 
-async def test_probes_need_no_token_and_hear_no_reasons():
-    """Kubelet has no token: it hears yes or no, and the reasons, which name accounts, are for those who show it."""
+async def test_probes_need_no_token_and_have_no_reasons():
+    """The probes are open without the token; their reasons are shown with it only."""
     assert (await fetch("/livez", token=TOKEN))[:2] == (200, "ok\n")
     assert (await fetch("/readyz", token=TOKEN))[:2] == (503, "not ok\n")
     assert (await fetch("/readyz", token=TOKEN, shown=f"Bearer {TOKEN}"))[1] == "not ok\nthe journal is not open\n"
 
 
 async def test_beyond_loopback_any_name_is_answered():
-    """Where others reach it by names that nobody can know here, the token guards and the name doesn't matter."""
+    """Beyond loopback any host name is served, since the token guards."""
     told = await fetch("/livez", host="crosshaul.example:9464", token=TOKEN, local=False)
     assert told[:2] == (200, "ok\n")
 
 
 async def test_a_failing_source_is_one_line_with_503():
-    """When the journal can't be read the answer says so in a line, and not with a traceback."""
+    """A source that raises is 503 with one line and no traceback."""
 
     async def broken():
         raise StateDirError("the journal is damaged")
@@ -198,7 +198,7 @@ async def test_a_failing_source_is_one_line_with_503():
 
 
 async def test_a_source_that_hangs_is_given_up(monkeypatch):
-    """A source that never answers ends in 503 at the deadline."""
+    """A source that hangs is 503 at the deadline."""
     monkeypatch.setattr(server, "_DEADLINE_SECONDS", 0.05)
 
     async def hanging():
@@ -208,7 +208,7 @@ async def test_a_source_that_hangs_is_given_up(monkeypatch):
 
 
 async def test_a_port_in_use_is_one_clear_line():
-    """A port in use is a ListenError that names the address, the setting and the way out."""
+    """A port in use is a ListenError with the address, the setting and a hint."""
     async with serving("127.0.0.1", 0, sources()) as port:
         with pytest.raises(
             ListenError, match=rf"^http\.listen: 127\.0\.0\.1:{port} is in use .* set another port"
@@ -223,7 +223,7 @@ async def test_a_port_in_use_is_one_clear_line():
     [("192.0.2.1", "has no address 192.0.2.1"), ("no-such-host.invalid", "can't be resolved")],
 )
 async def test_an_address_that_is_not_ours_is_one_clear_line(host, told):
-    """An address of another machine and an unknown name each say what to set."""
+    """An address of another machine and an unknown name each have a hint."""
     with pytest.raises(ListenError, match=told):
         async with serving(host, 0, sources()):
             pass
@@ -237,8 +237,8 @@ async def test_an_address_that_is_not_ours_is_one_clear_line(host, told):
         (OSError(97, os.strerror(97)), "can't be listened on"),
     ],
 )
-def test_every_refusal_of_the_system_has_words(error, told):
-    """Not permitted, unresolvable and anything else are told apart (the first can't happen to root)."""
+def test_every_error_of_listening_has_a_message(error, told):
+    """Each error of listening has its own message (root never gets the first)."""
     assert told in server._listen_error("::1", 80, error)
     assert "[::1]:80" in server._listen_error("::1", 80, error)
 

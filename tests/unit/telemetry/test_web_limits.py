@@ -1,4 +1,4 @@
-"""The page under people who mean it ill: connections, time and log are bounded, and odd requests are answered."""
+"""The HTTP server under attack: connections, time and log are bounded, and invalid requests are answered."""
 
 import asyncio
 import contextlib
@@ -52,7 +52,7 @@ def events(log):
 
 
 async def asked(port, data):
-    """The first line and the rest of the answer to bytes as they are."""
+    """Return the first line and the rest of the response to raw bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
     async with asyncio.timeout(20):
@@ -83,7 +83,7 @@ ODD = {
 
 @pytest.mark.parametrize(("data", "codes"), ODD.values(), ids=ODD)
 async def test_an_odd_request_is_refused_without_a_traceback(log, data, codes):
-    """Whatever it is, the answer is one of the client's faults, and the log has a line at the most."""
+    """An invalid request is answered with a client error, and is at most one line in the log."""
     async with serving("127.0.0.1", 0, SOURCES, TOKEN if b"Authorization" in data else None) as port:
         line, _ = await asked(port, data)
         assert line.split()[1] in codes, line
@@ -93,7 +93,7 @@ async def test_an_odd_request_is_refused_without_a_traceback(log, data, codes):
 
 
 async def test_a_flood_of_nonsense_is_a_few_lines(log):
-    """A thousand bad requests are told at doublings."""
+    """A thousand invalid requests are logged at doublings."""
     async with serving("127.0.0.1", 0, SOURCES) as port:
         for _ in range(100):
             await asyncio.gather(*(asked(port, ODD["both lengths"][0]) for _ in range(10)))
@@ -101,7 +101,7 @@ async def test_a_flood_of_nonsense_is_a_few_lines(log):
 
 
 async def test_connections_are_bounded_and_the_idle_ones_go_first(log, monkeypatch):
-    """With hundreds that say nothing the page still answers, and no more than the bound are open."""
+    """With hundreds of idle connections the page still answers, and the limit holds."""
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 8)
     async with serving("127.0.0.1", 0, SOURCES) as port:
         opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
@@ -116,7 +116,7 @@ async def test_connections_are_bounded_and_the_idle_ones_go_first(log, monkeypat
 
 @pytest.mark.parametrize("begun", [b"", b"GET /livez HTTP/1.1\r\nHost: loc"])
 async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch, begun):
-    """A connection that says nothing, or half of a head, is closed at the deadline."""
+    """A connection that sends nothing, or half a head, is closed at the deadline."""
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
     async with serving("127.0.0.1", 0, SOURCES) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -128,7 +128,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch, begun):
 
 
 async def test_who_does_not_read_his_answer_is_cut_off(monkeypatch):
-    """An answer that nobody takes in ends with its connection."""
+    """A client that does not read its response is cut off."""
     monkeypatch.setattr(connections, "RESPONSE_SECONDS", 0.3)
     async with serving("127.0.0.1", 0, SOURCES) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
@@ -144,7 +144,7 @@ async def test_who_does_not_read_his_answer_is_cut_off(monkeypatch):
 
 
 async def test_no_descriptors_is_told_at_doublings_and_passes(log, monkeypatch):
-    """Where no connection can be taken, it is tried again each second, and said a few times."""
+    """When accept() fails it is retried each second, and logged at doublings."""
     monkeypatch.setattr(connections, "_ACCEPT_RETRY_SECONDS", 0.001)
     loop, failures = asyncio.get_running_loop(), 100
     taken = loop.sock_accept

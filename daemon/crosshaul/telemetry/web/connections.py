@@ -110,11 +110,8 @@ class HttpConnection(web.RequestHandler):
 
     def _expire(self) -> None:
         self._response_deadline = None
-        if (
-            self.is_idle()
-        ):  # the request was answered; bytes since then belong to the next head, which has its own deadline
-            return
-        self.abort()
+        if not self.is_idle():  # else it was answered, and later bytes belong to the next head with its own deadline
+            self.abort()
 
 
 async def accept(listening: socket.socket, connection: Callable[[], HttpConnection], limit: ConnectionLimit) -> None:
