@@ -117,6 +117,10 @@ class FileInUseError(SourceError):
     """A program has the file open for writing."""
 
 
+class WritersUnseenError(SourceError):
+    """Whether a program has the file open for writing can't be seen, and nothing else says that its writer ended."""
+
+
 class FileUnreadableError(SourceError):
     """The file is there and can't be read (permissions, input/output error)."""
 

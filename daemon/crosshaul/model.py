@@ -27,6 +27,19 @@ class Fingerprint(NamedTuple):
         """The fingerprint in a stat result."""
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
+    def is_of(self, stat: os.stat_result) -> bool:
+        """Whether it is that of a stat result."""
+        return (
+            self.size == stat.st_size
+            and self.mtime_ns == stat.st_mtime_ns
+            and self.ctime_ns == stat.st_ctime_ns
+            and self.inode == stat.st_ino
+        )
+
+    def is_same_but_ctime(self, other: Fingerprint) -> bool:
+        """Whether nothing but the ctime differs: after chmod, say, or when another hard link comes or goes."""
+        return self._replace(ctime_ns=0) == other._replace(ctime_ns=0)
+
 
 class Sighting(NamedTuple):
     """A regular file as a scan saw it. ``path`` is relative to the route's root, in the file system's bytes."""
@@ -75,6 +88,8 @@ class SettleReason(StrEnum):
     QUIET = "quiet"
     FINISHED = "finished"
     """Its writer let go of it: renamed it into place or, where the route has it so, closed it."""
+    CLOSED = "closed"
+    """It was quiet, and the last that was heard of it was that a writer closed it."""
     MARKER = "marker"
     CEILING = "ceiling"
     """It never stood still, and ``max_wait`` is over."""
@@ -244,6 +259,8 @@ class Claim(NamedTuple):
     """Of the state that was last seen delivered under this key of this place; without its time (0)."""
     restless: bool = False
     """It never came to rest, and was taken while it changed (``SettleReason.CEILING``)."""
+    kept_receipt: Receipt | None = None
+    """The receipt of the state before, if only the ctime differs from it and nothing was sent to the key since."""
 
     @property
     def large(self) -> bool:
@@ -253,6 +270,13 @@ class Claim(NamedTuple):
 
 class Delivered(NamedTuple):
     """The claim's file is in the bucket. ``after_due_at``: when the source may be deleted or moved; None = keep."""
+
+    receipt: Receipt
+    after_due_at: float | None = None
+
+
+class Unchanged(NamedTuple):
+    """Nothing was sent: the file's bytes are those of the receipt that it kept. Delivered, for all that follows."""
 
     receipt: Receipt
     after_due_at: float | None = None
@@ -288,7 +312,7 @@ class Changed:
     """The file was not there in its recorded state: intake has to look, and alone says that a file is gone."""
 
 
-Outcome = Delivered | RetryLater | Quarantine | Release | Changed
+Outcome = Delivered | Unchanged | RetryLater | Quarantine | Release | Changed
 
 
 class AfterAction(StrEnum):
@@ -306,6 +330,25 @@ class AfterAction(StrEnum):
     """Another route has yet to deliver the file, or a program has it open for writing: looked at again when due."""
 
 
+class AbandonedUpload(NamedTuple):
+    """An upload in parts that is to be aborted."""
+
+    place: int
+    key: str
+    upload_id: str
+    tries: int
+
+
+class HeldClaim(NamedTuple):
+    """A claim by the journal: which one it is, and of which file."""
+
+    id: int
+    generation: int
+    claimed_at: float
+    route: str
+    path: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class AfterTask:
     """A delivered file whose source is due to be deleted or moved."""
@@ -317,6 +360,7 @@ class AfterTask:
     fingerprint: Fingerprint
     receipt: Receipt
     key: str
+    settled_by: SettleReason | None = None
 
 
 class DestinationState(StrEnum):

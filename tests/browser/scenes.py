@@ -27,7 +27,7 @@ class Stage:
     @property
     def url(self) -> str:
         """Where the page is."""
-        return f"http://127.0.0.1:{self.daemon.events('listening')[0]['port']}/"
+        return f"http://127.0.0.1:{self.daemon.event('listening')['port']}/"
 
     def deliver(self, *names: str) -> None:
         """Add files, and wait until they are in the bucket."""

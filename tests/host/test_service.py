@@ -172,6 +172,7 @@ def test_it_starts_is_ready_and_delivers(host, account):
     put(host, "a", b"over systemd")
     until(lambda: "a" in account.objects())
     assert account.read("a") == b"over systemd"
+    until(lambda: host.events("file_delivered"))
     told = next(each for each in host.log() if '"file_delivered"' in str(each["MESSAGE"]))
     assert (told["PRIORITY"], told["_SYSTEMD_UNIT"]) == ("6", "crosshaul.service")
     assert host.shown("crosshaul", "User") == "crosshaul"
@@ -201,7 +202,7 @@ def test_a_hung_process_is_ended_and_begun_anew(host, account):
     before = host.shown("crosshaul", "MainPID")
     host.run("systemctl", "kill", "-s", "STOP", "--kill-whom=main", "crosshaul")
     until(lambda: host.shown("crosshaul", "MainPID") not in {before, "0"}, 60)
-    assert "watchdog" in " ".join(str(each["MESSAGE"]) for each in host.log()).lower()
+    until(lambda: "watchdog" in " ".join(str(each["MESSAGE"]) for each in host.log()).lower())
     put(host, "a", b"by the next life")
     until(lambda: "a" in account.objects())
     (host.root / "etc/systemd/system/crosshaul.service.d/watch.conf").unlink()
@@ -239,7 +240,7 @@ def test_a_bad_configuration_is_not_tried_again(host, account):
     assert host.try_("systemctl", "start", "crosshaul").returncode != 0
     assert host.shown("crosshaul", "ExecMainStatus") == "2"
     assert host.shown("crosshaul", "NRestarts") == "0"
-    assert any("unknown key" in str(each["MESSAGE"]) for each in host.log())
+    until(lambda: any("unknown key" in str(each["MESSAGE"]) for each in host.log()))
 
 
 def test_it_belongs_to_the_boot_after_the_network(host):

@@ -21,7 +21,7 @@ BUGS = (
     ),
     bug(
         "our clock set forward makes a file that is being written look old",
-        "discovery/file_clock.py",
+        "files/file_clock.py",
         "return self._forward if stamp_ns < self._last_ns else 0.0",
         "return 0.0",
         "tests/unit/discovery/test_settle.py",
@@ -35,10 +35,10 @@ BUGS = (
     ),
     bug(
         "time stamps in whole seconds are taken for fine ones",
-        "discovery/file_clock.py",
+        "files/file_clock.py",
         "return fingerprint.ctime_ns % _SECOND_NS == 0",
         "return False",
-        "tests/unit/discovery/test_settle.py tests/unit/discovery/test_file_clock.py",
+        "tests/unit/discovery/test_settle.py tests/unit/files/test_file_clock.py",
     ),
     bug(
         "the marker of the last file releases the next one while it is being written",

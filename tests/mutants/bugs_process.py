@@ -8,15 +8,29 @@ BUGS = (
     bug(
         "a full disk that journal and watched files share stays full: no receipt, no deletion, no room",
         "journal/sqlite/writer.py",
-        "isinstance(self.trouble, StateDirUnavailableError) or not self._reserve.release():",
-        "isinstance(self.trouble, StateDirUnavailableError) or True:",
+        "if not self._may_be_full(error) or not self._reserve.release():",
+        "if True:",
         "tests/state/test_bad_disk.py",
+    ),
+    bug(
+        "whoever fills a full disk gets all the room that was kept for receipts, at once",
+        "journal/sqlite/reserve.py",
+        "            if size > PIECE_BYTES:\n",
+        "            if False:\n",
+        "tests/unit/journal/test_reserve.py",
+    ),
+    bug(
+        "whoever fills a full disk takes the room that the journal's log needs",
+        "journal/sqlite/reserve.py",
+        " and self._fill_log()\n",
+        "\n",
+        "tests/state/test_bad_disk.py -k go_on_writing",
     ),
     bug(
         "the room that is kept for receipts is no room",
         "journal/sqlite/reserve.py",
-        "            os.posix_fallocate(descriptor, 0, SIZE_BYTES)\n",
-        "            os.ftruncate(descriptor, SIZE_BYTES)\n",
+        "        os.posix_fallocate(descriptor, 0, size)\n",
+        "        os.ftruncate(descriptor, size)\n",
         "tests/unit/journal/test_reserve.py",
     ),
     bug(

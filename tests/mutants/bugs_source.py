@@ -5,6 +5,7 @@ from __future__ import annotations
 from bugs import SIMULATION, Bug, bug
 
 _REMOVAL, _AFTER = "tests/unit/delivery/test_source_removal.py", "tests/unit/delivery/test_after_upload.py"
+_UNSEEN = "tests/unit/delivery/test_unseen_writers.py"
 
 BUGS = (
     bug(
@@ -45,16 +46,72 @@ BUGS = (
     bug(
         "a file that a program has open for writing is deleted under it",
         "delivery/after_upload/delivered_file.py",
-        "    except BlockingIOError as error:\n        raise _in_use(source.path) from error\n",
-        "    except BlockingIOError:\n        lease = None\n",
+        "        if guard.leases.refused_tells:\n",
+        "        if source is None:\n",
         _REMOVAL,
     ),
     bug(
         "without leases a file that a program has open for writing is deleted under it",
         "delivery/after_upload/delivered_file.py",
-        "        if lease is None and guard.is_open_for_writing(source.descriptor):",
-        "        if lease is None and source is None:",
+        "    if guard.is_open_for_writing(source.descriptor):",
+        "    if source is None:",
         _REMOVAL,
+    ),
+    bug(
+        "another user's file is deleted under a writer that can't be seen",
+        "delivery/after_upload/delivered_file.py",
+        "    if not guard.unseen_may_go:\n",
+        "    if guard is None:\n",
+        _UNSEEN,
+    ),
+    bug(
+        "a lease that is granted lets a file of another machine's writer go",
+        "delivery/after_upload/delivered_file.py",
+        "        if lease is None or not guard.leases.granted_tells:\n",
+        "        if lease is None:\n",
+        _UNSEEN,
+    ),
+    bug(
+        "on NFSv4 a source stays for ever, since the client has no delegation",
+        "delivery/after_upload/unseen_writers.py",
+        "refused_tells=kinds <= LOCAL",
+        "refused_tells=kinds <= _LEASING",
+        _UNSEEN,
+    ),
+    bug(
+        "a source whose writers can't be seen goes after a minute, whoever may have it open",
+        "delivery/after_upload/unseen_writers.py",
+        "_PATIENCE.get(settled_by, _SILENT_SECONDS)",
+        "_PATIENCE.get(settled_by, _FINISHED_SECONDS)",
+        _AFTER,
+    ),
+    bug(
+        "a file that is written to after one of its writers has closed it counts as closed",
+        "discovery/settle.py",
+        "        candidate.closed = closed\n",
+        "        candidate.closed = candidate.closed or closed\n",
+        "tests/unit/discovery/test_intake.py",
+    ),
+    bug(
+        "a close counts although events were lost since",
+        "discovery/settle.py",
+        "            candidate.closed = False\n",
+        "            pass\n",
+        "tests/unit/discovery/test_intake.py",
+    ),
+    bug(
+        "a clock that is set forward lets a source go before its time",
+        "delivery/after_upload/finishing.py",
+        "patience(task.settled_by) + stepped -",
+        "patience(task.settled_by) -",
+        _AFTER,
+    ),
+    bug(
+        "a source that waits for its time counts as overdue",
+        "delivery/after_upload/finishing.py",
+        '            return FinishResult(task, None, _diagnosis("WritersUnseen", error)',
+        '            return FinishResult(task, AfterAction.WAITING, _diagnosis("WritersUnseen", error)',
+        _AFTER,
     ),
     bug(
         "a writer that comes in the last moment loses what it writes",
@@ -87,8 +144,8 @@ BUGS = (
     bug(
         "passing trouble keeps a source for ever",
         "delivery/after_upload/after_upload.py",
-        "            await self._journal.settle_after(task, action, diagnosis, now + delay)",
-        "            await self._journal.settle_after(task, action, diagnosis)",
+        "self._late(task)))\n            await self._journal.settle_after(task, action, diagnosis, now + delay)",
+        "self._late(task)))\n            await self._journal.settle_after(task, action, diagnosis)",
         _AFTER,
     ),
     bug(

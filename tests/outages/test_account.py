@@ -45,6 +45,7 @@ def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for,
     site = site_for(strict, settle={"quiet": "100ms"})
     with site.daemon() as daemon:
         files_for(site, 1, "before")
+        until(strict.objects)
         strict.settings(**trouble)
         for number in itertools.count():
             files_for(site, 0.3, f"during {number}")
@@ -96,6 +97,7 @@ def test_fifteen_minutes_without_sts_scaled_down(strict, site_for):
     site.write()
     with site.daemon() as daemon:
         files_for(site, 1, "before")
+        until(strict.objects)
         strict.fault("reset", "AssumeRole", rule={"times": None})
         strict.forget_calls()
         files_for(site, 15, "during")

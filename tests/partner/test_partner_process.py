@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
+import sys
 
 import pytest
 
@@ -61,7 +64,12 @@ def test_a_setting_that_isnt_one_is_refused(process):
 
 
 def test_the_process_ends_quietly(tmp_path):
-    """SIGTERM ends the process with 0."""
+    """By its command it prints one line, all that a client needs, and SIGTERM ends it with 0."""
+    command = [sys.executable, "-m", "crosshaul.partner", "--spool", str(tmp_path), "--config", '{"bucket": "theirs"}']
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        told = json.loads(process.stdout.readline())
+        process.terminate()
+        rest = process.stdout.read()
+    assert (told["bucket"], rest, process.returncode) == ("theirs", "", 0)
     with partner_process(spool=tmp_path) as partner:
-        process = partner.process
-    assert process.returncode == 0
+        assert told.keys() == vars(partner).keys() - {"process"}

@@ -90,6 +90,27 @@ class Disk:
         self.make(folder)[name] = node
         node.ctime_ns = self._stamp()
 
+    def chmod(self, path: bytes) -> None:
+        """Change what is neither the bytes nor their time."""
+        self.find(path).ctime_ns = self._stamp()
+
+    def link(self, path: bytes, other: bytes) -> None:
+        """Give the file another name, over whatever is there."""
+        folder, _, name = other.rpartition(b"/")
+        node = self.find(path)
+        entries = self.make(folder)
+        if entries.get(name) is node:
+            return
+        entries[name] = node
+        node.names += 1
+        node.ctime_ns = self._stamp()
+
+    def forge(self, path: bytes, data: bytes) -> None:
+        """Write other bytes of the same number, and put the time back: `touch -r`, `rsync --inplace --times`."""
+        node = self.find(path)
+        assert len(data) == len(node.data)
+        node.data, node.ctime_ns = data, self._stamp()
+
     def delete(self, path: bytes) -> None:
         """Take the name away."""
         folder, _, name = path.rpartition(b"/")
@@ -250,10 +271,11 @@ class DiskOs:
     def rename_noreplace(self, source: int, name: bytes, target: int, taken: bytes) -> None:
         self.rename_at_once(source, name, target, taken)
 
-    def take_lease(self, descriptor: int) -> None:
-        """As Lease.take: none can be had, but that a program writes is seen."""
+    def take_lease(self, descriptor: int) -> Any:
+        """As Lease.take: granted unless a program has the file open for writing; nobody comes while it is held."""
         if self._open[descriptor].writers:
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return SimpleNamespace(broken=False, release=lambda: None)
 
     def mkdir(self, name: Any, mode: int = 0o777, *, dir_fd: int) -> None:
         entries = self._open[dir_fd].entries

@@ -16,10 +16,11 @@ from crosshaul import model
 from crosshaul.aws import refresher as identity
 from crosshaul.delivery import upload
 from crosshaul.delivery.after_upload import delivered_file, finishing, source_removal
+from crosshaul.delivery.after_upload.unseen_writers import Leases
 from crosshaul.discovery import intake, ownership, scanner
-from crosshaul.discovery.file_clock import FileClock
 from crosshaul.discovery.watch import EventKind as Event
 from crosshaul.files import growing, move_target, open_writers, reader, source
+from crosshaul.files.file_clock import FileClock
 from crosshaul.journal.sqlite import store
 from crosshaul.service import builder, runtime
 from simulation import journal
@@ -48,7 +49,7 @@ class Quiet:
         return self
 
     def error(self, event: str, **facts: object) -> None:
-        if event in {"unexpected_error", "service_failed"}:
+        if event in {"unexpected_error", "service_failed", "claims_lost"}:
             self._world.broken(f"{event}: {facts}")
 
     def __getattr__(self, name: str) -> Any:
@@ -211,8 +212,9 @@ class World:
             (delivered_file, "os", disk_os),
             (source_removal, "rename_at_once", disk_os.rename_at_once),
             (source_removal, "rename_noreplace", disk_os.rename_noreplace),
-            (delivered_file.Lease, "take", disk_os.take_lease),
+            (delivered_file.ReadLease, "take", disk_os.take_lease),
             (open_writers, "open_for_writing", frozenset),
+            (finishing, "leases_at", lambda *_, **__: Leases(granted_tells=True, refused_tells=True)),
             (move_target, "os", disk_os),
             (ownership, "identity_at", self._identity),
             (source, "_MAPPED", 1 << 40),
@@ -220,8 +222,8 @@ class World:
             (model, "LARGE", PART),  # the journal's queries keep the real number: files change sides after the claim
             (runtime, "LARGE", PART),
             (builder, "Metrics", lambda: quiet),
-            (builder, "Chain", lambda _: Chain(self.account)),
-            (builder, "Control", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
+            (builder, "BaseCredentials", lambda _: Chain(self.account)),
+            (builder, "S3ControlClient", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
             (builder, "_wire", lambda to, *_: lambda _: Wire(self.account, to.bucket)),
             (builder.logs, "get", lambda _: quiet),
             (identity, "conceal", lambda *_: None),

@@ -22,6 +22,9 @@ class Watched(Protocol):
     def state(self, label: str, *, growing: bool = False) -> None:
         """The file has a new state; a growing one may be sent only if it stood still."""
 
+    def note(self, what: str) -> None:
+        """Something happened of which no watcher hears."""
+
     def tell(self, path: bytes, event: Event, what: str) -> None:
         """Something happened at a path."""
 
@@ -108,6 +111,8 @@ class Writers:
             self._hold(label)
         elif roll < 0.80 and self._story.theme in {"two clocks", "plain"}:
             self._grow(label)
+        elif roll < 0.90 and self._there(label):
+            self._touch_lightly(label, roll)
         else:
             self._write(label)
 
@@ -120,15 +125,52 @@ class Writers:
 
     def _write(self, label: str) -> None:
         self._disk.write(_path(label), self._fresh())
-        self._watched.state(label)
+        self._has_new_state(self._disk.find(_path(label)))
         self._watched.tell(_path(label), Event.APPEARED, "written")
+
+    def _has_new_state(self, node: Node, *, growing: bool = False) -> list[bytes]:
+        """Note it for every name that the file has; gives them."""
+        names = self._disk.names_of(node, TOP)
+        for name in names:
+            self._watched.state(name.decode(), growing=growing)
+        return names
 
     def _append(self, node: Node, data: bytes, what: str, *, growing: bool = False) -> None:
         """Write on, under whatever names the file has by now."""
         self._disk.append(node, data)
-        for name in self._disk.names_of(node, TOP):
-            self._watched.state(name.decode(), growing=growing)
+        for name in self._has_new_state(node, growing=growing):
             self._watched.tell(TOP + b"/" + name, Event.CHANGED, what)
+
+    def _touch_lightly(self, label: str, roll: float) -> None:
+        """Change the file's ctime, its names, or its bytes behind its size and time. No event tells of that."""
+        path, after = _path(label), self._watched.now() + self._chance.choice([0.5, 5.0, 12.0, 20.0])
+        data = self._disk.find(path).data
+        if roll < 0.83:
+            self._story.plan(after, lambda: self._later(label, self._chmod))
+        elif roll < 0.87:
+            self._story.plan(after, lambda: self._later(label, self._link))
+        elif data:
+            self._story.plan(after, lambda: self._later(label, self._forge))
+
+    def _later(self, label: str, deed: Callable[[str], None]) -> None:
+        if self._there(label):
+            deed(label)
+
+    def _chmod(self, label: str) -> None:
+        self._disk.chmod(_path(label))
+        self._watched.note(f"{label} has another mode")
+
+    def _link(self, label: str) -> None:
+        self._disk.link(_path(label), _path(label + "-link"))
+        self._watched.state(label + "-link")
+        self._watched.note(f"{label}-link is another name of {label}")
+
+    def _forge(self, label: str) -> None:
+        node = self._disk.find(_path(label))
+        data = (self._fresh() * 500)[: len(node.data)].ljust(len(node.data), b"~")
+        self._disk.forge(_path(label), data)
+        self._has_new_state(node)
+        self._watched.note(f"{label} has other bytes under the same time")
 
     def _hold(self, label: str) -> None:
         """Write, keep the file open, pause for longer than ``quiet``, and write on."""
@@ -146,9 +188,9 @@ class Writers:
         """Write in pieces, with pauses shorter than ``quiet``."""
         pieces = [self._watched.now() + 0.3 * number for number in range(1, self._chance.randint(3, 7))]
         self._disk.write(_path(label), self._fresh() or b"<begun>")
-        self._watched.state(label, growing=True)
-        self._watched.tell(_path(label), Event.APPEARED, "begun")
         node = self._disk.find(_path(label))
+        self._has_new_state(node, growing=True)
+        self._watched.tell(_path(label), Event.APPEARED, "begun")
 
         def piece(*, last: bool) -> Callable[[], None]:
             def grow() -> None:

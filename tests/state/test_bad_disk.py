@@ -8,6 +8,8 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -161,6 +163,49 @@ def test_a_disk_shared_with_the_watched_files_empties_itself(strict: PartnerProc
             spare.unlink()
             until(lambda: not any(spool.iterdir()), timeout=60)
     assert {*names, "first"} == set(strict.objects())
+
+
+@contextlib.contextmanager
+def greedy(directory: Path) -> Iterator[None]:
+    """Somebody who takes, all the time, whatever room there is."""
+    over = threading.Event()
+
+    def take() -> None:
+        with (directory / "greedy").open("wb", buffering=0) as file:
+            while not over.is_set():
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(65536)):
+                        pass
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_shared_disk_empties_itself_while_others_go_on_writing(strict: PartnerProcess, site_for, tmp_path):
+    """Whoever fills the disk takes what is given up, too: there is still room for every receipt."""
+    home = tmp_path / "disk"
+    with mounted(home, size="40m"):
+        site = shared_disk(strict, site_for, home)
+        spool = home / "spool"
+        (spool / "first").touch()
+        site.push()
+        strict.fault("error", rule={"times": None})
+        names = [f"{number:04}-{'x' * 150}" for number in range(1000)]
+        with site.daemon() as daemon:
+            for name in names:
+                (spool / name).write_bytes(b"content")
+            with greedy(home):
+                until(lambda: os.statvfs(home).f_bavail == 0)
+                strict.clear_faults()
+                until(lambda: not list(spool.glob("0*")), timeout=60)
+            assert daemon.stop() == 0
+    assert {*names, "first"} <= set(strict.objects())
 
 
 def test_a_disk_that_is_full_at_the_start_is_one_line(strict: PartnerProcess, site_for):

@@ -35,6 +35,7 @@ from crosshaul.model import (
     ChecksumKind,
     Claim,
     Fingerprint,
+    HeldClaim,
     Outcome,
     Record,
     Settled,
@@ -58,6 +59,7 @@ class Ear:
         self.surprises: list[Exception] = []
         self.overwritten: list[tuple[str, str]] = []
         self.ignored = 0
+        self.lost: list[bytes] = []
         self.restless: list[int] = []
         self.outages: list[Diagnosis] = []
         self.hanging: list[bytes] = []
@@ -91,6 +93,9 @@ class Ear:
 
     def read_hangs(self, route: str, path: bytes, seconds: float) -> None:
         self.hanging.append(path)
+
+    def claims_lost(self, claims: Sequence[HeldClaim]) -> None:
+        self.lost += [claim.path for claim in claims]
 
     def read_recovered(self, route: str, seconds: float) -> None: ...
 

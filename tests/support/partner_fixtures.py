@@ -6,14 +6,14 @@ import contextlib
 import datetime
 import ipaddress
 import json
+import multiprocessing
 import ssl
-import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from crosshaul.partner import PartnerAccount, Settings
+from crosshaul.partner.__main__ import serve
+
+_STARTS_WITHIN = 60.0
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["crosshaul.partner.__main__"])
+"""A partner account is a fork of a process that has imported all that it needs, as hundreds of tests start one."""
 
 
 @pytest.fixture
@@ -110,7 +116,7 @@ class PartnerProcess:
     bucket: str
     region: str
     control_url: str
-    process: subprocess.Popen[str] = field(repr=False)
+    process: BaseProcess = field(repr=False)
 
     def _call(self, method: str, path: str, body: object = None) -> bytes:
         data = None if body is None else json.dumps(body).encode()
@@ -175,20 +181,24 @@ def partner_process(
     *, certificates: Certificates | None = None, port: int = 0, spool: Path | None = None, **settings: Any
 ) -> Iterator[PartnerProcess]:
     """Serve a partner account from a process of its own; ``settings`` are those of ``Settings``."""
-    command = [sys.executable, "-m", "crosshaul.partner", "--port", str(port), "--config", json.dumps(settings)]
+    arguments = ["--port", str(port), "--config", json.dumps(settings)]
     if spool:
-        command += ["--spool", str(spool)]
+        arguments += ["--spool", str(spool)]
     if certificates:
-        command += ["--tls", str(certificates.certificate), str(certificates.key)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, "the partner account did not start"
-            yield PartnerProcess(**json.loads(line), process=process)
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+        arguments += ["--tls", str(certificates.certificate), str(certificates.key)]
+    here, there = _FORKS.Pipe(duplex=False)
+    process = _FORKS.Process(target=serve, args=(there.send, arguments), daemon=True)
+    process.start()
+    there.close()
+    try:
+        assert here.poll(_STARTS_WITHIN), "the partner account did not start"
+        yield PartnerProcess(**json.loads(here.recv()), process=process)
+    finally:
+        here.close()
+        process.terminate()
+        process.join(timeout=20)
+        process.kill()
+        process.join()
 
 
 @pytest.fixture

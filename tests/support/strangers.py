@@ -255,7 +255,7 @@ CLIENTS: dict[str, Callable[[World], Awaitable[None]]] = {
     "CompleteMultipartUpload": of_bucket(
         lambda bucket: bucket.complete_multipart_upload(MULTIPART, None, size=1, condition=None)
     ),
-    "AbortMultipartUpload": of_bucket(lambda bucket: bucket.abort_multipart_upload(MULTIPART)),
+    "AbortMultipartUpload": of_bucket(lambda bucket: bucket.abort_multipart_upload(MULTIPART.key, MULTIPART.upload_id)),
     "GetObject": of_bucket(lambda bucket: bucket.get_range("key", 0, 9)),
     "ListRoles": list_roles,
     "PutObject": of_bucket(lambda bucket: bucket.put_object("key", PAYLOAD, 0, "token", condition=None)),

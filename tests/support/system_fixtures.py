@@ -267,6 +267,14 @@ class Daemon:
         events = [json.loads(line) for line in lines if line.startswith("{")]
         return [each for each in events if not names or each["event"] in names]
 
+    def event(self, *names: str) -> dict[str, Any]:
+        """The first event of these names, as soon as it is in the log.
+
+        A thread writes the log: a bucket, a page or the service manager may show a thing some moments before its line.
+        """
+        until(lambda: self.events(*names))
+        return self.events(*names)[0]
+
     def complaints(self) -> list[str]:
         """The lines so far that are for a person."""
         return complaints(self.log.read_text())
@@ -367,7 +375,7 @@ def complaints(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if not line.startswith("{")]
 
 
-def until(condition: Callable[[], object], timeout: float = _PATIENCE / 2) -> None:
+def until(condition: Callable[[], object], timeout: float = _PATIENCE) -> None:
     """Wait for a condition; fails with what it last gave."""
     end = time.monotonic() + timeout
     last: object = None

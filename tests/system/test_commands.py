@@ -60,8 +60,7 @@ def test_a_port_that_is_taken_stops_no_delivery(strict, site_for):
         site.add("file", b"1")
         with site.daemon() as daemon:
             until(lambda: "file" in strict.objects())
-            [told] = daemon.events("not_listening")
-            assert site.config["http"]["listen"] in told["error"]
+            assert site.config["http"]["listen"] in daemon.event("not_listening")["error"]
             taken.close()
             until(lambda: daemon.events("listening"))
             with urllib.request.urlopen(f"http://{site.config['http']['listen']}/livez", timeout=10) as answer:

@@ -223,3 +223,18 @@ def test_kills_at_any_moment_lose_nothing(strict, site_for):
         }.items() <= held.items()
     assert sha256(strict) == expected
     assert {each["writes"] for each in strict.objects().values()} == {1}
+
+
+def test_parts_of_a_file_that_went_are_not_left_in_the_bucket(strict, site_for):
+    """A push fails with parts open, and the file is deleted: the daemon aborts the upload."""
+    site = site_for(strict)
+    site.in_parts()
+    strict.settings(role_actions=["s3:AbortMultipartUpload"])
+    strict.fault("error", "CompleteMultipartUpload", rule={"times": None}, status=503, code="SlowDown")
+    large = site.add("large", bytes(6 * MIB))
+    assert site.crosshaul("push").returncode == 1
+    assert len(strict.uploads()) == 1
+    large.unlink()
+    site.push()
+    with site.daemon():
+        until(lambda: not strict.uploads())

@@ -85,6 +85,7 @@ def test_revoked_sessions_are_replaced(strict, site_for, code):
     strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.2)
     with site.daemon() as daemon:
         keep_coming(site, 0.6, "before", every=0.005)
+        until(strict.objects)  # there is a session to revoke
         strict.revoke(code)
         for number in itertools.count():
             keep_coming(site, 0.3, f"after {number}", every=0.005)
@@ -171,10 +172,10 @@ def test_a_role_that_may_nothing_parks_its_destination_only(strict, site_for, tm
             until(lambda: daemon.events("destination_parked"))
             for number in range(30):
                 (root / f"{number}").write_bytes(b"%d" % number)
-            until(lambda: len(second.objects()) == 30, 3)
+            until(lambda: len(second.objects()) == 30, 10)
             assert len(strict.objects()) == 1
             # The daemon writes down how its destinations are once a second.
-            until(lambda: states_of(site) == {"partner": "parked", "second": "ready"}, 3)
+            until(lambda: states_of(site) == {"partner": "parked", "second": "ready"}, 10)
             assert "AccessDenied" in str(site.status()["destinations"]["partner"]["last_error"])
             strict.settings(role_policy=None)
             until(delivered(strict, site), 10)
@@ -199,7 +200,7 @@ def test_the_external_id_is_rotated(strict, site_for):
         strict.settings(external_id=new)  # between two refreshes, which come a second apart
         until(lambda: [call["code"] for call in strict.calls("AssumeRole")][-2:] == ["", ""])
         site.add("both known")
-        until(delivered(strict, site), 3)
+        until(delivered(strict, site), 10)
         assert daemon.events("credentials_not_renewed", "destination_parked") == []
         strict.settings(external_id=old)
         site.external_id_file.write_text("neither-of-them")

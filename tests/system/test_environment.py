@@ -86,7 +86,7 @@ def test_an_endpoint_of_the_environment_is_announced(strict, site_for):
         assert told in done.stderr
     assert "file" in strict.objects()
     with site.daemon() as daemon:
-        assert daemon.events("endpoint_from_environment")[0]["endpoint"] == told
+        assert daemon.event("endpoint_from_environment")["endpoint"] == told
         assert daemon.stop() == 0
 
 

@@ -284,8 +284,24 @@ def test_an_upload_that_a_reload_cuts_off_is_taken_over(strict, site):
         site.write()
         assert site.crosshaul("reload").returncode == 0
         until(lambda: "second/slow" in strict.objects())
-        assert site.records()["slow"]["state"] == "delivered"
+        until(lambda: site.records()["slow"]["state"] == "delivered")
         daemon.kill()
+
+
+def test_what_a_replaced_route_is_sending_ends_before_its_successor_begins(strict, site):
+    """A route is replaced by one with the same keys while an older state is under way: the newer one stays."""
+    strict.settings(conditions="ignored")
+    strict.fault("delay", "PutObject", rule={"key": "slow", "times": 1}, seconds=6)
+    with site.daemon() as daemon:
+        site.add("slow", b"older")
+        until(lambda: site.records().get("slow", {}).get("state") == "uploading")
+        site.add("slow", b"the newer state")
+        site.write(name="successor")
+        assert site.crosshaul("reload").returncode == 0
+        until(lambda: len([call for call in strict.calls("PutObject") if call["key"] == "slow"]) >= 2)
+        until(lambda: daemon.events("file_delivered"))
+    assert strict.read("slow") == b"the newer state"
+    assert not daemon.events("service_failed")
 
 
 # Said before it begins, and asked for
@@ -301,7 +317,8 @@ def test_what_goes_again_is_announced_with_its_number(strict, site):
     assert (again["files"], again["bytes"], again["counted_all"]) == (3, 15, True)
     assert line in site.crosshaul("push", "--dry-run").stderr
     with site.daemon() as daemon:
-        (event,) = daemon.events("target_changed")
+        event = daemon.event("target_changed")
+        assert len(daemon.events("target_changed")) == 1
         assert (event["route"], event["files"], event["bytes"]) == ("r", 3, 15)
         until(lambda: len(strict.objects()) == 6)
         site.destination["key_prefix"] = "newer"

@@ -538,8 +538,7 @@ def test_which_external_id_works_is_told(strict, site_for):
     code, found = checked(site)
     assert (code, [each["external_id"] for each in found["assume_role"] if "external_id" in each]) == (0, ["2 of 2"])
     with site.daemon() as daemon:
-        until(lambda: daemon.events("credentials_renewed"))
-        assert daemon.events("credentials_renewed")[0]["external_id_index"] == "2 of 2"
+        assert daemon.event("credentials_renewed")["external_id_index"] == "2 of 2"
         assert daemon.stop() == 0
     strict.settings(external_id="the-new-one")
     assert [each["external_id"] for each in checked(site)[1]["assume_role"] if "external_id" in each] == ["1 of 2"]
@@ -586,8 +585,7 @@ def test_the_running_daemon_says_which_part_it_is(strict, site_for):
     site = site_for(strict)
     path = site.add("a", b"x")
     with site.daemon() as daemon:
-        until(lambda: daemon.events("destination_parked"))
-        told = daemon.events("destination_parked")[0]["error"]
+        told = daemon.event("destination_parked")["error"]
         until(lambda: site.status()["destinations"]["partner"]["state"] == "parked")
         said = [
             told,

@@ -171,9 +171,9 @@ class Bucket:
         check("CompleteMultipartUpload", (whole,) if whole and told.checksum else (), told)
         return told
 
-    async def abort_multipart_upload(self, multipart: Multipart) -> None:
+    async def abort_multipart_upload(self, key: str, upload_id: str) -> None:
         """AbortMultipartUpload, where the role may."""
-        await self._call("abort_multipart_upload", multipart.key, UploadId=multipart.upload_id)
+        await self._call("abort_multipart_upload", key, UploadId=upload_id)
 
     async def head_object(self, key: str, *, expected: bool = False) -> HeadResult | None:
         """What lies under ``key``; None for "nothing, or don't know" (without ListBucket, S3 says 403 to both).

@@ -35,12 +35,31 @@ class Credentials:
     session_token: str | None = field(default=None, repr=False)
 
 
+class _Mac:
+    """HMAC-SHA-256 (RFC 2104) under one key, whose part is worked out once: it is twice as fast as ``hmac.digest``."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        """Take a key of at most 64 bytes, SHA-256's block."""
+        block = key.ljust(64, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def hexdigest(self, message: bytes) -> str:
+        """Return the code of a message."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 class _Day(NamedTuple):
     """What is the same for each signature of one UTC day; ``date`` is YYYYMMDD."""
 
     date: str
     scope: str
-    key: bytes
+    mac: _Mac
 
 
 def encode_key(key: str) -> str:
@@ -61,7 +80,7 @@ class Signer:
         self._credentials = credentials
         self._region = region
         self._service = service
-        self._today = _Day("", "", b"")
+        self._today = _Day("", "", _Mac(b""))
         self._second = -1
         self._stamp = ""
 
@@ -89,7 +108,7 @@ class Signer:
         names, lines = _canonical_headers(host, added, headers)
         canonical = f"{method}\n{path}\n{_canonical_query(query)}\n{lines}\n{names}\n{payload_hash}"
         digest = sha256(canonical.encode()).hexdigest()
-        signature = hmac.digest(day.key, f"AWS4-HMAC-SHA256\n{stamp}\n{day.scope}\n{digest}".encode(), "sha256").hex()
+        signature = day.mac.hexdigest(f"AWS4-HMAC-SHA256\n{stamp}\n{day.scope}\n{digest}".encode())
         credential = f"{self._credentials.access_key_id}/{day.scope}"
         value = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
         added.append(("authorization", value))
@@ -113,23 +132,30 @@ class Signer:
             key = f"AWS4{self._credentials.secret_access_key}".encode()
             for step in (date, self._region, self._service, "aws4_request"):
                 key = hmac.digest(key, step.encode(), "sha256")
-            self._today = _Day(date, f"{date}/{self._region}/{self._service}/aws4_request", key)
+            self._today = _Day(date, f"{date}/{self._region}/{self._service}/aws4_request", _Mac(key))
         return self._today
 
 
 def _canonical_headers(host: str, own: list[tuple[str, str]], others: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """Return the names, joined by semicolons, and the lines, each with its line feed."""
     values = dict(own)
+    plain = _are_plain([value for _, value in others])
     for name, value in others:
         if name in _UNSIGNED:
             continue
         if name in _OWN:
             raise ValueError(f"the signer sets the header {name}")
-        trimmed = _trim(value)
+        trimmed = value if plain else _trim(value)
         values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
     values["host"] = host
     names = sorted(values)
     return ";".join(names), "".join([f"{name}:{values[name]}\n" for name in names])
+
+
+def _are_plain(values: Sequence[str]) -> bool:
+    """Whether none has anything to trim: asked of all at once, since hardly any ever has."""
+    text = "".join(values)
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def _trim(value: str) -> str:

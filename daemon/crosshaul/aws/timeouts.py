@@ -33,10 +33,12 @@ class BodyTimeouts:
         """Those of this request."""
         if not self._given_up and not self._longest:
             return self._usual
+        usual, waited = self._usual, 2 * self._remembered(now)
+        if request not in self._given_up and waited <= usual.answer:
+            return usual
         times = min(_MOST_TIMES, 2.0 ** self._given_up.get(request, 0))
-        most = _MOST_TIMES * self._usual.answer
-        answer = min(most, times * max(self._usual.answer, 2 * self._remembered(now)))
-        return replace(self._usual, progress=times * self._usual.progress, answer=answer)
+        answer = min(_MOST_TIMES * usual.answer, times * max(usual.answer, waited))
+        return replace(usual, progress=times * usual.progress, answer=answer)
 
     def answered(self, request: Hashable, waited: float, now: float) -> None:
         """The answer came after so many seconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote
 
 from crosshaul import __version__
@@ -49,13 +49,13 @@ class S3UploadClient:
         """Close the connections."""
         await self._client.close()
 
-    async def put_object(
+    def put_object(
         self, credentials: Credentials, key: str, headers: list[tuple[str, str]], payload: Payload
-    ) -> UploadResult:
+    ) -> Awaitable[UploadResult]:
         """PutObject: the whole object in one body."""
-        return await self._send("PutObject", credentials, key, [], headers, payload)
+        return self._send("PutObject", credentials, key, [], headers, payload)
 
-    async def upload_part(
+    def upload_part(
         self,
         credentials: Credentials,
         key: str,
@@ -63,10 +63,10 @@ class S3UploadClient:
         number: int,
         headers: list[tuple[str, str]],
         payload: Payload,
-    ) -> UploadResult:
+    ) -> Awaitable[UploadResult]:
         """UploadPart: one part of a multipart upload."""
         query = [("partNumber", str(number)), ("uploadId", upload_id)]
-        return await self._send("UploadPart", credentials, key, query, headers, payload)
+        return self._send("UploadPart", credentials, key, query, headers, payload)
 
     async def _send(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +18,7 @@ from crosshaul.telemetry.health import healthy
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
+    from crosshaul.journal.sqlite.reader import Reader
 
 _HELP = """Show counts, the age of the oldest pending file, the destinations' credentials and the routes' watchers.
 
@@ -74,6 +75,7 @@ def command(
         return
     with journal_reader(config.state_dir) as reader:
         status = read_status(config, reader)
+        staying = [] if as_json or only_healthy else list(_sources_staying(config, reader))
     if only_healthy:
         context.exit(_print_reasons(healthy(status, max_age).reasons))
     if as_json:
@@ -82,6 +84,16 @@ def command(
     from crosshaul.cli.tables import show  # noqa: PLC0415 - without tables rich is not needed
 
     show(status, no_journal=reader is None, state_dir=config.state_dir)
+    for line in staying:
+        click.echo(printable(line))
+
+
+def _sources_staying(config: Config, reader: Reader | None) -> Iterator[str]:
+    """Yield a line for each route that has delivered files whose source stays, with one of them and the reason."""
+    for route in config.routes:
+        record = reader.first_staying(route.name) if reader is not None else None
+        if record is not None and record.diagnosis is not None:
+            yield f"Delivered files of route {route.name} stay, such as {record.diagnosis.message}"
 
 
 def _print_reasons(reasons: Sequence[str]) -> int:

@@ -46,9 +46,11 @@ class RequestSlots:
         self._may_go: Callable[[int], bool] | None = None
         self.used = 0
 
-    def hold(self, kind: SlotKind, file: int = 0) -> _HeldSlot:
-        """Wait for a slot, and give it back at the end of the block. Raises HeldBackError while ``file`` may not go."""
-        return _HeldSlot(self, kind, file)
+    async def hold(self, kind: SlotKind, file: int = 0) -> HeldSlot:
+        """Wait for a slot, which is given back at the end of its block. Raises HeldBackError: ``file`` may not go."""
+        if self._may_go is not None or not self.take(kind):
+            await self.acquire(kind, file)
+        return HeldSlot(self, kind)
 
     def close(self, may_go: Callable[[int], bool]) -> None:
         """Give slots to no files but those that may go; whoever else waits is held back."""
@@ -61,11 +63,6 @@ class RequestSlots:
     def open(self) -> None:
         """Give slots to all files again."""
         self._may_go = None
-
-    @property
-    def closed(self) -> bool:
-        """Whether only some files may go."""
-        return self._may_go is not None
 
     def take(self, kind: SlotKind) -> bool:
         """Take a slot if one is free and nobody of this kind queues for it."""
@@ -130,19 +127,17 @@ class RequestSlots:
         return self.used < limit
 
 
-class _HeldSlot:
-    """``async with`` for a slot: a class, since a generator for each file costs more than the waiting."""
+class HeldSlot:
+    """``with`` for a slot: a class, since a generator for each file costs more than the waiting."""
 
-    __slots__ = ("_file", "_kind", "_slots")
+    __slots__ = ("_kind", "_slots")
 
-    def __init__(self, slots: RequestSlots, kind: SlotKind, file: int) -> None:
+    def __init__(self, slots: RequestSlots, kind: SlotKind) -> None:
         self._slots = slots
         self._kind = kind
-        self._file = file
 
-    async def __aenter__(self) -> None:
-        if self._slots.closed or not self._slots.take(self._kind):
-            await self._slots.acquire(self._kind, self._file)
+    def __enter__(self) -> None:
+        """Nothing: it is held already."""
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._slots.release(self._kind)

@@ -25,9 +25,11 @@ class ByteSemaphore:
         """How much there is in all, now."""
         return self._capacity()
 
-    def hold(self, amount: int) -> _Hold:
-        """Wait for ``amount``, and give it back at the end of the block."""
-        return _Hold(self, amount)
+    async def hold(self, amount: int) -> Reservation:
+        """Wait for ``amount``, which is given back at the end of the lease's block."""
+        if not self.take(amount):
+            await self.acquire(amount)
+        return Reservation(self, amount)
 
     def take(self, amount: int) -> bool:
         """Take ``amount`` if it is there and nobody queues for it; the caller owes a ``release`` of it then."""
@@ -77,38 +79,20 @@ class ByteSemaphore:
 class Reservation:
     """An amount of a budget that was acquired, to be given back once by whoever is first to see that it can be."""
 
+    __slots__ = ("_budget", "amount")
+
     def __init__(self, budget: ByteSemaphore, amount: int) -> None:
         self._budget: ByteSemaphore | None = budget
         self.amount = amount
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def end(self, *_: object) -> None:
         """Give it back, unless that was done before."""
         budget, self._budget = self._budget, None
         if budget is not None:
             budget.release(self.amount)
-
-
-class _Hold:
-    """``async with`` for a budget: a class, since a generator for each file costs more than the waiting."""
-
-    __slots__ = ("_amount", "_budget", "_held")
-
-    def __init__(self, budget: ByteSemaphore, amount: int) -> None:
-        self._budget = budget
-        self._amount = amount
-        self._held = False
-
-    async def __aenter__(self) -> Self:
-        if not self._budget.take(self._amount):
-            await self._budget.acquire(self._amount)
-        self._held = True
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Give it back, unless that was done before."""
-        if self._held:
-            self._held = False
-            self._budget.release(self._amount)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from collections.abc import Iterator
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any, cast
 
 from crosshaul.config.http_config import HttpConfig
 from crosshaul.config.model import Config
+from crosshaul.config.types import Section
 from crosshaul.config.units import format_duration, format_size
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
@@ -13,6 +19,8 @@ _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 
 def schema() -> dict[str, Any]:
     """Generate the schema from the models. ``schema.json`` in this directory is a copy of it."""
+    for model in Section.__subclasses__():
+        _describe(model)
     generated = cast("dict[str, Any]", _as_written(Config.model_json_schema(mode="validation")))
     sections = generated["$defs"]
     del sections["Destination"]["properties"]["name"]
@@ -28,6 +36,25 @@ def schema() -> dict[str, Any]:
 def summary(text: str) -> str:
     """Return the first paragraph of a key's text, as plain text on one line."""
     return " ".join(text.partition("\n\n")[0].replace("`", "").split())
+
+
+def _describe(model: type[Section]) -> None:
+    """Make the keys' docstrings their descriptions: only here, because reading the sources would slow each start."""
+    for part in model.__mro__:
+        for name, text in _docstrings(part) if issubclass(part, Section) else ():
+            model.model_fields[name].description = text
+    model.model_rebuild(force=True)
+    for subclass in model.__subclasses__():
+        _describe(subclass)
+
+
+def _docstrings(model: type[Section]) -> Iterator[tuple[str, str]]:
+    definition = ast.parse(dedent(inspect.getsource(model))).body[0]
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - it is the source of a class
+    for key, text in pairwise(definition.body):
+        match key, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                yield name, inspect.cleandoc(words)
 
 
 def _as_written(node: object) -> object:

@@ -23,7 +23,7 @@ class Section(BaseModel):
     config.example.yaml and docs/CONFIGURATION.md, further paragraphs for docs/CONFIGURATION.md only.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def scalar_schema(**schema: str | list[str]) -> WithJsonSchema:

@@ -16,7 +16,7 @@ from crosshaul.files import reader as reading
 from crosshaul.files.source import shown
 from crosshaul.integrity.checksum import StreamingChecksum, combine
 from crosshaul.integrity.verify import HeadResult, token_of
-from crosshaul.model import Checksum, Claim, Receipt
+from crosshaul.model import Checksum, ChecksumKind, Claim, Receipt
 
 
 class ObjectOwner(Enum):
@@ -46,7 +46,7 @@ async def recognise(
 
     ``expected``: something is there, or may well be. ``sent``: the checksum of the whole, if it was just sent in parts.
     """
-    async with means.slot(claim):
+    with await means.slot(claim):
         held = await means.bucket.head_object(claim.key, expected=expected)
     if held is None:
         return ExistingObject(ObjectOwner.UNKNOWN)
@@ -78,7 +78,7 @@ async def _may_be(claim: Claim, held: HeadResult, means: UploadContext, sent: Ch
         return await _equals(claim, means, held)  # it goes again, perhaps since its bytes alone have changed
     if means.in_parts(claim) or not held.comparable:
         return True  # too much to read for an answer, and each part was checked when it was sent
-    async with means.memory_for(claim).hold(claim.fingerprint.size) as memory:
+    with await means.memory_for(claim).hold(claim.fingerprint.size) as memory:
         payload = await means.files.of(claim.route).whole(
             claim, means.routes[claim.route], held.comparable, hashed=False, on_stuck=memory.end
         )
@@ -93,13 +93,19 @@ async def _equals(claim: Claim, means: UploadContext, held: HeadResult) -> bool:
     """Whether the object is proven to hold the file's bytes, which are read piece by piece."""
     if not held.comparable:
         return False
-    running, reader = StreamingChecksum(held.comparable), means.files.of(claim.route)
+    return all(held.holds(checksum) for checksum in await read_checksums(claim, means, held.comparable))
+
+
+async def read_checksums(claim: Claim, means: UploadContext, kinds: tuple[ChecksumKind, ...]) -> tuple[Checksum, ...]:
+    """Read the file piece by piece in its recorded state, and return its checksums. Raises SourceError."""
+    running, reader = StreamingChecksum(kinds), means.files.of(claim.route)
     source = await reader.run(claim, partial(reading.opened, claim, means.routes[claim.route]))
     try:
         await work_through(reader, claim, source, range(claim.fingerprint.size), (running,))
+        await reader.run(claim, source.unchanged)
     finally:
         reader.discard(source)
-    return all(held.holds(checksum) for checksum in running.checksums())
+    return running.checksums()
 
 
 def taken(claim: Claim, means: UploadContext) -> Fault:

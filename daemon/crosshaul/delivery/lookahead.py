@@ -61,6 +61,11 @@ class Lookahead:
             self.under_way -= 1
             yield claim
 
+    def waiting(self) -> set[int]:
+        """The files that wait for a worker."""
+        # What a queue holds can be seen in no other way, and is looked at once a minute.
+        return {claim.id for claim in self.queue._queue if claim is not None}  # type: ignore[attr-defined] # noqa: SLF001
+
     def end(self) -> None:
         """Let each worker go when it has nothing more to do."""
         for _ in range(self.workers):

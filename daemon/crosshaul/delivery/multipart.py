@@ -63,10 +63,10 @@ class MultipartUpload:
         if not self._means.may_abort:
             return
         try:
-            await self._means.bucket.abort_multipart_upload(upload)
+            await self._means.bucket.abort_multipart_upload(upload.key, upload.upload_id)
         except Fault:
-            # Abort is a right of its own that the role need not have; the bucket's lifecycle rule clears up then.
-            return
+            return  # the journal remembers it (aborting.py)
+        await self._means.journal.aborted(upload)
 
     async def _send(self) -> None:
         claim, means = self._claim, self._means
@@ -117,7 +117,7 @@ class MultipartUpload:
         while True:
             kind = means.ladder.kind
             try:
-                async with means.slot(claim):
+                with await means.slot(claim):
                     upload_id = await means.bucket.create_multipart_upload(
                         claim.key, claim.fingerprint.mtime_ns, token_of(claim), kind
                     )
@@ -138,7 +138,7 @@ class MultipartUpload:
         if not honoured:
             plain = Checksum(ChecksumKind.MD5, "")
             upload = replace(upload, parts=tuple(replace(part, checksum=plain) for part in upload.parts))
-        async with means.slot(self._claim):
+        with await means.slot(self._claim):
             answer = await means.bucket.complete_multipart_upload(upload, whole, size=size, condition=condition)
         return receipt_for(size, answer if whole is None else answer._replace(checksum=whole), means.clock.now())
 
@@ -227,7 +227,7 @@ class _Sender:
     async def _put(self, number: int, payload: Payload) -> UploadResult:
         kind, ladder = self._multipart.checksum_kind, self._means.ladder
         try:
-            async with self._means.slot(self._claim):
+            with await self._means.slot(self._claim):
                 return await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
         except Fault as fault:
             if fault.diagnosis.code == "SenselessAnswer":

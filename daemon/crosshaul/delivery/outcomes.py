@@ -20,7 +20,7 @@ from crosshaul.delivery.retry import (
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.errors import Diagnosis
 from crosshaul.journal.canary_choice import Canaries
-from crosshaul.model import ChecksumKind, Claim, Delivered, Outcome, Quarantine, Receipt, RetryLater
+from crosshaul.model import ChecksumKind, Claim, Delivered, Outcome, Quarantine, Receipt, RetryLater, Unchanged
 
 _REFUSED = frozenset({401, 403})
 """HTTP statuses that may also mean a session revoked: the refresher is told."""
@@ -91,9 +91,16 @@ class Outcomes:
         ):  # perhaps without a body, which would have told already
             self.taken(claim)
         self._means.stalled.pop(claim.id, None)
+        return Delivered(receipt, self._after_due_at(claim))
+
+    def unchanged(self, claim: Claim, receipt: Receipt) -> Outcome:
+        """Return the outcome of a file that was read again, and whose receipt stands."""
+        self.said_nothing(claim)
+        return Unchanged(receipt, self._after_due_at(claim))
+
+    def _after_due_at(self, claim: Claim) -> float | None:
         after = self._means.routes[claim.route].after_upload
-        due = None if after.action == "keep" else self._means.clock.now() + after.grace
-        return Delivered(receipt, due)
+        return None if after.action == "keep" else self._means.clock.now() + after.grace
 
     def said_nothing(self, claim: Claim) -> None:
         """Note a try that says nothing of the destination."""

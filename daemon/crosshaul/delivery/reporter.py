@@ -6,7 +6,7 @@ First failure, then a count at each doubling, then "recovered" or "resumed": an 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -20,14 +20,18 @@ from crosshaul.model import (
     Delivered,
     DestinationState,
     DestinationStatus,
+    HeldClaim,
     Outcome,
     Quarantine,
+    Receipt,
     RetryLater,
     State,
+    Unchanged,
 )
 from crosshaul.telemetry.failure_streak import FailureStreak, is_power_of_two
 from crosshaul.telemetry.health import Liveness
 from crosshaul.telemetry.logger import Logger
+from crosshaul.telemetry.logs import writes
 from crosshaul.telemetry.metrics import Metrics
 
 _TOLD_ONE_BY_ONE = 10
@@ -69,6 +73,8 @@ class Reporter:
         self._log = log.bind(destination=status.name)
         self._refused = FailureStreak()
         self._not_renewed = FailureStreak()
+        self._left_open = 0
+        self._left_open_told = FailureStreak()
         self._not_reached = FailureStreak()
         self._others_overwritten = 0
         self._failed_here: dict[object, tuple[int, float]] = {}
@@ -148,20 +154,16 @@ class Reporter:
         """A try ended."""
         self.sending.pop(claim.id, None)
         self.on_ended(claim, outcome, state)
-        facts: dict[str, object] = {"route": claim.route, "path": claim.path, "key": claim.key}
         if isinstance(outcome, Delivered):
             self._got_through()
+            if state is State.DELIVERED:
+                self._delivered(claim, outcome.receipt, seconds)
+            return
+        facts: dict[str, object] = {"route": claim.route, "path": claim.path, "key": claim.key}
         match outcome:
-            case Delivered(receipt) if state is State.DELIVERED:
-                self._metrics.delivered(claim.route, receipt.size, seconds)
-                self._log.info(
-                    "file_delivered",
-                    **facts,
-                    bytes=receipt.size,
-                    seconds=round(seconds, 3),
-                    proven_by=receipt.proven_by,
-                    request_id=receipt.request_id,
-                )
+            case Unchanged(receipt) if state is State.DELIVERED:
+                self._metrics.unchanged(claim.route)
+                self._log.info("file_unchanged", **facts, bytes=receipt.size, seconds=round(seconds, 3))
             case RetryLater(diagnosis=diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
                 if outcome.counts or slows_everyone(diagnosis):
@@ -172,6 +174,20 @@ class Reporter:
             case Quarantine(diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
                 self._log.error("file_quarantined", **facts, **_error(diagnosis))
+
+    def _delivered(self, claim: Claim, receipt: Receipt, seconds: float) -> None:
+        self._metrics.delivered(claim.route, receipt.size, seconds)
+        if writes("info"):
+            self._log.info(
+                "file_delivered",
+                route=claim.route,
+                path=claim.path,
+                key=claim.key,
+                bytes=receipt.size,
+                seconds=round(seconds, 3),
+                proven_by=receipt.proven_by,
+                request_id=receipt.request_id,
+            )
 
     def _failed(self, outcome: RetryLater, tries: int, facts: dict[str, object]) -> None:
         """A file's failure; where the way there is at fault, that it goes on is told rather than of each file anew."""
@@ -244,6 +260,22 @@ class Reporter:
     def read_hangs(self, route: str, path: bytes, seconds: float) -> None:
         """A file has been read for so long."""
         self._log.warning("read_hangs", route=route, path=path, seconds=round(seconds, 1))
+
+    def uploads_aborted(self, uploads: int) -> None:
+        """Uploads in parts that nobody completes any more were aborted."""
+        self._metrics.uploads_aborted(self.status.name, uploads)
+        self._log.info("uploads_aborted", uploads=uploads)
+
+    def uploads_left_open(self, uploads: int, diagnosis: Diagnosis) -> None:
+        """Others can't be: the bucket's lifecycle rule has to take their parts."""
+        self._left_open += uploads
+        if self._left_open_told.failed():
+            self._log.info("uploads_left_open", uploads=self._left_open, **_error(diagnosis))
+
+    def claims_lost(self, claims: Sequence[HeldClaim]) -> None:
+        """Files counted as being sent that nobody sent: a bug."""
+        first = claims[0]
+        self._log.error("claims_lost", route=first.route, path=first.path, files=len(claims))
 
     def read_recovered(self, route: str, seconds: float) -> None:
         """The route's files can be read again."""

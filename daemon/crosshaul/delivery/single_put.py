@@ -12,6 +12,8 @@ from crosshaul.model import Checksum, Claim, Receipt
 class SinglePut:
     """One file's upload in one request; may be sent again on another condition."""
 
+    __slots__ = ("_claim", "_means")
+
     whole: Checksum | None = None
 
     def __init__(self, claim: Claim, means: UploadContext) -> None:
@@ -25,14 +27,14 @@ class SinglePut:
         hashed = await means.bucket.needs_hash()
         if claim.large:
             means.buffers.clear()  # what is spare would come on top
-        async with means.memory_for(claim).hold(fingerprint.size) as memory:
+        with await means.memory_for(claim).hold(fingerprint.size) as memory:
             while True:
                 kinds = means.ladder.kinds()
                 payload = await means.files.of(claim.route).whole(
                     claim, route, kinds, hashed=hashed, on_stuck=memory.end
                 )
                 try:
-                    async with means.slot(claim):
+                    with await means.slot(claim):
                         answer = await means.bucket.put_object(
                             claim.key, payload, fingerprint.mtime_ns, token_of(claim), condition=condition
                         )

@@ -13,10 +13,11 @@ from typing import NamedTuple, Protocol
 
 from crosshaul.concurrency.adaptive_limit import AdaptiveLimit
 from crosshaul.config import Route
-from crosshaul.delivery import dispatcher, outcomes
+from crosshaul.delivery import dispatcher, lost_claims, outcomes
 from crosshaul.delivery.breaker import Breaker
 from crosshaul.delivery.lookahead import AHEAD, FAR_AHEAD, Lookahead
 from crosshaul.delivery.retry import RetryPolicy
+from crosshaul.delivery.unchanged import receipt_stands
 from crosshaul.delivery.upload import deliver, of_source
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.errors import (
@@ -32,10 +33,10 @@ from crosshaul.errors import (
 )
 from crosshaul.files.reader import READERS
 from crosshaul.journal.canary_choice import Canaries
-from crosshaul.model import Changed, Claim, Outcome, Quarantine, Release, State
+from crosshaul.model import Changed, Claim, HeldClaim, Outcome, Quarantine, Release, State
 
 
-class TransferJournal(dispatcher.ClaimJournal, Protocol):
+class TransferJournal(dispatcher.ClaimJournal, lost_claims.Journal, Protocol):
     """The part of the journal that this loop works on."""
 
     async def reclaim(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/store.py
@@ -60,6 +61,9 @@ class TransferObserver(outcomes.DestinationObserver, Protocol):
 
     def read_hangs(self, route: str, path: bytes, seconds: float) -> None:
         """A file has been read for so long; said once per spell of a route."""
+
+    def claims_lost(self, claims: Sequence[HeldClaim]) -> None:
+        """These files counted as being sent, and nobody sent them; they are pending again."""
 
     def read_recovered(self, route: str, seconds: float) -> None:
         """The route's files can be read again."""
@@ -99,6 +103,9 @@ class Transfer:
         means.files.observe(self._reading_stuck, listener.read_hangs, self._read_recovered)
         self._small, self._large = self._shares()
         self._sent: asyncio.Queue[_FinishedAttempt | None] = asyncio.Queue()
+        self._at_work: set[int] = set()
+        """The files that workers are at."""
+        self._lost = lost_claims.LostClaims(journal, lambda: self._dispatcher.routes, self._held, listener.claims_lost)
         self._stop = asyncio.Event()
         self._workers: asyncio.TaskGroup | None = None
 
@@ -136,6 +143,7 @@ class Transfer:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._wake_at(stop))
                 group.create_task(self._tell())
+                group.create_task(self._lost.run(stop))
                 await self._send(stop)
                 self._sent.put_nowait(None)
         finally:
@@ -193,15 +201,26 @@ class Transfer:
     async def _work(self, share: Lookahead) -> None:
         task = asyncio.current_task()
         while (claim := await share.queue.get()) is not None:
-            stalled = claim.id in self._means.stalled
-            if self._goes_back(claim) or (stalled and not share.has_room_for_stalled()):
-                await self._return(claim, share, stalled=stalled)
-            else:
-                share.stalled_in_work += stalled
-                self._sent.put_nowait(await self._one(claim, share))
-                share.stalled_in_work -= stalled
+            self._at_work.add(claim.id)
+            try:
+                await self._deal_with(claim, share)
+            finally:
+                self._at_work.discard(claim.id)
             if task is not None and task.cancelling():
                 return  # a library below swallowed the cancellation
+
+    async def _deal_with(self, claim: Claim, share: Lookahead) -> None:
+        stalled = claim.id in self._means.stalled
+        if self._goes_back(claim) or (stalled and not share.has_room_for_stalled()):
+            await self._return(claim, share, stalled=stalled)
+        else:
+            share.stalled_in_work += stalled
+            self._sent.put_nowait(await self._one(claim, share))
+            share.stalled_in_work -= stalled
+
+    def _held(self) -> set[int]:
+        """The files that wait for a worker, or have one; what waits for the journal alone is not lost, but ended."""
+        return self._at_work.union(*[share.waiting() for share in (self._small, self._large)])
 
     def _goes_back(self, claim: Claim) -> bool:
         """Whether what is only claimed goes back: at the end, while but a canary goes, of a paused route."""
@@ -252,6 +271,8 @@ class Transfer:
 
     async def _outcome(self, claim: Claim, started: float) -> Outcome:
         try:
+            if claim.kept_receipt is not None and await receipt_stands(claim, claim.kept_receipt, self._means):
+                return self._outcomes.unchanged(claim, claim.kept_receipt)
             receipt = await deliver(claim, self._means)
         except (FileChangedError, FileGoneError):
             self._outcomes.said_nothing(claim)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from crosshaul.aws.conditional_writes import Condition, Conditions
 from crosshaul.concurrency.clock import Clock
-from crosshaul.concurrency.request_slots import RequestSlots, SlotKind
+from crosshaul.concurrency.request_slots import HeldSlot, RequestSlots, SlotKind
 from crosshaul.concurrency.semaphore import ByteSemaphore
 from crosshaul.config import Destination, Route, TransferConfig
 from crosshaul.files import reader
@@ -39,16 +38,18 @@ class ObjectStore(Protocol):
     async def complete_multipart_upload(  # noqa: D102
         self, multipart: Multipart, whole: Checksum | None, *, size: int, condition: Condition | None
     ) -> UploadResult: ...
-    async def abort_multipart_upload(self, multipart: Multipart) -> None: ...  # noqa: D102
+    async def abort_multipart_upload(self, key: str, upload_id: str) -> None: ...  # noqa: D102
     async def head_object(self, key: str, *, expected: bool = False) -> HeadResult | None: ...  # noqa: D102
 
 
 class Progress(Protocol):
-    """Where multipart uploads are kept, so that a restart goes on where they were."""
+    """Where it is kept how far an upload is, so that a restart goes on where it was."""
 
     async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None: ...  # noqa: D102
     async def add_part(self, claim: Claim, part: Part) -> None: ...  # noqa: D102
     async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
+    async def aborted(self, upload: Multipart) -> None: ...  # noqa: D102
+    async def drop_kept_receipt(self, claim: Claim) -> None: ...  # noqa: D102
 
 
 class UploadObserver(Protocol):
@@ -112,8 +113,8 @@ class UploadContext:
     stalled: dict[int, None] = field(default_factory=dict)
     """Files whose last try hung, by the numbers of their records: they may hold a part of the slots only."""
 
-    def slot(self, claim: Claim) -> AbstractAsyncContextManager[None]:
-        """Hold a request in flight for this file. Raises HeldBackError while the destination takes nothing."""
+    def slot(self, claim: Claim) -> Awaitable[HeldSlot]:
+        """Wait for a slot for this file's request. Raises HeldBackError while the destination takes nothing."""
         if claim.id in self.stalled:
             return self.slots.hold(SlotKind.STALLED, claim.id)
         return self.slots.hold(SlotKind.LARGE if claim.large else SlotKind.SMALL, claim.id)

@@ -10,7 +10,7 @@ count as deleted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -50,8 +50,9 @@ _NEW_DIRECTORIES = 10_000
 """Directories that may wait to be walked; more than these are answered by one walk of everything."""
 _BREATH = 0.5
 _INODES_HINT = "its inode numbers are made up, and ignored; mount it with serverino (SMB) or use_ino (FUSE)"
+_CLOSED = {EventKind.CLOSED: True, EventKind.CHANGED: False, EventKind.APPEARED: False}
+"""What a hint says of whether the file's writer has closed it; nothing where it is not in here."""
 
-_FINISHED = {EventKind.RENAMED, EventKind.CLOSED}
 
 Rested = tuple[Sighting, SettleReason]
 
@@ -125,6 +126,8 @@ class Intake:
         self._elsewhere = elsewhere
         self._strays = Leftovers(route.name, plan, journal, self._scanner, self._looking)
         self._watcher = Watcher(route.path, self, clock, self._looking)
+        self._ends = {EventKind.RENAMED, EventKind.CLOSED} if route.settle.close_write else {EventKind.RENAMED}
+        """What ends the wait for a file at once."""
         self._hints = HintQueue()
         self._after_walk = HintQueue()
         self._hinted = asyncio.Event()
@@ -230,11 +233,13 @@ class Intake:
         """Look at ``path`` soon."""
         if ASIDE in path:
             return  # a source that is being deleted
-        if kind is EventKind.CLOSED and not self._route.settle.close_write:
-            kind = EventKind.CHANGED
-        # One that is written to all the time is looked at when it is due, not a thousand times before.
-        if not path or (kind is EventKind.CHANGED and self._settler.awaits(path) and not self._attending.locked()):
+        if not path:
             return
+        if kind is EventKind.CHANGED or kind is EventKind.CLOSED:
+            awaited = self._settler.heard(path, closed=kind is EventKind.CLOSED)
+            # One that is written to all the time is looked at when it is due, not a thousand times before.
+            if awaited and kind not in self._ends and not self._attending.locked():
+                return
         if not self._hints.add(path, kind):
             self._walk_wanted.set()
         self._hinted.set()
@@ -244,10 +249,11 @@ class Intake:
         self._metrics.lost_events(self._route.name, events)
         self._status = replace(self._status, lost_events=self._status.lost_events + events)
         self._log.warning("watch_lost_events", root=str(self._route.path), hint="raise fs.inotify.max_queued_events")
-        self._walk_wanted.set()
+        self.rescan()
 
     def rescan(self) -> None:
-        """Walk everything."""
+        """Walk everything: what happened up to now may not have been heard."""
+        self._settler.may_have_missed()
         self._walk_wanted.set()
 
     def watcher_is(self, state: str) -> None:
@@ -352,7 +358,7 @@ class Intake:
             self._hinted.clear()
             hints, arrived = self._hints.take()
             for path in self._settler.due(self._clock.monotonic()):
-                hints.setdefault(path, EventKind.CHANGED)
+                hints.setdefault(path, EventKind.TOUCHED)
             paths = list(hints)
             for start in range(0, len(paths), _LOOKS_AT_ONCE):
                 await self._look_at({path: hints[path] for path in paths[start : start + _LOOKS_AT_ONCE]}, arrived)
@@ -379,7 +385,7 @@ class Intake:
         for marker in look.markers:
             for path in self._settler.waiting_for(marker):
                 self.hint(path)
-        familiar = await self._take(look.sightings, lambda path: hints[path] in _FINISHED, walked=False)
+        familiar = await self._take(look.sightings, hints)
         self._settler.forget_all(familiar)
         self._left_out.met(look.problems)
 
@@ -390,13 +396,14 @@ class Intake:
         else:
             self._walk_wanted.set()
 
-    async def _take(
-        self, sightings: list[Sighting], finished: Callable[[bytes], bool] = lambda _: False, *, walked: bool = True
-    ) -> set[bytes]:
-        """Judge what was seen, and admit what is at rest; gives the paths that the journal knows in this very state."""
+    async def _take(self, sightings: list[Sighting], hints: Mapping[bytes, EventKind] | None = None) -> set[bytes]:
+        """Judge what was seen, and admit what is at rest; gives the paths that the journal knows in this very state.
+
+        ``hints``: what was heard of the paths; None = a walk came by them.
+        """
         fresh, rested = await self._news(sightings)
         if fresh or rested:
-            resting = await self._judge(fresh, finished, walked=walked)
+            resting = await self._judge(fresh, hints)
             resting += [(sighting, SettleReason.QUIET) for sighting in rested]
             await self._admit(resting)
         return {sighting.path for sighting in sightings}.difference(sighting.path for sighting in fresh)
@@ -415,22 +422,25 @@ class Intake:
             self._log.warning("inodes_change", root=str(self._route.path), files=len(known), hint=_INODES_HINT)
         return ChangedFiles([one for one in news.fresh if one.path not in known], [*news.rested, *again.rested])
 
-    async def _judge(self, fresh: list[Sighting], finished: Callable[[bytes], bool], *, walked: bool) -> list[Rested]:
+    async def _judge(self, fresh: list[Sighting], hints: Mapping[bytes, EventKind] | None) -> list[Rested]:
         """Those of ``fresh`` that are at rest; the settler keeps the others in mind."""
         with_marker = await self._marked(fresh)
         moved = await self._moved(fresh)
         next_due, resting = self._settler.next_due(), []
         self._settler.file_clock = self._scanner.file_clock
         now, wall_ns = self._clock.monotonic(), int(self._clock.now() * 1e9)
+        ends, heard = self._ends, hints or {}
         for sighting in fresh:
             path = sighting.path
+            kind = heard.get(path)
             verdict = self._settler.observe(
                 sighting,
                 now,
                 wall_ns,
-                finished=finished(path) or path in moved,
+                finished=kind in ends or path in moved,
                 marked=path in with_marker,
-                walked=walked,
+                walked=hints is None,
+                closed=None if kind is None else _CLOSED.get(kind),
             )
             if isinstance(verdict, AtRest):
                 resting.append((sighting, verdict.reason))

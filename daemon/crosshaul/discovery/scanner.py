@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crosshaul.config import Route
-from crosshaul.discovery.file_clock import FileClock, of_mounts
 from crosshaul.discovery.followed_links import FollowedLinks
 from crosshaul.discovery.selection import Selection
 from crosshaul.errors import FileChangedError, FileGoneError, SourceError
 from crosshaul.files.directory import MAX_PATH, Directory
+from crosshaul.files.file_clock import FileClock, of_mounts
 from crosshaul.files.marker import Marker
 from crosshaul.files.mounts import types_at
 from crosshaul.files.own_paths import OwnPaths, identity_of

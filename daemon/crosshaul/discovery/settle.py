@@ -18,7 +18,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from crosshaul.discovery.file_clock import ClockSteps, FileClock, is_coarse
+from crosshaul.files.file_clock import ClockSteps, FileClock, is_coarse
 from crosshaul.files.marker import Marker
 from crosshaul.model import Fingerprint, Recorded, SettleReason, Sighting
 
@@ -71,6 +71,8 @@ class _Candidate:
     marker: bytes | None = None
     reason: SettleReason | None = None
     """Why it is at rest, but for its tick."""
+    closed: bool = False
+    """What was heard of it last is that a writer closed it."""
     queued: bool = False
 
 
@@ -113,15 +115,18 @@ class Settler:
         finished: bool = False,
         marked: bool = False,
         walked: bool = False,
+        closed: bool | None = None,
     ) -> Verdict:
         """Judge a file by what it is now and what it was before.
 
         ``finished``: its writer has let go of it (renamed it into place, say). ``marked``: its marker counts.
-        ``walked``: a scan came by it, rather than a hint that something happened to it just now.
+        ``walked``: a scan came by it, rather than a hint that something happened to it just now. ``closed``: what was
+        heard of it last is that a writer closed it, or that it changed; None = neither.
         """
         self._steps.note(now, wall_ns)
         before = self._candidates.get(sighting.path)
         candidate = self._candidate(sighting, before, now, wall_ns, walked=walked)
+        candidate.closed = closed if closed is not None else before is not None and before.closed
         reason = self._reason(candidate, before, now, finished=finished, marked=marked)
         if reason is None:
             return self._unrest(candidate, before)
@@ -162,7 +167,7 @@ class Settler:
         if finished or held is SettleReason.FINISHED:
             return SettleReason.FINISHED
         if now - candidate.still_since >= self._quiet:
-            return SettleReason.QUIET
+            return SettleReason.CLOSED if candidate.closed else SettleReason.QUIET
         return SettleReason.CEILING if now - candidate.first_seen >= self._max_wait else None
 
     def _vouched(self, fingerprint: Fingerprint, wall_ns: int, *, first: bool) -> float:
@@ -257,10 +262,18 @@ class Settler:
         """The files that wait for this marker."""
         return sorted(self._by_marker.get(marker, ()))
 
-    def awaits(self, path: bytes) -> bool:
-        """Whether this file will be due by itself."""
+    def heard(self, path: bytes, *, closed: bool) -> bool:
+        """Note that this file was written to, or closed by a writer; gives whether it will be due by itself."""
         candidate = self._candidates.get(path)
-        return candidate is not None and candidate.queued
+        if candidate is None:
+            return False
+        candidate.closed = closed
+        return candidate.queued
+
+    def may_have_missed(self) -> None:
+        """Events were lost: any file may have been opened again."""
+        for candidate in self._candidates.values():
+            candidate.closed = False
 
     def forget(self, path: bytes) -> None:
         """Wait no longer for this file (it is taken, gone, or can't be looked at)."""

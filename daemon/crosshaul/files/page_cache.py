@@ -85,7 +85,7 @@ def fetch(files: Sequence[tuple[Path, bytes]]) -> None:
     opened: list[int] = []
     regular: list[int] = []
     try:
-        _real.update({top: os.path.realpath(top) for top in {os.fsencode(root) for root, _ in files}})
+        _real.update({root: os.fsencode(os.path.realpath(root)) for root in {root for root, _ in files}})
         for root, path in files:
             place = _place(root, path)
             file = -1 if place is None else _open(place, _HOW_SLOWLY)
@@ -118,13 +118,12 @@ def _place(root: Path, path: bytes) -> bytes | None:
     return None if b".." in path or not _is_local(top) else top + b"/" + path
 
 
-_real: dict[bytes, bytes] = {}
+_real: dict[Path, bytes] = {}
 
 
 def _top(root: Path) -> bytes:
     """The root without symlinks, so far as that is known: finding out is for threads."""
-    top = os.fsencode(root)
-    return _real.get(top, top)
+    return _real.get(root) or _real.setdefault(root, os.fsencode(root))
 
 
 def local(root: bytes, table: bytes) -> bool:
@@ -150,10 +149,10 @@ def _is_local(root: bytes) -> bool:
 
 def _read(file: int, fingerprint: Fingerprint) -> bytes | None:
     found = os.fstat(file)
-    if not stat.S_ISREG(found.st_mode) or Fingerprint.of(found) != fingerprint:
+    if not stat.S_ISREG(found.st_mode) or not fingerprint.is_of(found):
         return None
     data = bytearray(fingerprint.size)
-    if os.preadv(file, [data], 0, os.RWF_NOWAIT) != fingerprint.size or Fingerprint.of(os.fstat(file)) != fingerprint:
+    if os.preadv(file, [data], 0, os.RWF_NOWAIT) != fingerprint.size or not fingerprint.is_of(os.fstat(file)):
         return None
     return bytes(data)
 

@@ -64,6 +64,20 @@ def token_of(claim: Claim | AfterTask) -> str:
     return hashlib.blake2b(facts.encode() + claim.path, digest_size=16).hexdigest()
 
 
+def is_object_of(receipt: Receipt, held: HeadResult) -> bool:
+    """Whether an object is the one of the receipt, or has its bytes."""
+    if held.size != receipt.size:
+        return False
+    proof = receipt.checksum
+    return held.etag == receipt.etag or (proof is not None and proof.kind in held.comparable and held.holds(proof))
+
+
+def whole_checksum(receipt: Receipt) -> Checksum | None:
+    """The receipt's checksum, if it is one of all bytes rather than of the parts' checksums."""
+    proof = receipt.checksum
+    return proof if proof is not None and proof.value and "-" not in proof.value else None
+
+
 def receipt_for(size: int, answer: UploadResult, now: float) -> Receipt:
     """The receipt for an upload that was answered well."""
     return Receipt(answer.etag, size, now, answer.checksum, answer.version_id, answer.request_id)

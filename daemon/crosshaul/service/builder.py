@@ -27,6 +27,7 @@ from crosshaul.concurrency.request_slots import RequestSlots
 from crosshaul.concurrency.semaphore import ByteSemaphore
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Config, Destination, Route, overlaps
+from crosshaul.delivery.abandoned_uploads import Aborter
 from crosshaul.delivery.after_upload.after_upload import SourceFinisher
 from crosshaul.delivery.after_upload.object_check import ObjectCheck
 from crosshaul.delivery.reporter import Reporter
@@ -102,6 +103,8 @@ async def furnish(house: Runtime, config: Config, routes: Sequence[Route]) -> li
     house.config, house.chain, house.lanes, house.ways, house.plans = config, builder.chain, lanes, ways, plans
     house.paused.intersection_update(ways)
     house.in_transit.update(route for route, lane in lanes_before.items() if house.lane_now(route) is not lane)
+    if lanes_before:
+        house.in_transit.update(route for route in ways if route not in lanes_before)
     house.assign()
     for lane in lanes.values():
         # What is in force now has to be begun, whatever becomes of a status: its reporter saves it later.
@@ -167,12 +170,16 @@ class _PipelineBuilder:
         watcher.on_renewed = transfer.probe
         reporter.on_changed = self._house.look_again
         objects = ObjectCheck(destination.bucket, bucket, means.conditions)
-        return DestinationPipeline(made_from, refresher, bucket, reporter, transfer, means.files, objects)
+        aborter = Aborter(destination.place, self._house.journal, bucket, clock, reporter, may_abort=means.may_abort)
+        return DestinationPipeline(made_from, refresher, bucket, reporter, transfer, means.files, objects, aborter)
 
     def _loses_routes(self, name: str) -> bool:
-        """Whether a route goes elsewhere now: no two lanes may hold claims of one route."""
-        moved = [route for route in self._config.routes if route.destination != name]
-        return any(route.name in self._house.routes_of(name) for route in moved)
+        """Whether a route goes elsewhere now, or nowhere: what is being sent of it has to end before others take over.
+
+        No two lanes may hold claims of one route, and another route may be about to send to the same keys.
+        """
+        stay = {route.name for route in self._config.routes if route.destination == name}
+        return not stay.issuperset(self._house.routes_of(name))
 
     def way(self, route: Route, plan: PlanId) -> RoutePipeline:
         """A route's intake and what comes after."""

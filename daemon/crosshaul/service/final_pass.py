@@ -7,6 +7,7 @@ none: what the writer left behind in its last seconds is delivered now or never.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from crosshaul.errors import SourceError
@@ -42,7 +43,8 @@ class FinalPass:
             if round_.done():
                 round_.result()
             self.left = await self._left()
-            (self._log.warning if self.left else self._log.info)("last_round", left=self.left)
+            sources = await self._sources()
+            (self._log.warning if self.left else self._log.info)("last_round", left=self.left, sources_stay=sources)
         finally:
             round_.cancel()
             hurried.cancel()
@@ -63,6 +65,10 @@ class FinalPass:
         """How many files are not delivered, of the routes that count."""
         tallies = [tally for tally in await self._house.journal.tallies() if tally.route in self._house.ways]
         return sum(tally.count(*UNFINISHED) for tally in tallies if counts(tally.route))
+
+    async def _sources(self) -> int:
+        """How many delivered files are to be deleted or moved, and are there still."""
+        return sum([await self._house.journal.overdue(route, math.inf) for route in self._house.ways])
 
     def _may_go(self, route: str) -> bool:
         """Nothing goes of a paused route, nor to a destination that takes nothing."""

@@ -148,7 +148,7 @@ async def _pushed(config: Config, routes: tuple[Route, ...], watch: PushObserver
         helping, sending = (Supervisor(clock, logs.get("crosshaul"), config.shutdown_timeout) for _ in "ab")
         this = _Pass(house, watch)
         attendants = [Service(f"attend.{name}", way.intake.attend) for name, way in house.ways.items()]
-        services = [*attendants, *house.senders()]
+        services = [*attendants, *house.senders(), *house.aborters()]
         async with helping.around(house.helpers(), hurry), sending.around(services, hurry):
             await this.run()
         return await this.summary()

@@ -16,6 +16,7 @@ from crosshaul.concurrency.bandwidth import BandwidthLimiter
 from crosshaul.concurrency.clock import Clock
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Config, Route
+from crosshaul.delivery.abandoned_uploads import Aborter
 from crosshaul.delivery.after_upload.after_upload import SourceFinisher
 from crosshaul.delivery.after_upload.object_check import ObjectCheck
 from crosshaul.delivery.reporter import Reporter
@@ -44,6 +45,7 @@ class DestinationPipeline:
     transfer: Transfer
     readers: FileReaders
     objects: ObjectCheck
+    aborter: Aborter
 
     async def close(self) -> None:
         """Close the connections, and let the threads end."""
@@ -86,7 +88,8 @@ class Runtime:
     links: FollowedLinks = field(default_factory=FollowedLinks)
     """Where the symlinks lead that routes follow."""
     in_transit: set[str] = field(default_factory=set)
-    """Routes whose lane is another one now, or none: nothing of theirs is claimed until the former lane has ended."""
+    """Routes that are new, or whose lane is another one now, or none: nothing of theirs is claimed until the former
+    lanes have ended."""
     paused: set[str] = field(default_factory=set)
     """Routes that send nothing until they are resumed, or the daemon is started anew."""
 
@@ -94,11 +97,15 @@ class Runtime:
         """The services that move files; they stop first."""
         services = [Service(f"intake.{name}", way.intake.run) for name, way in self.ways.items()]
         services += [Service(f"after.{name}", way.after.run) for name, way in self.ways.items()]
-        return [*services, *self.senders()]
+        return [*services, *self.senders(), *self.aborters()]
 
     def senders(self) -> list[Service]:
         """The services that send."""
         return [Service(f"transfer.{name}", lane.transfer.run) for name, lane in self.lanes.items()]
+
+    def aborters(self) -> list[Service]:
+        """The services that clear up in the buckets."""
+        return [Service(f"aborts.{name}", lane.aborter.run) for name, lane in self.lanes.items()]
 
     def helpers(self) -> list[Service]:
         """The services that the others need to the last."""

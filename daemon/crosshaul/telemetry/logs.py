@@ -20,7 +20,7 @@ from crosshaul.telemetry.log_writer import DescriptorSink, DirectWriter, LogWrit
 from crosshaul.telemetry.logger import Logger
 from crosshaul.telemetry.redact import conceal
 
-__all__ = ["conceal", "configure", "dropped", "flush", "get"]
+__all__ = ["conceal", "configure", "dropped", "flush", "get", "writes"]
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
@@ -32,6 +32,8 @@ _processors: list[Processor] = []
 class _Output:
     """The log's present stream and writer."""
 
+    least = 0
+    """The number of the lowest level that is written."""
     stream: TextIO | None = None
     writer: LogWriter | DirectWriter | None = None
     dropped_before = 0
@@ -43,8 +45,9 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
     stream = stream or sys.stderr
     console = format == "console" or (format == "auto" and stream.isatty())
     _send_to(stream, renderer(console=console, colours=stream.isatty(), for_journal=_is_journal(stream)))
-    # Replaced in place: loggers that were bound earlier keep this list, so that a reload changes their level, too.
-    _processors[:] = [_at_least(level), structlog.processors.format_exc_info, _to_line]
+    # In place, and the level with them: loggers that were bound earlier keep this list, so that a reload reaches them.
+    _Output.least = _LEVELS[level]
+    _processors[:] = [_drop_lower, structlog.processors.format_exc_info, _to_line]
     structlog.configure(
         processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger("debug"),
@@ -57,6 +60,11 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
 def get(name: str) -> Logger:
     """Return the logger of a module. May be called before ``configure``."""
     return cast("Logger", structlog.get_logger(name))
+
+
+def writes(level: Level) -> bool:
+    """Whether lines of this level are written: for who would make one of each file, only to have it dropped."""
+    return _LEVELS[level] >= _Output.least
 
 
 def flush(seconds: float) -> bool:
@@ -86,16 +94,10 @@ def _writer(stream: TextIO, render: Render) -> LogWriter | DirectWriter:
     return LogWriter(sink, render)
 
 
-def _at_least(level: Level) -> Processor:
-    """Return a processor that drops events below ``level``."""
-    least = _LEVELS[level]
-
-    def drop(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        if _LEVELS[method] < least:
-            raise structlog.DropEvent
-        return event
-
-    return drop
+def _drop_lower(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if _LEVELS[method] < _Output.least:
+        raise structlog.DropEvent
+    return event
 
 
 def _to_line(logger: WrappedLogger, method: str, event: EventDict) -> tuple[tuple[LogLine], dict[str, object]]:

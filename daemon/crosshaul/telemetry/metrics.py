@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from crosshaul import __version__
@@ -24,6 +26,9 @@ class _RouteMetrics:
     def __init__(self, registry: MetricRegistry) -> None:
         self.files = registry.counter("files_delivered", "Files that S3 has confirmed.", "route")
         self.bytes = registry.counter("bytes_delivered", "Bytes in files that S3 has confirmed.", "route")
+        self.unchanged = registry.counter(
+            "files_unchanged", "Delivered files whose bytes were found unchanged.", "route"
+        )
         self.failures = registry.counter("upload_failures", "Failed attempts to upload a file.", "route", "code")
         self.lost_events = registry.counter("watch_lost_events", "File system events that were lost.", "route")
 
@@ -41,7 +46,7 @@ class _RouteMetrics:
         self.scan_seconds = gauge("last_scan_duration_seconds", "Duration of the last full scan.")
         self.paused = gauge("route_paused", "1 while an operator has paused the route.")
         self.from_the_start = (
-            *(self.files, self.bytes, self.lost_events),
+            *(self.files, self.bytes, self.unchanged, self.lost_events),
             *(self.pending, self.quarantined, self.oldest, self.overdue),
         )
         """Series that exist before their first event."""
@@ -53,6 +58,9 @@ class _DestinationMetrics:
             return registry.gauge(name, help_, "destination")
 
         self.sts = registry.counter("sts_requests", "AssumeRole calls.", "destination", "outcome")
+        self.aborted = registry.counter(
+            "uploads_aborted", "Abandoned multipart uploads that were aborted.", "destination"
+        )
         self.expiry = gauge("credentials_expiry_seconds", "Time until the session's credentials expire.")
         self.parked = gauge("destination_parked", "1 while the destination's account or bucket refuses all files.")
         self.in_flight = gauge("in_flight_requests", "Requests in flight.")
@@ -72,6 +80,12 @@ class _ProcessMetrics:
         registry.info("build", "Version of Crosshaul.", version=__version__)
 
 
+@dataclass(slots=True)
+class _Tally:
+    files: int = 0
+    bytes: int = 0
+
+
 class Metrics:
     """The daemon's metrics in a registry of their own, so that several daemons can run in one process.
 
@@ -83,6 +97,8 @@ class Metrics:
         self._monotonic = monotonic
         self._registry = MetricRegistry()
         self._codes: set[str] = set()
+        self._delivered: defaultdict[str, _Tally] = defaultdict(_Tally)
+        """By route, until somebody asks: a counter's lock and labels for each file cost more than all else of it."""
         self._lag_max = 0.0
         self._log_dropped_before = 0
         self._routes = _RouteMetrics(self._registry)
@@ -96,18 +112,25 @@ class Metrics:
                 series.labels(route)
         for destination in destinations:
             self._destinations.parked.labels(destination)
+            self._destinations.aborted.labels(destination)
             self._destinations.sts.labels(destination, "ok")
 
     def forget(self, routes: Iterable[str], destinations: Iterable[str]) -> None:
         """Remove the series of these: the gauges of a removed route would keep their values and alert forever."""
+        self._count_delivered()
         self._registry.remove("route", routes)
         self._registry.remove("destination", destinations)
 
     def delivered(self, route: str, size: int, seconds: float) -> None:
         """Count a delivered file of ``size`` bytes, whose upload took ``seconds``."""
-        self._routes.files.labels(route).inc()
-        self._routes.bytes.labels(route).inc(size)
+        tally = self._delivered[route]
+        tally.files += 1
+        tally.bytes += size
         self._process.upload_seconds.observe(seconds)
+
+    def unchanged(self, route: str) -> None:
+        """Count a delivered file that was read again and not sent, because only its ctime had changed."""
+        self._routes.unchanged.labels(route).inc()
 
     def failed(self, route: str, code: str) -> None:
         """Count a failed attempt with this error code."""
@@ -147,6 +170,10 @@ class Metrics:
         """Count an AssumeRole call; ``outcome`` is ``ok`` or the error code."""
         self._destinations.sts.labels(destination, self._bounded(outcome)).inc()
 
+    def uploads_aborted(self, destination: str, uploads: int) -> None:
+        """Count multipart uploads that were aborted because nobody completes them any more."""
+        self._destinations.aborted.labels(destination).inc(uploads)
+
     def lost_events(self, route: str, n: int) -> None:
         """Count ``n`` (or more) events that the watcher lost."""
         self._routes.lost_events.labels(route).inc(n)
@@ -176,7 +203,14 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus's text format (``CONTENT_TYPE``)."""
+        self._count_delivered()
         return self._registry.render()
+
+    def _count_delivered(self) -> None:
+        for route, tally in self._delivered.items():
+            self._routes.files.labels(route).inc(tally.files)
+            self._routes.bytes.labels(route).inc(tally.bytes)
+        self._delivered.clear()
 
     def _bounded(self, code: str) -> str:
         if code in self._codes:

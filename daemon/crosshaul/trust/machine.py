@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from crosshaul.config import Route
+from crosshaul.delivery.after_upload.unseen_writers import RULE, foreseen
 from crosshaul.errors import StateDirError
 from crosshaul.journal.state_dir import adopt
 from crosshaul.trust.findings import Advice, Finding, Outcome, Party
@@ -19,7 +20,8 @@ _FEW_WATCHES = 65_536
 
 def look(state_dir: Path, routes: Iterable[Route]) -> list[Finding]:
     """What stands in the way of watching ``routes`` and of the journal in ``state_dir``."""
-    return [*(_directory(route) for route in routes), *_watches(), _state(state_dir)]
+    routes = list(routes)
+    return [*map(_directory, routes), *_writers(routes), *_watches(), _state(state_dir)]
 
 
 def _directory(route: Route) -> Finding:
@@ -35,6 +37,15 @@ def _directory(route: Route) -> Finding:
         do = f"Let the daemon's user write to {route.path}, or set `after_upload: keep`."
         return Finding("machine", Outcome.BAD, told, advice=Advice("watched directory", Party.HOST, do))
     return Finding("machine", Outcome.GOOD, f"route {route.name}: {route.path} can be read")
+
+
+def _writers(routes: Iterable[Route]) -> Iterator[Finding]:
+    """Where sources are to go, and some programs that write to them won't be seen."""
+    for route in routes:
+        if route.after_upload.action != "keep":
+            hint = foreseen(route.path, with_mounts=route.cross_filesystems)
+            if hint is not None:
+                yield Finding("machine", Outcome.NOTE, f"route {route.name}: {hint}; {RULE}")
 
 
 def _watches() -> Iterator[Finding]:

@@ -245,7 +245,7 @@ async def _list_parts(ground: CheckContext, done: Multipart) -> Finding:
 async def _abort(ground: CheckContext, done: Multipart) -> Finding:
     """Whether Abort is allowed, by an upload that is finished already: a check leaves none behind."""
     try:
-        await ground.bucket.abort_multipart_upload(done)
+        await ground.bucket.abort_multipart_upload(done.key, done.upload_id)
     except Fault as fault:
         if fault.diagnosis.code in _REFUSED:
             told = "Abort is not allowed: give the bucket a lifecycle rule that ends unfinished multipart uploads"

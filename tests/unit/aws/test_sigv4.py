@@ -104,6 +104,9 @@ def test_blanks_of_a_value_are_trimmed_as_s3_does():
     """Runs of blanks count as one, and a no-break space is no blank."""
     assert signed(headers=[("x-amz-meta-a", "  a \t b ")]) == signed(headers=[("x-amz-meta-a", "a b")])
     assert signed(headers=[("x-amz-meta-a", "ä\u00a0")]) != signed(headers=[("x-amz-meta-a", "ä")])
+    assert signed(headers=[("x-amz-meta-a", "a\tb"), ("x-amz-meta-b", "b")]) == signed(
+        headers=[("x-amz-meta-a", "a b"), ("x-amz-meta-b", "b")]
+    )
 
 
 def test_secrets_stay_out_of_repr():

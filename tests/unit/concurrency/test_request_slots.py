@@ -52,7 +52,7 @@ async def test_who_waits_is_served_in_the_order_of_coming_past_those_that_have_t
     held, order = slots(4), []
 
     async def use(name: str, kind: SlotKind) -> None:
-        async with held.hold(kind):
+        with await held.hold(kind):
             order.append(name)
             await asyncio.sleep(0.01)
 
@@ -92,13 +92,12 @@ async def test_while_the_destination_takes_nothing_only_canaries_get_a_slot():
     with pytest.raises(HeldBackError):
         await waiting[0]
     await waiting[1]
-    with pytest.raises(HeldBackError):
-        async with held.hold(LARGE, 3):
-            pass
+    with pytest.raises(HeldBackError), await held.hold(LARGE, 3):
+        pass
     held.open()
     for _ in range(3):
         held.release(SMALL)
-    async with held.hold(LARGE, 3):
+    with await held.hold(LARGE, 3):
         assert held.used == 1
 
 

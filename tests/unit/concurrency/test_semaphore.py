@@ -91,9 +91,8 @@ async def test_cancelled_in_the_moment_of_its_turn():
 async def test_a_block_gives_back_when_it_fails():
     """``hold`` returns its amount whatever ends the block."""
     budget = ByteSemaphore(lambda: 10)
-    with pytest.raises(ZeroDivisionError):
-        async with budget.hold(10):
-            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), await budget.hold(10):
+        raise ZeroDivisionError
     assert budget.used == 0
 
 
@@ -120,7 +119,7 @@ async def test_many_tasks_that_come_go_and_are_cancelled_leak_nothing():
 
     async def worker(number: int) -> None:
         nonlocal peak
-        async with budget.hold(number % 5 + 1):
+        with await budget.hold(number % 5 + 1):
             peak = max(peak, budget.used)
             await asyncio.sleep(0)
 

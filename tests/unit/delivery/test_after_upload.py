@@ -5,6 +5,7 @@ import errno
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,9 +18,10 @@ from crosshaul.delivery.after_upload.after_upload import SourceFinisher
 from crosshaul.delivery.after_upload.object_check import ObjectCheck
 from crosshaul.discovery.ownership import Ownership
 from crosshaul.errors import Diagnosis, Fault, FaultKind
+from crosshaul.files import open_writers
 from crosshaul.integrity.checksum import compute
 from crosshaul.integrity.verify import HeadResult, token_of
-from crosshaul.journal import Journal
+from crosshaul.journal import Journal, Reader
 from crosshaul.model import (
     AfterAction,
     Checksum,
@@ -29,6 +31,7 @@ from crosshaul.model import (
     Receipt,
     Record,
     Settled,
+    SettleReason,
     Sighting,
     State,
 )
@@ -79,20 +82,22 @@ class World:
         threads, ownership = ThreadPool(1, "after"), Ownership(lambda: config)
         return SourceFinisher(settings, self.journal, SystemClock(), threads, self.log, ownership, lambda: check)
 
-    async def deliver(self, name: str, due_in: float = 0.0, ago: float = 0.0) -> Path:
+    async def deliver(
+        self, name: str, due_in: float = 0.0, ago: float = 0.0, reason: SettleReason = SettleReason.QUIET
+    ) -> Path:
         """A file that the journal holds a receipt for."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
-        await self.take("r", name, path)
+        await self.take("r", name, path, reason)
         now = SystemClock().now()
         await self.sent("r", Receipt("etag", len(name), now - ago, compute(CRC, path.read_bytes())), now + due_in)
         return path
 
-    async def take(self, route: str, name: str, path: Path) -> None:
+    async def take(self, route: str, name: str, path: Path, reason: SettleReason = SettleReason.QUIET) -> None:
         """A route takes a file up."""
         sighting = Sighting(route, os.fsencode(name), Fingerprint.of(os.stat(path)))  # noqa: PTH116 - no task may stat a Path
-        await self.journal.admit([Settled(sighting, "d", f"{route}/{name}")])
+        await self.journal.admit([Settled(sighting, "d", f"{route}/{name}", reason=reason)])
 
     async def sent(self, route: str, receipt: Receipt | None = None, due_at: float | None = None) -> None:
         """What the route has taken up is delivered."""
@@ -283,6 +288,88 @@ async def test_a_file_that_is_being_written_waits_for_its_writer(world: World):
     await after.drain()
     assert path.read_bytes() == b"fmore"
     assert await world.action("f") is AfterAction.CHANGED
+
+
+@pytest.fixture
+def no_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's files and no CAP_LEASE, as far as a lease goes."""
+    monkeypatch.setattr(open_writers.ReadLease, "take", lambda _: None)
+
+
+@pytest.mark.usefixtures("no_leases")
+@pytest.mark.parametrize("action", ["delete", "move"])
+@pytest.mark.parametrize(
+    ("reason", "stays"),
+    [
+        (SettleReason.QUIET, 900),
+        (SettleReason.CEILING, 900),
+        (SettleReason.CLOSED, 60),
+        (SettleReason.FINISHED, 60),
+        (SettleReason.MARKER, 0),
+    ],
+)
+async def test_a_source_whose_writers_can_not_be_seen_stays_for_longer(
+    world: World, tmp_path: Path, action: str, reason: SettleReason, stays: int
+):
+    """By what speaks for its writer having ended; it is looked at again in time, is not overdue, and says why."""
+    early = await world.deliver("early", ago=stays - 30, reason=reason) if stays else None
+    late = await world.deliver("late", ago=stays + 1, reason=reason)
+    after = world.after(after_upload="delete" if action == "delete" else {"move_to": tmp_path / "done"})
+    await after.drain()
+    assert (late.exists(), await world.action("late")) == (False, AfterAction.DONE)
+    if early is None:
+        return
+    record = await world.record("early")
+    assert (early.exists(), record.after_action, after.overdue) == (True, None, 0)
+    assert 20 < record.after_due_at - SystemClock().now() <= 30
+    assert "can't be seen: its file system has no leases that tell" in record.diagnosis.message
+    reader = Reader.open(tmp_path / "state")
+    assert [each.path for each in reader.first_overdue("r", 10)] == [b"early"]
+    reader.close()
+    assert [line["event"] for line in world.log.lines].count("writers_unseen") == 1
+    await after.drain()
+    assert early.exists()
+
+
+@pytest.mark.usefixtures("no_leases")
+async def test_a_source_whose_writers_can_not_be_seen_is_looked_at_every_five_minutes_at_most(world: World):
+    """A file just delivered is due in 300 s, not in 900 s (a clock that is set back), nor at each turn of the loop."""
+    await world.deliver("f")
+    after, stop = world.after(after_upload="delete"), asyncio.Event()
+    looks, finish_all = [], after._remover.finish_all
+    after._remover.finish_all = lambda tasks: looks.append(tasks) or finish_all(tasks)
+    running = asyncio.create_task(after.run(stop))
+    async with asyncio.timeout(20):
+        while (await world.record("f")).diagnosis is None:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(2.5)
+    stop.set()
+    await running
+    assert 290 < (await world.record("f")).after_due_at - SystemClock().now() <= 300
+    assert len(looks) == 1
+
+
+@pytest.mark.usefixtures("no_leases")
+async def test_a_writer_that_proc_shows_is_waited_for_however_long(world: World):
+    """Its time is over, but a program of ours has it open for writing: it waits for that."""
+    path = await world.deliver("f", ago=10_000)
+    with path.open("ab"):
+        await world.after(after_upload="delete").drain()
+        assert await world.action("f") is AfterAction.WAITING
+    await world.after(after_upload="delete").drain()
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("no_leases")
+async def test_a_clock_that_is_set_forward_shortens_nothing(world: World):
+    """The clock jumps by an hour after the delivery: the source stays for as long as if it had not."""
+    path, clock = await world.deliver("f"), SystemClock()
+    after = world.after(after_upload="delete")
+    after._remover._clock = SimpleNamespace(now=clock.now, monotonic=clock.monotonic)
+    after._remover.begin()
+    after._remover._clock.now = lambda: clock.now() + 3600
+    await after.drain()
+    assert (path.exists(), await world.action("f")) == (True, None)
 
 
 async def test_other_bytes_are_sent_again_although_nothing_tells_of_them(world: World):

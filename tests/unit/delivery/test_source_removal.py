@@ -12,6 +12,7 @@ import pytest
 
 from crosshaul.delivery.after_upload import delivered_file, source_removal
 from crosshaul.delivery.after_upload.delivered_file import ExpectedSource, Interrupted, RemovalGuard
+from crosshaul.delivery.after_upload.unseen_writers import Leases
 from crosshaul.errors import ContentChangedError, FileChangedError, FileGoneError, FileInUseError, SourceError
 from crosshaul.files import open_writers, rename
 from crosshaul.files.move_target import MoveTarget
@@ -19,7 +20,8 @@ from crosshaul.files.source import ASIDE, Root
 from crosshaul.integrity.checksum import compute
 from crosshaul.model import ChecksumKind, Fingerprint
 
-ALONE = RemovalGuard(lambda _: False, lambda: False)
+LOCAL = Leases(granted_tells=True, refused_tells=True)
+ALONE = RemovalGuard(lambda _: False, lambda: False, LOCAL)
 STAMP = "20261127T192749.000000Z"
 
 
@@ -91,6 +93,30 @@ def test_delete_takes_only_the_very_file(root: Root, top: Path, file_system: str
     assert names(top / "a/b") == []
     with pytest.raises(FileGoneError):
         source_removal.delete(root, before, ALONE)
+
+
+@pytest.mark.parametrize("kind", ChecksumKind)
+def test_another_ctime_alone_keeps_no_file_whose_bytes_prove_it(root: Root, top: Path, kind: ChecksumKind):
+    """Three names of one file, and a chmod: each goes, although the ctime is another each time."""
+    for name in ("g", "h"):
+        (top / "a/b" / name).hardlink_to(top / "a/b/f")
+    links = [delivered(root, b"a/b/" + name, kind) for name in (b"f", b"g", b"h")]
+    (top / "a/b/f").chmod(0o600)
+    for link in links:
+        source_removal.delete(root, link, ALONE)
+    assert names(top / "a/b") == []
+
+
+@pytest.mark.parametrize("kind", [*ChecksumKind, None])
+def test_other_bytes_behind_the_old_mtime_stay(root: Root, top: Path, kind: ChecksumKind | None):
+    """The mtime was put back, the ctime tells: the file is left to the scan, which has it sent."""
+    before, file = delivered(root, kind=kind), top / "a/b/f"
+    file.write_bytes(b"012345678X")
+    os.utime(file, ns=(before.fingerprint.mtime_ns, before.fingerprint.mtime_ns))
+    with pytest.raises(FileChangedError) as told:
+        source_removal.delete(root, before, ALONE)
+    assert not isinstance(told.value, ContentChangedError)
+    assert file.read_bytes() == b"012345678X"
 
 
 def test_move_keeps_the_relative_path_and_overwrites_nothing(root: Root, top: Path, tmp_path: Path, file_system: str):
@@ -204,7 +230,7 @@ def test_other_bytes_under_the_same_times_are_found_out(root: Root, top: Path, k
 def test_reading_again_is_left_off_when_the_daemon_ends(root: Root, top: Path):
     """A large file that is compared does not hold up a stop, and stays."""
     with pytest.raises(Interrupted):
-        source_removal.delete(root, delivered(root), RemovalGuard(lambda _: False, lambda: True))
+        source_removal.delete(root, delivered(root), RemovalGuard(lambda _: False, lambda: True, LOCAL))
     assert names(top / "a/b") == ["f"]
 
 
@@ -262,7 +288,10 @@ def test_without_leases_the_open_files_of_all_processes_are_looked_at(
     monkeypatch.setattr(delivered_file.ReadLease, "take", lambda _: None)
     script = "import sys; f = open(sys.argv[1], sys.argv[2]); print(flush=True); sys.stdin.read()"
     seeing = RemovalGuard(
-        lambda fd: (os.fstat(fd).st_dev, os.fstat(fd).st_ino) in open_writers.open_for_writing(), lambda: False
+        lambda fd: (os.fstat(fd).st_dev, os.fstat(fd).st_ino) in open_writers.open_for_writing(),
+        lambda: False,
+        LOCAL,
+        unseen_may_go=True,
     )
     for mode in ("ab", "rb"):
         command = [sys.executable, "-c", script, str(top / "a/b/f"), mode]

@@ -20,11 +20,11 @@ import pytest
 
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.config import Route
-from crosshaul.discovery.file_clock import FileClock
 from crosshaul.discovery.intake import Intake
 from crosshaul.discovery.settle import Settler
 from crosshaul.discovery.watch import EventKind
 from crosshaul.errors import SourceError
+from crosshaul.files.file_clock import FileClock
 from crosshaul.files.source import SourceFile
 from crosshaul.journal import Journal
 from crosshaul.journal.sqlite.reader import Reader
@@ -234,7 +234,51 @@ async def test_without_close_write_a_closed_file_waits_for_quiet(world: World):
         (world.root / "f").write_text("x")
         record = await world.until(b"f")
         assert world.admitted_at[b"f"] - began >= 0.49  # the kernel's time stamps are those of its last tick
-        assert record.settled_by is SettleReason.QUIET
+        assert record.settled_by in {SettleReason.QUIET, SettleReason.CLOSED}
+
+
+async def settled_by(world: World, name: str) -> SettleReason | None:
+    return (await world.until(os.fsencode(name))).settled_by
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only inotify tells of a close")
+async def test_it_is_written_down_whether_a_quiet_files_writer_was_heard_to_close_it(world: World):
+    """Closed after its last change while we watch: so the record says.
+
+    Held open, or written by another who holds it after the first has closed it, or there before the start: nothing but
+    that it stood still is known.
+    """
+    (world.root / "before").write_text("x")
+    async with world.running(settle={"quiet": 0.5}):
+        (world.root / "closed").write_text("x")
+        with (world.root / "held").open("w") as held, (world.root / "two").open("w") as second:
+            held.write("x")
+            held.flush()
+            (world.root / "two").write_text("x")
+            await asyncio.sleep(0.1)
+            second.seek(1)
+            second.write("y")
+            second.flush()
+            assert await settled_by(world, "two") is SettleReason.QUIET
+            assert await settled_by(world, "held") is SettleReason.QUIET
+        assert await settled_by(world, "closed") is SettleReason.CLOSED
+        assert await settled_by(world, "before") is SettleReason.QUIET
+        with (world.root / "slow").open("w") as slow:
+            for _ in "abc":
+                slow.write("x")
+                slow.flush()
+                await asyncio.sleep(0.2)
+        assert await settled_by(world, "slow") is SettleReason.CLOSED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only inotify tells of a close")
+async def test_where_events_were_lost_no_close_counts(world: World):
+    """Who closed a file may have opened it again in what was not heard."""
+    async with world.running(settle={"quiet": 0.5}) as intake:
+        (world.root / "f").write_text("x")
+        await world.eventually(lambda: intake.settling == 1)
+        intake.lost(1)
+        assert await settled_by(world, "f") is SettleReason.QUIET
 
 
 async def test_a_file_that_is_written_to_all_the_time_is_looked_at_when_it_is_due(world: World):

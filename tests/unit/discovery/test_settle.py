@@ -2,8 +2,8 @@
 
 import pytest
 
-from crosshaul.discovery.file_clock import FileClock
 from crosshaul.discovery.settle import AtRest, Settler, TurnedAway, WaitForMarker, WaitUntil
+from crosshaul.files.file_clock import FileClock
 from crosshaul.files.marker import Marker
 from crosshaul.model import Fingerprint, SettleReason, Sighting
 

@@ -73,7 +73,7 @@ async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
 def test_readers_wait_for_the_daemon_to_migrate(database: Path) -> None:
     """A reader never migrates: it says to start the daemon once."""
     connect.open_writable(database).close()
-    with pytest.raises(StateDirError, match="version 0, and this Crosshaul needs 6: start the daemon"):
+    with pytest.raises(StateDirError, match="version 0, and this Crosshaul needs 8: start the daemon"):
         Reader.open(database.parent)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from crosshaul.errors import StateDirUnavailableError
 from crosshaul.journal import Journal
-from crosshaul.journal.sqlite.reserve import RESERVE, SIZE_BYTES, Reserve
+from crosshaul.journal.sqlite.reserve import PIECE_BYTES, RESERVE, SIZE_BYTES, Reserve
 from crosshaul.model import RouteStatus
 from support.journal_samples import TurnableClock
 
@@ -37,9 +37,11 @@ def test_a_file_that_only_looks_like_it_is_replaced(tmp_path: Path) -> None:
 
 
 def test_it_is_made_again_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once given up it is spent until the disk has room for it and more; it can be given up once."""
+    """It is given up by pieces, and spent from the first one on until the disk has room for all of it and more."""
     reserve = Reserve(tmp_path)
     assert reserve.make()
+    for left in range(SIZE_BYTES - PIECE_BYTES, 0, -PIECE_BYTES):
+        assert (reserve.release(), reserve.spent, allocated(tmp_path)) == (True, True, left)
     assert (reserve.release(), reserve.release(), reserve.spent) == (True, False, True)
     with monkeypatch.context() as full:
         full.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=SIZE_BYTES // 4096, f_frsize=4096))
@@ -48,6 +50,22 @@ def test_it_is_made_again_when_there_is_room(tmp_path: Path, monkeypatch: pytest
     reserve.check()
     assert not reserve.spent
     assert allocated(tmp_path) >= SIZE_BYTES
+
+
+def test_what_is_left_of_it_stays_when_it_can_not_be_made_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up again meanwhile costs none of the pieces that are still there."""
+    reserve = Reserve(tmp_path)
+    assert reserve.make()
+    assert reserve.release()
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    assert not reserve.make()
+    assert allocated(tmp_path) == SIZE_BYTES - PIECE_BYTES
 
 
 def test_a_file_system_that_can_not_allocate_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +100,7 @@ def test_the_disk_is_not_looked_at_all_the_time(tmp_path: Path) -> None:
     reserve.keep()
     reserve.release()
     reserve.keep()
-    assert not (tmp_path / RESERVE).exists()
+    assert allocated(tmp_path) < SIZE_BYTES
     now[0] = 31.0
     reserve.keep()
-    assert (tmp_path / RESERVE).exists()
+    assert allocated(tmp_path) >= SIZE_BYTES

@@ -91,7 +91,9 @@ def test_levels_below_the_configured_one_are_silent(stream):
     log = logs.get("x")
     log.debug("hidden")
     assert stream.getvalue() == ""
+    assert not logs.writes("debug")
     logs.configure("debug", "json", stream)
+    assert logs.writes("debug")
     log.debug("shown")
     assert only_event(stream)["event"] == "shown"
 

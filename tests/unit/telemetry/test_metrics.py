@@ -24,7 +24,7 @@ def metrics():
 
 
 def test_a_delivery_counts_files_bytes_and_time(metrics):
-    """A delivered file adds one file, its bytes and one duration."""
+    """A delivered file adds one file, its bytes and one duration, and is counted once however often that is read."""
     metrics.delivered("exports", 4096, 0.2)
     metrics.delivered("exports", 4, 0.02)
     seen = samples(metrics)
@@ -32,6 +32,10 @@ def test_a_delivery_counts_files_bytes_and_time(metrics):
     assert seen["crosshaul_bytes_delivered_total,route=exports"] == 4100
     assert seen["crosshaul_upload_duration_seconds_count"] == 2
     assert seen["crosshaul_upload_duration_seconds_sum"] == pytest.approx(0.22)
+    metrics.delivered("exports", 1, 0.02)
+    seen = samples(metrics)
+    assert seen["crosshaul_files_delivered_total,route=exports"] == 3
+    assert seen["crosshaul_bytes_delivered_total,route=exports"] == 4101
 
 
 def test_other_values_have_their_names(metrics):

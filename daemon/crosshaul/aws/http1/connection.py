@@ -45,7 +45,7 @@ class Connection:
     ) -> None:
         self._name = name
         self._reader = reader
-        self._deadlines = Deadlines()
+        self._go_by(Deadlines())
         self._pace = pace
         self._traffic = traffic
         self._loop = asyncio.get_running_loop()
@@ -118,7 +118,8 @@ class Connection:
         self._answer = answer
         self._size, self._written = request.size, 0
         self._reader.begin(head_only=request.head_only)
-        self._deadlines = deadlines
+        if deadlines is not self._deadlines:
+            self._go_by(deadlines)
         self._mark, self._taken_at = 0, None
         self._marked_at = now = self._loop.time()
         self._trickle = (0, self._traffic.answered, now)
@@ -127,6 +128,10 @@ class Connection:
         elif self._timer is None or self._timer.when() > now + self._next_look:
             self._watch(now)
         return answer
+
+    def _go_by(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+        self._next_look = min(deadlines.progress, deadlines.answer) / _LOOKS
 
     def _end(self, answer: asyncio.Future[Response]) -> None:
         self._answer = None
@@ -196,10 +201,6 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(now + self._next_look, self._look)
-
-    @property
-    def _next_look(self) -> float:
-        return min(self._deadlines.progress, self._deadlines.answer) / _LOOKS
 
     def _look(self) -> None:
         self._timer = None

@@ -46,6 +46,7 @@ class Client:
         """
         self._max_idle = max_idle
         self._origin = origin
+        self._authority = origin.authority
         self._dialer = Connector(origin, tls, deadlines, proxy)
         self.deadlines = deadlines
         """Those of a request that brings none."""
@@ -60,7 +61,7 @@ class Client:
         self._closed = False
         # A plain http request goes to the proxy as it is, with the whole URL; https goes through a tunnel.
         forwarded = proxy is not None and tls is None
-        self._prefix = f"http://{origin.authority}" if forwarded else ""
+        self._prefix = f"http://{self._authority}" if forwarded else ""
         authorization = proxy.authorization if proxy is not None and forwarded else None
         self._extra = [("proxy-authorization", authorization)] if authorization else []
 
@@ -83,7 +84,7 @@ class Client:
         Raises WireError; ValueError for a header with a line break, a capital letter in its name, or a wrong length. A
         cancelled send closes its connection.
         """
-        request = Request(method, self._prefix + target, self._origin.authority, [*self._extra, *headers], body)
+        request = Request(method, self._prefix + target, self._authority, [*self._extra, *headers], body)
         deadlines = deadlines or self.deadlines
         granted = await self._first_turn(request) if self._pace else 0
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import httptools
 
 from crosshaul.aws.http1.types import Response, TransportError
@@ -114,10 +116,15 @@ class ResponseReader:
             self.done = True
 
 
+@lru_cache(256)
+def _name(field: bytes) -> str:
+    return field.decode("latin-1").lower()
+
+
 def _gathered(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """Lower-case names, and values; those of one name are joined."""
     headers: dict[str, str] = {}
     for name, value in fields:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = _name(name), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers

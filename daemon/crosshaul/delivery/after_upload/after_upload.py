@@ -22,6 +22,7 @@ from crosshaul.config import Route
 from crosshaul.delivery.after_upload.delivered_file import Interrupted
 from crosshaul.delivery.after_upload.finishing import FinishResult, SourceRemover
 from crosshaul.delivery.after_upload.other_routes import AskedJournal, OtherRoutes, OwnershipLookup
+from crosshaul.delivery.after_upload.unseen_writers import RULE
 from crosshaul.errors import Diagnosis, FaultKind, SourceError
 from crosshaul.files.source import shown
 from crosshaul.model import AfterAction, AfterTask
@@ -50,10 +51,6 @@ _SEND_AGAIN_SECONDS = 60.0
 _WORTH_TELLING_SECONDS = 5.0
 """So long a source may wait for another route before the log tells: routes seldom end at the same moment."""
 _TRIED_AGAIN = frozenset({AfterAction.FAILED, AfterAction.WAITING})
-_WRITERS_UNSEEN = (
-    "whether a program has a delivered file open for writing is seen of this user's programs only: give the service "
-    "CAP_LEASE, or have it own the files"
-)
 _OBJECTS_UNSEEN = (
     "whether an older request replaced a delivered object is not seen, and the store is not known to keep If-Match: "
     "allow the role s3:GetObject, unless the partner takes away what arrives"
@@ -82,7 +79,11 @@ class SourceFinisherJournal(AskedJournal, Protocol):
         """All overdue ones of a route are due now."""
 
     async def settle_after(
-        self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None, due_at: float | None = None
+        self,
+        task: AfterTask,
+        action: AfterAction | None,
+        diagnosis: Diagnosis | None = None,
+        due_at: float | None = None,
     ) -> None:
         """Write down what became of it, and when it is due again."""
 
@@ -120,7 +121,7 @@ class SourceFinisher:
         self._threads = threads
         self._log = log
         self._ending = Event()
-        self._remover = SourceRemover(route, roots or (route.path,), self._ending.is_set, clock.monotonic)
+        self._remover = SourceRemover(route, roots or (route.path,), self._ending.is_set, clock)
         self._other_routes = OtherRoutes(route, journal, threads, ownership, self._remover.markers)
         self._streaks: dict[str, FailureStreak] = defaultdict(FailureStreak)
         self._objects = objects
@@ -155,6 +156,14 @@ class SourceFinisher:
         await self._threads.run(self._remover.prepare)
         if self._route.after_upload.action != "keep":
             await self._journal.hasten_after(self._route.name)
+            await self._foretell()
+
+    async def _foretell(self) -> None:
+        """Say before the first source goes that some writers won't be seen, if that is to be expected here."""
+        hint = await self._threads.run(self._remover.foreseen)
+        if hint is not None:
+            root = str(self._route.path)
+            self._log.info("writers_may_be_unseen", route=self._route.name, root=root, hint=f"{hint}; {RULE}")
 
     async def _end_at(self, stop: asyncio.Event) -> None:
         """Have the thread leave off reading when the daemon ends."""
@@ -233,10 +242,13 @@ class SourceFinisher:
         return replaced
 
     async def _settle(self, result: FinishResult) -> None:
-        task, action, diagnosis, again = result
+        task, action, diagnosis, again, wait = result
         now = self._clock.now()
         if again and diagnosis is not None:
             await self._journal.send_again(task, diagnosis, now + _SEND_AGAIN_SECONDS)
+        elif wait is not None:
+            delay = min(_LONGEST_DELAY_SECONDS, max(1.0, wait))
+            await self._journal.settle_after(task, action, diagnosis, now + delay)
         elif action in _TRIED_AGAIN:
             delay = min(_LONGEST_DELAY_SECONDS, max(1.0, self._late(task)))
             await self._journal.settle_after(task, action, diagnosis, now + delay)
@@ -244,7 +256,7 @@ class SourceFinisher:
             await self._journal.settle_after(task, action, diagnosis)
 
     def _tell(self, result: FinishResult) -> None:
-        if result.diagnosis is None:
+        if result.diagnosis is None or result.action is None:
             return
         path, reason = shown(result.task.path), result.diagnosis.message
         if result.again:
@@ -259,7 +271,7 @@ class SourceFinisher:
 
     def _tell_unseen(self) -> None:
         if self._remover.unseen and self._is_first_time("writers"):
-            self._log.warning("writers_unseen", route=self._route.name, hint=_WRITERS_UNSEEN)
+            self._log.warning("writers_unseen", route=self._route.name, reason=self._remover.unseen, hint=RULE)
 
     def _is_first_time(self, unseen: str) -> bool:
         first = unseen not in self._told_unseen

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from crosshaul.errors import ContentChangedError, FileChangedError, FileInUseError
+from crosshaul.delivery.after_upload import unseen_writers
+from crosshaul.delivery.after_upload.unseen_writers import Leases
+from crosshaul.errors import ContentChangedError, FileChangedError, FileInUseError, WritersUnseenError
 from crosshaul.files.open_writers import ReadLease
 from crosshaul.files.source import SourceFile, refuse, shown
 from crosshaul.integrity.checksum import StreamingChecksum
-from crosshaul.model import Checksum, Fingerprint
+from crosshaul.model import Checksum, Fingerprint, SettleReason
 
 _CHUNK_BYTES = 1 << 20
 NOT_THAT_FILE = "it is not the file that was delivered any more, and is left alone"
@@ -37,9 +39,14 @@ class RemovalGuard:
     """What is asked while a file is looked at."""
 
     is_open_for_writing: Callable[[int], bool]
-    """Of an open file on which no lease can be had."""
+    """Of an open file on which no lease can be had: asked only of one that may go unseen."""
     interrupted: Callable[[], bool]
     """Whether to leave off reading: the daemon ends."""
+    leases: Leases
+    """What they tell in this tree."""
+    settled_by: SettleReason | None = None
+    unseen_may_go: bool = False
+    """Whether the file goes although it can't be seen who writes to it."""
 
 
 class Interrupted(Exception):
@@ -71,16 +78,34 @@ class OpenSource:
 
 @contextmanager
 def checked(directory: int, name: bytes, expected: ExpectedSource, guard: RemovalGuard) -> Iterator[OpenSource]:
-    """Open the file, and see that it is the delivered one in every respect. Raises SourceError, Interrupted."""
-    if Fingerprint.of(_stat(directory, name, expected.path)) != expected.fingerprint:
-        raise FileChangedError(f"{shown(expected.path)}: {NOT_THAT_FILE}")
+    """Open the file, and see that it is the delivered one. Raises SourceError, Interrupted.
+
+    Its ctime may be another where its bytes prove it: it changes with the number of the file's names, so that of many
+    hard links the first one that goes would keep the others.
+    """
+    _require(Fingerprint.of(_stat(directory, name, expected.path)), expected)
     with SourceFile.at(directory, name, expected.path) as source, _leased(source, guard) as lease:
-        if source.fingerprint != expected.fingerprint:
-            raise FileChangedError(f"{shown(expected.path)}: {NOT_THAT_FILE}")
+        _require(source.fingerprint, expected)
         held = OpenSource(source, lease)
-        _compare_bytes(source, held, expected, guard)
+        try:
+            _compare_bytes(source, held, expected, guard)
+        except ContentChangedError:
+            if source.fingerprint == expected.fingerprint:
+                raise
+            raise _not_that_file(expected) from None  # a scan sees by its ctime that it changed
         source.unchanged()
         yield held
+
+
+def _require(found: Fingerprint, expected: ExpectedSource) -> None:
+    """Raise FileChangedError if this can't be the delivered file."""
+    same = found.is_same_but_ctime(expected.fingerprint)
+    if found != expected.fingerprint and not (same and expected.checksum is not None):
+        raise _not_that_file(expected)
+
+
+def _not_that_file(expected: ExpectedSource) -> FileChangedError:
+    return FileChangedError(f"{shown(expected.path)}: {NOT_THAT_FILE}")
 
 
 def is_delivered(directory: int, name: bytes, expected: ExpectedSource, guard: RemovalGuard) -> bool:
@@ -91,7 +116,7 @@ def is_delivered(directory: int, name: bytes, expected: ExpectedSource, guard: R
     try:
         with SourceFile.at(directory, name, expected.path) as source, _leased(source, guard) as lease:
             _compare_bytes(source, OpenSource(source, lease), expected, guard)
-    except (FileInUseError, FileChangedError):
+    except (FileInUseError, WritersUnseenError, FileChangedError):
         return False
     return True
 
@@ -101,14 +126,25 @@ def _leased(source: SourceFile, guard: RemovalGuard) -> Iterator[ReadLease | Non
     try:
         lease = ReadLease.take(source.descriptor)
     except BlockingIOError as error:
-        raise _in_use(source.path) from error
+        if guard.leases.refused_tells:
+            raise _in_use(source.path) from error
+        lease = None
     try:
-        if lease is None and guard.is_open_for_writing(source.descriptor):
-            raise _in_use(source.path)
+        if lease is None or not guard.leases.granted_tells:
+            _rule_out_writers(source, guard)
         yield lease
     finally:
         if lease is not None:
             lease.release()
+
+
+def _rule_out_writers(source: SourceFile, guard: RemovalGuard) -> None:
+    """Raise unless the file may go although no lease tells of its writers."""
+    if not guard.unseen_may_go:
+        why = unseen_writers.reason(source.descriptor, guard.settled_by)
+        raise WritersUnseenError(f"{shown(source.path)}: {why}")
+    if guard.is_open_for_writing(source.descriptor):
+        raise _in_use(source.path)
 
 
 def _in_use(path: bytes) -> FileInUseError:

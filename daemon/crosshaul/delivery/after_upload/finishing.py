@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from crosshaul.concurrency.clock import Clock
 from crosshaul.config import Route
 from crosshaul.delivery.after_upload import source_removal
 from crosshaul.delivery.after_upload.delivered_file import ExpectedSource, Interrupted, RemovalGuard
+from crosshaul.delivery.after_upload.unseen_writers import Leases, foreseen, leases_at, patience
 from crosshaul.errors import (
     ContentChangedError,
     Diagnosis,
@@ -20,13 +22,16 @@ from crosshaul.errors import (
     FileGoneError,
     FileInUseError,
     SourceError,
+    WritersUnseenError,
 )
 from crosshaul.files import open_writers
+from crosshaul.files.file_clock import ClockSteps
 from crosshaul.files.marker import Marker
 from crosshaul.files.move_target import MoveTarget
 from crosshaul.files.own_paths import Identity, identity_of
 from crosshaul.files.source import Root, shown
-from crosshaul.model import AfterAction, AfterTask, Checksum, Fingerprint, Receipt
+from crosshaul.integrity.verify import whole_checksum
+from crosshaul.model import AfterAction, AfterTask, Fingerprint, Receipt
 
 _BYTES_AT_ONCE = 64 << 20
 """Bytes that are read again in one batch, roughly: what was done is written down in between."""
@@ -38,20 +43,21 @@ class FinishResult(NamedTuple):
     """What became of a source, or why it stays."""
 
     task: AfterTask
-    action: AfterAction
+    action: AfterAction | None
+    """None: its time has not come yet."""
     diagnosis: Diagnosis | None = None
     again: bool = False
     """The file has to be sent again."""
+    wait: float | None = None
+    """Seconds until its time comes, where that is not so yet."""
 
 
 class SourceRemover:
     """Acts on the sources of one route. Everything here blocks."""
 
-    def __init__(
-        self, route: Route, roots: Sequence[Path], interrupted: Callable[[], bool], monotonic: Callable[[], float]
-    ) -> None:
-        self.unseen = False
-        """For some file no lease could be had."""
+    def __init__(self, route: Route, roots: Sequence[Path], interrupted: Callable[[], bool], clock: Clock) -> None:
+        self.unseen: str | None = None
+        """Why it could not be seen of some file who writes to it; the first that was met."""
         self._route = route
         self._roots = roots
         self._interrupted = interrupted
@@ -59,7 +65,10 @@ class SourceRemover:
         self._marker = Marker(route.settle.marker) if route.settle.marker else None
         self._root: Identity | None = None
         """The root as it was when something was in it."""
-        self._monotonic = monotonic
+        self._clock = clock
+        self._steps = ClockSteps()
+        self._leases = Leases()
+        self._leases_of: Identity | None = None
         self._began: float | None = None
 
     def prepare(self) -> None:
@@ -68,9 +77,14 @@ class SourceRemover:
         if move_to is not None and self._target is None:
             self._target = MoveTarget(move_to, self._roots)
 
+    def foreseen(self) -> str | None:
+        """Which writers won't be seen here, if any."""
+        return foreseen(self._route.path, with_mounts=self._route.cross_filesystems)
+
     def begin(self) -> None:
         """A daemon starts, perhaps before its volumes are mounted."""
-        self._began = self._monotonic()
+        self._began = self._clock.monotonic()
+        self._note_time()
 
     def finish_all(self, tasks: Sequence[AfterTask]) -> list[FinishResult]:
         """Deal with as many of ``tasks`` as a batch may hold, one at least. Raises SourceError: the root is away."""
@@ -78,12 +92,14 @@ class SourceRemover:
             return []
         self.prepare()
         results: list[FinishResult] = []
-        guard = RemovalGuard(_Writers(self).has_open, self._interrupted)
+        writers = _Writers()
+        self._note_time()
         with Root.open(self._route.path) as root:
+            self._learn_leases(root)
             read = 0
             for task in tasks:
                 try:
-                    results.append(self._finish(root, task, guard))
+                    results.append(self._finish(root, task, self._guard(task, writers)))
                 except Interrupted:
                     if not results:
                         raise
@@ -92,6 +108,26 @@ class SourceRemover:
                 if read > _BYTES_AT_ONCE:
                     break
         return results
+
+    def _learn_leases(self, root: Root) -> None:
+        """Find out what leases tell here, once for each file system that is mounted there."""
+        here = identity_of(os.fstat(root.descriptor))
+        if here != self._leases_of:
+            self._leases = leases_at(self._route.path, with_mounts=self._route.cross_filesystems)
+            self._leases_of = here
+
+    def _guard(self, task: AfterTask, writers: _Writers) -> RemovalGuard:
+        may_go = self._patience_left(task) <= 0
+        return RemovalGuard(writers.has_open, self._interrupted, self._leases, task.settled_by, unseen_may_go=may_go)
+
+    def _patience_left(self, task: AfterTask) -> float:
+        """Seconds that the source has to stay yet if its writers can't be seen, by our own clock and its steps."""
+        delivered_at = task.receipt.delivered_at
+        stepped = self._steps.since(int(delivered_at * 1e9))
+        return delivered_at + patience(task.settled_by) + stepped - self._clock.now()
+
+    def _note_time(self) -> None:
+        self._steps.note(self._clock.monotonic(), int(self._clock.now() * 1e9))
 
     def markers(self, root: Root, tasks: Sequence[AfterTask]) -> list[tuple[AfterTask, bytes, Fingerprint]]:
         """The markers that are there of ``tasks``, which go with their files."""
@@ -112,7 +148,7 @@ class SourceRemover:
             return None
 
     def _finish(self, root: Root, task: AfterTask, guard: RemovalGuard) -> FinishResult:
-        expected = ExpectedSource(task.path, task.fingerprint, _whole(task.receipt), _stamp(task.receipt))
+        expected = ExpectedSource(task.path, task.fingerprint, whole_checksum(task.receipt), _stamp(task.receipt))
         try:
             return self._act(root, task, expected, guard)
         except FileGoneError as error:
@@ -121,6 +157,9 @@ class SourceRemover:
             return FinishResult(task, AfterAction.CHANGED, _diagnosis("ContentChanged", error), again=True)
         except FileChangedError as error:
             return FinishResult(task, AfterAction.CHANGED, _diagnosis("FileChanged", error))
+        except WritersUnseenError as error:
+            self.unseen = self.unseen or str(error)
+            return FinishResult(task, None, _diagnosis("WritersUnseen", error), wait=self._patience_left(task))
         except FileInUseError as error:
             return FinishResult(task, AfterAction.WAITING, _diagnosis("FileInUse", error))
         except SourceError as error:
@@ -146,7 +185,7 @@ class SourceRemover:
         return FinishResult(task, AfterAction.DONE)
 
     def _may_be_unmounted(self) -> bool:
-        return self._began is not None and self._monotonic() - self._began < _MOUNTED_WITHIN_SECONDS
+        return self._began is not None and self._clock.monotonic() - self._began < _MOUNTED_WITHIN_SECONDS
 
     def _take(self, root: Root, expected: ExpectedSource, guard: RemovalGuard) -> None:
         if self._target is not None:
@@ -169,20 +208,12 @@ class SourceRemover:
 class _Writers:
     """Who has files open for writing, looked up once in a batch and only if no lease can be had."""
 
-    remover: SourceRemover
     seen: frozenset[Identity] | None = None
 
     def has_open(self, descriptor: int) -> bool:
         if self.seen is None:
             self.seen = open_writers.open_for_writing()
-            self.remover.unseen = True
         return identity_of(os.fstat(descriptor)) in self.seen
-
-
-def _whole(receipt: Receipt) -> Checksum | None:
-    """The receipt's checksum, if it is one of all bytes rather than of the parts' checksums."""
-    proof = receipt.checksum
-    return proof if proof is not None and proof.value and "-" not in proof.value else None
 
 
 def _stamp(receipt: Receipt) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from crosshaul.errors import Diagnosis, FaultKind
-from crosshaul.journal.sqlite import bulk, rows
+from crosshaul.journal.sqlite import abandoned, bulk, rows
 from crosshaul.journal.sqlite.holders import Holders
 from crosshaul.journal.sqlite.lookup import RecordLookup, is_news, known, stays
 from crosshaul.journal.sqlite.queries import SQL
@@ -45,12 +45,12 @@ class _AdmissionRows:
 
     def write(self, connection: sqlite3.Connection, holders: Holders) -> None:
         """Keys are let go before others take them, and offered when all of this batch stand where they belong."""
+        if self.restarted:
+            abandoned.abandon(connection, self.restarted)
         connection.executemany(SQL["release_key"], self.released)
         connection.executemany(SQL["hand_over_key"], holders.handed_over)
         connection.executemany(SQL["admit_replanned"], self.replanned)
         connection.executemany(SQL["admit_changed"], self.changed)
-        if self.restarted:
-            connection.execute(SQL["drop_multipart"], (rows.ids_text(self.restarted),))
         bulk.run(connection, "admit_new", self.new)
         connection.executemany(SQL["take_receipt"], holders.receipts)
         connection.executemany(SQL["offer_key"], self.offered)
@@ -113,7 +113,9 @@ def _judge(one: Settled, record: RecordLookup | None, holders: Holders, changes:
         return
     if record.state != State.UPLOADING:
         check_move(record.id, State(record.state), state)
-    changes.changed.append((*columns, held == wanted and not refusal, record.id))
+    keeps = held == wanted and not refusal
+    stands = keeps and one.sighting.fingerprint.is_same_but_ctime(rows.fingerprint(record.fingerprint))
+    changes.changed.append((*columns, keeps, stands, record.id))
     changes.restarted.append(record.id)
 
 
@@ -141,7 +143,7 @@ def vanish(connection: sqlite3.Connection, vanishing: Disappearance) -> None:
     """What had not been sent yet is gone; what is under way or delivered stays, and what is delivered has no source."""
     files = [(vanishing.route, path) for path in vanishing.paths]
     connection.executemany(SQL["vanish"], [(vanishing.now, *file) for file in files])
-    connection.executemany(SQL["forget_multipart_of"], files)
+    abandoned.abandon_gone(connection)
     connection.executemany(SQL["source_gone"], files)
     connection.executemany(SQL["offer_keys_of_paths"], files)
 
@@ -151,4 +153,4 @@ def exclude(connection: sqlite3.Connection, vanishing: Disappearance) -> None:
     files = [(vanishing.route, path) for path in vanishing.paths]
     why = rows.diagnosis_text(Diagnosis(FaultKind.FILE, "Excluded", "the route does not select it any more"))
     connection.executemany(SQL["exclude"], [(vanishing.now, why, *file) for file in files])
-    connection.executemany(SQL["forget_multipart_of"], files)
+    abandoned.abandon_gone(connection)

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from crosshaul.journal.sqlite import bulk, rows
+from crosshaul.journal.sqlite import abandoned, bulk, rows
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.transitions import IllegalTransition
-from crosshaul.model import ChecksumKind, Claim, Multipart, Part, Receipt, State
+from crosshaul.model import ChecksumKind, Claim, HeldClaim, Multipart, Part, State
 
 _FAILED_SHARE = 4
 """Of so many places one is for a file that failed before, while others wait that did not."""
@@ -90,20 +90,21 @@ def take(connection: sqlite3.Connection, ids: Sequence[int], now: float) -> list
 
 
 @rows.reading
-def _claim(row: rows.Row, multipart: Multipart | None, previous: Receipt | None) -> Claim:
+def _claim(row: rows.Row, multipart: Multipart | None, before: rows.Row | None) -> Claim:
     file, generation, route, destination, path, fingerprint, key, attempts, ambiguous, plan, ceiling = row
     seen, name, unsure, restless = rows.fingerprint(fingerprint), bytes.fromhex(path), bool(ambiguous), bool(ceiling)
+    last, kept = (None, None) if before is None else (rows.previous(before), rows.kept(before))
     return Claim(
-        file, generation, route, destination, name, seen, key, attempts, unsure, multipart, plan, previous, restless
+        file, generation, route, destination, name, seen, key, attempts, unsure, multipart, plan, last, restless, kept
     )
 
 
-def _previous_of(connection: sqlite3.Connection, files: Sequence[int]) -> dict[int, Receipt]:
-    """The receipts of the states before; none of a file that is new, so that such a file costs nothing."""
+def _previous_of(connection: sqlite3.Connection, files: Sequence[int]) -> dict[int, rows.Row]:
+    """The receipts of the states before, as rows; none of a file that is new, so that such a file costs nothing."""
     if not files:
         return {}
     found = connection.execute(SQL["previous_of"], (rows.ids_text(files),)).fetchall()
-    return {row[0]: rows.previous(row) for row in found}
+    return {row[0]: row for row in found}
 
 
 @rows.reading
@@ -121,13 +122,29 @@ def multiparts_of(connection: sqlite3.Connection, ids: str) -> dict[int, Multipa
     }
 
 
+class LostClaims(NamedTuple):
+    """One call of ``Journal.release_lost``."""
+
+    claims: Sequence[HeldClaim]
+    now: float
+
+
+def release_lost(connection: sqlite3.Connection, lost: LostClaims) -> list[HeldClaim]:
+    """Put back those that are what they were when they were found; a later claim of the same file is another."""
+    return [
+        one
+        for one in lost.claims
+        if connection.execute(SQL["release_lost"], (lost.now, one.id, one.generation, one.claimed_at)).rowcount
+    ]
+
+
 def begin_multipart(connection: sqlite3.Connection, argument: tuple[Claim, Multipart]) -> None:
     """Remember an upload, with the parts it may have already, in place of an earlier one of this file."""
     claim, upload = argument
     if not _holds(connection, claim):
         return
     kind = upload.checksum_kind
-    connection.execute(SQL["drop_multipart"], (rows.ids_text([claim.id]),))
+    abandoned.abandon(connection, [claim.id])
     connection.execute(SQL["begin_multipart"], (claim.id, upload.upload_id, upload.key, upload.part_size, kind))
     connection.executemany(SQL["add_part"], [rows.part_columns(claim.id, part) for part in upload.parts])
 
@@ -141,9 +158,17 @@ def add_parts(connection: sqlite3.Connection, arguments: Sequence[tuple[Claim, P
 
 
 def drop_multipart(connection: sqlite3.Connection, claim: Claim) -> None:
-    """Forget the upload and its parts."""
+    """Forget the upload and its parts, and remember to abort it."""
     if _holds(connection, claim):
-        connection.execute(SQL["drop_multipart"], (rows.ids_text([claim.id]),))
+        abandoned.abandon(connection, [claim.id])
+
+
+def drop_kept_receipt(connection: sqlite3.Connection, claim: Claim) -> None:
+    """Forget that the receipt of the state before may stand: from now on something may be sent to the key.
+
+    Of a stale claim, too: what it sends lies under the key of the newer state.
+    """
+    connection.execute(SQL["drop_kept_receipt"], (claim.id,))
 
 
 def _holds(connection: sqlite3.Connection, claim: Claim) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from crosshaul.errors import Diagnosis
-from crosshaul.journal.sqlite import bulk, rows
+from crosshaul.journal.sqlite import abandoned, bulk, rows
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.transitions import IllegalTransition, check_move
 from crosshaul.model import (
@@ -22,6 +22,7 @@ from crosshaul.model import (
     Release,
     RetryLater,
     State,
+    Unchanged,
 )
 
 
@@ -37,7 +38,8 @@ class AfterReport(NamedTuple):
     """One call of ``Journal.settle_after``."""
 
     task: AfterTask
-    action: AfterAction
+    action: AfterAction | None
+    """None: its time has not come yet, and it is not overdue."""
     diagnosis: Diagnosis | None
     due_at: float | None
     """When it is looked at again; None = never."""
@@ -83,15 +85,21 @@ class _OutcomeRows:
     delivered: list[tuple[object, ...]] = field(default_factory=list)
     back: list[_Back] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
+    """Those whose multipart upload is completed."""
+    abandoned: list[int] = field(default_factory=list)
     """Those whose multipart upload is of no use any more."""
     stale: list[tuple[object, ...]] = field(default_factory=list)
     """What the bucket has of files that changed while they were sent."""
 
     def write(self, connection: sqlite3.Connection) -> None:
         bulk.run(connection, "deliver", self.delivered)
-        connection.executemany(SQL["put_back"], self.back)
-        connection.executemany(SQL["remember_stale"], self.stale)
+        if self.back:
+            connection.executemany(SQL["put_back"], self.back)
+        if self.stale:
+            connection.executemany(SQL["remember_stale"], self.stale)
         connection.execute(SQL["drop_multipart"], (rows.ids_text(self.finished),))
+        if self.abandoned:
+            abandoned.abandon(connection, self.abandoned)
 
 
 def settle(connection: sqlite3.Connection, settlements: Sequence[ClaimOutcome]) -> list[State | Exception]:
@@ -115,7 +123,7 @@ def _judge(record: _Standing | None, settlement: ClaimOutcome, changes: _Outcome
         back = _again(record, now)
         if isinstance(outcome, Delivered):
             changes.stale.append((*rows.previous_columns(outcome.receipt), record.id, claim.key, claim.plan))
-    elif isinstance(outcome, Delivered):
+    elif isinstance(outcome, Delivered | Unchanged):
         changes.delivered.append((now, outcome.after_due_at, *rows.receipt_columns(outcome.receipt), record.id))
         changes.finished.append(record.id)
         return check_move(record.id, State.UPLOADING, State.DELIVERED)
@@ -123,7 +131,7 @@ def _judge(record: _Standing | None, settlement: ClaimOutcome, changes: _Outcome
         back = _fresh(record, outcome, now)
     changes.back.append(back)
     if _ends_multipart(outcome):
-        changes.finished.append(record.id)
+        changes.abandoned.append(record.id)
     return check_move(record.id, State.UPLOADING, back.state)
 
 

@@ -21,6 +21,7 @@ from crosshaul.model import (
     ChangedFiles,
     DestinationStatus,
     Fingerprint,
+    HeldClaim,
     Place,
     PlanId,
     Record,
@@ -104,6 +105,11 @@ class Reader:
     def uploading(self, limit: int) -> list[Record]:
         """Some of the files that are being sent; by an index, however long the journal is."""
         return self._records("first_uploading", (limit,))
+
+    def claims_held(self, routes: Sequence[str]) -> list[HeldClaim]:
+        """All claims of ``routes``; by an index as well."""
+        with self._snapshot() as connection:
+            return [HeldClaim(*row) for row in connection.execute(SQL["claims_held"], (rows.names_text(routes),))]
 
     def waiting(self, route: str, limit: int) -> list[Record]:
         """The route's files that have waited longest; by an index as well."""
@@ -203,6 +209,10 @@ class Reader:
     def first_overdue(self, route: str, limit: int) -> list[Record]:
         """Some of the route's delivered files whose source was to be deleted or moved, and is there still."""
         return self._records("first_overdue", (route, limit))
+
+    def first_staying(self, route: str) -> Record | None:
+        """One of the route's delivered files that was looked at to be deleted or moved, and is there still."""
+        return next(iter(self._records("first_staying", (route,))), None)
 
     def standing(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
         """Where each file is in a route, by an index; None = it has no record.

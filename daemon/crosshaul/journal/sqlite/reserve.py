@@ -1,7 +1,9 @@
-"""A file that keeps room on the disk of ``state_dir``, and is given up when that disk is full.
+"""A file that keeps room on the disk of ``state_dir``, and is given up piece by piece when that disk is full.
 
 Where the watched files share that disk, only a receipt allows a source to be deleted, and only deleting makes room: a
-receipt that finds no room would wait for ever.
+receipt that finds no room would wait for ever. Whoever fills the disk goes on doing so, and takes what a piece leaves
+over: given up at once, all of it would be theirs. For the same reason the journal's log gets the room that it works in
+beforehand: written to within that, it needs none.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crosshaul.errors import StateDirError, StateDirUnavailableError
+from crosshaul.journal.sqlite.connect import DATABASE
 from crosshaul.journal.state_dir import private_file
 
 RESERVE = "reserve"
 SIZE_BYTES = 8 * 1024 * 1024
+PIECE_BYTES = SIZE_BYTES // 8
+LOG_BYTES = 5 * 1024 * 1024
+"""SQLite writes its log anew from the start after each 1,000 pages of 4 KiB, and whatever the last commit adds."""
 _LEFT_FREE_BYTES = SIZE_BYTES // 4
 """What the disk must have left beside it: a reserve that takes the last room would be given up at once."""
 _RETRY_SECONDS = 30.0
@@ -28,8 +34,9 @@ class Reserve:
 
     def __init__(self, state_dir: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.spent = False
-        """Whether it was given up and there is no room yet for another: then little more may be queued."""
+        """Whether a piece was given up and there is no room yet for another: then little more may be queued."""
         self._file = state_dir / RESERVE
+        self._log = state_dir / f"{DATABASE}-wal"
         self._monotonic = monotonic
         self._held = False
         self._next_try = 0.0
@@ -40,18 +47,22 @@ class Reserve:
             self.make()
 
     def make(self) -> bool:
-        """Make it where it is missing; True if it is there."""
+        """Make it where it is missing, or a piece of it; True if all of it is there."""
         self._next_try = self._monotonic() + _RETRY_SECONDS
         with contextlib.suppress(OSError, StateDirError):
-            self._held = self._is_there() or (self._has_room() and self._allocate())
+            self._held = self._fill() and self._fill_log()
         self.spent = self.spent and not self._held
         return self._held
 
     def release(self) -> bool:
-        """Give it up; True if that made room."""
+        """Give up a piece; True if that made room."""
         self._held = False
-        with contextlib.suppress(OSError):
-            self._file.unlink()
+        with contextlib.suppress(OSError, StateDirError):
+            size = self._file.lstat().st_size
+            if size > PIECE_BYTES:
+                _cut(self._file, size - PIECE_BYTES)
+            else:
+                self._file.unlink()
             self.spent = True
             return True
         return False
@@ -64,22 +75,46 @@ class Reserve:
                 "Make room: Crosshaul goes on from where it was."
             )
 
-    def _is_there(self) -> bool:
-        with contextlib.suppress(FileNotFoundError):
-            return self._file.stat().st_blocks * _BLOCK_BYTES >= SIZE_BYTES
+    def _fill(self) -> bool:
+        if _filled(self._file, SIZE_BYTES):
+            return True
+        if not _allocated(self._file):
+            self._file.unlink(missing_ok=True)
         return False
 
-    def _has_room(self) -> bool:
-        disk = os.statvfs(self._file.parent)
-        return disk.f_bavail * disk.f_frsize >= SIZE_BYTES + _LEFT_FREE_BYTES
+    def _fill_log(self) -> bool:
+        return not self._log.exists() or _filled(self._log, LOG_BYTES)
 
-    def _allocate(self) -> bool:
-        descriptor = private_file(self._file)
-        try:
-            os.posix_fallocate(descriptor, 0, SIZE_BYTES)
-        except OSError:  # no room after all, or a file system that can't do it
-            self._file.unlink()
-            return False
-        finally:
-            os.close(descriptor)
+
+def _filled(file: Path, size: int) -> bool:
+    """Whether all of it is allocated; done now if it isn't and there is room. Raises OSError, StateDirError."""
+    missing = size - _allocated(file)
+    if missing <= 0:
         return True
+    disk = os.statvfs(file.parent)
+    return disk.f_bavail * disk.f_frsize >= missing + _LEFT_FREE_BYTES and _allocate(file, size)
+
+
+def _allocated(file: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return file.stat().st_blocks * _BLOCK_BYTES
+    return 0
+
+
+def _allocate(file: Path, size: int) -> bool:
+    descriptor = private_file(file)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError:  # no room after all, or a file system that can't do it
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _cut(file: Path, size: int) -> None:
+    descriptor = private_file(file)
+    try:
+        os.ftruncate(descriptor, size)
+    finally:
+        os.close(descriptor)

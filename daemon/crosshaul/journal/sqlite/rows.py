@@ -131,8 +131,15 @@ def previous_columns(receipt: Receipt) -> tuple[object, ...]:
 @reading
 def previous(row: Row) -> Receipt:
     """The receipt of the state before, in a row of the query ``previous_of``."""
-    _file, etag, size, kind, value, version_id = row
+    etag, size, kind, value, version_id = row[1:6]
     return Receipt(etag, size, 0.0, checksum(kind, value), version_id)
+
+
+@reading
+def kept(row: Row) -> Receipt | None:
+    """The receipt that the file kept when its ctime changed, in a row of the query ``previous_of``."""
+    etag, size, kind, value, version_id, kept_at, request_id, proven_by = row[1:]
+    return receipt((etag, size, kept_at, kind, value, version_id, request_id, proven_by))
 
 
 def _receipt_of(row: sqlite3.Row) -> Receipt | None:
@@ -182,10 +189,11 @@ def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
 @reading
 def after_task(row: Row) -> AfterTask:
     """The task in a row of the query ``after_due``."""
-    done = receipt(row[6:])
+    done = receipt(row[7:])
     if done is None:
         raise ValueError(f"record {row[0]} is due for deletion without a receipt")
-    return AfterTask(row[0], row[1], row[2], row[3], fingerprint(row[4]), done, row[5])
+    settled_by = SettleReason(row[6]) if row[6] else None
+    return AfterTask(row[0], row[1], row[2], row[3], fingerprint(row[4]), done, row[5], settled_by)
 
 
 @reading

@@ -77,7 +77,11 @@ class SourceJournal:
         await self._writer.do(HASTEN_AFTER, (self._clock.now(), route))
 
     async def settle_after(
-        self, task: AfterTask, action: AfterAction, diagnosis: Diagnosis | None = None, due_at: float | None = None
+        self,
+        task: AfterTask,
+        action: AfterAction | None,
+        diagnosis: Diagnosis | None = None,
+        due_at: float | None = None,
     ) -> None:
         """Write down what became of the source, and when it is due again; nothing happens if the file changed since."""
         await self._writer.do(outcomes.settle_after, outcomes.AfterReport(task, action, diagnosis, due_at))

@@ -17,6 +17,7 @@ from crosshaul.errors import StateDirError, StateDirUnavailableError
 from crosshaul.journal import lock
 from crosshaul.journal.canary_choice import CanaryCriteria
 from crosshaul.journal.sqlite import admission, canary, claims, connect, outcomes, plans, rows
+from crosshaul.journal.sqlite.abandoned import AbandonedJournal
 from crosshaul.journal.sqlite.migrate import migrate
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader import Reader
@@ -29,6 +30,7 @@ from crosshaul.model import (
     Claim,
     Denial,
     DestinationStatus,
+    HeldClaim,
     Multipart,
     Outcome,
     Part,
@@ -74,14 +76,16 @@ _VANISH = one_by_one(admission.vanish)
 _EXCLUDE = one_by_one(admission.exclude)
 _BEGIN_MULTIPART = one_by_one(claims.begin_multipart)
 _DROP_MULTIPART = one_by_one(claims.drop_multipart)
+_DROP_KEPT_RECEIPT = one_by_one(claims.drop_kept_receipt)
 _CLAIM_CANARY = one_by_one(canary.claim_canary)
 _MAKE_DUE = one_by_one(_make_due)
 _RECLAIM = one_by_one(_reclaim)
+_RELEASE_LOST = one_by_one(claims.release_lost)
 _SAVE_ROUTE = one_by_one(_save_route)
 _SAVE_DESTINATION = one_by_one(_save_destination)
 
 
-class Journal(SourceJournal):
+class Journal(SourceJournal, AbandonedJournal):
     """What is known of every file. Every method may raise StateDirError; one that raises has changed nothing.
 
     Writes wait for their commit, which they share with all others that are waiting. Reads have a connection of their
@@ -267,6 +271,10 @@ class Journal(SourceJournal):
         """Forget the upload. Nothing happens if the claim is stale; IllegalMove if it is none."""
         await self._writer.do(_DROP_MULTIPART, claim)
 
+    async def drop_kept_receipt(self, claim: Claim) -> None:
+        """Forget that the receipt of the state before may be the file's still."""
+        await self._writer.do(_DROP_KEPT_RECEIPT, claim)
+
     async def make_due(self, routes: Sequence[str]) -> None:
         """All pending files of ``routes`` are due now (their destination works again)."""
         await self._writer.do(_MAKE_DUE, (self._clock.now(), rows.names_text(routes)))
@@ -275,6 +283,16 @@ class Journal(SourceJournal):
     async def reclaim(self, routes: Sequence[str]) -> None:
         """Put back what an earlier life of the caller's loop left uploading: it may have been delivered unheard."""
         await self._writer.do(_RECLAIM, (self._clock.now(), rows.names_text(routes)))
+
+    async def claims_held(self, routes: Sequence[str]) -> list[HeldClaim]:
+        """See ``Reader.claims_held``."""
+        return await self._read(lambda: self._reader.claims_held(routes))
+
+    async def release_lost(self, lost: Sequence[HeldClaim]) -> list[HeldClaim]:
+        """Put back claims that nobody holds, and give those that were still held in the journal by that very claim."""
+        released = await self._writer.do(_RELEASE_LOST, claims.LostClaims(lost, self._clock.now()))
+        self._tell_due()
+        return released
 
     async def save_destination(self, status: DestinationStatus) -> None:
         """Keep a destination's status, for the next start and for those who ask from outside."""

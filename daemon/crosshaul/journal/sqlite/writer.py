@@ -144,19 +144,27 @@ class Writer:
                 self.trouble = None
 
     def _commit_or_make_room(self, units: list[_Unit[Any, Any]]) -> None:
-        """Commit; where the disk has no room for that, once more at the cost of the reserve."""
-        try:
-            self._commit(units)
-        except sqlite3.Error as error:
-            self._roll_back()
-            self.trouble = storage_error(self._database, error)
-            if not isinstance(self.trouble, StateDirUnavailableError) or not self._reserve.release():
-                raise
+        """Commit; where the disk has no room for that, again at the cost of the reserve, a piece each time."""
+        while True:
             try:
                 self._commit(units)
-            except sqlite3.Error:
+            except sqlite3.Error as error:
                 self._roll_back()
-                raise
+                self.trouble = storage_error(self._database, error)
+                if not self._may_be_full(error) or not self._reserve.release():
+                    raise
+                self._use_room()
+            else:
+                return
+
+    def _may_be_full(self, error: sqlite3.Error) -> bool:
+        busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        return isinstance(self.trouble, StateDirUnavailableError) and not busy
+
+    def _use_room(self) -> None:
+        """Take what was freed before another does, and have the next commit overwrite the log, which needs none."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def _commit(self, units: list[_Unit[Any, Any]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -49,9 +49,11 @@ UPDATE files SET
     generation = generation + 1, recheck = 0, attempts = 0, ambiguous = 0,
     etag = iif(?14, etag, NULL), receipt_size = iif(?14, receipt_size, NULL), delivered_at = NULL,
     checksum_kind = iif(?14, checksum_kind, NULL), checksum = iif(?14, checksum, NULL),
-    version_id = iif(?14, version_id, NULL), request_id = NULL, proven_by = NULL,
+    version_id = iif(?14, version_id, NULL),
+    request_id = iif(?15, request_id, NULL), proven_by = iif(?15, proven_by, NULL),
+    kept_receipt_at = iif(?15, iif(state = 'delivered', delivered_at, kept_receipt_at), NULL),
     after_due_at = NULL, after_action = NULL
-WHERE id = ?15
+WHERE id = ?16
 
 -- name: admit_replanned
 UPDATE files SET destination = ?, plan = ? WHERE id = ?
@@ -95,9 +97,6 @@ FROM (
     WHERE id IN (SELECT value FROM json_each(?)) AND holds_key = 1 AND after_action IN ('done', 'gone')
 ) AS freed
 WHERE files.place = freed.place AND files.key = freed.key AND files.holds_key = 0 AND files.state = 'quarantined'
-
--- name: forget_multipart_of
-DELETE FROM multiparts WHERE file = (SELECT id FROM files WHERE route = ? AND path = ? AND state = 'gone')
 
 -- name: save_route
 INSERT INTO routes (name, watcher, last_scan_at, last_scan_seconds, lost_events, settling) VALUES (?, ?, ?, ?, ?, ?)

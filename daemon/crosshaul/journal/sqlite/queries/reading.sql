@@ -21,7 +21,7 @@ WHERE state = 'pending' AND route = ?
 
 -- name: after_due
 -- What was delivered by an earlier configuration is judged anew first: this one may have it go elsewhere.
-SELECT id, generation, route, path, fingerprint, key,
+SELECT id, generation, route, path, fingerprint, key, settled_by,
     etag, receipt_size, delivered_at, checksum_kind, checksum, version_id, request_id, proven_by
 FROM files WHERE route = ? AND after_due_at IS NOT NULL AND after_due_at <= ?
     AND recheck = 0
@@ -46,7 +46,15 @@ SELECT count(*) FROM (
 )
 
 -- name: first_overdue
-SELECT * FROM placed WHERE route = ? AND after_due_at IS NOT NULL AND after_action IS NOT NULL ORDER BY id LIMIT ?
+-- Those whose time has not come although they were looked at are among them, with the reason.
+SELECT * FROM placed WHERE route = ? AND after_due_at IS NOT NULL
+    AND (after_action IS NOT NULL OR diagnosis IS NOT NULL) ORDER BY id LIMIT ?
+
+-- name: first_staying
+-- What was looked at is due again soon: those that wait for their grace behind it, a million maybe, are not read.
+SELECT * FROM (
+    SELECT * FROM placed WHERE route = ? AND after_due_at IS NOT NULL ORDER BY after_due_at, id LIMIT 1000
+) WHERE diagnosis IS NOT NULL LIMIT 1
 
 -- name: undelivered_twins
 SELECT path, fingerprint FROM files

@@ -11,6 +11,18 @@ UPDATE files SET
 WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'
     AND route IN (SELECT value FROM json_each(?2))
 
+-- name: claims_held
+-- Rows, since a time in SQLite's JSON is not the very number that it was.
+SELECT id, claimed, changed_at, route, path FROM files
+WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'
+    AND route IN (SELECT value FROM json_each(?))
+
+-- name: release_lost
+UPDATE files SET
+    state = CASE WHEN holds_key THEN 'pending' ELSE 'quarantined' END,
+    ambiguous = ambiguous OR claimed = generation, claimed = NULL, changed_at = ?1, due_at = min(due_at, ?1)
+WHERE id = ?2 AND state = 'uploading' AND claimed = ?3 AND changed_at = ?4
+
 -- name: recover_settling
 UPDATE files SET
     state = CASE WHEN holds_key THEN 'pending' ELSE 'quarantined' END, changed_at = ?1, due_at = ?1

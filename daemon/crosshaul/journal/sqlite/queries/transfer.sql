@@ -29,7 +29,7 @@ SELECT json_group_array(json_array(
 )) FROM files WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: previous_of
-SELECT id, etag, receipt_size, checksum_kind, checksum, version_id FROM files
+SELECT id, etag, receipt_size, checksum_kind, checksum, version_id, kept_receipt_at, request_id, proven_by FROM files
 WHERE id IN (SELECT value FROM json_each(?)) AND etag IS NOT NULL
 
 -- name: multiparts_of
@@ -48,12 +48,15 @@ WHERE id IN (SELECT value FROM json_each(?))
 UPDATE files SET state = 'delivered', claimed = NULL, attempts = 0, ambiguous = 0, diagnosis = NULL,
     changed_at = column1, after_due_at = column2, after_action = NULL,
     etag = column3, receipt_size = column4, delivered_at = column5, checksum_kind = column6, checksum = column7,
-    version_id = column8, request_id = column9, proven_by = column10
+    version_id = column8, request_id = column9, proven_by = column10, kept_receipt_at = NULL
 FROM (VALUES /*rows*/) WHERE id = column11
 
 -- name: remember_stale
 UPDATE files SET etag = ?, receipt_size = ?, checksum_kind = ?, checksum = ?, version_id = ?
 WHERE id = ? AND key = ? AND place = coalesce((SELECT place FROM plans WHERE id = ?), 0)
+
+-- name: drop_kept_receipt
+UPDATE files SET kept_receipt_at = NULL WHERE id = ?
 
 -- name: put_back
 UPDATE files SET state = ?, claimed = NULL, changed_at = ?, due_at = ?, attempts = ?, ambiguous = ?, diagnosis = ?,

@@ -17,11 +17,12 @@ _COARSE_TICK = 2.0
 """The same where stamps are whole seconds: FAT has two, ext4 with inodes of 128 bytes, NFSv3 and HFS+ have one."""
 
 # FUSE is missing on purpose: its stamps are those of a program, which may speak for a server.
-_LOCAL = frozenset(
+LOCAL = frozenset(
     {"bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfs", "hfsplus", "jfs", "msdos", "ntfs3", "overlay",
      "ramfs", "reiserfs", "tmpfs", "vfat", "xfs", "zfs"}
 )  # fmt: skip
-_KEEPS_INODES = _LOCAL | {"beegfs", "ceph", "gfs2", "gpfs", "lustre", "nfs", "nfs4", "ocfs2"}
+"""File systems of which this kernel is the master."""
+_KEEPS_INODES = LOCAL | {"beegfs", "ceph", "gfs2", "gpfs", "lustre", "nfs", "nfs4", "ocfs2"}
 """Others (FUSE, SMB) may make a number up at each look, or at each mount."""
 _MULTIGRAIN = frozenset({"btrfs", "ext4", "tmpfs", "xfs"})
 """File systems with FS_MGTIME (linux/include/linux/fs.h): the first change after a stat gets a stamp of its own."""
@@ -60,7 +61,7 @@ def of_mounts(holder: str, below: frozenset[str], release: str) -> FileClock:
     """
     kinds = {holder, *below}
     multigrain = kinds <= _MULTIGRAIN and _version(release) >= _MULTIGRAIN_SINCE
-    return FileClock(ours=kinds <= _LOCAL, multigrain=multigrain, keeps_inodes=kinds <= _KEEPS_INODES)
+    return FileClock(ours=kinds <= LOCAL, multigrain=multigrain, keeps_inodes=kinds <= _KEEPS_INODES)
 
 
 def _version(release: str) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from crosshaul.discovery.file_clock import FileClock, of_mounts
+from crosshaul.files.file_clock import FileClock, of_mounts
 from crosshaul.files.mounts import types_at
 from crosshaul.model import Fingerprint
 

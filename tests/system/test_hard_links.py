@@ -1,0 +1,87 @@
+"""Hard links, chmod and the like through the real command: what is in the bucket is not sent for them again."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import sha256_of, until
+
+LINKS = 30
+
+
+def linked(site) -> None:
+    """One file under many names, in several directories."""
+    first = site.add("0/first", b"one file under many names" * 1000)
+    for number in range(1, LINKS):
+        (site.root / f"{number % 4}").mkdir(exist_ok=True)
+        (site.root / f"{number % 4}/link-{number}").hardlink_to(first)
+
+
+def written(strict: PartnerProcess) -> list[str]:
+    """The keys of all writes; one more in a store's life tries out what it makes of conditions, and is held off."""
+    return sorted(call["key"] for call in strict.calls("PutObject") if call["status"] == 200)
+
+
+@pytest.mark.parametrize("action", ["delete", "move"])
+def test_each_hard_link_is_sent_once_and_goes(action: str, strict: PartnerProcess, site_for, tmp_path):
+    """N names of one file cost N uploads, and none of them stays, although each that goes changes the others' ctime."""
+    done = tmp_path / "done"
+    site = site_for(strict, after_upload="delete" if action == "delete" else {"move_to": str(done)})
+    linked(site)
+    names = sha256_of(site.root).keys()
+    with site.daemon() as daemon:
+        until(lambda: not sha256_of(site.root))
+        assert daemon.stop() == 0
+    assert {key: held["size"] for key, held in strict.objects().items()} == dict.fromkeys(names, 25_000)
+    assert written(strict) == sorted(names)
+    assert {record["state"] for record in site.records().values()} == {"delivered"}
+    if action == "move":
+        assert sha256_of(done).keys() == names
+
+
+def test_chmod_and_links_of_kept_files_send_nothing(strict: PartnerProcess, site_for):
+    """A push after chmod -R and cp -l reads what it has delivered, and sends the new names and what really changed."""
+    site = site_for(strict)
+    files = [site.add(f"d/{number}", b"%d" % number * 500) for number in range(20)]
+    site.push()
+    strict.forget_calls()
+    for file in files:
+        file.chmod(0o640)
+    assert site.push() == "Delivered 0 files; 20 were there already."
+    assert strict.calls("PutObject") == strict.calls("CreateMultipartUpload") == []
+    (site.root / "snapshot").mkdir()
+    for file in files:
+        (site.root / "snapshot" / file.name).hardlink_to(file)
+    before = files[0].stat()
+    with files[0].open("r+b") as forged:
+        forged.write(b"X")
+    os.utime(files[0], ns=(before.st_atime_ns, before.st_mtime_ns))
+    site.push()
+    assert written(strict) == sorted(["d/0", *(f"snapshot/{number}" for number in range(20))])
+    held = {key: each["sha256"] for key, each in strict.objects(sha256=True).items()}
+    assert held == sha256_of(site.root)
+
+
+def test_a_daemon_says_unchanged_and_not_delivered(strict: PartnerProcess, site_for):
+    """Log and metrics have a word of their own for what was read again; a kill before the end costs no upload."""
+    site = site_for(strict)
+    file = site.add("a", b"a" * 5000)
+    with site.daemon() as daemon:
+        until(lambda: daemon.events("file_delivered"))
+        assert daemon.stop() == 0
+    strict.forget_calls()
+    strict.fault("stall", "HeadObject", rule={"times": 1})
+    file.chmod(0o640)
+    with site.daemon() as daemon:
+        until(lambda: strict.calls("HeadObject") or site.records()["a"]["state"] == "uploading")
+        daemon.kill()
+    strict.clear_faults()
+    with site.daemon() as daemon:
+        until(lambda: daemon.events("file_unchanged"))
+        (told,) = daemon.events("file_unchanged")
+        assert (told["path"], told["key"], told["bytes"], daemon.events("file_delivered")) == ("a", "a", 5000, [])
+        assert daemon.stop() == 0
+    assert strict.calls("PutObject") == []

@@ -1,0 +1,103 @@
+"""A service of another user than the writers, without CAP_LEASE: nothing of a paused writer is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+
+from support.system_fixtures import until
+
+SERVICE, WRITER = 65532, 4711
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv, to become another user"
+)
+# The interpreter of a developer may lie where only root reads; that capability opens nobody's /proc/PID/fd.
+AS_SERVICE = [
+    "setpriv", f"--reuid={SERVICE}", f"--regid={SERVICE}", "--clear-groups", "--bounding-set=-all,+dac_read_search",
+    "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
+]  # fmt: skip
+
+
+@pytest.fixture
+def site(strict, site_for, tmp_path):
+    """The service's own directories, and a root that both users write to."""
+    site = site_for(strict, after_upload="delete")
+    site.under = AS_SERVICE
+    for parent in (tmp_path, *tmp_path.parents[:-1]):
+        parent.chmod(parent.stat().st_mode | 0o011)
+    os.chown(site.home, SERVICE, SERVICE)
+    os.chown(site.external_id_file, SERVICE, SERVICE)
+    site.root.chmod(0o777)
+    return site
+
+
+def add(site, name: str, content: bytes):
+    """A file of the writer's, written in place."""
+    path = site.add(name, content)
+    os.chown(path, WRITER, WRITER)
+    return path
+
+
+def test_a_paused_writer_of_another_user_loses_nothing(strict, site):
+    """It holds its file open and pauses: the source stays, and the end arrives. All of it is said, and at the start."""
+    with site.daemon() as daemon:
+        until(lambda: daemon.events("writers_may_be_unseen"))
+        with add(site, "paused", b"").open("ab") as paused:
+            paused.write(b"first")
+            paused.flush()
+            until(lambda: daemon.events("writers_unseen"))
+            assert strict.objects()["paused"]["size"] == 5
+            time.sleep(2)
+            paused.write(b" and rest")
+        until(lambda: strict.objects()["paused"]["size"] == 14)
+        (told,) = daemon.events("writers_unseen")
+        assert f"belongs to another user (uid {WRITER}), and the service has no CAP_LEASE" in told["reason"]
+        own = site.add("own", b"own")
+        os.chown(own, SERVICE, SERVICE)
+        until(lambda: not own.exists())
+        assert daemon.stop() == 0
+    assert (site.root / "paused").read_bytes() == b"first and rest"
+
+
+def test_a_push_says_which_sources_stay_and_ends(strict, site):
+    """One push delivers and ends, with a line for what stays; explain, status and check say it, too."""
+    add(site, "f", b"1")
+    os.utime(site.root / "f", (1, 1))
+    began = time.monotonic()
+    done = site.crosshaul("push")
+    assert time.monotonic() - began < 20
+    assert done.returncode == 0, done
+    assert "a source stays f: whether a program still writes to it can't be seen" in done.stderr
+    assert "it stays for 15 min after its delivery" in done.stderr
+    assert len(json.loads(site.crosshaul("push", "--json").stdout)["staying"]) == 1
+    told = site.crosshaul("explain", str(site.root / "f")).stdout
+    assert "is not deleted yet" in told
+    assert "give the service CAP_LEASE" in told
+    assert "whether a program still writes to it can't be seen" in site.crosshaul("status").stdout
+    assert "writers are not seen without CAP_LEASE" in " ".join(site.crosshaul("check").stdout.split())
+    assert (site.root / "f").exists()
+
+
+def test_with_a_marker_another_users_file_goes_at_once(site):
+    """The marker is the writer's own word that it has ended: file and marker are deleted."""
+    site.write(settle={"marker": "{path}.done"})
+    add(site, "f", b"1")
+    add(site, "f.done", b"")
+    site.push()
+    assert list(site.root.iterdir()) == []
+
+
+def test_the_last_round_ends_and_leaves_the_sources(strict, site):
+    """`run --finish` delivers what is there, ends, says that a source stays, and deletes nothing that may be open."""
+    with site.daemon("--finish") as daemon:
+        add(site, "f", b"1")
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 20
+        assert [(each["left"], each["sources_stay"]) for each in daemon.events("last_round")] == [(0, 1)]
+    assert list(strict.objects()) == ["f"]
+    assert (site.root / "f").exists()
