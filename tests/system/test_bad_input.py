@@ -34,7 +34,7 @@ CONFIGS = {
     "broken": (b"state_dir: /x\nroutes: [{name: a\n", ["config.yaml:3", "invalid YAML"]),
     "tab": (b"state_dir: /x\n\troutes: []\n", ["config.yaml:2", "spaces"]),
     "empty": (b"", ["config.yaml:1", "empty", "state_dir"]),
-    "a list": (b"- a\n", ["config.yaml:1", "no mapping"]),
+    "a list": (b"- a\n", ["config.yaml:1", "not a mapping"]),
     "binary": (b"\x7fELF\x02\x01\x01\x00\xff\xfe", ["config.yaml:1", "UTF-8"]),
     "zero byte": (b"state_dir: /x\x00\n", ["config.yaml:1", "U+0000"]),
     "escape sequence": (b"state_dir: /x\nroutes\x1b[31m: []\n", ["config.yaml:2", "U+001B"]),
@@ -215,7 +215,7 @@ def test_an_acl_on_a_bucket_without_acls_is_told_so(tmp_path, site_for):
         site.destination["acl"] = "public-read"
         site.write()
         code, line = refused(site, "push")
-    assert (code, lacks(["AccessControlListNotSupported", "`acl: null`", "1 file waits"], line)) == (1, []), line
+    assert (code, lacks(["AccessControlListNotSupported", "`acl: null`", "1 file pending"], line)) == (1, []), line
 
 
 def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path, site_for, certificates):

@@ -63,7 +63,7 @@ def command(
     print_warnings(config, config_path)
     check_destinations(config, names)
     findings = asyncio.run(_check(config, names, deputy=not no_confused_deputy, as_json=as_json))
-    ok = {name: all(finding.verdict != "bad" for finding in found) for name, found in findings.items()}
+    ok = {name: all(one.verdict != "bad" for one in of_name) for name, of_name in findings.items()}
     if as_json:
         click.echo(json.dumps({"ok": all(ok.values()), "destinations": _json(findings, ok)}, indent=2))
     context.exit(0 if all(ok.values()) else 1)
@@ -85,5 +85,5 @@ async def _check(config: Config, names: tuple[str, ...], *, deputy: bool, as_jso
 
 def _json(findings: dict[str, list[Finding]], ok: dict[str, bool]) -> dict[str, Any]:
     return {
-        name: {"ok": ok[name], "findings": [finding.as_json() for finding in found]} for name, found in findings.items()
+        name: {"ok": ok[name], "findings": [one.as_json() for one in of_name]} for name, of_name in findings.items()
     }

@@ -1,4 +1,4 @@
-"""What holds up a file apart from the file itself: its destination, its route, a missing daemon. Pure."""
+"""The circumstances that hold up a file: its destination, its route, a missing daemon. Pure."""
 
 from __future__ import annotations
 

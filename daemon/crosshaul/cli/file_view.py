@@ -1,4 +1,4 @@
-"""What is known of one local path, and the sentences about it that several explanations share. Pure."""
+"""The known state of one local path, and sentences that several explanations share. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FileView:
 
     @property
     def is_changed(self) -> bool:
-        """Whether the file differs from the state that the journal has."""
+        """True if the file differs from the state in the journal."""
         return (
             self.stat is not None and self.record is not None and Fingerprint.of(self.stat) != self.record.fingerprint
         )

@@ -168,7 +168,7 @@ def _usage_error(error: click.ClickException) -> int:
 def _print_errors(error: CrosshaulError | BaseExceptionGroup) -> int:
     """Print a line for each error. A group with an error that is not Crosshaul's own is a bug, and raised."""
     errors = list(_leaves(error))
-    for line in dict.fromkeys(line for each in errors for line in str(each).splitlines()):
+    for line in dict.fromkeys(line for error in errors for line in str(error).splitlines()):
         click.echo(f"crosshaul: {printable(line)}", err=True)
     return errors[0].exit_code
 

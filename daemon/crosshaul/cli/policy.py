@@ -103,8 +103,12 @@ def _documents(config: Config, names: set[str], chosen: _Options) -> list[Merged
         _request(config, destination, principals[name], external_ids[name], chosen)
         for name, destination in config.destinations.items()
     ]
-    documents = [each for each in merged(requests) if names & {destination.name for destination in each.destinations}]
-    return [each for each in documents if chosen.only in {None, each.piece.name, ACCOUNTS[each.piece.party.value]}]
+    return [
+        document
+        for document in merged(requests)
+        if names & {destination.name for destination in document.destinations}
+        and chosen.only in {None, document.piece.name, ACCOUNTS[document.piece.party.value]}
+    ]
 
 
 def _request(

@@ -26,7 +26,7 @@ def snapshot(
     ``journal_error`` says why the journal can't be written. ``paused`` are the routes that an operator paused.
     """
     route_status = {status.name: status for status in routes}
-    route_counts = {each.route: each for each in counts}
+    route_counts = {route.route: route for route in counts}
     route_names = dict.fromkeys([*configured_routes, *route_status, *route_counts])
     destination_status = dict.fromkeys(configured_destinations) | {status.name: status for status in destinations}
     return {
@@ -53,13 +53,13 @@ def backlog_of(status: Mapping[str, Any]) -> int:
 
 def _totals(counts: Sequence[RouteCounts], now: float) -> dict[str, Any]:
     return {
-        "pending": sum(each.pending for each in counts),
-        "uploading": sum(each.count(State.UPLOADING) for each in counts),
-        "delivered": sum(each.count(State.DELIVERED) for each in counts),
-        "quarantined": sum(each.count(State.QUARANTINED) for each in counts),
-        "pending_bytes": sum(each.pending_bytes for each in counts),
-        "delivered_bytes": sum(each.delivered_bytes for each in counts),
-        "oldest_pending_seconds": _age([each.oldest_pending_at for each in counts], now),
+        "pending": sum(route.pending for route in counts),
+        "uploading": sum(route.count(State.UPLOADING) for route in counts),
+        "delivered": sum(route.count(State.DELIVERED) for route in counts),
+        "quarantined": sum(route.count(State.QUARANTINED) for route in counts),
+        "pending_bytes": sum(route.pending_bytes for route in counts),
+        "delivered_bytes": sum(route.delivered_bytes for route in counts),
+        "oldest_pending_seconds": _age([route.oldest_pending_at for route in counts], now),
     }
 
 

@@ -98,7 +98,7 @@ def _daemon_problems(page: PageData) -> Iterator[Problem]:
 
 def _destination_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     destinations = status["destinations"]
-    blocked = [name for name, each in destinations.items() if each["state"] == "parked" or each["failing"]]
+    blocked = [name for name, status in destinations.items() if status["state"] == "parked" or status["failing"]]
     for name, destination in destinations.items():
         advice = destination["advice"] or ""
         error = (destination["last_error"] or "").removesuffix(advice).rstrip()

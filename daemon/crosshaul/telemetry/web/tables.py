@@ -22,7 +22,7 @@ class Badge:
 
 
 @dataclass(frozen=True, slots=True)
-class ProgressBar:
+class ProgressCell:
     """A table cell: a bar with the same in words."""
 
     done: int
@@ -30,7 +30,7 @@ class ProgressBar:
     label: str
 
 
-Cell = str | int | Badge | ProgressBar
+Cell = str | int | Badge | ProgressCell
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _uploading_row(record: Record) -> list[Cell]:
     done, parts = record.sent_bytes, len(record.multipart.parts)
     part_count = -(-total // record.multipart.part_size)
     label = f"{done * 100 // max(1, total)} % ({parts:,} of {count(part_count, 'part')})"
-    return [*row, ProgressBar(done, max(1, total), label)]
+    return [*row, ProgressCell(done, max(1, total), label)]
 
 
 def _pending_row(record: Record, status: Mapping[str, Any]) -> list[Cell]:
