@@ -1,4 +1,4 @@
-"""Run `crosshaul` as its arguments say, but with a sample for the charts each second: a test has no hours."""
+"""Run `crosshaul` with a chart sample each second instead of every 20 seconds."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from crosshaul.cli.main import main
 from crosshaul.service import monitoring
 
 monitoring.SAMPLE_SECONDS = 1.0
-sys.argv[:] = ["crosshaul", *sys.argv[4:]]  # what stands before it is: this file, PYTHON -m crosshaul
+sys.argv[:] = ["crosshaul", *sys.argv[4:]]  # the arguments before are this file, PYTHON, -m, crosshaul
 main()

@@ -1,4 +1,4 @@
-"""The status page of a real daemon in a real browser, as people meet it."""
+"""The status page of a real daemon in a real browser."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def mood(window):
 
 
 def table(window, name):
-    """The cells of a section's table, by row."""
+    """Return the cells of a section's table, by row."""
     return [row.locator("th,td").all_inner_texts() for row in window.locator(f"#{name} tbody tr").all()]
 
 
-def complaints(window):
-    """What axe-core finds against WCAG 2.2 AA and its own best practices."""
+def accessibility_problems(window):
+    """Return axe-core's findings against WCAG 2.2 AA and its own best practices."""
     found = Axe().run(window, options={"resultTypes": ["violations"]}).response["violations"]
     return [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
 
 
-def test_when_all_is_delivered_it_says_so(calm, window):
-    """The first sentence says that everything is delivered, in green, and so do the tab's title and icon."""
+def test_everything_delivered_is_green(calm, window):
+    """When everything is delivered the headline says so in green, and so do the tab's title and icon."""
     here = window()
     here.goto(calm.url)
     until(lambda: headline(here) == "Everything is delivered.")
@@ -58,8 +58,8 @@ def test_when_all_is_delivered_it_says_so(calm, window):
     assert [row[0] for row in table(here, "routes")] == ["exports", "invoices"]
 
 
-def test_a_backlog_shows_what_is_sent_how_far_and_what_is_set_aside(tmp_path, window):
-    """How much waits, a bar for each large file that is sent, who waits longest, what was set aside and its cure."""
+def test_a_backlog_shows_uploads_pending_and_quarantined_files(tmp_path, window):
+    """A backlog has a bar for each multipart upload, the oldest pending files, and quarantined files with advice."""
     with backlog(tmp_path) as stage:
         here = window()
         here.goto(stage.url)
@@ -74,11 +74,11 @@ def test_a_backlog_shows_what_is_sent_how_far_and_what_is_set_aside(tmp_path, wi
         assert "is already that of" in row[2]
         assert "crosshaul retry" in row[3]
         assert len(table(here, "pending")) == 10
-        assert complaints(here) == []
+        assert accessibility_problems(here) == []
 
 
-def test_a_partner_that_is_down_is_red_with_the_reason_and_the_cure(tmp_path, window):
-    """When nothing answers the page is red, with what failed, what to do, and that nothing is lost."""
+def test_a_partner_that_is_down_is_red_with_error_and_hint(tmp_path, window):
+    """When nothing answers the page is red, with the error, a hint, and that no file is lost."""
     with partner_down(tmp_path) as stage:
         here = window()
         here.goto(stage.url)
@@ -88,11 +88,11 @@ def test_a_partner_that_is_down_is_red_with_the_reason_and_the_cure(tmp_path, wi
         assert "crosshaul check --destination partner" in here.inner_text("#problems")
         assert "No file is lost" in here.inner_text("#problems")
         assert table(here, "destinations")[0][1] == "unreachable"
-        assert complaints(here) == []
+        assert accessibility_problems(here) == []
 
 
 def test_it_keeps_itself_up_to_date_without_a_reload(tmp_path, window):
-    """Without being loaded again it shows new deliveries, and keeps the focus and a part that has not changed."""
+    """The page shows new deliveries without a reload, and keeps the focus and unchanged sections."""
     with daemon(tmp_path) as stage:
         stage.deliver("a")
         here = window()
@@ -106,8 +106,8 @@ def test_it_keeps_itself_up_to_date_without_a_reload(tmp_path, window):
         assert "updated every" in here.inner_text("#fresh")
 
 
-def test_a_daemon_that_is_gone_does_not_look_well(tmp_path, window):
-    """When the daemon no longer answers, the green sentence gives way to one that says that all below is old."""
+def test_a_daemon_that_does_not_answer_is_red(tmp_path, window):
+    """When the daemon no longer answers, a red headline says that the figures are old."""
     with daemon(tmp_path) as stage:
         stage.deliver("a")
         here = window()
@@ -121,7 +121,7 @@ def test_a_daemon_that_is_gone_does_not_look_well(tmp_path, window):
 
 
 def test_without_scripts_the_essentials_are_there(calm, window):
-    """With scripts switched off sentence, figures, charts and tables are there, and the page loads itself again."""
+    """Without scripts the page has headline, figures, charts and tables, and reloads."""
     here = window(java_script_enabled=False)
     here.goto(calm.url)
     until(lambda: headline(here) == "Everything is delivered.")
@@ -134,7 +134,7 @@ def test_without_scripts_the_essentials_are_there(calm, window):
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_names_of_files_are_text(tmp_path, window, scripts):
-    """Names made of markup and control characters show as they are: nothing of them runs, or turns the line."""
+    """Names with markup and control characters are shown as text: no script runs."""
     with daemon(tmp_path) as stage:
         stage.account.fault("stall", "PutObject", rule={"times": None})
         for name in (*HOSTILE, CONTROL):
@@ -151,8 +151,8 @@ def test_names_of_files_are_text(tmp_path, window, scripts):
             assert {row[0] for row in table(here, "uploading")} == shown
 
 
-def test_the_policy_would_stop_what_got_in(calm, window):
-    """Were markup to get in all the same, the policy keeps its script from running and its picture away."""
+def test_the_policy_blocks_injected_markup(calm, window):
+    """The content security policy blocks the script and the picture of injected markup."""
     here = window()
     here.goto(calm.url)
     here.evaluate(
@@ -163,8 +163,8 @@ def test_the_policy_would_stop_what_got_in(calm, window):
     here.troubles.clear()
 
 
-def test_all_can_be_reached_by_keyboard_and_the_focus_is_seen(calm, window):
-    """Tab leads through tables and links in the order of the page, each with a visible outline, and out again."""
+def test_keyboard_focus_is_visible_everywhere(calm, window):
+    """Tab moves through tables and links in the page's order, each with a visible outline."""
     here = window()
     here.goto(calm.url)
     reached = []
@@ -178,8 +178,8 @@ def test_all_can_be_reached_by_keyboard_and_the_focus_is_seen(calm, window):
     assert reached == ["destinations-w", "routes-w", "status.json", "metrics"]
 
 
-def test_a_screen_reader_finds_its_way(calm, window):
-    """There are landmarks, a heading for each part, heads for rows and columns, and words for each chart."""
+def test_a_screen_reader_gets_landmarks_headings_and_labels(calm, window):
+    """The page has landmarks, a heading per section, row and column headers, and a label per chart."""
     here = window()
     here.goto(calm.url)
     for landmark in ("banner", "main", "contentinfo", "navigation"):
@@ -197,10 +197,10 @@ def test_a_screen_reader_finds_its_way(calm, window):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_axe_finds_nothing(calm, window, scheme, width):
-    """Light and dark, on a telephone and on a desk: axe-core finds no barrier, and nothing runs out at the side."""
+    """In light and dark, on a phone and a desktop, axe-core finds no barrier and nothing overflows."""
     here = window(color_scheme=scheme, viewport={"width": width, "height": 800})
     here.goto(calm.url)
-    assert complaints(here) == []
+    assert accessibility_problems(here) == []
     assert here.evaluate("document.documentElement.scrollWidth <= innerWidth")
     dark = here.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
     assert dark == (scheme == "dark")
@@ -222,8 +222,8 @@ def test_without_the_token_a_browser_gets_no_page(guarded, window):
     here.troubles[:] = [each for each in here.troubles if "401" not in each]
 
 
-def test_the_token_as_the_password_opens_the_page_and_keeps_it_open(guarded, window):
-    """Style, script and every later fetch are let in by the password that was given once."""
+def test_the_token_as_the_password_opens_the_page(guarded, window):
+    """A password that is entered once opens the page, style, script and every later fetch."""
     here = window(http_credentials={"username": "anybody", "password": TOKEN})
     here.goto(guarded.url)
     until(lambda: headline(here) == "Everything is delivered.")
