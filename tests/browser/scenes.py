@@ -26,7 +26,7 @@ class Stage:
 
     @property
     def url(self) -> str:
-        """The page\'s address."""
+        """The page's address."""
         return f"http://127.0.0.1:{self.daemon.event('listening')['port']}/"
 
     def deliver(self, *names: str) -> None:

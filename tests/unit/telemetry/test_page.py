@@ -136,7 +136,7 @@ def test_each_pending_file_has_a_reason(given, why):
 
 
 def test_progress_is_that_of_the_parts():
-    """A multipart upload has a bar with the confirmed bytes; another upload is in one request."""
+    """A multipart upload has a bar with the confirmed bytes; another upload is started."""
     parts = tuple(Part(number, 40, "e", None) for number in (1, 2))
     sending = [
         record(b"big", State.UPLOADING, multipart=Multipart("u", "f", 40, None, parts)),
@@ -144,7 +144,7 @@ def test_progress_is_that_of_the_parts():
     ]
     page = render(facts(READY, sending=sending))
     assert '<progress value="80" max="100" aria-label="80 % (2 of 3 parts)"></progress>' in page
-    assert "<td>in one request</td>" in page
+    assert "<td>started</td>" in page
 
 
 def test_a_chart_says_in_words_what_it_shows():

@@ -114,7 +114,7 @@ def _uploading_row(record: Record) -> list[Cell]:
     total = record.fingerprint.size
     row: list[Cell] = [text(record.path), record.route, size(total)]
     if record.multipart is None:
-        return [*row, "in one request"]
+        return [*row, "started"]
     done, parts = record.sent_bytes, len(record.multipart.parts)
     part_count = -(-total // record.multipart.part_size)
     label = f"{done * 100 // max(1, total)} % ({parts:,} of {count(part_count, 'part')})"
