@@ -24,7 +24,7 @@ from crosshaul.aws.bucket import Bucket
 from crosshaul.config import Config, load
 from crosshaul.errors import CrosshaulError, Fault
 from crosshaul.partner import PartnerAccount, Settings
-from crosshaul.service.builder import visited
+from crosshaul.service.builder import open_destination
 
 _SESSION_SECONDS = 5.0
 _PATIENCE = 45.0
@@ -184,7 +184,10 @@ async def _stopped(process: asyncio.subprocess.Process) -> int:
 
 async def _read_back(config: Config, scene: _DemoSite, say: Say) -> int:
     """Every local file against its object, by ranged GETs through a session of the role's; returns the bytes."""
-    async with visited(config, config.destinations["partner"], BaseCredentials(config.identity)) as (_, bucket):
+    async with open_destination(config, config.destinations["partner"], BaseCredentials(config.identity)) as (
+        _,
+        bucket,
+    ):
         paths = [path for path in sorted(scene.root.rglob("*")) if path.is_file()]
         for path in paths:
             key = f"from-account-a/{path.relative_to(scene.root)}"

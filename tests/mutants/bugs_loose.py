@@ -82,9 +82,9 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "what a removed route is sending replaces what its successor sent",
         "service/builder.py",
-        "        return not stay.issuperset(self._house.routes_of(name))\n",
+        "        return not stay.issuperset(self._runtime.routes_of(name))\n",
         "        moved = {route.name for route in self._config.routes} - stay\n"
-        "        return bool(moved.intersection(self._house.routes_of(name)))\n",
+        "        return bool(moved.intersection(self._runtime.routes_of(name)))\n",
         "tests/system/test_places.py -k replaced_route",
     ),
 )

@@ -70,9 +70,11 @@ async def test_reads_that_hang_stop_their_own_route_only(kind, strict, site, gat
     """Sixty files whose reads hang, for sixteen workers: the other route's files of each size arrive, then all do."""
     stuck = 60 if SIZES[kind] < 2_000_000 else 6
     config = await asyncio.to_thread(load, site.config_file)
-    async with builder.opened(config, config.routes, SystemClock()) as house:
+    async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
         stop = asyncio.Event()
-        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        tasks = [
+            asyncio.create_task(each.run(stop)) for each in [*runtime.delivery_services(), *runtime.support_services()]
+        ]
         for number in range(stuck):
             site.add(f"hangs/stuck-{number}", bytes(SIZES[kind]))
         await asyncio.sleep(1.5)
@@ -98,12 +100,14 @@ async def test_a_root_that_hangs_is_an_event_and_so_is_its_end(strict, site, gat
     config = await asyncio.to_thread(load, site.config_file)
     monkeypatch.setattr(reader, "_STUCK_SECONDS", 0.2)
     monkeypatch.setattr(reader, "_TOLD_SECONDS", 0.5)
-    async with builder.opened(config, config.routes, SystemClock()) as house:
-        (lane,) = house.lanes.values()
+    async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
+        (pipeline,) = runtime.destinations.values()
         said = []
-        lane.transfer._means.files.observe(lambda _: None, lambda *of: said.append(of), lambda *of: said.append(of))
+        pipeline.transfer._means.files.observe(lambda _: None, lambda *of: said.append(of), lambda *of: said.append(of))
         stop = asyncio.Event()
-        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        tasks = [
+            asyncio.create_task(each.run(stop)) for each in [*runtime.delivery_services(), *runtime.support_services()]
+        ]
         for number in range(30):
             site.add(f"hangs/stuck-{number}", bytes(100_000))
         await asyncio.to_thread(until, lambda: said)

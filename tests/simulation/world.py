@@ -295,8 +295,8 @@ class World:
         assert self.loop is not None
         stop, writing = asyncio.Event(), asyncio.create_task(self._write())
         config, clock = setting.config(), VirtualClock(self.loop, self.skew)
-        async with builder.opened(config, config.routes, clock) as opened:
-            services = [*opened.carriers(), *opened.helpers()]
+        async with builder.open_runtime(config, config.routes, clock) as opened:
+            services = [*opened.delivery_services(), *opened.support_services()]
             tasks = [asyncio.create_task(service.run(stop), name=service.name) for service in services]
             while not self._over(tasks, writing):
                 await asyncio.sleep(1.0)
@@ -330,8 +330,8 @@ class World:
                 self.broken(f"{task.get_name()} did not drain")
             elif task.exception() is not None:
                 self.broken(f"{task.get_name()}: {task.exception()!r}")
-        for name, lane in opened.lanes.items():
-            means = lane.transfer._means
+        for name, pipeline in opened.destinations.items():
+            means = pipeline.transfer._means
             held = means.memory.used + means.memory_of_small.used
             if held or means.slots.used:
                 self.broken(f"{name}: {held} bytes and {means.slots.used} requests were never given back")

@@ -1,4 +1,4 @@
-"""A lane with everything that it says written down: log, diagnoses, journal. No secret may be in any of it."""
+"""A pipeline with everything that it says written down: log, diagnoses, journal. No secret may be in any of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Liveness
 from crosshaul.telemetry.metrics import Metrics
 from crosshaul.trust.diagnosis import judged
-from support.lane import Ear, Lane, lane_to
+from support.pipeline import Pipeline, RecordingObserver, open_pipeline
 
 
 @dataclass
@@ -38,10 +38,10 @@ class Indiscreet(Error):
 
 
 class _Tee:
-    """Tells the test's ear, and the daemon's own reporter, which writes the log."""
+    """Tells the test's observer, and the daemon's own reporter, which writes the log."""
 
-    def __init__(self, ear: Ear, reporter: Reporter) -> None:
-        self._both = (ear, reporter)
+    def __init__(self, observer: RecordingObserver, reporter: Reporter) -> None:
+        self._both = (observer, reporter)
 
     def __getattr__(self, name: str) -> Any:
         def tell(*facts: Any) -> None:
@@ -52,31 +52,33 @@ class _Tee:
 
 
 @asynccontextmanager
-async def overheard(account: PartnerAccount, home: Path, **options: Any) -> AsyncIterator[Lane]:
-    """``lane_to``, and at its end: every diagnosis was one line with code and request id, and nothing told a secret.
+async def overheard(account: PartnerAccount, home: Path, **options: Any) -> AsyncIterator[Pipeline]:
+    """``open_pipeline``; at its end every diagnosis is one line with code and request id, and no secret was logged.
 
     A slow machine is not to be taken for a silent one: the deadlines are the product's.
     """
     log = io.StringIO()
     logs.configure("debug", "json", log)
     try:
-        async with lane_to(account, home, running=False, **{"deadlines": http1.Deadlines()} | options) as lane:
+        async with open_pipeline(
+            account, home, running=False, **{"deadlines": http1.Deadlines()} | options
+        ) as pipeline:
             reporter = Reporter(
                 DestinationStatus("partner"),
-                lane.journal,
+                pipeline.journal,
                 SystemClock(),
                 Metrics(),
                 Liveness(lambda: 0.0),
                 logs.get("t"),
-                partial(judged, lane.transfer._means.destination),
+                partial(judged, pipeline.transfer._means.destination),
             )
-            tee = _Tee(lane.ear, reporter)
-            lane.transfer._listener = lane.bucket._refresher._watcher = tee
-            lane.start()
-            yield lane
+            tee = _Tee(pipeline.observer, reporter)
+            pipeline.transfer._listener = pipeline.bucket._refresher._watcher = tee
+            pipeline.start()
+            yield pipeline
             await reporter.flush()
-        check_lines(lane)
-        said = "\n".join(each.line() for each in diagnoses(lane))
+        check_lines(pipeline)
+        said = "\n".join(each.line() for each in diagnoses(pipeline))
         texts = [
             said.encode(),
             log.getvalue().encode(),
@@ -88,20 +90,20 @@ async def overheard(account: PartnerAccount, home: Path, **options: Any) -> Asyn
         structlog.reset_defaults()
 
 
-def diagnoses(lane: Lane) -> list[Diagnosis]:
+def diagnoses(pipeline: Pipeline) -> list[Diagnosis]:
     """All that the loop told of failures."""
-    outcomes = [outcome for _, outcome in lane.ear.outcomes]
+    outcomes = [outcome for _, outcome in pipeline.observer.outcomes]
     of_files = [each.diagnosis for each in outcomes if isinstance(each, RetryLater | Quarantine)]
-    return [each for each in (*of_files, *lane.ear.parkings, *lane.ear.refusals) if each is not None]
+    return [each for each in (*of_files, *pipeline.observer.parkings, *pipeline.observer.refusals) if each is not None]
 
 
 _NOBODY_S = {"SenselessAnswer", "UnprovenAnswer", "ChecksumMismatch"}
 """Said by nobody but us, of an answer that was none."""
 
 
-def check_lines(lane: Lane) -> None:
+def check_lines(pipeline: Pipeline) -> None:
     """One line each, with code, and with the request id where there was an answer."""
-    for said in diagnoses(lane):
+    for said in diagnoses(pipeline):
         line = said.line()
         assert line.isprintable(), line
         assert said.code in line

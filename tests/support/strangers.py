@@ -25,7 +25,7 @@ from crosshaul.config import Config
 from crosshaul.errors import Fault
 from crosshaul.integrity.checksum import Payload
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
-from crosshaul.service.builder import visited
+from crosshaul.service.builder import open_destination
 
 AWS_NAMES = (
     "*.amazonaws.com", "*.us-east-1.amazonaws.com", "*.s3.us-east-1.amazonaws.com", "*.sso.us-east-1.amazonaws.com",
@@ -161,7 +161,7 @@ class World:
     async def bucket(self) -> AsyncIterator[Bucket]:
         self.keys()
         config = self.config()
-        async with visited(config, config.destinations["d"], BaseCredentials(config.identity)) as (_, bucket):
+        async with open_destination(config, config.destinations["d"], BaseCredentials(config.identity)) as (_, bucket):
             yield bucket
 
 

@@ -58,7 +58,7 @@ _THREADS = 16
 
 
 @asynccontextmanager
-async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> AsyncIterator[Runtime]:
+async def open_runtime(config: Config, routes: Sequence[Route], clock: Clock) -> AsyncIterator[Runtime]:
     """Open the journal and construct what ``routes`` need; close everything at the end of the block.
 
     Raises LockedError, StateDirError, ConfigError.
@@ -70,47 +70,57 @@ async def opened(config: Config, routes: Sequence[Route], clock: Clock) -> Async
         journal = await Journal.open(config.state_dir, clock)
         stack.push_async_callback(journal.close)
         metrics, liveness = Metrics(), Liveness(clock.monotonic)
-        house = Runtime(
+        runtime = Runtime(
             config, BaseCredentials(config.identity), clock, journal, metrics, liveness, BandwidthLimiter(clock)
         )
-        journal.on_due(house.wake)
+        journal.on_due(runtime.wake)
         journal.on_commit(lambda stats: metrics.committed(stats.seconds))
-        stack.push_async_callback(house.close)
-        await furnish(house, config, routes)
-        yield house
+        stack.push_async_callback(runtime.close)
+        await apply_config(runtime, config, routes)
+        yield runtime
 
 
-async def furnish(house: Runtime, config: Config, routes: Sequence[Route]) -> list[DestinationPipeline | RoutePipeline]:
-    """Give the house what ``config`` asks for; what is made from the same stays. Gives what was taken out, unclosed.
+async def apply_config(
+    runtime: Runtime, config: Config, routes: Sequence[Route]
+) -> list[DestinationPipeline | RoutePipeline]:
+    """Give the runtime what ``config`` asks for; what is made from the same stays. Gives what was taken out, unclosed.
 
     Raises ConfigError, and then nothing has changed.
     """
-    known = {status.name: status for status in await house.journal.destinations()}
+    known = {status.name: status for status in await runtime.journal.destinations()}
     await _check(config)
     capable = await asyncio.to_thread(_capabilities, config)
-    builder = _PipelineBuilder(house, config)
-    lanes = {
-        name: builder.lane(name, known.get(name), capable[name])
+    builder = _PipelineBuilder(runtime, config)
+    pipelines = {
+        name: builder.pipeline(name, known.get(name), capable[name])
         for name in dict.fromkeys(route.destination for route in routes)
     }
-    house.retargets = await retargets_of(house.journal, config, socket.gethostname())
-    _log_retargets(house.retargets)
-    plans = await house.journal.apply(plans_of(config, socket.gethostname()), places_of(config))
+    runtime.retargets = await retargets_of(runtime.journal, config, socket.gethostname())
+    _log_retargets(runtime.retargets)
+    plans = await runtime.journal.apply(plans_of(config, socket.gethostname()), places_of(config))
     ways = {route.name: builder.way(route, plans[route.name]) for route in routes}
-    before: list[DestinationPipeline | RoutePipeline] = [*house.lanes.values(), *house.ways.values()]
-    lanes_before = {route: house.lane_of(route) for route in house.ways}
-    house.metrics.expect([route.name for route in routes], set(lanes))
-    house.config, house.chain, house.lanes, house.ways, house.plans = config, builder.chain, lanes, ways, plans
-    house.paused.intersection_update(ways)
-    house.in_transit.update(route for route, lane in lanes_before.items() if house.lane_now(route) is not lane)
-    if lanes_before:
-        house.in_transit.update(route for route in ways if route not in lanes_before)
-    house.assign()
-    for lane in lanes.values():
+    before: list[DestinationPipeline | RoutePipeline] = [*runtime.destinations.values(), *runtime.routes.values()]
+    pipelines_before = {route: runtime.pipeline_for(route) for route in runtime.routes}
+    runtime.metrics.expect([route.name for route in routes], set(pipelines))
+    runtime.config, runtime.base_credentials, runtime.destinations, runtime.routes, runtime.plans = (
+        config,
+        builder.base_credentials,
+        pipelines,
+        ways,
+        plans,
+    )
+    runtime.paused.intersection_update(ways)
+    runtime.in_transit.update(
+        route for route, pipeline in pipelines_before.items() if runtime.current_pipeline_for(route) is not pipeline
+    )
+    if pipelines_before:
+        runtime.in_transit.update(route for route in ways if route not in pipelines_before)
+    runtime.assign()
+    for pipeline in pipelines.values():
         # What is in force now has to be begun, whatever becomes of a status: its reporter saves it later.
         with suppress(StateDirError):
-            await lane.reporter.flush()
-    after = {id(each) for each in (*lanes.values(), *ways.values())}
+            await pipeline.reporter.flush()
+    after = {id(each) for each in (*pipelines.values(), *ways.values())}
     return [each for each in before if id(each) not in after]
 
 
@@ -142,68 +152,72 @@ def _capabilities(config: Config) -> dict[str, Capabilities]:
 
 
 class _PipelineBuilder:
-    """Puts the parts together, for one configuration; takes over what the house has of the same."""
+    """Puts the parts together, for one configuration; takes over what the runtime has of the same."""
 
-    def __init__(self, house: Runtime, config: Config) -> None:
-        self._house = house
+    def __init__(self, runtime: Runtime, config: Config) -> None:
+        self._runtime = runtime
         self._config = config
-        self.chain = house.chain if house.config.identity == config.identity else BaseCredentials(config.identity)
+        self.base_credentials = (
+            runtime.base_credentials if runtime.config.identity == config.identity else BaseCredentials(config.identity)
+        )
 
-    def lane(self, name: str, known: DestinationStatus | None, capable: Capabilities) -> DestinationPipeline:
+    def pipeline(self, name: str, known: DestinationStatus | None, capable: Capabilities) -> DestinationPipeline:
         """A destination's refresher, bucket and loop."""
-        config, there = self._config, self._house.lanes.get(name)
+        config, there = self._config, self._runtime.destinations.get(name)
         destination = config.destinations[name]
-        # The bandwidth is the line's affair, and changes under way.
+        # The bandwidth limit is the process's, and changes without a new pipeline.
         sizes = config.transfer.model_copy(update={"bandwidth": ()})
-        made_from = (destination, config.identity, sizes, config.retry, config.source_name)
-        if there is not None and there.made_from == made_from and not self._loses_routes(name):
+        built_from = (destination, config.identity, sizes, config.retry, config.source_name)
+        if there is not None and there.built_from == built_from and not self._loses_routes(name):
             return there
         reporter = self._reporter(destination, known)
         watcher = _Renewals(reporter)
-        clock, line = self._house.clock, self._house.line
-        refresher, bucket = open_bucket(destination, self.chain, config, clock, line, watcher)
+        clock, line = self._runtime.clock, self._runtime.bandwidth
+        refresher, bucket = open_bucket(destination, self.base_credentials, config, clock, line, watcher)
         limit = AdaptiveLimit(config.transfer.max_concurrency)
         honoured = (known.checksum_kind if known else None) or capable.checksum
         means = self._means(destination, bucket, limit, ChecksumNegotiator(honoured), reporter, capable)
         policy = RetryPolicy(config.retry.initial, config.retry.max, config.retry.quarantine_after)
-        transfer = Transfer(means, self._house.journal, limit, policy, reporter, refresher.suspect)
+        transfer = Transfer(means, self._runtime.journal, limit, policy, reporter, refresher.suspect)
         watcher.on_renewed = transfer.probe
-        reporter.on_changed = self._house.look_again
+        reporter.on_changed = self._runtime.hint
         objects = ObjectCheck(destination.bucket, bucket, means.conditions)
-        aborter = Aborter(destination.place, self._house.journal, bucket, clock, reporter, may_abort=means.may_abort)
-        return DestinationPipeline(made_from, refresher, bucket, reporter, transfer, means.files, objects, aborter)
+        aborter = Aborter(destination.place, self._runtime.journal, bucket, clock, reporter, may_abort=means.may_abort)
+        return DestinationPipeline(built_from, refresher, bucket, reporter, transfer, means.files, objects, aborter)
 
     def _loses_routes(self, name: str) -> bool:
         """Whether a route goes elsewhere now, or nowhere: what is being sent of it has to end before others take over.
 
-        No two lanes may hold claims of one route, and another route may be about to send to the same keys.
+        No two pipelines may hold claims of one route, and another route may be about to send to the same keys.
         """
         stay = {route.name for route in self._config.routes if route.destination == name}
-        return not stay.issuperset(self._house.routes_of(name))
+        return not stay.issuperset(self._runtime.routes_of(name))
 
     def way(self, route: Route, plan: PlanId) -> RoutePipeline:
         """A route's intake and what comes after."""
-        prefix, there = self._config.destinations[route.destination].key_prefix, self._house.ways.get(route.name)
-        made_from = (route, prefix, plan)
-        if there is not None and there.made_from == made_from:
+        prefix, there = self._config.destinations[route.destination].key_prefix, self._runtime.routes.get(route.name)
+        built_from = (route, prefix, plan)
+        if there is not None and there.built_from == built_from:
             return there
-        house, threads = self._house, ThreadPool(1, f"after-{route.name}")
-        log, own = logs.get("intake").bind(route=route.name), lambda: OwnPaths.look(house.config)
-        host, look = socket.gethostname(), house.look
+        runtime, threads = self._runtime, ThreadPool(1, f"after-{route.name}")
+        log, own = logs.get("intake").bind(route=route.name), lambda: OwnPaths.look(runtime.config)
+        host, look = socket.gethostname(), runtime.stat_paths
         intake = Intake(
-            route, house.journal, house.clock, house.metrics, log, host, prefix, plan, look, own, house.links
+            route, runtime.journal, runtime.clock, runtime.metrics, log, host, prefix, plan, look, own, runtime.links
         )
-        ownership, roots = Ownership(lambda: house.config, house.links), [each.path for each in self._config.routes]
-        objects = lambda: house.lane_of(route.name).objects  # noqa: E731 - a reload may put another lane in its place
-        after = SourceFinisher(route, house.journal, house.clock, threads, logs.get("after"), ownership, objects, roots)
-        return RoutePipeline(made_from, intake, after, threads)
+        ownership, roots = Ownership(lambda: runtime.config, runtime.links), [each.path for each in self._config.routes]
+        objects = lambda: runtime.pipeline_for(route.name).objects  # noqa: E731 - a reload may replace it
+        after = SourceFinisher(
+            route, runtime.journal, runtime.clock, threads, logs.get("after"), ownership, objects, roots
+        )
+        return RoutePipeline(built_from, intake, after, threads)
 
     def _reporter(self, destination: Destination, known: DestinationStatus | None) -> Reporter:
         kind = known.checksum_kind if known else None
         status = DestinationStatus(destination.name, DestinationState.STARTING, checksum_kind=kind)
-        house, log = self._house, logs.get("transfer")
+        runtime, log = self._runtime, logs.get("transfer")
         judge = partial(judged, destination)
-        return Reporter(status, house.journal, house.clock, house.metrics, house.liveness, log, judge)
+        return Reporter(status, runtime.journal, runtime.clock, runtime.metrics, runtime.liveness, log, judge)
 
     def _means(
         self,
@@ -214,20 +228,20 @@ class _PipelineBuilder:
         notices: Reporter,
         capable: Capabilities,
     ) -> UploadContext:
-        house, most = self._house, self._config.transfer.max_concurrency
+        runtime, most = self._runtime, self._config.transfer.max_concurrency
         return UploadContext(
             destination=destination,
             bucket=bucket,
-            journal=house.journal,
+            journal=runtime.journal,
             routes={},
             sizes=self._config.transfer,
-            memory=ByteSemaphore(house.memory_share),
+            memory=ByteSemaphore(runtime.memory_share),
             buffers=BufferPool(),
-            memory_of_small=ByteSemaphore(house.memory_share_of_small),
+            memory_of_small=ByteSemaphore(runtime.memory_share_of_small),
             slots=RequestSlots(lambda: limit.limit, most),
             ladder=ladder,
             may_abort=capable.abort_allowed is not False,
-            clock=house.clock,
+            clock=runtime.clock,
             files=FileReaders(),
             conditions=Conditions(honoured=True if destination.endpoint_url is None else capable.conditions),
             notices=notices,
@@ -235,7 +249,7 @@ class _PipelineBuilder:
 
 
 @asynccontextmanager
-async def visited(
+async def open_destination(
     config: Config, destination: Destination, chain: BaseCredentials
 ) -> AsyncIterator[tuple[Refresher, Bucket]]:
     """One destination by itself, for as long as the block lasts: what a check and the demo look into."""

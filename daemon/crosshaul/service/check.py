@@ -11,7 +11,7 @@ from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.environment import check_surroundings
 from crosshaul.config import Config, Destination
-from crosshaul.service.builder import visited
+from crosshaul.service.builder import open_destination
 from crosshaul.trust.capabilities import learn
 from crosshaul.trust.findings import Finding
 from crosshaul.trust.machine import look
@@ -32,10 +32,10 @@ async def _check(config: Config, destination: Destination, *, deputy: bool) -> A
 
     @asynccontextmanager
     async def widely() -> AsyncIterator[Bucket]:
-        async with visited(config, unnarrowed, chain) as (_, bucket):
+        async with open_destination(config, unnarrowed, chain) as (_, bucket):
             yield bucket
 
-    async with visited(config, destination, chain) as (refresher, bucket):
+    async with open_destination(config, destination, chain) as (refresher, bucket):
         async for finding in walk(CheckContext(destination, chain, refresher, bucket, widely, deputy=deputy)):
             found.append(finding)
             yield finding

@@ -16,7 +16,7 @@ from crosshaul.telemetry.health import live
 Answer = Mapping[str, Any]
 
 
-def actions(house: Runtime, reloading: ConfigReloader) -> dict[str, Action]:
+def actions(runtime: Runtime, reloading: ConfigReloader) -> dict[str, Action]:
     """The actions, by the names that the commands know."""
     log = logs.get("control")
 
@@ -24,35 +24,35 @@ def actions(house: Runtime, reloading: ConfigReloader) -> dict[str, Action]:
         return {"told": await reloading.reload()}
 
     async def pause(request: Answer) -> Answer:
-        house.pause(_routes(house, request))
-        log.warning("paused", routes=sorted(house.paused))
-        return {"paused": sorted(house.paused)}
+        runtime.pause(_routes(runtime, request))
+        log.warning("paused", routes=sorted(runtime.paused))
+        return {"paused": sorted(runtime.paused)}
 
     async def resume(request: Answer) -> Answer:
-        house.resume(_routes(house, request))
-        log.info("resumed", still_paused=sorted(house.paused))
-        return {"paused": sorted(house.paused)}
+        runtime.resume(_routes(runtime, request))
+        log.info("resumed", still_paused=sorted(runtime.paused))
+        return {"paused": sorted(runtime.paused)}
 
     async def limit(request: Answer) -> Answer:
         rate = request.get("bytes_per_second")
-        house.line.override(None if rate == "config" else () if rate is None else (RateStep(None, int(rate)),))
+        runtime.bandwidth.override(None if rate == "config" else () if rate is None else (RateStep(None, int(rate)),))
         log.warning("bandwidth_limited", bytes_per_second=rate)
         return {}
 
     async def show(_: Answer) -> Answer:
-        return {"paused": sorted(house.paused)}
+        return {"paused": sorted(runtime.paused)}
 
     async def alive(_: Answer) -> Answer:
-        verdict = live(house.liveness)
+        verdict = live(runtime.liveness)
         return {"live": verdict.ok, "reasons": list(verdict.reasons)}
 
     return {"live": alive, "reload": reload, "pause": pause, "resume": resume, "limit": limit, "show": show}
 
 
-def _routes(house: Runtime, request: Answer) -> list[str]:
+def _routes(runtime: Runtime, request: Answer) -> list[str]:
     """The routes that a request is for, all if it names none. Raises ControlError."""
-    named = list(request.get("routes") or house.ways)
-    unknown = [name for name in named if name not in house.ways]
+    named = list(request.get("routes") or runtime.routes)
+    unknown = [name for name in named if name not in runtime.routes]
     if unknown:
-        raise ControlError(f"The daemon has no route {unknown[0]}; it has: {', '.join(house.ways)}.")
+        raise ControlError(f"The daemon has no route {unknown[0]}; it has: {', '.join(runtime.routes)}.")
     return named

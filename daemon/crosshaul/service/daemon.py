@@ -21,7 +21,7 @@ from crosshaul.service.reload import ConfigReloader
 from crosshaul.service.runtime import Runtime
 from crosshaul.service.shutdown import Shutdown
 from crosshaul.service.supervisor import Service, Supervisor
-from crosshaul.service.systemd import SystemdNotifier, opened_in_time
+from crosshaul.service.systemd import SystemdNotifier, open_runtime_extending_start
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.descriptors import AcceptErrorHandler
 from crosshaul.telemetry.lag import LagMeter
@@ -39,35 +39,44 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
     Raises LockedError, StateDirError, ConfigError and, with ``require_ready``, NotReadyError.
     """
     clock, log = SystemClock(), logs.get("crosshaul")
-    stop = Shutdown(config.shutdown_timeout)
-    stop.listen(signal.SIGTERM, signal.SIGINT)
+    shutdown = Shutdown(config.shutdown_timeout)
+    shutdown.listen(signal.SIGTERM, signal.SIGINT)
     asyncio.get_running_loop().set_exception_handler(AcceptErrorHandler(log))
     hung_up, notifier = asyncio.Event(), Notifier.from_environment()
-    stop.listen_for_hangup(hung_up)
+    shutdown.listen_for_hangup(hung_up)
     for line in await asyncio.to_thread(files_writable_by_others, config, file):
         log.warning("file_open_to_others", error=line)
-    async with opened_in_time(config, clock, notifier) as house, (teller := Monitoring(house)).serving():
-        helping, carrying = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
-        lag = LagMeter(house.metrics.loop_lag, clock)
-        last_round = FinalPass(house, stop.asked, stop.hurry, log)
-        reloading = ConfigReloader(house, file, carrying, helping, notifier)
+    async with (
+        open_runtime_extending_start(config, clock, notifier) as runtime,
+        (teller := Monitoring(runtime)).serving(),
+    ):
+        support_supervisor, delivery_supervisor = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
+        lag = LagMeter(runtime.metrics.loop_lag, clock)
+        final_pass = FinalPass(runtime, shutdown.requested, shutdown.forced, log)
+        reloading = ConfigReloader(runtime, file, delivery_supervisor, support_supervisor, notifier)
         reloading.always = [
             *teller.services(),
             Service("lag", lag.run),
-            *([Service("systemd", SystemdNotifier(notifier, house, lag, stop.asked).run)] if notifier else []),
-            Service("control", ControlSocket(config.state_dir, actions(house, reloading)).run),
+            *(
+                [Service("systemd", SystemdNotifier(notifier, runtime, lag, shutdown.requested).run)]
+                if notifier
+                else []
+            ),
+            Service("control", ControlSocket(config.state_dir, actions(runtime, reloading)).run),
             Service("hangups", partial(reloading.at_each, hung_up)),
-            *([Service("last round", last_round.run)] if finish else []),
+            *([Service("last round", final_pass.run)] if finish else []),
         ]
-        async with helping.around([*house.helpers(), *reloading.always], stop.hurry):
+        async with support_supervisor.around([*runtime.support_services(), *reloading.always], shutdown.forced):
             if require_ready:
-                await _unless(stop.asked, _require_ready(house))
-            house.expect_pulse()
-            log.info("started", routes=list(house.ways), destinations=list(house.lanes), pid=os.getpid())
-            drained = await carrying.run(house.carriers(), last_round.over if finish else stop.asked, stop.hurry)
+                await _unless(shutdown.requested, _require_ready(runtime))
+            runtime.expect_beats()
+            log.info("started", routes=list(runtime.routes), destinations=list(runtime.destinations), pid=os.getpid())
+            drained = await delivery_supervisor.run(
+                runtime.delivery_services(), final_pass.over if finish else shutdown.requested, shutdown.forced
+            )
         log.info("stopped", drained=drained)
     # Nothing is lost by a cut, and the service manager would call a unit failed that ended as it had asked it to.
-    return 0 if (drained and not last_round.left) or (notifier and stop.asked.is_set() and not finish) else 1
+    return 0 if (drained and not final_pass.left) or (notifier and shutdown.requested.is_set() and not finish) else 1
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
@@ -83,11 +92,11 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _require_ready(house: Runtime) -> None:
-    for name, lane in house.lanes.items():
+async def _require_ready(runtime: Runtime) -> None:
+    for name, pipeline in runtime.destinations.items():
         try:
             async with asyncio.timeout(_READY_WITHIN):
-                await lane.bucket.probe(house.config.destinations[name].key_prefix)
+                await pipeline.bucket.probe(runtime.config.destinations[name].key_prefix)
         except Fault as fault:
             raise NotReadyError(f"destination {name} can't be used: {fault}") from fault
         except TimeoutError as error:

@@ -21,11 +21,11 @@ _POLL = 0.1
 class FinalPass:
     """A helper service. ``over`` is set when nothing is left that can go, or the time for it is up."""
 
-    def __init__(self, house: Runtime, asked: asyncio.Event, hurry: asyncio.Event, log: Logger) -> None:
+    def __init__(self, runtime: Runtime, asked: asyncio.Event, hurry: asyncio.Event, log: Logger) -> None:
         self.over = asyncio.Event()
         self.left = 0
         """Files that stay behind."""
-        self._house = house
+        self._runtime = runtime
         self._asked = asked
         self._hurry = hurry
         self._log = log
@@ -33,7 +33,7 @@ class FinalPass:
     async def run(self, stop: asyncio.Event) -> None:
         """Wait until the daemon is asked to end; then do the round, within ``shutdown_timeout``."""
         await _either(self._asked, stop)
-        timeout = self._house.config.shutdown_timeout
+        timeout = self._runtime.config.shutdown_timeout
         # The time is for all: what is still being sent at its end is cut off, and not given as much again.
         asyncio.get_running_loop().call_later(timeout, self._hurry.set)
         round_ = asyncio.create_task(self._round())
@@ -52,8 +52,8 @@ class FinalPass:
         await stop.wait()
 
     async def _round(self) -> None:
-        ways = self._house.ways.values()
-        for result in await asyncio.gather(*(way.intake.sweep() for way in ways), return_exceptions=True):
+        ways = self._runtime.routes.values()
+        for result in await asyncio.gather(*(route.intake.sweep() for route in ways), return_exceptions=True):
             if isinstance(result, SourceError):
                 self._log.warning("walk_failed", reason=str(result))
             elif isinstance(result, BaseException):
@@ -63,17 +63,17 @@ class FinalPass:
 
     async def _left(self, counts: Callable[[str], bool] = lambda _route: True) -> int:
         """How many files are not delivered, of the routes that count."""
-        tallies = [tally for tally in await self._house.journal.tallies() if tally.route in self._house.ways]
+        tallies = [tally for tally in await self._runtime.journal.tallies() if tally.route in self._runtime.routes]
         return sum(tally.count(*UNFINISHED) for tally in tallies if counts(tally.route))
 
     async def _sources(self) -> int:
         """How many delivered files are to be deleted or moved, and are there still."""
-        return sum([await self._house.journal.overdue(route, math.inf) for route in self._house.ways])
+        return sum([await self._runtime.journal.overdue(route, math.inf) for route in self._runtime.routes])
 
     def _may_go(self, route: str) -> bool:
         """Nothing goes of a paused route, nor to a destination that takes nothing."""
-        taking = self._house.lane_of(route).reporter.status.state is not DestinationState.PARKED
-        return taking and route not in self._house.paused
+        taking = self._runtime.pipeline_for(route).reporter.status.state is not DestinationState.PARKED
+        return taking and route not in self._runtime.paused
 
 
 async def _either(*events: asyncio.Event) -> None:

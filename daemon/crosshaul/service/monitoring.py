@@ -32,10 +32,10 @@ _WAITING = 10
 
 
 class Monitoring:
-    """Asks the house, each time anew: a reload may have changed it."""
+    """Asks the runtime, each time anew: a reload may have changed it."""
 
-    def __init__(self, house: Runtime) -> None:
-        self._house = house
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._history = History()
         self._heartbeat = Heartbeat(logs.get("heartbeat"), self._ping)
 
@@ -50,7 +50,7 @@ class Monitoring:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """The HTTP pages over the block, or nothing where ``http.listen`` is null. Raises ConfigError."""
-        http = self._house.config.http
+        http = self._runtime.config.http
         if http.listen is None:
             yield
             return
@@ -61,77 +61,77 @@ class Monitoring:
             yield
 
     def _sources(self) -> PageSources:
-        house = self._house
+        runtime = self._runtime
         return PageSources(
-            live=lambda: live(house.liveness),
+            live=lambda: live(runtime.liveness),
             ready=self._is_ready,
-            metrics=house.metrics.render,
+            metrics=runtime.metrics.render,
             status=self._status,
             samples=self._history.samples,
-            sending=partial(house.journal.uploading, _SHOWN),
+            sending=partial(runtime.journal.uploading, _SHOWN),
             waiting=self._waiting,
-            failed=partial(house.journal.quarantined, _SHOWN),
+            failed=partial(runtime.journal.quarantined, _SHOWN),
         )
 
     async def _waiting(self) -> list[Record]:
         """Of the files of all routes those that were seen first."""
-        waiting = [await self._house.journal.waiting(route, _WAITING) for route in self._house.ways]
+        waiting = [await self._runtime.journal.waiting(route, _WAITING) for route in self._runtime.routes]
         return sorted(itertools.chain.from_iterable(waiting), key=lambda record: record.first_seen_at)[:_WAITING]
 
     async def _is_ready(self) -> HealthReport:
-        return ready(self._house.journal.trouble, self._destinations())
+        return ready(self._runtime.journal.trouble, self._destinations())
 
     def _destinations(self) -> list[DestinationStatus]:
-        return [lane.reporter.status for lane in self._house.lanes.values()]
+        return [pipeline.reporter.status for pipeline in self._runtime.destinations.values()]
 
     async def _status(self) -> dict[str, Any]:
-        house = self._house
+        runtime = self._runtime
         return snapshot(
-            await house.journal.tallies(),
+            await runtime.journal.tallies(),
             self._destinations(),
             await self._routes(),
-            house.clock.now(),
+            runtime.clock.now(),
             daemon_pid=os.getpid(),
-            journal_error=house.journal.trouble,
-            configured_routes=list(house.ways),
-            paused=house.paused,
+            journal_error=runtime.journal.trouble,
+            configured_routes=list(runtime.routes),
+            paused=runtime.paused,
         )
 
     async def _routes(self) -> list[RouteStatus]:
         """As the journal has them, but for what changes faster than it is saved."""
-        ways = self._house.ways
+        ways = self._runtime.routes
         return [
             replace(each, settling=ways[each.name].intake.settling) if each.name in ways else each
-            for each in await self._house.journal.routes()
+            for each in await self._runtime.journal.routes()
         ]
 
     async def _gauges(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            house = self._house
-            house.metrics.log_lines_dropped(logs.dropped())
-            for tally in [each for each in await house.journal.tallies() if each.route in house.ways]:
+            runtime = self._runtime
+            runtime.metrics.log_lines_dropped(logs.dropped())
+            for tally in [each for each in await runtime.journal.tallies() if each.route in runtime.routes]:
                 oldest = tally.oldest_pending_at
-                age = None if oldest is None else max(0.0, house.clock.now() - oldest)
-                house.metrics.pending(tally.route, tally.pending, age)
-                house.metrics.quarantined(tally.route, tally.count(State.QUARANTINED))
-            for name, way in house.ways.items():
-                house.metrics.overdue(name, way.after.overdue)
-            for status in [each for each in await self._routes() if each.name in house.ways]:
-                house.metrics.watched(status)
-                house.metrics.paused(status.name, paused=status.name in house.paused)
+                age = None if oldest is None else max(0.0, runtime.clock.now() - oldest)
+                runtime.metrics.pending(tally.route, tally.pending, age)
+                runtime.metrics.quarantined(tally.route, tally.count(State.QUARANTINED))
+            for name, route in runtime.routes.items():
+                runtime.metrics.overdue(name, route.after.overdue)
+            for status in [each for each in await self._routes() if each.name in runtime.routes]:
+                runtime.metrics.watched(status)
+                runtime.metrics.paused(status.name, paused=status.name in runtime.paused)
             await _until(stop, _GAUGES_EVERY)
 
     async def _samples(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            self._history.add(await self._status(), await self._house.journal.bytes_in_parts())
+            self._history.add(await self._status(), await self._runtime.journal.bytes_in_parts())
             await _until(stop, SAMPLE_SECONDS)
 
     async def _beats(self, stop: asyncio.Event) -> None:
         # Not at once: what has just started is not well yet, and what starts over and over never is.
-        await _until(stop, self._house.config.heartbeat.every)
+        await _until(stop, self._runtime.config.heartbeat.every)
         while not stop.is_set():
-            await self._beat(self._house.config.heartbeat)
-            await _until(stop, self._house.config.heartbeat.every)
+            await self._beat(self._runtime.config.heartbeat)
+            await _until(stop, self._runtime.config.heartbeat.every)
 
     async def _beat(self, settings: Settings) -> None:
         try:
@@ -144,10 +144,10 @@ class Monitoring:
             await self._heartbeat.beat(url, await self._is_well(settings.max_age))
 
     async def _ping(self, url: str) -> str | None:
-        return await ping(url, self._house.config.identity.profile)
+        return await ping(url, self._runtime.config.identity.profile)
 
     async def _is_well(self, max_age: float) -> HealthReport:
-        return all_clear(await self._status(), max_age, live(self._house.liveness), await self._is_ready())
+        return all_clear(await self._status(), max_age, live(self._runtime.liveness), await self._is_ready())
 
 
 async def _until(stop: asyncio.Event, seconds: float) -> None:

@@ -42,7 +42,7 @@ from crosshaul.model import (
     Sighting,
     State,
 )
-from crosshaul.service.builder import opened
+from crosshaul.service.builder import open_runtime
 from crosshaul.service.runtime import Runtime
 from crosshaul.service.shutdown import Shutdown
 from crosshaul.service.supervisor import Service, Supervisor
@@ -122,10 +122,10 @@ async def push(config: Config, names: tuple[str, ...], watch: PushObserver) -> P
     StoppedError after SIGTERM, once what was being sent has ended or shutdown_timeout is over.
     """
     routes = _chosen(config, names)
-    stop = Shutdown(config.shutdown_timeout)
-    stop.listen(signal.SIGTERM)
-    working = asyncio.create_task(_pushed(config, routes, watch, stop.hurry))
-    asked = asyncio.create_task(stop.asked.wait())
+    shutdown = Shutdown(config.shutdown_timeout)
+    shutdown.listen(signal.SIGTERM)
+    working = asyncio.create_task(_pushed(config, routes, watch, shutdown.forced))
+    asked = asyncio.create_task(shutdown.requested.wait())
     try:
         await asyncio.wait([working, asked], return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -143,13 +143,13 @@ async def push(config: Config, names: tuple[str, ...], watch: PushObserver) -> P
 
 async def _pushed(config: Config, routes: tuple[Route, ...], watch: PushObserver, hurry: asyncio.Event) -> PushSummary:
     clock = SystemClock()
-    async with opened(config, routes, clock) as house:
-        await house.journal.make_due(list(house.ways))
-        helping, sending = (Supervisor(clock, logs.get("crosshaul"), config.shutdown_timeout) for _ in "ab")
-        this = _Pass(house, watch)
-        attendants = [Service(f"attend.{name}", way.intake.attend) for name, way in house.ways.items()]
-        services = [*attendants, *house.senders(), *house.aborters()]
-        async with helping.around(house.helpers(), hurry), sending.around(services, hurry):
+    async with open_runtime(config, routes, clock) as runtime:
+        await runtime.journal.make_due(list(runtime.routes))
+        support_supervisor, sending = (Supervisor(clock, logs.get("crosshaul"), config.shutdown_timeout) for _ in "ab")
+        this = _Pass(runtime, watch)
+        attendants = [Service(f"attend.{name}", route.intake.attend) for name, route in runtime.routes.items()]
+        services = [*attendants, *runtime.transfer_services(), *runtime.abort_services()]
+        async with support_supervisor.around(runtime.support_services(), hurry), sending.around(services, hurry):
             await this.run()
         return await this.summary()
 
@@ -246,14 +246,14 @@ def _chosen(config: Config, names: Sequence[str]) -> tuple[Route, ...]:
 class _Pass:
     """Sweeps each root, and waits until everything found is in the bucket or given up."""
 
-    def __init__(self, house: Runtime, watch: PushObserver) -> None:
-        self._house = house
+    def __init__(self, runtime: Runtime, watch: PushObserver) -> None:
+        self._runtime = runtime
         self._watch = watch
         self._count = _PushCounter()
-        self._began = house.clock.monotonic()
+        self._began = runtime.clock.monotonic()
         self._swept = False
-        for lane in house.lanes.values():
-            lane.reporter.on_ended = self._count.ended
+        for pipeline in runtime.destinations.values():
+            pipeline.reporter.on_ended = self._count.ended
 
     async def run(self) -> None:
         """Everything a push does; raises SourceError where a root can't be read."""
@@ -261,12 +261,12 @@ class _Pass:
             ticking = group.create_task(self._tick())
             await self._sweep()
             await self._sent()
-            await asyncio.gather(*(way.after.drain() for way in self._house.ways.values()))
+            await asyncio.gather(*(route.after.drain() for route in self._runtime.routes.values()))
             ticking.cancel()
         await self._show()
 
     async def _sweep(self) -> None:
-        sweeps = (way.intake.sweep() for way in self._house.ways.values())
+        sweeps = (route.intake.sweep() for route in self._runtime.routes.values())
         results = await asyncio.gather(*sweeps, return_exceptions=True)
         self._swept = True
         for result in results:
@@ -288,14 +288,14 @@ class _Pass:
             return True
         # What changed when it was to be sent comes back only if intake is at it: its root may be gone, too.
         settling = tally.count(State.SETTLING) - len(self._count.restless.get(tally.route, ()))
-        return settling > 0 and self._house.ways[tally.route].intake.busy
+        return settling > 0 and self._runtime.routes[tally.route].intake.busy
 
     def _refused(self, route: str) -> bool:
-        reporter = self._house.lane_of(route).reporter
+        reporter = self._runtime.pipeline_for(route).reporter
         return reporter.refusals >= _REFUSALS or reporter.unreachable_seconds >= _UNREACHABLE_SECONDS
 
     async def _tallies(self) -> list[RouteCounts]:
-        return [tally for tally in await self._house.journal.tallies() if tally.route in self._house.ways]
+        return [tally for tally in await self._runtime.journal.tallies() if tally.route in self._runtime.routes]
 
     async def _tick(self) -> None:
         while True:
@@ -306,9 +306,11 @@ class _Pass:
         tallies, count = await self._tallies(), self._count
         left = sum(tally.count(*UNFINISHED) for tally in tallies)
         waiting_bytes = sum(tally.pending_bytes for tally in tallies)
-        sending = [claim for lane in self._house.lanes.values() for claim in lane.reporter.sending.values()]
+        sending = [
+            claim for pipeline in self._runtime.destinations.values() for claim in pipeline.reporter.sending.values()
+        ]
         waiting_bytes += sum(claim.fingerprint.size for claim in sending)
-        large = any(claim.fingerprint.size >= self._house.config.transfer.multipart_threshold for claim in sending)
+        large = any(claim.fingerprint.size >= self._runtime.config.transfer.multipart_threshold for claim in sending)
         parts = await asyncio.to_thread(self._parts_sent) if large else 0
         self._watch.tick(
             PushProgress(
@@ -319,13 +321,13 @@ class _Pass:
                 delivered_bytes=count.delivered_bytes + min(parts, waiting_bytes),
                 total_bytes=count.delivered_bytes + waiting_bytes,
                 current=tuple(text(claim.path) for claim in sending[:5]),
-                settling=sum(way.intake.settling for way in self._house.ways.values()),
+                settling=sum(route.intake.settling for route in self._runtime.routes.values()),
             )
         )
 
     def _parts_sent(self) -> int:
         """Bytes of unfinished files that are in the bucket: a large one would show nothing until its end."""
-        with Reader.open(self._house.config.state_dir) as reader:
+        with Reader.open(self._runtime.config.state_dir) as reader:
             return sum(record.multipart.sent for record in reader.uploading(_SENDING) if record.multipart)
 
     async def summary(self) -> PushSummary:
@@ -337,20 +339,22 @@ class _Pass:
             unchanged=max(0, delivered - self._count.delivered),
             failed=failed,
             delivered_bytes=self._count.delivered_bytes,
-            seconds=self._house.clock.monotonic() - self._began,
+            seconds=self._runtime.clock.monotonic() - self._began,
             staying=await asyncio.to_thread(self._staying),
-            left_out=tuple(line for way in self._house.ways.values() for line in way.intake.problems),
+            left_out=tuple(line for route in self._runtime.routes.values() for line in route.intake.problems),
         )
 
     def _staying(self) -> tuple[Record, ...]:
-        with Reader.open(self._house.config.state_dir) as reader:
-            return tuple(record for route in self._house.ways for record in reader.first_overdue(route, _STAYING))
+        with Reader.open(self._runtime.config.state_dir) as reader:
+            return tuple(record for route in self._runtime.routes for record in reader.first_overdue(route, _STAYING))
 
     def _unfinished(self) -> tuple[Record, ...]:
-        with Reader.open(self._house.config.state_dir) as reader:
+        with Reader.open(self._runtime.config.state_dir) as reader:
             return tuple(
-                replace(record, diagnosis=record.diagnosis or self._house.lane_of(route).reporter.status.last_error)
-                for route in self._house.ways
+                replace(
+                    record, diagnosis=record.diagnosis or self._runtime.pipeline_for(route).reporter.status.last_error
+                )
+                for route in self._runtime.routes
                 for state in (*UNFINISHED, State.QUARANTINED)
                 for record in reader.records(state, route, None)
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crosshaul.config import Config, load
 from crosshaul.errors import ConfigError
-from crosshaul.service.builder import furnish
+from crosshaul.service.builder import apply_config
 from crosshaul.service.runtime import Runtime
 from crosshaul.service.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
@@ -23,16 +23,21 @@ class ConfigReloader:
     """Reloads one daemon's configuration, one reload at a time."""
 
     def __init__(
-        self, house: Runtime, file: Path, carrying: Supervisor, helping: Supervisor, notifier: Notifier
+        self,
+        runtime: Runtime,
+        file: Path,
+        delivery_supervisor: Supervisor,
+        support_supervisor: Supervisor,
+        notifier: Notifier,
     ) -> None:
-        self._house = house
+        self._runtime = runtime
         self._file = file.absolute()
-        self._carrying = carrying
-        self._helping = helping
+        self._delivery_supervisor = delivery_supervisor
+        self._support_supervisor = support_supervisor
         self._notifier = notifier
         self._one_at_a_time = asyncio.Lock()
         self.always: Sequence[Service] = ()
-        """The helpers that belong to no lane."""
+        """The helpers that belong to no pipeline."""
 
     async def at_each(self, hangup: asyncio.Event, stop: asyncio.Event) -> None:
         """Reload at each ``hangup`` (SIGHUP), until ``stop``; what comes of it stands in the log."""
@@ -71,24 +76,32 @@ class ConfigReloader:
             config = await asyncio.to_thread(load, self._file)
             logs.conceal(*config.secrets())
             self._refuse_fixed(config)
-            house, carriers, helpers = self._house, self._house.carriers(), self._house.helpers()
-            lanes, ways = set(house.lanes), set(house.ways)
-            leaving = await furnish(house, config, config.routes)
+            runtime, carriers, helpers = (
+                self._runtime,
+                self._runtime.delivery_services(),
+                self._runtime.support_services(),
+            )
+            pipelines, ways = set(runtime.destinations), set(runtime.routes)
+            leaving = await apply_config(runtime, config, config.routes)
             logs.configure(config.log.level, config.log.format)
             # What leaves must end before its successor begins, and needs its credentials to the last.
-            await self._helping.becomes([*self.always, *_union(helpers, house.helpers())])
-            await self._carrying.becomes([service for service in carriers if service in house.carriers()])
-            await house.take_over()
-            house.expect_pulse()
-            await self._carrying.becomes(house.carriers())
-            await self._helping.becomes([*self.always, *house.helpers()])
+            await self._support_supervisor.reconcile([*self.always, *_union(helpers, runtime.support_services())])
+            await self._delivery_supervisor.reconcile(
+                [service for service in carriers if service in runtime.delivery_services()]
+            )
+            await runtime.hand_over_routes()
+            runtime.expect_beats()
+            await self._delivery_supervisor.reconcile(runtime.delivery_services())
+            await self._support_supervisor.reconcile([*self.always, *runtime.support_services()])
             for each in leaving:
                 await each.close()
-            house.metrics.forget(ways - set(house.ways), lanes - set(house.lanes))
-            return " ".join([_told(lanes, ways, house, len(leaving)), *(f"{each}." for each in house.retargets)])
+            runtime.metrics.forget(ways - set(runtime.routes), pipelines - set(runtime.destinations))
+            return " ".join(
+                [_told(pipelines, ways, runtime, len(leaving)), *(f"{each}." for each in runtime.retargets)]
+            )
 
     def _refuse_fixed(self, config: Config) -> None:
-        before = self._house.config
+        before = self._runtime.config
         fixed = [name for name in _FIXED if getattr(before, name) != getattr(config, name)]
         if fixed:
             raise ConfigError(
@@ -100,13 +113,16 @@ def _union(some: Sequence[Service], others: Sequence[Service]) -> list[Service]:
     return [*some, *(service for service in others if service not in some)]
 
 
-def _told(lanes: set[str], ways: set[str], house: Runtime, changed: int) -> str:
+def _told(pipelines: set[str], ways: set[str], runtime: Runtime, changed: int) -> str:
     """What came, what went, and what begins anew."""
     news = []
-    for what, before, after in (("destination", lanes, set(house.lanes)), ("route", ways, set(house.ways))):
+    for what, before, after in (
+        ("destination", pipelines, set(runtime.destinations)),
+        ("route", ways, set(runtime.routes)),
+    ):
         news += [f"{what} {name} added" for name in sorted(after - before)]
         news += [f"{what} {name} removed" for name in sorted(before - after)]
-    gone = len(lanes - set(house.lanes)) + len(ways - set(house.ways))
+    gone = len(pipelines - set(runtime.destinations)) + len(ways - set(runtime.routes))
     if changed - gone:
         news.append(f"{changed - gone} of the destinations and routes begun anew with other settings")
     return f"The configuration is reloaded: {', '.join(news) or 'no destination or route is touched'}."

@@ -1,4 +1,4 @@
-"""What a daemon or a push consists of, opened: a lane for each destination, a way for each route.
+"""What a daemon or a push consists of, opened: a pipeline for each destination, a way for each route.
 
 What is in it may change while it is at work (``reload.py``); who needs a part asks for it each time.
 """
@@ -37,8 +37,8 @@ from crosshaul.telemetry.metrics import Metrics
 class DestinationPipeline:
     """One destination with all that serves it."""
 
-    made_from: tuple[object, ...]
-    """All of the configuration that it depends on: as long as that stays, so does the lane."""
+    built_from: tuple[object, ...]
+    """All of the configuration that it depends on: as long as that stays, so does the pipeline."""
     refresher: Refresher
     bucket: Bucket
     reporter: Reporter
@@ -57,7 +57,7 @@ class DestinationPipeline:
 class RoutePipeline:
     """One route: what finds its files, and what becomes of them in the end."""
 
-    made_from: tuple[object, ...]
+    built_from: tuple[object, ...]
     intake: Intake
     after: SourceFinisher
     threads: ThreadPool
@@ -73,14 +73,14 @@ class Runtime:
     """Everything, opened."""
 
     config: Config
-    chain: BaseCredentials
+    base_credentials: BaseCredentials
     clock: Clock
     journal: Journal
     metrics: Metrics
     liveness: Liveness
-    line: BandwidthLimiter
-    lanes: dict[str, DestinationPipeline] = field(default_factory=dict)
-    ways: dict[str, RoutePipeline] = field(default_factory=dict)
+    bandwidth: BandwidthLimiter
+    destinations: dict[str, DestinationPipeline] = field(default_factory=dict)
+    routes: dict[str, RoutePipeline] = field(default_factory=dict)
     plans: dict[str, PlanId] = field(default_factory=dict)
     """What the routes' files are judged by, by route."""
     retargets: list[Retarget] = field(default_factory=list)
@@ -88,61 +88,63 @@ class Runtime:
     links: FollowedLinks = field(default_factory=FollowedLinks)
     """Where the symlinks lead that routes follow."""
     in_transit: set[str] = field(default_factory=set)
-    """Routes that are new, or whose lane is another one now, or none: nothing of theirs is claimed until the former
-    lanes have ended."""
+    """Routes that are new, or whose pipeline is another one now, or none: nothing of theirs is claimed until the former
+    pipelines have ended."""
     paused: set[str] = field(default_factory=set)
     """Routes that send nothing until they are resumed, or the daemon is started anew."""
 
-    def carriers(self) -> list[Service]:
+    def delivery_services(self) -> list[Service]:
         """The services that move files; they stop first."""
-        services = [Service(f"intake.{name}", way.intake.run) for name, way in self.ways.items()]
-        services += [Service(f"after.{name}", way.after.run) for name, way in self.ways.items()]
-        return [*services, *self.senders(), *self.aborters()]
+        services = [Service(f"intake.{name}", route.intake.run) for name, route in self.routes.items()]
+        services += [Service(f"after.{name}", route.after.run) for name, route in self.routes.items()]
+        return [*services, *self.transfer_services(), *self.abort_services()]
 
-    def senders(self) -> list[Service]:
+    def transfer_services(self) -> list[Service]:
         """The services that send."""
-        return [Service(f"transfer.{name}", lane.transfer.run) for name, lane in self.lanes.items()]
+        return [Service(f"transfer.{name}", pipeline.transfer.run) for name, pipeline in self.destinations.items()]
 
-    def aborters(self) -> list[Service]:
+    def abort_services(self) -> list[Service]:
         """The services that clear up in the buckets."""
-        return [Service(f"aborts.{name}", lane.aborter.run) for name, lane in self.lanes.items()]
+        return [Service(f"aborts.{name}", pipeline.aborter.run) for name, pipeline in self.destinations.items()]
 
-    def helpers(self) -> list[Service]:
+    def support_services(self) -> list[Service]:
         """The services that the others need to the last."""
-        services = [Service(f"credentials.{name}", lane.refresher.run) for name, lane in self.lanes.items()]
-        services += [Service(f"report.{name}", lane.reporter.run) for name, lane in self.lanes.items()]
+        services = [
+            Service(f"credentials.{name}", pipeline.refresher.run) for name, pipeline in self.destinations.items()
+        ]
+        services += [Service(f"report.{name}", pipeline.reporter.run) for name, pipeline in self.destinations.items()]
         return services
 
     def routes_of(self, destination: str) -> dict[str, Route]:
         """The routes that are at work and go there."""
-        at_work = [each for each in self.config.routes if each.name in self.ways]
+        at_work = [each for each in self.config.routes if each.name in self.routes]
         return {each.name: each for each in at_work if each.destination == destination}
 
-    def lane_of(self, route: str) -> DestinationPipeline:
-        """The lane that serves a route."""
-        return next(lane for name, lane in self.lanes.items() if route in self.routes_of(name))
+    def pipeline_for(self, route: str) -> DestinationPipeline:
+        """The pipeline that serves a route."""
+        return next(pipeline for name, pipeline in self.destinations.items() if route in self.routes_of(name))
 
-    def lane_now(self, route: str) -> DestinationPipeline | None:
-        """The lane that serves a route, which may be configured no more."""
-        return self.lane_of(route) if route in self.ways else None
+    def current_pipeline_for(self, route: str) -> DestinationPipeline | None:
+        """The pipeline that serves a route, which may be configured no more."""
+        return self.pipeline_for(route) if route in self.routes else None
 
-    async def take_over(self) -> None:
-        """Put back what former lanes left uploading: they have ended. Then the routes are their new lanes'."""
+    async def hand_over_routes(self) -> None:
+        """Put back what former pipelines left uploading: they have ended. Then the routes are their new pipelines'."""
         await self.journal.reclaim(tuple(self.in_transit))
         self.in_transit.clear()
         self.assign()
 
     def memory_share(self) -> int:
-        """Bytes of large files that one lane may hold: all share alike, so that one that stalls can't sit on it."""
-        return max(self.config.transfer.part_size, self._lane_memory() - self.memory_share_of_small())
+        """Bytes of large files that one pipeline may hold: all share alike, so that one that stalls can't sit on it."""
+        return max(self.config.transfer.part_size, self._pipeline_memory() - self.memory_share_of_small())
 
     def memory_share_of_small(self) -> int:
-        """Bytes of small files that one lane may hold: a quarter, which is 64 of the largest of them by default."""
-        lane = self._lane_memory()
-        return min(max(LARGE, lane // 4), lane // 2)
+        """Bytes of small files that one pipeline may hold: a quarter, which is 64 of the largest of them by default."""
+        pipeline = self._pipeline_memory()
+        return min(max(LARGE, pipeline // 4), pipeline // 2)
 
-    def _lane_memory(self) -> int:
-        return self.config.transfer.memory_limit // max(1, len(self.lanes))
+    def _pipeline_memory(self) -> int:
+        return self.config.transfer.memory_limit // max(1, len(self.destinations))
 
     def pause(self, routes: Iterable[str]) -> None:
         """Send nothing more of these; what is being sent is sent to its end."""
@@ -155,36 +157,36 @@ class Runtime:
         self.assign()
 
     def assign(self) -> None:
-        """Tell each lane which routes it serves, and the line its timetable."""
-        self.line.schedule(
+        """Tell each pipeline which routes it serves, and the line its timetable."""
+        self.bandwidth.schedule(
             tuple(RateStep(each.start, each.bytes_per_second) for each in self.config.transfer.bandwidth)
         )
-        for name, lane in self.lanes.items():
+        for name, pipeline in self.destinations.items():
             routes = self.routes_of(name)
             plans = {route: self.plans[route].id for route in routes}
             idle = self.paused | self.in_transit
-            lane.transfer.serve(routes, [route for route in routes if route not in idle], plans)
+            pipeline.transfer.serve(routes, [route for route in routes if route not in idle], plans)
 
-    def expect_pulse(self) -> None:
+    def expect_beats(self) -> None:
         """The loops that are here have to beat from now on, and no others."""
-        self.liveness.expect(*(f"transfer.{name}" for name in self.lanes))
+        self.liveness.expect(*(f"transfer.{name}" for name in self.destinations))
 
     def wake(self) -> None:
         """Something may have become due."""
-        for lane in self.lanes.values():
-            lane.transfer.wake()
+        for pipeline in self.destinations.values():
+            pipeline.transfer.wake()
 
-    def look_again(self, route: str, path: bytes) -> None:
+    def hint(self, route: str, path: bytes) -> None:
         """Have a file that was found changed looked at."""
-        if route in self.ways:
-            self.ways[route].intake.hint(path)
+        if route in self.routes:
+            self.routes[route].intake.hint(path)
 
-    async def look(self, route: str, paths: Sequence[bytes]) -> PathStats | None:
+    async def stat_paths(self, route: str, paths: Sequence[bytes]) -> PathStats | None:
         """What is at these paths of a route; None where nothing can be said of them."""
-        return await self.ways[route].intake.look(paths) if route in self.ways else None
+        return await self.routes[route].intake.look(paths) if route in self.routes else None
 
     async def close(self) -> None:
         """Close what is open but the journal."""
-        parts: list[DestinationPipeline | RoutePipeline] = [*self.lanes.values(), *self.ways.values()]
+        parts: list[DestinationPipeline | RoutePipeline] = [*self.destinations.values(), *self.routes.values()]
         for part in parts:
             await part.close()

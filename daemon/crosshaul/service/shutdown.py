@@ -30,8 +30,8 @@ class Shutdown:
     """``asked`` is set by the first SIGTERM (or SIGINT, where it listens to that, too), ``hurry`` by the second."""
 
     def __init__(self, drain_timeout: float) -> None:
-        self.asked = asyncio.Event()
-        self.hurry = asyncio.Event()
+        self.requested = asyncio.Event()
+        self.forced = asyncio.Event()
         self._drain_timeout = drain_timeout
 
     def listen(self, *numbers: signal.Signals) -> None:
@@ -53,8 +53,8 @@ class Shutdown:
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.call_later(_TERMINAL_GONE_WITHIN, decide))
 
     def _received(self) -> None:
-        again = self.asked.is_set()
-        (self.hurry if again else self.asked).set()
+        again = self.requested.is_set()
+        (self.forced if again else self.requested).set()
         _after(_AT_ONCE if again else self._drain_timeout + _CLOSING, _end)
 
 

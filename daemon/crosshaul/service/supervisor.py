@@ -72,7 +72,7 @@ class Supervisor:
                 post.stop.set()
             await _cancel([*tasks, stopping])
 
-    async def becomes(self, services: Sequence[Service]) -> bool:
+    async def reconcile(self, services: Sequence[Service]) -> bool:
         """From now on run these: who is new begins, who is left out drains. True if they did so in time and well."""
         for service in services:
             if service not in self._posts:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from crosshaul.concurrency.clock import Clock
 from crosshaul.config import Config
 from crosshaul.model import DestinationState
-from crosshaul.service.builder import opened
+from crosshaul.service.builder import open_runtime
 from crosshaul.service.runtime import Runtime
 from crosshaul.telemetry.health import live
 from crosshaul.telemetry.lag import LagMeter
@@ -24,16 +24,16 @@ _EXTENSION = 15.0
 
 
 @asynccontextmanager
-async def opened_in_time(config: Config, clock: Clock, notifier: Notifier) -> AsyncIterator[Runtime]:
-    """Open everything as ``opened`` does, and ask the service manager for time for as long as that takes.
+async def open_runtime_extending_start(config: Config, clock: Clock, notifier: Notifier) -> AsyncIterator[Runtime]:
+    """Open everything as ``open_runtime`` does, and ask the service manager for time for as long as that takes.
 
     A journal of millions of files is checked for minutes, and a start that is cut off would begin the check anew.
     """
     asking = asyncio.create_task(_ask_for_time(notifier))
     try:
-        async with opened(config, config.routes, clock) as house:
+        async with open_runtime(config, config.routes, clock) as runtime:
             asking.cancel()
-            yield house
+            yield runtime
     finally:
         asking.cancel()
 
@@ -48,9 +48,9 @@ async def _ask_for_time(notifier: Notifier) -> None:
 class SystemdNotifier:
     """A helper service: it runs until the last file of a drain is through."""
 
-    def __init__(self, notifier: Notifier, house: Runtime, lag: LagMeter, draining: asyncio.Event) -> None:
+    def __init__(self, notifier: Notifier, runtime: Runtime, lag: LagMeter, draining: asyncio.Event) -> None:
         self._notifier = notifier
-        self._house = house
+        self._runtime = runtime
         self._lag = lag
         self._draining = draining
         self._every = min(_EVERY, (notifier.watchdog_seconds or _EVERY * 4) / 4)
@@ -68,26 +68,28 @@ class SystemdNotifier:
 
     def _tried(self) -> bool:
         """Whether each destination has credentials, or is known to be refused them."""
-        states = [lane.reporter.status for lane in self._house.lanes.values()]
+        states = [pipeline.reporter.status for pipeline in self._runtime.destinations.values()]
         return all(each.state is not DestinationState.STARTING or each.last_error is not None for each in states)
 
     def _prove(self) -> None:
         """Only what was seen to move is told: the loops beat, and the event loop was not late."""
         late, self._lag.max = self._lag.max, 0.0
-        if live(self._house.liveness).ok and late < (self._notifier.watchdog_seconds or float("inf")) / 2:
+        if live(self._runtime.liveness).ok and late < (self._notifier.watchdog_seconds or float("inf")) / 2:
             self._notifier.keep_alive()
         if self._draining.is_set():
             self._notifier.stopping()
-            moved = sum(lane.transfer.taken for lane in self._house.lanes.values())
+            moved = sum(pipeline.transfer.taken for pipeline in self._runtime.destinations.values())
             if moved != self._moved:
                 self._notifier.extend(_EXTENSION)
             self._moved = moved
 
     async def _told(self) -> str:
-        tallies = await self._house.journal.tallies()
+        tallies = await self._runtime.journal.tallies()
         pending = sum(tally.pending for tally in tallies)
-        sending = sum(len(lane.reporter.sending) for lane in self._house.lanes.values())
-        states = ", ".join(f"{name} {lane.reporter.status.state}" for name, lane in self._house.lanes.items())
+        sending = sum(len(pipeline.reporter.sending) for pipeline in self._runtime.destinations.values())
+        states = ", ".join(
+            f"{name} {pipeline.reporter.status.state}" for name, pipeline in self._runtime.destinations.items()
+        )
         doing = "Draining" if self._draining.is_set() else "Running"
         return f"{doing}: {pending:,} files pending, {sending:,} uploading; {states}."
 

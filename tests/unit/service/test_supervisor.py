@@ -431,7 +431,7 @@ async def test_the_crew_may_change_while_it_works(desk):
     stays, goes, comes = (Service(name, worker(name)) for name in ("stays", "goes", "comes"))
     async with desk.supervisor.around([stays, goes], desk.hurry):
         await asyncio.sleep(0.01)
-        assert await desk.supervisor.becomes([stays, comes]) is True
+        assert await desk.supervisor.reconcile([stays, comes]) is True
         await asyncio.sleep(0.01)
         assert sorted(told) == ["comes begins", "goes begins", "goes ends", "stays begins"]
     assert sorted(told[4:]) == ["comes ends", "stays ends"]
@@ -446,7 +446,7 @@ async def test_who_is_left_out_and_does_not_drain_is_cut_off(desk):
 
     async with desk.supervisor.around([Service("stuck", stuck)], desk.hurry):
         await asyncio.sleep(0.01)
-        assert await desk.supervisor.becomes([]) is False
+        assert await desk.supervisor.reconcile([]) is False
     assert desk.log.told == [("service_cut_off", "stuck")]
 
 
@@ -460,7 +460,7 @@ async def test_a_fatal_error_of_a_newcomer_ends_everything(desk):
     async def joined() -> None:
         async with asyncio.timeout(5), desk.supervisor.around([], desk.hurry):
             await asyncio.sleep(0)
-            await desk.supervisor.becomes([Service("late", run)])
+            await desk.supervisor.reconcile([Service("late", run)])
             await asyncio.sleep(60)
 
     with pytest.raises(LockedError, match="another instance"):

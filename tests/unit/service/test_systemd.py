@@ -45,15 +45,15 @@ class Tallies:
 
 def world(now):
     reporter = SimpleNamespace(status=DestinationStatus("partner", DestinationState.READY), sending={})
-    lane = SimpleNamespace(reporter=reporter, transfer=SimpleNamespace(taken=0))
+    pipeline = SimpleNamespace(reporter=reporter, transfer=SimpleNamespace(taken=0))
     liveness = Liveness(lambda: now[0])
     liveness.expect("transfer.partner")
-    return SimpleNamespace(lanes={"partner": lane}, liveness=liveness, journal=Tallies())
+    return SimpleNamespace(destinations={"partner": pipeline}, liveness=liveness, journal=Tallies())
 
 
-async def heard_over(house, lag, draining=None, seconds=0.3):
+async def heard_over(runtime, lag, draining=None, seconds=0.3):
     notifier, stop = Heard(), asyncio.Event()
-    herald = SystemdNotifier(notifier, house, lag, draining or asyncio.Event())
+    herald = SystemdNotifier(notifier, runtime, lag, draining or asyncio.Event())
     task = asyncio.create_task(herald.run(stop))
     await asyncio.sleep(seconds)
     stop.set()
@@ -65,21 +65,21 @@ async def heard_over(house, lag, draining=None, seconds=0.3):
 async def test_only_proof_feeds_the_watchdog(silence, late, fed):
     """A destination's loop that has not moved for a minute, or an event loop that was late, is no proof of life."""
     now = [1000.0]
-    house, lag = world(now), LagMeter(lambda _: None, SystemClock())
+    runtime, lag = world(now), LagMeter(lambda _: None, SystemClock())
     now[0] += silence
     lag.max = late
-    told = await heard_over(house, lag, seconds=0.02)
+    told = await heard_over(runtime, lag, seconds=0.02)
     assert told[0] == "ready"
     assert ("well" in told) is fed
 
 
 async def test_a_drain_that_stands_still_gets_no_more_time():
     """While it drains, more time is asked for only after something more has arrived."""
-    house, draining = world([0.0]), asyncio.Event()
+    runtime, draining = world([0.0]), asyncio.Event()
     draining.set()
     lag = LagMeter(lambda _: None, SystemClock())
-    assert "extend" not in await heard_over(house, lag, draining)
-    house.lanes["partner"].transfer.taken = 3
-    told = await heard_over(house, lag, draining)
+    assert "extend" not in await heard_over(runtime, lag, draining)
+    runtime.destinations["partner"].transfer.taken = 3
+    told = await heard_over(runtime, lag, draining)
     assert told.count("extend") == 1
     assert "stopping" in told

@@ -49,7 +49,7 @@ MIB = 1 << 20
 QUICK = http1.Deadlines(connect=1.0, tls=1.0, progress=0.6, answer=0.6)
 
 
-class Ear:
+class RecordingObserver:
     """Writes down what the loop tells."""
 
     def __init__(self) -> None:
@@ -119,16 +119,16 @@ class Ear:
 
 
 @dataclass
-class Lane:
+class Pipeline:
     """What a test works with."""
 
     root: Path
     account: PartnerAccount
     journal: Journal
     bucket: Bucket
-    means: UploadContext
+    context: UploadContext
     transfer: Transfer
-    ear: Ear
+    observer: RecordingObserver
     route: Route
     limit: AdaptiveLimit
     limiter: BandwidthLimiter
@@ -178,7 +178,7 @@ class Lane:
 
 
 @asynccontextmanager
-async def lane_to(
+async def open_pipeline(
     account: PartnerAccount,
     home: Path,
     *,
@@ -197,11 +197,11 @@ async def lane_to(
     key: str = "{path}",
     bytes_per_second: int | None = None,
     **destination: Any,
-) -> AsyncIterator[Lane]:
+) -> AsyncIterator[Pipeline]:
     """Everything of one destination, opened; with ``running`` its loop runs."""
     root = home / "root"
     root.mkdir(exist_ok=True)
-    clock, ear = SystemClock(), Ear()
+    clock, observer = SystemClock(), RecordingObserver()
     given = {
         "name": "partner", "bucket": account.bucket, "endpoint_url": account.endpoint_url,
         "role_arn": account.role_arn, "external_id": account.external_id, "tls_ca_bundle": tls_ca_bundle,
@@ -210,7 +210,7 @@ async def lane_to(
     limiter = BandwidthLimiter(clock)
     limiter.schedule((RateStep(None, bytes_per_second),) if bytes_per_second else ())
     identity = IdentityConfig(sts_endpoint_url=account.sts_endpoint_url)
-    refresher = Refresher(BaseCredentials(identity), partner, clock, ear)
+    refresher = Refresher(BaseCredentials(identity), partner, clock, observer)
 
     def wire(location: Location) -> S3UploadClient:
         origin = http1.Origin(location.scheme, location.host, location.port)
@@ -227,7 +227,7 @@ async def lane_to(
     limit = AdaptiveLimit(max_concurrency)
     after = after or AfterUploadConfig()
     route = Route(name="r", path=root, destination="partner", overwrite=overwrite, after_upload=after, key=key)
-    means = UploadContext(
+    context = UploadContext(
         partner,
         bucket,
         journal,
@@ -241,24 +241,24 @@ async def lane_to(
         clock,
         FileReaders(),
         conditions=Conditions(honoured=honoured),
-        notices=ear,
+        notices=observer,
     )
-    transfer = Transfer(means, journal, limit, policy or RetryPolicy(0.05, 0.4), ear, refresher.suspect)
+    transfer = Transfer(context, journal, limit, policy or RetryPolicy(0.05, 0.4), observer, refresher.suspect)
     journal.on_due(transfer.wake)
-    lane = Lane(root, account, journal, bucket, means, transfer, ear, route, limit, limiter)
+    pipeline = Pipeline(root, account, journal, bucket, context, transfer, observer, route, limit, limiter)
     stop_refreshing = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(refresher.run(stop_refreshing))
-            lane.group = group
+            pipeline.group = group
             if running:
-                lane.start()
+                pipeline.start()
             try:
-                yield lane
+                yield pipeline
             finally:
-                lane.stop.set()
-                if lane.moving is not None:
-                    await lane.stopped()
+                pipeline.stop.set()
+                if pipeline.moving is not None:
+                    await pipeline.stopped()
                 stop_refreshing.set()
     finally:
         await bucket.close()
