@@ -64,14 +64,14 @@ async def measure(state_dir: Path, files: int, waiters: int) -> None:
     seen = sightings(files)
     batches = [seen[start : start + BATCH] for start in range(0, files, BATCH)]
     journal = await Journal.open(state_dir, SystemClock())
-    with timed("unfamiliar (all new)", files):
+    with timed("filter_changed (all new)", files):
         for batch in batches:
-            await journal.unfamiliar(ROUTE, batch)
+            await journal.filter_changed(ROUTE, batch)
     with timed("admit", files):
         for batch in batches:
             await journal.admit([Settled(one, "partner", one.path.decode()) for one in batch])
-    with timed("unfamiliar (none changed)", files):
-        assert not [batch for batch in batches if any(await journal.unfamiliar(ROUTE, batch))]
+    with timed("filter_changed (none changed)", files):
+        assert not [batch for batch in batches if any(await journal.filter_changed(ROUTE, batch))]
     moved = min(files, SETTLED_AT_MOST)
     with timed(f"claim ({CLAIMS} at once)", moved):
         claims = await claim_all(journal, moved)

@@ -123,12 +123,12 @@ class Settled:
 
 
 class ChangedFiles(NamedTuple):
-    """What the journal does not have as it was seen, or not by the present plan."""
+    """The files that discovery has to process: changed ones, and those that another plan queued."""
 
-    fresh: list[Sighting]
-    """New, changed, gone before, or found changed when it was to be sent: has to come to rest."""
-    rested: list[Sighting]
-    """Came to rest in this very state before: has only to be judged anew."""
+    changed: list[Sighting]
+    """New or changed files, files that were gone, and files that changed during their upload. They have to settle."""
+    other_plan: list[Sighting]
+    """Files that settled in this state under another plan. They only need a new key."""
 
 
 class Denial(NamedTuple):

@@ -194,7 +194,7 @@ async def test_requeued_files_go_again(factory: Factory, store: Store, state_dir
 
 
 async def test_a_requeued_refusal_is_judged_anew(factory: Factory, store: Store, state_dir: Path) -> None:
-    """A refused file has no key to be sent under: requeueing makes the next scan see it as unfamiliar."""
+    """A refused file has no key to be sent under: requeueing makes the next scan see it as changed."""
     await store.admit([settled(b"a", refusal=TOO_LONG)])
     assert await to_judge(store, [sighting(b"a")]) == []
     assert await asyncio.to_thread(factory.requeue, state_dir, None) == 1

@@ -43,7 +43,7 @@ async def test_a_fingerprint_of_any_size_comes_back(store: Store) -> None:
 
 
 async def test_what_is_recorded_is_familiar(store: Store) -> None:
-    """Only new and changed files are unfamiliar, each route for itself, and in the order in which they were given."""
+    """filter_changed returns only new and changed files, route by route, in the order in which they were given."""
     await store.admit([settled(b"same"), settled(b"changed")])
     seen = [sighting(b"new"), sighting(b"same"), sighting(b"changed", 2)]
     assert await to_judge(store, seen) == [seen[0], seen[2]]
@@ -67,7 +67,7 @@ async def test_what_was_taken_last_is_told_with_its_reason(store: Store) -> None
 
 
 @pytest.mark.parametrize("state", State)
-async def test_which_states_are_unfamiliar(store: Store, state: State) -> None:
+async def test_which_states_are_changed(store: Store, state: State) -> None:
     """An unchanged file has to be seen at rest again only when it was found changed, or gone."""
     await reach(store, state)
     expected = [sighting(b"a")] if state in TO_SETTLE else []
@@ -136,10 +136,10 @@ async def test_a_refused_file_takes_no_key(store: Store) -> None:
 
 
 async def test_a_key_is_free_when_its_file_is_gone(store: Store) -> None:
-    """When the first file disappears unsent the one in conflict is unfamiliar again, and takes the key."""
+    """When the first file disappears unsent the one in conflict counts as changed again, and takes the key."""
     await store.admit([settled(b"first", key="k"), settled(b"second", key="k")])
     assert await to_judge(store, [sighting(b"second")]) == []
-    await store.vanished(ROUTE, [b"first"])
+    await store.mark_gone(ROUTE, [b"first"])
     assert await to_judge(store, [sighting(b"second")]) == [sighting(b"second")]
     await store.admit([settled(b"second", key="k")])
     assert (await the(store, b"second")).state == State.PENDING
@@ -157,13 +157,13 @@ async def test_keys_change_hands_within_a_batch(store: Store) -> None:
 async def test_only_what_was_not_sent_can_vanish(store: Store, state: State) -> None:
     """A file that disappears is gone if it was pending, settling or quarantined; else nothing changes."""
     await reach(store, state)
-    await store.vanished(ROUTE, [b"a", b"never seen"])
+    await store.mark_gone(ROUTE, [b"a", b"never seen"])
     unsent = {State.PENDING, State.SETTLING, State.QUARANTINED}
     assert (await the(store)).state == (State.GONE if state in unsent else state)
 
 
 async def test_a_key_that_is_let_go_later_in_the_batch(store: Store) -> None:
-    """A file that asks for a key just before its holder lets go of it is unfamiliar again, not stuck."""
+    """A file that asks for a key just before its holder lets go of it counts as changed again, not stuck."""
     await store.admit([settled(b"holder", key="k")])
     await store.admit([settled(b"early", key="k"), settled(b"holder", 2, key="other")])
     assert await to_judge(store, [sighting(b"early"), sighting(b"holder", 2)]) == [sighting(b"early")]

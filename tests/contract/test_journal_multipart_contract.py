@@ -107,11 +107,11 @@ async def test_only_a_claim_has_parts(store: Store, state: State) -> None:
         await store.drop_multipart(claim)
 
 
-async def test_a_vanished_file_has_no_upload(store: Store) -> None:
+async def test_a_file_that_is_gone_has_no_upload(store: Store) -> None:
     """When an unsent file disappears its unfinished upload is forgotten, and those of other files are kept."""
     for path in (b"a", b"b"):
         claim = await claimed(store, path)
         await store.begin_multipart(claim, multipart(1))
         await store.settle(claim, RetryLater(START + 5, SLOW))
-    await store.vanished(ROUTE, [b"a"])
+    await store.mark_gone(ROUTE, [b"a"])
     assert [(await the(store, path)).multipart for path in (b"a", b"b")] == [None, multipart(1)]

@@ -148,7 +148,7 @@ BUGS = (
     bug(
         "a file system that makes inode numbers up has everything sent again at each scan",
         "discovery/intake.py",
-        "if not news.fresh or self._scanner.file_clock.keeps_inodes:",
+        "if not news.changed or self._scanner.file_clock.keeps_inodes:",
         "if self._plan:",
         "tests/unit/discovery/test_intake.py -k made_up",
     ),

@@ -246,7 +246,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(file=st.sampled_from(FILES))
     def vanish(self, file: File) -> None:
-        self.runner.run(self.journal.vanished(file[0], [file[1]]))
+        self.runner.run(self.journal.mark_gone(file[0], [file[1]]))
         one = self.model.files.get(file)
         if one and one.state in {State.PENDING, State.SETTLING, State.QUARANTINED}:
             self.model.gone(file)
@@ -343,11 +343,11 @@ class JournalMachine(RuleBasedStateMachine):
             assert one.matches(record), (one, record)
 
     @invariant()
-    def what_may_have_changed_is_unfamiliar(self) -> None:
+    def what_may_have_changed_is_not_filtered_out(self) -> None:
         """The journal may have a file judged once more than needed; the model follows it then."""
         for (route, path), one in self.model.files.items():
             seen = [sighting(path, one.fingerprint, route)]
-            news = any(self.runner.run(self.journal.unfamiliar(route, seen)))
+            news = any(self.runner.run(self.journal.filter_changed(route, seen)))
             assert news >= one.is_news(one.fingerprint)
             one.recheck = news and one.state in {State.QUARANTINED, State.DELIVERED}
 

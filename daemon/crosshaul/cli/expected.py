@@ -118,16 +118,17 @@ def _undelivered(route: Route, plan: PlanId, reader: Reader | None) -> Iterator[
 
     scanner = Scanner(route)
     for batch in scanner.scan():
-        changed = (
-            reader.unfamiliar(route.name, batch.sightings, plan.id) if reader else ChangedFiles(batch.sightings, [])
-        )
-        fresh = changed.fresh
+        if reader:
+            filtered = reader.filter_changed(route.name, batch.sightings, plan.id)
+        else:
+            filtered = ChangedFiles(batch.sightings, [])
+        changed = filtered.changed
         if route.settle.marker is not None:
-            recorded = reader.recorded(route.name, [seen.path for seen in fresh]) if reader else {}
-            done = marked(fresh, scanner.markers(fresh), recorded)
-            fresh = [seen for seen in fresh if seen.path in done]
-        yield from fresh
-        yield from changed.rested
+            recorded = reader.recorded(route.name, [seen.path for seen in changed]) if reader else {}
+            done = marked(changed, scanner.markers(changed), recorded)
+            changed = [seen for seen in changed if seen.path in done]
+        yield from changed
+        yield from filtered.other_plan
 
 
 def _is_done(file: ExpectedFile, reader: Reader | None, plans: Mapping[str, int], began: float) -> bool:

@@ -29,8 +29,8 @@ class EnqueueJournal(Protocol):
     """What is needed of the journal."""
 
     async def admit(self, settled: Sequence[Settled]) -> Sequence[Denial]: ...  # noqa: D102 - see journal/store.py
-    async def vanished(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
-    async def excluded(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
+    async def mark_gone(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
+    async def mark_excluded(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
 
 
 class Enqueuer:
@@ -64,8 +64,8 @@ class Enqueuer:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     look = await self._look(route, paths)
                 if look is not None:
-                    await self._journal.vanished(route, look.without_file)
-                    await self._journal.excluded(route, look.unwanted)
+                    await self._journal.mark_gone(route, look.without_file)
+                    await self._journal.mark_excluded(route, look.unwanted)
                     freed = freed or bool(look.without_file or look.unwanted)
         return freed
 

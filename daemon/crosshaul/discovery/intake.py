@@ -60,7 +60,7 @@ Rested = tuple[Sighting, SettleReason]
 class IntakeJournal(Protocol):
     """What intake needs of the journal."""
 
-    async def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int) -> ChangedFiles:
+    async def filter_changed(self, route: str, sightings: Sequence[Sighting], plan: int) -> ChangedFiles:
         """Those that are not recorded in this very state, or not by this plan."""
 
     async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
@@ -69,13 +69,13 @@ class IntakeJournal(Protocol):
     async def admit(self, settled: Sequence[Settled]) -> Sequence[Denial]:
         """Queue them, or set them aside with their refusal."""
 
-    async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
+    async def mark_gone(self, route: str, paths: Sequence[bytes]) -> None:
         """What was not sent yet is gone."""
 
-    async def excluded(self, route: str, paths: Sequence[bytes]) -> None:
+    async def mark_excluded(self, route: str, paths: Sequence[bytes]) -> None:
         """What was not sent yet will not be."""
 
-    async def strays(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]:
+    async def leftovers(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]:
         """Some of the files that another plan queued and this one has not judged; and where to go on."""
 
     async def save_route(self, status: RouteStatus) -> None:
@@ -377,7 +377,7 @@ class Intake:
             self._walk_wanted.set()
             return
         self._settler.forget_all([*look.without_file, *(problem.path for problem in look.problems)])
-        await self._journal.vanished(self._route.name, look.without_file)
+        await self._journal.mark_gone(self._route.name, look.without_file)
         for path in look.directories:
             # One that could not be read, and whose mode or owner changed, has never been walked.
             if path in arrived or self._left_out.mended(path):
@@ -410,17 +410,19 @@ class Intake:
 
     async def _news(self, sightings: list[Sighting]) -> ChangedFiles:
         """Those that the journal does not have in this very state; where inodes are made up, whatever they are."""
-        news = await self._journal.unfamiliar(self._route.name, sightings, self._plan.id)
-        if not news.fresh or self._scanner.file_clock.keeps_inodes:
+        news = await self._journal.filter_changed(self._route.name, sightings, self._plan.id)
+        if not news.changed or self._scanner.file_clock.keeps_inodes:
             return news
-        recorded = await self._journal.recorded(self._route.name, [sighting.path for sighting in news.fresh])
-        as_recorded = [as_it_was for one in news.fresh if (as_it_was := but_for_inode(one, recorded.get(one.path)))]
-        again = await self._journal.unfamiliar(self._route.name, as_recorded, self._plan.id)
-        known = {one.path for one in as_recorded}.difference(one.path for one in again.fresh)
+        recorded = await self._journal.recorded(self._route.name, [sighting.path for sighting in news.changed])
+        as_recorded = [as_it_was for one in news.changed if (as_it_was := but_for_inode(one, recorded.get(one.path)))]
+        again = await self._journal.filter_changed(self._route.name, as_recorded, self._plan.id)
+        known = {one.path for one in as_recorded}.difference(one.path for one in again.changed)
         if known and not self._inodes_told:
             self._inodes_told = True
             self._log.warning("inodes_change", root=str(self._route.path), files=len(known), hint=_INODES_HINT)
-        return ChangedFiles([one for one in news.fresh if one.path not in known], [*news.rested, *again.rested])
+        return ChangedFiles(
+            [one for one in news.changed if one.path not in known], [*news.other_plan, *again.other_plan]
+        )
 
     async def _judge(self, fresh: list[Sighting], hints: Mapping[bytes, EventKind] | None) -> list[Rested]:
         """Those of ``fresh`` that are at rest; the settler keeps the others in mind."""

@@ -16,9 +16,9 @@ from crosshaul.model import PlanId
 class LeftoversJournal(Protocol):
     """What is needed of the journal."""
 
-    async def strays(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]: ...  # noqa: D102 - see journal/store.py
-    async def vanished(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
-    async def excluded(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
+    async def leftovers(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]: ...  # noqa: D102 - see journal/store.py
+    async def mark_gone(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
+    async def mark_excluded(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
 
 
 class Leftovers:
@@ -42,12 +42,12 @@ class Leftovers:
         after: int | None = 0
         all_judged = True
         while after is not None and not self._all_judged:
-            paths, after = await self._journal.strays(self._route, self._plan.id, after)
+            paths, after = await self._journal.leftovers(self._route, self._plan.id, after)
             if paths:
                 all_judged = False
                 look: PathStats = await self._threads.run(self._scanner.look, paths)
-                await self._journal.vanished(self._route, look.without_file)
-                await self._journal.excluded(self._route, look.unwanted)
+                await self._journal.mark_gone(self._route, look.without_file)
+                await self._journal.mark_excluded(self._route, look.unwanted)
                 for sighting in look.sightings:
                     hint(sighting.path)
         self._all_judged = self._all_judged or all_judged

@@ -209,11 +209,11 @@ class _Peek:
         """Those of ``seen`` that are not in their place yet."""
         return list(seen) if self._reader is None else self._reader.to_send(route, seen)
 
-    async def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int) -> ChangedFiles:
-        """See ``Journal.unfamiliar``."""
+    async def filter_changed(self, route: str, sightings: Sequence[Sighting], plan: int) -> ChangedFiles:
+        """See ``Journal.filter_changed``."""
         if self._reader is None:
             return ChangedFiles(list(sightings), [])
-        return await asyncio.to_thread(self._reader.unfamiliar, route, sightings, plan)
+        return await asyncio.to_thread(self._reader.filter_changed, route, sightings, plan)
 
     async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
         """See ``Journal.recorded``."""
@@ -222,14 +222,14 @@ class _Peek:
     async def admit(self, settled: Sequence[Settled]) -> Sequence[Denial]:
         raise AssertionError(f"a preview admits nothing, and was given {len(settled)} files")
 
-    async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
+    async def mark_gone(self, route: str, paths: Sequence[bytes]) -> None:
         raise AssertionError(f"a preview marks nothing as gone, and was given {len(paths)} files of {route}")
 
-    async def excluded(self, route: str, paths: Sequence[bytes]) -> None:
+    async def mark_excluded(self, route: str, paths: Sequence[bytes]) -> None:
         raise AssertionError(f"a preview excludes nothing, and was given {len(paths)} files of {route}")
 
-    async def strays(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]:
-        raise AssertionError(f"a preview judges nothing, and was asked for strays of {route} ({plan}, {after})")
+    async def leftovers(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]:
+        raise AssertionError(f"a preview judges nothing, and was asked for leftovers of {route} ({plan}, {after})")
 
     async def save_route(self, status: RouteStatus) -> None:
         raise AssertionError(f"a preview saves nothing, and was given {status.name}")

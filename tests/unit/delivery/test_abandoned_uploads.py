@@ -96,9 +96,9 @@ async def test_what_the_journal_drops_while_a_file_waits_is_aborted_once(world: 
         case "changed":
             await world.admit(size=2)
         case "gone":
-            await world.journal.vanished("r", [b"f"])
+            await world.journal.mark_gone("r", [b"f"])
         case "excluded":
-            await world.journal.excluded("r", [b"f"])
+            await world.journal.mark_excluded("r", [b"f"])
         case "another place":
             await world.configure("r", place=ELSEWHERE)
             await world.admit()

@@ -72,7 +72,7 @@ async def test_what_lost_its_key_after_its_delivery_is_not_queued_again(journal:
     claim = await take(journal, "r")
     await journal.settle(claim, DONE._replace(after_due_at=1.0))
     (task,) = await journal.after_due("r", 1)
-    await journal.excluded("r", [b"f"])
+    await journal.mark_excluded("r", [b"f"])
     await journal.send_again(task, SLOW, 0.0)
     record = await journal.find("r", b"f")
     assert record is not None

@@ -68,7 +68,7 @@ async def test_commits_are_reported(tmp_path: Path) -> None:
     journal = await Journal.open(tmp_path / "state", TurnableClock())
     heard: list[CommitStats] = []
     journal.on_commit(heard.append)
-    await asyncio.gather(*(journal.vanished(ROUTE, [b"a"]) for _ in range(30)))
+    await asyncio.gather(*(journal.mark_gone(ROUTE, [b"a"]) for _ in range(30)))
     assert sum(stats.units for stats in heard) == 30
     assert len(heard) == journal.commits
     await journal.close()

@@ -24,7 +24,7 @@ class Admission(NamedTuple):
 
 
 class Disappearance(NamedTuple):
-    """One call of ``Journal.vanished``."""
+    """One call of ``Journal.mark_gone``."""
 
     route: str
     paths: Sequence[bytes]

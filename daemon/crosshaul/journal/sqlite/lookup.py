@@ -60,19 +60,21 @@ def to_send(connection: sqlite3.Connection, route: str, seen: Sequence[Settled])
     return [one for one in seen if one.sighting.path not in done or not stays(one, records[one.sighting.path])]
 
 
-def unfamiliar(connection: sqlite3.Connection, route: str, sightings: Sequence[Sighting], plan: int) -> ChangedFiles:
+def filter_changed(
+    connection: sqlite3.Connection, route: str, sightings: Sequence[Sighting], plan: int
+) -> ChangedFiles:
     """Those of ``sightings`` (all of ``route``) that are news, as ``is_news`` has it: here the query says so."""
     text = rows.fingerprint_text
-    news = ChangedFiles([], [])
+    filtered = ChangedFiles([], [])
     for start in range(0, len(sightings), _BATCH):
         batch = sightings[start : start + _BATCH]
         seen = [(number, sighting.path, text(sighting.fingerprint)) for number, sighting in enumerate(batch)]
-        for number in bulk.compare(connection, "unfamiliar", seen, route, plan):
+        for number in bulk.compare(connection, "filter_changed", seen, route, plan):
             if number >= 0:
-                news.fresh.append(batch[number])
+                filtered.changed.append(batch[number])
             else:
-                news.rested.append(batch[-1 - number])
-    return news
+                filtered.other_plan.append(batch[-1 - number])
+    return filtered
 
 
 def recorded(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:

@@ -63,13 +63,13 @@ def _adopt(connection: sqlite3.Connection, destination: str, place: Place) -> No
     connection.execute(SQL["drop_place"], unknown)
 
 
-def strays(connection: sqlite3.Connection, route: str, plan: int, after: int) -> tuple[list[bytes], int | None]:
+def leftovers(connection: sqlite3.Connection, route: str, plan: int, after: int) -> tuple[list[bytes], int | None]:
     """Files not sent yet that were judged by another plan, in a part of all records; and where the next begins."""
-    if not after and not connection.execute(SQL["has_strays"], (route, plan)).fetchone()[0]:
+    if not after and not connection.execute(SQL["has_leftovers"], (route, plan)).fetchone()[0]:
         return [], None
     last = connection.execute(SQL["last_record"]).fetchone()[0]
     end = after + _WINDOW
-    found = connection.execute(SQL["strays"], (after, end, route, plan)).fetchall()
+    found = connection.execute(SQL["leftovers"], (after, end, route, plan)).fetchall()
     return [row[0] for row in found], end if end < last else None
 
 

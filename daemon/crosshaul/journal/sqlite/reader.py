@@ -138,20 +138,20 @@ class Reader:
         with self._snapshot() as connection:
             return plans.find(connection, wanted)
 
-    def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int = 0) -> ChangedFiles:
-        """See ``Journal.unfamiliar``."""
+    def filter_changed(self, route: str, sightings: Sequence[Sighting], plan: int = 0) -> ChangedFiles:
+        """See ``Journal.filter_changed``."""
         with self._snapshot() as connection:
-            return lookup.unfamiliar(connection, route, sightings, plan)
+            return lookup.filter_changed(connection, route, sightings, plan)
 
     def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
         """See ``Journal.recorded``."""
         with self._snapshot() as connection:
             return lookup.recorded(connection, route, paths)
 
-    def strays(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]:
-        """See ``Journal.strays``."""
+    def leftovers(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]:
+        """See ``Journal.leftovers``."""
         with self._snapshot() as connection:
-            return plans.strays(connection, route, plan, after)
+            return plans.leftovers(connection, route, plan, after)
 
     def is_in_force(self, wanted: RoutePlan) -> bool:
         """Whether the route went by this plan last."""

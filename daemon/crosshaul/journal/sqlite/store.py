@@ -170,9 +170,9 @@ class Journal(SourceJournal, AbandonedJournal):
         self._plans = await self._writer.do(_APPLY, plans.Application(wanted, places))
         return self._plans
 
-    async def unfamiliar(self, route: str, sightings: Sequence[Sighting], plan: int = 0) -> ChangedFiles:
+    async def filter_changed(self, route: str, sightings: Sequence[Sighting], plan: int = 0) -> ChangedFiles:
         """Those of ``sightings`` that intake has to judge: not recorded in this very state, or by another plan."""
-        return await self._read(lambda: self._reader.unfamiliar(route, sightings, plan))
+        return await self._read(lambda: self._reader.filter_changed(route, sightings, plan))
 
     async def recorded(self, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
         """The states of files that were taken last, and why, of those of ``paths`` that have a record."""
@@ -191,22 +191,22 @@ class Journal(SourceJournal, AbandonedJournal):
             self._tell_due()
         return denied
 
-    async def vanished(self, route: str, paths: Sequence[bytes]) -> None:
+    async def mark_gone(self, route: str, paths: Sequence[bytes]) -> None:
         """These files disappeared: what was not sent yet is gone, what is delivered is noted to have no source."""
         if paths:
             await self._writer.do(_VANISH, admission.Disappearance(route, paths, self._clock.now()))
 
-    async def excluded(self, route: str, paths: Sequence[bytes]) -> None:
+    async def mark_excluded(self, route: str, paths: Sequence[bytes]) -> None:
         """The route does not select these files any more: what was not sent yet won't be, and the keys are free."""
         if paths:
             await self._writer.do(_EXCLUDE, admission.Disappearance(route, paths, self._clock.now()))
 
-    async def strays(self, route: str, plan: int, after: int = 0) -> tuple[Sequence[bytes], int | None]:
+    async def leftovers(self, route: str, plan: int, after: int = 0) -> tuple[Sequence[bytes], int | None]:
         """Files of ``route`` not sent yet that another plan than this one judged: some of them, and where to go on.
 
         Begin with 0; None: there are no more.
         """
-        return await self._read(lambda: self._reader.strays(route, plan, after))
+        return await self._read(lambda: self._reader.leftovers(route, plan, after))
 
     async def is_in_force(self, wanted: RoutePlan) -> bool:
         """See ``Reader.is_in_force``."""

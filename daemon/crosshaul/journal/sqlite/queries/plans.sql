@@ -30,7 +30,7 @@ UPDATE files SET place = ? WHERE place = ?
 -- name: drop_place
 DELETE FROM places WHERE id = ?
 
--- name: has_strays
+-- name: has_leftovers
 SELECT EXISTS (SELECT 1 FROM files WHERE state = 'pending' AND route = ?1 AND plan < ?2)
     OR EXISTS (SELECT 1 FROM files WHERE state = 'pending' AND route = ?1 AND plan > ?2)
     OR EXISTS (
@@ -41,7 +41,7 @@ SELECT EXISTS (SELECT 1 FROM files WHERE state = 'pending' AND route = ?1 AND pl
 -- name: last_record
 SELECT coalesce(max(id), 0) FROM files
 
--- name: strays
+-- name: leftovers
 SELECT path FROM files NOT INDEXED
 WHERE id > ? AND id <= ? AND route = ? AND plan <> ? AND state IN ('pending', 'uploading', 'settling', 'quarantined')
 

@@ -2,7 +2,7 @@
 SELECT path, id, state, fingerprint, recheck, holds_key, place, key, plan
 FROM files WHERE route = ? AND path IN (/*paths*/)
 
--- name: unfamiliar
+-- name: filter_changed
 SELECT json_group_array(iif(fingerprint = column3 AND state NOT IN ('settling', 'gone'), -1 - column1, column1))
 FROM (VALUES /*rows*/)
 LEFT JOIN files ON route = ? AND path = column2
