@@ -84,7 +84,7 @@ def test_a_partner_that_is_down_is_red_with_error_and_hint(tmp_path, window):
         here.goto(stage.url)
         until(lambda: mood(here) == "bad")
         assert headline(here) == "Nothing gets through to partner. 7 files pending."
-        assert "no connection to" in here.inner_text("#problems")
+        assert "can't connect to" in here.inner_text("#problems")
         assert "crosshaul check --destination partner" in here.inner_text("#problems")
         assert "No file is lost" in here.inner_text("#problems")
         assert table(here, "destinations")[0][1] == "unreachable"

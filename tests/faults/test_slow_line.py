@@ -66,7 +66,7 @@ LATE = http1.Deadlines(connect=1.0, tls=1.0, progress=0.4, answer=0.6)
 
 
 @pytest.mark.parametrize(
-    ("slowness", "code"), [(Stall(seconds=1.4), "AnswerTimeout"), (Stall(1.0, where="unread"), "ProgressTimeout")]
+    ("slowness", "code"), [(Stall(seconds=1.4), "ResponseTimeout"), (Stall(1.0, where="unread"), "ProgressTimeout")]
 )
 async def test_parts_that_are_late_each_time_are_accepted(partner: PartnerAccount, tmp_path: Path, slowness, code):
     """A store that reads or answers each part far later than the usual deadline has the file after a few tries."""

@@ -385,7 +385,7 @@ async def test_a_stranger_s_200_is_not_believed_before_the_store_is_known_either
         partner.faults.add(Rule(operation=PUT, action=Error(200, "", "", headers=FOREIGN)))
         await drop(pipeline, "first", PUT)
         await arrives(pipeline, "first")
-        assert [said.code for said in pipeline.observer.parkings] == ["UnprovenAnswer"]
+        assert [said.code for said in pipeline.observer.parkings] == ["UnverifiedUpload"]
         assert pipeline.context.ladder.known is ChecksumKind.CRC64NVME
 
 
@@ -410,7 +410,7 @@ async def test_an_older_state_of_the_file_is_no_proof_of_the_new_one(partner: Pa
         partner.faults.add(Rule(operation=PUT, action=Error(200, "", "", headers=FOREIGN)))
         (pipeline.root / "f").write_bytes(b"n" * SMALL)
         await pipeline.admit("f")
-        await _parks(pipeline, "UnprovenAnswer")
+        await _parks(pipeline, "UnverifiedUpload")
         await arrives(pipeline, "f")
 
 
@@ -445,7 +445,7 @@ async def test_a_store_that_neither_proves_nor_may_be_asked_says_what_is_missing
     partner.faults.add(Rule(operation=PUT, times=None, action=WrongETag("5f3-62a1c0de")))
     async with overheard(partner, tmp_path) as pipeline:
         await drop(pipeline, "f", PUT)
-        await _parks(pipeline, "UnprovenAnswer")
+        await _parks(pipeline, "UnverifiedUpload")
         assert "s3:GetObject" in pipeline.observer.parkings[-1].advice
         partner.change(role_policy=None)
         pipeline.transfer.probe()

@@ -1,7 +1,7 @@
-"""Makes docs/ERRORS.md out of the table that the tests play and the meanings that the daemon goes by.
+"""Write docs/ERRORS.md from the fault table of the tests and the error codes of the daemon.
 
-``PYTHONPATH=daemon:tests python tests/support/errors_page.py`` writes it;
-tests/unit/aws/test_errors_page.py holds it up to date.
+``PYTHONPATH=daemon:tests python tests/support/errors_page.py`` writes the page;
+tests/unit/aws/test_errors_page.py fails when it is out of date.
 """
 
 from __future__ import annotations
@@ -14,49 +14,49 @@ from support.fault_table import HEAD, ONLY_AT_GET, OURS, S3, SENDING, STS, Outco
 
 PAGE = Path(__file__).parents[2] / "docs" / "ERRORS.md"
 MADE_UP = {"SomethingNew", "SomethingElseNew"}
-"""Codes of the table that stand for those which nobody knows yet."""
-_PASSES = "Nothing: it passes."
-_ASK = "Ask Account B's admin, with the request id."
+"""Codes of the table that stand for unknown codes."""
+_TRANSIENT = "Nothing: the error is transient."
+_ASK = "Send Account B's admin the request id."
 _TITLES = {
-    Outcome.AGAIN: "What is tried again",
-    Outcome.REFRESHES: "What leads to new credentials",
-    Outcome.STARTS_OVER: "What starts an upload over",
-    Outcome.DOES_WITHOUT: "What is done without",
-    Outcome.PARKS: "What parks the destination",
-    Outcome.SETS_ASIDE: "What sets a file aside",
+    Outcome.AGAIN: "Retried",
+    Outcome.REFRESHES: "Retried with new credentials",
+    Outcome.STARTS_OVER: "Restarts the upload",
+    Outcome.DOES_WITHOUT: "Omits an unsupported feature",
+    Outcome.PARKS: "Parks the destination",
+    Outcome.SETS_ASIDE: "Quarantines the file",
 }
 _SHORT = {
-    None: '"don\'t know": the file is sent',
-    Outcome.AGAIN: "tried again",
-    Outcome.REFRESHES: "new credentials, then again",
+    None: "unknown: the file is sent",
+    Outcome.AGAIN: "retried",
+    Outcome.REFRESHES: "retried with new credentials",
     Outcome.PARKS: "parks the destination",
 }
-_FOR_PEOPLE = {
-    Outcome.PARKS: "One file at a time is tried, so that nobody has to tell Crosshaul when it is mended.",
+_FOR_OPERATORS = {
+    Outcome.PARKS: "One file at a time is tried as a canary, so delivery resumes as soon as the error is fixed.",
     Outcome.SETS_ASIDE: "`crosshaul retry` puts it back in the queue.",
 }
-"""The outcomes that somebody has to do something about."""
+"""Outcomes that require an operator."""
 _HEAD = """# Errors
 
-Every error that S3 and STS are known to answer with, at each call that Crosshaul makes, and what comes of it. The code,
-the HTTP status and the request id stand in the log, in `crosshaul status` (of a destination) and in `crosshaul explain`
-(of a file). No error loses a file.
+Every known error of S3 and STS for each call that Crosshaul makes, and its outcome. The log, `crosshaul status` (for a
+destination) and `crosshaul explain` (for a file) show the code, the HTTP status and the request id. No error loses a
+file.
 
-This page is made from the table that `tests/lies` plays against the strict partner account, and from `aws/codes.py`
-(`tests/support/errors_page.py`); a code without a row fails a test.
+`tests/support/errors_page.py` writes this page from the table that `tests/lies` plays against the strict partner
+account and from `aws/error_codes.py`. A code without a row fails a test.
 
 - **Uploads** are PutObject, CreateMultipartUpload, UploadPart and CompleteMultipartUpload.
-- **AbortMultipartUpload** clears up after a file that changed in mid-upload. If it fails, in whatever way, nothing
-  comes of it: the bucket's lifecycle rule clears up.
-- **GetObject** is for `check`, the demo and `--require-ready`. An error there is told, and concerns no file.
-- **(none)** is an answer without a code, as proxies give them; Crosshaul shows the status in the code's place.
-- A code that is not here goes by its status: 5xx, 408, 429 and a 2xx that makes no sense are tried again, all others
-  park the destination.
+- **AbortMultipartUpload** removes the upload of a file that changed during it. Its errors have no effect: the bucket's
+  lifecycle rule removes the upload later.
+- **GetObject** is for `check`, the demo and `--require-ready`. Its errors are reported and concern no file.
+- **(none)** is a response without a code, as proxies send them; Crosshaul shows the status instead.
+- The HTTP status decides for an unknown code: 5xx, 408, 429 and an unexpected 2xx are retried, all others park the
+  destination.
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [_HEAD, *(_section(outcome) for outcome in Outcome), _head_section(), _get_section(), _sts(), _ours()]
     return "\n".join(parts)
 
@@ -68,12 +68,12 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def _section(outcome: Outcome) -> str:
     rows = [row for row in S3 if row.outcome is outcome and row.code not in MADE_UP]
-    head: tuple[str, ...] = ("code", "HTTP", "at", "class")
+    head: tuple[str, ...] = ("code", "HTTP", "call", "class")
     cells: list[tuple[str, ...]] = [(_named(row), str(row.status), _calls(row), _class(row)) for row in rows]
-    if outcome in _FOR_PEOPLE:
+    if outcome in _FOR_OPERATORS:
         head = (*head, "what to do")
         cells = [(*cell, _advice(row)) for cell, row in zip(cells, rows, strict=True)]
-    more = _FOR_PEOPLE.get(outcome, "Nobody has to do anything.")
+    more = _FOR_OPERATORS.get(outcome, "No action is needed.")
     return f"## {_TITLES[outcome]}\n\n{outcome.value} {more}\n\n{_table(head, cells)}"
 
 
@@ -100,25 +100,25 @@ def _advice(row: Row) -> str:
 
 def _head_section() -> str:
     cells = ((str(status), _SHORT[outcome]) for status, outcome in sorted(HEAD.items()))
-    intro = "HeadObject asks whether a file is in the bucket already. Its answers have a status alone."
-    return f"## At HeadObject\n\n{intro}\n\n{_table(('HTTP', 'outcome'), cells)}"
+    intro = "HeadObject checks whether an object is already in the bucket. Its responses have a status and no code."
+    return f"## HeadObject\n\n{intro}\n\n{_table(('HTTP', 'outcome'), cells)}"
 
 
 def _get_section() -> str:
     cells = ((f"`{code}`", str(status)) for code, status in ONLY_AT_GET)
-    return f"## At GetObject alone\n\n{_table(('code', 'HTTP'), cells)}"
+    return f"## GetObject only\n\n{_table(('code', 'HTTP'), cells)}"
 
 
 def _sts() -> str:
     cells = (
-        (_code(code, status), str(status), advice_for("AssumeRole", code, "", None) or _PASSES)
+        (_code(code, status), str(status), advice_for("AssumeRole", code, "", None) or _TRANSIENT)
         for code, status in STS.items()
     )
     intro = (
-        "AssumeRole is called in the background, ahead of each expiry. While it fails, the present session is used to\n"
-        "its end; then the destination is parked, and everything goes on when STS does. No file is blamed."
+        "AssumeRole is called in the background before each expiry. While it fails, the current session is used until\n"
+        "it expires; then the destination is parked until AssumeRole succeeds. No file is quarantined."
     )
-    return f"## From STS\n\n{intro}\n\n{_table(('code', 'HTTP', 'what to do'), cells)}"
+    return f"## STS\n\n{intro}\n\n{_table(('code', 'HTTP', 'what to do'), cells)}"
 
 
 def _ours() -> str:
@@ -127,11 +127,11 @@ def _ours() -> str:
         for code, (outcome, meaning) in OURS.items()
     )
     table = _table(("code", "means", "outcome", "what to do"), cells)
-    return f"## Without an answer of S3's or STS's\n\nThese codes are Crosshaul's own.\n\n{table}"
+    return f"## Crosshaul's own codes\n\nThese errors occur without a valid response from S3 or STS.\n\n{table}"
 
 
 def _advice_of_ours(outcome: Outcome) -> str:
-    return _PASSES if outcome is Outcome.AGAIN else "The message says it."
+    return _TRANSIENT if outcome is Outcome.AGAIN else "See the message."
 
 
 if __name__ == "__main__":

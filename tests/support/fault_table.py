@@ -1,8 +1,8 @@
-"""What S3 and STS may answer, and what has to come of it. Data: tests/lies plays each row, docs/ERRORS.md shows them.
+"""Errors that S3 and STS may return, and the outcome of each. tests/lies plays each row; docs/ERRORS.md lists them.
 
-Sources: the S3 API reference, "List of error codes" (those that our calls can be answered with); the STS API
-reference, "AssumeRole" and "Common errors"; the KMS API reference, GenerateDataKey and Decrypt, whose errors S3 passes
-on; MinIO and Ceph for theirs; RFC 9110 for what proxies say.
+Sources: the S3 API reference, "List of error codes" (those of our calls); the STS API
+reference, "AssumeRole" and "Common errors"; the KMS API reference, GenerateDataKey and Decrypt, which S3 passes
+on; MinIO and Ceph for theirs; RFC 9110 for proxies.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """What an error that strikes once, or for a while, leads to. Lost is a file in no case."""
+    """Outcome of an error that occurs once or for a while. No outcome loses a file."""
 
-    AGAIN = "The call is made again, and the file is delivered."
-    REFRESHES = "New credentials are had from STS, and the file is delivered; no try is counted."
-    STARTS_OVER = "A new multipart upload is begun, and the file is delivered."
-    DOES_WITHOUT = "What the store doesn't know (If-None-Match, a checksum) is left out, and the file is delivered."
-    PARKS = "The destination is parked; when the error ends, the file is delivered. No file is blamed."
-    SETS_ASIDE = "The file is quarantined with this code, and other files are delivered."
+    AGAIN = "The call is retried, and the file is delivered."
+    REFRESHES = "The session is renewed, and the file is delivered. The attempt is not counted."
+    STARTS_OVER = "A new multipart upload is started, and the file is delivered."
+    DOES_WITHOUT = "The unsupported feature (If-None-Match, a checksum) is omitted, and the file is delivered."
+    PARKS = "The destination is parked. Once the error ends, its files are delivered; none is quarantined."
+    SETS_ASIDE = "The file is quarantined with this code. Other files are delivered."
 
 
 PUT = "PutObject"
@@ -33,9 +33,9 @@ SENDING = (PUT, CREATE, PART, COMPLETE)
 
 @dataclass(frozen=True)
 class Row:
-    """One error code, with the status it comes with, and the calls at which it can come.
+    """One error code, its HTTP status, and the calls that may return it.
 
-    At AbortMultipartUpload every row ends in nothing, and at GetObject, which no delivery makes, in a line that tells.
+    AbortMultipartUpload ignores every row. GetObject, which no delivery calls, reports each as one line.
     """
 
     code: str
@@ -50,7 +50,7 @@ def _rows(outcome: Outcome, status: int, *codes: str, at: tuple[str, ...] = SEND
 
 
 def _without_code(outcome: Outcome, *statuses: int, at: tuple[str, ...] = SENDING) -> tuple[Row, ...]:
-    """Answers of proxies and the like, which have a status alone."""
+    """Rows for responses without a code, as proxies send them."""
     return tuple(Row(str(status), status, outcome, at, "") for status in statuses)
 
 
@@ -121,11 +121,11 @@ S3 = (
 )
 
 ONLY_AT_GET = (("NoSuchKey", 404), ("InvalidRange", 416), ("NoSuchVersion", 404))
-"""Of GetObject alone, with their statuses."""
+"""Codes that only GetObject returns, with their statuses."""
 
 ELSEWHERE = {
-    "PreconditionFailed": "test_delivery.py: only a request with If-None-Match can be answered so",
-    "412": "test_delivery.py: only a request with If-None-Match can be answered so",
+    "PreconditionFailed": "test_delivery.py: only a request with If-None-Match can get it",
+    "412": "test_delivery.py: only a request with If-None-Match can get it",
 }
 
 STS = {
@@ -159,7 +159,7 @@ STS = {
     "407": 407,
     "502": 502,
 }
-"""AssumeRole: each parks the destination for as long as it lasts."""
+"""Errors of AssumeRole: each parks the destination while it lasts."""
 
 HEAD = {
     **dict.fromkeys((301, 302, 307, 401, 405, 407), Outcome.PARKS),
@@ -167,34 +167,37 @@ HEAD = {
     **dict.fromkeys((403, 404), None),
     **dict.fromkeys((408, 429, 500, 502, 503, 504), Outcome.AGAIN),
 }
-"""HEAD's answers have no body, hence no code. None: "don't know", and the file is sent without another call."""
+"""Statuses of HEAD, whose responses have no body and no code. None: unknown, the file is sent without another call."""
 
 OURS = {
-    **dict.fromkeys(("ConnectError", "ConnectionError"), (Outcome.AGAIN, "No connection came about.")),
-    "DNSError": (Outcome.AGAIN, "The endpoint's name leads nowhere."),
-    **dict.fromkeys(("ConnectTimeout", "TLSTimeout"), (Outcome.AGAIN, "No connection came about in time.")),
-    "ConnectionReset": (Outcome.AGAIN, "The connection ended before the answer did."),
-    **dict.fromkeys(("ProgressTimeout", "ReadTimeout"), (Outcome.AGAIN, "Nothing moved for too long.")),
-    "AnswerTimeout": (
+    **dict.fromkeys(("ConnectError", "ConnectionError"), (Outcome.AGAIN, "The connection could not be opened.")),
+    "DNSError": (Outcome.AGAIN, "The endpoint's name could not be resolved."),
+    **dict.fromkeys(("ConnectTimeout", "TLSTimeout"), (Outcome.AGAIN, "No connection within the deadline.")),
+    "ConnectionReset": (Outcome.AGAIN, "The connection was closed before the response was complete."),
+    **dict.fromkeys(("ProgressTimeout", "ReadTimeout"), (Outcome.AGAIN, "No byte moved within the deadline.")),
+    "ResponseTimeout": (
         Outcome.AGAIN,
-        "The store took the whole body, and did not answer; the next try waits for longer.",
+        "The store received the whole body and did not respond; the next attempt waits longer.",
     ),
-    "TotalTimeout": (Outcome.AGAIN, "The whole call took too long."),
-    "ClientClosed": (Outcome.AGAIN, "The daemon ended in the middle of it."),
-    "ProtocolError": (Outcome.AGAIN, "What came is not HTTP."),
-    "AnswerTooLarge": (Outcome.AGAIN, "An answer without end."),
-    "UnreadableAnswer": (Outcome.AGAIN, "What came is no document of S3's or STS's."),
-    "SenselessAnswer": (Outcome.AGAIN, "A 200 that lacks what S3 or STS would say."),
-    "ChecksumMismatch": (Outcome.AGAIN, "S3 says that it holds other bytes than were sent."),
-    "UnprovenAnswer": (Outcome.PARKS, "A 200 with neither a checksum nor an MD5, and HEAD doesn't show the file."),
-    "TLSError": (Outcome.PARKS, "The certificate is another's, is out of date, or its authority is not known."),
-    "ProxyError": (Outcome.PARKS, "The proxy can't be had, or refuses."),
-    "SessionPolicy": (Outcome.PARKS, "The file named in `session_policy` can't be used."),
-    "ExternalId": (Outcome.PARKS, "The file or variable with the external ID can't be read."),
-    **dict.fromkeys(("NoCredentials", "ProfileNotFound"), (Outcome.PARKS, "Account A has no credentials here.")),
+    "TotalTimeout": (Outcome.AGAIN, "The call took longer than its deadline."),
+    "ClientClosed": (Outcome.AGAIN, "The daemon stopped during the call."),
+    "ProtocolError": (Outcome.AGAIN, "The response is not HTTP."),
+    "ResponseTooLarge": (Outcome.AGAIN, "The response is larger than any of S3's or STS's."),
+    "UnparsableResponse": (Outcome.AGAIN, "The response is not a document of S3 or STS."),
+    "UnexpectedResponse": (Outcome.AGAIN, "A 200 response lacks what S3 or STS always return."),
+    "ChecksumMismatch": (Outcome.AGAIN, "S3's checksum differs from the checksum of the bytes sent."),
+    "UnverifiedUpload": (
+        Outcome.PARKS,
+        "A 200 response has no checksum and no MD5, and HEAD does not find the object.",
+    ),
+    "TLSError": (Outcome.PARKS, "The certificate has another name, has expired, or its authority is not trusted."),
+    "ProxyError": (Outcome.PARKS, "The proxy is unreachable or refuses the connection."),
+    "SessionPolicy": (Outcome.PARKS, "The file named in `session_policy` is not readable JSON."),
+    "ExternalId": (Outcome.PARKS, "The file or variable with the external ID is not readable."),
+    **dict.fromkeys(("NoCredentials", "ProfileNotFound"), (Outcome.PARKS, "No credentials of Account A were found.")),
     **dict.fromkeys(
         ("UnauthorizedSSOToken", "SSOTokenLoad", "TokenRetrieval", "CredentialRetrieval", "MetadataRetrieval"),
-        (Outcome.PARKS, "Account A's credentials can't be had from where they come."),
+        (Outcome.PARKS, "The source of Account A's credentials failed."),
     ),
 }
-"""Codes that no server gave: what they mean. tests/unit/aws and tests/lies play them."""
+"""Crosshaul's own codes with their meanings. tests/unit/aws and tests/lies play them."""

@@ -97,7 +97,7 @@ def diagnoses(pipeline: Pipeline) -> list[Diagnosis]:
     return [each for each in (*of_files, *pipeline.observer.parkings, *pipeline.observer.refusals) if each is not None]
 
 
-_NOBODY_S = {"SenselessAnswer", "UnprovenAnswer", "ChecksumMismatch"}
+_NOBODY_S = {"UnexpectedResponse", "UnverifiedUpload", "ChecksumMismatch"}
 """Said by nobody but us, of an answer that was none."""
 
 

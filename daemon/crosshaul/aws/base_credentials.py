@@ -15,7 +15,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
 
 from crosshaul.aws import credential_providers, error_map, sdk_models, tls_contexts
-from crosshaul.aws.error_codes import STRANGER
+from crosshaul.aws.error_codes import CHECK_PROXY
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.config import IdentityConfig
 from crosshaul.errors import Diagnosis, Fault, FaultKind
@@ -98,9 +98,9 @@ class BaseCredentials:
         """GetCallerIdentity, which nobody needs a right for."""
         answer, source = await self._call("GetCallerIdentity", "get_caller_identity", {})
         if not {"Account", "Arn"} <= answer.keys():
-            text = "the answer names no identity, so it is not STS that answers (is there a proxy?)"
+            text = "the response names no identity, so STS did not send it (is there a proxy?)"
             raise Fault(
-                Diagnosis(FaultKind.NETWORK, "SenselessAnswer", text, "GetCallerIdentity", 200, advice=STRANGER)
+                Diagnosis(FaultKind.NETWORK, "UnexpectedResponse", text, "GetCallerIdentity", 200, advice=CHECK_PROXY)
             )
         date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         at = parsedate_to_datetime(date).timestamp() if date else None
@@ -111,9 +111,9 @@ class BaseCredentials:
         answer, _ = await self._call("AssumeRole", "assume_role", parameters)
         given = answer.get("Credentials", {})
         if not given.keys() >= _GIVEN:
-            raise _senseless("the answer has no credentials in it")
+            raise _unexpected("the response contains no credentials")
         if wrong := credential_providers.flaw(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]):
-            raise _senseless(f"what the answer gives can't be used: {wrong}")
+            raise _unexpected(f"the credentials in the response can't be used: {wrong}")
         return answer
 
     async def _call(self, operation: str, method: str, parameters: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -134,7 +134,7 @@ class BaseCredentials:
         except error_map.FOREIGN as error:
             raise error_map.from_botocore(operation, error) from error
         except TimeoutError as error:
-            text = f"neither Account A's credentials nor STS gave an answer within {STS_DEADLINE:.0f} s"
+            text = f"no response from Account A's credential provider or STS within {STS_DEADLINE:.0f} s"
             raise Fault(Diagnosis(FaultKind.NETWORK, "ReadTimeout", text, operation)) from error
 
 
@@ -146,12 +146,12 @@ async def _answered(call: Awaitable[dict[str, Any]]) -> dict[str, Any]:
         return {}
 
 
-def _senseless(text: str) -> Fault:
-    told = f"{text}, so it is not STS that answers (is there a proxy?)"
-    return Fault(Diagnosis(FaultKind.NETWORK, "SenselessAnswer", told, "AssumeRole", 200, advice=STRANGER))
+def _unexpected(text: str) -> Fault:
+    message = f"{text}, so STS did not send it (is there a proxy?)"
+    return Fault(Diagnosis(FaultKind.NETWORK, "UnexpectedResponse", message, "AssumeRole", 200, advice=CHECK_PROXY))
 
 
 def _no_credentials() -> Fault:
-    advice = "Give Account A credentials: environment, `identity.profile`, SSO, or the machine's own role."
-    text = "Account A has no credentials anywhere in the standard chain"
+    advice = "Configure Account A's credentials: environment, `identity.profile`, SSO, or the machine's role."
+    text = "no credentials of Account A found in the standard chain"
     return Fault(Diagnosis(FaultKind.DESTINATION, "NoCredentials", text, "Credentials", advice=advice))

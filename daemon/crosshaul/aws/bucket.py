@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from crosshaul.aws import identifiers
 from crosshaul.aws.conditional_writes import Condition
 from crosshaul.aws.control_client import Location, S3ControlClient
-from crosshaul.aws.error_codes import STRANGER
+from crosshaul.aws.error_codes import CHECK_PROXY
 from crosshaul.aws.object_headers import CHECK_KEY, SOURCE, TOKEN, ObjectAttributes
 from crosshaul.aws.refresher import Refresher
 from crosshaul.aws.sigv4 import Credentials
@@ -96,7 +96,7 @@ class Bucket:
         """Ask for what an answer left open: some stores give neither a checksum nor an MD5, and strangers never do."""
         held = await self.head_object(key)
         if held is None or (held.token, held.size) != (token, payload.size):
-            raise _unproven()
+            raise _unverified_upload()
         check(
             "HeadObject",
             payload.checksums,
@@ -110,7 +110,7 @@ class Bucket:
             carried |= {"ChecksumAlgorithm": kind.value, "ChecksumType": "FULL_OBJECT"}
         created = await self._call("create_multipart_upload", key, **carried)
         if not 0 < len(str(created.get("UploadId") or "")) <= identifiers.LONGEST:
-            raise _senseless("CreateMultipartUpload", "an upload id")
+            raise _unexpected_response("CreateMultipartUpload", "an upload id")
         return str(created["UploadId"])
 
     async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> UploadResult:
@@ -167,7 +167,7 @@ class Bucket:
         )
         told = _answer(answer)
         if not answer.keys() & {"ETag", "Key", "Location"}:  # Ceph's gateway may leave out the ETag
-            raise _senseless("CompleteMultipartUpload", "what says of which object it is")
+            raise _unexpected_response("CompleteMultipartUpload", "the object's name and ETag")
         check("CompleteMultipartUpload", (whole,) if whole and told.checksum else (), told)
         return told
 
@@ -284,7 +284,7 @@ async def _hashed(payload: Payload) -> Payload:
 
 def _held(answer: dict[str, Any]) -> HeadResult:
     if "ContentLength" not in answer:
-        raise _senseless("HeadObject", "a content length")
+        raise _unexpected_response("HeadObject", "a content length")
     told, metadata, size = _answer(answer), answer.get("Metadata", {}), int(answer["ContentLength"])
     source = printable(metadata.get(SOURCE, ""))[:_LONGEST_SOURCE] or None  # whoever may write there wrote it
     kms = told.encrypted_by_kms
@@ -295,23 +295,24 @@ def _advised(fault: Fault) -> Fault:
     """New credentials were called expired as well: that may be the clock's fault."""
     if fault.kind is not FaultKind.EXPIRED or fault.diagnosis.advice:
         return fault
-    return Fault(replace(fault.diagnosis, advice="Is this machine's clock right?"))
+    return Fault(replace(fault.diagnosis, advice="Check this machine's clock."))
 
 
-def _senseless(operation: str, what: str) -> Fault:
-    """A 200 that lacks what makes it one: a proxy, or half an answer."""
-    text = f"the answer lacks {what} (is there a proxy?)"
+def _unexpected_response(operation: str, what: str) -> Fault:
+    """Return the fault of a 200 that lacks a required field: sent by a proxy, or cut short."""
+    text = f"the response lacks {what} (is there a proxy?)"
     return Fault(
-        Diagnosis(FaultKind.NETWORK, "SenselessAnswer", text, operation, status=200, advice=STRANGER, ambiguous=True)
+        Diagnosis(
+            FaultKind.NETWORK, "UnexpectedResponse", text, operation, status=200, advice=CHECK_PROXY, ambiguous=True
+        )
     )
 
 
-def _unproven() -> Fault:
-    text = "the answer proves nothing (no checksum, no MD5), and HEAD doesn't show the file in the bucket"
-    advice = f"Account B's admin: does the role's policy allow s3:GetObject? {STRANGER}"
-    return Fault(
-        Diagnosis(FaultKind.DESTINATION, "UnprovenAnswer", text, "PutObject", status=200, advice=advice, ambiguous=True)
-    )
+def _unverified_upload() -> Fault:
+    text = "the upload is not verified: the response has no checksum and no MD5, and HEAD does not find the object"
+    advice = f"Account B's admin: allow s3:GetObject in the role's policy. {CHECK_PROXY}"
+    code, kind = "UnverifiedUpload", FaultKind.DESTINATION
+    return Fault(Diagnosis(kind, code, text, "PutObject", status=200, advice=advice, ambiguous=True))
 
 
 def _completed(part: Part) -> dict[str, Any]:

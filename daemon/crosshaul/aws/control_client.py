@@ -18,7 +18,7 @@ from aiobotocore.credentials import AioCredentials
 from botocore.credentials import ReadOnlyCredentials
 
 from crosshaul.aws import error_map, sdk_models, tls_contexts
-from crosshaul.aws.error_codes import STRANGER
+from crosshaul.aws.error_codes import CHECK_PROXY
 from crosshaul.aws.refresher import Refresher
 from crosshaul.aws.sdk_session import SdkSession
 from crosshaul.config import Destination
@@ -118,7 +118,7 @@ class S3ControlClient:
         except error_map.FOREIGN as error:
             raise error_map.from_botocore(name, error) from error
         except TimeoutError as error:
-            text = f"S3 gave no answer within {deadline:.0f} s"
+            text = f"no response from S3 within {deadline:.0f} s"
             raise Fault(Diagnosis(FaultKind.NETWORK, "TotalTimeout", text, name, ambiguous=True)) from error
         return answer
 
@@ -146,11 +146,11 @@ class S3ControlClient:
         except error_map.FOREIGN as error:
             raise error_map.from_botocore("GetObject", error) from error
         except TimeoutError as error:
-            diagnosis = Diagnosis(FaultKind.NETWORK, "ReadTimeout", "the object's bytes did not come", "GetObject")
+            diagnosis = Diagnosis(FaultKind.NETWORK, "ReadTimeout", "the object's body did not arrive", "GetObject")
             raise Fault(diagnosis) from error
         if "ContentRange" not in answer or len(body) > last - first + 1:
-            text = "the answer is not the range that was asked for (is there a proxy?)"
-            raise Fault(Diagnosis(FaultKind.NETWORK, "SenselessAnswer", text, "GetObject", 200, advice=STRANGER))
+            text = "the response is not the requested range (is there a proxy?)"
+            raise Fault(Diagnosis(FaultKind.NETWORK, "UnexpectedResponse", text, "GetObject", 200, advice=CHECK_PROXY))
         return body
 
     async def complete(self, key: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Account A's credential providers: what is changed in botocore's, and how the failure of each is told.
+"""Adapt botocore's credential providers for Account A, and map their failures to faults.
 
-botocore's providers raise whatever their files, programs and servers make them raise. Here each failure becomes one
-line: which provider, what is wrong, and what to do.
+botocore's providers raise whatever their files, programs and servers cause. Each failure becomes one line: the
+provider, the cause, and what to do.
 """
 # ruff: noqa: SLF001 - botocore has no other way to exchange a provider's parts
 
@@ -33,7 +33,7 @@ from crosshaul.aws.sigv4 import Credentials
 from crosshaul.errors import Diagnosis, Fault, FaultKind
 
 for _name in ("aiobotocore.credentials", "aiobotocore.tokens"):
-    # They print a traceback for each refresh that fails; here the failure is told once, by who asked.
+    # They log a traceback for each failed refresh; here the caller logs the failure once.
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 _SOURCES = {
@@ -59,15 +59,15 @@ _SOURCES = {
     "custom-process": (
         "`credential_process`",
         (
-            "run the program of `credential_process` as this user: it must end with code 0 and print JSON with "
-            "Version 1, AccessKeyId, SecretAccessKey and an Expiration to come"
+            "run the program of `credential_process` as this user: it must exit with code 0 and print JSON with "
+            "Version 1, AccessKeyId, SecretAccessKey and an Expiration in the future"
         ),
     ),
     "container-role": (
         "the container's credentials",
         (
             "check AWS_CONTAINER_CREDENTIALS_FULL_URI (or _RELATIVE_URI) and AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, "
-            "which ECS and EKS Pod Identity set"
+            "set by ECS and EKS Pod Identity"
         ),
     ),
     "iam-role": (
@@ -77,14 +77,14 @@ _SOURCES = {
 }
 _OTHER = ("the AWS files", "correct the keys in AWS_SHARED_CREDENTIALS_FILE or AWS_CONFIG_FILE")
 _OWN_ADVICE = frozenset({"TLSError", "ProxyError", "ProfileNotFound"})
-"""Codes whose own advice is better than the provider's."""
+"""Codes with better advice than the provider's."""
 _TIDY = re.compile(r"[\x21-\x7e]+")
 _SECRET = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-"""Other stores take phrases."""
+"""Other stores accept phrases with blanks."""
 
 
 class ProviderError(Exception):
-    """A provider of the chain failed before it gave any credentials; ``cause`` is what it raised."""
+    """A credential provider failed to load; ``cause`` is the error that it raised."""
 
     def __init__(self, method: str, cause: Exception) -> None:
         super().__init__(method)
@@ -93,10 +93,10 @@ class ProviderError(Exception):
 
 
 class ProviderResolver(AioCredentialResolver):  # type: ignore[misc] # aiobotocore ships no types
-    """Asks one provider after the other, and says which one failed."""
+    """Loads credentials from the first provider that has any, and names the one that fails."""
 
     async def load_credentials(self) -> Any:  # noqa: ANN401 - botocore's
-        """Return the first credentials that a provider gives, or None. Raises ProviderError."""
+        """Return the credentials of the first provider that has any, or None. Raises ProviderError."""
         for provider in self.providers:
             try:
                 found = await provider.load()
@@ -108,7 +108,7 @@ class ProviderResolver(AioCredentialResolver):  # type: ignore[misc] # aiobotoco
 
 
 def adapted(resolver: AioCredentialResolver, metadata: Callable[[float], MetadataSession]) -> ProviderResolver:
-    """Return a resolver with the same providers, which use our HTTP and never wait for somebody at a terminal."""
+    """Return a resolver with the same providers, adapted: our HTTP client, file reads in a thread, no prompts."""
     return ProviderResolver([_adapted(provider, metadata) for provider in resolver.providers])
 
 
@@ -131,7 +131,7 @@ def _adapted(provider: Any, metadata: Callable[[float], MetadataSession]) -> Any
 
 
 class _ProviderBuilder:
-    """Makes the providers of a ``source_profile``."""
+    """Builds the providers of a ``source_profile``."""
 
     def __init__(self, builder: Any, metadata: Callable[[float], MetadataSession]) -> None:  # noqa: ANN401
         self._builder = builder
@@ -143,23 +143,23 @@ class _ProviderBuilder:
 
 
 class _Program:
-    """A ``credential_process``. It reads nothing from our standard input, and ends when nobody waits for it."""
+    """A ``credential_process``, without standard input, killed when its caller is cancelled."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     async def start(cls, *command: str, **options: Any) -> _Program:  # noqa: ANN401 - Popen's
-        """Start it."""
+        """Start the program."""
         return cls(await asyncio.create_subprocess_exec(*command, stdin=subprocess.DEVNULL, **options))
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code."""
+        """Exit code; None while the program runs."""
         return self._process.returncode
 
     async def communicate(self) -> tuple[bytes, bytes]:
-        """Return what it printed to standard output and standard error."""
+        """Return its standard output and standard error."""
         try:
             return await self._process.communicate()
         finally:
@@ -172,15 +172,15 @@ def _token_loader(path: str) -> Callable[[], str]:
 
 
 def _read_token(path: str) -> str:
-    """Return a token without the line break with which editors and ``echo`` end a file."""
+    """Return the token in a file, without the final line break that editors and ``echo`` write."""
     token = Path(path).expanduser().read_text("utf-8").strip()
     if not _TIDY.fullmatch(token):
-        raise _TokenError(f"{path} is empty, or holds what no token holds (blanks, line breaks)")
+        raise _TokenError(f"{path} is empty or contains blanks or line breaks, so it holds no token")
     return token
 
 
 class _TokenError(Exception):
-    """A token's file is there and holds none; the text quotes nothing of it."""
+    """A token file or variable holds no valid token; the text quotes nothing of its content."""
 
 
 def _container_headers(environ: Any) -> dict[str, str] | None:  # noqa: ANN401 - os.environ or a dictionary
@@ -190,16 +190,16 @@ def _container_headers(environ: Any) -> dict[str, str] | None:  # noqa: ANN401 -
     if not token:
         return None
     if re.search(r"[\r\n]", token):
-        raise _TokenError("AWS_CONTAINER_AUTHORIZATION_TOKEN holds a line break")
+        raise _TokenError("AWS_CONTAINER_AUTHORIZATION_TOKEN contains a line break")
     return {"Authorization": token}
 
 
 def _refuse_prompt(_prompt: str) -> str:
-    raise _TokenError("the profile has `mfa_serial`, and nobody is there to type a code")
+    raise _TokenError("the profile has `mfa_serial`, and a daemon can't ask for an MFA code")
 
 
 def checked(frozen: Any, method: str) -> Credentials:  # noqa: ANN401 - botocore's ReadOnlyCredentials
-    """Return credentials as we use them. Raises Fault for what is no text or can't stand in a header."""
+    """Return botocore's credentials as ours. Raises Fault for values that can't be sent in a header."""
     if (wrong := flaw(frozen.access_key, frozen.secret_key, frozen.token)) is not None:
         source, advice = _SOURCES.get(method, _OTHER)
         raise _fault(f"{source}: {wrong}", advice)
@@ -207,19 +207,19 @@ def checked(frozen: Any, method: str) -> Credentials:  # noqa: ANN401 - botocore
 
 
 def flaw(access_key_id: object, secret_access_key: object, session_token: object) -> str | None:
-    """Say why nobody can sign with these; None if all is well. Quotes nothing of them."""
+    """Return why a request can't be signed with these values, or None. The text quotes nothing of them."""
     parts = [("access key id", access_key_id, _TIDY), ("secret access key", secret_access_key, _SECRET)]
     parts += [("session token", session_token, _TIDY)] if session_token else []
     for name, value, form in parts:
-        if not isinstance(value, str):  # JSON has null and numbers, which pass for texts until they are signed with
-            return f"the {name} that came is no text"
+        if not isinstance(value, str):  # JSON has null and numbers too
+            return f"the {name} is not a string"
         if not form.fullmatch(value):
-            return f"the {name} is empty, or holds a blank, a line break or another character that none has"
+            return f"the {name} is empty or contains a blank, a line break or another invalid character"
     return None
 
 
 def told(method: str, error: Exception) -> Fault:
-    """Return the fault of a provider, by botocore's name for it, that raised ``error``."""
+    """Return the fault of the provider ``method`` (botocore's name for it), which raised ``error``."""
     source, advice = _SOURCES.get(method, _OTHER)
     if isinstance(error, error_map.FOREIGN):
         found = error_map.from_botocore("Credentials", error).diagnosis
@@ -229,19 +229,19 @@ def told(method: str, error: Exception) -> Fault:
 
 
 def _why(error: Exception) -> str:
-    """What is wrong. Of an error's own text only what can't hold what the provider read."""
+    """Describe an error. Its own text is used only where it can't contain what the provider read."""
     if isinstance(error, OSError):
-        return f"{error.filename} can't be read or started ({error.strerror})" if error.filename else str(error)
+        return f"{error.filename} can't be read or executed ({error.strerror})" if error.filename else str(error)
     if isinstance(error, _TokenError):
         return str(error)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | AttributeError | TypeError):
-        return "what came is not the JSON that AWS documents"
+        return "the output is not the JSON that AWS documents"
     if isinstance(error, RuntimeError):  # botocore's own for this
-        return "the credentials that came have expired already"
+        return "the credentials have already expired"
     if isinstance(error, KeyError):
-        return f"what came lacks {error}"
+        return f"the output lacks {error}"
     if isinstance(error, ValueError):
-        return "an address, a time or a number in it can't be used"
+        return "an address, a time or a number is invalid"
     return f"it failed ({type(error).__name__})"
 
 

@@ -1,6 +1,6 @@
-"""The one map from foreign errors (S3 and STS answers, botocore, the wire) to ours; what codes mean is in codes.py.
+"""Map errors of S3, STS, botocore and the HTTP client to faults. ``error_codes`` has the meaning of each code.
 
-Nothing in a Fault is longer than a line or holds a secret, whatever the other side wrote.
+A fault's texts are short single lines without secrets, even where the peer chose the text.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ from crosshaul.errors import Diagnosis, Fault, FaultKind
 from crosshaul.telemetry.redact import redact
 
 FOREIGN = (BotoCoreError, ClientError, ResponseParserError, TransportError)
-"""What a call through the SDK may raise; ``from_botocore`` takes any of them."""
+"""Errors that a call through the SDK may raise; ``from_botocore`` accepts each."""
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_LONGEST_MESSAGE = 500
-_LONGEST_HOST = 128
-_LONGEST_PAUSE = 3600.0
-"""Seconds: no store may send a file away for longer."""
+_MAX_MESSAGE_CHARACTERS = 500
+_MAX_HOST_CHARACTERS = 128
+_MAX_RETRY_AFTER_SECONDS = 3600.0
+"""Upper bound of a Retry-After."""
 # STS quotes the request it expected, session token included, and parameters that break its rules.
 _QUOTED_REQUEST = re.compile(r"The Canonical String for this request.*", re.DOTALL)
 _QUOTED_EXTERNAL_ID = re.compile(r"Value '.*' at 'externalId'", re.DOTALL)
 
 
 def from_answer(operation: str, answer: Response) -> Fault:
-    """The fault in an S3 answer that the wire brought: an error status with or without an XML body."""
+    """Return the fault of an S3 error response, with or without an XML body."""
     details = elements(answer.body)
     return _fault(operation, answer.status, answer.headers, details, resent=answer.resent)
 
 
 def from_wire(operation: str, error: TransportError) -> Fault:
-    """The fault in a call to which no (whole) answer came."""
+    """Return the fault of a call without a complete response."""
     kind = FaultKind.DESTINATION if error.code in {"TLSError", "ProxyError"} else FaultKind.NETWORK
     advice = ADVICE.get(error.code, "")
     return Fault(Diagnosis(kind, error.code, line(str(error)), operation, advice=advice, ambiguous=error.ambiguous))
 
 
 def from_botocore(operation: str, error: BotoCoreError | ClientError | ResponseParserError | TransportError) -> Fault:
-    """The fault in a call that the SDK made; ``error`` is one of ``FOREIGN``."""
+    """Return the fault of a call through the SDK; ``error`` is one of ``FOREIGN``."""
     if isinstance(error, TransportError):
         return from_wire(operation, error)
     if isinstance(error, RefusedError):
@@ -99,34 +99,34 @@ def _fault(
             status,
             identifiers.request_id(request_id),
             advice_for(operation, code, message, region),
-            _pause(headers.get("retry-after")),
+            _retry_after(headers.get("retry-after")),
             resent or _may_have_happened(operation, code, kind, status),
         )
     )
 
 
 def _unexplained(status: int | None, headers: Mapping[str, str]) -> str:
-    """What can be said of an answer that says nothing itself: S3 gives reasons, whoever stands in between seldom."""
+    """Describe an error response without a message, as proxies send them."""
     if status is not None and 300 <= status < 400:  # noqa: PLR2004 - HTTP's own numbers
-        return f"the answer leads elsewhere{_place(headers)}, where nothing is sent (is there a proxy?)"
+        return f"redirected{_redirect_host(headers)}; Crosshaul follows no redirect (is there a proxy?)"
     if "html" in headers.get("content-type", "").lower():
-        return "a web page came instead of what S3 and STS answer (is there a proxy?)"
+        return "a web page instead of a response from S3 or STS (is there a proxy?)"
     if status is not None and status < 300:  # noqa: PLR2004
-        return f"a {status} with nothing in it that S3 and STS would answer (is there a proxy?)"
-    return "no reason was given"
+        return f"a {status} response that S3 and STS never send (is there a proxy?)"
+    return "no reason given"
 
 
-def _place(headers: Mapping[str, str]) -> str:
+def _redirect_host(headers: Mapping[str, str]) -> str:
     try:
         host = urlsplit(headers.get("location", "")).hostname
     except ValueError:
         host = None
-    return f" ({line(host)[:_LONGEST_HOST]})" if host else ""
+    return f" to {line(host)[:_MAX_HOST_CHARACTERS]}" if host else ""
 
 
 def _may_have_happened(operation: str, code: str, kind: FaultKind, status: int | None) -> bool:
     if operation == "CompleteMultipartUpload" and code == "NoSuchUpload":
-        return True  # an earlier Complete, whose answer was lost, uses the upload up
+        return True  # an earlier Complete, whose response was lost, ended the upload
     # 5xx says nothing about whether the request took effect (S3 API reference, InternalError).
     return kind is FaultKind.THROTTLED and status is not None and (status >= 500 or status < 300)  # noqa: PLR2004
 
@@ -136,33 +136,34 @@ def _matching(form: re.Pattern[str], value: object) -> str | None:
 
 
 def line(message: object) -> str:
-    """The message as one short line that can do no harm to a terminal, and without secrets."""
+    """Return the message as one short printable line without secrets."""
     text = _QUOTED_EXTERNAL_ID.sub("The value at 'externalId'", _QUOTED_REQUEST.sub("", str(message)))
     text = redact(printable(" ".join(text.split())))
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
+    return text if len(text) <= _MAX_MESSAGE_CHARACTERS else f"{text[:_MAX_MESSAGE_CHARACTERS]}..."
 
 
-def _pause(retry_after: str | None) -> float | None:
-    """Seconds of a Retry-After header in seconds; its other form, a date, no S3 store uses."""
-    told = (retry_after or "").strip()
-    return min(float(told), _LONGEST_PAUSE) if re.fullmatch(r"[0-9]{1,9}", told) else None
+def _retry_after(retry_after: str | None) -> float | None:
+    """Return the seconds of a Retry-After header; S3 stores do not use its other form, a date."""
+    seconds = (retry_after or "").strip()
+    return min(float(seconds), _MAX_RETRY_AFTER_SECONDS) if re.fullmatch(r"[0-9]{1,9}", seconds) else None
 
 
 def _message_of(error: BotoCoreError | ResponseParserError) -> str:
     if isinstance(error, ResponseParserError):
-        return "the answer is not one that AWS gives (is there a proxy?)"  # the error itself quotes it, secrets and all
+        # The error's own text quotes the response, secrets included.
+        return "AWS did not send this response (is there a proxy?)"
     return line(error)
 
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], str, FaultKind], ...] = (
-    ((ResponseParserError,), "UnreadableAnswer", FaultKind.NETWORK),
+    ((ResponseParserError,), "UnparsableResponse", FaultKind.NETWORK),
     ((NoCredentialsError, PartialCredentialsError), "NoCredentials", FaultKind.DESTINATION),
     ((ProfileNotFound, ConfigNotFound), "ProfileNotFound", FaultKind.DESTINATION),
     ((ConnectTimeoutError,), "ConnectTimeout", FaultKind.NETWORK),
     ((ReadTimeoutError,), "ReadTimeout", FaultKind.NETWORK),
     ((BotoConnectionError, HTTPClientError, IncompleteReadError), "ConnectionError", FaultKind.NETWORK),
 )
-"""The first that fits; the rest are faults of our own settings (endpoint, parameters, credential process)."""
+"""The first match counts. All other errors are faults of the configuration (endpoint, parameters, provider)."""
 
 
 def _code_of(error: BotoCoreError | ResponseParserError) -> tuple[str, FaultKind]:

@@ -22,17 +22,17 @@ async def ping(url: str, profile: str | None) -> str | None:
         async with asyncio.timeout(DEADLINE):
             status = await _status(url, profile)
     except TimeoutError:
-        return f"no answer from the monitor within {DEADLINE:.0f} s"
+        return f"no response from the monitor within {DEADLINE:.0f} s"
     except ConfigError as error:
         return str(error)
     except http1.TransportError as error:
         if error.code == "TLSError":
-            return "the monitor's certificate is not to be trusted"
+            return "the monitor's certificate is not trusted"
         if error.code == "ProxyError":
             return error.message.replace(urlsplit(url).hostname or "\0", "the monitor")
         return f"the monitor can't be reached ({error.code})"
     except ValueError as error:
-        return f"the monitor can't be asked ({type(error).__name__})"
+        return f"the monitor's address is invalid ({type(error).__name__})"
     return None if status in _ANSWERED_WELL else f"the monitor answered HTTP {status}"
 
 

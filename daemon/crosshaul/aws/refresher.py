@@ -75,10 +75,10 @@ def _as_fault(error: Exception) -> Fault:
     if isinstance(error, ConfigError):
         return Fault(Diagnosis(FaultKind.DESTINATION, "ExternalId", " ".join(error.faults), "AssumeRole"))
     if isinstance(error, TimeoutError):
-        text = f"neither Account A's credentials nor STS gave an answer within {STS_DEADLINE:.0f} s"
+        text = f"no response from Account A's credential provider or STS within {STS_DEADLINE:.0f} s"
         return Fault(Diagnosis(FaultKind.NETWORK, "ReadTimeout", text, "AssumeRole"))
     # Only its name: what a provider read (a program's output) may stand in its text.
-    text = f"Account A's credentials could not be had: {type(error).__name__} in the credential chain"
+    text = f"can't load Account A's credentials: {type(error).__name__} in the credential chain"
     return Fault(Diagnosis(FaultKind.DESTINATION, type(error).__name__, text, "Credentials"))
 
 
@@ -276,5 +276,5 @@ _BACKOFF = Backoff(initial=1.0, max=60.0)
 
 
 def _expired(name: str) -> Fault:
-    text = f"the credentials for {name} have expired and could not be refreshed yet"
+    text = f"the credentials for {name} have expired and could not be renewed yet"
     return Fault(Diagnosis(FaultKind.DESTINATION, "ExpiredToken", text, "AssumeRole"))

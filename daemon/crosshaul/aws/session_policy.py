@@ -94,6 +94,6 @@ def _from_file(path: Path) -> str:
     try:
         return _compact(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, RecursionError) as error:
-        text = f"the session policy {path} can't be used: {error}"
-        advice = "Give `session_policy` a readable JSON file, `auto` or `none`."
+        text = f"can't read the session policy {path}: {error}"
+        advice = "Set `session_policy` to a readable JSON file, `auto` or `none`."
         raise Fault(Diagnosis(FaultKind.DESTINATION, "SessionPolicy", text, "AssumeRole", advice=advice)) from error

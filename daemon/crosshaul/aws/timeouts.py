@@ -13,7 +13,7 @@ _HALVES_IN_SECONDS = 1800.0
 """After so long a late answer counts half."""
 _MOST_REMEMBERED = 4096
 """Requests that were given up."""
-_SILENCES = frozenset({"AnswerTimeout", "ProgressTimeout"})
+_SILENCES = frozenset({"ResponseTimeout", "ProgressTimeout"})
 
 
 class BodyTimeouts:

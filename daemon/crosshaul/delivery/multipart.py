@@ -230,7 +230,7 @@ class _Sender:
             with await self._means.slot(self._claim):
                 return await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
         except Fault as fault:
-            if fault.diagnosis.code == "SenselessAnswer":
+            if fault.diagnosis.code == "UnexpectedResponse":
                 ladder.learn(kind, None)
             if fault.kind is FaultKind.UNSUPPORTED:
                 ladder.refuse(kind)  # the next try begins a new upload, with the next checksum

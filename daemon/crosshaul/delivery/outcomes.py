@@ -24,7 +24,7 @@ from crosshaul.model import ChecksumKind, Claim, Delivered, Outcome, Quarantine,
 
 _REFUSED = frozenset({401, 403})
 """HTTP statuses that may also mean a session revoked: the refresher is told."""
-_STALLS = frozenset({"ProgressTimeout", "AnswerTimeout", "TotalTimeout", "ReadTimeout"})
+_STALLS = frozenset({"ProgressTimeout", "ResponseTimeout", "TotalTimeout", "ReadTimeout"})
 """Codes of a request that hung: those may be one file's (a rule in between, a key that the store chokes on)."""
 
 

@@ -39,7 +39,7 @@ class SinglePut:
                             claim.key, payload, fingerprint.mtime_ns, token_of(claim), condition=condition
                         )
                 except Fault as fault:
-                    if fault.diagnosis.code == "SenselessAnswer":
+                    if fault.diagnosis.code == "UnexpectedResponse":
                         means.ladder.learn(kinds[0], None)  # the next is sent with an MD5 beside it
                     # A condition is the first suspect: the caller tries without it.
                     if fault.kind is not FaultKind.UNSUPPORTED or condition or not means.ladder.refuse(kinds[0]):

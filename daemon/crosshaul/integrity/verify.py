@@ -96,7 +96,7 @@ def check(operation: str, sent: tuple[Checksum, ...], answer: UploadResult) -> N
     if md5 is None and sent:
         # Only a store that was seen to echo its checksum is sent that alone: this answer may be another's.
         message = "the answer lacks the checksum that this store gives (is there a proxy?)"
-        raise Fault(Diagnosis(FaultKind.NETWORK, "SenselessAnswer", message, operation, status=200, ambiguous=True))
+        raise Fault(Diagnosis(FaultKind.NETWORK, "UnexpectedResponse", message, operation, status=200, ambiguous=True))
     if md5 is not None and not answer.encrypted_by_kms and _PLAIN_MD5.fullmatch(answer.etag):
         _require(operation, md5_hex(md5), answer.etag)
 

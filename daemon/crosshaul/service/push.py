@@ -57,7 +57,7 @@ _SILENT_TRIES = 3
 _RESTLESS_TRIES = 2
 """The same for a file that changes whenever it is to be sent; each takes up to settle.max_wait."""
 _SILENCE = frozenset(
-    {"ProgressTimeout", "AnswerTimeout", "TotalTimeout", "ReadTimeout", "ConnectTimeout", "TLSTimeout"}
+    {"ProgressTimeout", "ResponseTimeout", "TotalTimeout", "ReadTimeout", "ConnectTimeout", "TLSTimeout"}
 )
 _REFUSALS = 3
 """Refused canaries after which a push stops waiting for a parked destination."""

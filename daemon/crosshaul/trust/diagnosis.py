@@ -66,7 +66,7 @@ _BY_CODE = {
         'Add the condition {"StringEquals": {"sts:ExternalId": "<the agreed one>"}} to the statement that lets '
         "{identity} assume {role}.",
     ),
-    "OtherBytes": _Rule("store", Party.B, "See why the bucket gives back other bytes than it was sent."),
+    "ContentMismatch": _Rule("store", Party.B, "See why the bucket gives back other bytes than it was sent."),
     "TLSError": _Rule(
         "TLS",
         Party.HOST,

@@ -215,7 +215,7 @@ async def _download(ground: CheckContext) -> list[Finding]:
     found = await ground.bucket.get_range(ground.key, 0, len(TEXT) - 1)
     if found != TEXT:
         text = f"bytes 0-{len(TEXT) - 1} came back as {found!r}"
-        raise Fault(Diagnosis(FaultKind.CORRUPT, "OtherBytes", text, "GetObject", status=206))
+        raise Fault(Diagnosis(FaultKind.CORRUPT, "ContentMismatch", text, "GetObject", status=206))
     facts = {"content": found.decode()}
     return [Finding("download", Outcome.GOOD, "validated Download : true", facts=facts)]
 

@@ -117,12 +117,12 @@ async def test_repeated_headers_are_joined():
         ([HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\n"], "ProtocolError"),
         ([HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n"], "ProtocolError"),
         ([b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"], "ProtocolError"),
-        ([HEAD + b"x: " + b"y" * 5000 + b"\r\n\r\n"], "AnswerTooLarge"),
-        ([HEAD + b"x: ", *[b"y" * 1000] * 5], "AnswerTooLarge"),
-        ([b"HTTP/1.1 100 C\r\n\r\n" * 300], "AnswerTooLarge"),
-        ([HEAD + b"content-length: 5000\r\n\r\n" + b"y" * 5000], "AnswerTooLarge"),
-        ([HEAD + b"transfer-encoding: chunked\r\n\r\n", *[b"3e8\r\n" + b"y" * 1000 + b"\r\n"] * 5], "AnswerTooLarge"),
-        ([HEAD + b"transfer-encoding: chunked\r\n\r\n0\r\nx: ", *[b"y" * 1000] * 15], "AnswerTooLarge"),
+        ([HEAD + b"x: " + b"y" * 5000 + b"\r\n\r\n"], "ResponseTooLarge"),
+        ([HEAD + b"x: ", *[b"y" * 1000] * 5], "ResponseTooLarge"),
+        ([b"HTTP/1.1 100 C\r\n\r\n" * 300], "ResponseTooLarge"),
+        ([HEAD + b"content-length: 5000\r\n\r\n" + b"y" * 5000], "ResponseTooLarge"),
+        ([HEAD + b"transfer-encoding: chunked\r\n\r\n", *[b"3e8\r\n" + b"y" * 1000 + b"\r\n"] * 5], "ResponseTooLarge"),
+        ([HEAD + b"transfer-encoding: chunked\r\n\r\n0\r\nx: ", *[b"y" * 1000] * 15], "ResponseTooLarge"),
     ],
 )
 async def test_garbage_and_endless_answers_are_refused(pieces, code):
@@ -151,7 +151,7 @@ async def test_a_peer_that_falls_silent_is_given_up(pieces):
     """No whole answer in its time, whether none of it came or half, ends the request."""
     start = time.monotonic()
     error = await refusal_of(*pieces, progress=0.1, answer=0.2)
-    assert error.code == "AnswerTimeout"
+    assert error.code == "ResponseTimeout"
     assert 0.2 <= time.monotonic() - start < 0.5
 
 
@@ -194,7 +194,7 @@ async def test_an_answer_that_trickles_has_its_deadline():
     """A peer that says "continue" for ever is ended by the deadline of the answer."""
     start = time.monotonic()
     error = await failure_of(says(*[b"HTTP/1.1 100 C\r\n\r\n"] * 50, pause=0.02), progress=0.1, answer=0.2)
-    assert (error.code, error.ambiguous) == ("AnswerTimeout", True)
+    assert (error.code, error.ambiguous) == ("ResponseTimeout", True)
     assert 0.2 <= time.monotonic() - start < 0.5
 
 
@@ -321,7 +321,7 @@ async def test_a_shorter_deadline_counts_on_a_kept_connection():
         start = time.monotonic()
         with pytest.raises(TransportError) as caught:
             await client.send("PUT", "/k", [], b"x", deadlines=Deadlines(answer=0.1))
-    assert caught.value.code == "AnswerTimeout"
+    assert caught.value.code == "ResponseTimeout"
     assert time.monotonic() - start < 1
 
 

@@ -186,7 +186,7 @@ async def test_without_any_credentials_the_line_says_where_they_may_come_from(pa
     """No credentials in the chain is told as that, and as the destination's fault, not a file's."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     async with refreshing(config_for(role(partner))) as (refresher, _):
-        with pytest.raises(Fault, match="Account A has no credentials") as caught:
+        with pytest.raises(Fault, match="no credentials of Account A found") as caught:
             await refresher.credentials()
     assert caught.value.kind is FaultKind.DESTINATION
 

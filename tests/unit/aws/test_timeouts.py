@@ -16,7 +16,7 @@ def seconds(patience, request, now=0.0):
 def test_each_try_of_a_request_waits_twice_as_long_within_bounds():
     """A minute, two, four, up to sixteen; another request waits for a minute still, and an answer ends it."""
     patience, seen = BodyTimeouts(USUAL), []
-    for code in ["AnswerTimeout", "ProgressTimeout"] * 3:
+    for code in ["ResponseTimeout", "ProgressTimeout"] * 3:
         seen.append(seconds(patience, "part 1"))
         patience.failed("part 1", code)
     assert seen == [(30, 60), (60, 120), (120, 240), (240, 480), (480, 960), (480, 960)]
@@ -49,6 +49,6 @@ def test_what_is_remembered_is_bounded():
     """However many requests are never answered, only the last few thousand are remembered."""
     patience = BodyTimeouts(USUAL)
     for number in range(10_000):
-        patience.failed(number, "AnswerTimeout")
+        patience.failed(number, "ResponseTimeout")
     assert len(patience._given_up) == 4096
     assert seconds(patience, 9_999) == (60, 120)

@@ -213,7 +213,9 @@ class Connection:
             self._check_progress(now)
         elif now - self._taken_at >= self._deadlines.answer:
             waited = f"{self._deadlines.answer:g} s"
-            self._fail("AnswerTimeout", f"{self._name} took all bytes, and gave no answer in {waited}")
+            self._fail(
+                "ResponseTimeout", f"{self._name} received the whole request and sent no response within {waited}"
+            )
         if not self._answer.done():
             self._watch(now)
 
@@ -289,5 +291,5 @@ class Connection:
             self.lost(self)
 
     def _fail_lost(self) -> None:
-        when = "in the middle of its answer" if self._reader.started else "before it answered"
+        when = "in the middle of its response" if self._reader.started else "before its response"
         self._fail("ConnectionReset", f"{self._name} closed the connection {when}")

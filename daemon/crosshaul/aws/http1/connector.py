@@ -34,7 +34,9 @@ class Connector:
         sock = await self._connected()
         try:
             if self._proxy is not None and self._tls is not None:
-                slow = TransportError("ProxyError", f"{self._name} gave no answer in {self._deadlines.connect:g} s")
+                slow = TransportError(
+                    "ProxyError", f"no response from {self._name} within {self._deadlines.connect:g} s"
+                )
                 async with _deadline(self._deadlines.connect, slow):
                     await open_tunnel(sock, self._proxy, self._origin)
             return make(sock, await self._encrypted(sock))
@@ -43,7 +45,7 @@ class Connector:
             raise
 
     async def _connected(self) -> socket.socket:
-        late = f"{self._name} could not be resolved in {self._deadlines.connect:g} s"
+        late = f"{self._name} not resolved within {self._deadlines.connect:g} s"
         async with _deadline(self._deadlines.connect, TransportError("DNSError", late)):
             addresses = await self._addresses.next()
         loop = asyncio.get_running_loop()
@@ -62,19 +64,17 @@ class Connector:
         try:
             sock = socket.socket(address.family, socket.SOCK_STREAM)
         except OSError as error:
-            raise TransportError(
-                "ConnectError", f"no socket for a connection to {self._name}: {error.strerror}"
-            ) from error
+            raise TransportError("ConnectError", f"can't create a socket for {self._name}: {error.strerror}") from error
         try:
             sock.settimeout(0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            slow = f"{self._name} ({address.sockaddr[0]}) did not accept a connection in {seconds:.1f} s"
+            slow = f"{self._name} ({address.sockaddr[0]}) did not accept a connection within {seconds:.1f} s"
             async with _deadline(seconds, TransportError("ConnectTimeout", slow)):
                 await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
         except BaseException as error:
             sock.close()
             if isinstance(error, OSError):
-                message = f"no connection to {self._name} ({address.sockaddr[0]}): {error.strerror or error}"
+                message = f"can't connect to {self._name} ({address.sockaddr[0]}): {error.strerror or error}"
                 raise TransportError("ConnectError", message) from error
             raise
         return sock
@@ -83,7 +83,7 @@ class Connector:
         if self._tls is None:
             return None
         host = self._origin.host
-        slow = TransportError("TLSTimeout", f"no TLS handshake with {host} in {self._deadlines.tls:g} s")
+        slow = TransportError("TLSTimeout", f"no TLS handshake with {host} within {self._deadlines.tls:g} s")
         try:
             stream = TlsStream(self._tls, host)
             async with _deadline(self._deadlines.tls, slow):

@@ -46,13 +46,13 @@ class ResponseReader:
         return self.raw_size > 0
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they come. Raises WireError (ProtocolError, AnswerTooLarge)."""
+        """Take bytes as they come. Raises WireError (ProtocolError, ResponseTooLarge)."""
         self.raw_size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.done:
-                raise TransportError("ProtocolError", f"the answer is not HTTP/1.1: {error}") from error
+                raise TransportError("ProtocolError", f"the response is not HTTP/1.1: {error}") from error
             self.keeps_alive = False
         self._check_size()
 
@@ -69,11 +69,11 @@ class ResponseReader:
 
     def _check_size(self) -> None:
         if self._head_size > self._max_head or (not self.has_status and self.raw_size > self._max_head):
-            raise TransportError("AnswerTooLarge", f"the head of the answer is over {self._max_head:,} bytes")
+            raise TransportError("ResponseTooLarge", f"the head of the response exceeds {self._max_head:,} bytes")
         # The bytes as they came are bounded, too: chunks have headers and trailers, which the parser gathers.
         if self._body_size > self._max_body or self.raw_size > self._max_head + 2 * self._max_body:
             if self._status < _ERROR:
-                raise TransportError("AnswerTooLarge", f"the body of the answer is over {self._max_body:,} bytes")
+                raise TransportError("ResponseTooLarge", f"the body of the response exceeds {self._max_body:,} bytes")
             self.done, self.keeps_alive = True, False  # the rest of it is not waited for
 
     def on_message_begin(self) -> None:

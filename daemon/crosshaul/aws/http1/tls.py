@@ -19,7 +19,7 @@ class TlsStream:
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         """Raise WireError for a context that does not check, and ValueError for a host that can't be checked."""
         if not context.check_hostname or context.verify_mode is not ssl.CERT_REQUIRED:
-            raise TransportError("TLSError", "this TLS context checks no certificate or host name: it is not used")
+            raise TransportError("TLSError", "the TLS context does not check certificates and host names")
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
@@ -68,7 +68,7 @@ class TlsStream:
 def tls_error(host: str, error: OSError) -> TransportError:
     """Say what a failed handshake with ``host`` means; SSLError is an OSError."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return TransportError("TLSError", f"the certificate of {host} was refused: {error.verify_message}")
+        return TransportError("TLSError", f"the certificate of {host} is not trusted: {error.verify_message}")
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return TransportError("TLSError", f"no TLS with {host}: {error.reason or error}")
+        return TransportError("TLSError", f"TLS handshake with {host} failed: {error.reason or error}")
     return TransportError("ConnectionReset", f"{host} closed the connection during the TLS handshake")

@@ -69,7 +69,7 @@ class TransportError(CrosshaulError):
     """No whole answer came.
 
     ``code``: ConnectError, ConnectTimeout, DNSError, TLSError (certificate, host name, protocol), TLSTimeout,
-    ProxyError, ProgressTimeout, AnswerTimeout, ConnectionReset, ProtocolError, AnswerTooLarge or ClientClosed.
+    ProxyError, ProgressTimeout, ResponseTimeout, ConnectionReset, ProtocolError, ResponseTooLarge or ClientClosed.
     ``ambiguous``: a byte of the request was handed to a connection, so that it may have been acted upon; False means
     that it certainly was not. ``str(error)`` says what happened and where.
     """

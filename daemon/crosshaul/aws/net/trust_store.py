@@ -118,5 +118,5 @@ def _load(context: ssl.SSLContext, bundle: Bundle) -> None:
         else:
             context.load_verify_locations(cafile=bundle.path)
     except (OSError, ValueError) as error:
-        text = f"{bundle.setting}: {bundle.path} can't be used as a file of CA certificates in PEM: {error}"
+        text = f"{bundle.setting}: {bundle.path} is not a readable file of CA certificates in PEM: {error}"
         raise ConfigError([text]) from error
