@@ -146,7 +146,7 @@ BUGS = (
     bug(
         "a destination takes the place of another whose name differs in a sign",
         "trust/rendering.py",
-        "            while (kind, found.lower()) in self._taken:\n",
+        "            while (kind, unique.lower()) in self._taken:\n",
         "            while False:\n",
         "tests/trust/test_documents.py",
     ),
@@ -174,7 +174,7 @@ BUGS = (
     bug(
         "a principal that is nobody, or everybody, is taken",
         "trust/documents.py",
-        "    if known is None:\n",
+        "    if match is None:\n",
         "    if False:\n",
         "tests/trust/test_policy.py -k no_identity",
     ),

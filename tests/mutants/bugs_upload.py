@@ -100,16 +100,16 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "a check writes over a user's object",
-        "trust/steps.py",
-        "        if held is not None and held.token != _TOKEN:\n            continue\n",
+        "trust/steps/upload.py",
+        "        if head is not None and head.token != TOKEN:\n            continue\n",
         "",
         "tests/trust/test_check.py -k object_is_left",
     ),
     bug(
         "a check says that every store keeps conditions",
-        "trust/steps.py",
-        'facts={"conditions": False}',
-        'facts={"conditions": True}',
+        "trust/steps/store.py",
+        'details={"conditions": False}',
+        'details={"conditions": True}',
         "tests/trust/test_check.py -k conditions_are_kept",
     ),
     # What lies under the key

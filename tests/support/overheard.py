@@ -22,7 +22,7 @@ from crosshaul.partner.exchange import Exchange
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Liveness
 from crosshaul.telemetry.metrics import Metrics
-from crosshaul.trust.diagnosis import judged
+from crosshaul.trust.diagnosis import with_advice
 from support.pipeline import Pipeline, RecordingObserver, open_pipeline
 
 
@@ -70,7 +70,7 @@ async def overheard(account: PartnerAccount, home: Path, **options: Any) -> Asyn
                 Metrics(),
                 Liveness(lambda: 0.0),
                 logs.get("t"),
-                partial(judged, pipeline.transfer._means.destination),
+                partial(with_advice, pipeline.transfer._means.destination),
             )
             tee = _Tee(pipeline.observer, reporter)
             pipeline.transfer._listener = pipeline.bucket._refresher._watcher = tee

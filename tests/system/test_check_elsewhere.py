@@ -11,7 +11,7 @@ def checked(site, *arguments):
     """Exit code; the first thing wrong, as step and cause; and all findings."""
     done = site.crosshaul("check", "--json", *arguments, timeout=180)
     told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
-    bad = [(each["step"], each["diagnosis"]["cause"]) for each in told if each["verdict"] == "bad"]
+    bad = [(each["step"], each["diagnosis"]["cause"]) for each in told if each["outcome"] == "fail"]
     return done.returncode, bad[:1], told
 
 
@@ -19,7 +19,7 @@ def test_the_right_set_up_is_green(account, site_for):
     """On each store: the confused deputy is refused, upload, download and multipart go well."""
     code, bad, told = checked(site_for(account))
     assert (code, bad) == (0, []), told
-    good = {each["step"] for each in told if each["verdict"] == "good"}
+    good = {each["step"] for each in told if each["outcome"] == "pass"}
     assert good >= {"assume_role", "confused_deputy", "upload", "download", "multipart", "store", "machine"}
 
 

@@ -34,7 +34,7 @@ def checked(site, *arguments):
 
 def bad(found):
     """The first thing wrong: its step, cause and party."""
-    first = next(each for several in found.values() for each in several if each["verdict"] == "bad")
+    first = next(each for several in found.values() for each in several if each["outcome"] == "fail")
     return first["step"], first["diagnosis"]["cause"], first["diagnosis"]["party"]
 
 
@@ -42,7 +42,7 @@ def test_all_is_well(strict, site_for):
     """The set-up of the guide is green in every step, in words and in JSON, and one object is left behind."""
     site = site_for(strict)
     code, found = checked(site)
-    assert (code, [each["step"] for several in found.values() for each in several if each["verdict"] == "bad"]) == (
+    assert (code, [each["step"] for several in found.values() for each in several if each["outcome"] == "fail"]) == (
         0,
         [],
     )
@@ -50,7 +50,7 @@ def test_all_is_well(strict, site_for):
         "identity", "assume_role", "confused_deputy", "upload", "download", "multipart", "store", "least_privilege",
         "machine",
     ]  # fmt: skip
-    assert [each["verdict"] for each in found["confused_deputy"]] == ["good", "good"]
+    assert [each["outcome"] for each in found["confused_deputy"]] == ["pass", "pass"]
     assert found["download"][0]["content"] == "This is from cross account!"
     assert set(strict.objects()) == {".crosshaul/check"}
     assert strict.uploads() == []
@@ -82,12 +82,12 @@ def test_whether_conditions_are_kept_is_told_and_remembered(strict, site_for, qu
     site.push()
     code, found = checked(site)
     (told,) = [each for each in found["store"] if "conditions" in each]
-    assert (code, told["conditions"], told["verdict"]) == (0, kept, "good" if kept else "note")
+    assert (code, told["conditions"], told["outcome"]) == (0, kept, "pass" if kept else "warn")
     assert json.loads((site.state_dir / "capabilities.json").read_text())["partner"]["conditions"] is kept
 
 
 def test_a_refusal_is_told_with_all_that_aws_said(strict, site_for):
-    """Message, status, code, type and request id, then cause, party, cure, and a letter without secrets."""
+    """The output has the error's fields, cause, party, action, and a message to the partner without secrets."""
     strict.settings(role_policy=document(statement(["s3:GetObject"], OBJECTS)))
     site = site_for(strict)
     done = site.crosshaul("check")
@@ -175,14 +175,14 @@ WRONG = (
         environment=lambda: {"AWS_SESSION_TOKEN": "stale"},
     ),
     Wrong(
-        "a profile that is not there",
+        "a profile that does not exist",
         "identity",
         "profile",
         "the configuration",
         identity=lambda: {"profile": "nobody"},
     ),
     Wrong(
-        "STS out of reach",
+        "STS unreachable",
         "identity",
         "endpoint",
         "this machine",
@@ -217,28 +217,28 @@ WRONG = (
         account=lambda: {"role_exists": False},
     ),
     Wrong(
-        "the role trusts somebody else",
+        "the role trusts another principal",
         "assume_role",
         "trust policy in B, or STS policy in A",
         "Account B",
         account=lambda: trusting({"AWS": "arn:aws:iam::333333333333:root"}),
     ),
     Wrong(
-        "another external ID",
+        "a wrong external ID",
         "assume_role",
         "trust policy in B, or STS policy in A",
         "Account B",
         external_id="another-one",
     ),
     Wrong(
-        "an external ID that is demanded and not configured",
+        "a required external ID that is not configured",
         "assume_role",
         "external ID",
         "the configuration",
         destination=lambda: {"external_id_file": None},
     ),
     Wrong(
-        "a role that demands no external ID",
+        "a role that requires no external ID",
         "confused_deputy",
         "trust policy in B",
         "Account B",
@@ -260,7 +260,7 @@ WRONG = (
         destination=lambda: {"duration_seconds": 7200},
     ),
     Wrong(
-        "a session policy that is no policy",
+        "an invalid session policy",
         "assume_role",
         "session policy",
         "the configuration",
@@ -274,7 +274,7 @@ WRONG = (
         account=lambda: role(["s3:GetObject"]),
     ),
     Wrong(
-        "the role may put elsewhere only",
+        "the role may put objects only elsewhere",
         "upload",
         "role permission",
         "Account B",
@@ -297,28 +297,28 @@ WRONG = (
         },
     ),
     Wrong(
-        "a bucket that is not there",
+        "a bucket that does not exist",
         "upload",
         "name of the bucket",
         "the configuration",
         destination=lambda: {"bucket": "partner-nowhere"},
     ),
     Wrong(
-        "another region",
+        "a wrong region",
         "upload",
         "region",
         "the configuration",
         destination=lambda: {"region": "eu-west-1"},
     ),
     Wrong(
-        "another owner",
+        "a wrong owner",
         "upload",
         "owner of the bucket, or role permission",
         "Account B",
         destination=lambda: {"expected_bucket_owner": "999999999999"},
     ),
     Wrong(
-        "an ACL where the bucket enforces its owner",
+        "an ACL for a bucket with enforced ownership",
         "upload",
         "Object Ownership",
         "the configuration",
@@ -326,14 +326,14 @@ WRONG = (
         account=lambda: role([*BOTH, "s3:PutObjectAcl"]),
     ),
     Wrong(
-        "tags without the right to them",
+        "tags without s3:PutObjectTagging",
         "upload",
         "role permission",
         "Account B",
         destination=lambda: {"tags": {"a": "b"}},
     ),
     Wrong(
-        "a KMS key that is not there",
+        "a KMS key that does not exist",
         "upload",
         "KMS key",
         "Account B",
@@ -355,7 +355,7 @@ WRONG = (
         destination=lambda: {"server_side_encryption": "aws:kms", "ssekms_key_id": KEY},
     ),
     Wrong(
-        "a KMS key whose own policy has nothing of the role",
+        "a KMS key whose policy does not allow the role",
         "upload",
         "KMS key policy",
         "Account B",
@@ -388,7 +388,7 @@ WRONG = (
         answers=lambda: denying("AssumeRole", " with an explicit deny in a service control policy"),
     ),
     Wrong(
-        "a permissions boundary without the right",
+        "a permissions boundary that does not allow the call",
         "upload",
         "permissions boundary",
         "Account B",
@@ -402,14 +402,14 @@ WRONG = (
         answers=lambda: denying("PutObject", " because no VPC endpoint policy allows the s3:PutObject action"),
     ),
     Wrong(
-        "a certificate that nobody vouches for",
+        "a certificate of an unknown authority",
         "upload",
         "TLS",
         "this machine",
         over_tls=True,
     ),
     Wrong(
-        "a proxy that is not there",
+        "an unreachable proxy",
         "upload",
         "endpoint",
         "this machine",
@@ -417,7 +417,7 @@ WRONG = (
         environment=lambda: {"HTTPS_PROXY": "http://127.0.0.1:9"},
     ),
     Wrong(
-        "S3 out of reach",
+        "S3 unreachable",
         "upload",
         "endpoint",
         "this machine",
@@ -448,16 +448,16 @@ def test_a_role_that_is_not_asked_again_proves_nothing(strict, site_for):
     strict.fault("error", "AssumeRole", rule={"times": None, "after": 1}, status=503, code="ServiceUnavailable")
     site = site_for(strict)
     code, found = checked(site)
-    assert (code, found["confused_deputy"][0]["verdict"]) == (1, "bad")
+    assert (code, found["confused_deputy"][0]["outcome"]) == (1, "fail")
     code, found = checked(site, "--no-confused-deputy")
-    assert found["confused_deputy"][0]["verdict"] == "skipped"
+    assert found["confused_deputy"][0]["outcome"] == "skipped"
 
 
 def row(wrong, found):
     """The line of docs/TROUBLESHOOTING.md that this set-up has."""
     step, cause, party = bad(found)
-    first = next(each for several in found.values() for each in several if each["verdict"] == "bad")
-    return f"| {wrong.what} | {step} | {cause} | {party} | {first['diagnosis']['do']} |"
+    first = next(each for several in found.values() for each in several if each["outcome"] == "fail")
+    return f"| {wrong.what} | {step} | {cause} | {party} | {first['diagnosis']['action']} |"
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=[each.what for each in WRONG])
@@ -526,8 +526,8 @@ def test_it_tells_what_came_back_of_what_was_asked_for(strict, site_for):
     )  # fmt: skip
     site.destination.update(expected_bucket_owner="none")
     site.write()
-    notes = [each["told"] for each in checked(site)[1]["store"] if each["verdict"] == "note"]
-    assert notes == ["nothing guards against the bucket's name going to another account: set `expected_bucket_owner`"]
+    notes = [each["message"] for each in checked(site)[1]["store"] if each["outcome"] == "warn"]
+    assert notes == ["the owner of the bucket is not verified; set `expected_bucket_owner`"]
 
 
 def test_which_external_id_works_is_told(strict, site_for):

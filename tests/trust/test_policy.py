@@ -286,7 +286,7 @@ def checked(site):
     """Exit code of check, and all it says is wrong or worth a note."""
     done = site.crosshaul("check", "--json")
     told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
-    return done.returncode, [each for each in told if each["verdict"] in {"bad", "note"}]
+    return done.returncode, [each for each in told if each["outcome"] in {"fail", "warn"}]
 
 
 @pytest.fixture(params=[PLAIN, FULL, DIRECT], ids=["plain", "full", "direct"])
@@ -319,8 +319,8 @@ def test_the_documents_are_enough_and_each_statement_is_needed(secure_site):
                 account.settings(**applied(found | {name: {**document, "Statement": rest}}))
                 code, told = checked(site)
                 assert code == 1, (name, statement["Sid"])
-                first = next(each for each in told if each["verdict"] == "bad")["diagnosis"]
-                assert statement["Action"] in first["do"], (name, statement["Sid"], first)
+                first = next(each for each in told if each["outcome"] == "fail")["diagnosis"]
+                assert statement["Action"] in first["action"], (name, statement["Sid"], first)
                 assert _part(name, site) in first["cause"], (name, statement["Sid"], first)
         account.settings(**applied(found))
 
@@ -352,7 +352,7 @@ def test_what_the_bucket_policy_denies_is_denied(secure_site):
         site.write(overwrite="never")
         code, told = checked(site)
         assert code == 1
-        assert next(each for each in told if each["verdict"] == "bad")["diagnosis"]["cause"] == "bucket policy"
+        assert next(each for each in told if each["outcome"] == "fail")["diagnosis"]["cause"] == "bucket policy"
 
 
 def test_a_keys_own_policy_is_enough_where_iam_has_no_say(strict, site_for):
@@ -368,8 +368,8 @@ def test_a_keys_own_policy_is_enough_where_iam_has_no_say(strict, site_for):
         rest = [each for each in found["key-policy"]["Statement"] if each is not statement]
         strict.settings(kms_key_policy={"Version": "2012-10-17", "Statement": rest})
         code, told = checked(site)
-        first = next(each for each in told if each["verdict"] == "bad")["diagnosis"]
-        assert (code, first["cause"], statement["Action"] in first["do"]) == (1, "KMS key policy", True), first
+        first = next(each for each in told if each["outcome"] == "fail")["diagnosis"]
+        assert (code, first["cause"], statement["Action"] in first["action"]) == (1, "KMS key policy", True), first
 
 
 def test_session_tags_and_source_identity_reach_account_b(strict, site_for):

@@ -62,21 +62,23 @@ def command(
     config = load_config(config_path)
     print_warnings(config, config_path)
     check_destinations(config, names)
-    findings = asyncio.run(_check(config, names, deputy=not no_confused_deputy, as_json=as_json))
-    ok = {name: all(one.verdict != "bad" for one in of_name) for name, of_name in findings.items()}
+    findings = asyncio.run(_check(config, names, test_confused_deputy=not no_confused_deputy, as_json=as_json))
+    ok = {name: all(one.outcome != "fail" for one in of_name) for name, of_name in findings.items()}
     if as_json:
         click.echo(json.dumps({"ok": all(ok.values()), "destinations": _json(findings, ok)}, indent=2))
     context.exit(0 if all(ok.values()) else 1)
 
 
-async def _check(config: Config, names: tuple[str, ...], *, deputy: bool, as_json: bool) -> dict[str, list[Finding]]:
+async def _check(
+    config: Config, names: tuple[str, ...], *, test_confused_deputy: bool, as_json: bool
+) -> dict[str, list[Finding]]:
     """Return the findings by destination; print each as it comes, unless ``as_json``."""
     from crosshaul.cli.findings import FindingPrinter  # noqa: PLC0415 - --help does without rich
     from crosshaul.service.check import check  # noqa: PLC0415 - --help does without the AWS libraries
 
     findings: dict[str, list[Finding]] = {}
     printer = None if as_json else FindingPrinter()
-    async for name, finding in check(config, names, deputy=deputy):
+    async for name, finding in check(config, names, test_confused_deputy=test_confused_deputy):
         findings.setdefault(name, []).append(finding)
         if printer is not None:
             printer.show(name, finding)

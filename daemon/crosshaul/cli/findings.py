@@ -9,7 +9,7 @@ from crosshaul.display import printable
 from crosshaul.errors import Diagnosis
 from crosshaul.trust.findings import Advice, Finding, Outcome
 
-_STYLES = {Outcome.GOOD: "green", Outcome.BAD: "bold red", Outcome.NOTE: "yellow", Outcome.SKIPPED: "dim"}
+_STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.WARN: "yellow", Outcome.SKIPPED: "dim"}
 _STEP_COLUMNS = 16
 
 
@@ -25,11 +25,11 @@ class FindingPrinter:
         if destination != self._destination:
             self._destination = destination
             self._console.print(Text(f"{printable(destination)}", style="bold"))
-        mark = Text(f"  {finding.verdict:<8}", style=_STYLES[finding.verdict])
+        mark = Text(f"  {finding.outcome:<8}", style=_STYLES[finding.outcome])
         self._console.print(
-            mark.append(f"{finding.step:<{_STEP_COLUMNS}}", style="").append(printable(finding.told), style="")
+            mark.append(f"{finding.step:<{_STEP_COLUMNS}}", style="").append(printable(finding.message), style="")
         )
-        if finding.verdict is Outcome.BAD:
+        if finding.outcome is Outcome.FAIL:
             self._explain(finding.error, finding.advice)
 
     def _explain(self, error: Diagnosis | None, advice: Advice | None) -> None:
@@ -45,8 +45,8 @@ class FindingPrinter:
                 f"Request ID:       {error.request_id or '-'}",
             ]
         if advice is not None:
-            lines += [f"Cause:            {advice.cause} ({advice.party})", f"What to do:       {advice.do}"]
+            lines += [f"Cause:            {advice.cause} ({advice.party})", f"What to do:       {advice.action}"]
             lines += [f"Ruled out:        {', '.join(advice.ruled_out)}"] if advice.ruled_out else []
-            lines += ["To send to your partner:", f"  {advice.letter}"] if advice.letter else []
+            lines += ["To send to your partner:", f"  {advice.partner_message}"] if advice.partner_message else []
         for line in lines:
             self._console.print(f"          {printable(line)}")

@@ -95,7 +95,7 @@ def command(config: Config, **options: Any) -> None:  # noqa: ANN401 - click's v
 
 def _documents(config: Config, names: set[str], chosen: _Options) -> list[MergedDocument]:
     """Return the documents that the options choose."""
-    from crosshaul.trust.merging import merged  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.trust.merging import merge  # noqa: PLC0415 - --help does without pydantic
 
     principals = _principals(config, chosen.principal)
     external_ids = _external_ids(config, names, show=chosen.show_external_id)
@@ -105,9 +105,9 @@ def _documents(config: Config, names: set[str], chosen: _Options) -> list[Merged
     ]
     return [
         document
-        for document in merged(requests)
+        for document in merge(requests)
         if names & {destination.name for destination in document.destinations}
-        and chosen.only in {None, document.piece.name, ACCOUNTS[document.piece.party.value]}
+        and chosen.only in {None, document.name, ACCOUNTS[document.party.value]}
     ]
 
 

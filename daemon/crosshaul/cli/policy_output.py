@@ -43,7 +43,7 @@ class PolicyOutput:
         """Return a text by file name for each account that has documents; no partner gets another's."""
         groups: dict[tuple[Party, str], list[MergedDocument]] = {}
         for document in documents:
-            groups.setdefault((document.piece.party, document.account), []).append(document)
+            groups.setdefault((document.party, document.account), []).append(document)
         parties = [party for party, _ in groups]
         texts = {}
         for (party, account), group in groups.items():
@@ -69,7 +69,7 @@ class PolicyOutput:
         if len(documents) > 1:
             hint = f"{len(documents)} documents have this name; choose one with --destination."
             raise click.BadParameter(hint, param_hint="--only")
-        return json.dumps(rendering.plain(documents[0].piece.document()), indent=2) + "\n"
+        return json.dumps(rendering.plain(documents[0].content()), indent=2) + "\n"
 
     def _account_text(self, documents: list[MergedDocument], party: Party) -> str:
         from crosshaul.config.yaml_document import dump  # noqa: PLC0415 - --help does without pydantic

@@ -51,7 +51,7 @@ from crosshaul.telemetry.health import Liveness
 from crosshaul.telemetry.metrics import Metrics
 from crosshaul.trust import capabilities
 from crosshaul.trust.capabilities import Capabilities
-from crosshaul.trust.diagnosis import judged
+from crosshaul.trust.diagnosis import with_advice
 
 _THREADS = 16
 """For reading files and for their checksums; awscrt and the kernel let the others run meanwhile."""
@@ -148,7 +148,7 @@ def _log_retargets(retargets: Sequence[Retarget]) -> None:
 
 
 def _capabilities(config: Config) -> dict[str, Capabilities]:
-    return {name: capabilities.known(config.state_dir, each) for name, each in config.destinations.items()}
+    return {name: capabilities.load(config.state_dir, each) for name, each in config.destinations.items()}
 
 
 class _PipelineBuilder:
@@ -216,7 +216,7 @@ class _PipelineBuilder:
         kind = known.checksum_kind if known else None
         status = DestinationStatus(destination.name, DestinationState.STARTING, checksum_kind=kind)
         runtime, log = self._runtime, logs.get("transfer")
-        judge = partial(judged, destination)
+        judge = partial(with_advice, destination)
         return Reporter(status, runtime.journal, runtime.clock, runtime.metrics, runtime.liveness, log, judge)
 
     def _means(

@@ -1,4 +1,4 @@
-"""A check of each destination: opens what the daemon would open, walks the steps, and closes it again."""
+"""Check destinations with the same clients that the daemon uses."""
 
 from __future__ import annotations
 
@@ -12,34 +12,46 @@ from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.environment import check_surroundings
 from crosshaul.config import Config, Destination
 from crosshaul.service.builder import open_destination
-from crosshaul.trust.capabilities import learn
+from crosshaul.trust import capabilities
+from crosshaul.trust.chain import check_chain
 from crosshaul.trust.findings import Finding
-from crosshaul.trust.machine import look
-from crosshaul.trust.steps import CheckContext, walk
+from crosshaul.trust.machine import check_machine
+from crosshaul.trust.steps.context import CheckContext
 
 
-async def check(config: Config, names: Sequence[str], *, deputy: bool) -> AsyncIterator[tuple[str, Finding]]:
-    """Destination and finding, one after the other; ``names`` none = all. ``deputy``: try the confused deputy's."""
+async def check(
+    config: Config, names: Sequence[str], *, test_confused_deputy: bool
+) -> AsyncIterator[tuple[str, Finding]]:
+    """Check the destinations ``names`` (empty = all) and yield each finding with the name of its destination."""
     for name in names or config.destinations:
-        async for finding in _check(config, config.destinations[name], deputy=deputy):
+        async for finding in _check(config, config.destinations[name], test_confused_deputy=test_confused_deputy):
             yield name, finding
 
 
-async def _check(config: Config, destination: Destination, *, deputy: bool) -> AsyncIterator[Finding]:
+async def _check(config: Config, destination: Destination, *, test_confused_deputy: bool) -> AsyncIterator[Finding]:
     await asyncio.to_thread(check_surroundings, config, os.environ)
-    chain, found = BaseCredentials(config.identity).trusting(destination.tls_ca_bundle), list[Finding]()
-    unnarrowed = destination.model_copy(update={"session_policy": "none"})
+    base_credentials = BaseCredentials(config.identity).trusting(destination.tls_ca_bundle)
+    findings: list[Finding] = []
 
     @asynccontextmanager
-    async def widely() -> AsyncIterator[Bucket]:
-        async with open_destination(config, unnarrowed, chain) as (_, bucket):
+    async def open_unrestricted() -> AsyncIterator[Bucket]:
+        unrestricted = destination.model_copy(update={"session_policy": "none"})
+        async with open_destination(config, unrestricted, base_credentials) as (_, bucket):
             yield bucket
 
-    async with open_destination(config, destination, chain) as (refresher, bucket):
-        async for finding in walk(CheckContext(destination, chain, refresher, bucket, widely, deputy=deputy)):
-            found.append(finding)
+    async with open_destination(config, destination, base_credentials) as (refresher, bucket):
+        context = CheckContext(
+            destination,
+            base_credentials,
+            refresher,
+            bucket,
+            open_unrestricted,
+            test_confused_deputy=test_confused_deputy,
+        )
+        async for finding in check_chain(context):
+            findings.append(finding)
             yield finding
-    await asyncio.to_thread(learn, config.state_dir, destination, found)
+    await asyncio.to_thread(capabilities.save, config.state_dir, destination, findings)
     routes = [route for route in config.routes if route.destination == destination.name]
-    for finding in await asyncio.to_thread(look, config.state_dir, routes):
+    for finding in await asyncio.to_thread(check_machine, config.state_dir, routes):
         yield finding

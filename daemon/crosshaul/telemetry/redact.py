@@ -63,7 +63,7 @@ def conceal(*secrets: str) -> None:
 def is_secret_name(name: str) -> bool:
     """Return whether a field, header or parameter of this name, in any spelling, holds a secret."""
     plain = _NOT_ALNUM.sub("", name.lower())
-    return not plain.endswith("file") and any(secret in plain for secret in _SECRET_NAMES)
+    return not plain.endswith(("file", "index")) and any(secret in plain for secret in _SECRET_NAMES)
 
 
 def redact(text: str, *, shapes: bool = True) -> str:

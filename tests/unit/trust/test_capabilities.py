@@ -9,16 +9,16 @@ from crosshaul.config import Destination
 from crosshaul.errors import StateDirError
 from crosshaul.journal.sqlite.reader import requeue, resend
 from crosshaul.model import ChecksumKind
-from crosshaul.trust.capabilities import Capabilities, known, learn
+from crosshaul.trust.capabilities import Capabilities, load, save
 from crosshaul.trust.findings import Finding, Outcome
 
 DESTINATION = Destination(name="d", bucket="bucket", region="us-east-1")
-FACTS = {"checksum": "CRC64NVME", "abort_allowed": False, "nonsense": 1}
-LEARNED = Capabilities(ChecksumKind.CRC64NVME, abort_allowed=False)
+DETAILS = {"checksum": "CRC64NVME", "abort_allowed": False, "nonsense": 1}
+SAVED = Capabilities(ChecksumKind.CRC64NVME, abort_allowed=False)
 
 
 def found() -> Finding:
-    return Finding("checksum", next(iter(Outcome)), "told", facts=FACTS)
+    return Finding("checksum", next(iter(Outcome)), "message", details=DETAILS)
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def state(tmp_path: Path) -> Path:
 
 def test_what_was_learned_is_known_of_this_destination_alone(state: Path):
     """It is read back, not for another bucket under the name, and no other user can read the file."""
-    learn(state, DESTINATION, [found()])
-    assert known(state, DESTINATION) == LEARNED
-    assert known(state, DESTINATION.model_copy(update={"bucket": "another"})) == Capabilities()
+    save(state, DESTINATION, [found()])
+    assert load(state, DESTINATION) == SAVED
+    assert load(state, DESTINATION.model_copy(update={"bucket": "another"})) == Capabilities()
     assert [(path.name, path.stat().st_mode & 0o777) for path in state.iterdir()] == [("capabilities.json", 0o600)]
-    learn(state / "none", DESTINATION, [found()])
-    assert known(state / "none", DESTINATION) == Capabilities()
+    save(state / "none", DESTINATION, [found()])
+    assert load(state / "none", DESTINATION) == Capabilities()
 
 
 @pytest.mark.parametrize("name", ["capabilities.tmp", "capabilities.json"])
@@ -45,16 +45,16 @@ def test_a_link_in_its_place_is_not_written_through(state: Path, tmp_path: Path,
     other.write_text("secret")
     other.chmod(0o600)
     (state / name).hardlink_to(other) if hard else (state / name).symlink_to(other)
-    learn(state, DESTINATION, [found()])
+    save(state, DESTINATION, [found()])
     assert (other.read_text(), other.stat().st_mode & 0o777) == ("secret", 0o600)
-    assert known(state, DESTINATION) == LEARNED
+    assert load(state, DESTINATION) == SAVED
     assert not (state / "capabilities.json").is_symlink()
 
 
 def test_nothing_is_written_to_another_users_directory(state: Path, monkeypatch: pytest.MonkeyPatch):
     """Root that checks for the daemon's user leaves nothing behind in its state_dir."""
     monkeypatch.setattr(os, "geteuid", lambda: state.stat().st_uid + 1)
-    learn(state, DESTINATION, [found()])
+    save(state, DESTINATION, [found()])
     assert list(state.iterdir()) == []
 
 
@@ -62,14 +62,14 @@ def test_what_can_not_be_the_file_is_passed_over(state: Path):
     """A FIFO, a symlink, nonsense: nothing is known, and nobody waits."""
     path = state / "capabilities.json"
     os.mkfifo(path)
-    assert known(state, DESTINATION) == Capabilities()
+    assert load(state, DESTINATION) == Capabilities()
     path.unlink()
     (state / "elsewhere").write_text('{"d": {}}')
     path.symlink_to(state / "elsewhere")
-    assert known(state, DESTINATION) == Capabilities()
+    assert load(state, DESTINATION) == Capabilities()
     path.unlink()
     path.write_bytes(b"\xff[")
-    assert known(state, DESTINATION) == Capabilities()
+    assert load(state, DESTINATION) == Capabilities()
 
 
 def test_a_journal_that_is_a_link_is_not_opened_for_writing(state: Path, tmp_path: Path):
