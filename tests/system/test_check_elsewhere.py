@@ -24,16 +24,16 @@ def test_the_right_set_up_is_green(account, site_for):
 
 
 WRONG = {
-    "another external ID": (
+    "a wrong external ID": (
         {},
         {},
         {},
         "another-external-id",
         ("assume_role", "trust policy in B, or STS policy in A"),
     ),
-    "a bucket that is not there": ({}, {"bucket": "nowhere-at-all"}, {}, None, ("upload", "name of the bucket")),
-    "STS out of reach": ({}, {}, {"sts_endpoint_url": "http://127.0.0.1:9"}, None, ("identity", "endpoint")),
-    "S3 out of reach": ({}, {"endpoint_url": "http://127.0.0.1:9"}, {}, None, ("upload", "endpoint")),
+    "a bucket that does not exist": ({}, {"bucket": "nowhere-at-all"}, {}, None, ("upload", "name of the bucket")),
+    "STS unreachable": ({}, {}, {"sts_endpoint_url": "http://127.0.0.1:9"}, None, ("identity", "endpoint")),
+    "S3 unreachable": ({}, {"endpoint_url": "http://127.0.0.1:9"}, {}, None, ("upload", "endpoint")),
 }
 
 

@@ -142,7 +142,7 @@ def test_what_a_bucket_has_is_merged_with_and_replaced_only_on_demand(site):
     assert "aws_s3_bucket_policy" not in terraform
     assert "aws_s3_bucket_lifecycle_configuration" not in terraform
     assert 'data "aws_iam_policy_document" "crosshaul_partner_bucket_policy"' in terraform
-    assert "merge" in terraform
+    assert "Merge" in terraform
     template = yaml.safe_load(printed(site, "--format", "cloudformation", "--only", "account-b"))
     assert not [each for each in template["Resources"].values() if each["Type"] == "AWS::S3::BucketPolicy"]
     told = json.loads(template["Outputs"]["PartnerBucketPolicy"]["Value"])
