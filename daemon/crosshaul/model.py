@@ -235,7 +235,7 @@ class Receipt(NamedTuple):
     version_id: str | None = None
     request_id: str | None = None
     proven_by: str = "answer"
-    """``answer`` (of the upload itself), ``head`` (a lost answer, by its token) or ``existing`` (overwrite: never)."""
+    """``answer`` (the upload's own response) or ``head`` (the response was lost; HEAD found the object's token)."""
 
 
 class Claim(NamedTuple):

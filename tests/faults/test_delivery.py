@@ -172,7 +172,7 @@ async def test_the_checksum_that_the_store_knows_is_found_without_extra_calls(
             await pipeline.drop(name, data)
             await pipeline.comes_to(name, State.DELIVERED)
             assert partner.read(name) == data
-        assert pipeline.context.ladder.known is wanted[quality]
+        assert pipeline.context.negotiator.confirmed is wanted[quality]
     assert {call.key for call in pipeline.calls("HeadObject")} <= {"big"}  # asked for once, being large
 
 

@@ -152,14 +152,14 @@ async def test_what_the_store_does_not_know_is_left_out(operation: str, partner:
     """Each such code once, from a store that nobody knows yet: without what it refused, the file arrives."""
     async with pipeline_of(partner, tmp_path) as pipeline:
         for number, row in enumerate(of(Outcome.DOES_WITHOUT, operation)):
-            pipeline.context.ladder.__init__()
+            pipeline.context.negotiator.__init__()
             pipeline.context.conditions.__init__()
             partner.faults.add(Rule(operation=operation, action=error(row)))
             await drop(pipeline, f"{number}", operation)
             await arrives(pipeline, f"{number}")
-            ladder = pipeline.context.ladder
+            negotiator = pipeline.context.negotiator
             without = pipeline.context.conditions.usable(NEW) is None
-            assert operation == COMPLETE or without or ladder.kind is not ChecksumKind.CRC64NVME, row
+            assert operation == COMPLETE or without or negotiator.preferred is not ChecksumKind.CRC64NVME, row
         assert pipeline.observer.parkings == pipeline.observer.surprises == []
 
 
@@ -374,7 +374,7 @@ async def test_a_stranger_s_200_is_not_believed_where_the_store_is_known(partner
         await arrives(pipeline, "second")
         await drop(pipeline, "third", PUT)
         await arrives(pipeline, "third")
-        assert pipeline.context.ladder.known is ChecksumKind.CRC64NVME
+        assert pipeline.context.negotiator.confirmed is ChecksumKind.CRC64NVME
 
 
 async def test_a_stranger_s_200_is_not_believed_before_the_store_is_known_either(
@@ -386,7 +386,7 @@ async def test_a_stranger_s_200_is_not_believed_before_the_store_is_known_either
         await drop(pipeline, "first", PUT)
         await arrives(pipeline, "first")
         assert [said.code for said in pipeline.observer.parkings] == ["UnverifiedUpload"]
-        assert pipeline.context.ladder.known is ChecksumKind.CRC64NVME
+        assert pipeline.context.negotiator.confirmed is ChecksumKind.CRC64NVME
 
 
 async def test_a_store_that_proves_nothing_is_asked(partner: PartnerAccount, tmp_path: Path):

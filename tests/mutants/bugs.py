@@ -53,7 +53,7 @@ BUGS = (
     bug(
         "an object that the store garbled counts as delivered when it is met again",
         "delivery/existing_object.py",
-        "damaged = not same_size or not await _may_be(claim, held, means, sent)",
+        "damaged = not same_size or not await _may_be(claim, held, context, sent)",
         "damaged = not same_size",
         "tests/state/test_lost_journal.py",
     ),
@@ -76,12 +76,15 @@ BUGS = (
         "delivery/multipart.py",
         (
             (
-                "            finally:\n                self._means.buffers.give(buffer)\n",
+                "            finally:\n                self._context.buffers.give(buffer)\n",
                 "            finally:\n                pass\n",
             ),
             (
-                "            buffer = self._means.buffers.take(size)\n",
-                "            buffer = self._means.buffers.take(size)\n            self._means.buffers.give(buffer)\n",
+                "            buffer = self._context.buffers.take(size)\n",
+                (
+                    "            buffer = self._context.buffers.take(size)\n"
+                    "            self._context.buffers.give(buffer)\n"
+                ),
             ),
         ),
         "tests/faults/test_delivery.py",
@@ -130,8 +133,8 @@ BUGS = (
     bug(
         "S3's word about what it holds is not looked at",
         "integrity/verify.py",
-        "    if sent != told:",
-        "    if not told:",
+        "    if sent != returned:",
+        "    if not returned:",
     ),
     bug(
         "a rewrite in the same size is taken for the state that was sent",
@@ -148,10 +151,10 @@ BUGS = (
     ),
     bug(
         "a checksum that the store does not know is asked for again and again",
-        "integrity/verify.py",
-        "        self._rung += 1\n",
-        "        self._rung += 0\n",
-        "tests/unit/integrity/test_verify.py",
+        "integrity/negotiation.py",
+        "        self._index += 1\n",
+        "        self._index += 0\n",
+        "tests/unit/integrity/test_negotiation.py",
     ),
     bug(
         "a proxy's page that comes with a 200 counts as S3's word",
@@ -163,7 +166,7 @@ BUGS = (
     bug(
         "any web server's 200 with an ETag counts as delivered, for as long as the store's checksum is not known",
         "aws/bucket.py",
-        "        if not proves(payload.checksums, answer):\n",
+        "        if not proves_storage(payload.checksums, answer):\n",
         "        if not payload.checksums:\n",
         "tests/lies -k stranger",
     ),

@@ -67,7 +67,7 @@ BUGS = (
     bug(
         "a large canary is waited for to its last byte",
         "delivery/multipart.py",
-        "                means.taken(claim)\n",
+        "                context.taken(claim)\n",
         "                pass\n",
         _SHARED + " -k first_part",
     ),

@@ -22,8 +22,8 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "a sparse file of terabytes takes gigabytes of memory",
         "delivery/multipart.py",
-        "return size > max(PIECE_BYTES, self._means.memory.capacity)",
-        "return size > max(5 << 30, self._means.memory.capacity)",
+        "return size > max(PIECE_BYTES, self._context.memory.capacity)",
+        "return size > max(5 << 30, self._context.memory.capacity)",
         f"{_HUGE} -k larger_than_memory",
     ),
     bug(
@@ -87,7 +87,7 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "each state of a file whose objects the partner takes away is sent twice",
         "delivery/upload.py",
-        "                    self._means.conditions.taken_away = True\n",
+        "                    self._context.conditions.taken_away = True\n",
         "                    pass\n",
         f"{_LATE} -k takes_away",
     ),
@@ -117,7 +117,7 @@ BUGS: tuple[Bug, ...] = (
         "`overwrite: never` replaces what HEAD has just shown",
         "delivery/upload.py",
         "        if self._never:\n"
-        "            fault = taken_unseen(claim, means) if seen.held is None else taken(claim, means)\n"
+        "            fault = key_taken_unseen(claim, context) if seen.held is None else taken(claim, context)\n"
         "        elif",
         "        if",
         f"{_FOREIGN} -k never_means_never",
@@ -160,21 +160,21 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "our own older state counts as somebody else's, and the file never goes",
         "delivery/upload.py",
-        "elif other is not None and other != means.bucket.source:",
+        "elif other is not None and other != context.bucket.source:",
         "elif other is not None:",
         f"{_FOREIGN} -k own_older",
     ),
     bug(
         "nobody hears that another sender's objects are replaced",
         "delivery/upload.py",
-        "                means.notices.overwrites_another(claim, means.destination.bucket, other)\n",
+        "                context.observer.overwrites_another(claim, context.destination.bucket, other)\n",
         "                pass\n",
         f"{_FOREIGN} -k told_where",
     ),
     bug(
         "a lost answer counts as delivered although the store garbled the bytes",
         "delivery/existing_object.py",
-        "return all(held.holds(checksum) for checksum in payload.checksums)",
+        "return all(held.has_checksum(checksum) for checksum in payload.checksums)",
         "return bool(payload)",
         f"{_FOREIGN} -k lost_answer",
     ),

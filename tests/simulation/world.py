@@ -331,10 +331,10 @@ class World:
             elif task.exception() is not None:
                 self.broken(f"{task.get_name()}: {task.exception()!r}")
         for name, pipeline in opened.destinations.items():
-            means = pipeline.transfer._means
-            held = means.memory.used + means.memory_of_small.used
-            if held or means.slots.used:
-                self.broken(f"{name}: {held} bytes and {means.slots.used} requests were never given back")
+            context = pipeline.transfer._context
+            held = context.memory.used + context.memory_of_small.used
+            if held or context.slots.used:
+                self.broken(f"{name}: {held} bytes and {context.slots.used} requests were never given back")
         limit = self.story.setting(self.moment).memory
         if self.account.most_in_flight > max(limit, THRESHOLD):
             self.broken(f"{self.account.most_in_flight} bytes were in flight, and the limit is {limit}")

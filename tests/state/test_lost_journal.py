@@ -74,7 +74,7 @@ async def test_a_store_that_does_not_know_the_condition_is_asked_once(partner: P
         for number in range(5):
             await pipeline.drop(f"f{number}", b"x")
             assert (await pipeline.comes_to(f"f{number}", State.DELIVERED)).attempts == 0
-        assert pipeline.context.ladder.known is ChecksumKind.CRC64NVME
+        assert pipeline.context.negotiator.confirmed is ChecksumKind.CRC64NVME
     assert len(pipeline.calls("PutObject")) == 6
 
 

@@ -29,7 +29,7 @@ from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.errors import Diagnosis
 from crosshaul.files.reader import FileReaders
 from crosshaul.files.source import BufferPool
-from crosshaul.integrity.verify import ChecksumNegotiator
+from crosshaul.integrity.negotiation import ChecksumNegotiator
 from crosshaul.journal import Journal
 from crosshaul.model import (
     ChecksumKind,
@@ -241,7 +241,7 @@ async def open_pipeline(
         clock,
         FileReaders(),
         conditions=Conditions(honoured=honoured),
-        notices=observer,
+        observer=observer,
     )
     transfer = Transfer(context, journal, limit, policy or RetryPolicy(0.05, 0.4), observer, refresher.suspect)
     journal.on_due(transfer.wake)

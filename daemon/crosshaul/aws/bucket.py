@@ -24,7 +24,7 @@ from crosshaul.display import printable
 from crosshaul.errors import Diagnosis, Fault, FaultKind
 from crosshaul.integrity.checksum import Payload, StreamingChecksum
 from crosshaul.integrity.streamed_body import StreamedBody
-from crosshaul.integrity.verify import HeadResult, UploadResult, check, proves
+from crosshaul.integrity.verify import HeadResult, UploadResult, proves_storage, verify_upload
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
 
 _T = TypeVar("_T")
@@ -87,8 +87,8 @@ class Bucket:
             signed = await self._signed_instead(payload, fault)
             answer = await self._with_session(lambda session: wire.put_object(session, key, headers, signed))
             self._signed = True
-        check("PutObject", payload.checksums, answer)
-        if not proves(payload.checksums, answer):
+        verify_upload("PutObject", payload.checksums, answer)
+        if not proves_storage(payload.checksums, answer):
             await self._confirm(key, token, payload)
         return answer
 
@@ -97,7 +97,7 @@ class Bucket:
         held = await self.head_object(key)
         if held is None or (held.token, held.size) != (token, payload.size):
             raise _unverified_upload()
-        check(
+        verify_upload(
             "HeadObject",
             payload.checksums,
             UploadResult(held.etag, held.checksum, encrypted_by_kms=held.encrypted_by_kms),
@@ -127,7 +127,7 @@ class Bucket:
         except Fault as fault:
             answer = await send(await self._signed_instead(payload, fault))
             self._signed = True
-        check("UploadPart", payload.checksums, answer)
+        verify_upload("UploadPart", payload.checksums, answer)
         return answer
 
     async def _part(
@@ -168,7 +168,7 @@ class Bucket:
         told = _answer(answer)
         if not answer.keys() & {"ETag", "Key", "Location"}:  # Ceph's gateway may leave out the ETag
             raise _unexpected_response("CompleteMultipartUpload", "the object's name and ETag")
-        check("CompleteMultipartUpload", (whole,) if whole and told.checksum else (), told)
+        verify_upload("CompleteMultipartUpload", (whole,) if whole and told.checksum else (), told)
         return told
 
     async def abort_multipart_upload(self, key: str, upload_id: str) -> None:

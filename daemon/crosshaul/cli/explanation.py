@@ -76,8 +76,6 @@ def _delivered(view: FileView, record: Record) -> Iterator[str]:
 
 
 def _proof(receipt: Receipt) -> str:
-    if receipt.proven_by == "existing":
-        return "which existed already (overwrite: never)"
     if receipt.checksum is None:
         proof = "confirmed by S3"
     elif receipt.checksum.kind is ChecksumKind.MD5:

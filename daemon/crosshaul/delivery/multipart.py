@@ -33,9 +33,9 @@ def part_size(size: int, wanted: int) -> int:
 class MultipartUpload:
     """One file's multipart upload. Once all parts are sent it may be completed on another condition."""
 
-    def __init__(self, claim: Claim, means: UploadContext) -> None:
+    def __init__(self, claim: Claim, context: UploadContext) -> None:
         self._claim = claim
-        self._means = means
+        self._context = context
         self._upload = claim.multipart
         self._sent = False
 
@@ -59,31 +59,31 @@ class MultipartUpload:
         upload, self._upload = self._upload, None
         if upload is None:
             return
-        await self._means.journal.drop_multipart(self._claim)
-        if not self._means.may_abort:
+        await self._context.journal.drop_multipart(self._claim)
+        if not self._context.may_abort:
             return
         try:
-            await self._means.bucket.abort_multipart_upload(upload.key, upload.upload_id)
+            await self._context.bucket.abort_multipart_upload(upload.key, upload.upload_id)
         except Fault:
             return  # the journal remembers it (aborting.py)
-        await self._means.journal.aborted(upload)
+        await self._context.journal.aborted(upload)
 
     async def _send(self) -> None:
-        claim, means = self._claim, self._means
-        reader = means.files.of(claim.route)
+        claim, context = self._claim, self._context
+        reader = context.files.of(claim.route)
         source = await reader.run(claim, self._open)
         try:
             if isinstance(source, GrowingFile):
                 await self._survey(source)
             upload = self._upload = self._upload or await self._begin()
             try:
-                parts = await _Sender(claim, means, source, upload).send()
+                parts = await _Sender(claim, context, source, upload).send()
                 await reader.run(claim, source.unchanged)
             except FileChangedError:
                 await self.abandon()
                 raise
         finally:
-            means.buffers.clear()  # nothing is spare when nothing is sent in parts; who still does takes new memory
+            context.buffers.clear()  # nothing is spare when nothing is sent in parts; who still does takes new memory
             reader.discard(source)
         self._upload = replace(upload, parts=parts)
         self._sent = True
@@ -91,7 +91,7 @@ class MultipartUpload:
     def _open(self) -> SourceFile:
         """Open the file. Blocks."""
         claim = self._claim
-        route = self._means.routes[claim.route]
+        route = self._context.routes[claim.route]
         if not claim.restless:
             return reading.opened(claim, route)
         block = self._upload.part_size if self._upload is not None else self._part_size
@@ -99,7 +99,7 @@ class MultipartUpload:
 
     async def _survey(self, source: GrowingFile) -> None:
         """Read a file that goes on changing for the first time; parts that were sent of other bytes go again."""
-        run = partial(self._means.files.of(self._claim.route).run, self._claim)
+        run = partial(self._context.files.of(self._claim.route).run, self._claim)
         while await run(source.survey):
             pass
         if self._upload is not None:
@@ -109,38 +109,38 @@ class MultipartUpload:
 
     @property
     def _part_size(self) -> int:
-        return part_size(self._claim.fingerprint.size, self._means.sizes.part_size)
+        return part_size(self._claim.fingerprint.size, self._context.sizes.part_size)
 
     async def _begin(self) -> Multipart:
-        claim, means = self._claim, self._means
+        claim, context = self._claim, self._context
         size = self._part_size
         while True:
-            kind = means.ladder.kind
+            kind = context.negotiator.preferred
             try:
-                with await means.slot(claim):
-                    upload_id = await means.bucket.create_multipart_upload(
+                with await context.slot(claim):
+                    upload_id = await context.bucket.create_multipart_upload(
                         claim.key, claim.fingerprint.mtime_ns, token_of(claim), kind
                     )
             except Fault as fault:
-                if fault.kind is not FaultKind.UNSUPPORTED or not means.ladder.refuse(kind):
+                if fault.kind is not FaultKind.UNSUPPORTED or not context.negotiator.record_refusal(kind):
                     raise
             else:
-                means.taken(claim)
+                context.taken(claim)
                 multipart = Multipart(upload_id, claim.key, size, kind)
-                await means.journal.begin_multipart(claim, multipart)
+                await context.journal.begin_multipart(claim, multipart)
                 return multipart
 
     async def _complete(self, condition: Condition | None) -> Receipt:
-        upload, means, size = self._upload, self._means, self._claim.fingerprint.size
+        upload, context, size = self._upload, self._context, self._claim.fingerprint.size
         assert upload is not None  # noqa: S101 - all parts were sent
-        honoured = means.ladder.known is upload.checksum_kind
+        honoured = context.negotiator.confirmed is upload.checksum_kind
         whole = combine(upload.parts) if honoured else None
         if not honoured:
             plain = Checksum(ChecksumKind.MD5, "")
             upload = replace(upload, parts=tuple(replace(part, checksum=plain) for part in upload.parts))
-        with await means.slot(self._claim):
-            answer = await means.bucket.complete_multipart_upload(upload, whole, size=size, condition=condition)
-        return receipt_for(size, answer if whole is None else answer._replace(checksum=whole), means.clock.now())
+        with await context.slot(self._claim):
+            answer = await context.bucket.complete_multipart_upload(upload, whole, size=size, condition=condition)
+        return receipt_for(size, answer if whole is None else answer._replace(checksum=whole), context.clock.now())
 
 
 def _still_there(upload: Multipart, part: Part, source: SourceFile) -> bool:
@@ -152,17 +152,17 @@ def _still_there(upload: Multipart, part: Part, source: SourceFile) -> bool:
 class _Sender:
     """Sends the missing parts in parallel. A part that fails stops new ones; those under way end and are kept."""
 
-    def __init__(self, claim: Claim, means: UploadContext, source: SourceFile, multipart: Multipart) -> None:
+    def __init__(self, claim: Claim, context: UploadContext, source: SourceFile, multipart: Multipart) -> None:
         self._claim = claim
-        self._means = means
-        self._reader = PartReader(claim, source, means.files.of(claim.route), multipart.part_size)
+        self._context = context
+        self._reader = PartReader(claim, source, context.files.of(claim.route), multipart.part_size)
         self._multipart = multipart
         self._done = {part.number: part for part in multipart.parts}
         self._failure: Fault | SourceError | HeldBackError | None = None
 
     async def send(self) -> tuple[Part, ...]:
         """All parts in order; raises the first failure."""
-        hashed = await self._means.bucket.needs_hash()
+        hashed = await self._context.bucket.needs_hash()
         total = -(-self._claim.fingerprint.size // self._multipart.part_size)
         try:
             await self._send_missing(total, hashed=hashed)
@@ -179,8 +179,8 @@ class _Sender:
                     continue
                 size = self._size_of(number)
                 held = PIECE_BYTES if self._streams(size) else size
-                await self._means.memory.acquire(held)
-                memory = Reservation(self._means.memory, held)
+                await self._context.memory.acquire(held)
+                memory = Reservation(self._context.memory, held)
                 if self._failure is not None:
                     memory.end()
                     break
@@ -194,44 +194,46 @@ class _Sender:
 
     def _streams(self, size: int) -> bool:
         """Whether a part is more than may be held in memory."""
-        return size > max(PIECE_BYTES, self._means.memory.capacity)
+        return size > max(PIECE_BYTES, self._context.memory.capacity)
 
     async def _part(self, number: int, size: int, memory: Reservation, *, hashed: bool) -> None:
         try:
             part = await self._send_part(number, size, memory, hashed=hashed)
             memory.end()  # the next part need not wait for the journal
-            await self._means.journal.add_part(self._claim, part)
+            await self._context.journal.add_part(self._claim, part)
             self._done[number] = part
         except (Fault, SourceError, HeldBackError) as failure:
             self._failure = self._failure or failure
 
     async def _send_part(self, number: int, size: int, memory: Reservation, *, hashed: bool) -> Part:
-        kind, ladder = self._multipart.checksum_kind, self._means.ladder
-        kinds = (kind,) if ladder.known is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
+        kind, negotiator = self._multipart.checksum_kind, self._context.negotiator
+        kinds = (kind,) if negotiator.confirmed is kind or kind is ChecksumKind.MD5 else (kind, ChecksumKind.MD5)
         if memory.amount < size:
             payload = await self._reader.streamed(number, size, kinds, hashed=hashed)
             answer = await self._put(number, payload)
         else:
-            buffer = self._means.buffers.take(size)
+            buffer = self._context.buffers.take(size)
             # If this is cancelled, or fails, a thread may still be reading into it.
             # Before the slot: a file system that hangs must not hold what others could be sent in.
             payload = await self._reader.held(number, buffer, kinds, hashed=hashed, on_stuck=memory.end)
             try:
                 answer = await self._put(number, payload)
             finally:
-                self._means.buffers.give(buffer)
-        self._means.body_taken(self._claim)
-        ladder.learn(kind, answer.checksum.kind if answer.checksum else None)
+                self._context.buffers.give(buffer)
+        self._context.body_taken(self._claim)
+        negotiator.record_echo(kind, answer.checksum.kind if answer.checksum else None)
         return Part(number, size, answer.etag, payload.checksums[0])
 
     async def _put(self, number: int, payload: Payload) -> UploadResult:
-        kind, ladder = self._multipart.checksum_kind, self._means.ladder
+        kind, negotiator = self._multipart.checksum_kind, self._context.negotiator
         try:
-            with await self._means.slot(self._claim):
-                return await self._means.bucket.upload_part(self._claim.key, self._multipart.upload_id, number, payload)
+            with await self._context.slot(self._claim):
+                return await self._context.bucket.upload_part(
+                    self._claim.key, self._multipart.upload_id, number, payload
+                )
         except Fault as fault:
             if fault.diagnosis.code == "UnexpectedResponse":
-                ladder.learn(kind, None)
+                negotiator.record_echo(kind, None)
             if fault.kind is FaultKind.UNSUPPORTED:
-                ladder.refuse(kind)  # the next try begins a new upload, with the next checksum
+                negotiator.record_refusal(kind)  # the next try begins a new upload, with the next checksum
             raise

@@ -13,7 +13,7 @@ from crosshaul.delivery.retry import (
     RetryAfter,
     RetryPolicy,
     decide,
-    may_be_one_file_s,
+    may_be_file_specific,
     of_the_destination,
     slows_everyone,
 )
@@ -55,7 +55,7 @@ class Outcomes:
 
     def __init__(
         self,
-        means: UploadContext,
+        context: UploadContext,
         limit: AdaptiveLimit,
         breaker: Breaker,
         canaries: Canaries,
@@ -63,14 +63,14 @@ class Outcomes:
         listener: DestinationObserver,
         suspect: Callable[[], None],
     ) -> None:
-        self._means = means
+        self._context = context
         self._limit = limit
         self._breaker = breaker
         self._canaries = canaries
         self._policy = policy
         self._listener = listener
         self._suspect = suspect
-        self._monotonic = means.clock.monotonic
+        self._monotonic = context.clock.monotonic
 
     def body_taken(self, claim: Claim) -> None:
         """Note a body that the store took, a whole file or a part: there is room for more."""
@@ -85,12 +85,12 @@ class Outcomes:
 
     def delivered(self, claim: Claim, receipt: Receipt) -> Outcome:
         """Return the outcome of a file that is in the bucket."""
-        self._listener.learned(self._means.ladder.known)
+        self._listener.learned(self._context.negotiator.confirmed)
         if (
             claim.multipart is not None or receipt.proven_by != "answer"
         ):  # perhaps without a body, which would have told already
             self.taken(claim)
-        self._means.stalled.pop(claim.id, None)
+        self._context.stalled.pop(claim.id, None)
         return Delivered(receipt, self._after_due_at(claim))
 
     def unchanged(self, claim: Claim, receipt: Receipt) -> Outcome:
@@ -99,8 +99,8 @@ class Outcomes:
         return Unchanged(receipt, self._after_due_at(claim))
 
     def _after_due_at(self, claim: Claim) -> float | None:
-        after = self._means.routes[claim.route].after_upload
-        return None if after.action == "keep" else self._means.clock.now() + after.grace
+        after = self._context.routes[claim.route].after_upload
+        return None if after.action == "keep" else self._context.clock.now() + after.grace
 
     def said_nothing(self, claim: Claim) -> None:
         """Note a try that says nothing of the destination."""
@@ -128,7 +128,7 @@ class Outcomes:
             self._limit.pushed_back(now)
         stalled = diagnosis.code in _STALLS
         if stalled:
-            self._means.note_stalled(claim)
+            self._context.note_stalled(claim)
         verdict = breaker.pushed_back(claim.id, now, diagnosis.retry_after, _jitter(), silent=stalled)
         if verdict is FaultScope.THIS_FILE:
             return self._of_file(claim, diagnosis)
@@ -143,7 +143,7 @@ class Outcomes:
 
     def _refused(self, claim: Claim, diagnosis: Diagnosis, started: float) -> Outcome:
         now, breaker, before = self._monotonic(), self._breaker, self._breaker.reason
-        specific = may_be_one_file_s(diagnosis)
+        specific = may_be_file_specific(diagnosis)
         verdict = breaker.refused(claim.id, started, now, _jitter(), file_specific=specific)
         if verdict is FaultScope.THIS_FILE:
             return self._of_file(claim, diagnosis, breaker.uncounted(claim.id))
@@ -164,22 +164,22 @@ class Outcomes:
     def _note_trip(self, claim: Claim, verdict: FaultScope) -> None:
         self._canaries.refused(claim.route, claim.path, large=claim.large)
         if verdict is FaultScope.TRIPPED:
-            self._means.slots.close(self._breaker.may_go)
+            self._context.slots.close(self._breaker.may_go)
 
     def _of_file(self, claim: Claim, diagnosis: Diagnosis, uncounted: int = 0) -> Outcome:
         """Return the outcome of a failure that is counted; ``uncounted`` earlier ones with it."""
         decision: RetryAfter | GiveUp = decide(diagnosis, claim.attempts + uncounted, self._policy, _jitter())
         if isinstance(decision, GiveUp):
             return Quarantine(decision.diagnosis, 1 + uncounted)
-        due_at = self._means.clock.now() + decision.delay
+        due_at = self._context.clock.now() + decision.delay
         return RetryLater(due_at, diagnosis, 1 + uncounted, drop_multipart=decision.drop_multipart)
 
     def _uncounted(self, diagnosis: Diagnosis, delay: float = 0.0) -> RetryLater:
-        return RetryLater(self._means.clock.now() + delay, diagnosis, 0)
+        return RetryLater(self._context.clock.now() + delay, diagnosis, 0)
 
     def _reset(self, ended: TripReason) -> None:
         self._canaries.reset()
-        self._means.slots.open()
+        self._context.slots.open()
         if ended is TripReason.REFUSED:
             self._listener.resumed()
         else:

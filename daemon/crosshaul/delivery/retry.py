@@ -85,7 +85,7 @@ _OF_ALL = frozenset(
 )
 
 
-def may_be_one_file_s(diagnosis: Diagnosis) -> bool:
+def may_be_file_specific(diagnosis: Diagnosis) -> bool:
     """Whether a fault of the destination's kind may concern one file alone, where others got through meanwhile.
 
     A policy may deny one key. But a clock, a signature or a session is wrong for all; that others got through then only

@@ -12,43 +12,43 @@ from crosshaul.model import Checksum, Claim, Receipt
 class SinglePut:
     """One file's upload in one request; may be sent again on another condition."""
 
-    __slots__ = ("_claim", "_means")
+    __slots__ = ("_claim", "_context")
 
     whole: Checksum | None = None
 
-    def __init__(self, claim: Claim, means: UploadContext) -> None:
+    def __init__(self, claim: Claim, context: UploadContext) -> None:
         self._claim = claim
-        self._means = means
+        self._context = context
 
     async def send(self, condition: Condition | None) -> Receipt:
         """Read and send it. Raises Fault or SourceError."""
-        claim, means = self._claim, self._means
-        route, fingerprint = means.routes[claim.route], claim.fingerprint
-        hashed = await means.bucket.needs_hash()
+        claim, context = self._claim, self._context
+        route, fingerprint = context.routes[claim.route], claim.fingerprint
+        negotiator, hashed = context.negotiator, await context.bucket.needs_hash()
         if claim.large:
-            means.buffers.clear()  # what is spare would come on top
-        with await means.memory_for(claim).hold(fingerprint.size) as memory:
+            context.buffers.clear()  # what is spare would come on top
+        with await context.memory_for(claim).hold(fingerprint.size) as memory:
             while True:
-                kinds = means.ladder.kinds()
-                payload = await means.files.of(claim.route).whole(
+                kinds = negotiator.kinds()
+                payload = await context.files.of(claim.route).whole(
                     claim, route, kinds, hashed=hashed, on_stuck=memory.end
                 )
                 try:
-                    with await means.slot(claim):
-                        answer = await means.bucket.put_object(
+                    with await context.slot(claim):
+                        answer = await context.bucket.put_object(
                             claim.key, payload, fingerprint.mtime_ns, token_of(claim), condition=condition
                         )
                 except Fault as fault:
                     if fault.diagnosis.code == "UnexpectedResponse":
-                        means.ladder.learn(kinds[0], None)  # the next is sent with an MD5 beside it
+                        negotiator.record_echo(kinds[0], None)  # the next is sent with an MD5 beside it
                     # A condition is the first suspect: the caller tries without it.
-                    if fault.kind is not FaultKind.UNSUPPORTED or condition or not means.ladder.refuse(kinds[0]):
+                    if fault.kind is not FaultKind.UNSUPPORTED or condition or not negotiator.record_refusal(kinds[0]):
                         raise
-                    means.conditions.restore()
+                    context.conditions.restore()
                 else:
-                    means.body_taken(claim)
-                    means.ladder.learn(kinds[0], answer.checksum.kind if answer.checksum else None)
-                    return receipt_for(fingerprint.size, _with_proof(answer, payload.checksums), means.clock.now())
+                    context.body_taken(claim)
+                    negotiator.record_echo(kinds[0], answer.checksum.kind if answer.checksum else None)
+                    return receipt_for(fingerprint.size, _with_proof(answer, payload.checksums), context.clock.now())
 
     async def prepare(self) -> None:
         """There is nothing to do beforehand."""

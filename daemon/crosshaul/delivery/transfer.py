@@ -84,7 +84,7 @@ class Transfer:
 
     def __init__(
         self,
-        means: UploadContext,
+        context: UploadContext,
         journal: TransferJournal,
         limit: AdaptiveLimit,
         policy: RetryPolicy,
@@ -92,15 +92,15 @@ class Transfer:
         suspect: Callable[[], None],
     ) -> None:
         self._breaker, canaries = Breaker(policy), Canaries()
-        self._outcomes = outcomes.Outcomes(means, limit, self._breaker, canaries, policy, listener, suspect)
-        self._means = replace(means, body_taken=self._outcomes.body_taken, taken=self._outcomes.taken)
+        self._outcomes = outcomes.Outcomes(context, limit, self._breaker, canaries, policy, listener, suspect)
+        self._context = replace(context, body_taken=self._outcomes.body_taken, taken=self._outcomes.taken)
         self._journal = journal
         self._limit = limit
         self._policy = policy
         self._listener = listener
-        self._dispatcher = dispatcher.Dispatcher(journal, means.clock, self._breaker, canaries, means.files.hang)
-        self._dispatcher.routes = tuple(means.routes)
-        means.files.observe(self._reading_stuck, listener.read_hangs, self._read_recovered)
+        self._dispatcher = dispatcher.Dispatcher(journal, context.clock, self._breaker, canaries, context.files.hang)
+        self._dispatcher.routes = tuple(context.routes)
+        context.files.observe(self._reading_stuck, listener.read_hangs, self._read_recovered)
         self._small, self._large = self._shares()
         self._sent: asyncio.Queue[_FinishedAttempt | None] = asyncio.Queue()
         self._at_work: set[int] = set()
@@ -111,11 +111,11 @@ class Transfer:
 
     def serve(self, routes: Mapping[str, Route], claimed: Iterable[str], plans: Mapping[str, int]) -> None:
         """These are the destination's routes, these of them send, by these plans; what is under way is ended."""
-        self._means.routes.update(routes)
-        self._means.plans.clear()
-        self._means.plans.update(plans)
+        self._context.routes.update(routes)
+        self._context.plans.clear()
+        self._context.plans.update(plans)
         self._dispatcher.routes = tuple(claimed)
-        self._means.files.expect(len(self._means.routes))
+        self._context.files.expect(len(self._context.routes))
         self.wake()
 
     @property
@@ -129,7 +129,7 @@ class Transfer:
 
     def probe(self) -> None:
         """Something changed for the better: a destination that takes nothing is tried at once."""
-        self._breaker.probe_now(self._means.clock.monotonic())
+        self._breaker.probe_now(self._context.clock.monotonic())
         self._dispatcher.wake()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -138,7 +138,7 @@ class Transfer:
         self._small, self._large = self._shares()
         self._sent = asyncio.Queue()
         self._breaker.forget_canaries()
-        await self._journal.reclaim(tuple(self._means.routes))
+        await self._journal.reclaim(tuple(self._context.routes))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._wake_at(stop))
@@ -164,11 +164,11 @@ class Transfer:
                 share.end()
 
     def _shares(self) -> tuple[Lookahead, Lookahead]:
-        most = self._means.sizes.max_concurrency
+        most = self._context.sizes.max_concurrency
         return Lookahead(most, FAR_AHEAD), Lookahead(most, AHEAD)
 
     def _tell_load(self) -> None:
-        self._listener.load(self._means.slots.used, self._limit.limit)
+        self._listener.load(self._context.slots.used, self._limit.limit)
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -188,7 +188,7 @@ class Transfer:
     def _reading_stuck(self, large: bool) -> None:  # noqa: FBT001 - a callback
         """A worker waits for a file system that may never answer: another takes its place."""
         share = self._large if large else self._small
-        if self._workers is not None and share.workers < 2 * self._means.sizes.max_concurrency + READERS:
+        if self._workers is not None and share.workers < 2 * self._context.sizes.max_concurrency + READERS:
             share.add_worker()
             self._workers.create_task(self._work(share))
 
@@ -210,7 +210,7 @@ class Transfer:
                 return  # a library below swallowed the cancellation
 
     async def _deal_with(self, claim: Claim, share: Lookahead) -> None:
-        stalled = claim.id in self._means.stalled
+        stalled = claim.id in self._context.stalled
         if self._goes_back(claim) or (stalled and not share.has_room_for_stalled()):
             await self._return(claim, share, stalled=stalled)
         else:
@@ -225,29 +225,29 @@ class Transfer:
     def _goes_back(self, claim: Claim) -> bool:
         """Whether what is only claimed goes back: at the end, while but a canary goes, of a paused route."""
         held = self._breaker.tripped and not self._breaker.is_canary(claim.id)
-        taken_off = claim.route not in self._dispatcher.routes or not self._means.takes(claim)
+        taken_off = claim.route not in self._dispatcher.routes or not self._context.takes(claim)
         return held or taken_off or self._stop.is_set()
 
     async def _return(self, claim: Claim, share: Lookahead, *, stalled: bool) -> None:
         if stalled and not self._breaker.tripped and not self._stop.is_set():
             delay = self._policy.delay(claim.attempts + 1, 0.75)
-            await (await self._journal.begin_settle(claim, Release(self._means.clock.now() + delay)))
+            await (await self._journal.begin_settle(claim, Release(self._context.clock.now() + delay)))
         else:
             await (await self._release(claim))
         self._over(share)
 
     async def _one(self, claim: Claim, share: Lookahead) -> _FinishedAttempt:
         self._listener.began(claim)
-        started = self._means.clock.monotonic()
+        started = self._context.clock.monotonic()
         tripped = self._breaker.tripped
         outcome = await self._outcome(claim, started)
         if self._breaker.tripped and not tripped:
             self._dispatcher.tripped()
             await self._put_back()
-        if isinstance(outcome, Quarantine) and self._means.in_parts(claim):
+        if isinstance(outcome, Quarantine) and self._context.in_parts(claim):
             await self._journal.drop_multipart(claim)  # who puts it back wants a new beginning
         state = await self._journal.begin_settle(claim, outcome)
-        return _FinishedAttempt(claim, share, outcome, state, self._means.clock.monotonic() - started)
+        return _FinishedAttempt(claim, share, outcome, state, self._context.clock.monotonic() - started)
 
     async def _tell(self) -> None:
         """Tell of each try when the journal holds its outcome; the order is that of the journal's."""
@@ -271,9 +271,9 @@ class Transfer:
 
     async def _outcome(self, claim: Claim, started: float) -> Outcome:
         try:
-            if claim.kept_receipt is not None and await receipt_stands(claim, claim.kept_receipt, self._means):
+            if claim.kept_receipt is not None and await receipt_stands(claim, claim.kept_receipt, self._context):
                 return self._outcomes.unchanged(claim, claim.kept_receipt)
-            receipt = await deliver(claim, self._means)
+            receipt = await deliver(claim, self._context)
         except (FileChangedError, FileGoneError):
             self._outcomes.said_nothing(claim)
             return Changed()

@@ -13,11 +13,11 @@ from crosshaul.aws.conditional_writes import NEVER_TRUE, NEW, Condition
 from crosshaul.delivery.existing_object import (
     ExistingObject,
     ObjectOwner,
-    of_another_source,
+    find_existing_object,
+    key_of_another_source,
+    key_taken_unseen,
     receipt_of,
-    recognise,
     taken,
-    taken_unseen,
 )
 from crosshaul.delivery.multipart import LARGEST_OBJECT, MultipartUpload
 from crosshaul.delivery.single_put import SinglePut
@@ -38,34 +38,34 @@ _SAYS_NO = frozenset({FaultKind.UNSUPPORTED, FaultKind.DESTINATION, FaultKind.FI
 """What a store without If-Match answers to it, or one that asks for a right which the role lacks."""
 
 
-async def deliver(claim: Claim, means: UploadContext) -> Receipt:
+async def deliver(claim: Claim, context: UploadContext) -> Receipt:
     """Bring the claim's file into the bucket; raises Fault or SourceError."""
     if claim.fingerprint.size > LARGEST_OBJECT:
-        raise _too_large(claim, means)
-    delivery = _Attempt(claim, means)
-    if claim.restless and means.rewritten.paused(claim, means.clock.monotonic()):
+        raise _too_large(claim, context)
+    delivery = _Attempt(claim, context)
+    if claim.restless and context.rewritten.paused(claim, context.clock.monotonic()):
         raise FileChangedError("it is rewritten whenever it is read")
     try:
         receipt = await delivery.run()
     except (FileChangedError, FileGoneError):
         await delivery.upload.abandon()
         if claim.restless:
-            means.notices.never_at_rest(claim, means.rewritten.failed(claim, means.clock.monotonic()))
+            context.observer.never_at_rest(claim, context.rewritten.failed(claim, context.clock.monotonic()))
         raise
     if claim.restless:
-        means.rewritten.succeeded(claim)
+        context.rewritten.succeeded(claim)
     return receipt
 
 
 class _Attempt:
     """One try of one file."""
 
-    __slots__ = ("_careful", "_claim", "_denied", "_in_parts", "_last", "_means", "_never", "upload")
+    __slots__ = ("_careful", "_claim", "_context", "_denied", "_in_parts", "_last", "_never", "upload")
 
-    def __init__(self, claim: Claim, means: UploadContext) -> None:
-        route = means.routes[claim.route]
+    def __init__(self, claim: Claim, context: UploadContext) -> None:
+        route = context.routes[claim.route]
         self._claim = claim
-        self._means = means
+        self._context = context
         self._never = route.overwrite == "never"
         self._careful = self._never or route.after_upload.action != "keep"
         """Whether an object that is there has to be seen before it is replaced."""
@@ -74,13 +74,13 @@ class _Attempt:
         """That the object is still the one that we put there last, if we did."""
         self._denied: Condition | None = None
         """What the role was refused: it may lack GetObject, or there is nothing."""
-        self._in_parts = means.in_parts(claim)
-        self.upload = MultipartUpload(claim, means) if self._in_parts else SinglePut(claim, means)
+        self._in_parts = context.in_parts(claim)
+        self.upload = MultipartUpload(claim, context) if self._in_parts else SinglePut(claim, context)
 
     async def run(self) -> Receipt:
         """Ask if need be, send, and take another way where the bucket holds something else than was thought."""
         condition: Condition | None = self._expected()
-        unheld = self._careful and not self._means.conditions.holds(in_parts=self._in_parts)
+        unheld = self._careful and not self._context.conditions.holds(in_parts=self._in_parts)
         if unheld or self._asks():
             found = await self._look(condition, expected=self._claim.ambiguous)
             if isinstance(found, Receipt):
@@ -96,7 +96,7 @@ class _Attempt:
 
     def _expected(self) -> Condition:
         """What should be true of the key: then an older request of ours that comes late fails by itself."""
-        if self._never or self._last is None or self._means.conditions.taken_away:
+        if self._never or self._last is None or self._context.conditions.taken_away:
             return NEW
         return self._last
 
@@ -109,7 +109,7 @@ class _Attempt:
 
     async def _send(self, condition: Condition | None) -> Receipt:
         for turn in range(1, _TURNS + 1):
-            condition = self._means.conditions.usable(condition)
+            condition = self._context.conditions.usable(condition)
             try:
                 receipt = await self.upload.send(condition)
             except Fault as fault:
@@ -118,17 +118,17 @@ class _Attempt:
                 found = await self._otherwise(fault, condition)
             else:
                 if condition == NEW and self._last is not None:
-                    self._means.conditions.taken_away = True
+                    self._context.conditions.taken_away = True
                 return await self._tested(receipt) if self._careful and condition == NEW else receipt
             if isinstance(found, Receipt):
                 return found
             # Who shares a key with others for good, and is told to overwrite, gets through in the end.
             condition = found if self._never or turn < _TURNS - 1 else None
-        raise taken(self._claim, self._means)
+        raise taken(self._claim, self._context)
 
     async def _otherwise(self, fault: Fault, condition: Condition) -> Receipt | Condition | None:
         """On what condition to send it again, if that is what stood in the way; or the receipt, if it is there."""
-        conditions = self._means.conditions
+        conditions = self._context.conditions
         if fault.kind is FaultKind.EXISTS:
             if condition == NEW:
                 conditions.seen(fault.diagnosis.operation)
@@ -153,37 +153,37 @@ class _Attempt:
 
         Raises Fault where it has to be left alone. ``there``: something is, whatever HEAD says.
         """
-        claim, means = self._claim, self._means
-        seen = await recognise(claim, means, expected=expected, sent=self.upload.whole)
+        claim, context = self._claim, self._context
+        seen = await find_existing_object(claim, context, expected=expected, sent=self.upload.whole)
         if seen.held is None and not (there and self._never):
             return otherwise
         if seen.whose is ObjectOwner.OURS and seen.held is not None:
             if not _may_be_completed(claim):
                 await self.upload.abandon()
-            return receipt_of(seen.held, means)
+            return receipt_of(seen.held, context)
         if seen.whose is not ObjectOwner.DAMAGED:
             await self._respect(seen)
         return Condition(seen.held.etag) if seen.held is not None and seen.held.etag else None
 
     async def _respect(self, seen: ExistingObject) -> None:
         """Leave another's object alone, where we are to; else tell that it is replaced."""
-        claim, means = self._claim, self._means
+        claim, context = self._claim, self._context
         other = None if seen.held is None or seen.held.token is None else seen.held.source
         fault = None
         if self._never:
-            fault = taken_unseen(claim, means) if seen.held is None else taken(claim, means)
-        elif other is not None and other != means.bucket.source:
+            fault = key_taken_unseen(claim, context) if seen.held is None else taken(claim, context)
+        elif other is not None and other != context.bucket.source:
             if self._careful:
-                fault = of_another_source(claim, means, other)
+                fault = key_of_another_source(claim, context, other)
             else:
-                means.notices.overwrites_another(claim, means.destination.bucket, other)
+                context.observer.overwrites_another(claim, context.destination.bucket, other)
         if fault is not None:
             await self.upload.abandon()
             raise fault
 
     async def _tested(self, receipt: Receipt) -> Receipt:
         """The receipt; once for a store, send a new small file again to see which conditions are kept."""
-        conditions = self._means.conditions
+        conditions = self._context.conditions
         if self._claim.fingerprint.size >= _ASK_FROM or conditions.proving:
             return receipt
         conditions.proving = True
@@ -191,7 +191,7 @@ class _Attempt:
             if conditions.new_honoured is None:
                 conditions.new_honoured, receipt = await self._try_against(NEW, receipt)
                 if conditions.new_honoured is False:
-                    self._means.notices.conditions_ignored(self._means.destination.bucket)
+                    self._context.observer.conditions_ignored(self._context.destination.bucket)
             if conditions.match_honoured is None:
                 conditions.match_honoured, receipt = await self._try_against(NEVER_TRUE, receipt)
         finally:
@@ -200,7 +200,7 @@ class _Attempt:
 
     async def _try_against(self, condition: Condition, receipt: Receipt) -> tuple[bool | None, Receipt]:
         """Send it on a condition that is not true: whether that was held off, and the receipt that holds now."""
-        if self._means.conditions.usable(condition) is None:
+        if self._context.conditions.usable(condition) is None:
             return False, receipt
         try:
             return False, await self.upload.send(condition)
@@ -224,8 +224,8 @@ def _may_be_completed(claim: Claim) -> bool:
     return claim.ambiguous and multipart is not None and multipart.sent == claim.fingerprint.size
 
 
-def _too_large(claim: Claim, means: UploadContext) -> Fault:
-    place = f"s3://{means.destination.bucket}/{shown(claim.key.encode())}"
+def _too_large(claim: Claim, context: UploadContext) -> Fault:
+    place = f"s3://{context.destination.bucket}/{shown(claim.key.encode())}"
     message = f"{shown(claim.path)}: {claim.fingerprint.size:,} bytes for {place}, and S3 takes {LARGEST_OBJECT:,}"
     return Fault(
         Diagnosis(FaultKind.FILE, "EntityTooLarge", message, advice="Split the file; if it is sparse, pack it.")

@@ -15,7 +15,8 @@ from crosshaul.files import reader
 from crosshaul.files.growing import Rewritten
 from crosshaul.files.source import BufferPool
 from crosshaul.integrity.checksum import Payload
-from crosshaul.integrity.verify import ChecksumNegotiator, HeadResult, UploadResult
+from crosshaul.integrity.negotiation import ChecksumNegotiator
+from crosshaul.integrity.verify import HeadResult, UploadResult
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part
 
 _STALLED_REMEMBERED = 10_000
@@ -95,7 +96,7 @@ class UploadContext:
     memory_of_small: ByteSemaphore
     slots: RequestSlots
     """Requests in flight."""
-    ladder: ChecksumNegotiator
+    negotiator: ChecksumNegotiator
     clock: Clock
     files: reader.FileReaders
     """For reading, route by route."""
@@ -104,7 +105,7 @@ class UploadContext:
     may_abort: bool = True
     """False where a check found that the role may not: an abandoned upload is left to the bucket's lifecycle rule."""
     conditions: Conditions = field(default_factory=Conditions)
-    notices: UploadObserver = field(default_factory=NullUploadObserver)
+    observer: UploadObserver = field(default_factory=NullUploadObserver)
     rewritten: Rewritten = field(default_factory=Rewritten)
     body_taken: Callable[[Claim], None] = lambda _: None
     """Called for each body that S3 took: there is room for more."""

@@ -42,7 +42,7 @@ from crosshaul.errors import ConfigError, Diagnosis, Fault, FaultKind, StateDirE
 from crosshaul.files.own_paths import OwnPaths
 from crosshaul.files.reader import FileReaders
 from crosshaul.files.source import BufferPool
-from crosshaul.integrity.verify import ChecksumNegotiator
+from crosshaul.integrity.negotiation import ChecksumNegotiator
 from crosshaul.journal import Journal
 from crosshaul.model import DestinationState, DestinationStatus, PlanId
 from crosshaul.service.runtime import DestinationPipeline, RoutePipeline, Runtime
@@ -176,14 +176,16 @@ class _PipelineBuilder:
         refresher, bucket = open_bucket(destination, self.base_credentials, config, clock, line, watcher)
         limit = AdaptiveLimit(config.transfer.max_concurrency)
         honoured = (known.checksum_kind if known else None) or capable.checksum
-        means = self._means(destination, bucket, limit, ChecksumNegotiator(honoured), reporter, capable)
+        context = self._context(destination, bucket, limit, ChecksumNegotiator(honoured), reporter, capable)
         policy = RetryPolicy(config.retry.initial, config.retry.max, config.retry.quarantine_after)
-        transfer = Transfer(means, self._runtime.journal, limit, policy, reporter, refresher.suspect)
+        transfer = Transfer(context, self._runtime.journal, limit, policy, reporter, refresher.suspect)
         watcher.on_renewed = transfer.probe
         reporter.on_changed = self._runtime.hint
-        objects = ObjectCheck(destination.bucket, bucket, means.conditions)
-        aborter = Aborter(destination.place, self._runtime.journal, bucket, clock, reporter, may_abort=means.may_abort)
-        return DestinationPipeline(built_from, refresher, bucket, reporter, transfer, means.files, objects, aborter)
+        objects = ObjectCheck(destination.bucket, bucket, context.conditions)
+        aborter = Aborter(
+            destination.place, self._runtime.journal, bucket, clock, reporter, may_abort=context.may_abort
+        )
+        return DestinationPipeline(built_from, refresher, bucket, reporter, transfer, context.files, objects, aborter)
 
     def _loses_routes(self, name: str) -> bool:
         """Whether a route goes elsewhere now, or nowhere: what is being sent of it has to end before others take over.
@@ -219,13 +221,13 @@ class _PipelineBuilder:
         judge = partial(with_advice, destination)
         return Reporter(status, runtime.journal, runtime.clock, runtime.metrics, runtime.liveness, log, judge)
 
-    def _means(
+    def _context(
         self,
         destination: Destination,
         bucket: Bucket,
         limit: AdaptiveLimit,
-        ladder: ChecksumNegotiator,
-        notices: Reporter,
+        negotiator: ChecksumNegotiator,
+        observer: Reporter,
         capable: Capabilities,
     ) -> UploadContext:
         runtime, most = self._runtime, self._config.transfer.max_concurrency
@@ -239,12 +241,12 @@ class _PipelineBuilder:
             buffers=BufferPool(),
             memory_of_small=ByteSemaphore(runtime.memory_share_of_small),
             slots=RequestSlots(lambda: limit.limit, most),
-            ladder=ladder,
+            negotiator=negotiator,
             may_abort=capable.abort_allowed is not False,
             clock=runtime.clock,
             files=FileReaders(),
             conditions=Conditions(honoured=True if destination.endpoint_url is None else capable.conditions),
-            notices=notices,
+            observer=observer,
         )
 
 

@@ -105,7 +105,6 @@ def test_a_file_that_never_stood_still_is_told_as_such():
         ({"checksum": None}, "12,345 bytes, confirmed by S3."),
         ({"checksum": Checksum(ChecksumKind.MD5, "x")}, "checked by S3 against its MD5 on arrival."),
         ({"proven_by": "head"}, "(AAAAAAAAAAA=); the response was lost, and a HEAD request found the object."),
-        ({"proven_by": "existing"}, "which existed already (overwrite: never)."),
     ],
 )
 def test_each_kind_of_proof_has_its_words(receipt, proof):

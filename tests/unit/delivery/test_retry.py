@@ -9,7 +9,7 @@ from crosshaul.delivery.retry import (
     RetryAfter,
     RetryPolicy,
     decide,
-    may_be_one_file_s,
+    may_be_file_specific,
     of_the_destination,
     slows_everyone,
 )
@@ -119,4 +119,4 @@ def test_a_store_that_knows_no_checksum_is_at_fault_itself():
 )
 def test_a_clock_or_a_session_is_no_file_s_own_fault(kind, code, one):
     """A refusal while others got through is the file's own only where it can be."""
-    assert may_be_one_file_s(Diagnosis(kind, code, "no")) is one
+    assert may_be_file_specific(Diagnosis(kind, code, "no")) is one

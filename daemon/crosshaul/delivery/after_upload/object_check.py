@@ -14,7 +14,7 @@ from crosshaul.aws.conditional_writes import Conditions
 from crosshaul.delivery.after_upload.finishing import FinishResult
 from crosshaul.errors import Diagnosis, Fault, FaultKind
 from crosshaul.files.source import shown
-from crosshaul.integrity.verify import HeadResult, is_object_of, token_of
+from crosshaul.integrity.verify import HeadResult, matches_receipt, token_of
 from crosshaul.model import AfterAction, AfterTask
 
 _AT_ONCE = 16
@@ -77,7 +77,7 @@ class ObjectCheck:
 
 def _is_delivered(task: AfterTask, held: HeadResult) -> bool:
     """Whether it is the object of the receipt, has its bytes, or was put for this very state."""
-    return is_object_of(task.receipt, held) or (held.size == task.receipt.size and held.token == token_of(task))
+    return matches_receipt(task.receipt, held) or (held.size == task.receipt.size and held.token == token_of(task))
 
 
 def _stays(task: AfterTask, code: str, message: str, *, again: bool = False) -> FinishResult:

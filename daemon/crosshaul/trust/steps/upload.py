@@ -7,7 +7,8 @@ import time
 from crosshaul.aws.conditional_writes import NEW, Condition
 from crosshaul.errors import Diagnosis, Fault, FaultKind
 from crosshaul.integrity.checksum import Payload
-from crosshaul.integrity.verify import ChecksumNegotiator, HeadResult, UploadResult
+from crosshaul.integrity.negotiation import ChecksumNegotiator
+from crosshaul.integrity.verify import HeadResult, UploadResult
 from crosshaul.trust.findings import Finding, Outcome
 from crosshaul.trust.steps.context import CONTENT, TOKEN, CheckContext
 
@@ -44,7 +45,7 @@ async def _head(context: CheckContext) -> HeadResult | None:
 async def _put(context: CheckContext, condition: Condition | None) -> UploadResult:
     negotiator = ChecksumNegotiator()
     while True:
-        kind = negotiator.kind
+        kind = negotiator.preferred
         payload = Payload.of(CONTENT, negotiator.kinds(), hashed=await context.bucket.needs_hash())
         try:
             return await context.bucket.put_object(context.key, payload, time.time_ns(), TOKEN, condition=condition)
@@ -53,7 +54,7 @@ async def _put(context: CheckContext, condition: Condition | None) -> UploadResu
                 raise
             if condition is not None:
                 condition = None  # try without the condition first, then with other checksums
-            elif not negotiator.refuse(kind):
+            elif not negotiator.record_refusal(kind):
                 raise
 
 
