@@ -53,7 +53,7 @@ async def settle_all(journal: Journal, claims: list[Claim], waiters: int) -> Non
 
     async def settle_some() -> None:
         for claim in queue:
-            await journal.settle(claim, Delivered(receipt))
+            await journal.finish(claim, Delivered(receipt))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(waiters):
@@ -81,7 +81,7 @@ async def measure(state_dir: Path, files: int, waiters: int) -> None:
     print(f"{'':<34} {journal.commits - before:>9,} commits")
     with timed("tallies, 100 times", 100):
         for _ in range(100):
-            await journal.tallies()
+            await journal.route_counts()
     await journal.close()
 
 

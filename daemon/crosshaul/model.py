@@ -141,7 +141,7 @@ class Denial(NamedTuple):
 
 
 class State(StrEnum):
-    """Where a file is on its way. The journal allows these moves and no others (see ``MOVES``)."""
+    """Where a file is on its way. The journal allows these moves and no others (see ``TRANSITIONS``)."""
 
     PENDING = "pending"
     """At rest, and due to be sent at ``due_at``."""
@@ -165,7 +165,7 @@ class State(StrEnum):
 UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
 """The states of a file that is still to be delivered."""
 
-MOVES: Mapping[State, frozenset[State]] = {
+TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.PENDING: frozenset({State.PENDING, State.UPLOADING, State.GONE, State.QUARANTINED}),
     State.UPLOADING: frozenset({State.PENDING, State.DELIVERED, State.QUARANTINED, State.SETTLING}),
     State.SETTLING: frozenset({State.PENDING, State.GONE, State.QUARANTINED}),
@@ -257,7 +257,7 @@ class Claim(NamedTuple):
     """The number of the plan that gave it its key."""
     previous: Receipt | None = None
     """Of the state that was last seen delivered under this key of this place; without its time (0)."""
-    restless: bool = False
+    never_settled: bool = False
     """It never came to rest, and was taken while it changed (``SettleReason.CEILING``)."""
     kept_receipt: Receipt | None = None
     """The receipt of the state before, if only the ctime differs from it and nothing was sent to the key since."""

@@ -43,29 +43,29 @@ from support.journal_samples import (
 
 
 async def delivered_until(store: Store, due_at: float) -> None:
-    await store.settle(await claimed(store), Delivered(RECEIPT, due_at))
+    await store.finish(await claimed(store), Delivered(RECEIPT, due_at))
 
 
 async def test_sources_are_due_after_their_grace(store: Store, clock: TurnableClock) -> None:
     """A source comes up when its time has come, with the receipt that allows its deletion, until it is settled."""
     await delivered_until(store, START + 60)
-    assert (await store.after_due(ROUTE, 5), await store.next_after(ROUTE)) == ([], START + 60)
+    assert (await store.due_after_tasks(ROUTE, 5), await store.next_after_due(ROUTE)) == ([], START + 60)
     clock.at += 60
-    assert (await store.after_due("another", 5), await store.next_after("another")) == ([], None)
-    (task,) = await store.after_due(ROUTE, 5)
+    assert (await store.due_after_tasks("another", 5), await store.next_after_due("another")) == ([], None)
+    (task,) = await store.due_after_tasks(ROUTE, 5)
     assert (task.path, task.fingerprint, task.receipt) == (b"a", sighting(b"a").fingerprint, RECEIPT)
     assert task.generation == 1
-    await store.settle_after(task, AfterAction.DONE)
-    assert (await store.after_due(ROUTE, 5), await store.next_after(ROUTE)) == ([], None)
+    await store.finish_after_task(task, AfterAction.DONE)
+    assert (await store.due_after_tasks(ROUTE, 5), await store.next_after_due(ROUTE)) == ([], None)
     record = await the(store)
     assert (record.state, record.after_action, record.receipt) == (State.DELIVERED, AfterAction.DONE, RECEIPT)
 
 
 async def test_a_failed_deletion_keeps_its_reason(store: Store) -> None:
-    """settle_after keeps a diagnosis."""
+    """finish_after_task keeps a diagnosis."""
     await delivered_until(store, START)
-    (task,) = await store.after_due(ROUTE, 5)
-    await store.settle_after(task, AfterAction.FAILED, SLOW)
+    (task,) = await store.due_after_tasks(ROUTE, 5)
+    await store.finish_after_task(task, AfterAction.FAILED, SLOW)
     record = await the(store)
     assert (record.after_action, record.diagnosis) == (AfterAction.FAILED, SLOW)
 
@@ -73,10 +73,10 @@ async def test_a_failed_deletion_keeps_its_reason(store: Store) -> None:
 async def test_a_changed_source_is_due_no_more(store: Store) -> None:
     """When the file changes its deletion is off, and a late report of it is passed over."""
     await delivered_until(store, START)
-    (task,) = await store.after_due(ROUTE, 5)
+    (task,) = await store.due_after_tasks(ROUTE, 5)
     await store.admit([settled(b"a", 2)])
-    assert await store.after_due(ROUTE, 5) == []
-    await store.settle_after(task, AfterAction.DONE)
+    assert await store.due_after_tasks(ROUTE, 5) == []
+    await store.finish_after_task(task, AfterAction.DONE)
     assert (await the(store)).after_action is None
 
 
@@ -89,9 +89,9 @@ async def test_tallies_count_each_route(store: Store, clock: TurnableClock) -> N
     clock.at += 10
     await store.admit([settled(b"x", route="other")])
     claims = await store.claim([ROUTE], 3)
-    await store.settle(claims[0], DONE)
-    await store.settle(claims[1], RetryLater(START + 500, SLOW))
-    tallies = {tally.route: tally for tally in await store.tallies()}
+    await store.finish(claims[0], DONE)
+    await store.finish(claims[1], RetryLater(START + 500, SLOW))
+    tallies = {tally.route: tally for tally in await store.route_counts()}
     counted = {state: count for state, count in tallies[ROUTE].files.items() if count}
     assert counted == {State.DELIVERED: 1, State.UPLOADING: 1, State.PENDING: 2}
     assert (tallies[ROUTE].pending_bytes, tallies[ROUTE].delivered_bytes) == (22, 11)
@@ -103,7 +103,7 @@ async def test_bytes_follow_the_file(store: Store) -> None:
     await store.admit([settled(b"a"), settled(b"b")])
     grown = [Settled(sighting(b"a", state, size=size), PARTNER, "a") for state, size in ((2, 500), (3, 1000))]
     await store.admit(grown)
-    (tally,) = await store.tallies()
+    (tally,) = await store.route_counts()
     assert (tally.files[State.PENDING], tally.pending_bytes) == (2, 1011)
 
 
@@ -128,7 +128,7 @@ async def test_what_was_awaited_survives_a_crash(
     """A copy of the directory taken at any moment has every delivery and part that was awaited before."""
     await store.admit([settled(b"a"), settled(b"b")])
     claims = await store.claim([ROUTE], 2)
-    await store.settle(claims[0], DONE)
+    await store.finish(claims[0], DONE)
     await store.begin_multipart(claims[1], multipart())
     await store.add_part(claims[1], part(1))
     async with after_crash(factory, state_dir, clock) as reopened:
@@ -145,9 +145,9 @@ async def test_a_crash_leaves_nothing_half_done(
     for path in (b"settling", b"waiting", b"uploading", b"changed"):
         claim = await claimed(store, path)
         if path == b"settling":
-            await store.settle(claim, Changed())
+            await store.finish(claim, Changed())
         if path == b"waiting":
-            await store.settle(claim, RetryLater(START + 90, SLOW))
+            await store.finish(claim, RetryLater(START + 90, SLOW))
     await store.admit([settled(b"changed", 2)])
     async with after_crash(factory, state_dir, clock) as reopened:
         found = {claim.path: claim.ambiguous for claim in await reopened.claim([ROUTE], 10)}
@@ -180,9 +180,9 @@ async def test_requeued_files_go_again(factory: Factory, store: Store, state_dir
     """From outside, beside the open store, quarantined files become pending, due, with no attempts; others don't."""
     for path in (b"a", b"b", b"c"):
         claim = await claimed(store, path)
-        await store.settle(claim, RetryLater(START, SLOW))
+        await store.finish(claim, RetryLater(START, SLOW))
         (again,) = await store.claim([ROUTE], 1)
-        await store.settle(again, DONE if path == b"c" else Quarantine(SLOW))
+        await store.finish(again, DONE if path == b"c" else Quarantine(SLOW))
     selected = [(ROUTE, b"b"), (ROUTE, b"c"), ("no route", b"a")]
     assert await asyncio.to_thread(factory.requeue, state_dir, selected) == 1
     record = await the(store, b"b")

@@ -109,7 +109,7 @@ async def test_a_refused_file_is_quarantined_with_its_reason(store: Store, state
     claim = await reach(store, state)
     await store.admit([settled(b"a", 2, refusal=TOO_LONG)])
     if state == State.UPLOADING:
-        assert await store.settle(claim, DONE) == State.QUARANTINED
+        assert await store.finish(claim, DONE) == State.QUARANTINED
     record = await the(store)
     assert (record.state, record.receipt) == (State.QUARANTINED, None)
     assert record.diagnosis is not None

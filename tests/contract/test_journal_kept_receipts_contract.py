@@ -32,7 +32,7 @@ async def test_a_receipt_is_kept_whole_when_only_the_ctime_changes(store: Store,
     claim = await claim_of(store, touched(2), touched(3))
     assert claim.kept_receipt == RECEIPT
     assert (await the(store)).receipt is None
-    assert await store.settle(claim, Unchanged(RECEIPT, clock.now() + 60)) == State.DELIVERED
+    assert await store.finish(claim, Unchanged(RECEIPT, clock.now() + 60)) == State.DELIVERED
     record = await the(store)
     assert (record.receipt, record.after_due_at) == (RECEIPT, clock.now() + 60)
     assert (record.fingerprint, record.generation) == (touched(3).sighting.fingerprint, 3)
@@ -46,7 +46,7 @@ async def test_a_receipt_is_not_kept_for_another_file_or_place(store: Store, cha
     """If the mtime, size, inode or key differs, or did so in between, the file is sent again."""
     await reach(store, State.DELIVERED)
     assert (await claim_of(store, changed)).kept_receipt is None
-    await store.settle((await the_claim(store)), Release())
+    await store.finish((await the_claim(store)), Release())
     assert (await claim_of(store, touched(3))).kept_receipt is None
 
 
@@ -61,7 +61,7 @@ async def the_claim(store: Store) -> Claim:
 async def test_a_receipt_outlasts_tries_that_sent_nothing(store: Store, outcome: Outcome) -> None:
     """Put back, failed, or changed while it was read: as long as nothing was sent the receipt may stand."""
     await reach(store, State.DELIVERED)
-    await store.settle(await claim_of(store, touched(2)), outcome)
+    await store.finish(await claim_of(store, touched(2)), outcome)
     assert (await claim_of(store, touched(3))).kept_receipt == RECEIPT
 
 
@@ -81,9 +81,9 @@ async def test_a_receipt_is_gone_before_anything_else_is_sent(store: Store) -> N
     claim = await claim_of(store, touched(2))
     await store.admit([touched(3)])
     await store.drop_kept_receipt(claim)
-    await store.settle(claim, RetryLater(START, LOST))
+    await store.finish(claim, RetryLater(START, LOST))
     assert (await claim_of(store)).kept_receipt is None
-    await store.settle(await the_claim(store), Release())
+    await store.finish(await the_claim(store), Release())
     again = await claim_of(store, touched(4))
     etag = again.previous and again.previous.etag
     assert (again.kept_receipt, etag) == (None, RECEIPT.etag)
@@ -94,5 +94,5 @@ async def test_a_stale_answer_that_nothing_changed_changes_nothing(store: Store)
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2))
     await store.admit([touched(3)])
-    assert await store.settle(claim, Unchanged(RECEIPT)) == State.PENDING
+    assert await store.finish(claim, Unchanged(RECEIPT)) == State.PENDING
     assert (await claim_of(store)).kept_receipt == RECEIPT

@@ -36,7 +36,7 @@ async def test_an_unfinished_upload_comes_with_the_next_claim(store: Store) -> N
     for number in (3, 1, 2):
         await store.add_part(claim, part(number))
     await store.add_part(claim, part(2, size=9))
-    await store.settle(claim, RetryLater(START, LOST))
+    await store.finish(claim, RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
     assert again.multipart == replace(multipart(), parts=(part(1), part(2, size=9), part(3)))
     assert (await the(store)).multipart == again.multipart
@@ -80,7 +80,7 @@ async def test_which_outcomes_end_an_upload(store: Store, name: str) -> None:
     outcome, kept = ENDINGS[name]
     claim = await claimed(store)
     await store.begin_multipart(claim, multipart(1))
-    await store.settle(claim, outcome)
+    await store.finish(claim, outcome)
     assert (await the(store)).multipart == (multipart(1) if kept else None)
 
 
@@ -112,6 +112,6 @@ async def test_a_file_that_is_gone_has_no_upload(store: Store) -> None:
     for path in (b"a", b"b"):
         claim = await claimed(store, path)
         await store.begin_multipart(claim, multipart(1))
-        await store.settle(claim, RetryLater(START + 5, SLOW))
+        await store.finish(claim, RetryLater(START + 5, SLOW))
     await store.mark_gone(ROUTE, [b"a"])
     assert [(await the(store, path)).multipart for path in (b"a", b"b")] == [None, multipart(1)]

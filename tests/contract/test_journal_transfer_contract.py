@@ -9,7 +9,7 @@ import pytest
 from crosshaul.journal import IllegalTransition
 from crosshaul.journal.canary_choice import Canaries, CanaryCriteria
 from crosshaul.model import (
-    MOVES,
+    TRANSITIONS,
     Changed,
     Claim,
     Delivered,
@@ -47,7 +47,7 @@ async def test_a_claim_carries_all_that_is_needed(store: Store) -> None:
 async def test_only_due_files_of_the_named_routes_are_claimed(store: Store, clock: TurnableClock) -> None:
     """A file that is due later, or of another route, isn't handed out; next_due tells when it will be."""
     claim = await claimed(store)
-    await store.settle(claim, RetryLater(START + 30, SLOW))
+    await store.finish(claim, RetryLater(START + 30, SLOW))
     await store.admit([settled(b"b", route="other")])
     assert await store.claim([ROUTE], 5) == []
     assert (await store.next_due([ROUTE]), await store.next_due([ROUTE, "other"])) == (START + 30, START)
@@ -82,7 +82,7 @@ async def failed_before(store: Store, count: int, clock: TurnableClock) -> None:
     """Files that failed once, and are due again."""
     await store.admit([settled(b"old %03d" % number, key=f"old/{number}") for number in range(count)])
     for claim in await store.claim([ROUTE], count):
-        await store.settle(claim, RetryLater(clock.at, SLOW))
+        await store.finish(claim, RetryLater(clock.at, SLOW))
     clock.at += 1
 
 
@@ -105,28 +105,28 @@ async def test_a_canary_is_due_and_as_was_wished(store: Store, clock: TurnableCl
     assert await store.claim_canary(["other"], CanaryCriteria()) is None
     await store.admit([settled(b"setup.exe", key="1"), settled(b"report.csv", key="2"), settled(b"run.exe", key="3")])
     canaries = Canaries()
-    canaries.refused(ROUTE, b"more.exe", large=False)
-    canary = await store.claim_canary([ROUTE], canaries.wish(None))
+    canaries.add_refused(ROUTE, b"more.exe", large=False)
+    canary = await store.claim_canary([ROUTE], canaries.criteria(None))
     assert canary is not None
     assert canary.path == b"report.csv"
     assert (await the(store, b"report.csv")).state is State.UPLOADING
-    assert await store.claim_canary([ROUTE], canaries.wish(clock.at)) is None
+    assert await store.claim_canary([ROUTE], canaries.criteria(clock.at)) is None
     clock.at += 1
     await store.admit([settled(b"late.exe", key="4")])
-    late = await store.claim_canary([ROUTE], canaries.wish(clock.at - 1))
+    late = await store.claim_canary([ROUTE], canaries.criteria(clock.at - 1))
     assert late is not None
     assert late.path == b"late.exe"
-    left = [await store.claim_canary([ROUTE], canaries.wish(None)) for _ in range(6)]
+    left = [await store.claim_canary([ROUTE], canaries.criteria(None)) for _ in range(6)]
     assert [one and one.path[:3] for one in left] == [b"run", b"set", b"old", b"old", b"old", None]
 
 
 async def test_a_delivered_file_has_its_receipt(store: Store, clock: TurnableClock) -> None:
     """Delivered keeps the receipt and when the source is due, and clears what went wrong before."""
     claim = await claimed(store)
-    await store.settle(claim, RetryLater(START, LOST))
+    await store.finish(claim, RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
     clock.at += 9
-    assert await store.settle(again, Delivered(RECEIPT, after_due_at=START + 99)) == State.DELIVERED
+    assert await store.finish(again, Delivered(RECEIPT, after_due_at=START + 99)) == State.DELIVERED
     record = await the(store)
     assert (record.state, record.receipt, record.after_due_at) == (State.DELIVERED, RECEIPT, START + 99)
     assert (record.attempts, record.ambiguous, record.diagnosis) == (0, False, None)
@@ -136,12 +136,12 @@ async def test_a_delivered_file_has_its_receipt(store: Store, clock: TurnableClo
 async def test_a_retry_keeps_count_and_reason(store: Store) -> None:
     """Retry counts tries of the file alone, keeps the diagnosis whole, and ambiguity stays until it is resolved."""
     claim = await claimed(store)
-    assert await store.settle(claim, RetryLater(START, LOST)) == State.PENDING
+    assert await store.finish(claim, RetryLater(START, LOST)) == State.PENDING
     record = await the(store)
     assert (record.attempts, record.ambiguous, record.diagnosis) == (1, True, LOST)
     (again,) = await store.claim([ROUTE], 1)
     assert (again.attempts, again.ambiguous) == (1, True)
-    await store.settle(again, RetryLater(START + 3, SLOW, counts=False))
+    await store.finish(again, RetryLater(START + 3, SLOW, counts=False))
     record = await the(store)
     assert (record.attempts, record.ambiguous, record.diagnosis, record.due_at) == (1, True, SLOW, START + 3)
 
@@ -149,25 +149,25 @@ async def test_a_retry_keeps_count_and_reason(store: Store) -> None:
 async def test_a_released_file_is_as_it_was(store: Store) -> None:
     """Release changes neither attempts nor diagnosis."""
     claim = await claimed(store)
-    await store.settle(claim, RetryLater(START, LOST))
+    await store.finish(claim, RetryLater(START, LOST))
     before = await the(store)
     (again,) = await store.claim([ROUTE], 1)
-    assert await store.settle(again, Release(START)) == State.PENDING
+    assert await store.finish(again, Release(START)) == State.PENDING
     assert await the(store) == before
 
 
 async def test_a_quarantined_file_keeps_the_reason(store: Store) -> None:
     """Quarantine keeps the diagnosis, and the file is not claimed any more."""
-    assert await store.settle(await claimed(store), Quarantine(SLOW)) == State.QUARANTINED
+    assert await store.finish(await claimed(store), Quarantine(SLOW)) == State.QUARANTINED
     assert (await the(store)).diagnosis == SLOW
     assert await store.claim([ROUTE], 1) == []
 
 
 async def test_the_try_that_sets_a_file_aside_counts(store: Store) -> None:
     """The count is that of all tries: the last one, and those before it that were not counted then."""
-    await store.settle(await claimed(store), RetryLater(START, LOST))
+    await store.finish(await claimed(store), RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
-    await store.settle(again, Quarantine(SLOW, counts=4))
+    await store.finish(again, Quarantine(SLOW, counts=4))
     assert (await the(store)).attempts == 5
 
 
@@ -184,7 +184,7 @@ OUTCOMES: dict[str, tuple[Outcome, State, State]] = {
 async def test_where_each_outcome_leads(store: Store, name: str) -> None:
     """Every outcome of a current claim moves the file to its state, and says so."""
     outcome, state, _ = OUTCOMES[name]
-    assert await store.settle(await claimed(store), outcome) == state
+    assert await store.finish(await claimed(store), outcome) == state
     assert (await the(store)).state == state
 
 
@@ -198,7 +198,7 @@ async def test_a_stale_outcome_sends_the_new_state(store: Store, name: str, cloc
     assert (running.state, running.generation, running.fingerprint.mtime_ns) == (State.UPLOADING, 2, 2)
     assert await store.claim([ROUTE], 1) == []
     clock.at += 7
-    assert await store.settle(claim, outcome) == state
+    assert await store.finish(claim, outcome) == state
     record = await the(store)
     assert (record.state, record.attempts, record.ambiguous, record.receipt) == (state, 0, False, None)
     assert (record.diagnosis, record.due_at, record.multipart) == (None, START + 7, None)
@@ -211,7 +211,7 @@ async def test_only_a_claim_can_be_settled(store: Store, state: State, name: str
     claim = await reach(store, state)
     before = await the(store)
     with pytest.raises(IllegalTransition):
-        await store.settle(claim, OUTCOMES[name][0])
+        await store.finish(claim, OUTCOMES[name][0])
     assert await the(store) == before
 
 
@@ -219,18 +219,18 @@ async def test_a_claim_of_an_earlier_round_is_none(store: Store) -> None:
     """A stale claim that was settled can't be settled again while the file's new state is under way."""
     first = await claimed(store)
     await store.admit([settled(b"a", 2)])
-    await store.settle(first, DONE)
+    await store.finish(first, DONE)
     (second,) = await store.claim([ROUTE], 1)
     with pytest.raises(IllegalTransition):
-        await store.settle(first, DONE)
-    assert await store.settle(second, DONE) == State.DELIVERED
+        await store.finish(first, DONE)
+    assert await store.finish(second, DONE) == State.DELIVERED
 
 
 async def test_one_bad_settlement_harms_no_other(store: Store) -> None:
     """Of settlements that are waiting at once only the illegal one fails, also if it is the same claim twice."""
     await store.admit([settled(b"%d" % number) for number in range(10)])
     claims = await store.claim([ROUTE], 10)
-    waiting = [store.settle(claim, DONE) for claim in (*claims[:5], claims[2], *claims[5:])]
+    waiting = [store.finish(claim, DONE) for claim in (*claims[:5], claims[2], *claims[5:])]
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(answers.pop(5), IllegalTransition)
     assert answers == [State.DELIVERED] * 10
@@ -238,13 +238,13 @@ async def test_one_bad_settlement_harms_no_other(store: Store) -> None:
 
 def test_the_outcomes_reach_every_legal_move() -> None:
     """Each move of the model from uploading is the answer to one outcome at least."""
-    assert {state for _, state, _ in OUTCOMES.values()} == MOVES[State.UPLOADING]
+    assert {state for _, state, _ in OUTCOMES.values()} == TRANSITIONS[State.UPLOADING]
 
 
 async def test_make_due_calls_off_the_waiting(store: Store) -> None:
     """When a destination works again the pending files of its routes are due now, those of others are not."""
     await store.admit([settled(b"a"), settled(b"b", route="other")])
     for claim in await store.claim([ROUTE, "other"], 2):
-        await store.settle(claim, RetryLater(START + 300, SLOW))
+        await store.finish(claim, RetryLater(START + 300, SLOW))
     await store.make_due([ROUTE])
     assert (await store.next_due([ROUTE]), await store.next_due(["other"])) == (START, START + 300)

@@ -50,7 +50,7 @@ _NAMES: dict[object, str] = {
     for name in vars(owner)
     if name.isupper() and callable(getattr(owner, name))
 }
-_NAMES |= {outcomes.settle_after: "settle_after", claims.add_parts: "add_part"}
+_NAMES |= {outcomes.finish_after_task: "finish_after_task", claims.add_parts: "add_part"}
 
 
 def _kinds(units: Sequence[Any]) -> list[str]:
@@ -59,7 +59,7 @@ def _kinds(units: Sequence[Any]) -> list[str]:
 
 
 def _kind(unit: Any) -> str:
-    if unit.work is outcomes.settle:
+    if unit.work is outcomes.finish:
         return f"settle_{type(unit.argument.outcome).__name__.lower()}"
     return _NAMES.get(unit.work, "claim")
 

@@ -359,7 +359,7 @@ async def test_after_upload_is_due_only_with_the_receipt_and_after_the_grace(par
         record = await pipeline.comes_to("a", State.DELIVERED)
         assert record.after_due_at is not None
         assert 55 < record.after_due_at - pipeline.context.clock.now() <= 60
-        assert await pipeline.journal.after_due("r", 10) == []
+        assert await pipeline.journal.due_after_tasks("r", 10) == []
 
 
 async def test_attributes_arrive_with_the_object(partner: PartnerAccount, tmp_path: Path):
@@ -474,14 +474,14 @@ async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tm
             waiting.append(loop.create_future())
             return waiting[-1]
 
-        settle, pipeline.journal.begin_settle = pipeline.journal.begin_settle, disk_full
+        settle, pipeline.journal.submit_outcome = pipeline.journal.submit_outcome, disk_full
         with pytest.raises(ExceptionGroup):
             await pipeline.transfer.run(pipeline.stop)
         assert len(waiting) == 30
         waiting.clear()
         gc.collect()
         assert unheard == []
-        pipeline.journal.begin_settle = settle
+        pipeline.journal.submit_outcome = settle
         await run_until_idle(pipeline)
         await pipeline.comes_to("f0", State.DELIVERED)
 

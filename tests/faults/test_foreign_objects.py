@@ -279,7 +279,7 @@ async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
         assert stored.checksum is not None
         checksums = {"the same": stored.checksum, "another": replace(stored.checksum, value="AAAAAAAAAAA=")}
         partner.objects["parts"] = replace(stored, checksum=checksums.get(told))
-        (task,) = await pipeline.journal.after_due("r", 1, by=1e12)
+        (task,) = await pipeline.journal.due_after_tasks("r", 1, by=1e12)
         await pipeline.journal.send_again(task, Diagnosis(FaultKind.FILE, "ContentChanged", "other bytes"), 0.0)
         await pipeline.comes_to("parts", State.DELIVERED)
     assert partner.objects["parts"].writes == writes

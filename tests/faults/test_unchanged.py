@@ -178,7 +178,7 @@ async def test_a_receipt_without_a_checksum_of_the_whole_proves_nothing(
         await pipeline.drop("a", SMALL)
         (claim,) = await pipeline.journal.claim(["r"], 1)
         pipeline.start()
-        await pipeline.journal.settle(claim, Delivered(Receipt("e" * 32, len(SMALL), 1.0, proof)))
+        await pipeline.journal.finish(claim, Delivered(Receipt("e" * 32, len(SMALL), 1.0, proof)))
         (pipeline.root / "a").chmod(0o600)
         await delivered_anew(pipeline)
         assert puts(pipeline) == 1

@@ -144,8 +144,8 @@ BUGS = (
     bug(
         "passing trouble keeps a source for ever",
         "delivery/after_upload/after_upload.py",
-        "self._late(task)))\n            await self._journal.settle_after(task, action, diagnosis, now + delay)",
-        "self._late(task)))\n            await self._journal.settle_after(task, action, diagnosis)",
+        "self._late(task)))\n            await self._journal.finish_after_task(task, action, diagnosis, now + delay)",
+        "self._late(task)))\n            await self._journal.finish_after_task(task, action, diagnosis)",
         _AFTER,
     ),
     bug(

@@ -74,7 +74,7 @@ class Expected:
         theirs = (record.state, record.generation, seen, record.key, record.due_at, record.attempts, record.ambiguous)
         return mine == theirs and (self.receipt, self.multipart) == (record.receipt, record.multipart)
 
-    def is_news(self, fingerprint: int) -> bool:
+    def is_changed(self, fingerprint: int) -> bool:
         return self.fingerprint != fingerprint or self.state in {State.SETTLING, State.GONE} or self.recheck
 
 
@@ -87,12 +87,12 @@ class Model:
     def admit(self, batch: list[Settled], now: float) -> None:
         for route in dict.fromkeys(one.sighting.route for one in batch):
             mine = [one for one in batch if one.sighting.route == route]
-            for one in [one for one in mine if self.is_news(one)]:
+            for one in [one for one in mine if self.is_changed(one)]:
                 self.admit_one(one, now)
 
-    def is_news(self, one: Settled) -> bool:
+    def is_changed(self, one: Settled) -> bool:
         old = self.files.get((one.sighting.route, one.sighting.path))
-        return old is None or old.is_news(one.sighting.fingerprint.mtime_ns)
+        return old is None or old.is_changed(one.sighting.fingerprint.mtime_ns)
 
     def admit_one(self, one: Settled, now: float) -> None:
         file = (one.sighting.route, one.sighting.path)
@@ -141,7 +141,7 @@ class Model:
             waits = one.state == State.QUARANTINED and not one.holds_key and one.key == self.files[file].key
             one.recheck = one.recheck or (waits and other != file)
 
-    def settle(self, claim: Claim, outcome: Outcome, now: float) -> None:
+    def finish(self, claim: Claim, outcome: Outcome, now: float) -> None:
         file = (claim.route, claim.path)
         one = self.files[file]
         one.claimed = None
@@ -276,8 +276,8 @@ class JournalMachine(RuleBasedStateMachine):
             changed = self.model.files[claim.route, claim.path].fingerprint + 1
             self.admit([admission((claim.route, claim.path), changed, meanwhile, refused=False)])
         outcome = outcomes(self.clock.at)[how]
-        state = self.runner.run(self.journal.settle(claim, outcome))
-        self.model.settle(claim, outcome, self.clock.at)
+        state = self.runner.run(self.journal.finish(claim, outcome))
+        self.model.finish(claim, outcome, self.clock.at)
         assert state == self.model.files[claim.route, claim.path].state
 
     @precondition(lambda self: self.claims)
@@ -348,13 +348,13 @@ class JournalMachine(RuleBasedStateMachine):
         for (route, path), one in self.model.files.items():
             seen = [sighting(path, one.fingerprint, route)]
             news = any(self.runner.run(self.journal.filter_changed(route, seen)))
-            assert news >= one.is_news(one.fingerprint)
+            assert news >= one.is_changed(one.fingerprint)
             one.recheck = news and one.state in {State.QUARANTINED, State.DELIVERED}
 
     @invariant()
     def counts_are_right(self) -> None:
         counted = Counter((route, one.state) for (route, _), one in self.model.files.items())
-        tallies = self.runner.run(self.journal.tallies())
+        tallies = self.runner.run(self.journal.route_counts())
         assert {(tally.route, state): n for tally in tallies for state, n in tally.files.items() if n} == counted
 
     def teardown(self) -> None:

@@ -83,7 +83,7 @@ class TurnWriter(Writer):
         self.commits = 0
         self.last_commit = None
         self.on_commit = None
-        self.trouble = None
+        self.last_error = None
         self._identity = identity(database)
         self._reserve = reserve
         self._connection = connection

@@ -27,7 +27,7 @@ async def filled(state_dir: Path) -> Path:
     journal = await Journal.open(state_dir, TurnableClock())
     await journal.admit([settled(path) for path in sorted(FILES)])
     for claim in await journal.claim([ROUTE], 300):
-        await journal.settle(claim, DONE)
+        await journal.finish(claim, DONE)
     await journal.close()
     return state_dir / connect.DATABASE
 
@@ -169,7 +169,7 @@ async def test_nothing_is_written_to_a_journal_that_lost_its_name(tmp_path: Path
         before = {each.name: each.read_bytes() for each in state_dir.glob("journal.db*")}
         with pytest.raises(JournalMovedError, match="deleted or replaced while it was in use"):
             await journal.admit([settled(b"after")])
-        assert journal.trouble is not None
+        assert journal.last_error is not None
         await journal.close()
         assert {each.name: each.read_bytes() for each in state_dir.glob("journal.db*")} == before
 

@@ -96,7 +96,7 @@ class World:
         async def writing() -> None:
             journal = await Journal.open(self.state, SystemClock())
             config = load(self.config)
-            self.plans = await journal.apply(plans_of(config, socket.gethostname()), places_of(config))
+            self.plans = await journal.apply_plans(plans_of(config, socket.gethostname()), places_of(config))
             try:
                 await write(journal)
             finally:
@@ -111,7 +111,7 @@ class World:
             await journal.admit([replace(one, plan=self.plans[one.sighting.route]) for one in settled])
             for claim in await journal.claim(["exports", "inner"], 1000) if outcome else []:
                 assert outcome is not None
-                await journal.settle(claim, outcome(claim))
+                await journal.finish(claim, outcome(claim))
 
         self.journal(write)
 

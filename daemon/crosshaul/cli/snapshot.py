@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def read_status(config: Config, reader: Reader | None) -> dict[str, Any]:
     """Return the present ``telemetry.status.snapshot``; ``reader`` None = there is no journal yet."""
     return snapshot(
-        reader.tallies() if reader else [],
+        reader.route_counts() if reader else [],
         reader.destinations() if reader else [],
         reader.routes() if reader else [],
         SystemClock().now(),

@@ -91,7 +91,7 @@ def command(
 def _sources_staying(config: Config, reader: Reader | None) -> Iterator[str]:
     """Yield a line for each route that has delivered files whose source stays, with one of them and the reason."""
     for route in config.routes:
-        record = reader.first_staying(route.name) if reader is not None else None
+        record = reader.first_not_removed(route.name) if reader is not None else None
         if record is not None and record.diagnosis is not None:
             yield f"Delivered files of route {route.name} stay, such as {record.diagnosis.message}"
 

@@ -91,7 +91,7 @@ def _warn_if_down(reader: Reader | None) -> bool:
 
 def _quarantined(config: Config) -> int:
     with journal_reader(config.state_dir) as reader:
-        tallies = reader.tallies() if reader else []
+        tallies = reader.route_counts() if reader else []
     number = sum(tally.count(State.QUARANTINED) for tally in tallies)
     if number:
         verb = "is" if number == 1 else "are"

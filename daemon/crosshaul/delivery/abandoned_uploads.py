@@ -22,7 +22,7 @@ class Journal(Protocol):
     """What is needed of the journal."""
 
     async def abandoned_due(self, place: Place, limit: int) -> list[AbandonedUpload]: ...  # noqa: D102 - see journal/abandoned.py
-    async def settle_abandoned(self, upload: AbandonedUpload, due_at: float | None = None) -> None: ...  # noqa: D102
+    async def record_abort(self, upload: AbandonedUpload, due_at: float | None = None) -> None: ...  # noqa: D102
 
 
 class Bucket(Protocol):
@@ -75,9 +75,9 @@ class Aborter:
                 given_up += 1
             else:
                 pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(upload.tries, 10))
-                await self._journal.settle_abandoned(upload, self._clock.now() + pause)
+                await self._journal.record_abort(upload, self._clock.now() + pause)
                 break
-            await self._journal.settle_abandoned(upload)
+            await self._journal.record_abort(upload)
         if aborted:
             self._listener.uploads_aborted(aborted)
         if given_up and last is not None:

@@ -121,11 +121,11 @@ class Dispatcher:
         return max(0.001, min(times, default=now + _POLL_SECONDS) - now)
 
     async def _claim_canary(self, small: Lookahead, large: Lookahead, newer_than: float | None) -> bool:
-        claim = await self._journal.claim_canary(self._open_routes(), self._canaries.wish(newer_than))
+        claim = await self._journal.claim_canary(self._open_routes(), self._canaries.criteria(newer_than))
         if claim is None:
             return False
         if self._breaker.tripped:
-            self._canaries.gone()
+            self._canaries.next_turn()
             self._breaker.canary_goes(claim.id, self._clock.monotonic())
         (large if claim.large else small).take([claim], 1)
         return True

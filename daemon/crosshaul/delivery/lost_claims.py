@@ -19,7 +19,7 @@ _EVERY_SECONDS = 60.0
 class Journal(Protocol):
     """What is needed of the journal."""
 
-    async def claims_held(self, routes: Sequence[str]) -> list[HeldClaim]: ...  # noqa: D102 - see journal/store.py
+    async def held_claims(self, routes: Sequence[str]) -> list[HeldClaim]: ...  # noqa: D102 - see journal/store.py
     async def release_lost(self, claims: Sequence[HeldClaim]) -> list[HeldClaim]: ...  # noqa: D102
 
 
@@ -51,7 +51,7 @@ class LostClaims:
 
     async def search(self) -> None:
         """Release what nobody held the last time either: a claim on its way from the journal or back is no lost one."""
-        claims, held = await self._journal.claims_held(self._routes()), self._held()
+        claims, held = await self._journal.held_claims(self._routes()), self._held()
         suspects = {claim for claim in claims if claim.id not in held}
         lost, self._suspects = suspects & self._suspects, suspects
         if lost and (released := await self._journal.release_lost(sorted(lost))):

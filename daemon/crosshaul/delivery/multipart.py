@@ -66,7 +66,7 @@ class MultipartUpload:
             await self._context.bucket.abort_multipart_upload(upload.key, upload.upload_id)
         except Fault:
             return  # the journal remembers it (aborting.py)
-        await self._context.journal.aborted(upload)
+        await self._context.journal.mark_aborted(upload)
 
     async def _send(self) -> None:
         claim, context = self._claim, self._context
@@ -92,7 +92,7 @@ class MultipartUpload:
         """Open the file. Blocks."""
         claim = self._claim
         route = self._context.routes[claim.route]
-        if not claim.restless:
+        if not claim.never_settled:
             return reading.opened(claim, route)
         block = self._upload.part_size if self._upload is not None else self._part_size
         return reading.growing(claim, route, block)

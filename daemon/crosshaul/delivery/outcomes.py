@@ -162,7 +162,7 @@ class Outcomes:
         return self._uncounted(diagnosis)
 
     def _note_trip(self, claim: Claim, verdict: FaultScope) -> None:
-        self._canaries.refused(claim.route, claim.path, large=claim.large)
+        self._canaries.add_refused(claim.route, claim.path, large=claim.large)
         if verdict is FaultScope.TRIPPED:
             self._context.slots.close(self._breaker.may_go)
 

@@ -1,4 +1,4 @@
-"""Loop 2: journal.claim -> deliver -> journal.settle, for one destination.
+"""Loop 2: journal.claim -> deliver -> journal.finish, for one destination.
 
 Each destination has a loop of its own (workers, adaptive limit, breaker), so that one that fails or stalls holds up no
 other. Capacity comes before the claim: what is claimed is about to be sent.
@@ -41,7 +41,7 @@ class TransferJournal(dispatcher.ClaimJournal, lost_claims.Journal, Protocol):
 
     async def reclaim(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/store.py
     async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
-    async def begin_settle(self, claim: Claim, outcome: Outcome) -> asyncio.Future[State]: ...  # noqa: D102
+    async def submit_outcome(self, claim: Claim, outcome: Outcome) -> asyncio.Future[State]: ...  # noqa: D102
 
 
 class TransferObserver(outcomes.DestinationObserver, Protocol):
@@ -181,7 +181,7 @@ class Transfer:
 
     async def _release(self, claim: Claim) -> asyncio.Future[State]:
         self._outcomes.said_nothing(claim)
-        return await self._journal.begin_settle(claim, Release(self._dispatcher.put_back_at()))
+        return await self._journal.submit_outcome(claim, Release(self._dispatcher.put_back_at()))
 
     # Files that can't be read
 
@@ -231,7 +231,7 @@ class Transfer:
     async def _return(self, claim: Claim, share: Lookahead, *, stalled: bool) -> None:
         if stalled and not self._breaker.tripped and not self._stop.is_set():
             delay = self._policy.delay(claim.attempts + 1, 0.75)
-            await (await self._journal.begin_settle(claim, Release(self._context.clock.now() + delay)))
+            await (await self._journal.submit_outcome(claim, Release(self._context.clock.now() + delay)))
         else:
             await (await self._release(claim))
         self._over(share)
@@ -246,7 +246,7 @@ class Transfer:
             await self._put_back()
         if isinstance(outcome, Quarantine) and self._context.in_parts(claim):
             await self._journal.drop_multipart(claim)  # who puts it back wants a new beginning
-        state = await self._journal.begin_settle(claim, outcome)
+        state = await self._journal.submit_outcome(claim, outcome)
         return _FinishedAttempt(claim, share, outcome, state, self._context.clock.monotonic() - started)
 
     async def _tell(self) -> None:

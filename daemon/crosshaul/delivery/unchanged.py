@@ -25,7 +25,7 @@ async def receipt_stands(claim: Claim, receipt: Receipt, context: UploadContext)
 
 async def _is_delivered(claim: Claim, receipt: Receipt, context: UploadContext) -> bool:
     proof = whole_checksum(receipt)
-    if proof is None or claim.restless or receipt.size != claim.fingerprint.size:
+    if proof is None or claim.never_settled or receipt.size != claim.fingerprint.size:
         return False
     with await context.slot(claim):
         held = await context.bucket.head_object(claim.key, expected=True)

@@ -43,16 +43,16 @@ async def deliver(claim: Claim, context: UploadContext) -> Receipt:
     if claim.fingerprint.size > LARGEST_OBJECT:
         raise _too_large(claim, context)
     delivery = _Attempt(claim, context)
-    if claim.restless and context.rewritten.paused(claim, context.clock.monotonic()):
+    if claim.never_settled and context.rewritten.paused(claim, context.clock.monotonic()):
         raise FileChangedError("it is rewritten whenever it is read")
     try:
         receipt = await delivery.run()
     except (FileChangedError, FileGoneError):
         await delivery.upload.abandon()
-        if claim.restless:
+        if claim.never_settled:
             context.observer.never_at_rest(claim, context.rewritten.failed(claim, context.clock.monotonic()))
         raise
-    if claim.restless:
+    if claim.never_settled:
         context.rewritten.succeeded(claim)
     return receipt
 

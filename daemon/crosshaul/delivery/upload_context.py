@@ -49,7 +49,7 @@ class Progress(Protocol):
     async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None: ...  # noqa: D102
     async def add_part(self, claim: Claim, part: Part) -> None: ...  # noqa: D102
     async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
-    async def aborted(self, upload: Multipart) -> None: ...  # noqa: D102
+    async def mark_aborted(self, upload: Multipart) -> None: ...  # noqa: D102
     async def drop_kept_receipt(self, claim: Claim) -> None: ...  # noqa: D102
 
 

@@ -22,7 +22,7 @@ class LeftoversJournal(Protocol):
 
 
 class Leftovers:
-    """The strays of one route, looked for after each walk until there are none."""
+    """The leftovers of one route, looked for after each scan until there are none."""
 
     def __init__(
         self, route: str, plan: PlanId, journal: LeftoversJournal, scanner: Scanner, threads: ThreadPool

@@ -28,7 +28,9 @@ class RetargetJournal(Protocol):
 
     async def is_in_force(self, wanted: RoutePlan) -> bool: ...  # noqa: D102 - see journal/store.py
     async def plan(self, wanted: RoutePlan) -> PlanId: ...  # noqa: D102
-    async def receipted(self, route: str, plan: int, after: int) -> tuple[list[Receipted], int | None]: ...  # noqa: D102
+    async def delivered_of_other_plans(  # noqa: D102
+        self, route: str, plan: int, after: int
+    ) -> tuple[list[Receipted], int | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def retargets(reader: Reader, config: Config, hostname: str) -> list[Retarget]:
             continue
         counting, plan, after = _RetargetCounter(route, destination, hostname, until), reader.plan(wanted).id, 0
         while True:
-            files, more = reader.receipted(route.name, plan, after)
+            files, more = reader.delivered_of_other_plans(route.name, plan, after)
             counting.add(files)
             if more is None or not counting.goes_on():
                 break
@@ -128,7 +130,7 @@ async def retargets_of(journal: RetargetJournal, config: Config, hostname: str) 
             0,
         )
         while True:
-            files, more = await journal.receipted(route.name, plan, after)
+            files, more = await journal.delivered_of_other_plans(route.name, plan, after)
             await asyncio.to_thread(counting.add, files)
             if more is None or not counting.goes_on():
                 break

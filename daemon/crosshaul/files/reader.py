@@ -131,7 +131,7 @@ class RouteReader:
         on_stuck: Callable[[], None] = lambda: None,
     ) -> Payload:
         """All of the file, with its checksums. Raises SourceError."""
-        small = claim.fingerprint.size <= page_cache.MOST and not claim.restless
+        small = claim.fingerprint.size <= page_cache.MOST and not claim.never_settled
         data = await self._small(claim, route, on_stuck) if small else None
         if data is not None:
             return Payload.of(data, kinds, hashed=hashed)
@@ -282,7 +282,7 @@ def growing(claim: Claim, route: Route, block: int) -> GrowingFile:
 
 def _whole(claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
     size = claim.fingerprint.size
-    with growing(claim, route, max(1, size)) if claim.restless else opened(claim, route) as source:
+    with growing(claim, route, max(1, size)) if claim.never_settled else opened(claim, route) as source:
         if isinstance(source, GrowingFile):
             source.survey()
         data = source.read(0, size)

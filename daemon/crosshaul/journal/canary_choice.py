@@ -81,16 +81,16 @@ class Canaries:
         self._refused: set[Trait] = set()
         self._turn = 0
 
-    def refused(self, route: str, path: bytes, *, large: bool) -> None:
+    def add_refused(self, route: str, path: bytes, *, large: bool) -> None:
         """Note the traits of a file that was refused."""
         if len(self._refused) < _REMEMBERED:
             self._refused.update(traits(route, path, large=large))
 
-    def wish(self, newer_than: float | None) -> CanaryCriteria:
+    def criteria(self, newer_than: float | None) -> CanaryCriteria:
         """Return what the next canary should be like."""
         return CanaryCriteria(self._turn, frozenset(self._refused), newer_than)
 
-    def gone(self) -> None:
+    def next_turn(self) -> None:
         """Note that a canary goes."""
         self._turn += 1
 

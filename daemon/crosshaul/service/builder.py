@@ -97,7 +97,7 @@ async def apply_config(
     }
     runtime.retargets = await retargets_of(runtime.journal, config, socket.gethostname())
     _log_retargets(runtime.retargets)
-    plans = await runtime.journal.apply(plans_of(config, socket.gethostname()), places_of(config))
+    plans = await runtime.journal.apply_plans(plans_of(config, socket.gethostname()), places_of(config))
     ways = {route.name: builder.way(route, plans[route.name]) for route in routes}
     before: list[DestinationPipeline | RoutePipeline] = [*runtime.destinations.values(), *runtime.routes.values()]
     pipelines_before = {route: runtime.pipeline_for(route) for route in runtime.routes}

@@ -63,12 +63,12 @@ class FinalPass:
 
     async def _left(self, counts: Callable[[str], bool] = lambda _route: True) -> int:
         """How many files are not delivered, of the routes that count."""
-        tallies = [tally for tally in await self._runtime.journal.tallies() if tally.route in self._runtime.routes]
+        tallies = [tally for tally in await self._runtime.journal.route_counts() if tally.route in self._runtime.routes]
         return sum(tally.count(*UNFINISHED) for tally in tallies if counts(tally.route))
 
     async def _sources(self) -> int:
         """How many delivered files are to be deleted or moved, and are there still."""
-        return sum([await self._runtime.journal.overdue(route, math.inf) for route in self._runtime.routes])
+        return sum([await self._runtime.journal.count_overdue(route, math.inf) for route in self._runtime.routes])
 
     def _may_go(self, route: str) -> bool:
         """Nothing goes of a paused route, nor to a destination that takes nothing."""

@@ -75,11 +75,11 @@ class Monitoring:
 
     async def _waiting(self) -> list[Record]:
         """Of the files of all routes those that were seen first."""
-        waiting = [await self._runtime.journal.waiting(route, _WAITING) for route in self._runtime.routes]
+        waiting = [await self._runtime.journal.longest_pending(route, _WAITING) for route in self._runtime.routes]
         return sorted(itertools.chain.from_iterable(waiting), key=lambda record: record.first_seen_at)[:_WAITING]
 
     async def _is_ready(self) -> HealthReport:
-        return ready(self._runtime.journal.trouble, self._destinations())
+        return ready(self._runtime.journal.last_error, self._destinations())
 
     def _destinations(self) -> list[DestinationStatus]:
         return [pipeline.reporter.status for pipeline in self._runtime.destinations.values()]
@@ -87,12 +87,12 @@ class Monitoring:
     async def _status(self) -> dict[str, Any]:
         runtime = self._runtime
         return snapshot(
-            await runtime.journal.tallies(),
+            await runtime.journal.route_counts(),
             self._destinations(),
             await self._routes(),
             runtime.clock.now(),
             daemon_pid=os.getpid(),
-            journal_error=runtime.journal.trouble,
+            journal_error=runtime.journal.last_error,
             configured_routes=list(runtime.routes),
             paused=runtime.paused,
         )
@@ -109,7 +109,7 @@ class Monitoring:
         while not stop.is_set():
             runtime = self._runtime
             runtime.metrics.log_lines_dropped(logs.dropped())
-            for tally in [each for each in await runtime.journal.tallies() if each.route in runtime.routes]:
+            for tally in [each for each in await runtime.journal.route_counts() if each.route in runtime.routes]:
                 oldest = tally.oldest_pending_at
                 age = None if oldest is None else max(0.0, runtime.clock.now() - oldest)
                 runtime.metrics.pending(tally.route, tally.pending, age)

@@ -295,7 +295,7 @@ class _Pass:
         return reporter.refusals >= _REFUSALS or reporter.unreachable_seconds >= _UNREACHABLE_SECONDS
 
     async def _tallies(self) -> list[RouteCounts]:
-        return [tally for tally in await self._runtime.journal.tallies() if tally.route in self._runtime.routes]
+        return [tally for tally in await self._runtime.journal.route_counts() if tally.route in self._runtime.routes]
 
     async def _tick(self) -> None:
         while True:

@@ -84,7 +84,7 @@ class SystemdNotifier:
             self._moved = moved
 
     async def _told(self) -> str:
-        tallies = await self._runtime.journal.tallies()
+        tallies = await self._runtime.journal.route_counts()
         pending = sum(tally.pending for tally in tallies)
         sending = sum(len(pipeline.reporter.sending) for pipeline in self._runtime.destinations.values())
         states = ", ".join(

@@ -52,7 +52,7 @@ class World:
 
     async def configure(self, *routes: str, place: Place = THERE) -> None:
         plans = [RoutePlan(route, "partner", place, b"/srv", f"{route} {place}", by_content=False) for route in routes]
-        self.plans |= await self.journal.apply(plans, {"partner": place})
+        self.plans |= await self.journal.apply_plans(plans, {"partner": place})
 
     async def admit(self, *, size: int = 1, route: str = "r") -> None:
         await self.journal.admit([Settled(sighting(b"f", size, route=route), "partner", "f", plan=self.plans[route])])
@@ -84,7 +84,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def put_back(world: World) -> None:
-    await world.journal.settle(await world.begun(), Release(START))
+    await world.journal.finish(await world.begun(), Release(START))
 
 
 @pytest.mark.parametrize("how", ["changed", "gone", "excluded", "another place"])
@@ -114,7 +114,7 @@ async def test_what_the_journal_drops_while_a_file_waits_is_aborted_once(world: 
 )
 async def test_what_is_begun_anew_is_aborted_and_what_goes_on_or_is_complete_is_not(world: World, outcome: object):
     """Only an upload that the journal gave up is aborted."""
-    await world.journal.settle(await world.begun(), outcome)  # type: ignore[arg-type]
+    await world.journal.finish(await world.begun(), outcome)  # type: ignore[arg-type]
     dropped = isinstance(outcome, Changed) or (isinstance(outcome, RetryLater) and outcome.drop_multipart)
     assert await world.work() == (["upload-1"] if dropped else [])
 
@@ -124,7 +124,7 @@ async def test_nothing_is_aborted_under_a_claim_that_may_be_at_it(world: World):
     claim = await world.begun()
     await world.admit(size=2)
     assert await world.work() == []
-    await world.journal.settle(claim, Changed())
+    await world.journal.finish(claim, Changed())
     assert await world.work() == ["upload-1"]
 
 
@@ -181,5 +181,5 @@ async def test_the_list_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch
         await world.admit(size=number + 1)
         (claim,) = await world.journal.claim(["r"], 1, 1)
         await world.journal.begin_multipart(claim, multipart(key="f", upload_id=f"upload-{number}"))
-        await world.journal.settle(claim, Changed())
+        await world.journal.finish(claim, Changed())
     assert len(await world.work()) == 3

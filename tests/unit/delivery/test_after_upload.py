@@ -102,7 +102,7 @@ class World:
     async def sent(self, route: str, receipt: Receipt | None = None, due_at: float | None = None) -> None:
         """What the route has taken up is delivered."""
         for claim in await self.journal.claim([route], 10):
-            await self.journal.settle(claim, Delivered(receipt or Receipt("etag", 1, 1.0), due_at))
+            await self.journal.finish(claim, Delivered(receipt or Receipt("etag", 1, 1.0), due_at))
 
     async def record(self, name: str) -> Record:
         record = await self.journal.find("r", os.fsencode(name))
@@ -630,14 +630,14 @@ async def test_a_clock_that_was_set_back_keeps_no_source(world: World):
 
 async def test_a_journal_that_takes_long_to_answer_is_asked_less_often(world: World, monkeypatch: pytest.MonkeyPatch):
     """What waits for a scan is read past at each question: a question of 0.2 s is followed by a rest of 4."""
-    after, ask = world.after(after_upload="delete"), world.journal.next_after
+    after, ask = world.after(after_upload="delete"), world.journal.next_after_due
 
     async def slowly(route: str) -> float | None:
         await asyncio.sleep(0.2)
         return await ask(route)
 
     assert await after._pause() <= 1.0
-    monkeypatch.setattr(world.journal, "next_after", slowly)
+    monkeypatch.setattr(world.journal, "next_after_due", slowly)
     assert 4.0 <= await after._pause() <= 10.0
 
 
@@ -649,7 +649,7 @@ async def test_on_stores_without_if_match_the_object_is_looked_at_before_the_sou
     world.conditions = Conditions()
     names = ("etag", "token", "bytes", "late", "size", "other", "tool", "down")
     paths = {name: await world.deliver(name) for name in names}
-    tasks = {os.fsdecode(task.path): task for task in await world.journal.after_due("r", 10)}
+    tasks = {os.fsdecode(task.path): task for task in await world.journal.due_after_tasks("r", 10)}
     whole = {name: tasks[name].receipt.checksum for name in names}
     world.bucket.objects = {
         "r/etag": HeadResult(len("etag"), "?", "etag"),

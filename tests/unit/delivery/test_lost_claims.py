@@ -56,11 +56,11 @@ async def test_a_file_that_was_claimed_again_since_is_left_to_its_holder(partner
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("a", b"x")
         (first,) = await pipeline.journal.claim(["r"], 10)
-        found = await pipeline.journal.claims_held(["r"])
+        found = await pipeline.journal.held_claims(["r"])
         await pipeline.journal.reclaim(["r"])
         assert [claim.id for claim in await pipeline.journal.claim(["r"], 10)] == [first.id]
         assert await pipeline.journal.release_lost(found) == []
         assert (await pipeline.record("a")).state is State.UPLOADING
-        (again,) = await pipeline.journal.claims_held(["r"])
+        (again,) = await pipeline.journal.held_claims(["r"])
         assert await pipeline.journal.release_lost([again]) == [again]
-        assert await pipeline.journal.claims_held(["r"]) == []
+        assert await pipeline.journal.held_claims(["r"]) == []

@@ -529,7 +529,7 @@ async def test_what_changed_while_it_was_sent_comes_back_by_a_hint(world: World)
     async with world.running(settle={"quiet": 0}) as intake:
         await world.until(b"f")
         (claim,) = await world.journal.claim(["r"], 1)
-        await world.journal.settle(claim, Changed())
+        await world.journal.finish(claim, Changed())
         intake.hint(b"f")
         assert (await world.until(b"f")).generation == 2
 
@@ -577,7 +577,7 @@ async def test_beside_a_sweep_hints_are_answered(world: World):
     await intake.sweep()
     (claim,) = await world.journal.claim(["r"], 1)
     (world.root / "f").write_text("longer")
-    await world.journal.settle(claim, Changed())
+    await world.journal.finish(claim, Changed())
     intake.hint(b"f")
     assert (await world.until(b"f")).fingerprint.size == 6
     stop.set()
@@ -740,7 +740,7 @@ async def test_a_marker_that_was_taken_away_is_not_waited_for_again(world: World
         (claim,) = await world.journal.claim(["r"], 1)
         marker.unlink()
         file.chmod(0o600)
-        await world.journal.settle(claim, Changed())
+        await world.journal.finish(claim, Changed())
         intake.hint(b"x.csv")
         assert (await world.until(b"x.csv")).settled_by is SettleReason.MARKER
 

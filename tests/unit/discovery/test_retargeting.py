@@ -23,7 +23,7 @@ class EndlessJournal:
     async def plan(self, wanted: RoutePlan) -> PlanId:
         return PlanId(1, 1, wanted.by_content)
 
-    async def receipted(self, route: str, plan: int, after: int):
+    async def delivered_of_other_plans(self, route: str, plan: int, after: int):
         await asyncio.sleep(0.02)
         return [], after + 1
 

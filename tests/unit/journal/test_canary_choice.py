@@ -14,10 +14,10 @@ def file(number: int, path: str, due_at: float = -1.0, *, failed: bool = False, 
 def refused(*paths: str, turn: int = 0) -> CanaryCriteria:
     canaries = Canaries()
     for path in paths:
-        canaries.refused("r", path.encode(), large=False)
+        canaries.add_refused("r", path.encode(), large=False)
     for _ in range(turn):
-        canaries.gone()
-    return canaries.wish(None)
+        canaries.next_turn()
+    return canaries.criteria(None)
 
 
 def chosen(candidates: list[Candidate], wish: CanaryCriteria) -> int | None:

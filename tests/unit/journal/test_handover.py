@@ -36,7 +36,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 async def plan(journal: Journal, route: str) -> PlanId:
     """This route is configured, and no other."""
     wanted = RoutePlan(route, "partner", THERE, b"/srv", route, by_content=False)
-    return (await journal.apply([wanted], {"partner": THERE}))[route]
+    return (await journal.apply_plans([wanted], {"partner": THERE}))[route]
 
 
 async def take(journal: Journal, route: str) -> Claim:
@@ -63,15 +63,15 @@ async def test_a_try_may_end_in_any_way_after_the_key_went_to_another_route(
     """A route is renamed while a file of it is sent: the new one has the key, and the old try ends as it does."""
     old = await take(journal, "old")
     new = await take(journal, "new")
-    assert await journal.settle(old, outcome) is state
-    assert await journal.settle(new, Release(1.0)) is State.PENDING
+    assert await journal.finish(old, outcome) is state
+    assert await journal.finish(new, Release(1.0)) is State.PENDING
 
 
 async def test_what_lost_its_key_after_its_delivery_is_not_queued_again(journal: Journal) -> None:
     """A source turns out to hold other bytes after the route left the file out: it stays delivered."""
     claim = await take(journal, "r")
-    await journal.settle(claim, DONE._replace(after_due_at=1.0))
-    (task,) = await journal.after_due("r", 1)
+    await journal.finish(claim, DONE._replace(after_due_at=1.0))
+    (task,) = await journal.due_after_tasks("r", 1)
     await journal.mark_excluded("r", [b"f"])
     await journal.send_again(task, SLOW, 0.0)
     record = await journal.find("r", b"f")

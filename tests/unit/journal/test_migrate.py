@@ -14,7 +14,7 @@ from crosshaul.errors import StateDirError
 from crosshaul.journal import Journal, Reader, requeue
 from crosshaul.journal.sqlite import connect, migrate
 from crosshaul.journal.sqlite.queries import SQL
-from crosshaul.model import LARGE, MOVES, State
+from crosshaul.model import LARGE, TRANSITIONS, State
 from support.journal_samples import TurnableClock, settled
 
 
@@ -142,9 +142,9 @@ MOVE = "UPDATE files SET holds_key = ?, state = ?, claimed = ?, delivered_at = ?
 
 @pytest.mark.parametrize(("old", "new"), list(permutations(State, 2)))
 def test_the_schema_knows_the_same_moves(connection: sqlite3.Connection, old: State, new: State) -> None:
-    """The trigger allows each move of ``model.MOVES`` and stops every other one."""
+    """The trigger allows each move of ``model.TRANSITIONS`` and stops every other one."""
     put(connection, old)
-    if new in MOVES[old]:
+    if new in TRANSITIONS[old]:
         connection.execute(MOVE, columns(new))
         assert connection.execute("SELECT state FROM files").fetchone() == (new,)
     else:

@@ -33,9 +33,9 @@ async def filled(journal: Journal) -> None:
     """Three files: ``a`` delivered, ``b`` quarantined with an unfinished upload, ``c`` of another route pending."""
     await journal.admit([settled(b"a"), settled(b"b")])
     first, second = await journal.claim([ROUTE], 2)
-    await journal.settle(first, DONE)
+    await journal.finish(first, DONE)
     await journal.begin_multipart(second, multipart(1, 2, key="b"))
-    await journal.settle(second, Quarantine(SLOW))
+    await journal.finish(second, Quarantine(SLOW))
     await journal.admit([settled(b"c", route="other")])
     await journal.save_route(RouteStatus(ROUTE, "watching", 1.5, 2.5, 3, 4))
     await journal.save_destination(DestinationStatus(PARTNER, last_error=SLOW))
@@ -45,7 +45,7 @@ async def test_a_reader_sees_what_the_daemon_sees(journal: Journal, state_dir: P
     """Beside a running daemon a reader has the same records and counts, as of each call."""
     with Reader.open(state_dir) as reading:
         await filled(journal)
-        assert reading.tallies() == await journal.tallies()
+        assert reading.route_counts() == await journal.route_counts()
         assert reading.find(ROUTE, b"b") == await journal.find(ROUTE, b"b")
         assert reading.routes() == [RouteStatus(ROUTE, "watching", 1.5, 2.5, 3, 4)]
         assert reading.destinations() == [DestinationStatus(PARTNER, last_error=SLOW)]
@@ -82,14 +82,16 @@ async def test_records_come_in_pages(journal: Journal, state_dir: Path, monkeypa
         pages = reading.records()
         next(pages)
         for claim in await journal.claim([ROUTE], 100):
-            await journal.settle(claim, DONE)
+            await journal.finish(claim, DONE)
         assert len(list(pages)) == 99
 
 
 async def test_a_record_is_found_by_its_key(journal: Journal, state_dir: Path) -> None:
     """by_key finds the file that an object came from, and nothing for a key that was refused its file."""
     place = Place("aws", "partner-bucket")
-    plans = await journal.apply([RoutePlan(ROUTE, PARTNER, place, b"/srv", "1", by_content=False)], {PARTNER: place})
+    plans = await journal.apply_plans(
+        [RoutePlan(ROUTE, PARTNER, place, b"/srv", "1", by_content=False)], {PARTNER: place}
+    )
     await journal.admit([replace(settled(path, key="a"), plan=plans[ROUTE]) for path in (b"a", b"d")])
     with Reader.open(state_dir) as reading:
         found = reading.by_key(place, "a")
@@ -123,8 +125,8 @@ async def test_those_that_wait_longest_come_first(journal: Journal) -> None:
     for name in (b"z", b"y", b"x"):
         await journal.admit([settled(name)])
         await journal._clock.sleep(1.0)
-    assert [record.path for record in await journal.waiting(ROUTE, 2)] == [b"z", b"y"]
-    assert [record.path for record in await journal.waiting("other", 2)] == [b"c"]
+    assert [record.path for record in await journal.longest_pending(ROUTE, 2)] == [b"z", b"y"]
+    assert [record.path for record in await journal.longest_pending("other", 2)] == [b"c"]
 
 
 async def test_bytes_in_parts_are_those_of_unfinished_files(journal: Journal) -> None:
@@ -134,5 +136,5 @@ async def test_bytes_in_parts_are_those_of_unfinished_files(journal: Journal) ->
     upload = multipart(1, 2, key="a")
     await journal.begin_multipart(claim, upload)
     assert await journal.bytes_in_parts() == sum(part.size for part in upload.parts) > 0
-    await journal.settle(claim, DONE)
+    await journal.finish(claim, DONE)
     assert await journal.bytes_in_parts() == 0

@@ -222,7 +222,7 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     assert await journal.find(ROUTE, b"000001") is None
     connection.execute("PRAGMA max_page_count = 1000000")
     await journal.admit([settled(b"%06d" % number) for number in range(900)])
-    assert await journal.settle(claim, DONE) == State.DELIVERED
+    assert await journal.finish(claim, DONE) == State.DELIVERED
     await journal.close()
 
 

@@ -55,7 +55,7 @@ async def test_many_settlements_share_a_commit(tmp_path: Path) -> None:
     await journal.admit([settled(b"%d" % number) for number in range(500)])
     claims = await journal.claim([ROUTE], 500)
     before = journal.commits
-    answers = await asyncio.gather(*(journal.settle(claim, DONE) for claim in claims))
+    answers = await asyncio.gather(*(journal.finish(claim, DONE) for claim in claims))
     assert answers == [State.DELIVERED] * 500
     assert journal.commits - before <= 5
     assert journal.last_commit is not None

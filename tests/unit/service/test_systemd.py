@@ -39,7 +39,7 @@ class Heard:
 
 
 class Tallies:
-    async def tallies(self):
+    async def route_counts(self):
         return []
 
 

@@ -60,25 +60,25 @@ _OBJECTS_UNSEEN = (
 class SourceFinisherJournal(AskedJournal, Protocol):
     """What is needed of the journal."""
 
-    async def after_due(self, route: str, limit: int, by: float | None = None) -> list[AfterTask]:
+    async def due_after_tasks(self, route: str, limit: int, by: float | None = None) -> list[AfterTask]:
         """Delivered files of a route whose source is due to be deleted or moved."""
 
-    async def next_after(self, route: str) -> float | None:
+    async def next_after_due(self, route: str) -> float | None:
         """When the next one of a route is due."""
 
-    async def last_after(self, route: str) -> float | None:
+    async def last_after_due(self, route: str) -> float | None:
         """When the last one of a route is due."""
 
-    async def overdue(self, route: str, by: float) -> int:
+    async def count_overdue(self, route: str, by: float) -> int:
         """How many of a route were tried and stayed, or were due ``by`` then untried."""
 
-    async def bound_after(self, route: str, latest: float) -> None:
+    async def cap_after_due(self, route: str, latest: float) -> None:
         """None of a route's sources is due later than this."""
 
-    async def hasten_after(self, route: str) -> None:
+    async def retry_overdue(self, route: str) -> None:
         """All overdue ones of a route are due now."""
 
-    async def settle_after(
+    async def finish_after_task(
         self,
         task: AfterTask,
         action: AfterAction | None,
@@ -155,7 +155,7 @@ class SourceFinisher:
     async def _prepare(self) -> None:
         await self._threads.run(self._remover.prepare)
         if self._route.after_upload.action != "keep":
-            await self._journal.hasten_after(self._route.name)
+            await self._journal.retry_overdue(self._route.name)
             await self._foretell()
 
     async def _foretell(self) -> None:
@@ -174,11 +174,11 @@ class SourceFinisher:
         """Seconds until something may be due."""
         name, now, latest = self._route.name, self._clock.now(), self._clock.now() + self._route.after_upload.grace
         began = self._clock.monotonic()
-        due, last = await self._journal.next_after(name), await self._journal.last_after(name)
+        due, last = await self._journal.next_after_due(name), await self._journal.last_after_due(name)
         asking = self._clock.monotonic() - began
         if last is not None and last > latest + _LONGEST_DELAY_SECONDS + _SET_BACK_SECONDS:
             # Nothing can be due later than that: the clock was set back since, or the grace made shorter.
-            await self._journal.bound_after(name, latest)
+            await self._journal.cap_after_due(name, latest)
         poll = _POLL_IF_KEPT_SECONDS if self._route.after_upload.action == "keep" else _POLL_SECONDS
         pause = poll if due is None else min(poll, due - now)
         rest = min(_LONGEST_REST_SECONDS, 2.0 ** min(self._in_vain, 10) / 2) if self._in_vain else 0.0
@@ -186,7 +186,7 @@ class SourceFinisher:
 
     async def _count(self) -> None:
         self._count_at = self._clock.monotonic() + _COUNT_EVERY_SECONDS
-        self.overdue = await self._journal.overdue(self._route.name, self._clock.now() - _OVERDUE_SECONDS)
+        self.overdue = await self._journal.count_overdue(self._route.name, self._clock.now() - _OVERDUE_SECONDS)
         if not self.overdue and (kept_back := sum(streak.ended() for streak in self._streaks.values())):
             self._streaks.clear()
             self._log.info("sources_caught_up", route=self._route.name, tries=kept_back)
@@ -200,7 +200,9 @@ class SourceFinisher:
     async def _drain(self, by: float, *, give_up: bool) -> bool:
         """Do what was due ``by`` then, with ``give_up`` until a whole batch fails (a full disk). True if any was."""
         worked = False
-        while not self._ending.is_set() and (tasks := await self._journal.after_due(self._route.name, _AT_ONCE, by)):
+        while not self._ending.is_set() and (
+            tasks := await self._journal.due_after_tasks(self._route.name, _AT_ONCE, by)
+        ):
             results = await self._batch(tasks)
             failed = not results or all(result.action is AfterAction.FAILED for result in results)
             self._in_vain = self._in_vain + 1 if failed else 0
@@ -248,12 +250,12 @@ class SourceFinisher:
             await self._journal.send_again(task, diagnosis, now + _SEND_AGAIN_SECONDS)
         elif wait is not None:
             delay = min(_LONGEST_DELAY_SECONDS, max(1.0, wait))
-            await self._journal.settle_after(task, action, diagnosis, now + delay)
+            await self._journal.finish_after_task(task, action, diagnosis, now + delay)
         elif action in _TRIED_AGAIN:
             delay = min(_LONGEST_DELAY_SECONDS, max(1.0, self._late(task)))
-            await self._journal.settle_after(task, action, diagnosis, now + delay)
+            await self._journal.finish_after_task(task, action, diagnosis, now + delay)
         else:
-            await self._journal.settle_after(task, action, diagnosis)
+            await self._journal.finish_after_task(task, action, diagnosis)
 
     def _tell(self, result: FinishResult) -> None:
         if result.diagnosis is None or result.action is None:

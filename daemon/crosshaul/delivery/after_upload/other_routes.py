@@ -20,10 +20,12 @@ Markers = Callable[[Root, Sequence[AfterTask]], Sequence[tuple[AfterTask, bytes,
 class AskedJournal(Protocol):
     """What is asked of the journal."""
 
-    async def standing(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
+    async def delivery_states(
+        self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]
+    ) -> list[State | None]:
         """Where each file is in a route; DELIVERED only in that very state, where one is given."""
 
-    async def undelivered_twins(self, route: str, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
+    async def undelivered_paths(self, route: str, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
         """Paths at which the same files wait to be delivered."""
 
 
@@ -96,12 +98,12 @@ class OtherRoutes:
         asked = await self._threads.run(self._ask, tasks)
         waiting = {task.id: _waits_for_walk(task, route) for task, route in asked.unwalked}
         for route, places in asked.places.items():
-            states = await self._journal.standing(route, [(place.path, print_) for _, place, print_ in places])
+            states = await self._journal.delivery_states(route, [(place.path, print_) for _, place, print_ in places])
             for (task, place, _), state in zip(places, states, strict=True):
                 if state is not State.DELIVERED:
                     waiting.setdefault(task.id, _waits(task, route, place.path, state))
         for route, linked in asked.following.items():
-            twins = await self._journal.undelivered_twins(route, [task.fingerprint for task in linked])
+            twins = await self._journal.undelivered_paths(route, [task.fingerprint for task in linked])
             for task in linked:
                 if task.fingerprint in twins and (route, twins[task.fingerprint]) != (task.route, task.path):
                     waiting.setdefault(task.id, _waits(task, route, twins[task.fingerprint], State.PENDING))

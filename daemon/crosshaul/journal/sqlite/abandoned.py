@@ -75,10 +75,10 @@ class AbandonedJournal:
         """Uploads in ``place`` that are to be aborted now, those left out that a claim may be at still."""
         return await self._writer.do(_DUE, _Asked(place, limit, self._clock.now()))
 
-    async def aborted(self, upload: Multipart) -> None:
+    async def mark_aborted(self, upload: Multipart) -> None:
         """Who gave it up has aborted it already."""
         await self._writer.do(_ABORTED, upload)
 
-    async def settle_abandoned(self, upload: AbandonedUpload, due_at: float | None = None) -> None:
+    async def record_abort(self, upload: AbandonedUpload, due_at: float | None = None) -> None:
         """Write down that it was tried to abort it: when it is tried again, or None if that is over."""
         await self._writer.do(_SETTLE, _Tried(upload, due_at))

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.journal.sqlite import abandoned, bulk, rows
 from crosshaul.journal.sqlite.holders import Holders
-from crosshaul.journal.sqlite.lookup import RecordLookup, is_news, known, stays
+from crosshaul.journal.sqlite.lookup import RecordLookup, is_changed, known, stays
 from crosshaul.journal.sqlite.queries import SQL
-from crosshaul.journal.sqlite.transitions import check_move
+from crosshaul.journal.sqlite.transitions import check_transition
 from crosshaul.model import Denial, Refusal, Settled, State
 
 
@@ -84,7 +84,7 @@ def _is_to_judge(one: Settled, record: RecordLookup | None, changes: _AdmissionR
     """Whether it is news. A file that goes where it went before has only its plan brought up to date."""
     if record is None:
         return True
-    if not is_news(record, rows.fingerprint_text(one.sighting.fingerprint), one.plan.id):
+    if not is_changed(record, rows.fingerprint_text(one.sighting.fingerprint), one.plan.id):
         return False
     if stays(one, record):
         changes.replanned.append((one.destination, one.plan.id, record.id))
@@ -112,7 +112,7 @@ def _judge(one: Settled, record: RecordLookup | None, holders: Holders, changes:
         changes.new.append((*columns, now, one.sighting.route, one.sighting.path))
         return
     if record.state != State.UPLOADING:
-        check_move(record.id, State(record.state), state)
+        check_transition(record.id, State(record.state), state)
     keeps = held == wanted and not refusal
     stands = keeps and one.sighting.fingerprint.is_same_but_ctime(rows.fingerprint(record.fingerprint))
     changes.changed.append((*columns, keeps, stands, record.id))

@@ -172,7 +172,7 @@ def drop_kept_receipt(connection: sqlite3.Connection, claim: Claim) -> None:
 
 
 def _holds(connection: sqlite3.Connection, claim: Claim) -> bool:
-    """Whether the claim is of the file's present state; raises IllegalMove if it is no claim any more."""
+    """Whether the claim is of the file's present state; raises IllegalTransition if it is no claim any more."""
     row = next(iter(bulk.ask(connection, "standing", (rows.ids_text([claim.id]),))), None)
     if row is None or row[1] != State.UPLOADING or row[2] != claim.generation:
         raise IllegalTransition(f"record {claim.id}: not claimed in generation {claim.generation}")

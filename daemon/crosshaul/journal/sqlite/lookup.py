@@ -39,7 +39,7 @@ def known(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) ->
     return found
 
 
-def is_news(record: RecordLookup | None, fingerprint: str, plan: int) -> bool:
+def is_changed(record: RecordLookup | None, fingerprint: str, plan: int) -> bool:
     """Whether a file with this fingerprint has to be judged by ``plan``, rather than being on its way or there."""
     if record is None or record.fingerprint != fingerprint or record.plan != plan:
         return True
@@ -63,7 +63,7 @@ def to_send(connection: sqlite3.Connection, route: str, seen: Sequence[Settled])
 def filter_changed(
     connection: sqlite3.Connection, route: str, sightings: Sequence[Sighting], plan: int
 ) -> ChangedFiles:
-    """Those of ``sightings`` (all of ``route``) that are news, as ``is_news`` has it: here the query says so."""
+    """Those of ``sightings`` (all of ``route``) that are news, as ``is_changed`` has it: here the query says so."""
     text = rows.fingerprint_text
     filtered = ChangedFiles([], [])
     for start in range(0, len(sightings), _BATCH):

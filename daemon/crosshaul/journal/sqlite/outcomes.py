@@ -10,7 +10,7 @@ from typing import NamedTuple
 from crosshaul.errors import Diagnosis
 from crosshaul.journal.sqlite import abandoned, bulk, rows
 from crosshaul.journal.sqlite.queries import SQL
-from crosshaul.journal.sqlite.transitions import IllegalTransition, check_move
+from crosshaul.journal.sqlite.transitions import IllegalTransition, check_transition
 from crosshaul.model import (
     AfterAction,
     AfterTask,
@@ -27,7 +27,7 @@ from crosshaul.model import (
 
 
 class ClaimOutcome(NamedTuple):
-    """One call of ``Journal.settle``."""
+    """One call of ``Journal.finish``."""
 
     claim: Claim
     outcome: Outcome
@@ -35,7 +35,7 @@ class ClaimOutcome(NamedTuple):
 
 
 class AfterReport(NamedTuple):
-    """One call of ``Journal.settle_after``."""
+    """One call of ``Journal.finish_after_task``."""
 
     task: AfterTask
     action: AfterAction | None
@@ -102,8 +102,8 @@ class _OutcomeRows:
             abandoned.abandon(connection, self.abandoned)
 
 
-def settle(connection: sqlite3.Connection, settlements: Sequence[ClaimOutcome]) -> list[State | Exception]:
-    """Move each claimed file where its outcome says; a file that isn't claimed so any more answers with IllegalMove."""
+def finish(connection: sqlite3.Connection, settlements: Sequence[ClaimOutcome]) -> list[State | Exception]:
+    """Move each claimed file to the state of its outcome. IllegalTransition where the claim is not held."""
     ids = rows.ids_text(settlement.claim.id for settlement in settlements)
     standing = {row[0]: _Standing._make(row) for row in bulk.ask(connection, "standing", (ids,))}
     changes = _OutcomeRows()
@@ -126,13 +126,13 @@ def _judge(record: _Standing | None, settlement: ClaimOutcome, changes: _Outcome
     elif isinstance(outcome, Delivered | Unchanged):
         changes.delivered.append((now, outcome.after_due_at, *rows.receipt_columns(outcome.receipt), record.id))
         changes.finished.append(record.id)
-        return check_move(record.id, State.UPLOADING, State.DELIVERED)
+        return check_transition(record.id, State.UPLOADING, State.DELIVERED)
     else:
         back = _fresh(record, outcome, now)
     changes.back.append(back)
     if _ends_multipart(outcome):
         changes.abandoned.append(record.id)
-    return check_move(record.id, State.UPLOADING, back.state)
+    return check_transition(record.id, State.UPLOADING, back.state)
 
 
 def _again(record: _Standing, now: float) -> _Back:
@@ -164,7 +164,7 @@ def _ends_multipart(outcome: Outcome) -> bool:
     return isinstance(outcome, Changed) or (isinstance(outcome, RetryLater) and outcome.drop_multipart)
 
 
-def settle_after(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:
+def finish_after_task(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:
     """Write down what became of sources; one whose file changed since is passed over.
 
     Who waits for the key of one that has no source any more is judged anew.

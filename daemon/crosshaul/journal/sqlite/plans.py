@@ -17,7 +17,7 @@ NOWHERE = -1
 
 
 class Application(NamedTuple):
-    """One call of ``Journal.apply``."""
+    """One call of ``Journal.apply_plans``."""
 
     plans: Sequence[RoutePlan]
     places: Mapping[str, Place]
@@ -73,7 +73,7 @@ def leftovers(connection: sqlite3.Connection, route: str, plan: int, after: int)
     return [row[0] for row in found], end if end < last else None
 
 
-def receipted(
+def delivered_of_other_plans(
     connection: sqlite3.Connection, route: str, plan: int, after: int
 ) -> tuple[list[tuple[Sighting, Place, str]], int | None]:
     """Delivered files that were judged by another plan, in a part of all records; and where the next begins."""
@@ -81,6 +81,8 @@ def receipted(
     end = after + _WINDOW
     found = [
         (Sighting(route, path, rows.fingerprint(text)), Place(endpoint, bucket), key)
-        for path, text, endpoint, bucket, key in connection.execute(SQL["receipted"], (after, end, route, plan))
+        for path, text, endpoint, bucket, key in connection.execute(
+            SQL["delivered_of_other_plans"], (after, end, route, plan)
+        )
     ]
     return found, end if end < last else None

@@ -72,7 +72,7 @@ class Reader:
         """The pid of the process that holds ``state_dir``; None if there is none."""
         return lock.holder(self._state_dir)
 
-    def tallies(self) -> list[RouteCounts]:
+    def route_counts(self) -> list[RouteCounts]:
         """Counts by route, from counters: never a walk over the files."""
         with self._snapshot() as connection:
             counted: dict[str, dict[State, tuple[int, int]]] = {}
@@ -106,14 +106,14 @@ class Reader:
         """Some of the files that are being sent; by an index, however long the journal is."""
         return self._records("first_uploading", (limit,))
 
-    def claims_held(self, routes: Sequence[str]) -> list[HeldClaim]:
+    def held_claims(self, routes: Sequence[str]) -> list[HeldClaim]:
         """All claims of ``routes``; by an index as well."""
         with self._snapshot() as connection:
-            return [HeldClaim(*row) for row in connection.execute(SQL["claims_held"], (rows.names_text(routes),))]
+            return [HeldClaim(*row) for row in connection.execute(SQL["held_claims"], (rows.names_text(routes),))]
 
-    def waiting(self, route: str, limit: int) -> list[Record]:
+    def longest_pending(self, route: str, limit: int) -> list[Record]:
         """The route's files that have waited longest; by an index as well."""
-        return self._records("first_waiting", (route, limit))
+        return self._records("longest_pending", (route, limit))
 
     def bytes_in_parts(self) -> int:
         """Bytes that S3 has confirmed of files that are not complete yet."""
@@ -159,13 +159,15 @@ class Reader:
             found = connection.execute(SQL["is_in_force"], (wanted.route, wanted.digest)).fetchone()[0]
         return bool(found)
 
-    def receipted(self, route: str, plan: int, after: int) -> tuple[list[tuple[Sighting, Place, str]], int | None]:
+    def delivered_of_other_plans(
+        self, route: str, plan: int, after: int
+    ) -> tuple[list[tuple[Sighting, Place, str]], int | None]:
         """Delivered files of ``route`` that another plan judged, each with the place and key of its receipt.
 
         Some of them, and where to go on; those whose source is known to be gone are left out. Begin with 0.
         """
         with self._snapshot() as connection:
-            return plans.receipted(connection, route, plan, after)
+            return plans.delivered_of_other_plans(connection, route, plan, after)
 
     def to_send(self, route: str, seen: Sequence[Settled]) -> list[Settled]:
         """Those of ``seen`` (all of ``route``) that are not where their plan has them go."""
@@ -183,25 +185,25 @@ class Reader:
             ]
         return min((due for due in found if due is not None), default=None)
 
-    def after_due(self, route: str, now: float, limit: int) -> list[AfterTask]:
-        """See ``Journal.after_due``."""
+    def due_after_tasks(self, route: str, now: float, limit: int) -> list[AfterTask]:
+        """See ``Journal.due_after_tasks``."""
         with self._snapshot() as connection:
-            return [rows.after_task(row) for row in connection.execute(SQL["after_due"], (route, now, limit))]
+            return [rows.after_task(row) for row in connection.execute(SQL["due_after_tasks"], (route, now, limit))]
 
-    def next_after(self, route: str) -> float | None:
-        """See ``Journal.next_after``."""
+    def next_after_due(self, route: str) -> float | None:
+        """See ``Journal.next_after_due``."""
         with self._snapshot() as connection:
-            due: float | None = connection.execute(SQL["next_after"], (route,)).fetchone()[0]
+            due: float | None = connection.execute(SQL["next_after_due"], (route,)).fetchone()[0]
         return due
 
-    def last_after(self, route: str) -> float | None:
-        """See ``Journal.last_after``."""
+    def last_after_due(self, route: str) -> float | None:
+        """See ``Journal.last_after_due``."""
         with self._snapshot() as connection:
-            due: float | None = connection.execute(SQL["last_after"], (route,)).fetchone()[0]
+            due: float | None = connection.execute(SQL["last_after_due"], (route,)).fetchone()[0]
         return due
 
-    def overdue(self, route: str, by: float) -> int:
-        """See ``Journal.overdue``; by an index, and counted up to 100,000."""
+    def count_overdue(self, route: str, by: float) -> int:
+        """See ``Journal.count_overdue``; by an index, and counted up to 100,000."""
         with self._snapshot() as connection:
             found: int = connection.execute(SQL["count_overdue"], (route, by, _MOST_COUNTED)).fetchone()[0]
         return found
@@ -210,11 +212,11 @@ class Reader:
         """Some of the route's delivered files whose source was to be deleted or moved, and is there still."""
         return self._records("first_overdue", (route, limit))
 
-    def first_staying(self, route: str) -> Record | None:
+    def first_not_removed(self, route: str) -> Record | None:
         """One of the route's delivered files that was looked at to be deleted or moved, and is there still."""
-        return next(iter(self._records("first_staying", (route,))), None)
+        return next(iter(self._records("first_not_removed", (route,))), None)
 
-    def standing(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
+    def delivery_states(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
         """Where each file is in a route, by an index; None = it has no record.
 
         One that was delivered in another state than the fingerprint given, or is to be judged anew, counts as SETTLING.
@@ -224,14 +226,14 @@ class Reader:
             in_force = {row[0] for row in connection.execute(SQL["plans_in_force"])}
         return [_standing(found.get(path), fingerprint, in_force) for path, fingerprint in wanted]
 
-    def undelivered_twins(self, route: str, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
+    def undelivered_paths(self, route: str, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
         """A path for each fingerprint under which the same file waits to be delivered in ``route``.
 
         Passes over all that waits in the route.
         """
         wanted = rows.names_text(map(rows.fingerprint_text, fingerprints))
         with self._snapshot() as connection:
-            found = connection.execute(SQL["undelivered_twins"], (route, wanted)).fetchall()
+            found = connection.execute(SQL["undelivered_paths"], (route, wanted)).fetchall()
         return {rows.fingerprint(text): path for path, text in found}
 
     def _page(self, state: State | None, route: str | None, after: int, limit: int) -> list[Record]:

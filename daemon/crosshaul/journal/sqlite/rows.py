@@ -39,7 +39,7 @@ class CorruptRowError(Exception):
 
 
 def reading(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function that reads rows raise NonsenseError for what makes no sense."""
+    """Have a function that reads rows raise CorruptRowError for what makes no sense."""
 
     @wraps(function)
     def read(*arguments: P.args, **options: P.kwargs) -> R:
@@ -188,7 +188,7 @@ def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
 
 @reading
 def after_task(row: Row) -> AfterTask:
-    """The task in a row of the query ``after_due``."""
+    """The task in a row of the query ``due_after_tasks``."""
     done = receipt(row[7:])
     if done is None:
         raise ValueError(f"record {row[0]} is due for deletion without a receipt")

@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 def _bound_after(connection: sqlite3.Connection, argument: tuple[float, str, float]) -> None:
-    connection.execute(SQL["bound_after"], argument)
+    connection.execute(SQL["cap_after_due"], argument)
 
 
 def _hasten_after(connection: sqlite3.Connection, argument: tuple[float, str]) -> None:
-    connection.execute(SQL["hasten_after"], argument)
+    connection.execute(SQL["retry_overdue"], argument)
 
 
 BOUND_AFTER = one_by_one(_bound_after)
@@ -43,40 +43,42 @@ class SourceJournal:
     def _tell_due(self) -> None:
         raise NotImplementedError
 
-    async def after_due(self, route: str, limit: int, by: float | None = None) -> list[AfterTask]:
+    async def due_after_tasks(self, route: str, limit: int, by: float | None = None) -> list[AfterTask]:
         """Delivered files of ``route`` whose source is to go ``by`` then (None = now), oldest due first."""
         by = self._clock.now() if by is None else by
-        return await self._read(lambda: self._reader.after_due(route, by, limit))
+        return await self._read(lambda: self._reader.due_after_tasks(route, by, limit))
 
-    async def next_after(self, route: str) -> float | None:
+    async def next_after_due(self, route: str) -> float | None:
         """When ``route``'s next source is to be deleted or moved (seconds since the epoch, may be past), or None."""
-        return await self._read(lambda: self._reader.next_after(route))
+        return await self._read(lambda: self._reader.next_after_due(route))
 
-    async def last_after(self, route: str) -> float | None:
+    async def last_after_due(self, route: str) -> float | None:
         """When ``route``'s last source is to be deleted or moved, or None."""
-        return await self._read(lambda: self._reader.last_after(route))
+        return await self._read(lambda: self._reader.last_after_due(route))
 
-    async def overdue(self, route: str, by: float) -> int:
+    async def count_overdue(self, route: str, by: float) -> int:
         """How many of ``route``'s sources could not be deleted or moved so far, or were due ``by`` then untried."""
-        return await self._read(lambda: self._reader.overdue(route, by))
+        return await self._read(lambda: self._reader.count_overdue(route, by))
 
-    async def standing(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
-        """See ``Reader.standing``."""
-        return await self._read(lambda: self._reader.standing(route, wanted))
+    async def delivery_states(
+        self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]
+    ) -> list[State | None]:
+        """See ``Reader.delivery_states``."""
+        return await self._read(lambda: self._reader.delivery_states(route, wanted))
 
-    async def undelivered_twins(self, route: str, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
-        """See ``Reader.undelivered_twins``."""
-        return await self._read(lambda: self._reader.undelivered_twins(route, fingerprints))
+    async def undelivered_paths(self, route: str, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
+        """See ``Reader.undelivered_paths``."""
+        return await self._read(lambda: self._reader.undelivered_paths(route, fingerprints))
 
-    async def bound_after(self, route: str, latest: float) -> None:
+    async def cap_after_due(self, route: str, latest: float) -> None:
         """None of ``route``'s sources is due later than ``latest`` (seconds since the epoch)."""
         await self._writer.do(BOUND_AFTER, (latest, route, latest))
 
-    async def hasten_after(self, route: str) -> None:
+    async def retry_overdue(self, route: str) -> None:
         """All overdue sources of ``route`` are looked at again now."""
         await self._writer.do(HASTEN_AFTER, (self._clock.now(), route))
 
-    async def settle_after(
+    async def finish_after_task(
         self,
         task: AfterTask,
         action: AfterAction | None,
@@ -84,7 +86,7 @@ class SourceJournal:
         due_at: float | None = None,
     ) -> None:
         """Write down what became of the source, and when it is due again; nothing happens if the file changed since."""
-        await self._writer.do(outcomes.settle_after, outcomes.AfterReport(task, action, diagnosis, due_at))
+        await self._writer.do(outcomes.finish_after_task, outcomes.AfterReport(task, action, diagnosis, due_at))
 
     async def send_again(self, task: AfterTask, diagnosis: Diagnosis, due_at: float) -> None:
         """Queue the file as a new generation, due at ``due_at``; nothing happens if it changed since."""

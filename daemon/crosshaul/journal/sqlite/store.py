@@ -136,9 +136,9 @@ class Journal(SourceJournal, AbandonedJournal):
         self._lock.release()
 
     @property
-    def trouble(self) -> str | None:
+    def last_error(self) -> str | None:
         """Why the last write failed; None once one gets through again."""
-        return None if self._writer.trouble is None else str(self._writer.trouble)
+        return None if self._writer.last_error is None else str(self._writer.last_error)
 
     @property
     def commits(self) -> int:
@@ -162,7 +162,7 @@ class Journal(SourceJournal, AbandonedJournal):
         for callback in self._due_callbacks:
             callback()
 
-    async def apply(self, wanted: Sequence[RoutePlan], places: Mapping[str, Place]) -> dict[str, PlanId]:
+    async def apply_plans(self, wanted: Sequence[RoutePlan], places: Mapping[str, Place]) -> dict[str, PlanId]:
         """Bring the plans of all configured routes into force; ``places`` are those of the destinations, by name.
 
         What was queued under another plan is not claimed any more, until it is admitted under this one.
@@ -216,11 +216,11 @@ class Journal(SourceJournal, AbandonedJournal):
         """See ``Reader.plan``."""
         return await self._read(lambda: self._reader.plan(wanted))
 
-    async def receipted(
+    async def delivered_of_other_plans(
         self, route: str, plan: int, after: int
     ) -> tuple[list[tuple[Sighting, Place, str]], int | None]:
-        """See ``Reader.receipted``."""
-        return await self._read(lambda: self._reader.receipted(route, plan, after))
+        """See ``Reader.delivered_of_other_plans``."""
+        return await self._read(lambda: self._reader.delivered_of_other_plans(route, plan, after))
 
     async def save_route(self, status: RouteStatus) -> None:
         """Keep a route's status for those who ask from outside."""
@@ -248,27 +248,27 @@ class Journal(SourceJournal, AbandonedJournal):
     def _plans_of(self, routes: Sequence[str]) -> dict[str, int]:
         return {route: self._plans[route].id if route in self._plans else 0 for route in routes}
 
-    async def settle(self, claim: Claim, outcome: Outcome) -> State:
-        """Write down what became of a claim, and return the file's state. IllegalMove if it is no claim any more.
+    async def finish(self, claim: Claim, outcome: Outcome) -> State:
+        """Record the outcome of a claim and return the file's new state. Raises IllegalTransition.
 
         If the file changed meanwhile the outcome is of an older state: nothing is delivered, and the file is due again.
         """
-        return await (await self.begin_settle(claim, outcome))
+        return await (await self.submit_outcome(claim, outcome))
 
-    async def begin_settle(self, claim: Claim, outcome: Outcome) -> asyncio.Future[State]:
+    async def submit_outcome(self, claim: Claim, outcome: Outcome) -> asyncio.Future[State]:
         """The same, for who has something else to do than to wait until it is on disk: queued, in this order."""
-        return await self._writer.begin(outcomes.settle, outcomes.ClaimOutcome(claim, outcome, self._clock.now()))
+        return await self._writer.begin(outcomes.finish, outcomes.ClaimOutcome(claim, outcome, self._clock.now()))
 
     async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None:
-        """Remember an upload that S3 has opened. Nothing happens if the claim is stale; IllegalMove if it is none."""
+        """Remember an upload that S3 opened; does nothing if the claim is stale. Raises IllegalTransition."""
         await self._writer.do(_BEGIN_MULTIPART, (claim, multipart))
 
     async def add_part(self, claim: Claim, part: Part) -> None:
-        """Remember a part that S3 has taken. Nothing happens if the claim is stale; IllegalMove if it is none."""
+        """Remember a part that S3 took; does nothing if the claim is stale. Raises IllegalTransition."""
         await self._writer.do(claims.add_parts, (claim, part))
 
     async def drop_multipart(self, claim: Claim) -> None:
-        """Forget the upload. Nothing happens if the claim is stale; IllegalMove if it is none."""
+        """Forget the upload; does nothing if the claim is stale. Raises IllegalTransition."""
         await self._writer.do(_DROP_MULTIPART, claim)
 
     async def drop_kept_receipt(self, claim: Claim) -> None:
@@ -284,9 +284,9 @@ class Journal(SourceJournal, AbandonedJournal):
         """Put back what an earlier life of the caller's loop left uploading: it may have been delivered unheard."""
         await self._writer.do(_RECLAIM, (self._clock.now(), rows.names_text(routes)))
 
-    async def claims_held(self, routes: Sequence[str]) -> list[HeldClaim]:
-        """See ``Reader.claims_held``."""
-        return await self._read(lambda: self._reader.claims_held(routes))
+    async def held_claims(self, routes: Sequence[str]) -> list[HeldClaim]:
+        """See ``Reader.held_claims``."""
+        return await self._read(lambda: self._reader.held_claims(routes))
 
     async def release_lost(self, lost: Sequence[HeldClaim]) -> list[HeldClaim]:
         """Put back claims that nobody holds, and give those that were still held in the journal by that very claim."""
@@ -306,17 +306,17 @@ class Journal(SourceJournal, AbandonedJournal):
         """What was last saved of each route."""
         return await self._read(self._reader.routes)
 
-    async def tallies(self) -> list[RouteCounts]:
+    async def route_counts(self) -> list[RouteCounts]:
         """Counts by route."""
-        return await self._read(self._reader.tallies)
+        return await self._read(self._reader.route_counts)
 
     async def uploading(self, limit: int) -> list[Record]:
         """See ``Reader.uploading``."""
         return await self._read(lambda: self._reader.uploading(limit))
 
-    async def waiting(self, route: str, limit: int) -> list[Record]:
-        """See ``Reader.waiting``."""
-        return await self._read(lambda: self._reader.waiting(route, limit))
+    async def longest_pending(self, route: str, limit: int) -> list[Record]:
+        """See ``Reader.longest_pending``."""
+        return await self._read(lambda: self._reader.longest_pending(route, limit))
 
     async def bytes_in_parts(self) -> int:
         """See ``Reader.bytes_in_parts``."""

@@ -59,14 +59,14 @@ def one_by_one(function: Callable[[sqlite3.Connection, A], R]) -> Work[A, R]:
 class Writer:
     """Owns the connection. ``commits`` and ``last_commit`` tell how it goes; ``on_commit`` is called in the loop.
 
-    ``trouble`` is what the last write failed of, until one gets through.
+    ``last_error`` is what the last write failed of, until one gets through.
     """
 
     def __init__(self, connection: sqlite3.Connection, database: Path, reserve: Reserve) -> None:
         self.commits = 0
         self.last_commit: CommitStats | None = None
         self.on_commit: Callable[[CommitStats], None] | None = None
-        self.trouble: StateDirError | None = None
+        self.last_error: StateDirError | None = None
         self._connection = connection
         self._database = database
         self._reserve = reserve
@@ -141,7 +141,7 @@ class Writer:
             self._fail(units, error)
         else:
             if self._connection.total_changes != changes and not self._reserve.spent:
-                self.trouble = None
+                self.last_error = None
 
     def _commit_or_make_room(self, units: list[_Unit[Any, Any]]) -> None:
         """Commit; where the disk has no room for that, again at the cost of the reserve, a piece each time."""
@@ -150,7 +150,7 @@ class Writer:
                 self._commit(units)
             except sqlite3.Error as error:
                 self._roll_back()
-                self.trouble = storage_error(self._database, error)
+                self.last_error = storage_error(self._database, error)
                 if not self._may_be_full(error) or not self._reserve.release():
                     raise
                 self._use_room()
@@ -159,7 +159,7 @@ class Writer:
 
     def _may_be_full(self, error: sqlite3.Error) -> bool:
         busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-        return isinstance(self.trouble, StateDirUnavailableError) and not busy
+        return isinstance(self.last_error, StateDirUnavailableError) and not busy
 
     def _use_room(self) -> None:
         """Take what was freed before another does, and have the next commit overwrite the log, which needs none."""
@@ -173,7 +173,7 @@ class Writer:
         self._connection.execute("COMMIT")
 
     def _fail(self, units: list[_Unit[Any, Any]], error: StateDirError) -> None:
-        self.trouble = error
+        self.last_error = error
         for unit in units:
             unit.answer = error
 

@@ -48,7 +48,7 @@ WHERE id > ? AND id <= ? AND route = ? AND plan <> ? AND state IN ('pending', 'u
 -- name: is_in_force
 SELECT EXISTS (SELECT 1 FROM plans WHERE route = ? AND digest = ? AND in_force = 1)
 
--- name: receipted
+-- name: delivered_of_other_plans
 SELECT path, fingerprint, endpoint, bucket, key FROM files NOT INDEXED JOIN places ON places.id = files.place
 WHERE files.id > ? AND files.id <= ? AND route = ? AND plan <> ? AND state = 'delivered'
     AND coalesce(after_action NOT IN ('done', 'gone'), 1)

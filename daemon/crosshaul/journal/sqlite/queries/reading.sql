@@ -19,7 +19,7 @@ SELECT route, state, files, bytes FROM tallies WHERE files > 0 ORDER BY route
 SELECT min(queued_at) FROM files
 WHERE state = 'pending' AND route = ?
 
--- name: after_due
+-- name: due_after_tasks
 -- What was delivered by an earlier configuration is judged anew first: this one may have it go elsewhere.
 SELECT id, generation, route, path, fingerprint, key, settled_by,
     etag, receipt_size, delivered_at, checksum_kind, checksum, version_id, request_id, proven_by
@@ -28,12 +28,12 @@ FROM files WHERE route = ? AND after_due_at IS NOT NULL AND after_due_at <= ?
     AND (plan IN (SELECT id FROM plans WHERE in_force = 1) OR NOT EXISTS (SELECT 1 FROM plans WHERE in_force = 1))
 ORDER BY after_due_at, id LIMIT ?
 
--- name: next_after
+-- name: next_after_due
 SELECT min(after_due_at) FROM files WHERE route = ? AND after_due_at IS NOT NULL
     AND recheck = 0
     AND (plan IN (SELECT id FROM plans WHERE in_force = 1) OR NOT EXISTS (SELECT 1 FROM plans WHERE in_force = 1))
 
--- name: last_after
+-- name: last_after_due
 SELECT max(after_due_at) FROM files WHERE route = ? AND after_due_at IS NOT NULL
 
 -- name: count_overdue
@@ -50,13 +50,13 @@ SELECT count(*) FROM (
 SELECT * FROM placed WHERE route = ? AND after_due_at IS NOT NULL
     AND (after_action IS NOT NULL OR diagnosis IS NOT NULL) ORDER BY id LIMIT ?
 
--- name: first_staying
+-- name: first_not_removed
 -- What was looked at is due again soon: those that wait for their grace behind it, a million maybe, are not read.
 SELECT * FROM (
     SELECT * FROM placed WHERE route = ? AND after_due_at IS NOT NULL ORDER BY after_due_at, id LIMIT 1000
 ) WHERE diagnosis IS NOT NULL LIMIT 1
 
--- name: undelivered_twins
+-- name: undelivered_paths
 SELECT path, fingerprint FROM files
 WHERE route = ?1 AND state = 'pending' AND fingerprint IN (SELECT value FROM json_each(?2))
 UNION ALL
@@ -88,7 +88,7 @@ WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading' 
 SELECT * FROM placed
 WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'quarantined' LIMIT ?
 
--- name: first_waiting
+-- name: longest_pending
 SELECT * FROM placed
 WHERE state = 'pending' AND route = ? ORDER BY queued_at LIMIT ?
 

@@ -11,7 +11,7 @@ UPDATE files SET
 WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'
     AND route IN (SELECT value FROM json_each(?2))
 
--- name: claims_held
+-- name: held_claims
 -- Rows, since a time in SQLite's JSON is not the very number that it was.
 SELECT id, claimed, changed_at, route, path FROM files
 WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading'

@@ -78,10 +78,10 @@ ON CONFLICT (file, number) DO UPDATE SET
 UPDATE files SET due_at = ?1
 WHERE state = 'pending' AND due_at > ?1 AND route IN (SELECT value FROM json_each(?2))
 
--- name: bound_after
+-- name: cap_after_due
 UPDATE files SET after_due_at = ? WHERE route = ? AND after_due_at > ?
 
--- name: hasten_after
+-- name: retry_overdue
 UPDATE files SET after_due_at = ? WHERE route = ? AND after_due_at IS NOT NULL AND after_action IS NOT NULL
 
 -- name: after_done
