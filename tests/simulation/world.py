@@ -26,10 +26,10 @@ from crosshaul.service import builder, runtime
 from simulation import journal
 from simulation.account import Account, Chain, Control, Wire
 from simulation.disk import Disk, DiskOs
-from simulation.loop import VirtualClock, VirtualLoop
 from simulation.oracles import Oracles
 from simulation.story import FORBIDDEN, PART, THRESHOLD, TOP, WRITING_SECONDS, Setting, Story, by_chance
 from simulation.writers import Writers
+from support.virtual_time import VirtualClock, VirtualLoop
 
 _PATIENCE_SECONDS = 360.0
 """After the last trouble, in which everything has to come to rest."""
@@ -294,7 +294,7 @@ class World:
     async def _live(self, setting: Setting) -> None:
         assert self.loop is not None
         stop, writing = asyncio.Event(), asyncio.create_task(self._write())
-        config, clock = setting.config(), VirtualClock(self.loop, self.skew)
+        config, clock = setting.config(), VirtualClock(self.skew)
         async with builder.open_runtime(config, config.routes, clock) as opened:
             services = [*opened.delivery_services(), *opened.support_services()]
             tasks = [asyncio.create_task(service.run(stop), name=service.name) for service in services]

@@ -23,6 +23,7 @@ from crosshaul.aws.sigv4 import Credentials
 from crosshaul.concurrency.backoff import Backoff
 from crosshaul.concurrency.clock import Clock
 from crosshaul.concurrency.thread_pool import ThreadPool
+from crosshaul.concurrency.waiting import wait_any
 from crosshaul.config import Destination
 from crosshaul.errors import ConfigError, Diagnosis, Fault, FaultKind
 from crosshaul.telemetry.logs import conceal
@@ -259,17 +260,7 @@ class Refresher:
         return max(0.2, self._session.refresh_at(jitter) - self._clock.monotonic())
 
     async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
-        waits: list[asyncio.Future[object]] = [
-            asyncio.ensure_future(wait) for wait in (stop.wait(), self._wanted.wait(), self._clock.sleep(seconds))
-        ]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            for wait in waits:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await wait
+        await wait_any(stop.wait(), self._wanted.wait(), self._clock.sleep(seconds))
 
 
 _BACKOFF = Backoff(initial=1.0, max=60.0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Protocol
 
 from crosshaul.concurrency.clock import Clock
+from crosshaul.concurrency.waiting import wait_event
 from crosshaul.errors import Diagnosis, Fault, FaultKind
 from crosshaul.model import AbandonedUpload, Place
 
@@ -58,9 +58,7 @@ class Aborter:
         """Look once a minute, until ``stop``. Raises StateDirError."""
         while not stop.is_set():
             await self.work(stop)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_EVERY_SECONDS):
-                    await stop.wait()
+            await wait_event(stop, _EVERY_SECONDS)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Abort what is due; one that fails ends the turn, since the next would fail as well."""

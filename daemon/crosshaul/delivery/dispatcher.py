@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from crosshaul.concurrency.clock import Clock
+from crosshaul.concurrency.waiting import wait_event
 from crosshaul.delivery.breaker import Breaker
 from crosshaul.delivery.lookahead import Lookahead
 from crosshaul.journal.canary_choice import Canaries, CanaryCriteria
@@ -131,8 +132,4 @@ class Dispatcher:
         return True
 
     async def _sleep_until_woken(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(min(_POLL_SECONDS, max(0.001, seconds))):
-                await self._awake.wait()
-        except TimeoutError:
-            return
+        await wait_event(self._awake, min(_POLL_SECONDS, max(0.001, seconds)))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Container, Sequence
-from contextlib import suppress
 from typing import Protocol
 
+from crosshaul.concurrency.waiting import wait_event
 from crosshaul.model import HeldClaim
 
 _EVERY_SECONDS = 60.0
@@ -43,9 +43,7 @@ class LostClaims:
     async def run(self, stop: asyncio.Event) -> None:
         """Look once a minute, until ``stop``. Raises StateDirError."""
         while not stop.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_EVERY_SECONDS):
-                    await stop.wait()
+            await wait_event(stop, _EVERY_SECONDS)
             if not stop.is_set():
                 await self.search()
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from crosshaul.concurrency.clock import Clock
+from crosshaul.concurrency.waiting import wait_event
 from crosshaul.delivery.retry import slows_everyone
 from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.model import (
@@ -36,6 +37,7 @@ from crosshaul.telemetry.metrics import Metrics
 
 _TOLD_ONE_BY_ONE = 10
 """Local failures of a route; later ones are a count at each doubling, however many files they are of."""
+_FLUSH_SECONDS = 1.0
 _SPELL_SECONDS = 7200.0
 """Without one for so long, the next is told again."""
 _IN_TROUBLE = 3
@@ -95,10 +97,7 @@ class Reporter:
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the journal's copy up to date until ``stop``."""
         while not stop.is_set():
-            try:
-                async with asyncio.timeout(1.0):
-                    await stop.wait()
-            except TimeoutError:
+            if not await wait_event(stop, _FLUSH_SECONDS):
                 await self.flush()
         await self.flush()
 

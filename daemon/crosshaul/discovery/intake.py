@@ -16,6 +16,7 @@ from typing import Protocol
 
 from crosshaul.concurrency.clock import Clock
 from crosshaul.concurrency.thread_pool import ThreadPool
+from crosshaul.concurrency.waiting import wait_any
 from crosshaul.config import Route
 from crosshaul.discovery.content_hasher import ContentHasher
 from crosshaul.discovery.enqueue import Enqueuer, Looker
@@ -495,11 +496,7 @@ class Intake:
 
     async def _event(self, event: asyncio.Event, seconds: float | None) -> None:
         """Come back when ``event`` is set, or after ``seconds``."""
-        waits: list[asyncio.Task[object]] = [asyncio.create_task(event.wait())]
-        if seconds is not None:
-            waits.append(asyncio.create_task(self._clock.sleep(seconds)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        if seconds is None:
+            await event.wait()
+        else:
+            await wait_any(event.wait(), self._clock.sleep(seconds))

@@ -12,18 +12,9 @@ import pytest
 
 from crosshaul.concurrency.adaptive_limit import RateStep
 from crosshaul.concurrency.bandwidth import BandwidthLimiter, BandwidthShare
-from simulation.loop import VirtualLoop
+from support.virtual_time import VirtualClock, VirtualLoop
 
 KIB = 1024
-
-
-class LoopClock:
-    """The loop's time, also for the wall."""
-
-    def now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    monotonic = now
 
 
 def virtually(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -36,7 +27,7 @@ def virtually(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def limited(rate: int | None) -> BandwidthLimiter:
-    limiter = BandwidthLimiter(LoopClock())
+    limiter = BandwidthLimiter(VirtualClock())
     limiter.schedule((RateStep(None, rate),))
     return limiter
 
@@ -54,7 +45,7 @@ def test_no_bandwidth_no_pace():
     """Where no rate is set there is nothing to wait for; an operator's word counts before the timetable."""
 
     async def run() -> None:
-        limiter = BandwidthLimiter(LoopClock())
+        limiter = BandwidthLimiter(VirtualClock())
         share = limiter.share()
         assert not share
         assert limiter.rate() is None
@@ -206,9 +197,9 @@ def test_the_timetable_goes_by_local_time():
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        wall = datetime.fromtimestamp(loop.time() + 60).astimezone().time().replace(microsecond=0)
-        limiter = BandwidthLimiter(LoopClock())
-        before = datetime.fromtimestamp(loop.time() - 60).astimezone().time()
+        wall = datetime.fromtimestamp(VirtualClock.EPOCH + loop.time() + 60).astimezone().time().replace(microsecond=0)
+        limiter = BandwidthLimiter(VirtualClock())
+        before = datetime.fromtimestamp(VirtualClock.EPOCH + loop.time() - 60).astimezone().time()
         limiter.schedule((RateStep(before, 512), RateStep(wall, None)))
         began = loop.time()
         assert 59 < await send(limiter.share(), 512 * 10_000) - began < 62

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Protocol
 
 from crosshaul.concurrency.clock import Clock
 from crosshaul.concurrency.thread_pool import ThreadPool
+from crosshaul.concurrency.waiting import wait_event
 from crosshaul.config import Route
 from crosshaul.delivery.after_upload.delivered_file import Interrupted
 from crosshaul.delivery.after_upload.finishing import FinishResult, SourceRemover
@@ -146,9 +146,7 @@ class SourceFinisher:
                 if worked or self._clock.monotonic() >= self._count_at:
                     await self._count()
                 left = await self._pause()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, left)):
-                        await stop.wait()
+                await wait_event(stop, max(0.0, left))
         finally:
             ending.cancel()
 

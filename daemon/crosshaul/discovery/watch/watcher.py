@@ -5,7 +5,6 @@ Whatever happens in between, the tree is walked after each change of ears: what 
 
 from __future__ import annotations
 
-import asyncio
 import stat
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from crosshaul.concurrency.clock import Clock
 from crosshaul.concurrency.thread_pool import ThreadPool
+from crosshaul.concurrency.waiting import wait_any
 from crosshaul.discovery.watch.backend import WatchBackend, WatchListener, WatchUnavailableError
 from crosshaul.files.directory import Directory
 
@@ -82,15 +82,7 @@ class Watcher:
 
     async def _session(self, identity: tuple[int, int]) -> None:
         """Watch the directory that is at the root's path now, until it is another one."""
-        tasks = [asyncio.create_task(self._guard(identity)), asyncio.create_task(self._listen())]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await wait_any(self._guard(identity), self._listen())
 
     async def _guard(self, identity: tuple[int, int]) -> None:
         """Come back when the root is gone or another directory (a mount, a symlink that was turned)."""

@@ -1,4 +1,4 @@
-"""An event loop whose time is made up: it never waits, and threads are turns of its own."""
+"""An event loop on virtual time: it never waits, and work for threads runs between its own turns. No sockets."""
 
 from __future__ import annotations
 
@@ -100,22 +100,26 @@ def _hand_over(future: asyncio.Future[Any], result: Any, error: Exception | None
 
 
 class VirtualClock:
-    """The loop's time for the product; ``now`` counts from a day in 2023, and is wrong by ``skew`` seconds."""
+    """The running loop's time as a Clock; ``now`` counts from a day in 2023 and is wrong by ``skew`` seconds."""
 
     EPOCH = 1_700_000_000.0
 
-    def __init__(self, loop: VirtualLoop, skew: Callable[[], float]) -> None:
-        self._loop = loop
+    def __init__(self, skew: Callable[[], float] = lambda: 0.0) -> None:
         self._skew = skew
 
     def now(self) -> float:
-        """Seconds since the epoch."""
-        return self.EPOCH + self._loop.moment + self._skew()
+        """Return seconds since the epoch."""
+        return self.EPOCH + self.monotonic() + self._skew()
 
     def monotonic(self) -> float:
-        """Seconds of the loop."""
-        return self._loop.moment
+        """Return the loop's seconds."""
+        return asyncio.get_running_loop().time()
 
     async def sleep(self, seconds: float) -> None:
-        """Come back later."""
+        """Wait ``seconds`` of the loop's time."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+def virtual_loop() -> VirtualLoop:
+    """Return a loop at 0.0 seconds, for test modules that must not wait on the wall."""
+    return VirtualLoop(0.0, random.Random(0))
