@@ -1,4 +1,4 @@
-"""Checksums: given, verified, kept and echoed; over TLS in trailers, as boto3 sends them."""
+"""Checksums in headers and trailers."""
 
 from __future__ import annotations
 

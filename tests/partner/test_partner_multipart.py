@@ -1,4 +1,4 @@
-"""Multipart uploads, as boto3 makes them and as it wouldn't."""
+"""Multipart uploads, including requests that boto3 never sends."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_an_unknown_upload_is_refused(account, client):
 
 
 def test_a_repeated_complete_can_be_answered_as_the_first():
-    """With complete_repeatable a second Complete gets the first one's answer, and writes nothing."""
+    """With complete_repeatable a second Complete returns the first one's response, and writes nothing."""
     with serving(Settings(complete_repeatable=True)) as account:
         client = s3(account, request_checksum_calculation="when_required")
         target = start(account, client, "twice")
@@ -208,7 +208,7 @@ def test_complete_can_replace_what_was_seen(account, client):
 
 
 def test_ceph_16_minds_conditions_at_put_alone():
-    """With "ignored at complete" a Complete writes over what is there, whatever it was told."""
+    """With "ignored at complete" a Complete overwrites an existing object in spite of conditions."""
     with serving(Settings(conditions="ignored at complete")) as account:
         client = s3(account, request_checksum_calculation="when_required")
         target = start(account, client, "raced")

@@ -1,4 +1,4 @@
-"""Policy documents say what IAM would say."""
+"""Evaluation of policy documents."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_deny_wins_wherever_it_stands():
 
 
 def test_principals():
-    """A resource policy speaks of whom it names: an account's root denies to all in it, and allows only outsiders."""
+    """An account's root in a resource policy denies all its principals, and allows only those of other accounts."""
     root = {"AWS": "arn:aws:iam::1:root"}
     assert verdict(Principal="*", principals=["*"])
     assert not verdict(Principal=root, principals=["arn:aws:iam::1:role/x"], denials=["arn:aws:iam::1:root"])

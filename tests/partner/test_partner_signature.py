@@ -1,4 +1,4 @@
-"""Signatures: what must be refused although boto3 would never send it."""
+"""Signatures, including requests that boto3 never sends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def put(account, keys, **how):
 
 
 def test_a_good_signature_is_accepted(account, keys):
-    """What the other tests spoil is accepted when it is not spoilt."""
+    """The unmodified request of the other tests is accepted."""
     assert put(account, keys).status == 200
 
 
@@ -64,7 +64,7 @@ def test_a_good_signature_is_accepted(account, keys):
     ],
 )
 def test_a_spoilt_request_is_refused(account, keys, spoil, answer):
-    """Each way to spoil a signed request has AWS's own refusal."""
+    """Each modification of a signed request gives AWS's own error."""
     refusal = put(account, keys, after_signing=spoil)
     assert (refusal.status, refusal.code) == answer
 

@@ -1,4 +1,4 @@
-"""STS and the trust between the two accounts, as boto3 meets it."""
+"""STS and the trust between the two accounts."""
 
 from __future__ import annotations
 

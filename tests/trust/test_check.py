@@ -1,4 +1,4 @@
-"""`crosshaul check` on the strict account: green where all is right, and for each thing wrong the one that it is."""
+"""`crosshaul check` on the strict account: it passes a correct set-up, and finds each error in a wrong one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bad(found):
 
 
 def test_all_is_well(strict, site_for):
-    """The set-up of the guide is green in every step, in words and in JSON, and one object is left behind."""
+    """The set-up of the guide passes every step, as text and as JSON, and leaves one object behind."""
     site = site_for(strict)
     code, found = checked(site)
     assert (code, [each["step"] for several in found.values() for each in several if each["outcome"] == "fail"]) == (
@@ -63,7 +63,7 @@ def test_all_is_well(strict, site_for):
 
 
 def test_a_user_s_object_is_left_alone(strict, site_for):
-    """A file that is called like the check's object keeps its object; the check writes another one."""
+    """A check leaves an object alone that has its key and was not written by a check, and uses another key."""
     site = site_for(strict)
     (site.root / ".crosshaul").mkdir()
     site.add(".crosshaul/check", b"a user's own")
@@ -76,7 +76,7 @@ def test_a_user_s_object_is_left_alone(strict, site_for):
 
 @pytest.mark.parametrize(("quality", "kept"), [("honoured", True), ("ignored", False), ("refused", False)])
 def test_whether_conditions_are_kept_is_told_and_remembered(strict, site_for, quality, kept):
-    """The check's object is put twice with If-None-Match: it says whether `overwrite: never` can rely on that."""
+    """A check finds out whether the store supports If-None-Match, and saves the result."""
     strict.settings(conditions=quality)
     site = site_for(strict)
     site.push()
@@ -99,7 +99,7 @@ def test_a_refusal_is_told_with_all_that_aws_said(strict, site_for):
 
 
 def test_when_nothing_answers_it_says_so(strict, site_for):
-    """A dead endpoint is told as one that could not be reached."""
+    """An endpoint that does not answer is reported as unreachable."""
     site = site_for(strict)
     site.destination["endpoint_url"] = "http://127.0.0.1:9"
     site.write()
@@ -427,7 +427,7 @@ WRONG = (
 
 
 def test_rights_that_nobody_needs_are_noted(strict, site_for):
-    """A role that may list, delete and abort is told of, and the check still passes; nothing is deleted."""
+    """Permissions to list, delete and abort give warnings, not failures, and nothing is deleted."""
     actions = [*BOTH, "s3:ListBucket", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"]
     strict.settings(role_policy=document(statement(actions, [OBJECTS, "arn:aws:s3:::partner-inbox"])))
     site = site_for(strict)
@@ -444,7 +444,7 @@ def test_rights_that_nobody_needs_are_noted(strict, site_for):
 
 
 def test_a_role_that_is_not_asked_again_proves_nothing(strict, site_for):
-    """If STS gives no answer to the confused deputy, that is no pass; and the question can be left out."""
+    """The confused-deputy step fails when STS gives another error, and can be disabled."""
     strict.fault("error", "AssumeRole", rule={"times": None, "after": 1}, status=503, code="ServiceUnavailable")
     site = site_for(strict)
     code, found = checked(site)
@@ -462,7 +462,7 @@ def row(wrong, found):
 
 @pytest.mark.parametrize("wrong", WRONG, ids=[each.what for each in WRONG])
 def test_each_thing_that_is_wrong_is_found(strict, site_for, wrong):
-    """The step that fails, the part that is the cause, and whose it is, are named; the exit code is 1."""
+    """The output has the failed step, the cause and the party, and the exit code is 1."""
     found = found_wrong(wrong, strict, site_for(strict))
     assert bad(found) == (wrong.step, wrong.cause, wrong.party), found
     assert row(wrong, found) in PAGE.read_text(), "run tests/trust/troubleshooting.py"
@@ -504,7 +504,7 @@ def over_tls(site):
 
 
 def test_what_the_role_may_is_seen_past_our_own_narrowing(strict, site_for):
-    """With session_policy: auto, rights of the role that no session of ours has are told of all the same."""
+    """The least-privilege step sees permissions of the role that the session policy hides."""
     actions = [*BOTH, "s3:ListBucket", "s3:GetBucketPolicy", "s3:ListAllMyBuckets"]
     strict.settings(role_policy=document(statement(actions, "*")))
     code, found = checked(site_for(strict))
@@ -514,7 +514,7 @@ def test_what_the_role_may_is_seen_past_our_own_narrowing(strict, site_for):
 
 
 def test_it_tells_what_came_back_of_what_was_asked_for(strict, site_for):
-    """Encryption, key and owner stand in the findings; another encryption than the one asked for is a note."""
+    """The findings have encryption, key and owner, and a missing expected owner gives a warning."""
     strict.settings(role_actions=["kms:GenerateDataKey", "kms:Decrypt"])
     site = site_for(strict)
     site.destination.update(server_side_encryption="aws:kms", ssekms_key_id=KEY)
@@ -531,7 +531,7 @@ def test_it_tells_what_came_back_of_what_was_asked_for(strict, site_for):
 
 
 def test_which_external_id_works_is_told(strict, site_for):
-    """While a list is rotated, check says which of them the partner takes now, and so does the daemon's log."""
+    """Check and the daemon's log say which external ID of a list the role accepts."""
     site = site_for(strict)
     old = site.external_id_file.read_text()
     site.external_id_file.write_text(f"the-new-one\n{old}\n")
@@ -545,7 +545,7 @@ def test_which_external_id_works_is_told(strict, site_for):
 
 
 def test_what_was_learned_steers_the_daemon(strict, site_for):
-    """After a check the daemon sends the best checksum alone from the first file on, and asks for no Abort in vain.
+    """After a check the daemon uses the best checksum from the first file on, and does not call a denied Abort.
 
     Of another role or bucket nothing is taken for known.
     """
@@ -580,7 +580,7 @@ def test_what_was_learned_steers_the_daemon(strict, site_for):
 
 
 def test_the_running_daemon_says_which_part_it_is(strict, site_for):
-    """Log, status and explain of a parked destination name the cause, whose it is and what they do."""
+    """Log, status and explain of a parked destination have the cause, the party and its action."""
     strict.settings(role_policy=document(statement(["s3:GetObject"], OBJECTS)))
     site = site_for(strict)
     path = site.add("a", b"x")
@@ -598,7 +598,7 @@ def test_the_running_daemon_says_which_part_it_is(strict, site_for):
 
 
 def test_base_credentials_that_rotate_on_disk_are_picked_up(strict, site_for):
-    """New keys in the credentials file serve at the next refresh; the daemon is not restarted, and nothing fails."""
+    """New keys in the credentials file are used at the next refresh, without a restart and without failures."""
     strict.settings(session_seconds=4)
     site = site_for(strict)
     file = site.home / "credentials"

@@ -1,4 +1,4 @@
-"""The documents of several destinations together, of other partitions, and made from hostile configurations."""
+"""Policy documents of several destinations, of other partitions, and of hostile configurations."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def documents(*requests):
 
 
 def test_destinations_that_share_a_role_and_a_bucket_have_each_document_once():
-    """Two prefixes of one bucket and role: one trust, one set of rights, one bucket policy, two rules."""
+    """Two prefixes of one bucket and role share trust, role and bucket policy, and have two lifecycle rules."""
     found = documents(request("one", key_prefix="one/"), request("two", key_prefix="two/"))
     assert {name: len(each) for name, each in found.items()} == {
         "identity-policy": 1, "trust-policy": 1, "role-policy": 1, "bucket-policy": 1, "lifecycle": 1,
@@ -99,7 +99,7 @@ def several():
 
 
 def test_names_that_fold_together_stay_apart():
-    """Destinations whose names differ in signs or capitals only have identifiers of their own."""
+    """Destinations whose names differ only in punctuation or case have different identifiers."""
     plans = merge(several())
     text = terraform(plans, Party.B, replace_bucket_policy=True)
     hcl2.loads(text)
@@ -127,7 +127,7 @@ def test_names_that_fold_together_stay_apart():
 )
 @pytest.mark.parametrize("direct", [False, True])
 def test_every_arn_is_of_the_role_s_partition(partition, region, direct):
-    """Documents, principals by account number, advice and the letter name ARNs of one partition only."""
+    """Documents, principals, advice and partner message have ARNs of one partition only."""
     role = {} if direct else {"role_arn": f"arn:{partition}:iam::222222222222:role/up", "external_id": "an-id"}
     more = {"role_arn": None, "external_id": None} | role
     who = principal_of("111111111111", partition, custom=False)
@@ -140,7 +140,7 @@ def test_every_arn_is_of_the_role_s_partition(partition, region, direct):
 
 
 def test_a_prefix_with_braces_breaks_no_advice():
-    """Advice names what is to be allowed, also where the prefix looks like a field."""
+    """Advice contains the resource unchanged when the prefix has braces."""
     to = request(key_prefix="{x}/{0}/*").destination
     error = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)
     assert "inbox/{x}/{0}/${*}/*" in str(advise(Evidence(to, error, ("identity", "assume_role"), WHO)))
@@ -150,7 +150,7 @@ def test_a_prefix_with_braces_breaks_no_advice():
 
 
 def test_wildcards_in_a_prefix_are_none_in_a_policy():
-    """A star, a question mark and a variable in key_prefix mean themselves, in every statement."""
+    """A star, a question mark and a variable in key_prefix are literal in every statement."""
     made = request(key_prefix="a*b?c${aws:username}/", never=True)
     text = json.dumps(documents(made)["role-policy"] + documents(made)["bucket-policy"])
     assert "inbox/a${*}b${?}c${$}{aws:username}/*" in text
@@ -213,14 +213,14 @@ def values(of):
 
 @given(EVIL)
 def test_a_string_of_hcl_s_is_what_it_was(text):
-    """Whatever characters a string has, HCL reads just these, and no template, escape or end among them."""
+    """HCL reads any quoted string as its own characters, without templates, escapes or an early end."""
     assert unquoted(quoted(text)) == text
 
 
 @settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(EVIL, EVIL, EVIL, EVIL)
 def test_no_text_of_the_configuration_becomes_a_resource(prefix, key, tag, value):
-    """Whatever prefix, key, tags and IDs say, the text holds the resources that it should, and nothing else."""
+    """No prefix, key, tag or ID adds a resource to the output."""
     to = request().destination.model_copy(
         update={
             "key_prefix": prefix,

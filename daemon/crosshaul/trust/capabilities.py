@@ -49,14 +49,14 @@ def load(state_dir: Path, destination: Destination) -> Capabilities:
     """Load the capabilities of a destination (blocking); unknown when its bucket, store, role or key changed."""
     try:
         with _opened(state_dir) as directory:
-            facts = _read(directory).get(destination.name, {})
+            details = _read(directory).get(destination.name, {})
     except OSError:
         return Capabilities()
-    if facts.get("of") != _identity(destination):
+    if details.get("of") != _identity(destination):
         return Capabilities()
-    checksum, abort = facts.get("checksum"), facts.get("abort_allowed")
+    checksum, abort = details.get("checksum"), details.get("abort_allowed")
     kind = ChecksumKind(checksum) if checksum in set(ChecksumKind) else None
-    conditions = facts.get("conditions")
+    conditions = details.get("conditions")
     return Capabilities(
         kind, abort if isinstance(abort, bool) else None, conditions if isinstance(conditions, bool) else None
     )
@@ -80,7 +80,7 @@ def _read(directory: int) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     sections = content.items() if isinstance(content, dict) else ()
-    return {name: facts for name, facts in sections if isinstance(facts, dict)}
+    return {name: details for name, details in sections if isinstance(details, dict)}
 
 
 def _write(directory: int, text: str) -> None:

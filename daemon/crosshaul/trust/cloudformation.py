@@ -73,10 +73,13 @@ class _TemplateWriter:
                 self._add("AWS::IAM::ManagedPolicy", f"identity-{name}", [document], properties)
             case "trust-policy":
                 role = merged.first.role_arn
-                rights = [each.document for each in documents if each.document.name == "role-policy"
-                          and each.first.role_arn == role]  # fmt: skip
+                rights = [
+                    other.document
+                    for other in documents
+                    if other.name == "role-policy" and other.first.role_arn == role
+                ]
                 self._add("AWS::IAM::Role", f"role-{name}", [document, *rights], _role(merged, rights))
-            case "role-policy" if any(each.document.name == "trust-policy" for each in documents):
+            case "role-policy" if any(other.name == "trust-policy" for other in documents):
                 pass  # is part of the role
             case "role-policy":
                 properties = {"RoleName": role_of(merged.first)[1], "PolicyName": "crosshaul"}
@@ -99,7 +102,11 @@ class _TemplateWriter:
         properties: Mapping[str, Any],
         more: Mapping[str, str] | None = None,
     ) -> None:
-        reasons = {each.sid: as_comment(each.reason) for document in policy_documents for each in document.statements}
+        reasons = {
+            statement.sid: as_comment(statement.reason)
+            for document in policy_documents
+            for statement in document.statements
+        }
         self.resources[self._names.of("name", name)] = {
             "Type": kind,
             "Metadata": {**(more or {}), "Reasons": reasons},
@@ -114,7 +121,7 @@ def _role(merged: MergedDocument, rights: Iterable[PolicyDocument]) -> dict[str,
         "Path": path,
         "MaxSessionDuration": session_length(merged),
         "AssumeRolePolicyDocument": merged.content(),
-        "Policies": [{"PolicyName": "crosshaul", "PolicyDocument": each.content()} for each in rights],
+        "Policies": [{"PolicyName": "crosshaul", "PolicyDocument": document.content()} for document in rights],
     }
 
 
@@ -122,8 +129,8 @@ def _text(text: str) -> object:
     """Escape a string so that CloudFormation resolves nothing in it."""
     if _REFERENCE not in text:
         return text
-    parts = text.split(_REFERENCE)
-    policy_documents = [parts[0]]
-    for part in parts[1:]:
-        policy_documents += ["{", _REFERENCE[1:], part]
-    return {"Fn::Join": ["", [each for each in policy_documents if each]]}
+    first, *rest = text.split(_REFERENCE)
+    parts = [first]
+    for part in rest:
+        parts += ["{", _REFERENCE[1:], part]
+    return {"Fn::Join": ["", [part for part in parts if part]]}

@@ -144,7 +144,7 @@ class _HclWriter:
                 return f"{{\n{self._attributes(attributes, depth + 1)}{_INDENT * depth}}}"
             case list() | tuple():
                 inner = _INDENT * (depth + 1)
-                lines = [f"{_comment(each, inner)}{inner}{self._hcl(each, depth + 1)},\n" for each in value]
+                lines = [f"{_comment(item, inner)}{inner}{self._hcl(item, depth + 1)},\n" for item in value]
                 return f"[\n{''.join(lines)}{_INDENT * depth}]"
             case str():
                 return quoted(value)
@@ -176,6 +176,6 @@ def _escaped(character: str) -> str:
     return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"  # noqa: PLR2004 - Unicode's first plane
 
 
-def _no_template(found: re.Match[str]) -> str:
-    before = "".join(f"\\u{ord(sign):04x}" for sign in found[1])
-    return f"{before}{found[2] * 2}{{"
+def _no_template(match: re.Match[str]) -> str:
+    before = "".join(f"\\u{ord(sign):04x}" for sign in match[1])
+    return f"{before}{match[2] * 2}{{"

@@ -1,4 +1,4 @@
-"""config: what a file comes to, and what is said of a bad one."""
+"""Loading of valid configuration files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_pipe_serves(tmp_path: Path) -> None:
 
 
 def test_move_target_is_excluded_where_it_is_watched(tmp_path: Path) -> None:
-    """What a route moves into a watched tree is left out of it, by a pattern that matches that directory alone."""
+    """The target of a move inside a watched tree is excluded by a pattern that matches only that directory."""
     config = loaded(tmp_path, text(route="after_upload: {move_to: '/srv/exports/sent [1]*/x'}\n    exclude: ['*.tmp']"))
     assert config.routes[0].after_upload.action == "move"
     assert config.routes[0].exclude == ("*.tmp", "/sent\\ \\[1\\]\\*/x/")
@@ -53,7 +53,7 @@ def test_move_target_is_excluded_where_it_is_watched(tmp_path: Path) -> None:
     ],
 )
 def test_after_upload(tmp_path: Path, line: str, action: AfterUploadConfig) -> None:
-    """The short and the long forms of after_upload come to the same values."""
+    """The short and the long forms of after_upload give the same values."""
     assert loaded(tmp_path, text(route=line)).routes[0].after_upload == action
 
 
@@ -71,7 +71,7 @@ def test_after_upload(tmp_path: Path, line: str, action: AfterUploadConfig) -> N
     ],
 )
 def test_bandwidth(tmp_path: Path, line: str, steps: tuple[BandwidthStep, ...]) -> None:
-    """Bandwidth is off, one rate, or a timetable sorted by time; unquoted times and off mean what they look like."""
+    """Bandwidth is off, one rate, or a schedule sorted by time; unquoted times and off mean what they look like."""
     assert loaded(tmp_path, text(top=f"transfer: {{bandwidth: {line}}}")).transfer.bandwidth == steps
 
 
@@ -84,7 +84,7 @@ def test_bandwidth(tmp_path: Path, line: str, steps: tuple[BandwidthStep, ...]) 
     ],
 )
 def test_listen(tmp_path: Path, listen: str, address: tuple[str, int]) -> None:
-    """An address is a host or a bracketed IPv6 address with a port, and reads back as it was written."""
+    """A listen address is a host or a bracketed IPv6 address with a port, and its text is the one in the file."""
     found = loaded(tmp_path, text(top=f"http: {{listen: {listen}}}")).http.listen
     assert found is not None
     assert (found.host, found.port) == address
@@ -98,7 +98,7 @@ def test_http_off(tmp_path: Path, line: str) -> None:
 
 
 def test_variables(tmp_path: Path) -> None:
-    """Variables stand for text in any value, with defaults; $$ is a dollar; what they hold is never read as YAML."""
+    """Variables are replaced in any value, with defaults; $$ is a dollar; their values are never parsed as YAML."""
     top = "identity: {profile: '${A}-${B:-b}-$$x-$5-$${A}'}\nlog: {level: '${LEVEL:-error}'}"
     config = loaded(tmp_path, text(top=top), A="a: {b: [c]} # d", B="")
     assert config.identity.profile == "a: {b: [c]} # d-b-$x-$5-${A}"
@@ -114,7 +114,7 @@ def test_anchors_and_merge_keys(tmp_path: Path) -> None:
 
 
 def test_digits_keep_their_zeros(tmp_path: Path) -> None:
-    """External IDs, accounts, tags and metadata are the text that stands in the file, leading zeros and all."""
+    """External IDs, accounts, tags and metadata are the text in the file, including leading zeros."""
     lines = [
         ROLE,
         "external_id: 0123",
@@ -137,7 +137,7 @@ def test_expected_bucket_owner(tmp_path: Path, setting: str, owner: str | None) 
 
 
 def test_external_ids_from_a_file(tmp_path: Path) -> None:
-    """A file of external IDs is read anew each time, and what is wrong with it is said without quoting it."""
+    """A file of external IDs is read at each call, and its errors do not quote it."""
     secrets = tmp_path / "ids"
     destination = loaded(tmp_path, text(destination=f"{ROLE}\n    external_id_file: {secrets}")).destinations["partner"]
     for content, sentence in [
@@ -164,21 +164,21 @@ def test_secrets_do_not_print(tmp_path: Path) -> None:
 
 
 def test_external_id_and_file_exclude_each_other(tmp_path: Path) -> None:
-    """Two sources of external IDs are one too many."""
+    """external_id and external_id_file exclude each other."""
     found = faults(tmp_path, text(destination=f"{ROLE}\n    external_id: abc\n    external_id_file: /x"))
     assert found == ["7: destinations.partner.external_id_file: external_id is set too; remove one of the two"]
 
 
 @pytest.mark.parametrize(("hostname", "name"), [("h" * 80, "crosshaul-" + "h" * 54), ("a_b c/ü", "crosshaul-a_b-c--")])
 def test_session_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostname: str, name: str) -> None:
-    """The host's part of a session's name is cleaned and cut to what STS takes."""
+    """The host name in a session name is cleaned and shortened to the limits of STS."""
     monkeypatch.setattr(socket, "gethostname", lambda: hostname)
     assert loaded(tmp_path, text()).destinations["partner"].role_session_name == name
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
 def test_partitions(tmp_path: Path, partition: str) -> None:
-    """Roles of the Chinese and GovCloud partitions are taken with a region of theirs."""
+    """Roles in the Chinese and GovCloud partitions are valid with a region of their partition."""
     region = {"aws": "eu-west-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}[partition]
     arn = f"arn:{partition}:iam::012345678901:role/path/x"
     config = loaded(tmp_path, text(destination=f"role_arn: {arn}", top=f"identity: {{region: {region}}}"))
@@ -226,7 +226,7 @@ def test_compatible_stores_have_rules_of_their_own(tmp_path: Path) -> None:
 
 
 def test_dotted_bucket_over_tls_is_never_virtual(tmp_path: Path) -> None:
-    """No certificate covers a dotted bucket's host name, so virtual addressing is refused over TLS only."""
+    """Virtual addressing of a bucket with dots is refused over TLS, because no certificate covers its host name."""
     (found,) = faults(tmp_path, text(bucket="a.b.c", destination="addressing_style: virtual"))
     assert "TLS certificates do not cover host names of buckets with dots; write auto or path" in found
     plain = "addressing_style: virtual\n    endpoint_url: http://localhost:1"
@@ -237,7 +237,7 @@ def test_dotted_bucket_over_tls_is_never_virtual(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("given", "kept"), [("''", ""), ("in", "in/"), ("in/put/", "in/put/"), ("ü b", "ü b/")])
 def test_key_prefix_ends_in_a_slash(tmp_path: Path, given: str, kept: str) -> None:
-    """A prefix is a directory of keys, whether or not its slash was written."""
+    """A prefix gets a trailing slash."""
     assert loaded(tmp_path, text(destination=f"key_prefix: {given}")).destinations["partner"].key_prefix == kept
 
 
@@ -259,7 +259,7 @@ def test_durations(tmp_path: Path, written: str, seconds: float) -> None:
 
 
 def test_values_can_be_made_without_a_file() -> None:
-    """The models take plain Python values, as other code and tests make them."""
+    """The models accept plain Python values."""
     destination = Destination(name="p", bucket="b-b", role_arn="arn:aws:iam::012345678901:role/x", duration_seconds=15)
     assert destination.expected_bucket_owner == "012345678901"
 
@@ -269,13 +269,13 @@ TOKEN = "f00dcafe-f00dcafe"
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "localhost:1", "[::1]:1", "127.9.9.9:1"])
 def test_on_loopback_no_token_is_needed(tmp_path: Path, listen: str) -> None:
-    """Where only this machine can ask, the pages may be open."""
+    """A loopback address needs no token."""
     assert loaded(tmp_path, text(top=f"http: {{listen: '{listen}'}}")).http.secret() is None
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:9464", "[::]:9464", "192.0.2.7:9464", "crosshaul.example:9464"])
 def test_beyond_loopback_there_has_to_be_a_token(tmp_path: Path, listen: str) -> None:
-    """Listening for others without a token is an error that says what to add; with one, also in a file, it is fine."""
+    """An address that is not loopback needs a token or a token file, and the error says so."""
     (told,) = faults(tmp_path, text(top=f"http: {{listen: '{listen}'}}"))
     assert "http.listen" in told
     assert "add token_file (or token), or write 127.0.0.1:9464" in told
@@ -299,7 +299,7 @@ def test_beyond_loopback_there_has_to_be_a_token(tmp_path: Path, listen: str) ->
     ],
 )
 def test_tokens_and_addresses_are_checked_and_never_quoted(tmp_path: Path, section: str, told: str) -> None:
-    """What is wrong with a secret is said without it."""
+    """Errors in secrets do not quote them."""
     (fault,) = faults(tmp_path, text(top=section))
     assert told in fault
     assert "hush" not in fault
@@ -307,7 +307,7 @@ def test_tokens_and_addresses_are_checked_and_never_quoted(tmp_path: Path, secti
 
 
 def test_a_secret_file_that_can_not_serve_is_named(tmp_path: Path) -> None:
-    """A missing, an empty and a wrong file of a token or an address each say which key, which file, what to write."""
+    """The error for a missing, an empty and an invalid secret file has the key, the file and what to write."""
     file = tmp_path / "secret"
     section = f"http: {{token_file: {file}}}\nheartbeat: {{url_file: {file}}}"
     config = loaded(tmp_path, text(top=section))
@@ -322,7 +322,7 @@ def test_a_secret_file_that_can_not_serve_is_named(tmp_path: Path) -> None:
 
 
 def test_secrets_do_not_show_in_the_configuration() -> None:
-    """Neither a token nor the heartbeat's address is in the configuration's text or dump."""
+    """Neither the token nor the heartbeat URL is in the text or dump of the configuration."""
     given = {"http": {"token": TOKEN}, "heartbeat": {"url": "https://monitor.example/hush"}}
     shown = "".join(
         f"{each!r} {each.model_dump()}" for each in (HttpConfig(**given["http"]), HeartbeatConfig(**given["heartbeat"]))

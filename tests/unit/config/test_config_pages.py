@@ -55,7 +55,7 @@ def value_at(config: Config, location: Location) -> Any:
 
 
 def test_example_loads() -> None:
-    """The example is a valid file as it is, once the partner's external ID is set."""
+    """The example is valid when the variable of the external ID is set."""
     config = load(config_pages.EXAMPLE, ENVIRONMENT)
     assert config.destinations["partner"].external_ids() == ("example-id",)
 
@@ -89,14 +89,14 @@ def test_every_key_has_a_text() -> None:
 
 @pytest.mark.parametrize(("location", "default"), list(documented_defaults()), ids=lambda value: str(value)[:60])
 def test_documented_defaults_are_the_models(location: Location, default: str) -> None:
-    """Leaving a key out comes to the same as writing the default that the example documents."""
+    """A key that is left out has the default that the example documents."""
     written = parse(f"value: {default}", "default", {}).root
     assert isinstance(written, dict)
     assert value_at(without(location), location) == value_at(without(location, written["value"]), location)
 
 
 def test_example_fits_the_schema() -> None:
-    """The schema is one of draft 2020-12, and takes the example as any YAML reader reads it."""
+    """The schema is valid under draft 2020-12 and accepts the example as a YAML library parses it."""
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.Draft202012Validator(schema()).validate(yaml.safe_load(config_pages.EXAMPLE.read_text("utf-8")))
 
@@ -116,7 +116,7 @@ def test_example_fits_the_schema() -> None:
     ],
 )
 def test_schema_refuses_what_the_models_refuse(section: Location, key: str, value: object) -> None:
-    """An editor that has the schema marks unknown keys, wrong types and unknown words."""
+    """The schema refuses unknown keys, wrong types and unknown words."""
     file = yaml.safe_load(config_pages.EXAMPLE.read_text("utf-8"))
     target = file
     for step in section:
@@ -143,7 +143,7 @@ def test_schema_refuses_what_the_models_refuse(section: Location, key: str, valu
     ],
 )
 def test_schema_takes_what_the_models_take(section: Location, key: str, value: object) -> None:
-    """Every way of writing a value that the program takes is one that the schema takes."""
+    """The schema accepts every form of a value that the models accept."""
     file = yaml.safe_load(config_pages.EXAMPLE.read_text("utf-8"))
     target = file
     for step in section:
@@ -153,7 +153,7 @@ def test_schema_takes_what_the_models_take(section: Location, key: str, value: o
 
 
 def test_schema_defaults_fit_the_schema() -> None:
-    """Each default in the schema is itself a value that the schema takes at that place."""
+    """The schema accepts each of its defaults."""
     whole = schema()
     validator = jsonschema.Draft202012Validator
     found = 0

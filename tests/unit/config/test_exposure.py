@@ -1,4 +1,4 @@
-"""Files that any user of the machine can change: told by `validate`, `check` and the daemon."""
+"""Warnings about files that every user of the machine can change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def told(file: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", ["config.yaml", "id", "token"])
 def test_a_file_that_every_user_can_write_is_named(made: Path, name: str) -> None:
-    """The configuration itself and each secret's file, with its mode and the command that closes it."""
+    """The configuration and each secret file that all users can write are reported with mode and command."""
     assert told(made) == []
     path = made.parent / name
     path.chmod(0o666)
@@ -44,7 +44,7 @@ def test_a_file_that_every_user_can_write_is_named(made: Path, name: str) -> Non
 
 
 def test_a_directory_in_which_every_user_can_replace_it_is_named(made: Path) -> None:
-    """A file that nobody can write in a directory that everybody can; where only owners delete (/tmp) it is safe."""
+    """A file in a directory that all users can write is reported, unless the directory is sticky, as /tmp is."""
     made.parent.chmod(0o777)
     assert all("can be replaced by every user" in line for line in told(made))
     assert len(told(made)) == 3
@@ -53,6 +53,6 @@ def test_a_directory_in_which_every_user_can_replace_it_is_named(made: Path) -> 
 
 
 def test_what_is_not_there_is_told_elsewhere(made: Path) -> None:
-    """A missing file is no exposure."""
+    """A missing file is not reported."""
     (made.parent / "id").unlink()
     assert told(made) == []

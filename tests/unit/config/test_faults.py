@@ -1,4 +1,4 @@
-"""config: what is said of a bad file, word by word."""
+"""The error messages for invalid configuration files."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ DESTINATION_FAULTS = [
 
 @pytest.mark.parametrize(("line", "sentence"), DESTINATION_FAULTS)
 def test_destination_faults(tmp_path: Path, line: str, sentence: str) -> None:
-    """Each bad setting of a destination is one line with its place, what is wrong and what to write."""
+    """Each invalid key of a destination gives one line with location, problem and what to write."""
     found = faults(tmp_path, text(destination=line))
     assert len(found) == 1
     assert found[0].startswith("5: destinations.partner.")
@@ -137,7 +137,7 @@ ROUTE_FAULTS = [
 
 @pytest.mark.parametrize(("line", "sentence"), ROUTE_FAULTS)
 def test_route_faults(tmp_path: Path, line: str, sentence: str) -> None:
-    """Each bad setting of a route is one line with its place, what is wrong and what to write."""
+    """Each invalid key of a route gives one line with location, problem and what to write."""
     found = faults(tmp_path, text(route=line))
     assert len(found) == 1
     assert found[0].startswith(
@@ -184,7 +184,7 @@ TOP_FAULTS = [
 
 @pytest.mark.parametrize(("line", "sentence"), TOP_FAULTS)
 def test_other_faults(tmp_path: Path, line: str, sentence: str) -> None:
-    """Each bad setting elsewhere is one line with its place, what is wrong and what to write."""
+    """Each invalid key elsewhere gives one line with location, problem and what to write."""
     found = faults(tmp_path, text(top=line))
     assert len(found) == 1
     assert found[0].startswith(f"10: {sentence}")
@@ -203,7 +203,7 @@ def test_other_faults(tmp_path: Path, line: str, sentence: str) -> None:
     ],
 )
 def test_bucket_names(tmp_path: Path, bucket: str, sentence: str) -> None:
-    """A name that S3 would not give to a bucket is refused."""
+    """A bucket name that S3 does not allow is refused."""
     (found,) = faults(tmp_path, text(bucket=bucket))
     assert found.startswith("4: destinations.partner.bucket: ")
     assert sentence in found
@@ -233,14 +233,14 @@ def test_bucket_names(tmp_path: Path, bucket: str, sentence: str) -> None:
     ],
 )
 def test_files_that_are_no_configuration(tmp_path: Path, content: str | bytes, line: str) -> None:
-    """What is no YAML mapping is refused in one line with the place, and without quoting what could be a secret."""
+    """A file that is not a YAML mapping is refused in one line with the location, without quoting a possible secret."""
     (found,) = faults(tmp_path, content)
     assert found.startswith(line)
     assert SECRET not in found
 
 
 def test_files_that_can_not_be_read(tmp_path: Path) -> None:
-    """A directory, a missing file and one that refuses to be read are each said in one line."""
+    """A directory, a missing file and an unreadable one each give one line."""
     closed = tmp_path / "memory"
     closed.symlink_to("/proc/self/mem")
     for path, sentence in [
@@ -255,7 +255,7 @@ def test_files_that_can_not_be_read(tmp_path: Path) -> None:
 
 
 def test_all_faults_at_once(tmp_path: Path) -> None:
-    """Every fault of a file is told in one go, in the file's order, the ones between sections among them."""
+    """All errors of a file are reported at once, in the file's order, including those between sections."""
     content = """\
 state_dir: state
 destinations:
@@ -302,7 +302,7 @@ log: {level: loud}
     ],
 )
 def test_overlapping_routes(tmp_path: Path, first: str, second: str, refused: str | None) -> None:
-    """Routes may share a tree unless they would send the same files to the same place by the same rule."""
+    """Routes may share a tree unless they upload the same files to the same keys."""
     to = {line: "" if "destination" in line else ", destination: main" for line in (first, second)}
     content = (
         "state_dir: /s\ndestinations: {main: {bucket: main}, other: {bucket: other}, "
@@ -318,7 +318,7 @@ def test_overlapping_routes(tmp_path: Path, first: str, second: str, refused: st
 
 
 def test_state_dir_in_a_watched_directory(tmp_path: Path) -> None:
-    """The journal can't lie where it would be delivered itself."""
+    """state_dir inside a watched directory is refused."""
     (found,) = faults(tmp_path, text().replace("/var/lib/crosshaul", "/srv/exports/.state"))
     assert found.startswith("1: state_dir: is inside routes[0].path")
 
@@ -337,5 +337,5 @@ def test_state_dir_in_a_watched_directory(tmp_path: Path) -> None:
     ],
 )
 def test_faults_do_not_quote_secrets(tmp_path: Path, line: str) -> None:
-    """No fault of a secret setting shows what it was set to."""
+    """Errors in secret keys do not quote their values."""
     assert SECRET not in "\n".join(faults(tmp_path, text(destination=f"{ROLE}\n    {line}")))

@@ -1,4 +1,4 @@
-"""The manifests that ship: what Kubernetes and compose would say to them."""
+"""The shipped manifests for Kubernetes and compose."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 
 @pytest.mark.parametrize("name", ["sidecar", "daemonset"])
 def test_kubernetes_takes_the_manifests(name):
-    """Every object fits Kubernetes' own schema, with no field that it doesn't know."""
+    """Every object matches Kubernetes' schema, without unknown fields."""
     objects = list(yaml.safe_load_all((DEPLOY / f"kubernetes/{name}.yaml").read_text()))
     for each in objects:
         kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
 
 
 def test_the_sidecars_configuration_is_one(tmp_path):
-    """The configuration in the ConfigMap is taken by this version, and all of its end fits in the pod's grace."""
+    """The configuration in the ConfigMap is valid, and a shutdown fits into the pod's grace period."""
     objects = {each["kind"]: each for each in yaml.safe_load_all((DEPLOY / "kubernetes/sidecar.yaml").read_text())}
     file = tmp_path / "config.yaml"
     file.write_text(objects["ConfigMap"]["data"]["config.yaml"])
@@ -57,7 +57,7 @@ def containers(name):
 
 @pytest.mark.parametrize("name", ["sidecar", "daemonset"])
 def test_no_probe_restarts_a_pod_for_the_partners_sake(name):
-    """What kills a container asks whether its loops move, with time for a start and for the check of a journal."""
+    """The probes test the main loops, and leave time for a start with a check of the journal."""
     [container] = [each for each, _, _ in containers(name) if each["image"] == "crosshaul"]
     for probe in ("startupProbe", "livenessProbe"):
         assert container[probe]["exec"]["command"] == ["crosshaul", "status", "--live"]
@@ -68,7 +68,7 @@ def test_no_probe_restarts_a_pod_for_the_partners_sake(name):
 
 @pytest.mark.parametrize("name", ["sidecar", "daemonset"])
 def test_state_is_below_the_volumes_root_and_each_has_its_own_configuration(name, tmp_path):
-    """A volume's root is not the pod's to close; a manifest's ConfigMap is in the same file."""
+    """state_dir is below the root of its volume, whose mode the pod cannot change."""
     [(container, volumes, maps)] = [each for each in containers(name) if each[0]["image"] == "crosshaul"]
     file = tmp_path / "config.yaml"
     file.write_text(maps[volumes["config"]["configMap"]["name"]])
@@ -78,22 +78,22 @@ def test_state_is_below_the_volumes_root_and_each_has_its_own_configuration(name
     assert str(state_dir.parent) in mounts
 
 
-def test_the_group_of_a_volume_is_not_given_anew_at_each_start():
-    """FsGroup's recursive chown changes every file, and what is changed is sent again."""
+def test_the_group_of_a_volume_changes_on_a_mismatch_only():
+    """FsGroup changes owners on a mismatch only, since after a recursive chown every file is uploaded again."""
     text = (DEPLOY / "kubernetes/sidecar.yaml").read_text()
     [pod] = [each["spec"]["template"]["spec"] for each in yaml.safe_load_all(text) if each["kind"] == "Deployment"]
     assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
 
 
 def test_what_a_build_takes_is_the_same_for_docker_and_podman():
-    """Docker reads .dockerignore and podman .containerignore: neither takes secrets or an environment along."""
+    """Both .dockerignore and .containerignore keep secrets and virtual environments out of the image."""
     home = DEPLOY.parent
     assert (home / ".dockerignore").read_text() == (home / ".containerignore").read_text()
     assert (home / ".dockerignore").read_text().startswith("*\n")
 
 
 def test_nothing_unpinned_builds_the_image_or_the_service():
-    """Each `pip install` and `pip wheel` takes hashes, or what is built without fetching anything."""
+    """Each `pip install` and `pip wheel` requires hashes, or uses local files only."""
     home = DEPLOY.parent
     texts = [(home / "Containerfile").read_text(), block("docs/OPERATIONS.md", "service")]
     commands = [line for text in texts for line in text.splitlines() if re.search(r"pip (install|wheel) ", line)]
@@ -103,7 +103,7 @@ def test_nothing_unpinned_builds_the_image_or_the_service():
 
 
 def test_the_daemonsets_nodes_can_be_told_apart(tmp_path):
-    """The DaemonSet's own configuration puts each node's files below the name that its pods are given."""
+    """The configuration of the DaemonSet prefixes the keys with the node name of each pod."""
     text = (DEPLOY / "kubernetes/daemonset.yaml").read_text()
     (pod,) = [each["spec"]["template"]["spec"] for each in yaml.safe_load_all(text) if each["kind"] == "DaemonSet"]
     (name,) = [each for each in pod["containers"][0]["env"] if each["name"] == "NODE_NAME"]
@@ -115,7 +115,7 @@ def test_the_daemonsets_nodes_can_be_told_apart(tmp_path):
 
 
 def test_compose_gives_the_time_that_an_end_takes():
-    """The compose file's stop_grace_period covers shutdown_timeout as it is by default, and the closing."""
+    """The compose file's stop_grace_period covers the default shutdown_timeout and the closing."""
     service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["crosshaul"]
     default = Config.model_fields["shutdown_timeout"].default
     assert default + CLOSING <= float(service["stop_grace_period"].removesuffix("s"))

@@ -1,4 +1,4 @@
-"""Routes that may replace each other's objects of files that are gone: validate and the log say so."""
+"""Warnings about routes that may replace each other's objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a destination's objects lie: one place, whatever it is called and however it is reached."""
+"""The place of a destination's objects."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OTHER = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_addresses_of_one_store_are_one_place(one: str | None, other: str | None) -> None:
-    """AWS's own addresses, and spellings of one address, lead to one bucket."""
+    """AWS endpoints, and spellings of one address, are one place."""
     assert place_at(one, "eu-west-1", "b") == place_at(other, "eu-west-1", "b")
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER)
 def test_other_stores_are_other_places(one: str | None, other: str | None) -> None:
-    """Another scheme, host, port or path may be another store."""
+    """Another scheme, host, port or path is another place."""
     assert place_at(one, "eu-west-1", "b") != place_at(other, "eu-west-1", "b")
 
 

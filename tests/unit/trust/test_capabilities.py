@@ -1,4 +1,4 @@
-"""What a check learned is kept in state_dir, and nobody's link has it written elsewhere."""
+"""Capabilities are saved in state_dir, and links are not followed."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def test_what_was_learned_is_known_of_this_destination_alone(state: Path):
-    """It is read back, not for another bucket under the name, and no other user can read the file."""
+    """Saved capabilities are loaded for the same bucket only, and only the owner can read the file."""
     save(state, DESTINATION, [found()])
     assert load(state, DESTINATION) == SAVED
     assert load(state, DESTINATION.model_copy(update={"bucket": "another"})) == Capabilities()
@@ -40,7 +40,7 @@ def test_what_was_learned_is_known_of_this_destination_alone(state: Path):
 @pytest.mark.parametrize("name", ["capabilities.tmp", "capabilities.json"])
 @pytest.mark.parametrize("hard", [False, True])
 def test_a_link_in_its_place_is_not_written_through(state: Path, tmp_path: Path, name: str, *, hard: bool):
-    """Neither a symlink nor a hard link that waits under either name leads to another file, in content or mode."""
+    """Neither a symlink nor a hard link under either name makes a check write to another file."""
     other = tmp_path / "shadow"
     other.write_text("secret")
     other.chmod(0o600)
@@ -52,14 +52,14 @@ def test_a_link_in_its_place_is_not_written_through(state: Path, tmp_path: Path,
 
 
 def test_nothing_is_written_to_another_users_directory(state: Path, monkeypatch: pytest.MonkeyPatch):
-    """Root that checks for the daemon's user leaves nothing behind in its state_dir."""
+    """A check by root writes nothing to a state_dir of another user."""
     monkeypatch.setattr(os, "geteuid", lambda: state.stat().st_uid + 1)
     save(state, DESTINATION, [found()])
     assert list(state.iterdir()) == []
 
 
 def test_what_can_not_be_the_file_is_passed_over(state: Path):
-    """A FIFO, a symlink, nonsense: nothing is known, and nobody waits."""
+    """A FIFO, a symlink and invalid JSON count as no capabilities, without blocking."""
     path = state / "capabilities.json"
     os.mkfifo(path)
     assert load(state, DESTINATION) == Capabilities()
@@ -73,7 +73,7 @@ def test_what_can_not_be_the_file_is_passed_over(state: Path):
 
 
 def test_a_journal_that_is_a_link_is_not_opened_for_writing(state: Path, tmp_path: Path):
-    """`crosshaul retry` or `resend`, as root perhaps, does not follow a link in the journal's place."""
+    """`crosshaul retry` and `resend` do not follow a link in place of the journal."""
     (tmp_path / "other.db").write_bytes(b"")
     (state / "journal.db").symlink_to(tmp_path / "other.db")
     with pytest.raises(StateDirError, match="symbolic link"):
