@@ -162,7 +162,7 @@ def test_what_takes_the_root_s_place_is_no_deletion(strict, site_for):
         site.root.symlink_to(tempfile.mkdtemp(dir=site.home))
         until(lambda: daemon.events("left_out"))
         strict.clear_faults()
-        assert site.records()["waits"]["state"] in {"pending", "settling", "uploading"}
+        assert site.records()["waits"]["state"] in {"pending", "changed", "uploading"}
         site.root.unlink()
         (site.home / "away").rename(site.root)
         until(lambda: "waits" in keys(strict))
@@ -193,7 +193,7 @@ def test_an_unmounted_volume_s_files_wait_for_it(strict, site_for):
             assert {each["state"] for each in site.records().values()} <= {
                 "delivered",
                 "pending",
-                "settling",
+                "changed",
                 "uploading",
             }
             subprocess.run(["mount", "--bind", volume, site.root], check=True)

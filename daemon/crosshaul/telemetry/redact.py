@@ -11,6 +11,8 @@ _SECRET_NAMES = (
     *("secretaccesskey", "awssecret", "secretkey", "sessiontoken", "securitytoken", "externalid", "authorization"),
     *("password", "signingkey", "privatekey", "signature"),
 )
+_PUBLIC_SUFFIXES = ("file", "index")
+"""``external_id_file`` and ``external_id_index`` name a secret and don't hold it."""
 _NOT_ALNUM = re.compile(r"[^a-z0-9]")
 # After a bare colon a word without a digit is prose ("external_id: is missing").
 # `SecretAccessKey: x`, `"ExternalId": "x"`, `<SessionToken>x`, `X-Amz-Security-Token=x` and their like.
@@ -63,7 +65,7 @@ def conceal(*secrets: str) -> None:
 def is_secret_name(name: str) -> bool:
     """Return whether a field, header or parameter of this name, in any spelling, holds a secret."""
     plain = _NOT_ALNUM.sub("", name.lower())
-    return not plain.endswith(("file", "index")) and any(secret in plain for secret in _SECRET_NAMES)
+    return not plain.endswith(_PUBLIC_SUFFIXES) and any(secret in plain for secret in _SECRET_NAMES)
 
 
 def redact(text: str, *, shapes: bool = True) -> str:

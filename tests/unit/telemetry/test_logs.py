@@ -191,10 +191,11 @@ def test_ordinary_text_is_left_alone(stream, text):
     assert only_event(stream)["event"] == text
 
 
-def test_a_file_that_holds_a_secret_is_no_secret(stream):
-    """The path in external_id_file is shown."""
-    logs.get("x").info("read", external_id_file=b"/run/credentials/id")
-    assert only_event(stream)["external_id_file"] == "/run/credentials/id"
+def test_a_name_of_a_secret_is_no_secret(stream):
+    """The path of the external ID's file, and which of several IDs is in use, are shown."""
+    logs.get("x").info("read", external_id_file=b"/run/credentials/id", external_id_index="2 of 2")
+    event = only_event(stream)
+    assert (event["external_id_file"], event["external_id_index"]) == ("/run/credentials/id", "2 of 2")
 
 
 def test_a_path_that_looks_like_a_key_is_left_alone(stream):
