@@ -36,7 +36,7 @@ Examples:
   crosshaul check --destination partner --json | jq .destinations.partner.ok
 
 Exit codes:
-  0  no problem (there may be notes)
+  0  no problem (there may be warnings)
   1  a problem; each finding says what, and who can fix it
   2  bad usage, or invalid configuration
 """

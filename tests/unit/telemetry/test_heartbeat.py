@@ -115,7 +115,7 @@ async def test_a_monitor_that_hangs_is_given_up(monitor, stream, monkeypatch):
     monitor.hanging = True
     async with asyncio.timeout(2):
         await Heartbeat(logs.get("heartbeat"), ask).beat(monitor.url, WELL)
-    assert "no answer from the monitor" in events(stream)[0]["error"]
+    assert "no response from the monitor" in events(stream)[0]["error"]
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
