@@ -20,7 +20,7 @@ from support.slow_line import slow_line
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
-SHORT = http1.Deadlines(connect=5.0, tls=5.0, progress=1.0, answer=1.0)
+SHORT = http1.Deadlines(connect=5.0, tls=5.0, progress=1.0, response=1.0)
 """A thirtieth of the real ones for a body that stands still, and a sixtieth for an answer."""
 
 
@@ -62,7 +62,7 @@ async def test_many_files_cross_a_slow_line_once(partner: PartnerAccount, tmp_pa
         assert line.carried < 1.05 * 60 * 100_000
 
 
-LATE = http1.Deadlines(connect=1.0, tls=1.0, progress=0.4, answer=0.6)
+LATE = http1.Deadlines(connect=1.0, tls=1.0, progress=0.4, response=0.6)
 
 
 @pytest.mark.parametrize(

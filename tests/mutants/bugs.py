@@ -180,7 +180,7 @@ BUGS = (
     bug(
         "a huge page with a 403 is taken for trouble of the network",
         "aws/http1/reader.py",
-        "if self._status < _ERROR:",
+        "if self._status < _MIN_ERROR_STATUS:",
         "if self._status:",
         "tests/lies -k huge_page",
     ),

@@ -46,7 +46,7 @@ from crosshaul.model import (
 from crosshaul.partner import PartnerAccount
 
 MIB = 1 << 20
-QUICK = http1.Deadlines(connect=1.0, tls=1.0, progress=0.6, answer=0.6)
+QUICK = http1.Deadlines(connect=1.0, tls=1.0, progress=0.6, response=0.6)
 
 
 class RecordingObserver:

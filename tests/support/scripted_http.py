@@ -137,7 +137,7 @@ async def client_of(
     host: str = "127.0.0.1",
     tls: ssl.SSLContext | None = None,
     progress: float = 2.0,
-    answer: float = 2.0,
+    response: float = 2.0,
     trickle: float = 600.0,
     setup: float = 2.0,
     most: int = 4,
@@ -146,7 +146,7 @@ async def client_of(
 ) -> AsyncIterator[Client]:
     """Yield a client that is closed in the end; ``setup``: the deadlines of connect and TLS."""
     origin = Origin("https" if tls else "http", host, port)
-    deadlines = Deadlines(connect=setup, tls=setup, progress=progress, answer=answer, trickle=trickle)
+    deadlines = Deadlines(connect=setup, tls=setup, progress=progress, response=response, trickle=trickle)
     client = Client(origin, tls=tls, max_connections=most, deadlines=deadlines, proxy=proxy, **more)
     try:
         yield client

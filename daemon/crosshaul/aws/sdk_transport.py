@@ -72,7 +72,7 @@ def accept_any(answer: http1.Response) -> None:
 
 
 class SdkHttpSession:
-    """What botocore takes for its HTTP session. A transport error is http1.WireError; redirects are answers."""
+    """What botocore takes for its HTTP session. A transport error is http1.TransportError; redirects are answers."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class SdkHttpSession:
         self._judge = judge
         self._direct = direct
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        self._deadlines = http1.Deadlines(connect=connect, tls=connect, progress=read, answer=read)
+        self._deadlines = http1.Deadlines(connect=connect, tls=connect, progress=read, response=read)
         self._most = max_pool_connections
         self._clients: dict[tuple[http1.Origin, int], http1.Client] = {}
 
@@ -114,7 +114,7 @@ class SdkHttpSession:
     async def send(self, request: Any) -> AioAWSResponse:  # noqa: ANN401 - botocore's own, which has no types
         """Send one request; the answer is one for botocore's parsers.
 
-        Raises WireError, RefusedError.
+        Raises TransportError, RefusedError.
         """
         parts = urlsplit(request.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -34,11 +34,11 @@ class BodyTimeouts:
         if not self._given_up and not self._longest:
             return self._usual
         usual, waited = self._usual, 2 * self._remembered(now)
-        if request not in self._given_up and waited <= usual.answer:
+        if request not in self._given_up and waited <= usual.response:
             return usual
         times = min(_MOST_TIMES, 2.0 ** self._given_up.get(request, 0))
-        answer = min(_MOST_TIMES * usual.answer, times * max(usual.answer, waited))
-        return replace(usual, progress=times * usual.progress, answer=answer)
+        response = min(_MOST_TIMES * usual.response, times * max(usual.response, waited))
+        return replace(usual, progress=times * usual.progress, response=response)
 
     def answered(self, request: Hashable, waited: float, now: float) -> None:
         """The answer came after so many seconds."""

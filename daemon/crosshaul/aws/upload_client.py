@@ -92,7 +92,7 @@ class S3UploadClient:
             deadlines = self._patience.deadlines(target, began)
             answer = await self._client.send("PUT", target, signed, payload.data, deadlines=deadlines)
             now = self._clock.monotonic()
-            self._patience.answered(target, answer.waited, now)
+            self._patience.answered(target, answer.wait_seconds, now)
             queue.answered(size, began, now, beside)
         except http1.TransportError as error:
             self._patience.failed(target, error.code)

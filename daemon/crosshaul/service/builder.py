@@ -63,7 +63,7 @@ async def open_runtime(config: Config, routes: Sequence[Route], clock: Clock) ->
 
     Raises LockedError, StateDirError, ConfigError.
     """
-    http1.resolve_apart()
+    http1.install_resolver()
     gc.freeze()  # what was imported stays: it need not be looked through again
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="crosshaul"))
     async with AsyncExitStack() as stack:
@@ -255,7 +255,7 @@ async def open_destination(
     config: Config, destination: Destination, chain: BaseCredentials
 ) -> AsyncIterator[tuple[Refresher, Bucket]]:
     """One destination by itself, for as long as the block lasts: what a check and the demo look into."""
-    http1.resolve_apart()
+    http1.install_resolver()
     clock = SystemClock()
     refresher, bucket = open_bucket(destination, chain, config, clock, BandwidthLimiter(clock), _NullObserver())
     stop = asyncio.Event()

@@ -150,7 +150,7 @@ async def test_half_an_answer_is_none(pieces, hard):
 async def test_a_peer_that_falls_silent_is_given_up(pieces):
     """No whole answer in its time, whether none of it came or half, ends the request."""
     start = time.monotonic()
-    error = await refusal_of(*pieces, progress=0.1, answer=0.2)
+    error = await refusal_of(*pieces, progress=0.1, response=0.2)
     assert error.code == "ResponseTimeout"
     assert 0.2 <= time.monotonic() - start < 0.5
 
@@ -193,7 +193,7 @@ async def test_a_slow_reader_is_not_a_silent_one():
 async def test_an_answer_that_trickles_has_its_deadline():
     """A peer that says "continue" for ever is ended by the deadline of the answer."""
     start = time.monotonic()
-    error = await failure_of(says(*[b"HTTP/1.1 100 C\r\n\r\n"] * 50, pause=0.02), progress=0.1, answer=0.2)
+    error = await failure_of(says(*[b"HTTP/1.1 100 C\r\n\r\n"] * 50, pause=0.02), progress=0.1, response=0.2)
     assert (error.code, error.ambiguous) == ("ResponseTimeout", True)
     assert 0.2 <= time.monotonic() - start < 0.5
 
@@ -209,7 +209,7 @@ async def test_a_late_answer_is_waited_for_longer_than_a_body_may_stand_still():
     async with scripted(script) as server, client_of(server.port, progress=0.1) as client:
         answer = await client.send("PUT", "/k", [], bytes(300_000))
     assert answer.status == 200
-    assert 0.3 < answer.waited < 0.6
+    assert 0.3 < answer.wait_seconds < 0.6
 
 
 async def test_a_body_that_moves_has_no_deadline():
@@ -222,7 +222,7 @@ async def test_a_body_that_moves_has_no_deadline():
             await asyncio.sleep(0.05)
         await peer.say(OK)
 
-    async with scripted(script, buffer=8192) as server, client_of(server.port, progress=0.3, answer=0.3) as client:
+    async with scripted(script, buffer=8192) as server, client_of(server.port, progress=0.3, response=0.3) as client:
         assert (await client.send("PUT", "/k", [], bytes(2_000_000))).status == 200
 
 
@@ -242,7 +242,7 @@ async def test_a_body_that_trickles_is_given_up(monkeypatch, bytes_a_second, oth
 
     loop = asyncio.get_running_loop()
     # The kernel acknowledges in steps that are too large for a test; so the count is made up.
-    monkeypatch.setattr(Link, "moved", lambda _: int(loop.time() * bytes_a_second))
+    monkeypatch.setattr(Link, "transferred", lambda _: int(loop.time() * bytes_a_second))
     async with scripted(script, buffer=4096) as server, client_of(server.port, progress=0.2, trickle=0.3) as client:
         body = asyncio.create_task(client.send("PUT", "/slow", [], BIG))
         for _ in range(20):
@@ -320,7 +320,7 @@ async def test_a_shorter_deadline_counts_on_a_kept_connection():
         await client.send("PUT", "/k", [], b"x")
         start = time.monotonic()
         with pytest.raises(TransportError) as caught:
-            await client.send("PUT", "/k", [], b"x", deadlines=Deadlines(answer=0.1))
+            await client.send("PUT", "/k", [], b"x", deadlines=Deadlines(response=0.1))
     assert caught.value.code == "ResponseTimeout"
     assert time.monotonic() - start < 1
 

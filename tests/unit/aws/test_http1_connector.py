@@ -9,7 +9,7 @@ import threading
 import pytest
 from aiohttp.resolver import ThreadedResolver
 
-from crosshaul.aws.http1 import Client, Deadlines, Origin, TransportError, resolve_apart
+from crosshaul.aws.http1 import Client, Deadlines, Origin, TransportError, install_resolver
 from crosshaul.aws.http1 import resolver as names
 from support.scripted_http import Peer, client_of, never, polite, says, scripted
 
@@ -28,7 +28,7 @@ async def test_nobody_listens():
     async with client_of(closed_port()) as client:
         with pytest.raises(TransportError, match=r"127\.0\.0\.1") as caught:
             await put(client)
-        assert (caught.value.code, caught.value.ambiguous, client._open) == ("ConnectError", False, 0)
+        assert (caught.value.code, caught.value.ambiguous, client.pool.places) == ("ConnectError", False, 0)
 
 
 async def test_a_peer_that_accepts_nothing_has_a_deadline():
@@ -153,7 +153,7 @@ async def test_a_lookup_that_hangs_is_one_for_all_and_goes_on(monkeypatch):
 
 async def test_stale_addresses_serve_while_the_name_is_looked_up_again(monkeypatch):
     """A name that hangs in the resolver after it was known stops no new connection, nor does one that fails."""
-    monkeypatch.setattr(names, "_FRESH", 0.0)
+    monkeypatch.setattr(names, "_FRESH_SECONDS", 0.0)
     resolving(monkeypatch, "127.0.0.1")
     bye = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     async with scripted(says(bye)) as server, client_of(server.port, host="stale.test") as client:
@@ -162,7 +162,7 @@ async def test_stale_addresses_serve_while_the_name_is_looked_up_again(monkeypat
         assert (await put(client)).status == 200
         assert (await put(client)).status == 200
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: never())
-        client._dialer._addresses._due = 0.0
+        client.pool.connector.addresses._due = 0.0
         for _ in range(3):
             assert (await put(client)).status == 200
     assert asked == ["stale.test"]
@@ -189,7 +189,7 @@ async def test_names_that_hang_leave_the_others_their_turn(monkeypatch):
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    resolve_apart()
+    install_resolver()
     resolver = ThreadedResolver()
     hung = [asyncio.ensure_future(resolver.resolve(f"hangs-{number % 50}", 1)) for number in range(500)]
     try:

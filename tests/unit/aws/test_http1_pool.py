@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from crosshaul.aws.http1 import Client, TransportError
-from crosshaul.aws.http1.request import SLICE
+from crosshaul.aws.http1.request import SLICE_BYTES
 from crosshaul.aws.http1.types import Address
 from support.scripted_http import OK, Meter, Peer, client_of, never, polite, says, scripted
 
@@ -45,7 +45,7 @@ async def test_a_connection_is_kept_for_the_next_request():
         for _ in range(5):
             assert (await put(client)).resent is False
         assert server.accepted == 1
-        sock = next(iter(client._live))._link._sock
+        sock = next(iter(client.pool.connections))._link._sock
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
@@ -143,11 +143,11 @@ async def test_a_lost_request_stays_ambiguous_when_no_new_connection_comes():
     """The first sending may have been acted upon, so a refused second connection does not make it certain."""
     async with scripted(one_then) as server, client_of(server.port) as client:
         await put(client)
-        client._dialer._addresses._known = [Address(socket.AF_INET, ("127.0.0.1", closed_port()))]
+        client.pool.connector.addresses._known = [Address(socket.AF_INET, ("127.0.0.1", closed_port()))]
         with pytest.raises(TransportError) as caught:
             await put(client)
         assert (caught.value.code, caught.value.ambiguous) == ("ConnectError", True)
-        assert client._open == 0
+        assert client.pool.places == 0
 
 
 @pytest.mark.parametrize(("method", "after"), [("POST", []), ("PUT", [PARTIAL])])
@@ -204,13 +204,13 @@ async def test_a_cancelled_request_closes_its_connection_and_frees_its_place(siz
     async with scripted(script, polite) as server, client_of(server.port, most=1) as client:
         task = asyncio.create_task(put(client, body=bytes(size)))
         await asyncio.sleep(0.05)
-        assert all(connection._link.waiting < 1_000_000 for connection in client._live)
+        assert all(connection._link.unsent < 1_000_000 for connection in client.pool.connections)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await server.until_open(0)
         assert (await put(client)).status == 200
-        assert (client._open, len(client._live)) == (1, 1)
+        assert (client.pool.places, len(client.pool.connections)) == (1, 1)
 
 
 async def test_a_cancelled_wait_for_the_pace_frees_the_place():
@@ -220,7 +220,7 @@ async def test_a_cancelled_wait_for_the_pace_frees_the_place():
         await asyncio.sleep(0.05)
         task.cancel()
         await asyncio.wait([task])
-        assert client._open == 0
+        assert client.pool.places == 0
 
 
 async def test_a_cancelled_waiter_leaves_the_queue():
@@ -229,14 +229,14 @@ async def test_a_cancelled_waiter_leaves_the_queue():
 
         async def put_then_cancel() -> None:
             await put(client)
-            assert (len(client._waiters), second.cancel()) == (1, True)
+            assert (len(client.pool.waiters), second.cancel()) == (1, True)
 
         first = asyncio.create_task(put_then_cancel())
         second, third = (asyncio.create_task(put(client)) for _ in range(2))
         await first
         assert (await third).status == 200
         assert second.cancelled()
-        assert (server.most_open, client._open, len(client._waiters)) == (1, 1, 0)
+        assert (server.most_open, client.pool.places, len(client.pool.waiters)) == (1, 1, 0)
 
 
 async def test_close_ends_everything():
@@ -250,13 +250,13 @@ async def test_close_ends_everything():
         await put(client)
         tasks = [asyncio.create_task(put(client)) for _ in range(4)]
         await asyncio.sleep(0.05)
-        assert (server.open, len(client._waiters)) == (2, 2)
+        assert (server.open, len(client.pool.waiters)) == (2, 2)
         await client.close()
         results = await asyncio.gather(*tasks, put(client), return_exceptions=True)
         assert [(result.code, result.ambiguous) for result in results] == [
             ("ClientClosed", sent) for sent in (True, True, False, False, False)
         ]
-        assert (client._open, len(client._live), len(client._idle)) == (0, 0, 0)
+        assert (client.pool.places, len(client.pool.connections), len(client.pool.idle)) == (0, 0, 0)
         await client.close()
 
 
@@ -268,13 +268,13 @@ async def test_close_during_a_dial_leaves_no_connection():
         await client.close()
         with pytest.raises(TransportError, match="closed"):
             await task
-        assert (client._open, len(client._live)) == (0, 0)
+        assert (client.pool.places, len(client.pool.connections)) == (0, 0)
 
 
 async def test_a_connection_lost_before_its_first_request_leaves_nothing(monkeypatch):
     """When the peer is gone before the request is written, nothing was sent, and nothing is kept."""
     async with scripted(polite) as server, client_of(server.port) as client:
-        dial = client._dialer.dial
+        dial = client.pool.connector.connect
 
         async def dial_and_lose(make):
             connection = await dial(make)
@@ -282,11 +282,11 @@ async def test_a_connection_lost_before_its_first_request_leaves_nothing(monkeyp
             await connection.closed
             return connection
 
-        monkeypatch.setattr(client._dialer, "dial", dial_and_lose)
+        monkeypatch.setattr(client.pool.connector, "connect", dial_and_lose)
         with pytest.raises(TransportError) as caught:
             await put(client)
         assert (caught.value.code, caught.value.ambiguous) == ("ConnectionReset", False)
-        assert (client._open, len(client._live)) == (0, 0)
+        assert (client.pool.places, len(client.pool.connections)) == (0, 0)
 
 
 async def test_a_body_that_was_answered_before_it_left_is_not_in_the_next_ones_way():
@@ -305,7 +305,7 @@ async def test_a_body_that_was_answered_before_it_left_is_not_in_the_next_ones_w
     async with scripted(refuse, buffer=4096) as server, client_of(server.port) as client:
         # The last piece of one of these is the first that the system does not take by itself.
         for pieces in range(1, 25):
-            assert (await client.send("PUT", "/k", [], bytes(pieces * SLICE))).status == 503
+            assert (await client.send("PUT", "/k", [], bytes(pieces * SLICE_BYTES))).status == 503
         assert server.accepted > 1
 
 
@@ -317,4 +317,4 @@ async def test_a_close_that_is_cancelled_leaves_nothing_behind():
         await asyncio.sleep(0)
         closing.cancel()
         await asyncio.sleep(0.01)
-        assert not client._live
+        assert not client.pool.connections

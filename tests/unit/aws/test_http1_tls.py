@@ -76,7 +76,7 @@ async def failure_at(port: int, trusted: Path, proxy: Proxy | None = None, **lim
     async with client_of(port, tls=tls_context(trusted), proxy=proxy, **limits) as client:
         with pytest.raises(TransportError) as caught:
             await client.send("PUT", "/k", [], b"x")
-        assert client._open == 0
+        assert client.pool.places == 0
     assert not caught.value.ambiguous
     return caught.value
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from crosshaul.aws.http1 import Deadlines
 from crosshaul.aws.timeouts import BodyTimeouts
 
-USUAL = Deadlines(progress=30.0, answer=60.0)
+USUAL = Deadlines(progress=30.0, response=60.0)
 
 
 def seconds(patience, request, now=0.0):
     given = patience.deadlines(request, now)
-    return given.progress, given.answer
+    return given.progress, given.response
 
 
 def test_each_try_of_a_request_waits_twice_as_long_within_bounds():

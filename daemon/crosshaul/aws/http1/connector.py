@@ -1,4 +1,4 @@
-"""New connections: the name's addresses in turn, the proxy's tunnel, the TLS handshake."""
+"""Open connections: the host's addresses in turn, the proxy's tunnel, the TLS handshake."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from crosshaul.aws.http1.connection import Connection
 from crosshaul.aws.http1.proxy import open_tunnel
-from crosshaul.aws.http1.resolver import Addresses
+from crosshaul.aws.http1.resolver import HostAddresses
 from crosshaul.aws.http1.tls import TlsStream, tls_error
 from crosshaul.aws.http1.types import Address, Deadlines, TransportError
 from crosshaul.aws.net import Origin, Proxy
@@ -21,46 +21,46 @@ class Connector:
 
     def __init__(self, origin: Origin, tls: ssl.SSLContext | None, deadlines: Deadlines, proxy: Proxy | None) -> None:
         if (tls is not None) != (origin.scheme == "https"):
-            raise ValueError("a TLS context goes with https, and with nothing else")
+            raise ValueError("a TLS context is required for https, and only for https")
         self._origin = origin
         self._tls = tls
         self._deadlines = deadlines
         self._proxy = proxy
         self._name = f"{origin.host}:{origin.port}" if proxy is None else f"the proxy {proxy.name}"
-        self._addresses = Addresses(*((proxy.host, proxy.port) if proxy else (origin.host, origin.port)))
+        self.addresses = HostAddresses(*((proxy.host, proxy.port) if proxy else (origin.host, origin.port)))
 
-    async def dial(self, make: Callable[[socket.socket, TlsStream | None], Connection]) -> Connection:
-        """Return a new connection, ready for a request. Raises WireError, never ambiguous."""
-        sock = await self._connected()
+    async def connect(self, make: Callable[[socket.socket, TlsStream | None], Connection]) -> Connection:
+        """Return a new connection, ready for a request. Raises TransportError, never ambiguous."""
+        sock = await self._connect_any()
         try:
             if self._proxy is not None and self._tls is not None:
-                slow = TransportError(
+                timeout = TransportError(
                     "ProxyError", f"no response from {self._name} within {self._deadlines.connect:g} s"
                 )
-                async with _deadline(self._deadlines.connect, slow):
+                async with _deadline(self._deadlines.connect, timeout):
                     await open_tunnel(sock, self._proxy, self._origin)
-            return make(sock, await self._encrypted(sock))
+            return make(sock, await self._start_tls(sock))
         except BaseException:
             sock.close()
             raise
 
-    async def _connected(self) -> socket.socket:
-        late = f"{self._name} not resolved within {self._deadlines.connect:g} s"
-        async with _deadline(self._deadlines.connect, TransportError("DNSError", late)):
-            addresses = await self._addresses.next()
+    async def _connect_any(self) -> socket.socket:
+        message = f"{self._name} not resolved within {self._deadlines.connect:g} s"
+        async with _deadline(self._deadlines.connect, TransportError("DNSError", message)):
+            addresses = await self.addresses.next()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadlines.connect
         error = TransportError("ConnectError", f"{self._name} has no address")
         for number, address in enumerate(addresses):
             share = (end - loop.time()) / (len(addresses) - number)
             try:
-                return await self._try(address, share)
+                return await self._connect_to(address, share)
             except TransportError as failure:
-                self._addresses.failed(address)
+                self.addresses.failed(address)
                 error = failure
         raise error
 
-    async def _try(self, address: Address, seconds: float) -> socket.socket:
+    async def _connect_to(self, address: Address, seconds: float) -> socket.socket:
         try:
             sock = socket.socket(address.family, socket.SOCK_STREAM)
         except OSError as error:
@@ -68,8 +68,8 @@ class Connector:
         try:
             sock.settimeout(0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            slow = f"{self._name} ({address.sockaddr[0]}) did not accept a connection within {seconds:.1f} s"
-            async with _deadline(seconds, TransportError("ConnectTimeout", slow)):
+            message = f"{self._name} ({address.sockaddr[0]}) did not accept a connection within {seconds:.1f} s"
+            async with _deadline(seconds, TransportError("ConnectTimeout", message)):
                 await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
         except BaseException as error:
             sock.close()
@@ -79,15 +79,15 @@ class Connector:
             raise
         return sock
 
-    async def _encrypted(self, sock: socket.socket) -> TlsStream | None:
+    async def _start_tls(self, sock: socket.socket) -> TlsStream | None:
         if self._tls is None:
             return None
         host = self._origin.host
-        slow = TransportError("TLSTimeout", f"no TLS handshake with {host} within {self._deadlines.tls:g} s")
+        timeout = TransportError("TLSTimeout", f"no TLS handshake with {host} within {self._deadlines.tls:g} s")
         try:
             stream = TlsStream(self._tls, host)
-            async with _deadline(self._deadlines.tls, slow):
-                await stream.shake_hands(sock)
+            async with _deadline(self._deadlines.tls, timeout):
+                await stream.handshake(sock)
         except OSError as error:
             raise tls_error(host, error) from error
         return stream
@@ -95,7 +95,7 @@ class Connector:
 
 @asynccontextmanager
 async def _deadline(seconds: float, error: TransportError) -> AsyncIterator[None]:
-    """Raise ``error`` when the block takes longer; a TimeoutError of the block's own passes."""
+    """Raise ``error`` when the block takes longer; a TimeoutError raised inside passes through."""
     limit = asyncio.timeout(seconds)
     try:
         async with limit:

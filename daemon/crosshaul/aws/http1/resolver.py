@@ -1,7 +1,7 @@
-"""Name lookups in threads of their own: a name that hangs in the resolver holds up nothing but its own connections.
+"""Name lookups in a thread each: a lookup that hangs delays only connections to its own host.
 
-The C library's resolver blocks for as long as it likes. asyncio asks it in the loop's default executor, where a few
-lookups that hang leave no thread for anybody else.
+The C library's resolver blocks without limit. asyncio calls it in the loop's default executor, where a few hanging
+lookups would take every thread.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any
 
 from crosshaul.aws.http1.types import Address, TransportError
 
-_FRESH = 60.0
-"""Seconds for which the addresses of a name are kept: S3 moves its names about every few seconds to minutes."""
+_FRESH_SECONDS = 60.0
+"""Age up to which known addresses are used: S3 changes the addresses of its names every few seconds to minutes."""
 _PAUSE_SECONDS = 5.0
-"""From one lookup to the next where no address works."""
+"""Between lookups while no address works."""
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
-"""From a lookup that failed to the next, while nothing is known."""
-_TRIES = 4
+"""Between failed lookups while no address is known."""
+_MAX_ADDRESSES = 4
 """Addresses tried for one connection, so that each gets a fair share of the deadline."""
 
-_Question = tuple[Any, ...]
+_Query = tuple[Any, ...]
 
 
 class NameResolver:
-    """``loop.getaddrinfo`` with at most one lookup of each name under way, which all who ask for it wait for."""
+    """``loop.getaddrinfo`` with one lookup per name at a time, shared by all callers."""
 
     def __init__(self) -> None:
-        self._asked: dict[_Question, asyncio.Future[Any]] = {}
+        self._lookups: dict[_Query, asyncio.Future[Any]] = {}
 
     async def getaddrinfo(
         self,
@@ -42,50 +42,50 @@ class NameResolver:
         proto: int = 0,
         flags: int = 0,
     ) -> Any:  # noqa: ANN401
-        """Return what ``socket.getaddrinfo`` does; the lookup goes on when whoever asked gives up."""
-        question = (host, port, family, type, proto, flags)
-        answer = self._asked.get(question)
-        if answer is None:
-            answer = self._asked[question] = asyncio.get_running_loop().create_future()
-            answer.add_done_callback(lambda done: self._answered(question, done))
+        """Return the result of ``socket.getaddrinfo``; a cancelled caller does not cancel the lookup."""
+        query = (host, port, family, type, proto, flags)
+        lookup = self._lookups.get(query)
+        if lookup is None:
+            lookup = self._lookups[query] = asyncio.get_running_loop().create_future()
+            lookup.add_done_callback(lambda done: self._on_done(query, done))
             name = f"lookup-{host}"
-            threading.Thread(target=_look_up, args=(question, answer), name=name, daemon=True).start()
-        return await asyncio.shield(answer)
+            threading.Thread(target=_run_lookup, args=(query, lookup), name=name, daemon=True).start()
+        return await asyncio.shield(lookup)
 
-    def _answered(self, question: _Question, answer: asyncio.Future[Any]) -> None:
-        del self._asked[question]
-        if not answer.cancelled():
-            answer.exception()  # or asyncio complains when nobody waits any more
+    def _on_done(self, query: _Query, lookup: asyncio.Future[Any]) -> None:
+        del self._lookups[query]
+        if not lookup.cancelled():
+            lookup.exception()  # or asyncio logs it as never retrieved when no caller is left
 
 
-def _look_up(question: _Question, answer: asyncio.Future[Any]) -> None:
-    found, failure = None, None
+def _run_lookup(query: _Query, lookup: asyncio.Future[Any]) -> None:
+    addresses, failure = None, None
     try:
-        found = socket.getaddrinfo(*question)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is for whoever waits
+        addresses = socket.getaddrinfo(*query)
+    except Exception as error:  # noqa: BLE001 - passed to the callers
         failure = error
     with contextlib.suppress(RuntimeError):  # the loop may be closed by now
-        answer.get_loop().call_soon_threadsafe(_tell, answer, found, failure)
+        lookup.get_loop().call_soon_threadsafe(_set_result, lookup, addresses, failure)
 
 
-def _tell(answer: asyncio.Future[Any], found: object, failure: Exception | None) -> None:
-    if answer.done():
+def _set_result(lookup: asyncio.Future[Any], addresses: object, failure: Exception | None) -> None:
+    if lookup.done():
         return
     if failure is not None:
-        answer.set_exception(failure)
+        lookup.set_exception(failure)
     else:
-        answer.set_result(found)
+        lookup.set_result(addresses)
 
 
-def resolve_apart() -> None:
-    """Let every client of the running loop (ours, aiohttp's, the credential chain's) resolve names by a Resolver."""
+def install_resolver() -> None:
+    """Make every client of the running loop (ours and the SDK's) resolve names by a NameResolver."""
     asyncio.get_running_loop().getaddrinfo = NameResolver().getaddrinfo  # type: ignore[method-assign]
 
 
-class Addresses:
-    """The addresses of one name. Each call starts with another; those that failed are left out for a while.
+class HostAddresses:
+    """Addresses of one host, in rotation; failed ones are skipped for a while.
 
-    What is known serves while the name is looked up again, and while lookups fail.
+    Known addresses are used while a lookup runs, and while lookups fail.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -95,42 +95,42 @@ class Addresses:
         self._failed: set[Address] = set()
         self._turn = 0
         self._due = float("-inf")
-        self._asked_at = float("-inf")
+        self._requested_at = float("-inf")
         self._lookup: asyncio.Task[None] | None = None
         self._error: TransportError | None = None
 
     async def next(self) -> list[Address]:
-        """Return up to ``_TRIES`` addresses to try in this order. Raises WireError (DNSError)."""
+        """Return up to ``_MAX_ADDRESSES`` addresses in the order to try. Raises TransportError (DNSError)."""
         loop = asyncio.get_running_loop()
         if self._lookup is None and loop.time() >= self._due:
-            self._asked_at = loop.time()
-            self._lookup = loop.create_task(self._ask())
+            self._requested_at = loop.time()
+            self._lookup = loop.create_task(self._look_up())
         if not self._known and self._lookup is not None:
             await asyncio.shield(self._lookup)
         if not self._known:
             message = str(self._error) if self._error is not None else f"{self._host} has no address"
             raise TransportError("DNSError", message) from self._error
-        usable = [each for each in self._known if each not in self._failed] or self._known
+        usable = [address for address in self._known if address not in self._failed] or self._known
         first = self._turn % len(usable)
         self._turn += 1
-        return [*usable[first:], *usable[:first]][:_TRIES]
+        return [*usable[first:], *usable[:first]][:_MAX_ADDRESSES]
 
     def failed(self, address: Address) -> None:
-        """Leave this one out until the name is asked again; that is soon when no other is left."""
+        """Skip ``address`` until the next lookup, which is soon when no other address is left."""
         self._failed.add(address)
         if self._failed.issuperset(self._known):
-            self._due = min(self._due, self._asked_at + _PAUSE_SECONDS)
+            self._due = min(self._due, self._requested_at + _PAUSE_SECONDS)
 
-    async def _ask(self) -> None:
+    async def _look_up(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            self._error = TransportError("DNSError", f"the name {self._host} can't be resolved: {error}")
+            self._error = TransportError("DNSError", f"can't resolve {self._host}: {error}")
             self._due = loop.time() + (_PAUSE_SECONDS if self._known else _PAUSE_AFTER_ERROR_SECONDS)
         else:
-            self._known = list(dict.fromkeys(Address(family, sockaddr) for family, _, _, _, sockaddr in found))
+            self._known = list(dict.fromkeys(Address(family, sockaddr) for family, _, _, _, sockaddr in addresses))
             self._failed.clear()
-            self._due = loop.time() + _FRESH
+            self._due = loop.time() + _FRESH_SECONDS
         finally:
             self._lookup = None

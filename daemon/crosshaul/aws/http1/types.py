@@ -1,4 +1,4 @@
-"""What the client is told and what it tells."""
+"""Types of the HTTP client's interface: body, pacer, deadlines, response, error."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Body = bytes | bytearray | memoryview | StreamedBody
 
 
 class BodyPacer(Protocol):
-    """Who says when bytes may be sent; false where nothing limits them."""
+    """Bandwidth limit of request bodies; false while there is no limit."""
 
     def __bool__(self) -> bool:
-        """Whether there is any limit."""
+        """Return whether there is a limit."""
 
     def piece(self) -> int:
-        """The most that one turn may be asked for."""
+        """Return the largest size in bytes of one turn."""
 
     async def turn(self, size: int) -> None:
-        """Come back when so many bytes may go."""
+        """Wait until ``size`` bytes may be sent."""
 
     def give_back(self, size: int) -> None:
-        """A turn was had, and its bytes don't go."""
+        """Return a granted turn whose bytes will not be sent."""
 
 
 class Address(NamedTuple):
-    """One address of a name, as getaddrinfo gives it."""
+    """One address of a host name, from getaddrinfo."""
 
     family: int
     sockaddr: tuple[Any, ...]
@@ -37,41 +37,41 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds. A request as a whole has none: a body that moves is never given up for being slow."""
+    """Deadlines of a request's phases, in seconds. There is no total: a slow body that moves is not given up."""
 
     connect: float = 10.0
-    """For the name, one TCP connection to any of its addresses, and a proxy's word, each."""
+    """For name lookup, TCP connection (all addresses together) and the proxy's response, each."""
     tls: float = 10.0
     progress: float = 30.0
-    """Without a byte that moved in either direction, while there are bytes to send; noticed up to a half later."""
-    answer: float = 60.0
-    """From the moment that the other side has taken the last byte to the last byte of its answer."""
+    """Without a byte moving in either direction while the body is sent; checked with up to half as much delay."""
+    response: float = 60.0
+    """From the peer's receipt of the last byte of the request to the last byte of its response."""
     trickle: float = 600.0
-    """In which a body has to move by more than a trickle, see ``connection.py``."""
+    """Window in which a body has to move by more than a trickle, see ``watchdog.py``."""
 
 
 class Response(NamedTuple):
-    """A whole answer; header names are lower-case, repeated headers are joined by ``, ``.
+    """A complete response; header names are lower-case, repeated headers are joined by ``, ``.
 
-    The body of an error (status 300 and above) may be cut.
+    The body of an error (status 300 and above) may be truncated.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     resent: bool = False
-    """The request was sent twice, since a kept connection broke: the first one may have been acted upon, too."""
-    waited: float = 0.0
-    """Seconds for which the answer was waited for after the last byte was taken; 0 for a few seconds."""
+    """The request was sent twice, since a kept connection broke: the first copy may have been executed, too."""
+    wait_seconds: float = 0.0
+    """Seconds from the peer's receipt of the whole request to the response; 0 if less than a few."""
 
 
 class TransportError(CrosshaulError):
-    """No whole answer came.
+    """A request got no complete response.
 
     ``code``: ConnectError, ConnectTimeout, DNSError, TLSError (certificate, host name, protocol), TLSTimeout,
     ProxyError, ProgressTimeout, ResponseTimeout, ConnectionReset, ProtocolError, ResponseTooLarge or ClientClosed.
-    ``ambiguous``: a byte of the request was handed to a connection, so that it may have been acted upon; False means
-    that it certainly was not. ``str(error)`` says what happened and where.
+    ``ambiguous``: a byte of the request was given to a connection, so the request may have been executed; False: it
+    was not. ``str(error)`` says what happened and names the peer.
     """
 
     def __init__(self, code: str, message: str, *, ambiguous: bool = False) -> None:
