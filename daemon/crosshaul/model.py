@@ -147,7 +147,7 @@ class State(StrEnum):
     """At rest, and due to be sent at ``due_at``."""
     UPLOADING = "uploading"
     """Claimed by the transfer loop."""
-    SETTLING = "settling"
+    CHANGED = "changed"
     """Found changed when it was to be sent: waits for intake to see it at rest again."""
     DELIVERED = "delivered"
     """S3 has said so, and the receipt is on disk."""
@@ -156,19 +156,14 @@ class State(StrEnum):
     GONE = "gone"
     """Disappeared before it could be sent."""
 
-    @property
-    def label(self) -> str:
-        """The state's name for people and programs. The journal keeps ``changed`` under its former name."""
-        return "changed" if self is State.SETTLING else self.value
 
-
-UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
+UNFINISHED = (State.PENDING, State.UPLOADING, State.CHANGED)
 """The states of a file that is still to be delivered."""
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.PENDING: frozenset({State.PENDING, State.UPLOADING, State.GONE, State.QUARANTINED}),
-    State.UPLOADING: frozenset({State.PENDING, State.DELIVERED, State.QUARANTINED, State.SETTLING}),
-    State.SETTLING: frozenset({State.PENDING, State.GONE, State.QUARANTINED}),
+    State.UPLOADING: frozenset({State.PENDING, State.DELIVERED, State.QUARANTINED, State.CHANGED}),
+    State.CHANGED: frozenset({State.PENDING, State.GONE, State.QUARANTINED}),
     State.DELIVERED: frozenset({State.PENDING, State.QUARANTINED}),
     State.QUARANTINED: frozenset({State.PENDING, State.QUARANTINED, State.DELIVERED, State.GONE}),
     State.GONE: frozenset({State.PENDING, State.QUARANTINED}),
@@ -419,7 +414,7 @@ class RouteCounts:
     @property
     def pending(self) -> int:
         """Files that are to be sent, with those that changed since: `wait` must not end before these."""
-        return self.count(State.PENDING, State.SETTLING)
+        return self.count(State.PENDING, State.CHANGED)
 
 
 @dataclass(frozen=True, slots=True)

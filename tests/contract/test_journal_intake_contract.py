@@ -158,7 +158,7 @@ async def test_only_what_was_not_sent_can_vanish(store: Store, state: State) -> 
     """A file that disappears is gone if it was pending, settling or quarantined; else nothing changes."""
     await reach(store, state)
     await store.mark_gone(ROUTE, [b"a", b"never seen"])
-    unsent = {State.PENDING, State.SETTLING, State.QUARANTINED}
+    unsent = {State.PENDING, State.CHANGED, State.QUARANTINED}
     assert (await the(store)).state == (State.GONE if state in unsent else state)
 
 

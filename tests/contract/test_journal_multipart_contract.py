@@ -97,7 +97,7 @@ async def test_a_changed_file_starts_its_upload_over(store: Store) -> None:
 
 @pytest.mark.parametrize("state", BUT_UPLOADING)
 async def test_only_a_claim_has_parts(store: Store, state: State) -> None:
-    """Multipart state of a file that isn't uploading is an illegal move."""
+    """Multipart state of a file that isn't uploading is an illegal transition."""
     claim = await reach(store, state)
     with pytest.raises(IllegalTransition):
         await store.begin_multipart(claim, multipart())

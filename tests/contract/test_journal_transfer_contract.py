@@ -176,7 +176,7 @@ OUTCOMES: dict[str, tuple[Outcome, State, State]] = {
     "retry": (RetryLater(START + 50, LOST), State.PENDING, State.PENDING),
     "quarantine": (Quarantine(SLOW), State.QUARANTINED, State.PENDING),
     "release": (Release(START + 50), State.PENDING, State.PENDING),
-    "changed": (Changed(), State.SETTLING, State.PENDING),
+    "changed": (Changed(), State.CHANGED, State.PENDING),
 }
 
 
@@ -207,7 +207,7 @@ async def test_a_stale_outcome_sends_the_new_state(store: Store, name: str, cloc
 @pytest.mark.parametrize("name", OUTCOMES)
 @pytest.mark.parametrize("state", BUT_UPLOADING)
 async def test_only_a_claim_can_be_settled(store: Store, state: State, name: str) -> None:
-    """Settling a file that isn't uploading is an illegal move, whatever the outcome, and changes nothing."""
+    """Settling a file that isn't uploading is an illegal transition, whatever the outcome, and changes nothing."""
     claim = await reach(store, state)
     before = await the(store)
     with pytest.raises(IllegalTransition):

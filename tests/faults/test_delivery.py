@@ -330,8 +330,8 @@ async def test_a_file_that_changed_since_it_settled_is_not_sent(partner: Partner
         (pipeline.root / "gone").unlink()
         await run_until_idle(pipeline)
         outcomes = dict(pipeline.observer.outcomes)
-        assert (await pipeline.record("a")).state is State.SETTLING
-        assert (await pipeline.record("gone")).state is State.SETTLING  # intake alone says that it is gone
+        assert (await pipeline.record("a")).state is State.CHANGED
+        assert (await pipeline.record("gone")).state is State.CHANGED  # intake alone says that it is gone
     assert outcomes == {b"a": Changed(), b"gone": Changed()}
     assert pipeline.calls("PutObject") == []
 
@@ -344,7 +344,7 @@ async def test_a_file_that_changes_between_its_parts_never_becomes_an_object(par
         await asyncio.sleep(0.15)
         with (pipeline.root / "big").open("r+b") as file:
             file.write(b"changed")
-        await pipeline.comes_to("big", State.SETTLING)
+        await pipeline.comes_to("big", State.CHANGED)
         assert "big" not in partner.objects
         await pipeline.admit("big")
         await pipeline.comes_to("big", State.DELIVERED)

@@ -114,7 +114,7 @@ async def test_a_file_that_changes_while_a_part_is_streamed_goes_back(
     partner.change(role_actions=("s3:AbortMultipartUpload",))
     async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:
         await pipeline.drop("big", BIG)
-        record = await pipeline.comes_to("big", State.SETTLING, timeout=30)
+        record = await pipeline.comes_to("big", State.CHANGED, timeout=30)
         assert (record.attempts, record.multipart) == (0, None)
     assert not partner.objects
     assert not partner.uploads

@@ -101,7 +101,7 @@ async def test_what_is_rewritten_for_ever_is_told_and_not_sent_over_and_over(
             for _ in range(5):
                 await pipeline.admit(name, SettleReason.CEILING)
                 async with asyncio.timeout(10):
-                    while (await pipeline.record(name)).state not in {State.SETTLING, State.DELIVERED}:
+                    while (await pipeline.record(name)).state not in {State.CHANGED, State.DELIVERED}:
                         await asyncio.sleep(0.01)
         if name == "parts":
             assert pipeline.observer.restless == [1]
@@ -123,5 +123,5 @@ async def test_what_became_shorter_is_another_state(partner: PartnerAccount, tmp
         await pipeline.admit("parts", SettleReason.CEILING)
         os.truncate(path, 100)
         pipeline.start()
-        await pipeline.comes_to("parts", State.SETTLING)
+        await pipeline.comes_to("parts", State.CHANGED)
     assert partner.objects == {}

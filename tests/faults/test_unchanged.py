@@ -211,7 +211,7 @@ async def test_a_change_while_it_is_read_is_no_proof(
 
         monkeypatch.setattr(SourceFile, "read", raced)
         await pipeline.admit("a")
-        await pipeline.comes_to("a", State.SETTLING)
+        await pipeline.comes_to("a", State.CHANGED)
         assert await outcomes(pipeline) == [Changed]
         await delivered_anew(pipeline)
         assert partner.read("a") == b"X" + SMALL[1:]

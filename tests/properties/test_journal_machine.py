@@ -75,7 +75,7 @@ class Expected:
         return mine == theirs and (self.receipt, self.multipart) == (record.receipt, record.multipart)
 
     def is_changed(self, fingerprint: int) -> bool:
-        return self.fingerprint != fingerprint or self.state in {State.SETTLING, State.GONE} or self.recheck
+        return self.fingerprint != fingerprint or self.state in {State.CHANGED, State.GONE} or self.recheck
 
 
 class Model:
@@ -168,13 +168,13 @@ class Model:
             case Release(due_at):
                 one.state, one.due_at = State.PENDING, due_at
             case Changed():
-                one.state, one.multipart = State.SETTLING, None
+                one.state, one.multipart = State.CHANGED, None
 
     def crash(self, now: float) -> None:
         for one in self.files.values():
-            if one.state in {State.UPLOADING, State.SETTLING}:
+            if one.state in {State.UPLOADING, State.CHANGED}:
                 one.ambiguous = one.ambiguous or one.claimed == one.generation
-                one.due_at = now if one.state == State.SETTLING else min(now, one.due_at)
+                one.due_at = now if one.state == State.CHANGED else min(now, one.due_at)
                 one.state = State.PENDING if one.holds_key else State.QUARANTINED
                 one.claimed = None
 
@@ -248,7 +248,7 @@ class JournalMachine(RuleBasedStateMachine):
     def vanish(self, file: File) -> None:
         self.runner.run(self.journal.mark_gone(file[0], [file[1]]))
         one = self.model.files.get(file)
-        if one and one.state in {State.PENDING, State.SETTLING, State.QUARANTINED}:
+        if one and one.state in {State.PENDING, State.CHANGED, State.QUARANTINED}:
             self.model.gone(file)
         if one and one.state is State.DELIVERED and one.after_due_at is None:
             self.model.source_gone(file)

@@ -86,7 +86,7 @@ FACTORIES = {"sqlite": Factory(Journal.open, requeue)}
 
 
 BUT_UPLOADING = [state for state in State if state != State.UPLOADING]
-TO_SETTLE = [State.SETTLING, State.GONE]
+TO_SETTLE = [State.CHANGED, State.GONE]
 """The states in which an unchanged file has to be seen at rest again."""
 
 
@@ -121,7 +121,7 @@ async def reach(store: Store, state: State) -> Claim:
     claim = await claimed(store)
     outcomes: dict[State, Outcome] = {
         State.PENDING: Release(),
-        State.SETTLING: Changed(),
+        State.CHANGED: Changed(),
         State.DELIVERED: DONE,
         State.QUARANTINED: Quarantine(SLOW),
     }

@@ -189,7 +189,7 @@ _STATE_LINES = {
     State.DELIVERED: _delivered,
     State.PENDING: _pending,
     State.UPLOADING: _uploading,
-    State.SETTLING: _changed,
+    State.CHANGED: _changed,
     State.QUARANTINED: _quarantined,
     State.GONE: _gone,
 }

@@ -19,7 +19,7 @@ from crosshaul.model import Record, State
 if TYPE_CHECKING:
     from crosshaul.config import Config
 
-_STATES = {state.label: state for state in State}
+_STATES = {state.value: state for state in State}
 
 
 @click.command(cls=Verb)
@@ -52,7 +52,7 @@ def command(config: Config, state: str | None, route: str | None, limit: int | N
 def _plain_line(config: Config, record: Record) -> str:
     error = f"  ({printable(record.diagnosis.line())})" if record.diagnosis else ""
     place = place_of(config, record.route, record.path)
-    return f"{record.state.label:<11} {record.fingerprint.size:>13}  {place} -> {url_of_record(record)}{error}"
+    return f"{record.state:<11} {record.fingerprint.size:>13}  {place} -> {url_of_record(record)}{error}"
 
 
 def _json_line(_config: Config, record: Record) -> str:

@@ -52,7 +52,7 @@ def problem_lines(config: Config, summary: PushSummary) -> Iterator[str]:
     for records in held_up:
         yield _destination_line(config, records)
     for record in others[:_MAX_FILE_LINES]:
-        reason = record.diagnosis.line() if record.diagnosis else f"it is {record.state.label}"
+        reason = record.diagnosis.line() if record.diagnosis else f"it is {record.state}"
         yield f"{place_of(config, record.route, record.path)}: {printable(reason)}"
     if len(others) > _MAX_FILE_LINES:
         yield f"and {len(others) - _MAX_FILE_LINES:,} more: see `crosshaul list`"

@@ -19,7 +19,7 @@ def record_json(record: Record) -> dict[str, Any]:
         "endpoint": record.place.endpoint if record.place else None,
         "bucket": record.place.bucket if record.place else None,
         "key": record.key or None,
-        "state": record.state.label,
+        "state": record.state,
         "size": record.fingerprint.size,
         "mtime": record.fingerprint.mtime_ns / 1e9,
         "generation": record.generation,

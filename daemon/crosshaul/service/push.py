@@ -287,7 +287,7 @@ class _Pass:
         if waiting > len(self._count.given_up.get(tally.route, ())):
             return True
         # What changed when it was to be sent comes back only if intake is at it: its root may be gone, too.
-        settling = tally.count(State.SETTLING) - len(self._count.restless.get(tally.route, ()))
+        settling = tally.count(State.CHANGED) - len(self._count.restless.get(tally.route, ()))
         return settling > 0 and self._runtime.routes[tally.route].intake.busy
 
     def _refused(self, route: str) -> bool:

@@ -192,7 +192,7 @@ def test_a_quarantined_file_tells_the_cure():
 def test_a_settling_and_a_gone_file_are_told():
     """One that changed under the upload has to rest again; one that disappeared may be back."""
     assert (
-        "has to settle again. It is settling: it changed 1 s ago" in told(record(State.SETTLING), stat=stat_of(1.0))[0]
+        "has to settle again. It is settling: it changed 1 s ago" in told(record(State.CHANGED), stat=stat_of(1.0))[0]
     )
     gone = record(State.GONE)
     assert told(gone, stat=None) == ["/srv/exports/a.csv disappeared before it could be sent (noticed at 14:02:55)."]

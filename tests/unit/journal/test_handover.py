@@ -53,7 +53,7 @@ async def take(journal: Journal, route: str) -> Claim:
         (Release(1.0), State.QUARANTINED),
         (RetryLater(1.0, LOST, 1), State.QUARANTINED),
         (Quarantine(SLOW), State.QUARANTINED),
-        (Changed(), State.SETTLING),
+        (Changed(), State.CHANGED),
         (DONE, State.DELIVERED),
     ],
 )

@@ -73,7 +73,7 @@ async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
 def test_readers_wait_for_the_daemon_to_migrate(database: Path) -> None:
     """A reader never migrates: it says to start the daemon once."""
     connect.open_writable(database).close()
-    with pytest.raises(StateDirError, match="version 0, and this Crosshaul needs 8: start the daemon"):
+    with pytest.raises(StateDirError, match="version 0, and this Crosshaul needs 9: start the daemon"):
         Reader.open(database.parent)
 
 
@@ -148,7 +148,7 @@ def test_the_schema_knows_the_same_moves(connection: sqlite3.Connection, old: St
         connection.execute(MOVE, columns(new))
         assert connection.execute("SELECT state FROM files").fetchone() == (new,)
     else:
-        with pytest.raises(sqlite3.IntegrityError, match="illegal move"):
+        with pytest.raises(sqlite3.IntegrityError, match="illegal transition"):
             connection.execute(MOVE, columns(new))
         assert connection.execute("SELECT state FROM files").fetchone() == (old,)
 

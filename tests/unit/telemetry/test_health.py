@@ -54,7 +54,7 @@ def test_ready_needs_the_journal_and_a_usable_destination():
 
 def example():
     tallies = [
-        RouteCounts("exports", {State.PENDING: 2, State.SETTLING: 1, State.DELIVERED: 5}, 300, 5000, 990.0),
+        RouteCounts("exports", {State.PENDING: 2, State.CHANGED: 1, State.DELIVERED: 5}, 300, 5000, 990.0),
         RouteCounts("images", {State.UPLOADING: 1, State.QUARANTINED: 4, State.GONE: 9}, 7, 0, None),
     ]
     routes = [RouteStatus("exports", "watching", 995.0, 0.5, 2, 3)]

@@ -131,7 +131,7 @@ def _waits(task: AfterTask, route: str, path: bytes, state: State | None) -> Fin
     how = {
         None: "has not taken it up yet",
         State.QUARANTINED: "has set it aside",
-        State.SETTLING: "has not delivered this state of it yet",
+        State.CHANGED: "has not delivered this state of it yet",
     }.get(state, "has not delivered it yet")
     at = "" if (route, path) == (task.route, task.path) or path == task.path else f" (there {shown(path)})"
     message = f"{shown(task.path)}: stays until route {route} has delivered it, too: it {how}{at}"

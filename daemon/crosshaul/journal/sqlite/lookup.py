@@ -12,7 +12,7 @@ from crosshaul.model import ChangedFiles, Recorded, Settled, SettleReason, Sight
 
 _BATCH = 500
 """Paths per query; the statement of a full batch stays prepared."""
-_TO_JUDGE_ANEW = frozenset({State.SETTLING, State.GONE})
+_TO_JUDGE_ANEW = frozenset({State.CHANGED, State.GONE})
 
 
 class RecordLookup(NamedTuple):

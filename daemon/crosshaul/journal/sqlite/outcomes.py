@@ -151,7 +151,7 @@ def _fresh(record: _Standing, outcome: Outcome, now: float) -> _Back:
         case Release(due_at):
             return same._replace(due_at=due_at)
         case Changed():
-            return same._replace(state=State.SETTLING)
+            return same._replace(state=State.CHANGED)
         case _:
             raise TypeError(f"{outcome!r} is no outcome")
 

@@ -219,7 +219,7 @@ class Reader:
     def delivery_states(self, route: str, wanted: Sequence[tuple[bytes, Fingerprint | None]]) -> list[State | None]:
         """Where each file is in a route, by an index; None = it has no record.
 
-        One that was delivered in another state than the fingerprint given, or is to be judged anew, counts as SETTLING.
+        One that was delivered in another state than the fingerprint given, or is to be judged anew, counts as CHANGED.
         """
         with self._snapshot() as connection:
             found = lookup.known(connection, route, [path for path, _ in wanted])
@@ -263,7 +263,7 @@ def _standing(record: lookup.RecordLookup | None, fingerprint: Fingerprint | Non
         return None
     other = fingerprint is not None and record.fingerprint != rows.fingerprint_text(fingerprint)
     judged = not record.recheck and (record.plan in in_force or not in_force)
-    return State.SETTLING if record.state == State.DELIVERED and (other or not judged) else State(record.state)
+    return State.CHANGED if record.state == State.DELIVERED and (other or not judged) else State(record.state)
 
 
 def _tally(connection: sqlite3.Connection, route: str, counts: dict[State, tuple[int, int]]) -> RouteCounts:

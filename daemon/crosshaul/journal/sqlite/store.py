@@ -387,5 +387,5 @@ def _recover(connection: sqlite3.Connection, now: float) -> None:
     """An upload that was under way may have succeeded unheard; nobody waits any more for files to come to rest."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(SQL["recover_uploading"], (now,))
-    connection.execute(SQL["recover_settling"], (now,))
+    connection.execute(SQL["recover_changed"], (now,))
     connection.execute("COMMIT")

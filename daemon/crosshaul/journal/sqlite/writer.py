@@ -204,7 +204,7 @@ class Writer:
             self._connection.execute("RELEASE unit")
             return answers
         except sqlite3.IntegrityError as error:
-            failure = IllegalTransition(str(error)) if "illegal move" in str(error) else error
+            failure = IllegalTransition(str(error)) if "illegal transition" in str(error) else error
         except sqlite3.Error as error:
             if not isinstance(error, sqlite3.ProgrammingError):
                 raise

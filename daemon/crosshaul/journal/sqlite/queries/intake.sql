@@ -42,7 +42,7 @@ SELECT *, 1 FROM (VALUES /*rows*/)
 UPDATE files SET
     destination = ?1, key = ?2, holds_key = ?3,
     state = CASE state WHEN 'uploading' THEN state ELSE ?4 END,
-    settled_by = iif(fingerprint = ?6 AND state NOT IN ('settling', 'gone'), coalesce(settled_by, ?7), ?7),
+    settled_by = iif(fingerprint = ?6 AND state NOT IN ('changed', 'gone'), coalesce(settled_by, ?7), ?7),
     size = ?5, fingerprint = ?6, due_at = ?8, diagnosis = ?9, queued_at = ?10,
     changed_at = CASE state WHEN 'uploading' THEN changed_at ELSE ?11 END,
     place = ?12, plan = ?13,
@@ -68,14 +68,14 @@ FROM files AS holder WHERE holder.id = ? AND files.route = ? AND files.path = ?
 
 -- name: vanish
 UPDATE files SET state = 'gone', holds_key = 0, recheck = 0, changed_at = ?
-WHERE route = ? AND path = ? AND state IN ('pending', 'settling', 'quarantined')
+WHERE route = ? AND path = ? AND state IN ('pending', 'changed', 'quarantined')
 
 -- name: exclude
 UPDATE files SET holds_key = 0, recheck = 1,
     state = CASE state WHEN 'delivered' THEN state ELSE 'gone' END,
     changed_at = CASE state WHEN 'delivered' THEN changed_at ELSE ?1 END,
     diagnosis = CASE state WHEN 'delivered' THEN diagnosis ELSE ?2 END
-WHERE route = ?3 AND path = ?4 AND state IN ('pending', 'settling', 'quarantined', 'delivered')
+WHERE route = ?3 AND path = ?4 AND state IN ('pending', 'changed', 'quarantined', 'delivered')
 
 -- name: source_gone
 UPDATE files SET after_action = 'gone'

@@ -35,7 +35,7 @@ SELECT EXISTS (SELECT 1 FROM files WHERE state = 'pending' AND route = ?1 AND pl
     OR EXISTS (SELECT 1 FROM files WHERE state = 'pending' AND route = ?1 AND plan > ?2)
     OR EXISTS (
         SELECT 1 FROM files
-        WHERE state IN ('uploading', 'settling', 'quarantined') AND route = ?1 AND plan <> ?2
+        WHERE state IN ('uploading', 'changed', 'quarantined') AND route = ?1 AND plan <> ?2
     )
 
 -- name: last_record
@@ -43,7 +43,7 @@ SELECT coalesce(max(id), 0) FROM files
 
 -- name: leftovers
 SELECT path FROM files NOT INDEXED
-WHERE id > ? AND id <= ? AND route = ? AND plan <> ? AND state IN ('pending', 'uploading', 'settling', 'quarantined')
+WHERE id > ? AND id <= ? AND route = ? AND plan <> ? AND state IN ('pending', 'uploading', 'changed', 'quarantined')
 
 -- name: is_in_force
 SELECT EXISTS (SELECT 1 FROM plans WHERE route = ? AND digest = ? AND in_force = 1)

@@ -3,10 +3,10 @@ SELECT path, id, state, fingerprint, recheck, holds_key, place, key, plan
 FROM files WHERE route = ? AND path IN (/*paths*/)
 
 -- name: filter_changed
-SELECT json_group_array(iif(fingerprint = column3 AND state NOT IN ('settling', 'gone'), -1 - column1, column1))
+SELECT json_group_array(iif(fingerprint = column3 AND state NOT IN ('changed', 'gone'), -1 - column1, column1))
 FROM (VALUES /*rows*/)
 LEFT JOIN files ON route = ? AND path = column2
-WHERE id IS NULL OR fingerprint <> column3 OR plan <> ? OR recheck OR state IN ('settling', 'gone')
+WHERE id IS NULL OR fingerprint <> column3 OR plan <> ? OR recheck OR state IN ('changed', 'gone')
 
 -- name: next_due
 SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
@@ -61,7 +61,7 @@ SELECT path, fingerprint FROM files
 WHERE route = ?1 AND state = 'pending' AND fingerprint IN (SELECT value FROM json_each(?2))
 UNION ALL
 SELECT path, fingerprint FROM files
-WHERE route = ?1 AND state IN ('uploading', 'settling', 'quarantined')
+WHERE route = ?1 AND state IN ('uploading', 'changed', 'quarantined')
     AND fingerprint IN (SELECT value FROM json_each(?2))
 
 -- name: destinations
@@ -82,11 +82,11 @@ SELECT * FROM placed WHERE endpoint = ? AND bucket = ? AND key = ? AND holds_key
 
 -- name: first_uploading
 SELECT * FROM placed
-WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'uploading' LIMIT ?
+WHERE state IN ('uploading', 'changed', 'quarantined') AND state = 'uploading' LIMIT ?
 
 -- name: first_quarantined
 SELECT * FROM placed
-WHERE state IN ('uploading', 'settling', 'quarantined') AND state = 'quarantined' LIMIT ?
+WHERE state IN ('uploading', 'changed', 'quarantined') AND state = 'quarantined' LIMIT ?
 
 -- name: longest_pending
 SELECT * FROM placed
