@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from crosshaul.journal.sqlite import migrate, store
-from crosshaul.journal.sqlite.connect import identity
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.reserve import Reserve
 from crosshaul.journal.sqlite.writer import CommitStats, Writer
@@ -79,12 +78,12 @@ class TurnWriter(Writer):
     committed: Callable[[], None]
     """Both are set for each seed."""
 
-    def __init__(self, connection: Any, database: Path, reserve: Reserve) -> None:
+    def __init__(self, connection: Any, database: Path, opened: tuple[int, int] | None, reserve: Reserve) -> None:
         self.commits = 0
         self.last_commit = None
         self.on_commit = None
         self.last_error = None
-        self._identity = identity(database)
+        self._identity = opened
         self._reserve = reserve
         self._connection = connection
         self._database = database

@@ -27,7 +27,9 @@ async def connection(tmp_path: Path) -> sqlite3.Connection:
 
 @pytest.fixture
 async def notes(tmp_path: Path, connection: sqlite3.Connection) -> AsyncIterator[Writer]:
-    opened = Writer(connection, tmp_path / connect.DATABASE, Reserve(tmp_path))
+    opened = Writer(
+        connection, tmp_path / connect.DATABASE, connect.identity(tmp_path / connect.DATABASE), Reserve(tmp_path)
+    )
     yield opened
     await opened.close()
 
@@ -148,7 +150,9 @@ async def test_the_queue_is_bounded(
 ) -> None:
     """No more than the bound are ever queued at once; those beyond it wait their turn and are all served."""
     monkeypatch.setattr(writer, "QUEUE_BOUND", 8)
-    narrow = Writer(connection, tmp_path / connect.DATABASE, Reserve(tmp_path))
+    narrow = Writer(
+        connection, tmp_path / connect.DATABASE, connect.identity(tmp_path / connect.DATABASE), Reserve(tmp_path)
+    )
     most = 0
 
     def count(_connection: sqlite3.Connection, texts: Sequence[str]) -> list[str]:

@@ -121,7 +121,8 @@ class Journal(SourceJournal, AbandonedJournal):
         """
         reserve = Reserve(state_dir)
         held, connection, reader = await asyncio.to_thread(_open_with, reserve, state_dir, clock.now())
-        writer = Writer(connection, state_dir / connect.DATABASE, reserve)
+        database = state_dir / connect.DATABASE
+        writer = Writer(connection, database, await asyncio.to_thread(connect.identity, database), reserve)
         return cls(state_dir, clock, held, writer, reader, reserve)
 
     async def close(self) -> None:

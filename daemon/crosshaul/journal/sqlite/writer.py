@@ -62,7 +62,10 @@ class Writer:
     ``last_error`` is what the last write failed of, until one gets through.
     """
 
-    def __init__(self, connection: sqlite3.Connection, database: Path, reserve: Reserve) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, database: Path, opened: tuple[int, int] | None, reserve: Reserve
+    ) -> None:
+        """``opened``: device and inode of ``database`` as it was opened."""
         self.commits = 0
         self.last_commit: CommitStats | None = None
         self.on_commit: Callable[[CommitStats], None] | None = None
@@ -70,7 +73,7 @@ class Writer:
         self._connection = connection
         self._database = database
         self._reserve = reserve
-        self._identity = identity(database)
+        self._identity = opened
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Unit[Any, Any] | None] = queue.SimpleQueue()
         self._slots = asyncio.Semaphore(QUEUE_BOUND)
