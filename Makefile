@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench bench-parts lock clean
+.PHONY: help setup demo test test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench bench-parts lock clean site coverage changelog distribution release
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,9 +60,10 @@ overflow: $(READY) ## Make 60,000 files while the daemon is stopped: more than t
 mutants: $(READY) ## Put bugs in on purpose, and see each caught
 	$(BIN)/python tests/mutants/run.py
 
-lint: $(READY) ## Style and likely mistakes
+lint: $(READY) ## Style, spelling and likely mistakes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 format: $(READY) ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .
@@ -73,6 +74,22 @@ types: $(READY) ## mypy, strict
 
 arch: $(READY) ## Who may import whom
 	$(BIN)/lint-imports
+
+site: $(READY) ## Build the documentation site into .site, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+coverage: $(READY) ## Measure branch coverage of unit, contract and property tests, and hold it where it stands
+	$(PYTEST) --numprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=$(COVERED) tests/unit tests/contract tests/properties tests/faults
+COVERED := 80
+
+changelog: $(READY) ## Show what the next release would say
+	$(BIN)/python -m towncrier build --draft --version next
+
+distribution: $(READY) ## Build wheel and sdist, and try each in a clean environment
+	tools/check-distribution $(BIN)/python
+
+release: $(READY) ## Release VERSION=1.2.3: date the changelog, build, try, commit, tag
+	tools/release $(BIN)/python $(VERSION)
 
 check: lint types arch test ## Everything that a change has to pass
 
