@@ -103,7 +103,7 @@ async def test_a_root_that_hangs_is_an_event_and_so_is_its_end(strict, site, gat
     async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
         (pipeline,) = runtime.destinations.values()
         said = []
-        pipeline.transfer._means.files.observe(lambda _: None, lambda *of: said.append(of), lambda *of: said.append(of))
+        pipeline.context.files.observe(lambda _: None, lambda *of: said.append(of), lambda *of: said.append(of))
         stop = asyncio.Event()
         tasks = [
             asyncio.create_task(each.run(stop)) for each in [*runtime.delivery_services(), *runtime.support_services()]

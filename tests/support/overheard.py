@@ -70,7 +70,7 @@ async def overheard(account: PartnerAccount, home: Path, **options: Any) -> Asyn
                 Metrics(),
                 Liveness(lambda: 0.0),
                 logs.get("t"),
-                partial(with_advice, pipeline.transfer._means.destination),
+                partial(with_advice, pipeline.context.destination),
             )
             tee = _Tee(pipeline.observer, reporter)
             pipeline.transfer._listener = pipeline.bucket._refresher._watcher = tee
