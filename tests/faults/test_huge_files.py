@@ -10,7 +10,7 @@ import pytest
 
 from crosshaul.delivery import part_body
 from crosshaul.delivery.multipart import LARGEST_OBJECT, part_size
-from crosshaul.files.source import SourceFile
+from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import compute
 from crosshaul.model import ChecksumKind, SettleReason, State
 from crosshaul.partner import Close, Corrupt, Error, PartnerAccount, Reset, Rule, Settings

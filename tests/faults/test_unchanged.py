@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from crosshaul.config import AfterUploadConfig
-from crosshaul.files import reader
-from crosshaul.files.source import SourceFile
+from crosshaul.delivery import existing_object
+from crosshaul.files.source_file import SourceFile
 from crosshaul.model import (
     Changed,
     Checksum,
@@ -225,7 +225,8 @@ async def test_a_directory_that_hangs_or_is_away_costs_no_receipt(
         await delivered(pipeline)
         (pipeline.root / "a").chmod(0o600)
         with monkeypatch.context() as away:
-            away.setattr(reader, "opened", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+            unreadable = OSError(5, "Input/output error")
+            away.setattr(existing_object, "open_claimed", lambda *_: (_ for _ in ()).throw(unreadable))
             await pipeline.admit("a")
             assert (await outcomes(pipeline))[0] is RetryLater
         await pipeline.comes_to("a", State.DELIVERED)

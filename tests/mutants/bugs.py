@@ -27,20 +27,20 @@ BUGS = (
     # What is sent
     bug(
         "a small file that is written to while it is read lands torn",
-        "files/reader.py",
+        "files/claimed_file.py",
         "        data = source.read(0, size)\n        source.unchanged()\n",
         "        data = source.read(0, size)\n",
         "tests/unit/files/test_reader.py",
     ),
     bug(
         "a large file that is written to while it is read lands torn",
-        "files/source.py",
+        "files/source_file.py",
         "        if Fingerprint.of(os.fstat(self._descriptor)) != self.fingerprint:\n",
         "        if not self.fingerprint:\n",
     ),
     bug(
         "a file that changed before it was opened is sent cut to its old size",
-        "files/reader.py",
+        "files/claimed_file.py",
         "if source.fingerprint != claim.fingerprint:",
         "if source is None:",
     ),
@@ -381,24 +381,24 @@ BUGS = (
     ),
     bug(
         "a symlink put in a file's place sends something outside the root",
-        "files/source.py",
+        "files/source_file.py",
         "_READ = os.O_RDONLY | os.O_NOFOLLOW |",
         "_READ = os.O_RDONLY |",
-        "tests/unit/files/test_source.py",
+        "tests/unit/files/test_root.py",
     ),
     bug(
         "a symlink put in a directory's place sends something outside the root",
-        "files/source.py",
+        "files/root.py",
         "os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC",
         "os.O_DIRECTORY | os.O_CLOEXEC",
-        "tests/unit/files/test_source.py",
+        "tests/unit/files/test_root.py",
     ),
     bug(
         "a FIFO in the watched directory blocks a thread for ever",
-        "files/source.py",
+        "files/source_file.py",
         "os.O_NONBLOCK | ",
         "",
-        "tests/unit/files/test_source.py",
+        "tests/unit/files/test_root.py",
     ),
     # Whose fault it is, and when again
     bug(

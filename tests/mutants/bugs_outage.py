@@ -122,7 +122,7 @@ BUGS = (
     ),
     bug(
         "reads behind hung ones wait for ever",
-        "files/reader.py",
+        "files/read_threads.py",
         "            self._give_up_queued()\n",
         "            pass\n",
         "tests/unit/files/test_reader.py",

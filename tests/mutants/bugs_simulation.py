@@ -9,7 +9,7 @@ BUGS = (
         "a close that hangs passes for a thread that can still read, and a hung route holds up its neighbours",
         "files/reader.py",
         "self._closing.begin(source.close)",
-        "self._threads.begin(source.close)",
+        "self.threads._threads.begin(source.close)",
     ),
     bug(
         "files that wait for their turn to be fetched hold their workers for as long as a fetch hangs",

@@ -181,8 +181,8 @@ BUGS = (
     bug(
         "without renameat2 moving overwrites what has the name already",
         "files/rename.py",
-        "        os.link(name, taken, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)\n",
-        "        os.rename(name, taken, src_dir_fd=source, dst_dir_fd=target)\n        os.link(taken, name, "
+        "        os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)\n",
+        "        os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)\n        os.link(new_name, name, "
         "src_dir_fd=target, dst_dir_fd=source)\n",
         _REMOVAL,
     ),

@@ -10,8 +10,8 @@ import pytest
 
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.config import load
-from crosshaul.files import page_cache, reader
-from crosshaul.files.source import SourceFile
+from crosshaul.files import page_cache, read_threads
+from crosshaul.files.source_file import SourceFile
 from crosshaul.service import builder
 from support.system_fixtures import until
 
@@ -59,8 +59,8 @@ def gate(monkeypatch):
     monkeypatch.setattr(SourceFile, "read", hanging)
     monkeypatch.setattr(page_cache, "fetch", fetching)
     monkeypatch.setattr(page_cache, "read", from_memory)
-    monkeypatch.setattr(reader, "_STUCK_SECONDS", 1.0)
-    monkeypatch.setattr(reader, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(read_threads, "_STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(read_threads, "_CHECK_SECONDS", 0.2)
     yield gate
     gate.set()
 
@@ -98,8 +98,8 @@ async def there(strict, prefix, count):
 async def test_a_root_that_hangs_is_an_event_and_so_is_its_end(strict, site, gate, monkeypatch):
     """A read that takes too long is told once, with its route; so is that reads come back."""
     config = await asyncio.to_thread(load, site.config_file)
-    monkeypatch.setattr(reader, "_STUCK_SECONDS", 0.2)
-    monkeypatch.setattr(reader, "_TOLD_SECONDS", 0.5)
+    monkeypatch.setattr(read_threads, "_STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(read_threads, "_HANGING_SECONDS", 0.5)
     async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
         (pipeline,) = runtime.destinations.values()
         said = []

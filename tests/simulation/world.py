@@ -19,7 +19,7 @@ from crosshaul.delivery.after_upload import delivered_file, finishing, source_re
 from crosshaul.delivery.after_upload.unseen_writers import Leases
 from crosshaul.discovery import intake, ownership, scanner
 from crosshaul.discovery.watch import EventKind as Event
-from crosshaul.files import growing, move_target, open_writers, reader, source
+from crosshaul.files import growing, move_target, open_writers, read_threads, root, source_file
 from crosshaul.files.file_clock import FileClock
 from crosshaul.journal.sqlite import store
 from crosshaul.service import builder, runtime
@@ -204,8 +204,9 @@ class World:
         for owner, name, stand_in in (
             (scanner, "os", disk_os),
             (scanner, "file_clock_at", lambda _: self._file_clock()),
-            (reader, "time", SimpleNamespace(monotonic=self.now)),
-            (source, "os", disk_os),
+            (read_threads, "time", SimpleNamespace(monotonic=self.now)),
+            (root, "os", disk_os),
+            (source_file, "os", disk_os),
             (growing, "os", disk_os),
             (source_removal, "os", disk_os),
             (finishing, "os", disk_os),
@@ -217,7 +218,7 @@ class World:
             (finishing, "leases_at", lambda *_, **__: Leases(granted_tells=True, refused_tells=True)),
             (move_target, "os", disk_os),
             (ownership, "identity_at", self._identity),
-            (source, "_MAPPED", 1 << 40),
+            (source_file, "_MAPPED_BYTES", 1 << 40),
             (upload, "_ASK_FROM", 100),
             (model, "LARGE", PART),  # the journal's queries keep the real number: files change sides after the claim
             (runtime, "LARGE", PART),

@@ -27,8 +27,8 @@ from crosshaul.delivery.retry import RetryPolicy
 from crosshaul.delivery.transfer import Transfer
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.errors import Diagnosis
-from crosshaul.files.reader import FileReaders
-from crosshaul.files.source import BufferPool
+from crosshaul.files.buffer_pool import BufferPool
+from crosshaul.files.reader import FileReader
 from crosshaul.integrity.negotiation import ChecksumNegotiator
 from crosshaul.journal import Journal
 from crosshaul.model import (
@@ -239,7 +239,7 @@ async def open_pipeline(
         RequestSlots(lambda: limit.limit, max_concurrency),
         ChecksumNegotiator(known),
         clock,
-        FileReaders(),
+        FileReader(),
         conditions=Conditions(honoured=honoured),
         observer=observer,
     )

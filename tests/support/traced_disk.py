@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from crosshaul.files.source import ASIDE
+from crosshaul.files.own_paths import REMOVAL_PREFIX
 
 CALLS = "openat,pwrite64,ftruncate,fsync,fdatasync,unlink,unlinkat,rename,renameat,renameat2,linkat"
 _CALL = re.compile(r"(\d+) +(\w+)\((.*?)(\) += .*| <unfinished \.\.\.>)$")
@@ -129,5 +129,5 @@ def removed(call: Call, root: Path) -> bytes | None:
     What has been renamed to a name of our own is deleted by that: it has been told of by its own name.
     """
     if call.begins and call.name in _REMOVALS and call.on == str(root) and call.texts:
-        return call.texts[0] if not call.texts[0].startswith(ASIDE) else None
+        return call.texts[0] if not call.texts[0].startswith(REMOVAL_PREFIX) else None
     return None

@@ -67,8 +67,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             future, func, args = pool.waiting.popleft()
             hangs = self._hangs(getattr(executor, "_thread_name_prefix", ""))
             call = getattr(getattr(func, "func", None), "__self__", None)
-            if hangs and hasattr(call, "began"):
-                call.began = self.moment  # the thread is at it all the while
+            if hangs and hasattr(call, "started"):
+                call.started = self.moment  # the thread runs it all the while
             self.call_later(
                 hangs + self._chance.random() * _SLOWEST_THREAD, self._perform, executor, future, func, args
             )

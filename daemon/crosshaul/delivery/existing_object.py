@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from crosshaul.delivery.part_body import work_through
 from crosshaul.delivery.upload_context import UploadContext
+from crosshaul.display import printable
 from crosshaul.errors import Diagnosis, Fault, FaultKind
-from crosshaul.files import reader as reading
-from crosshaul.files.source import shown
+from crosshaul.files.claimed_file import open_claimed
 from crosshaul.integrity.checksum import StreamingChecksum, combine
 from crosshaul.integrity.verify import HeadResult, token_of
 from crosshaul.model import Checksum, ChecksumKind, Claim, Receipt
@@ -81,7 +81,7 @@ async def _may_be(claim: Claim, held: HeadResult, context: UploadContext, sent: 
     if context.in_parts(claim) or not held.comparable_kinds:
         return True  # too much to read for an answer, and each part was checked when it was sent
     with await context.memory_for(claim).hold(claim.fingerprint.size) as memory:
-        payload = await context.files.of(claim.route).whole(
+        payload = await context.files.for_route(claim.route).read_file(
             claim, context.routes[claim.route], held.comparable_kinds, hashed=False, on_stuck=memory.end
         )
     return all(held.has_checksum(checksum) for checksum in payload.checksums)
@@ -100,26 +100,26 @@ async def _equals(claim: Claim, context: UploadContext, held: HeadResult) -> boo
 
 async def read_checksums(claim: Claim, context: UploadContext, kinds: tuple[ChecksumKind, ...]) -> tuple[Checksum, ...]:
     """Read the file piece by piece in its recorded state, and return its checksums. Raises SourceError."""
-    running, reader = StreamingChecksum(kinds), context.files.of(claim.route)
-    source = await reader.run(claim, partial(reading.opened, claim, context.routes[claim.route]))
+    running, reader = StreamingChecksum(kinds), context.files.for_route(claim.route)
+    source = await reader.threads.run(claim, partial(open_claimed, claim, context.routes[claim.route]))
     try:
         await work_through(reader, claim, source, range(claim.fingerprint.size), (running,))
-        await reader.run(claim, source.unchanged)
+        await reader.threads.run(claim, source.unchanged)
     finally:
-        reader.discard(source)
+        reader.close_later(source)
     return running.checksums()
 
 
 def taken(claim: Claim, context: UploadContext) -> Fault:
     """The fault of a file whose key is taken, on a route that overwrites nothing."""
-    message = f"{shown(claim.path)}: {_place(claim, context)} is there already and is not this file"
+    message = f"{printable(claim.path)}: {_place(claim, context)} is there already and is not this file"
     advice = "The route says `overwrite: never`: take the object away or rename the file, then `crosshaul retry`."
     return Fault(Diagnosis(FaultKind.EXISTS, "PreconditionFailed", message, "HeadObject", status=200, advice=advice))
 
 
 def key_taken_unseen(claim: Claim, context: UploadContext) -> Fault:
     """The same where the role may not look: it may well be this file, whose answer was lost."""
-    message = f"{shown(claim.path)}: {_place(claim, context)} is there already, and the role may not see what it is"
+    message = f"{printable(claim.path)}: {_place(claim, context)} is there already, and the role may not see what it is"
     advice = (
         "The route says `overwrite: never`: have the role allowed `s3:GetObject`, which tells whether it is this file, "
         "or rename the file; then `crosshaul retry`."
@@ -130,7 +130,7 @@ def key_taken_unseen(claim: Claim, context: UploadContext) -> Fault:
 def key_of_another_source(claim: Claim, context: UploadContext, source: str) -> Fault:
     """The fault of a file that would be deleted or moved here, and whose key another source writes to."""
     message = (
-        f"{shown(claim.path)}: {_place(claim, context)} was put by source {source}, not by {context.bucket.source}"
+        f"{printable(claim.path)}: {_place(claim, context)} was put by source {source}, not by {context.bucket.source}"
     )
     advice = (
         "Two senders share this key, and this route does not keep its files: give one of them another `key_prefix`, "
@@ -140,4 +140,4 @@ def key_of_another_source(claim: Claim, context: UploadContext, source: str) -> 
 
 
 def _place(claim: Claim, context: UploadContext) -> str:
-    return f"s3://{context.destination.bucket}/{shown(claim.key.encode())}"
+    return f"s3://{context.destination.bucket}/{printable(claim.key.encode())}"

@@ -11,9 +11,9 @@ from crosshaul.concurrency.semaphore import Reservation
 from crosshaul.delivery.part_body import PIECE_BYTES, PartReader
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.errors import Fault, FaultKind, FileChangedError, HeldBackError, SourceError
-from crosshaul.files import reader as reading
+from crosshaul.files.claimed_file import open_claimed, open_growing
 from crosshaul.files.growing import GrowingFile
-from crosshaul.files.source import SourceFile
+from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import Payload, combine, compute
 from crosshaul.integrity.verify import UploadResult, receipt_for, token_of
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part, Receipt
@@ -70,21 +70,21 @@ class MultipartUpload:
 
     async def _send(self) -> None:
         claim, context = self._claim, self._context
-        reader = context.files.of(claim.route)
-        source = await reader.run(claim, self._open)
+        reader = context.files.for_route(claim.route)
+        source = await reader.threads.run(claim, self._open)
         try:
             if isinstance(source, GrowingFile):
                 await self._survey(source)
             upload = self._upload = self._upload or await self._begin()
             try:
                 parts = await _Sender(claim, context, source, upload).send()
-                await reader.run(claim, source.unchanged)
+                await reader.threads.run(claim, source.unchanged)
             except FileChangedError:
                 await self.abandon()
                 raise
         finally:
             context.buffers.clear()  # nothing is spare when nothing is sent in parts; who still does takes new memory
-            reader.discard(source)
+            reader.close_later(source)
         self._upload = replace(upload, parts=parts)
         self._sent = True
 
@@ -93,13 +93,13 @@ class MultipartUpload:
         claim = self._claim
         route = self._context.routes[claim.route]
         if not claim.never_settled:
-            return reading.opened(claim, route)
+            return open_claimed(claim, route)
         block = self._upload.part_size if self._upload is not None else self._part_size
-        return reading.growing(claim, route, block)
+        return open_growing(claim, route, block)
 
     async def _survey(self, source: GrowingFile) -> None:
         """Read a file that goes on changing for the first time; parts that were sent of other bytes go again."""
-        run = partial(self._context.files.of(self._claim.route).run, self._claim)
+        run = partial(self._context.files.for_route(self._claim.route).threads.run, self._claim)
         while await run(source.survey):
             pass
         if self._upload is not None:
@@ -155,7 +155,7 @@ class _Sender:
     def __init__(self, claim: Claim, context: UploadContext, source: SourceFile, multipart: Multipart) -> None:
         self._claim = claim
         self._context = context
-        self._reader = PartReader(claim, source, context.files.of(claim.route), multipart.part_size)
+        self._reader = PartReader(claim, source, context.files.for_route(claim.route), multipart.part_size)
         self._multipart = multipart
         self._done = {part.number: part for part in multipart.parts}
         self._failure: Fault | SourceError | HeldBackError | None = None

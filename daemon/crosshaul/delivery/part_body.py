@@ -7,7 +7,7 @@ from functools import partial
 
 from crosshaul.files.growing import GrowingFile
 from crosshaul.files.reader import RouteReader
-from crosshaul.files.source import SourceFile
+from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import Payload, StreamingChecksum
 from crosshaul.integrity.streamed_body import StreamedBody
 from crosshaul.model import ChecksumKind, Claim
@@ -30,7 +30,7 @@ async def work_through(
     """Give the bytes of ``span`` to each of these checksums, and keep them in ``into``. Raises SourceError."""
     for offset in range(0, len(span), _STEP_BYTES):
         step, end = span[offset : offset + _STEP_BYTES], offset + _STEP_BYTES
-        await reader.run(
+        await reader.threads.run(
             claim, partial(_step, source, step, each, None if into is None else into[offset:end]), on_stuck
         )
 
@@ -65,7 +65,7 @@ class PartReader:
         """A part in memory. Raises SourceError."""
         if len(into) <= _STEP_BYTES:
             read = partial(self._at_once, number, into, kinds, hashed=hashed)
-            return await self._reader.run(self._claim, read, on_stuck)
+            return await self._reader.threads.run(self._claim, read, on_stuck)
         running = await self._summed(number, len(into), StreamingChecksum(kinds, hashed=hashed), into, on_stuck)
         return Payload(into, running.checksums(), running.sha256())
 
@@ -100,7 +100,7 @@ class PartReader:
         return running
 
     async def _read(self, start: int, offset: int, length: int) -> bytes | memoryview:
-        return await self._reader.run(self._claim, partial(self._piece, start + offset, length))
+        return await self._reader.threads.run(self._claim, partial(self._piece, start + offset, length))
 
     def _piece(self, offset: int, length: int) -> bytes | memoryview:
         data = self._source.read(offset, length)

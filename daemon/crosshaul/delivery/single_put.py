@@ -30,7 +30,7 @@ class SinglePut:
         with await context.memory_for(claim).hold(fingerprint.size) as memory:
             while True:
                 kinds = negotiator.kinds()
-                payload = await context.files.of(claim.route).whole(
+                payload = await context.files.for_route(claim.route).read_file(
                     claim, route, kinds, hashed=hashed, on_stuck=memory.end
                 )
                 try:

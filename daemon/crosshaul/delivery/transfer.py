@@ -31,7 +31,7 @@ from crosshaul.errors import (
     SourceError,
     StateDirError,
 )
-from crosshaul.files.reader import READERS
+from crosshaul.files.reader import READ_THREADS
 from crosshaul.journal.canary_choice import Canaries
 from crosshaul.model import Changed, Claim, HeldClaim, Outcome, Quarantine, Release, State
 
@@ -98,7 +98,9 @@ class Transfer:
         self._limit = limit
         self._policy = policy
         self._listener = listener
-        self._dispatcher = dispatcher.Dispatcher(journal, context.clock, self._breaker, canaries, context.files.hang)
+        self._dispatcher = dispatcher.Dispatcher(
+            journal, context.clock, self._breaker, canaries, context.files.is_hanging
+        )
         self._dispatcher.routes = tuple(context.routes)
         context.files.observe(self._reading_stuck, listener.read_hangs, self._read_recovered)
         self._small, self._large = self._shares()
@@ -115,7 +117,7 @@ class Transfer:
         self._context.plans.clear()
         self._context.plans.update(plans)
         self._dispatcher.routes = tuple(claimed)
-        self._context.files.expect(len(self._context.routes))
+        self._context.files.share_among(len(self._context.routes))
         self.wake()
 
     @property
@@ -188,7 +190,7 @@ class Transfer:
     def _reading_stuck(self, large: bool) -> None:  # noqa: FBT001 - a callback
         """A worker waits for a file system that may never answer: another takes its place."""
         share = self._large if large else self._small
-        if self._workers is not None and share.workers < 2 * self._context.sizes.max_concurrency + READERS:
+        if self._workers is not None and share.workers < 2 * self._context.sizes.max_concurrency + READ_THREADS:
             share.add_worker()
             self._workers.create_task(self._work(share))
 

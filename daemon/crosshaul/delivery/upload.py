@@ -22,8 +22,8 @@ from crosshaul.delivery.existing_object import (
 from crosshaul.delivery.multipart import LARGEST_OBJECT, MultipartUpload
 from crosshaul.delivery.single_put import SinglePut
 from crosshaul.delivery.upload_context import UploadContext
+from crosshaul.display import printable
 from crosshaul.errors import Diagnosis, Fault, FaultKind, FileChangedError, FileGoneError, SourceError
-from crosshaul.files.source import shown
 from crosshaul.model import LARGE, Claim, Receipt
 
 _ASK_FROM = LARGE
@@ -225,8 +225,8 @@ def _may_be_completed(claim: Claim) -> bool:
 
 
 def _too_large(claim: Claim, context: UploadContext) -> Fault:
-    place = f"s3://{context.destination.bucket}/{shown(claim.key.encode())}"
-    message = f"{shown(claim.path)}: {claim.fingerprint.size:,} bytes for {place}, and S3 takes {LARGEST_OBJECT:,}"
+    place = f"s3://{context.destination.bucket}/{printable(claim.key.encode())}"
+    message = f"{printable(claim.path)}: {claim.fingerprint.size:,} bytes for {place}, and S3 takes {LARGEST_OBJECT:,}"
     return Fault(
         Diagnosis(FaultKind.FILE, "EntityTooLarge", message, advice="Split the file; if it is sparse, pack it.")
     )
@@ -242,5 +242,5 @@ def _refuses_conditions(fault: Fault) -> bool:
 
 def of_source(error: SourceError, path: bytes) -> Diagnosis:
     """A local trouble in the words of a diagnosis, which is shown beside its file's path."""
-    message = str(error).removeprefix(f"{shown(path)}: ")
+    message = str(error).removeprefix(f"{printable(path)}: ")
     return Diagnosis(FaultKind.LOCAL, type(error).__name__.removesuffix("Error"), message)

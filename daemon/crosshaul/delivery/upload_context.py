@@ -12,8 +12,8 @@ from crosshaul.concurrency.request_slots import HeldSlot, RequestSlots, SlotKind
 from crosshaul.concurrency.semaphore import ByteSemaphore
 from crosshaul.config import Destination, Route, TransferConfig
 from crosshaul.files import reader
+from crosshaul.files.buffer_pool import BufferPool
 from crosshaul.files.growing import Rewritten
-from crosshaul.files.source import BufferPool
 from crosshaul.integrity.checksum import Payload
 from crosshaul.integrity.negotiation import ChecksumNegotiator
 from crosshaul.integrity.verify import HeadResult, UploadResult
@@ -98,7 +98,7 @@ class UploadContext:
     """Requests in flight."""
     negotiator: ChecksumNegotiator
     clock: Clock
-    files: reader.FileReaders
+    files: reader.FileReader
     """For reading, route by route."""
     plans: dict[str, int] = field(default_factory=dict)
     """The plans in force, by route."""

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Route
 from crosshaul.discovery.key_namer import KeyNamer
+from crosshaul.display import printable
 from crosshaul.errors import FileChangedError, FileUnreadableError, SourceError
-from crosshaul.files.source import Root, shown
+from crosshaul.files.root import Root
 from crosshaul.model import Settled, SettleReason, Sighting
 from crosshaul.telemetry.logger import Logger
 
@@ -165,7 +166,7 @@ class ContentHasher:
             await asyncio.wait({reading}, timeout=_TOLD_AFTER_SECONDS)
             if not reading.done():
                 seconds = round(time.monotonic() - began, 1)
-                self._log.warning("read_hangs", path=shown(_first_unread(jobs)), seconds=seconds)
+                self._log.warning("read_hangs", path=printable(_first_unread(jobs)), seconds=seconds)
                 await asyncio.wait({reading})
                 self._log.info("read_recovered", seconds=round(time.monotonic() - began, 1))
             return await reading
@@ -199,7 +200,7 @@ class ContentHasher:
         """Say now and then that a large file is still being read."""
         if time.monotonic() - job.began >= job.tell_after:
             job.tell_after *= 2
-            self._log.info("hashing", path=shown(job.sighting.path), bytes=job.size, bytes_read=job.done)
+            self._log.info("hashing", path=printable(job.sighting.path), bytes=job.size, bytes_read=job.done)
 
     def _read_all(self, jobs: list[_Job]) -> _Results:
         """Their digests (blocking); None for one that is not at its end."""
@@ -212,7 +213,7 @@ class ContentHasher:
         try:
             with Root.open(self._route.path) as root, root.open_file(path, follow_inside=inside) as file:
                 if file.fingerprint != job.sighting.fingerprint:
-                    raise FileChangedError(f"{shown(path)}: it changed since it was seen")
+                    raise FileChangedError(f"{printable(path)}: it changed since it was seen")
                 while job.done < job.size:
                     length = min(_CHUNK, job.size - job.done)
                     job.digest.update(file.read(job.done, length))

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from crosshaul.discovery.scanner import PathStats
-from crosshaul.files.source import shown
+from crosshaul.display import printable
 from crosshaul.model import Denial, Settled
 from crosshaul.telemetry.failure_streak import is_power_of_two
 from crosshaul.telemetry.logger import Logger
@@ -77,7 +77,7 @@ class Enqueuer:
         if is_power_of_two(count):
             self._log.error(
                 "file_quarantined",
-                path=shown(sighting.path),
+                path=printable(sighting.path),
                 key=denial.settled.key,
                 code=refusal.code,
                 error=refusal.message,

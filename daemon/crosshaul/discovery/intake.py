@@ -28,10 +28,10 @@ from crosshaul.discovery.scanner import Batch, Entering, PathStats, Scanner
 from crosshaul.discovery.settle import AtRest, Settler, but_for_inode
 from crosshaul.discovery.unreadable import UnreadablePaths
 from crosshaul.discovery.watch import EventKind, Watcher
+from crosshaul.display import printable
 from crosshaul.errors import SourceError
 from crosshaul.files.marker import counts, marked
-from crosshaul.files.own_paths import OwnPaths
-from crosshaul.files.source import ASIDE, shown
+from crosshaul.files.own_paths import REMOVAL_PREFIX, OwnPaths
 from crosshaul.model import (
     NO_PLAN,
     ChangedFiles,
@@ -232,7 +232,7 @@ class Intake:
 
     def heard(self, path: bytes, kind: EventKind) -> None:
         """Look at ``path`` soon."""
-        if ASIDE in path:
+        if REMOVAL_PREFIX in path:
             return  # a source that is being deleted
         if not path:
             return
@@ -448,7 +448,7 @@ class Intake:
             if isinstance(verdict, AtRest):
                 resting.append((sighting, verdict.reason))
                 if verdict.reason is SettleReason.CEILING:
-                    self._log.warning("taken_while_changing", path=shown(path), waited=self._route.settle.max_wait)
+                    self._log.warning("taken_while_changing", path=printable(path), waited=self._route.settle.max_wait)
         if self._settler.next_due() != next_due:
             self._hinted.set()
         return resting

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from crosshaul.config import Route
+from crosshaul.display import printable
 from crosshaul.errors import FileChangedError, FileUnreadableError, SourceError
-from crosshaul.files.source import Root, shown
+from crosshaul.files.root import Root
 from crosshaul.keys import KeyFields, KeyRefused, Template
 from crosshaul.model import LARGEST_OBJECT, NO_PLAN, PlanId, Refusal, Settled, SettleReason, Sighting
 
@@ -25,7 +26,7 @@ class KeyNamer:
         inside = self._route.symlinks == "follow_inside"
         with Root.open(self._route.path) as root, root.open_file(sighting.path, follow_inside=inside) as file:
             if file.fingerprint != sighting.fingerprint:
-                raise FileChangedError(f"{shown(sighting.path)}: it changed since it was seen")
+                raise FileChangedError(f"{printable(sighting.path)}: it changed since it was seen")
             return file.sha256()
 
     def read(self, sighting: Sighting, reason: SettleReason) -> Settled | None:

@@ -18,13 +18,14 @@ from pathlib import Path
 from crosshaul.config import Route
 from crosshaul.discovery.followed_links import FollowedLinks
 from crosshaul.discovery.selection import Selection
+from crosshaul.display import printable
 from crosshaul.errors import FileChangedError, FileGoneError, SourceError
 from crosshaul.files.directory import MAX_PATH, Directory
 from crosshaul.files.file_clock import FileClock, of_mounts
 from crosshaul.files.marker import Marker
 from crosshaul.files.mounts import types_at
 from crosshaul.files.own_paths import OwnPaths, identity_of
-from crosshaul.files.source import Root, shown
+from crosshaul.files.root import Root
 from crosshaul.model import Fingerprint, Sighting
 
 BATCH = 500
@@ -273,7 +274,7 @@ class _Scan:
             return None
         if not self._route.cross_filesystems and found.st_dev != self._root.device:
             reason = "it is on another file system; set cross_filesystems: true to have it walked"
-            self._note(directory.path, f"{shown(directory.path)}: {reason}")
+            self._note(directory.path, f"{printable(directory.path)}: {reason}")
             return None
         # Below a followed symlink the directory is watched under its own name already.
         if self._entering is not None and not directory.linked:
@@ -288,7 +289,7 @@ class _Scan:
 
     def _note_too_long(self, directory: Directory) -> None:
         """One line for all that is in a directory, however much it is."""
-        place = shown(directory.path)
+        place = printable(directory.path)
         place = f"{place[:100]}...{place[-100:]}"
         message = f"{place}: paths of {self._too_long:,} names in it are longer than {MAX_PATH:,} bytes; shorten them"
         self._batch.problems.append(ScanProblem(directory.path, message, unreadable=True))
@@ -315,7 +316,7 @@ class _Scan:
 
     def _sight(self, path: bytes, found: os.stat_result) -> None:
         if self._own.paths.logs and identity_of(found) in self._own.paths.logs:
-            self._note(path, f"{shown(path)}: it is this program's own log, each line of which would make another")
+            self._note(path, f"{printable(path)}: it is this program's own log, each line of which would make another")
             return
         self._batch.sightings.append(Sighting(self._route.name, path, Fingerprint.of(found)))
 
@@ -347,7 +348,7 @@ class _Scan:
     def _report(self, path: bytes, error: OSError) -> None:
         # What went or was replaced while we walked is for the next look.
         if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
-            message = f"{shown(path) or self._route.path}: {error.strerror}; it is left out until that is mended"
+            message = f"{printable(path) or self._route.path}: {error.strerror}; it is left out until that is mended"
             self._batch.problems.append(ScanProblem(path, message, unreadable=True))
 
     def _note(self, path: bytes, message: str) -> None:

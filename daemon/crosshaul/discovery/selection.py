@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from crosshaul.discovery.patterns import spec
 from crosshaul.files.marker import Marker
-from crosshaul.files.source import ASIDE
+from crosshaul.files.own_paths import REMOVAL_PREFIX
 
 
 class Selection:
@@ -21,7 +21,7 @@ class Selection:
 
     def takes(self, path: bytes) -> bool:
         """Whether the file at ``path`` is to be delivered."""
-        if ASIDE in path:
+        if REMOVAL_PREFIX in path:
             return False  # it is being deleted
         if self._include is None and self._exclude is None:
             return not self.is_marker(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crosshaul.discovery.scanner import ScanProblem
-from crosshaul.files.source import shown
+from crosshaul.display import printable
 from crosshaul.telemetry.logger import Logger
 
 _LISTED = 1_000
@@ -64,4 +64,4 @@ class UnreadablePaths:
 
     def _tell(self, problem: ScanProblem) -> None:
         if self._known.get(problem.path) != problem:
-            self._log.warning("left_out", path=shown(problem.path), reason=problem.message)
+            self._log.warning("left_out", path=printable(problem.path), reason=problem.message)

@@ -1,4 +1,4 @@
-"""All names that a directory has by the mounts of its file system: a bind mount gives it another one."""
+"""Find all paths of a directory: each bind mount of its file system may give it another one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
 class Mount(NamedTuple):
-    """A line of mountinfo: ``root`` is the directory of the file system that is seen at ``point``."""
+    """A line of mountinfo: the file system's directory ``root`` is mounted at ``point``."""
 
     device: bytes
     root: bytes
@@ -19,14 +19,14 @@ class Mount(NamedTuple):
 
 
 class Mounts:
-    """The mounts that this process sees, as they were when this was made; none where there is no /proc."""
+    """A snapshot of the mounts that this process sees; empty without /proc."""
 
     def __init__(self, text: bytes | None = None) -> None:
         lines = (_read() if text is None else text).splitlines()
         self._mounts = [_mount(fields) for fields in map(bytes.split, lines) if len(fields) > 4]  # noqa: PLR2004
 
     def names(self, path: bytes) -> Iterator[bytes]:
-        """``path`` (absolute, without symlinks) and each other path at which the same directory may be seen."""
+        """Yield ``path`` (absolute, without symlinks) and each other path that may lead to the same directory."""
         yield path
         here = self._mount_of(path)
         if here is None:
@@ -37,11 +37,11 @@ class Mounts:
                 yield _join(mount.point, inside[len(mount.root.rstrip(b"/")) :])
 
     def any_below(self, path: bytes) -> bool:
-        """Whether anything is mounted below ``path``: only then may one directory be seen twice in it."""
+        """Return whether there is a mount below ``path``: only then can it contain one directory twice."""
         return any(mount.point != path and _holds(path, mount.point) for mount in self._mounts)
 
     def _mount_of(self, path: bytes) -> Mount | None:
-        """The mount that ``path`` is on: the last of those with the longest mount point above it."""
+        """Return the mount that holds ``path``: the last one of those with the longest mount point."""
         above = (mount for mount in reversed(self._mounts) if _holds(mount.point, path))
         return max(above, key=lambda mount: len(mount.point), default=None)
 

@@ -1,18 +1,18 @@
-"""A directory below a watched root, by its name in another one: many under one long path cost that path once."""
+"""The path of a directory below a root, stored as a name and a parent: a long common path is stored once."""
 
 from __future__ import annotations
 
-_KEPT = 256
-"""Bytes up to which a directory keeps its whole path, which is what nearly all are asked for."""
+_WHOLE_PATH_BYTES = 256
+"""A path up to this length is stored whole: nearly all are."""
 
 MAX_PATH = 4096
-"""Bytes of the longest path below a root that is looked at (the kernel's PATH_MAX). No key holds a quarter of it, and
-each place that remembers paths would have to reckon with longer ones: a few thousand nested directories are made in a
-moment, and their paths together are as long as the square of that."""
+"""Length in bytes of the longest path below a root that is read (the kernel's PATH_MAX). It is four times the longest
+key. The limit bounds the memory for paths: a few thousand nested directories are quickly made, and the total length of
+their paths grows with the square of their number."""
 
 
 class Directory:
-    """What a directory is called, and where it really is: another one, below a symlink that is followed."""
+    """The path of a directory, and its real path if a followed symlink leads to it."""
 
     __slots__ = ("length", "parent", "part", "real")
     length: int
@@ -22,14 +22,14 @@ class Directory:
         self.parent = parent
         self.part = path
         self.length = len(path) + (parent.length + 1 if parent is not None and parent.length else 0)
-        if parent is not None and self.length <= _KEPT:
+        if parent is not None and self.length <= _WHOLE_PATH_BYTES:
             self.part = parent.prefix + path
             self.parent = None
         self.real = self if real is None else real
 
     @property
     def path(self) -> bytes:
-        """Its path below the root; empty for the root itself."""
+        """The path below the root; empty for the root itself."""
         if self.parent is None:
             return self.part
         parts: list[bytes] = []
@@ -41,14 +41,14 @@ class Directory:
 
     @property
     def prefix(self) -> bytes:
-        """What the paths in it begin with."""
+        """The common start of the paths in it."""
         return self.path + b"/" if self.length else b""
 
     @property
     def linked(self) -> bool:
-        """Whether a symlink leads to it, or to a directory above it."""
+        """Whether it is, or lies below, the target of a followed symlink."""
         return self.real is not self
 
     def child(self, name: bytes) -> Directory:
-        """The directory ``name`` in this one."""
+        """Return the directory ``name`` in this one."""
         return Directory(name, Directory(name, None, self.real) if self.linked else None, self)

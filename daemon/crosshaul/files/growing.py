@@ -1,6 +1,6 @@
-"""A file that never rests: the first bytes of it, as they all stood at one moment while it went on growing.
+"""Read a file that never settles: a prefix of it, as it was at one moment while the file grew.
 
-They are read twice. What is the same both times was there, all of it, between the end of the first reading and the
+The prefix is read twice. Bytes that are the same both times were all there between the end of the first read and the
 start of the second. A file that is only appended to passes; one that is rewritten in place does not.
 """
 
@@ -9,21 +9,22 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 
+from crosshaul.display import printable
 from crosshaul.errors import FileChangedError
-from crosshaul.files.source import SourceFile, shown
+from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import StreamingChecksum
 from crosshaul.model import ChecksumKind, Claim, Fingerprint
 
-_PIECE = 1 << 20
-_AT_ONCE = 256 << 20
-_KEPT = 1_000
-"""Files that are remembered for having been rewritten while they were read."""
-_FIRST_PAUSE_SECONDS = 30.0
-_LONGEST_PAUSE_SECONDS = 3600.0
+_CHUNK_BYTES = 1 << 20
+_SURVEY_BYTES = 256 << 20
+_MAX_FILES = 1_000
+"""Rewritten files that are remembered."""
+_MIN_PAUSE_SECONDS = 30.0
+_MAX_PAUSE_SECONDS = 3600.0
 
 
 class GrowingFile(SourceFile):
-    """An open file of which the first ``fingerprint.size`` bytes are to be sent, in blocks of ``block`` bytes."""
+    """An open file whose first ``fingerprint.size`` bytes are sent, in blocks of ``block`` bytes."""
 
     def __init__(self, descriptor: int, path: bytes, fingerprint: Fingerprint, block: int) -> None:
         super().__init__(descriptor, path, fingerprint)
@@ -31,15 +32,15 @@ class GrowingFile(SourceFile):
         self._sums: list[str] = []
 
     def survey(self) -> bool:
-        """Read some more of it for the first time; False when all of it is read. Raises as ``read`` does."""
+        """Read the next part for the first time; return False when all of it is read. Raises as ``read``."""
         start, size = len(self._sums) * self._block, self.fingerprint.size
-        until = min(size, start + max(self._block, _AT_ONCE))
+        until = min(size, start + max(self._block, _SURVEY_BYTES))
         for offset in range(start, until, self._block):
             self._sums.append(self._sum(offset, min(self._block, size - offset)))
         return until < size
 
     def read(self, offset: int, length: int, into: memoryview | None = None) -> bytes | memoryview:
-        """Exactly ``length`` bytes from ``offset``. Raises FileChangedError if a whole block is not what it was."""
+        """Return exactly ``length`` bytes from ``offset``. Raises FileChangedError if a whole block has changed."""
         data = super().read(offset, length, into)
         if self._sums and offset % self._block == 0 and length == min(self._block, self.fingerprint.size - offset):
             running = StreamingChecksum((ChecksumKind.CRC64NVME,))
@@ -48,42 +49,42 @@ class GrowingFile(SourceFile):
         return data
 
     def unchanged(self) -> None:
-        """Raise FileChangedError if it has become shorter; that it grows is as expected."""
+        """Raise FileChangedError if the file is shorter than the prefix; it may have grown."""
         if os.fstat(self._descriptor).st_size < self.fingerprint.size:
-            raise FileChangedError(f"{shown(self.path)}: it became shorter while it was read")
+            raise FileChangedError(f"{printable(self.path)}: truncated while it was read")
 
     def _sum(self, start: int, length: int) -> str:
         running = StreamingChecksum((ChecksumKind.CRC64NVME,))
-        for offset in range(start, start + length, _PIECE):
-            running.update(super().read(offset, min(_PIECE, start + length - offset)))
+        for offset in range(start, start + length, _CHUNK_BYTES):
+            running.update(super().read(offset, min(_CHUNK_BYTES, start + length - offset)))
         return running.checksums()[0].value
 
     def require(self, offset: int, running: StreamingChecksum) -> None:
-        """Raise FileChangedError unless the block at ``offset`` has the same CRC64NVME as it had at first."""
+        """Raise FileChangedError unless the block at ``offset`` has the CRC64NVME of the first read."""
         if running.checksums()[0].value != self._sums[offset // self._block]:
-            raise FileChangedError(f"{shown(self.path)}: it is rewritten while it is read")
+            raise FileChangedError(f"{printable(self.path)}: rewritten while it was read")
 
 
 class Rewritten:
-    """Files that never rest and were rewritten while they were read: each is left alone for longer and longer."""
+    """Files that were rewritten while they were read, each with a pause that doubles with each failure."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[tuple[str, bytes], tuple[int, float]] = OrderedDict()
 
     def paused(self, claim: Claim, now: float) -> bool:
-        """Whether it would be too early to try this file again."""
+        """Return whether the file's pause is not over yet."""
         return self._files.get((claim.route, claim.path), (0, now))[1] > now
 
     def failed(self, claim: Claim, now: float) -> int:
-        """It was rewritten once more; gives how often now."""
+        """Count a failure of this file; return the number of its failures."""
         key = (claim.route, claim.path)
         count = self._files.pop(key, (0, 0.0))[0] + 1
-        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(count - 1, 30))
+        pause = min(_MAX_PAUSE_SECONDS, _MIN_PAUSE_SECONDS * 2.0 ** min(count - 1, 30))
         self._files[key] = (count, now + pause)
-        while len(self._files) > _KEPT:
+        while len(self._files) > _MAX_FILES:
             self._files.popitem(last=False)
         return count
 
     def succeeded(self, claim: Claim) -> None:
-        """It got through: nothing is held against it."""
+        """Forget the failures of this file."""
         self._files.pop((claim.route, claim.path), None)

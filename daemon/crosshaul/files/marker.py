@@ -1,7 +1,7 @@
-"""Pure: the files that say that another is finished, such as ``report.csv.done``, and which of them count.
+"""Marker files, such as ``report.csv.done``: their names, and whether one is valid for a file. Pure.
 
-Whoever may write files gives them their names, so a name is matched in time linear to its length: a regular expression
-with several fields would try all ways to share out a long name among them.
+Users choose file names, so a name is matched in time linear in its length: a regular expression with several fields
+would try all ways to divide a long name among them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from string import Formatter
 
 from crosshaul.model import Fingerprint, Recorded, SettleReason, Sighting
 
-Places = Collection[int]
-"""Offsets in a path up to which the template can have been filled in so far."""
+Offsets = Collection[int]
+"""Offsets in a path at which the part of the template matched so far can end."""
 
 
 class Marker:
-    """The name of the file that says that another is finished, such as ``{path}.done``."""
+    """The template of a route's marker files, such as ``{path}.done``."""
 
     def __init__(self, template: str) -> None:
         parsed = Formatter().parse(template)
@@ -25,7 +25,7 @@ class Marker:
         self._ending = b"" if field else last.removeprefix(b"/")
 
     def of(self, path: bytes) -> bytes:
-        """The marker of the file at ``path``; both relative to the root."""
+        """Return the path of the marker of the file at ``path``; both relative to the root."""
         folder, _, name = path.rpartition(b"/")
         stem, dot, suffix = name.rpartition(b".")
         if not stem:
@@ -34,47 +34,50 @@ class Marker:
         return _below(b"".join(literal + values[field] for literal, field in self._pieces))
 
     def is_marker(self, path: bytes) -> bool:
-        """Whether a file of this name is a marker, whether or not what it speaks of is there."""
+        """Return whether a file of this name is a marker, even if the file it marks does not exist."""
         if not path.endswith(self._ending):
             return False
-        places: Places = (0,)
+        offsets: Offsets = (0,)
         after_dir = False
         for literal, field in self._pieces:
             if after_dir:
-                # An empty {dir} takes the slash after it along.
-                slash = literal.startswith(b"/")
-                places = _past_dir(path, places) if slash else range(min(places, default=len(path) + 1), len(path) + 1)
-            places = _past_literal(path, places, literal.removeprefix(b"/") if after_dir else literal)
+                # An empty {dir} removes the slash after it.
+                offsets = _past_dir(path, offsets) if literal.startswith(b"/") else _anywhere_after(path, offsets)
+            offsets = _past_literal(path, offsets, literal.removeprefix(b"/") if after_dir else literal)
             after_dir = field == "dir"
             if field and not after_dir:
-                places = _past_field(path, places, field)
-        return bool(places) if after_dir else len(path) in places
+                offsets = _past_field(path, offsets, field)
+        return bool(offsets) if after_dir else len(path) in offsets
 
 
 def _below(path: bytes) -> bytes:
     return b"/".join(part for part in path.split(b"/") if part)
 
 
-def _past_literal(path: bytes, places: Places, literal: bytes) -> Places:
-    return {place + len(literal) for place in places if path.startswith(literal, place)} if literal else places
+def _past_literal(path: bytes, offsets: Offsets, literal: bytes) -> Offsets:
+    return {offset + len(literal) for offset in offsets if path.startswith(literal, offset)} if literal else offsets
 
 
-def _past_dir(path: bytes, places: Places) -> Places:
-    """Nothing at all, or a directory and the slash after it."""
-    first = min(places, default=len(path)) + 1
-    return {*places, *(place + 1 for place in range(first, len(path)) if path[place] == _SLASH)}
+def _anywhere_after(path: bytes, offsets: Offsets) -> Offsets:
+    return range(min(offsets, default=len(path) + 1), len(path) + 1)
 
 
-def _past_field(path: bytes, places: Places, field: str) -> Places:
-    """One byte or more of a name or, for ``path``, of a path; a ``suffix`` may be empty."""
+def _past_dir(path: bytes, offsets: Offsets) -> Offsets:
+    """Match nothing, or a directory and the slash after it."""
+    first = min(offsets, default=len(path)) + 1
+    return {*offsets, *(offset + 1 for offset in range(first, len(path)) if path[offset] == _SLASH)}
+
+
+def _past_field(path: bytes, offsets: Offsets, field: str) -> Offsets:
+    """Match one byte or more of a name or, for ``path``, of a path; a ``suffix`` may be empty."""
     if field == "path":
-        return range(min(places, default=len(path)) + 1, len(path) + 1)
-    reached: set[int] = set(places) if field == "suffix" else set()
+        return range(min(offsets, default=len(path)) + 1, len(path) + 1)
+    reached: set[int] = set(offsets) if field == "suffix" else set()
     inside = False
-    for place in range(len(path)):
-        inside = (inside or place in places) and path[place] != _SLASH
+    for offset in range(len(path)):
+        inside = (inside or offset in offsets) and path[offset] != _SLASH
         if inside:
-            reached.add(place + 1)
+            reached.add(offset + 1)
     return reached
 
 
@@ -82,16 +85,16 @@ _SLASH = ord("/")
 
 
 def counts(marker: Fingerprint, file: Fingerprint) -> bool:
-    """Whether a marker speaks of this state of the file by its time stamps alone: it is not older."""
+    """Return whether a marker is valid for this state of the file by its time stamps alone: it is not older."""
     return marker.ctime_ns >= file.ctime_ns
 
 
 def marked(
     sightings: Iterable[Sighting], markers: Mapping[bytes, Fingerprint], recorded: Mapping[bytes, Recorded]
 ) -> set[bytes]:
-    """The paths of the files whose markers count, or have counted for the same content.
+    """Return the paths of the files whose markers are valid, or were valid for the same content.
 
-    ``markers`` has the state of each file's marker that is there, ``recorded`` what the journal has of the files.
+    ``markers`` holds the state of each existing marker, ``recorded`` the journal's records, both by the file's path.
     """
     return {
         sighting.path
@@ -109,11 +112,11 @@ def _is_marked(file: Fingerprint, marker: Fingerprint | None, record: Recorded |
     if counts(marker, file):
         return True
     # Owner, mode or the number of links changed after the marker was made. The content is older than the marker, and
-    # no other content of this name was ever taken: there is nothing else that the marker can speak of.
+    # no other content of this name was ever queued, so the marker can only mean this content.
     if record is None or same:
         return marker.ctime_ns >= file.mtime_ns
-    # Another content was taken before. The marker is a new one if it was written after this content, and this content
-    # was written here, after the other: an mtime that was brought along from elsewhere (cp -p) says nothing.
+    # Another content was queued before. The marker is new if it was written after this content, and this content was
+    # written here after the other one: an mtime that was copied (cp -p) proves nothing.
     return marker.mtime_ns >= file.mtime_ns > record.fingerprint.ctime_ns
 
 

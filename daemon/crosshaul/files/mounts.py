@@ -1,4 +1,4 @@
-"""What the mount table says of a directory (proc(5), /proc/pid/mountinfo)."""
+"""File system types of a directory, by the mount table (proc(5), /proc/pid/mountinfo)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 def types_at(top: bytes, table: bytes) -> tuple[str, frozenset[str]]:
-    """The type of the file system that holds ``top``, and the types of those that are mounted below it."""
+    """Return the type of the file system that holds ``top``, and the types mounted below it."""
     top = top.rstrip(b"/") + b"/"
     holder, longest = "", 0
     below: set[str] = set()
@@ -18,7 +18,7 @@ def types_at(top: bytes, table: bytes) -> tuple[str, frozenset[str]]:
         kind = source.split(b" ")[0].decode(errors="replace")
         if point.startswith(top) and point != top:
             below.add(kind)
-        # The last of equals is mounted on top of the others.
+        # Of several mounts at one point the last one hides the others.
         elif top.startswith(point) and len(point) >= longest:
             holder, longest = kind, len(point)
     return holder, frozenset(below)

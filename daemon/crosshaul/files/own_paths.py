@@ -1,7 +1,7 @@
-"""Directories and files of the daemon's own, told by device and inode: no way to them leads to a delivery.
+"""The daemon's own directories and files, identified by device and inode: they are never delivered.
 
-state_dir and every ``move_to`` are such directories. A log that standard output or error goes to is such a file: each
-line that is delivered would make another.
+Its directories are state_dir and every ``move_to``. A log that standard output or error is written to is its own file:
+delivering it would log further lines.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from pathlib import Path
 
 from crosshaul.config import Config
 
+REMOVAL_PREFIX = b".crosshaul-removing-"
+"""Prefix of the temporary name of a source file between its last check and its deletion."""
+
 Identity = tuple[int, int]
 """Device and inode."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnPaths:
-    """What is the daemon's own at this moment."""
+    """A snapshot of the daemon's own paths."""
 
     directories: frozenset[Identity] = frozenset()
     logs: frozenset[Identity] = frozenset()
@@ -28,21 +31,21 @@ class OwnPaths:
     """The directories' paths, without symlinks."""
 
     @classmethod
-    def look(cls, config: Config) -> OwnPaths:
-        """See what is the daemon's own now (blocking); what does not exist is nobody's."""
+    def read(cls, config: Config) -> OwnPaths:
+        """Return the present snapshot (blocking). Paths that do not exist are left out."""
         paths = list(own_directories(config))
-        found = (identity_at(path) for path in paths)
+        identities = (identity_at(path) for path in paths)
         names = tuple(os.path.realpath(os.fsencode(path)) for path in paths)
-        return cls(frozenset(each for each in found if each is not None), _logs(), names)
+        return cls(frozenset(identity for identity in identities if identity is not None), _logs(), names)
 
     def below(self, root: Path) -> frozenset[bytes]:
-        """Those of the directories that lie below ``root``, by their paths from there."""
+        """Return the directories below ``root``, as paths relative to it."""
         top = os.path.realpath(os.fsencode(root)).rstrip(b"/") + b"/"
         return frozenset(name.removeprefix(top) for name in self.names if name.startswith(top))
 
 
 def own_directories(config: Config) -> Iterator[Path]:
-    """The directories in which nothing is anybody else's."""
+    """Yield the directories that hold only the daemon's own files."""
     yield config.state_dir
     for route in config.routes:
         if route.after_upload.move_to is not None:
@@ -50,26 +53,26 @@ def own_directories(config: Config) -> Iterator[Path]:
 
 
 def identity_at(path: Path | str | bytes) -> Identity | None:
-    """Device and inode of what is at ``path``, symlinks followed; None if nothing can be seen there."""
+    """Return device and inode of ``path``, following symlinks; None if it can't be read."""
     try:
         return identity_of(os.stat(path))  # noqa: PTH116 - bytes are no Path
     except OSError:
         return None
 
 
-def identity_of(found: os.stat_result) -> Identity:
-    """Device and inode in a stat result."""
-    return found.st_dev, found.st_ino
+def identity_of(status: os.stat_result) -> Identity:
+    """Return device and inode of a stat result."""
+    return status.st_dev, status.st_ino
 
 
 def _logs() -> frozenset[Identity]:
-    """The regular files that standard output and standard error are."""
-    found = []
+    """Return the regular files that standard output and standard error write to."""
+    identities = []
     for descriptor in (1, 2):
         try:
             status = os.fstat(descriptor)
         except OSError:
             continue
         if stat.S_ISREG(status.st_mode):
-            found.append(identity_of(status))
-    return frozenset(found)
+            identities.append(identity_of(status))
+    return frozenset(identities)

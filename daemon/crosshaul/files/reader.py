@@ -1,72 +1,31 @@
-"""A claim's bytes, in the state in which it came to rest: small files whole, large ones by descriptor, in parts."""
+"""Read the files of claims: small ones from the page cache without a thread, others in threads of their route."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from crosshaul.concurrency.semaphore import ByteSemaphore, Reservation
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Route
-from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError, RootMissingError, RouteHangsError
 from crosshaul.files import page_cache
-from crosshaul.files.growing import GrowingFile
-from crosshaul.files.source import Root, SourceFile
+from crosshaul.files.claimed_file import read_claimed
+from crosshaul.files.read_threads import ReadObserver, ReadThreads
+from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import Payload
 from crosshaul.model import ChecksumKind, Claim
 
-READERS = 16
-"""Threads of a destination for reading, shared out among its routes; awscrt and the kernel let the others run."""
-_FEWEST_READERS = 2
-_FETCHES_AT_ONCE = 2
-"""Fetches at once: one that a bad sector holds up is not in the way of all."""
-_STUCK_SECONDS = 5.0
-"""A read that takes longer counts as stuck: its worker and its memory are replaced."""
-_TOLD_SECONDS = 60.0
-"""A read that takes longer is an event."""
-_LOOK_SECONDS = 1.0
-
-T = TypeVar("T")
-
-
-class _Observer:
-    """Who is told of reads that take too long."""
-
-    def __init__(self) -> None:
-        self.on_stuck: Callable[[bool], None] = lambda _large: None
-        self.on_hanging: Callable[[str, bytes, float], None] = lambda _route, _path, _seconds: None
-        self.on_recovered: Callable[[str, float], None] = lambda _route, _seconds: None
-
-
-class _Call:
-    """A call that a thread does, or is to do."""
-
-    def __init__(self, claim: Claim, on_stuck: Callable[[], None]) -> None:
-        self.claim = claim
-        self.on_stuck = on_stuck
-        self.began: float | None = None
-        self.done = self.stuck = self.given_up = False
-        self.future: asyncio.Future[object] | None = None
-
-    def run(self, call: Callable[[], T]) -> T:
-        """Do it, in the thread."""
-        self.began = time.monotonic()
-        try:
-            return call()
-        finally:
-            self.done = True
-
-    def seconds(self, now: float) -> float:
-        """How long the thread has been at it."""
-        return 0.0 if self.began is None or self.done else now - self.began
+READ_THREADS = 16
+"""Threads of a destination for reading, divided among its routes; awscrt and the kernel release the interpreter."""
+_MIN_THREADS = 2
+_MAX_FETCHES = 2
+"""Fetches at a time: one that a bad sector blocks must not block all others."""
 
 
 class _Fetch:
-    """Files that are fetched into memory together."""
+    """Files that are fetched into the page cache together."""
 
     def __init__(self) -> None:
         self.files: list[tuple[Path, bytes]] = []
@@ -74,54 +33,23 @@ class _Fetch:
 
 
 class RouteReader:
-    """Reads one route's files, with threads of its own: a file system that hangs takes no other route's.
+    """Reads the files of one route, in threads of its own: a file system that hangs blocks no other route.
 
-    What is in memory needs no thread, and for the small files that are not, one serves many.
+    Files in the page cache need no thread. Small files that are not in it share a thread.
     """
 
-    def __init__(self, route: str, threads: int, observer: _Observer) -> None:
-        self.hangs = False
-        """All threads are stuck: nothing more is begun until one comes back."""
-        self._route = route
-        self._count = threads
-        self._threads = ThreadPool(threads, f"read-{route}")
+    def __init__(self, route: str, threads: int, observer: ReadObserver) -> None:
+        self.threads = ReadThreads(route, threads, observer)
         self._closing = ThreadPool(1, f"close-{route}")
-        """One of its own: a close that hangs must not pass for a thread that can still read."""
-        self._observer = observer
-        self._calls: dict[_Call, None] = {}
-        """In the order in which they began to wait."""
-        self._looking: asyncio.TimerHandle | None = None
-        self._told_of: float | None = None
-        self._fetching = ByteSemaphore(lambda: _FETCHES_AT_ONCE)
+        """A thread of its own: a close that hangs must not count as a thread that can still read."""
+        self._fetching = ByteSemaphore(lambda: _MAX_FETCHES)
         self._next_fetch = _Fetch()
 
-    async def run(self, claim: Claim, call: Callable[[], T], on_stuck: Callable[[], None] = lambda: None) -> T:
-        """What ``call`` gives, from a thread. Raises RouteHangsError if none comes free in time, and what it raises."""
-        if self.hangs:
-            raise RouteHangsError(f"reads below the directory of route {self._route} hang")
-        entry = _Call(claim, on_stuck)
-        future = self._threads.begin(entry.run, call)
-        entry.future = future  # type: ignore[assignment] # only ever cancelled
-        self._calls[entry] = None
-        if self._looking is None:
-            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if entry.given_up:
-                raise RouteHangsError(f"reads below the directory of route {self._route} hang") from None
-            raise
-        finally:
-            if entry.began is None or entry.done:  # else the thread is still at it, whoever waits for it or not
-                self._calls.pop(entry, None)
-            if self.hangs:
-                self._judge()
-
-    def discard(self, source: SourceFile) -> None:
-        """Close a file some time: even that may hang."""
+    def close_later(self, source: SourceFile) -> None:
+        """Close a file in another thread, since even a close may hang."""
         self._closing.begin(source.close).add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def whole(
+    async def read_file(
         self,
         claim: Claim,
         route: Route,
@@ -130,31 +58,29 @@ class RouteReader:
         hashed: bool,
         on_stuck: Callable[[], None] = lambda: None,
     ) -> Payload:
-        """All of the file, with its checksums. Raises SourceError."""
-        small = claim.fingerprint.size <= page_cache.MOST and not claim.never_settled
-        data = await self._small(claim, route, on_stuck) if small else None
+        """Return the whole file with its checksums. Raises SourceError."""
+        small = claim.fingerprint.size <= page_cache.MAX_BYTES and not claim.never_settled
+        data = await self._read_cached(claim, route, on_stuck) if small else None
         if data is not None:
             return Payload.of(data, kinds, hashed=hashed)
-        return await self.run(claim, partial(_whole, claim, route, kinds, hashed=hashed), on_stuck)
+        return await self.threads.run(claim, partial(read_claimed, claim, route, kinds, hashed=hashed), on_stuck)
 
     def close(self) -> None:
-        """Let the threads end when they have done what they are at."""
-        if self._looking is not None:
-            self._looking.cancel()
-        self._threads.close()
+        """Let each thread end after its present call."""
+        self.threads.close()
         self._closing.close()
 
-    async def _small(self, claim: Claim, route: Route, on_stuck: Callable[[], None]) -> bytes | None:
+    async def _read_cached(self, claim: Claim, route: Route, on_stuck: Callable[[], None]) -> bytes | None:
         data = page_cache.read(route.path, claim.path, claim.fingerprint)
-        if data is None and page_cache.serves(route.path):
+        if data is None and page_cache.supports(route.path):
             await self._fetch(claim, route.path, on_stuck)
             data = page_cache.read(route.path, claim.path, claim.fingerprint)
         return data
 
     async def _fetch(self, claim: Claim, root: Path, on_stuck: Callable[[], None]) -> None:
-        """Come back when the file has been looked for; whoever is first in a fetch does it for all of them.
+        """Return when the file was fetched; the first caller of a fetch makes it for all of its files.
 
-        A fetch that is stuck lets the next begin, or those whose turn it is next would wait for as long as it hangs.
+        While a fetch is stuck the next one may start. Otherwise its callers would wait as long as it hangs.
         """
         mine = self._next_fetch
         mine.files.append((root, claim.path))
@@ -179,55 +105,18 @@ class RouteReader:
 
         try:
             self._next_fetch = _Fetch()
-            await self.run(claim, partial(page_cache.fetch, mine.files), stuck)
+            await self.threads.run(claim, partial(page_cache.fetch, mine.files), stuck)
         finally:
             turn.end()
 
-    def _look(self) -> None:
-        self._looking = None
-        self._calls = {call: None for call in self._calls if not (call.done and call.given_up)}
-        self._judge()
-        if self._calls:
-            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
-    def _judge(self) -> None:
-        """See which calls are stuck, and whether any thread is left."""
-        now = time.monotonic()
-        self._calls = {call: None for call in self._calls if not (call.done and call.future and call.future.done())}
-        stuck = [call for call in self._calls if call.seconds(now) >= _STUCK_SECONDS]
-        for call in stuck:
-            if not call.stuck:
-                call.stuck = True
-                call.on_stuck()
-                self._observer.on_stuck(call.claim.large)
-        hung, self.hangs = self.hangs, len(stuck) >= self._count
-        if self.hangs:
-            self._give_up_queued()
-        self._tell(stuck, now, recovered=hung and not self.hangs)
-
-    def _give_up_queued(self) -> None:
-        for call in self._calls:
-            if call.began is None and call.future is not None and not call.given_up:
-                call.given_up = True
-                call.future.cancel()
-
-    def _tell(self, stuck: list[_Call], now: float, *, recovered: bool) -> None:
-        longest = max(stuck, key=lambda call: call.seconds(now), default=None)
-        if longest is not None and self._told_of is None and longest.seconds(now) >= _TOLD_SECONDS:
-            self._told_of = longest.began
-            self._observer.on_hanging(self._route, longest.claim.path, longest.seconds(now))
-        if (longest is None and self._told_of is not None) or recovered:
-            self._observer.on_recovered(self._route, now - self._told_of if self._told_of is not None else 0.0)
-            self._told_of = None
-
-
-class FileReaders:
-    """The readers of a destination's routes."""
+class FileReader:
+    """Reads the files of one destination: a RouteReader for each of its routes."""
 
     def __init__(self) -> None:
         self._routes: dict[str, RouteReader] = {}
-        self._each = READERS
-        self._observer = _Observer()
+        self._threads_per_route = READ_THREADS
+        self._observer = ReadObserver()
 
     def observe(
         self,
@@ -235,66 +124,27 @@ class FileReaders:
         on_hanging: Callable[[str, bytes, float], None],
         on_recovered: Callable[[str, float], None],
     ) -> None:
-        """Tell of a read that is stuck, of one that hangs for a minute, and of a route whose reads come back."""
+        """Set the callbacks for a stuck read, for one that hangs for a minute, and for a route that recovers."""
         observer = self._observer
         observer.on_stuck, observer.on_hanging, observer.on_recovered = on_stuck, on_hanging, on_recovered
 
-    def expect(self, routes: int) -> None:
-        """So many routes share the threads from now on."""
-        self._each = max(_FEWEST_READERS, READERS // max(1, routes))
+    def share_among(self, routes: int) -> None:
+        """Divide the threads among this number of routes; applies to routes that are read for the first time."""
+        self._threads_per_route = max(_MIN_THREADS, READ_THREADS // max(1, routes))
 
-    def of(self, route: str) -> RouteReader:
-        """The reader of a route's files."""
+    def for_route(self, route: str) -> RouteReader:
+        """Return the reader of a route's files."""
         reader = self._routes.get(route)
         if reader is None:
-            reader = self._routes[route] = RouteReader(route, self._each, self._observer)
+            reader = self._routes[route] = RouteReader(route, self._threads_per_route, self._observer)
         return reader
 
-    def hang(self, route: str) -> bool:
-        """Whether nothing of this route can be read now."""
+    def is_hanging(self, route: str) -> bool:
+        """Return whether all threads of this route are stuck."""
         reader = self._routes.get(route)
-        return reader is not None and reader.hangs
+        return reader is not None and reader.threads.hanging
 
     def close(self) -> None:
-        """Let the threads end when they have done what they are at; what has not begun never will."""
+        """Let each thread end after its present call; queued calls never run."""
         for reader in self._routes.values():
             reader.close()
-
-
-def opened(claim: Claim, route: Route) -> SourceFile:
-    """The file, open in its recorded state; blocks. Raises SourceError."""
-    with _root(route) as root:
-        source = root.open_file(claim.path, follow_inside=route.symlinks == "follow_inside")
-    if source.fingerprint != claim.fingerprint:
-        source.close()
-        raise FileChangedError("the file changed after it had come to rest")
-    return source
-
-
-def growing(claim: Claim, route: Route, block: int) -> GrowingFile:
-    """A file that never came to rest, open, to be surveyed before it is sent; blocks. Raises SourceError."""
-    with _root(route) as root, root.open_file(claim.path, follow_inside=route.symlinks == "follow_inside") as source:
-        now, then = source.fingerprint, claim.fingerprint
-        if now.inode != then.inode or now.size < then.size:
-            raise FileChangedError("the file is another one, or shorter, than it was when it was taken")
-        return GrowingFile(source.detach(), claim.path, then, block)
-
-
-def _whole(claim: Claim, route: Route, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
-    size = claim.fingerprint.size
-    with growing(claim, route, max(1, size)) if claim.never_settled else opened(claim, route) as source:
-        if isinstance(source, GrowingFile):
-            source.survey()
-        data = source.read(0, size)
-        source.unchanged()
-    return Payload.of(data, kinds, hashed=hashed)
-
-
-def _root(route: Route) -> Root:
-    # A root that is missing, unmounted or closed to us says nothing of the files in it; they wait for it.
-    try:
-        return Root.open(route.path)
-    except FileGoneError as error:
-        raise RootMissingError(f"the watched directory {route.path} is missing; is it mounted?") from error
-    except FileUnreadableError as error:
-        raise RootMissingError(f"the watched directory can't be read: {error}") from error

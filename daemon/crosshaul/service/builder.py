@@ -39,9 +39,9 @@ from crosshaul.discovery.ownership import Ownership
 from crosshaul.discovery.retargeting import Retarget, retargets_of
 from crosshaul.discovery.route_plan import places_of, plans_of
 from crosshaul.errors import ConfigError, Diagnosis, Fault, FaultKind, StateDirError
+from crosshaul.files.buffer_pool import BufferPool
 from crosshaul.files.own_paths import OwnPaths
-from crosshaul.files.reader import FileReaders
-from crosshaul.files.source import BufferPool
+from crosshaul.files.reader import FileReader
 from crosshaul.integrity.negotiation import ChecksumNegotiator
 from crosshaul.journal import Journal
 from crosshaul.model import DestinationState, DestinationStatus, PlanId
@@ -202,7 +202,7 @@ class _PipelineBuilder:
         if there is not None and there.built_from == built_from:
             return there
         runtime, threads = self._runtime, ThreadPool(1, f"after-{route.name}")
-        log, own = logs.get("intake").bind(route=route.name), lambda: OwnPaths.look(runtime.config)
+        log, own = logs.get("intake").bind(route=route.name), lambda: OwnPaths.read(runtime.config)
         host, look = socket.gethostname(), runtime.stat_paths
         intake = Intake(
             route, runtime.journal, runtime.clock, runtime.metrics, log, host, prefix, plan, look, own, runtime.links
@@ -244,7 +244,7 @@ class _PipelineBuilder:
             negotiator=negotiator,
             may_abort=capable.abort_allowed is not False,
             clock=runtime.clock,
-            files=FileReaders(),
+            files=FileReader(),
             conditions=Conditions(honoured=True if destination.endpoint_url is None else capable.conditions),
             observer=observer,
         )

@@ -172,7 +172,7 @@ async def _previewed(config: Config, route: Route, journal: _Peek) -> list[Settl
     destination = config.destinations[route.destination]
     plan = await asyncio.to_thread(journal.plan, plan_of(route, destination, socket.gethostname()))
     log, host, prefix = logs.get("intake").bind(route=route.name), socket.gethostname(), destination.key_prefix
-    own = partial(OwnPaths.look, config)
+    own = partial(OwnPaths.read, config)
     intake = Intake(route, journal, SystemClock(), Metrics(), log, host, prefix, plan, own=own)
     seen = await intake.preview()
     found = {settled.sighting.path: settled for settled in await asyncio.to_thread(journal.waiting, route.name, plan)}

@@ -25,7 +25,7 @@ from crosshaul.discovery.followed_links import FollowedLinks
 from crosshaul.discovery.intake import Intake
 from crosshaul.discovery.retargeting import Retarget
 from crosshaul.discovery.scanner import PathStats
-from crosshaul.files.reader import FileReaders
+from crosshaul.files.reader import FileReader
 from crosshaul.journal import Journal
 from crosshaul.model import LARGE, PlanId
 from crosshaul.service.supervisor import Service
@@ -43,7 +43,7 @@ class DestinationPipeline:
     bucket: Bucket
     reporter: Reporter
     transfer: Transfer
-    readers: FileReaders
+    readers: FileReader
     objects: ObjectCheck
     aborter: Aborter
 

@@ -16,7 +16,8 @@ from crosshaul.delivery.after_upload.unseen_writers import Leases
 from crosshaul.errors import ContentChangedError, FileChangedError, FileGoneError, FileInUseError, SourceError
 from crosshaul.files import open_writers, rename
 from crosshaul.files.move_target import MoveTarget
-from crosshaul.files.source import ASIDE, Root
+from crosshaul.files.own_paths import REMOVAL_PREFIX
+from crosshaul.files.root import Root
 from crosshaul.integrity.checksum import compute
 from crosshaul.model import ChecksumKind, Fingerprint
 
@@ -338,7 +339,7 @@ def test_a_deletion_cut_short_is_finished(root: Root, top: Path, monkeypatch: py
     """Killed once the file is set aside: the next try finds and deletes it, and calls it done."""
     expected = delivered(root)
     crash_before(monkeypatch, source_removal, "_unlink", lambda: source_removal.delete(root, expected, ALONE))
-    assert names(top / "a/b") == [os.fsdecode(ASIDE) + f"{expected.fingerprint.inode:x}"]
+    assert names(top / "a/b") == [os.fsdecode(REMOVAL_PREFIX) + f"{expected.fingerprint.inode:x}"]
     source_removal.delete(root, expected, ALONE)
     assert names(top / "a/b") == []
 
@@ -349,7 +350,7 @@ def test_what_a_crash_left_set_aside_is_put_back_if_it_is_another_file(
     """A newer file that was renamed in the last moment, before the kill, has its name again after the next try."""
     expected = delivered(root)
     (top / "a/b/f").unlink()
-    (top / "a/b" / (os.fsdecode(ASIDE) + f"{expected.fingerprint.inode:x}")).write_text("newer")
+    (top / "a/b" / (os.fsdecode(REMOVAL_PREFIX) + f"{expected.fingerprint.inode:x}")).write_text("newer")
     with pytest.raises((FileChangedError, FileGoneError)):
         source_removal.delete(root, expected, ALONE)
     assert {path.name: path.read_text() for path in (top / "a/b").iterdir()} == {"f": "newer"}
@@ -419,7 +420,7 @@ def test_the_target_is_not_reached_through_a_symlink_below_it(root: Root, top: P
     (tmp_path / "done").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "done/a").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SourceError, match="no directory, or a symlink"):
+    with pytest.raises(SourceError, match="not a directory, or a symlink"):
         source_removal.move(root, delivered(root), target(tmp_path / "done"), ALONE)
     assert (top / "a/b/f").exists()
     assert names(tmp_path / "elsewhere") == []

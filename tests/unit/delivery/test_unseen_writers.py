@@ -13,7 +13,7 @@ from crosshaul.delivery.after_upload.unseen_writers import Leases, foreseen, lea
 from crosshaul.errors import SourceError
 from crosshaul.files import open_writers, rename
 from crosshaul.files.move_target import MoveTarget
-from crosshaul.files.source import Root
+from crosshaul.files.root import Root
 from crosshaul.model import Fingerprint, SettleReason
 
 SERVICE, WRITER = 65532, 4711

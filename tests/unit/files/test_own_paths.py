@@ -10,8 +10,7 @@ import pytest
 from crosshaul.config import Config, Route, load
 from crosshaul.discovery.scanner import Scanner
 from crosshaul.errors import ConfigError
-from crosshaul.files.own_paths import OwnPaths, identity_at
-from crosshaul.files.source import ASIDE
+from crosshaul.files.own_paths import REMOVAL_PREFIX, OwnPaths, identity_at
 
 DESTINATION = {"bucket": "partner-bucket", "region": "us-east-1"}
 
@@ -28,7 +27,7 @@ def scanner(top: Path, *, state_dir: Path, **route: object) -> Scanner:
     """A scanner as the daemon has it: what is its own is looked up at each scan."""
     routes = (Route(name="r", path=top, destination="d", **route),)
     config = Config.model_construct(state_dir=state_dir, routes=routes)
-    return Scanner(routes[0], lambda: OwnPaths.look(config))
+    return Scanner(routes[0], lambda: OwnPaths.read(config))
 
 
 def scanned(scanner: Scanner, entered: list[bytes] | None = None) -> set[bytes]:
@@ -100,7 +99,7 @@ def test_our_own_log_is_left_out_and_told(top: Path):
         "from crosshaul.files.own_paths import OwnPaths\nfrom crosshaul.discovery.scanner import Scanner\n"
         "route = Route(name='r', path=Path(sys.argv[1]), destination='d')\n"
         "config = Config.model_construct(state_dir=Path('/none'), routes=(route,))\n"
-        "scan = Scanner(route, lambda: OwnPaths.look(config))\n"
+        "scan = Scanner(route, lambda: OwnPaths.read(config))\n"
         "(batch,) = scan.scan()\n"
         "print([s.path for s in batch.sightings], [p.message for p in batch.problems], scan.look([b'log']).sightings)"
     )
@@ -113,7 +112,7 @@ def test_our_own_log_is_left_out_and_told(top: Path):
 
 def test_a_source_that_is_being_deleted_is_no_file(top: Path, tmp_path: Path):
     """The name that a file has between the last look and its deletion is never delivered."""
-    (top / "sub" / (os.fsdecode(ASIDE) + "1f")).touch()
+    (top / "sub" / (os.fsdecode(REMOVAL_PREFIX) + "1f")).touch()
     assert scanned(scanner(top, state_dir=tmp_path / "s")) == {b"f"}
 
 

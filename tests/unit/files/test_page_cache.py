@@ -113,13 +113,13 @@ TABLE = rb"""22 1 253:0 / / rw,relatime - ext4 /dev/vda rw
 )
 def test_only_local_file_systems_are_read_so(root: bytes, is_local: bool):
     """The nearest mount above a root decides, of two at one place the later one; none may be mounted below it."""
-    assert page_cache.local(root, TABLE) is is_local
+    assert page_cache.is_on_local_file_system(root, TABLE) is is_local
 
 
 def test_nothing_is_read_where_a_server_may_be_asked(root: Path, monkeypatch: pytest.MonkeyPatch):
     """A root that the mount table has on no local file system is left to the threads."""
-    monkeypatch.setattr(page_cache, "local", lambda _root, _table: False)
-    monkeypatch.setattr(page_cache, "_asked", {})
+    monkeypatch.setattr(page_cache, "is_on_local_file_system", lambda _root, _table: False)
+    monkeypatch.setattr(page_cache, "_local", {})
     assert page_cache.read(root, b"d/f", state(root / "d/f")) is None
 
 

@@ -23,8 +23,8 @@ from crosshaul.delivery.after_upload.delivered_file import Interrupted
 from crosshaul.delivery.after_upload.finishing import FinishResult, SourceRemover
 from crosshaul.delivery.after_upload.other_routes import AskedJournal, OtherRoutes, OwnershipLookup
 from crosshaul.delivery.after_upload.unseen_writers import RULE
+from crosshaul.display import printable
 from crosshaul.errors import Diagnosis, FaultKind, SourceError
-from crosshaul.files.source import shown
 from crosshaul.model import AfterAction, AfterTask
 from crosshaul.telemetry.failure_streak import FailureStreak
 from crosshaul.telemetry.logger import Logger
@@ -258,7 +258,7 @@ class SourceFinisher:
     def _tell(self, result: FinishResult) -> None:
         if result.diagnosis is None or result.action is None:
             return
-        path, reason = shown(result.task.path), result.diagnosis.message
+        path, reason = printable(result.task.path), result.diagnosis.message
         if result.again:
             self._log.warning("source_differs", route=self._route.name, path=path, reason=reason)
         elif result.action is AfterAction.WAITING:
@@ -282,7 +282,7 @@ class SourceFinisher:
         """How often this happened in a row for the same reason, at the first time and at each doubling; else 0."""
         if result.diagnosis is None or result.action not in _TRIED_AGAIN:
             return 1
-        cause = result.diagnosis.message.replace(shown(result.task.path), "")
+        cause = result.diagnosis.message.replace(printable(result.task.path), "")
         streak = self._streaks[cause]
         return streak.length if streak.failed() else 0
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from crosshaul.delivery.after_upload import unseen_writers
 from crosshaul.delivery.after_upload.unseen_writers import Leases
+from crosshaul.display import printable
 from crosshaul.errors import ContentChangedError, FileChangedError, FileInUseError, WritersUnseenError
 from crosshaul.files.open_writers import ReadLease
-from crosshaul.files.source import SourceFile, refuse, shown
+from crosshaul.files.os_errors import raise_source_error
+from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import StreamingChecksum
 from crosshaul.model import Checksum, Fingerprint, SettleReason
 
@@ -84,7 +86,7 @@ def checked(directory: int, name: bytes, expected: ExpectedSource, guard: Remova
     hard links the first one that goes would keep the others.
     """
     _require(Fingerprint.of(_stat(directory, name, expected.path)), expected)
-    with SourceFile.at(directory, name, expected.path) as source, _leased(source, guard) as lease:
+    with SourceFile.open_at(directory, name, expected.path) as source, _leased(source, guard) as lease:
         _require(source.fingerprint, expected)
         held = OpenSource(source, lease)
         try:
@@ -105,7 +107,7 @@ def _require(found: Fingerprint, expected: ExpectedSource) -> None:
 
 
 def _not_that_file(expected: ExpectedSource) -> FileChangedError:
-    return FileChangedError(f"{shown(expected.path)}: {NOT_THAT_FILE}")
+    return FileChangedError(f"{printable(expected.path)}: {NOT_THAT_FILE}")
 
 
 def is_delivered(directory: int, name: bytes, expected: ExpectedSource, guard: RemovalGuard) -> bool:
@@ -114,7 +116,7 @@ def is_delivered(directory: int, name: bytes, expected: ExpectedSource, guard: R
     if there is None or there[1:] != (known.inode, known.size, known.mtime_ns):
         return False
     try:
-        with SourceFile.at(directory, name, expected.path) as source, _leased(source, guard) as lease:
+        with SourceFile.open_at(directory, name, expected.path) as source, _leased(source, guard) as lease:
             _compare_bytes(source, OpenSource(source, lease), expected, guard)
     except (FileInUseError, WritersUnseenError, FileChangedError):
         return False
@@ -142,13 +144,13 @@ def _rule_out_writers(source: SourceFile, guard: RemovalGuard) -> None:
     """Raise unless the file may go although no lease tells of its writers."""
     if not guard.unseen_may_go:
         why = unseen_writers.reason(source.descriptor, guard.settled_by)
-        raise WritersUnseenError(f"{shown(source.path)}: {why}")
+        raise WritersUnseenError(f"{printable(source.path)}: {why}")
     if guard.is_open_for_writing(source.descriptor):
         raise _in_use(source.path)
 
 
 def _in_use(path: bytes) -> FileInUseError:
-    return FileInUseError(f"{shown(path)}: a program has it open for writing; it stays until that has closed it")
+    return FileInUseError(f"{printable(path)}: a program has it open for writing; it stays until that has closed it")
 
 
 def _compare_bytes(source: SourceFile, held: OpenSource, expected: ExpectedSource, guard: RemovalGuard) -> None:
@@ -163,7 +165,7 @@ def _compare_bytes(source: SourceFile, held: OpenSource, expected: ExpectedSourc
         running.update(chunk)
     if running.checksums() != (expected.checksum,):
         reason = "its bytes are not those that were delivered, although size and times are; it is sent again"
-        raise ContentChangedError(f"{shown(source.path)}: {reason}")
+        raise ContentChangedError(f"{printable(source.path)}: {reason}")
 
 
 def _chunks(source: SourceFile, held: OpenSource, guard: RemovalGuard) -> Iterator[bytes | memoryview]:
@@ -179,7 +181,7 @@ def _stat(directory: int, name: bytes, path: bytes) -> os.stat_result:
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError as error:
-        refuse(error, path)
+        raise_source_error(error, path)
 
 
 def identity(directory: int, name: bytes) -> Identity | None:

@@ -14,6 +14,7 @@ from crosshaul.config import Route
 from crosshaul.delivery.after_upload import source_removal
 from crosshaul.delivery.after_upload.delivered_file import ExpectedSource, Interrupted, RemovalGuard
 from crosshaul.delivery.after_upload.unseen_writers import Leases, foreseen, leases_at, patience
+from crosshaul.display import printable
 from crosshaul.errors import (
     ContentChangedError,
     Diagnosis,
@@ -29,7 +30,7 @@ from crosshaul.files.file_clock import ClockSteps
 from crosshaul.files.marker import Marker
 from crosshaul.files.move_target import MoveTarget
 from crosshaul.files.own_paths import Identity, identity_of
-from crosshaul.files.source import Root, shown
+from crosshaul.files.root import Root
 from crosshaul.integrity.verify import whole_checksum
 from crosshaul.model import AfterAction, AfterTask, Fingerprint, Receipt
 
@@ -168,7 +169,7 @@ class SourceRemover:
     def _act(self, root: Root, task: AfterTask, expected: ExpectedSource, guard: RemovalGuard) -> FinishResult:
         if self._route.after_upload.action == "keep":
             source_removal.restore(root, expected)
-            message = f"{shown(task.path)}: kept, since route {task.route} does not ask for more any longer"
+            message = f"{printable(task.path)}: kept, since route {task.route} does not ask for more any longer"
             return FinishResult(task, AfterAction.KEPT, Diagnosis(FaultKind.FILE, "AfterUploadKeep", message))
         # Read before the file goes: a marker that is written after that is another file's.
         marker = self._marker_of(root, task)

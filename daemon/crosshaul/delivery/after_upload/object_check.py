@@ -12,8 +12,8 @@ from typing import Protocol
 
 from crosshaul.aws.conditional_writes import Conditions
 from crosshaul.delivery.after_upload.finishing import FinishResult
+from crosshaul.display import printable
 from crosshaul.errors import Diagnosis, Fault, FaultKind
-from crosshaul.files.source import shown
 from crosshaul.integrity.verify import HeadResult, matches_receipt, token_of
 from crosshaul.model import AfterAction, AfterTask
 
@@ -72,7 +72,7 @@ class ObjectCheck:
         return _stays(task, "ObjectReplaced", f"{message}; `crosshaul resend` puts it there again")
 
     def _place(self, task: AfterTask) -> str:
-        return f"s3://{self._name}/{shown(task.key.encode())}"
+        return f"s3://{self._name}/{printable(task.key.encode())}"
 
 
 def _is_delivered(task: AfterTask, held: HeadResult) -> bool:
@@ -82,4 +82,6 @@ def _is_delivered(task: AfterTask, held: HeadResult) -> bool:
 
 def _stays(task: AfterTask, code: str, message: str, *, again: bool = False) -> FinishResult:
     action = AfterAction.CHANGED if again else AfterAction.FAILED
-    return FinishResult(task, action, Diagnosis(FaultKind.FILE, code, f"{shown(task.path)}: {message}"), again=again)
+    return FinishResult(
+        task, action, Diagnosis(FaultKind.FILE, code, f"{printable(task.path)}: {message}"), again=again
+    )

@@ -10,8 +10,9 @@ from typing import Protocol
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Route
 from crosshaul.delivery.after_upload.finishing import FinishResult
+from crosshaul.display import printable
 from crosshaul.errors import Diagnosis, FaultKind
-from crosshaul.files.source import Root, shown
+from crosshaul.files.root import Root
 from crosshaul.model import AfterAction, AfterTask, Fingerprint, State
 
 Markers = Callable[[Root, Sequence[AfterTask]], Sequence[tuple[AfterTask, bytes, Fingerprint]]]
@@ -133,11 +134,11 @@ def _waits(task: AfterTask, route: str, path: bytes, state: State | None) -> Fin
         State.QUARANTINED: "has set it aside",
         State.CHANGED: "has not delivered this state of it yet",
     }.get(state, "has not delivered it yet")
-    at = "" if (route, path) == (task.route, task.path) or path == task.path else f" (there {shown(path)})"
-    message = f"{shown(task.path)}: stays until route {route} has delivered it, too: it {how}{at}"
+    at = "" if (route, path) == (task.route, task.path) or path == task.path else f" (there {printable(path)})"
+    message = f"{printable(task.path)}: stays until route {route} has delivered it, too: it {how}{at}"
     return FinishResult(task, AfterAction.WAITING, Diagnosis(FaultKind.FILE, "OtherRoute", message))
 
 
 def _waits_for_walk(task: AfterTask, route: str) -> FinishResult:
-    message = f"{shown(task.path)}: stays until route {route}, whose symlinks may lead to it, has been walked"
+    message = f"{printable(task.path)}: stays until route {route}, whose symlinks may lead to it, has been walked"
     return FinishResult(task, AfterAction.WAITING, Diagnosis(FaultKind.FILE, "OtherRoute", message))

@@ -20,10 +20,13 @@ from crosshaul.delivery.after_upload.delivered_file import (
     identity,
     is_delivered,
 )
+from crosshaul.display import printable
 from crosshaul.errors import FileChangedError, FileGoneError, SourceError
 from crosshaul.files.move_target import MoveTarget
+from crosshaul.files.os_errors import raise_source_error
+from crosshaul.files.own_paths import REMOVAL_PREFIX
 from crosshaul.files.rename import rename_at_once, rename_noreplace
-from crosshaul.files.source import ASIDE, Root, refuse, shown
+from crosshaul.files.root import Root
 
 _LONGEST_NAME = 255
 
@@ -44,7 +47,7 @@ def _delete(directory: int, name: bytes, expected: ExpectedSource, guard: Remova
         _set_aside(directory, name, aside, expected)
         if not held.is_at(directory, aside):
             _put_back(directory, aside, directory, name, expected)
-            raise FileChangedError(f"{shown(expected.path)}: {NOT_THAT_FILE}")
+            raise FileChangedError(f"{printable(expected.path)}: {NOT_THAT_FILE}")
         _unlink(directory, aside, expected)
 
 
@@ -59,7 +62,7 @@ def move(root: Root, expected: ExpectedSource, target: MoveTarget, guard: Remova
             taken = _move_to_free_name(source, into, name, names, expected, target)
             if not held.is_at(into, taken):
                 _put_back(into, taken, source, name, expected)
-                raise FileChangedError(f"{shown(expected.path)}: {NOT_THAT_FILE}")
+                raise FileChangedError(f"{printable(expected.path)}: {NOT_THAT_FILE}")
 
 
 def restore(root: Root, expected: ExpectedSource) -> None:
@@ -74,7 +77,7 @@ def restore(root: Root, expected: ExpectedSource) -> None:
 
 def _aside(expected: ExpectedSource) -> bytes:
     """Where the file is set aside before it is deleted: one name for each, which is found again after a crash."""
-    return ASIDE + b"%x" % expected.fingerprint.inode
+    return REMOVAL_PREFIX + b"%x" % expected.fingerprint.inode
 
 
 def _stamped(name: bytes, stamp: str) -> bytes:
@@ -92,8 +95,8 @@ def _set_aside(directory: int, name: bytes, aside: bytes, expected: ExpectedSour
     except FileExistsError:
         pass
     except OSError as error:
-        refuse(error, expected.path)
-    raise FileChangedError(f"{shown(expected.path)}: an earlier try left {shown(aside)} beside it")
+        raise_source_error(error, expected.path)
+    raise FileChangedError(f"{printable(expected.path)}: an earlier try left {printable(aside)} beside it")
 
 
 def _move_to_free_name(
@@ -108,7 +111,9 @@ def _move_to_free_name(
         except OSError as error:
             _refuse_move(error, expected.path, target, same_device=_device(source) == _device(into))
         return taken
-    raise SourceError(f"{shown(expected.path)}: {target.path} has a file of each name it could take; clear up there")
+    raise SourceError(
+        f"{printable(expected.path)}: {target.path} has a file of each name it could take; clear up there"
+    )
 
 
 def _refuse_move(error: OSError, path: bytes, target: MoveTarget, *, same_device: bool) -> NoReturn:
@@ -117,10 +122,10 @@ def _refuse_move(error: OSError, path: bytes, target: MoveTarget, *, same_device
         if same_device:
             reason = "is reached through another mount than the route's path, and a rename can't go from one to another"
         cure = "let move_to name a directory below one mount that holds both"
-        raise SourceError(f"{shown(path)}: {target.path} {reason}; {cure}") from error
+        raise SourceError(f"{printable(path)}: {target.path} {reason}; {cure}") from error
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
-        raise SourceError(f"{shown(path)}: can't be moved to {target.path}: {error.strerror}") from error
-    refuse(error, path)
+        raise SourceError(f"{printable(path)}: can't be moved to {target.path}: {error.strerror}") from error
+    raise_source_error(error, path)
 
 
 def _put_back(at: int, taken: bytes, directory: int, name: bytes, expected: ExpectedSource) -> None:
@@ -131,9 +136,9 @@ def _put_back(at: int, taken: bytes, directory: int, name: bytes, expected: Expe
         except FileExistsError:
             continue
         except OSError as error:
-            refuse(error, expected.path)
+            raise_source_error(error, expected.path)
         return
-    raise SourceError(f"{shown(expected.path)}: what had its name is kept as {shown(taken)}; move it by hand")
+    raise SourceError(f"{printable(expected.path)}: what had its name is kept as {printable(taken)}; move it by hand")
 
 
 # What a crash left
@@ -174,4 +179,4 @@ def _unlink(directory: int, name: bytes, expected: ExpectedSource) -> None:
     try:
         os.unlink(name, dir_fd=directory)
     except OSError as error:
-        refuse(error, expected.path)
+        raise_source_error(error, expected.path)
