@@ -24,7 +24,7 @@ from crosshaul.aws.bucket import Bucket
 from crosshaul.config import Config, load
 from crosshaul.errors import CrosshaulError, Fault
 from crosshaul.partner import PartnerAccount, Settings
-from crosshaul.service.builder import open_destination
+from crosshaul.service.bucket_access import open_destination
 
 _SESSION_SECONDS = 5.0
 _PATIENCE = 45.0

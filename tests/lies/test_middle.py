@@ -10,7 +10,7 @@ import pytest
 
 from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.errors import Fault
-from crosshaul.service.builder import open_destination
+from crosshaul.service.bucket_access import open_destination
 from support.authorities import Authority
 from support.strangers import AWS_NAMES, CLIENTS, SECRETS, away, in_the_middle, told
 

@@ -81,7 +81,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "what a removed route is sending replaces what its successor sent",
-        "service/builder.py",
+        "service/pipeline_builder.py",
         "        return not stay.issuperset(self._runtime.routes_of(name))\n",
         "        moved = {route.name for route in self._config.routes} - stay\n"
         "        return bool(moved.intersection(self._runtime.routes_of(name)))\n",

@@ -54,9 +54,9 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "STS does not trust the destination's own bundle",
-        "service/builder.py",
-        "Refresher(chain.trusting(destination.tls_ca_bundle), destination, clock, watcher)",
-        "Refresher(chain, destination, clock, watcher)",
+        "service/bucket_access.py",
+        "Refresher(base_credentials.trusting(destination.tls_ca_bundle), destination, clock, observer)",
+        "Refresher(base_credentials, destination, clock, observer)",
         _MIDDLE,
     ),
     bug(

@@ -22,7 +22,7 @@ from crosshaul.discovery.watch import EventKind as Event
 from crosshaul.files import growing, move_target, open_writers, read_threads, root, source_file
 from crosshaul.files.file_clock import FileClock
 from crosshaul.journal.sqlite import store
-from crosshaul.service import builder, runtime
+from crosshaul.service import bucket_access, builder, pipeline_builder, runtime
 from simulation import journal
 from simulation.account import Account, Chain, Control, Wire
 from simulation.disk import Disk, DiskOs
@@ -224,8 +224,9 @@ class World:
             (runtime, "LARGE", PART),
             (builder, "Metrics", lambda: quiet),
             (builder, "BaseCredentials", lambda _: Chain(self.account)),
-            (builder, "S3ControlClient", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
-            (builder, "_wire", lambda to, *_: lambda _: Wire(self.account, to.bucket)),
+            (pipeline_builder, "BaseCredentials", lambda _: Chain(self.account)),
+            (bucket_access, "S3ControlClient", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
+            (bucket_access, "_upload_client", lambda _, to, *__: Wire(self.account, to.bucket)),
             (builder.logs, "get", lambda _: quiet),
             (identity, "conceal", lambda *_: None),
             (intake, "Watcher", lambda root, listener, *_: Watcher(self, root, listener)),
@@ -332,7 +333,7 @@ class World:
             elif task.exception() is not None:
                 self.broken(f"{task.get_name()}: {task.exception()!r}")
         for name, pipeline in opened.destinations.items():
-            context = pipeline.transfer._context
+            context = pipeline.context
             held = context.memory.used + context.memory_of_small.used
             if held or context.slots.used:
                 self.broken(f"{name}: {held} bytes and {context.slots.used} requests were never given back")

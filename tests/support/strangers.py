@@ -25,7 +25,7 @@ from crosshaul.config import Config
 from crosshaul.errors import Fault
 from crosshaul.integrity.checksum import Payload
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
-from crosshaul.service.builder import open_destination
+from crosshaul.service.bucket_access import open_destination
 
 AWS_NAMES = (
     "*.amazonaws.com", "*.us-east-1.amazonaws.com", "*.s3.us-east-1.amazonaws.com", "*.sso.us-east-1.amazonaws.com",

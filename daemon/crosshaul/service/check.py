@@ -11,7 +11,7 @@ from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.environment import check_surroundings
 from crosshaul.config import Config, Destination
-from crosshaul.service.builder import open_destination
+from crosshaul.service.bucket_access import open_destination
 from crosshaul.trust import capabilities
 from crosshaul.trust.chain import check_chain
 from crosshaul.trust.findings import Finding

@@ -72,7 +72,7 @@ class FinalPass:
 
     def _may_go(self, route: str) -> bool:
         """Nothing goes of a paused route, nor to a destination that takes nothing."""
-        taking = self._runtime.pipeline_for(route).reporter.status.state is not DestinationState.PARKED
+        taking = self._runtime.destination_of(route).reporter.status.state is not DestinationState.PARKED
         return taking and route not in self._runtime.paused
 
 

@@ -115,7 +115,7 @@ class Monitoring:
                 runtime.metrics.pending(tally.route, tally.pending, age)
                 runtime.metrics.quarantined(tally.route, tally.count(State.QUARANTINED))
             for name, route in runtime.routes.items():
-                runtime.metrics.overdue(name, route.after.overdue)
+                runtime.metrics.overdue(name, route.source_finisher.overdue)
             for status in [each for each in await self._routes() if each.name in runtime.routes]:
                 runtime.metrics.watched(status)
                 runtime.metrics.paused(status.name, paused=status.name in runtime.paused)

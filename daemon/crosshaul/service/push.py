@@ -261,7 +261,7 @@ class _Pass:
             ticking = group.create_task(self._tick())
             await self._sweep()
             await self._sent()
-            await asyncio.gather(*(route.after.drain() for route in self._runtime.routes.values()))
+            await asyncio.gather(*(route.source_finisher.drain() for route in self._runtime.routes.values()))
             ticking.cancel()
         await self._show()
 
@@ -291,7 +291,7 @@ class _Pass:
         return settling > 0 and self._runtime.routes[tally.route].intake.busy
 
     def _refused(self, route: str) -> bool:
-        reporter = self._runtime.pipeline_for(route).reporter
+        reporter = self._runtime.destination_of(route).reporter
         return reporter.refusals >= _REFUSALS or reporter.unreachable_seconds >= _UNREACHABLE_SECONDS
 
     async def _tallies(self) -> list[RouteCounts]:
@@ -352,7 +352,7 @@ class _Pass:
         with Reader.open(self._runtime.config.state_dir) as reader:
             return tuple(
                 replace(
-                    record, diagnosis=record.diagnosis or self._runtime.pipeline_for(route).reporter.status.last_error
+                    record, diagnosis=record.diagnosis or self._runtime.destination_of(route).reporter.status.last_error
                 )
                 for route in self._runtime.routes
                 for state in (*UNFINISHED, State.QUARANTINED)
