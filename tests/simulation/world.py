@@ -220,7 +220,11 @@ class World:
             (ownership, "identity_at", self._identity),
             (source_file, "_MAPPED_BYTES", 1 << 40),
             (upload, "_ASK_FROM", 100),
-            (model.claim, "LARGE", PART),  # the journal's queries keep the real number: files change sides after the claim
+            (
+                model.claim,
+                "LARGE",
+                PART,
+            ),  # not the journal's queries: files change sides after the claim
             (runtime, "LARGE", PART),
             (builder, "Metrics", lambda: quiet),
             (builder, "BaseCredentials", lambda _: Chain(self.account)),

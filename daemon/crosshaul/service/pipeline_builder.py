@@ -25,9 +25,9 @@ from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.discovery.intake import Intake
 from crosshaul.discovery.ownership import Ownership
 from crosshaul.errors import Diagnosis
+from crosshaul.files.buffer_pool import BufferPool
 from crosshaul.files.own_paths import OwnPaths
 from crosshaul.files.reader import FileReader
-from crosshaul.files.buffer_pool import BufferPool
 from crosshaul.integrity.negotiation import ChecksumNegotiator
 from crosshaul.model import DestinationState, DestinationStatus, PlanId
 from crosshaul.service.bucket_access import DEADLINES, open_bucket
