@@ -17,7 +17,16 @@ from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.control_client import S3ControlClient
 from crosshaul.aws.upload_client import S3UploadClient
 from crosshaul.delivery.after_upload import source_removal
-from crosshaul.journal.sqlite import claims, outcomes, source_journal, store, writer
+from crosshaul.journal.sqlite import (
+    claims,
+    outcomes,
+    store_abandoned,
+    store_admissions,
+    store_claims,
+    store_sources,
+    store_status,
+    writer,
+)
 
 
 class Doom:
@@ -46,21 +55,21 @@ At = Callable[[str], None]
 
 _NAMES: dict[object, str] = {
     getattr(owner, name): name.strip("_").lower()
-    for owner in (store, source_journal)
+    for owner in (store_abandoned, store_admissions, store_claims, store_sources, store_status)
     for name in vars(owner)
     if name.isupper() and callable(getattr(owner, name))
 }
-_NAMES |= {outcomes.finish_after_task: "finish_after_task", claims.add_parts: "add_part"}
+_NAMES |= {outcomes.finish_after_tasks: "finish_after_task", claims.add_parts: "add_part"}
 
 
 def _kinds(units: Sequence[Any]) -> list[str]:
-    """What a transaction writes: each kind of work once, settlements by their outcome."""
+    """What a transaction writes: each kind of work once, claims by their outcome."""
     return sorted({_kind(unit) for unit in units})
 
 
 def _kind(unit: Any) -> str:
     if unit.work is outcomes.finish:
-        return f"settle_{type(unit.argument.outcome).__name__.lower()}"
+        return f"finish_{type(unit.argument.outcome).__name__.lower()}"
     return _NAMES.get(unit.work, "claim")
 
 

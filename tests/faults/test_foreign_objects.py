@@ -12,7 +12,7 @@ import pytest
 
 from crosshaul.config import AfterUploadConfig
 from crosshaul.errors import Diagnosis, FaultKind
-from crosshaul.journal.sqlite.reader import requeue
+from crosshaul.journal import requeue
 from crosshaul.model import Record, State
 from crosshaul.partner import Delay, PartnerAccount, Reset, Rule
 from crosshaul.partner.exchange import Exchange

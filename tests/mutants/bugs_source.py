@@ -17,7 +17,7 @@ BUGS = (
     ),
     bug(
         "another route's receipt for an earlier state of the file lets its source go",
-        "journal/sqlite/reader.py",
+        "journal/sqlite/reader_sources.py",
         "record.state == State.DELIVERED and (other or not judged) else",
         "record.state == State.DELIVERED and not judged else",
         _AFTER,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crosshaul.journal.sqlite import migrate, store
+from crosshaul.journal.sqlite import migrate, opening
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.reserve import Reserve
 from crosshaul.journal.sqlite.writer import CommitStats, Writer
@@ -61,11 +61,11 @@ class _Lock:
 
 
 def opener(connection: sqlite3.Connection) -> Any:
-    """What opens the journal of this world, in place of ``store._open``."""
+    """What opens the journal of this world, in place of ``opening.open_state_dir``."""
 
     def opened(state_dir: Path, now: float) -> Any:
         kept = Kept(connection)
-        store._recover(kept, now)
+        opening.recover(kept, now)
         return _Lock(), kept, Reader(state_dir, kept)
 
     return opened
@@ -91,7 +91,7 @@ class TurnWriter(Writer):
         self._units: list[Any] = []
         self._slots = asyncio.Semaphore(4096)
 
-    async def begin(self, work: Any, argument: Any) -> asyncio.Future[Any]:
+    async def submit(self, work: Any, argument: Any) -> asyncio.Future[Any]:
         """As the real one."""
         from crosshaul.journal.sqlite.writer import _Unit
 

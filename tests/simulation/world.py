@@ -21,7 +21,7 @@ from crosshaul.discovery import intake, ownership, scanner
 from crosshaul.discovery.watch import EventKind as Event
 from crosshaul.files import growing, move_target, open_writers, read_threads, root, source_file
 from crosshaul.files.file_clock import FileClock
-from crosshaul.journal.sqlite import store
+from crosshaul.journal.sqlite import opening, store
 from crosshaul.service import bucket_access, builder, pipeline_builder, runtime
 from simulation import journal
 from simulation.account import Account, Chain, Control, Wire
@@ -234,7 +234,7 @@ class World:
             (builder.logs, "get", lambda _: quiet),
             (identity, "conceal", lambda *_: None),
             (intake, "Watcher", lambda root, listener, *_: Watcher(self, root, listener)),
-            (store, "_open", journal.opener(self.database)),
+            (opening, "open_state_dir", journal.opener(self.database)),
             (store, "Writer", journal.TurnWriter),
         ):
             patches.enter_context(patch.object(owner, name, stand_in))

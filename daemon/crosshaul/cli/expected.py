@@ -12,7 +12,7 @@ from crosshaul.cli.paths import RoutePosition
 from crosshaul.display import text
 from crosshaul.errors import SourceError
 from crosshaul.files.marker import marked
-from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.journal import Reader
 from crosshaul.model import (
     NO_PLAN,
     UNFINISHED,

@@ -21,7 +21,7 @@ from crosshaul.cli.snapshot import paused_routes
 from crosshaul.cli.verb import Verb
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.display import printable
-from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.journal import Reader
 from crosshaul.model import Record, SettleReason, Sighting
 
 if TYPE_CHECKING:

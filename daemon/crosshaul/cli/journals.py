@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crosshaul.errors import StateDirError
-from crosshaul.journal.sqlite.connect import DATABASE
-from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.journal import DATABASE, Reader
 
 _OPEN_TIMEOUT_SECONDS = 1.0
 _RETRY_SECONDS = 0.02

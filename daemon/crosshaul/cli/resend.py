@@ -15,7 +15,7 @@ from crosshaul.cli.options import check_routes, config_option, json_option, rout
 from crosshaul.cli.paths import RoutePosition, locate
 from crosshaul.cli.verb import Verb
 from crosshaul.display import count, size
-from crosshaul.journal.sqlite.reader import Reader, resend
+from crosshaul.journal import Reader, resend
 from crosshaul.model import Record, State
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ def retargets_of(config: Config) -> list[Retarget]:
         if not (config.state_dir / "journal.db").exists():
             return []
         from crosshaul.discovery.retargeting import retargets  # noqa: PLC0415
-        from crosshaul.journal.sqlite.reader import Reader  # noqa: PLC0415 - without a journal SQLite is not needed
+        from crosshaul.journal import Reader  # noqa: PLC0415 - without a journal SQLite is not needed
 
         with Reader.open(config.state_dir) as reader:
             return retargets(reader, config, socket.gethostname())

@@ -13,7 +13,7 @@ from crosshaul.cli.options import config_option, json_option
 from crosshaul.cli.paths import locate
 from crosshaul.cli.verb import Verb
 from crosshaul.display import count
-from crosshaul.journal.sqlite.reader import requeue
+from crosshaul.journal import requeue
 
 if TYPE_CHECKING:
     from crosshaul.config import Config

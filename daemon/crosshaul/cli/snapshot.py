@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.errors import ControlError
-from crosshaul.journal.sqlite.connect import obstacle
-from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.journal import Reader
+from crosshaul.journal.state_dir import obstacle
 from crosshaul.service.control_socket import ask
 from crosshaul.telemetry.status import snapshot
 

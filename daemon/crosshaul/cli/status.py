@@ -18,7 +18,7 @@ from crosshaul.telemetry.health import healthy
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
-    from crosshaul.journal.sqlite.reader import Reader
+    from crosshaul.journal import Reader
 
 _HELP = """Show counts, the age of the oldest pending file, the destinations' credentials and the routes' watchers.
 

@@ -15,7 +15,7 @@ from crosshaul.cli.progress import ProgressDisplay, progress_display
 from crosshaul.cli.verb import Verb
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.display import count, duration
-from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.journal import Reader
 from crosshaul.model import State
 
 if TYPE_CHECKING:

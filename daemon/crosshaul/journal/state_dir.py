@@ -118,3 +118,16 @@ def _refused(state_dir: Path, error: OSError) -> StateDirError:
 def unusable(error: OSError, line: str) -> StateDirError:
     """The error to raise with ``line``: of the kind that a later start may not meet, or for good."""
     return (StateDirUnavailableError if error.errno in _PASSING else StateDirError)(line)
+
+
+def obstacle(state_dir: Path) -> str | None:
+    """Return why nothing can be written to ``state_dir`` at the moment (read-only, full), or None."""
+    try:
+        found = os.statvfs(state_dir)
+    except OSError:
+        return None
+    if found.f_flag & os.ST_RDONLY:
+        return f"{state_dir} is on a file system that is mounted read-only: mount it for writing."
+    if found.f_blocks and not found.f_bavail:
+        return f"The disk of {state_dir} is full: make room, and Crosshaul goes on from where it was."
+    return None

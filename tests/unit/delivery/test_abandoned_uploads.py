@@ -176,7 +176,7 @@ async def test_where_a_check_found_that_the_role_may_not_nothing_is_asked(world:
 
 async def test_the_list_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch):
     """Beyond the bound nothing is kept."""
-    monkeypatch.setattr(abandoned_module, "_MOST", 3)
+    monkeypatch.setattr(abandoned_module, "_MAX_ROWS", 3)
     for number in range(5):
         await world.admit(size=number + 1)
         (claim,) = await world.journal.claim(["r"], 1, 1)

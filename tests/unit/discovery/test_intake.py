@@ -26,8 +26,7 @@ from crosshaul.discovery.watch import EventKind
 from crosshaul.errors import SourceError
 from crosshaul.files.file_clock import FileClock
 from crosshaul.files.source_file import SourceFile
-from crosshaul.journal import Journal
-from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.journal import Journal, Reader
 from crosshaul.model import Changed, Denial, Fingerprint, Record, RouteStatus, SettleReason, State
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crosshaul.journal import Journal, Reader, lock
-from crosshaul.journal.sqlite import reader
+from crosshaul.journal.sqlite import reader_status
 from crosshaul.model import DestinationStatus, Place, Quarantine, RoutePlan, RouteStatus, State
 from support.journal_samples import DONE, PARTNER, ROUTE, SLOW, TurnableClock, multipart, settled
 
@@ -74,7 +74,7 @@ async def test_records_are_selected(journal: Journal, state_dir: Path) -> None:
 
 async def test_records_come_in_pages(journal: Journal, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the pages fall, every record comes once, and writes between two pages do no harm."""
-    monkeypatch.setattr(reader, "_PAGE", 10)
+    monkeypatch.setattr(reader_status, "_PAGE_ROWS", 10)
     await journal.admit([settled(b"%03d" % number) for number in range(100)])
     with Reader.open(state_dir) as reading:
         found = [one.path for one in reading.records(None, None, 35)]

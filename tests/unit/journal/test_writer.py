@@ -80,7 +80,7 @@ async def test_the_answer_comes_after_the_commit(notes: Writer, tmp_path: Path) 
     """The moment a write is answered another connection sees it, alone or among others."""
 
     async def write_and_look(number: int) -> bool:
-        await notes.do(NOTE, f"note {number}")
+        await notes.execute(NOTE, f"note {number}")
         return f"note {number}" in noted(tmp_path)
 
     assert all(await asyncio.gather(*(write_and_look(number) for number in range(40))))
@@ -89,7 +89,7 @@ async def test_the_answer_comes_after_the_commit(notes: Writer, tmp_path: Path) 
 async def test_a_failing_unit_fails_alone(notes: Writer, tmp_path: Path) -> None:
     """Of units that wait together the one that raises is undone and told; the others are committed and answered."""
     texts = ["one", "bad", "two", "two", "three"]
-    answers = await asyncio.gather(*(notes.do(NOTE, text) for text in texts), return_exceptions=True)
+    answers = await asyncio.gather(*(notes.execute(NOTE, text) for text in texts), return_exceptions=True)
     assert [answer for answer in answers if isinstance(answer, str)] == ["ONE", "TWO", "THREE"]
     assert [type(answer) for answer in answers if not isinstance(answer, str)] == [ValueError, sqlite3.IntegrityError]
     assert noted(tmp_path) == {"one", "two", "three"}
@@ -103,18 +103,20 @@ async def test_a_failing_commit_fails_all(notes: Writer, connection: sqlite3.Con
     def dangle(connection: sqlite3.Connection, text: str) -> None:
         connection.execute("INSERT INTO strings VALUES (?)", (text,))
 
-    answers = await asyncio.gather(notes.do(NOTE, "one"), notes.do(one_by_one(dangle), "none"), return_exceptions=True)
+    answers = await asyncio.gather(
+        notes.execute(NOTE, "one"), notes.execute(one_by_one(dangle), "none"), return_exceptions=True
+    )
     assert [type(answer) for answer in answers] == [StateDirError, StateDirError]
     assert all(str(tmp_path) in str(answer) for answer in answers)
     assert noted(tmp_path) == set()
-    assert await notes.do(NOTE, "two") == "TWO"
+    assert await notes.execute(NOTE, "two") == "TWO"
 
 
 async def test_a_locked_journal_is_waited_for(notes: Writer, tmp_path: Path) -> None:
     """A short write of another process only delays a commit."""
     other = connect.open_writable(tmp_path / connect.DATABASE)
     other.execute("BEGIN IMMEDIATE")
-    waiting = asyncio.create_task(notes.do(NOTE, "one"))
+    waiting = asyncio.create_task(notes.execute(NOTE, "one"))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     other.execute("COMMIT")
@@ -126,7 +128,7 @@ async def test_one_who_leaves_disturbs_nobody(notes: Writer, connection: sqlite3
     """A cancelled waiter's write may happen, and the others get their answers."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("COMMIT")
-    waiting = [asyncio.create_task(notes.do(NOTE, text)) for text in ("one", "two")]
+    waiting = [asyncio.create_task(notes.execute(NOTE, text)) for text in ("one", "two")]
     await asyncio.sleep(0)
     waiting[0].cancel()
     assert await waiting[1] == "TWO"
@@ -136,13 +138,13 @@ async def test_one_who_leaves_disturbs_nobody(notes: Writer, connection: sqlite3
 
 async def test_closing_finishes_what_waits(notes: Writer, tmp_path: Path) -> None:
     """Everything queued before close is committed; after it the writer says that it is closed."""
-    waiting = [asyncio.create_task(notes.do(NOTE, str(number))) for number in range(50)]
+    waiting = [asyncio.create_task(notes.execute(NOTE, str(number))) for number in range(50)]
     await asyncio.sleep(0)
     await notes.close()
     assert len(await asyncio.gather(*waiting)) == 50
     assert len(noted(tmp_path)) == 50
     with pytest.raises(RuntimeError, match="closed"):
-        await notes.do(NOTE, "late")
+        await notes.execute(NOTE, "late")
 
 
 async def test_the_queue_is_bounded(
@@ -160,6 +162,6 @@ async def test_the_queue_is_bounded(
         most = max(most, len(texts))
         return list(texts)
 
-    assert len(await asyncio.gather(*(narrow.do(count, str(number)) for number in range(100)))) == 100
+    assert len(await asyncio.gather(*(narrow.execute(count, str(number)) for number in range(100)))) == 100
     assert most <= 8
     await narrow.close()

@@ -7,7 +7,7 @@ import pytest
 
 from crosshaul.config import Destination
 from crosshaul.errors import StateDirError
-from crosshaul.journal.sqlite.reader import requeue, resend
+from crosshaul.journal import requeue, resend
 from crosshaul.model import ChecksumKind
 from crosshaul.trust.capabilities import Capabilities, load, save
 from crosshaul.trust.findings import Finding, Outcome

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.journal.sqlite import abandoned, bulk, rows
 from crosshaul.journal.sqlite.holders import Holders
-from crosshaul.journal.sqlite.lookup import RecordLookup, is_changed, known, stays
+from crosshaul.journal.sqlite.lookup import RecordLookup, is_changed, lookup, stays
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.transitions import check_transition
 from crosshaul.model import Denial, Refusal, Settled, State
@@ -70,7 +70,7 @@ def admit(connection: sqlite3.Connection, admission: Admission) -> list[Denial]:
 def _admit_route(
     connection: sqlite3.Connection, route: str, files: Mapping[bytes, Settled], now: float
 ) -> list[Denial]:
-    records = known(connection, route, list(files))
+    records = lookup(connection, route, list(files))
     changes = _AdmissionRows()
     news = [one for path, one in files.items() if _is_to_judge(one, records.get(path), changes)]
     holders = Holders(connection, news)
@@ -139,18 +139,18 @@ def _columns(one: Settled, holds: int, state: State, refusal: Refusal | None, no
     )
 
 
-def vanish(connection: sqlite3.Connection, vanishing: Disappearance) -> None:
+def mark_gone(connection: sqlite3.Connection, disappearance: Disappearance) -> None:
     """What had not been sent yet is gone; what is under way or delivered stays, and what is delivered has no source."""
-    files = [(vanishing.route, path) for path in vanishing.paths]
-    connection.executemany(SQL["vanish"], [(vanishing.now, *file) for file in files])
+    files = [(disappearance.route, path) for path in disappearance.paths]
+    connection.executemany(SQL["mark_gone"], [(disappearance.now, *file) for file in files])
     abandoned.abandon_gone(connection)
     connection.executemany(SQL["source_gone"], files)
     connection.executemany(SQL["offer_keys_of_paths"], files)
 
 
-def exclude(connection: sqlite3.Connection, vanishing: Disappearance) -> None:
+def mark_excluded(connection: sqlite3.Connection, disappearance: Disappearance) -> None:
     """What had not been sent yet won't be; what is delivered stays so, and leaves its key to others."""
-    files = [(vanishing.route, path) for path in vanishing.paths]
+    files = [(disappearance.route, path) for path in disappearance.paths]
     why = rows.diagnosis_text(Diagnosis(FaultKind.FILE, "Excluded", "the route does not select it any more"))
-    connection.executemany(SQL["exclude"], [(vanishing.now, why, *file) for file in files])
+    connection.executemany(SQL["mark_excluded"], [(disappearance.now, why, *file) for file in files])
     abandoned.abandon_gone(connection)

@@ -20,7 +20,7 @@ class CanaryRequest(NamedTuple):
 
     plans: Mapping[str, int]
     """By route: what was judged by another plan is no longer to be sent so."""
-    wish: CanaryCriteria
+    criteria: CanaryCriteria
     now: float
 
 
@@ -31,14 +31,14 @@ def claim_canary(connection: sqlite3.Connection, request: CanaryRequest) -> Clai
         found[candidate.id] = candidate
         if len(found) >= _CANDIDATES_IN_ALL:
             break
-    chosen = choose(found.values(), request.wish)
+    chosen = choose(found.values(), request.criteria)
     return None if chosen is None else next(iter(claims.take(connection, [chosen.id], request.now)), None)
 
 
 def _candidates(connection: sqlite3.Connection, request: CanaryRequest) -> Iterator[Candidate]:
     # Each route in turn is the first: what is left out for want of room is not always of the same one.
     routes = list(request.plans.items())
-    first = request.wish.turn % max(1, len(routes))
+    first = request.criteria.turn % max(1, len(routes))
     for route, plan in [*routes[first:], *routes[:first]]:
         for large in (False, True):
             for query, failed, most in _QUERIES:

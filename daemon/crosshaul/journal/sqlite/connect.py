@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from crosshaul.errors import JournalDamagedError, JournalMovedError, StateDirError, StateDirUnavailableError
+from crosshaul.journal.sqlite.rows import CorruptRowError
+from crosshaul.journal.state_dir import obstacle
 
 DATABASE = "journal.db"
 _BUSY_SECONDS = 10.0
@@ -47,6 +51,38 @@ def _kind(code: int, in_the_way: str | None) -> type[StateDirError]:
     return StateDirUnavailableError if in_the_way or code in _PASSING else StateDirError
 
 
+@contextlib.contextmanager
+def errors_explained(database: Path) -> Iterator[None]:
+    """Raise StateDirError in place of SQLite's errors and of rows that make no sense."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise storage_error(database, error) from error
+    except CorruptRowError as error:
+        raise damaged(database, str(error)) from error
+
+
+def existing_database(state_dir: Path) -> Path:
+    """Return the path of the journal; raises StateDirError if there is none."""
+    database = state_dir / DATABASE
+    try:
+        exists = database.is_file()
+    except OSError as error:
+        raise StateDirError(f"state_dir {state_dir} can't be read: {error.strerror}.") from error
+    if not exists:
+        raise StateDirError(f"There is no journal in {state_dir} yet: start the daemon, or check state_dir.")
+    return database
+
+
+def writable_database(state_dir: Path) -> Path:
+    """Return the path of a journal that is to be written to; raises StateDirError if it is a symbolic link."""
+    database = existing_database(state_dir)
+    if database.is_symlink():
+        # SQLite would follow it: a user who may write in state_dir could have root write elsewhere.
+        raise StateDirError(f"The journal {database} is a symbolic link: put the file itself there.")
+    return database
+
+
 def check_whole(connection: sqlite3.Connection, database: Path) -> None:
     """Have SQLite look at every page, since a damaged index hides files in silence: some 4 s for a million of them.
 
@@ -78,19 +114,6 @@ def moved(database: Path) -> JournalMovedError:
         "Start again: what is there then is used, or a fresh one made, and what the bucket holds already is "
         "recognised, not sent again."
     )
-
-
-def obstacle(state_dir: Path) -> str | None:
-    """What keeps anybody from writing to ``state_dir`` at this moment, as far as its file system tells; or None."""
-    try:
-        found = os.statvfs(state_dir)
-    except OSError:
-        return None
-    if found.f_flag & os.ST_RDONLY:
-        return f"{state_dir} is on a file system that is mounted read-only: mount it for writing."
-    if found.f_blocks and not found.f_bavail:
-        return f"The disk of {state_dir} is full: make room, and Crosshaul goes on from where it was."
-    return None
 
 
 def open_writable(database: Path) -> sqlite3.Connection:

@@ -16,7 +16,7 @@ _TO_JUDGE_ANEW = frozenset({State.CHANGED, State.GONE})
 
 
 class RecordLookup(NamedTuple):
-    """What an admission needs of a record; the order is that of the query ``known``."""
+    """What an admission needs of a record; the order is that of the query ``lookup``."""
 
     path: bytes
     id: int
@@ -29,12 +29,12 @@ class RecordLookup(NamedTuple):
     plan: int
 
 
-def known(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, RecordLookup]:
+def lookup(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, RecordLookup]:
     """The records of those of ``paths`` that have one."""
     found: dict[bytes, RecordLookup] = {}
     for start in range(0, len(paths), _BATCH):
         batch = paths[start : start + _BATCH]
-        statement = SQL["known"].replace("/*paths*/", ",".join("?" * len(batch)))
+        statement = SQL["lookup"].replace("/*paths*/", ",".join("?" * len(batch)))
         found.update((row[0], RecordLookup._make(row)) for row in connection.execute(statement, (route, *batch)))
     return found
 
@@ -55,7 +55,7 @@ def stays(one: Settled, record: RecordLookup) -> bool:
 
 def to_send(connection: sqlite3.Connection, route: str, seen: Sequence[Settled]) -> list[Settled]:
     """Those of ``seen`` (all of ``route``) that are not delivered to where they go, nor set aside there."""
-    records = known(connection, route, [one.sighting.path for one in seen])
+    records = lookup(connection, route, [one.sighting.path for one in seen])
     done = {path for path, record in records.items() if record.state in {State.DELIVERED, State.QUARANTINED}}
     return [one for one in seen if one.sighting.path not in done or not stays(one, records[one.sighting.path])]
 

@@ -164,13 +164,13 @@ def _ends_multipart(outcome: Outcome) -> bool:
     return isinstance(outcome, Changed) or (isinstance(outcome, RetryLater) and outcome.drop_multipart)
 
 
-def finish_after_task(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:
+def finish_after_tasks(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:
     """Write down what became of sources; one whose file changed since is passed over.
 
     Who waits for the key of one that has no source any more is judged anew.
     """
     connection.executemany(
-        SQL["after_done"],
+        SQL["finish_after_task"],
         [(due, action, rows.diagnosis_text(why), task.id, task.generation) for task, action, why, due in reports],
     )
     connection.execute(SQL["offer_keys_of"], (rows.ids_text(report.task.id for report in reports),))

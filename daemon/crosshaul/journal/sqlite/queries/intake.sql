@@ -66,11 +66,11 @@ UPDATE files SET state = 'delivered', recheck = 0, diagnosis = NULL, changed_at 
     after_due_at = holder.after_due_at, after_action = holder.after_action
 FROM files AS holder WHERE holder.id = ? AND files.route = ? AND files.path = ?
 
--- name: vanish
+-- name: mark_gone
 UPDATE files SET state = 'gone', holds_key = 0, recheck = 0, changed_at = ?
 WHERE route = ? AND path = ? AND state IN ('pending', 'changed', 'quarantined')
 
--- name: exclude
+-- name: mark_excluded
 UPDATE files SET holds_key = 0, recheck = 1,
     state = CASE state WHEN 'delivered' THEN state ELSE 'gone' END,
     changed_at = CASE state WHEN 'delivered' THEN changed_at ELSE ?1 END,

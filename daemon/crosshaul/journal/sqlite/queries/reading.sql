@@ -1,4 +1,4 @@
--- name: known
+-- name: lookup
 SELECT path, id, state, fingerprint, recheck, holds_key, place, key, plan
 FROM files WHERE route = ? AND path IN (/*paths*/)
 
@@ -12,7 +12,7 @@ WHERE id IS NULL OR fingerprint <> column3 OR plan <> ? OR recheck OR state IN (
 SELECT min(due_at) FROM files WHERE state = 'pending' AND route = ? AND plan = ? AND (size >= 262144) = ?
     AND (diagnosis IS NOT NULL) = ?
 
--- name: tallies
+-- name: route_counts
 SELECT route, state, files, bytes FROM tallies WHERE files > 0 ORDER BY route
 
 -- name: oldest_pending

@@ -84,7 +84,7 @@ UPDATE files SET after_due_at = ? WHERE route = ? AND after_due_at > ?
 -- name: retry_overdue
 UPDATE files SET after_due_at = ? WHERE route = ? AND after_due_at IS NOT NULL AND after_action IS NOT NULL
 
--- name: after_done
+-- name: finish_after_task
 UPDATE files SET after_due_at = ?, after_action = ?, diagnosis = ?
 WHERE id = ? AND generation = ? AND after_due_at IS NOT NULL
 
