@@ -90,6 +90,10 @@ class Watcher:
             loop.call_later(chance.random() * 0.05, self._listener.heard, path.removeprefix(self._prefix), event)
 
 
+async def _no_tls(_: object) -> None:
+    """Load no certificates: the simulated account has no connections."""
+
+
 class World:
     """Everything that outlives a life, and what is found wrong."""
 
@@ -230,6 +234,7 @@ class World:
             (builder, "BaseCredentials", lambda _: Chain(self.account)),
             (pipeline_builder, "BaseCredentials", lambda _: Chain(self.account)),
             (bucket_access, "S3ControlClient", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
+            (bucket_access, "_tls_context", _no_tls),
             (bucket_access, "_upload_client", lambda _, to, *__: Wire(self.account, to.bucket)),
             (builder.logs, "get", lambda _: quiet),
             (identity, "conceal", lambda *_: None),

@@ -212,7 +212,7 @@ async def open_pipeline(
     identity = IdentityConfig(sts_endpoint_url=account.sts_endpoint_url)
     refresher = Refresher(BaseCredentials(identity), partner, clock, observer)
 
-    def wire(location: Location) -> S3UploadClient:
+    async def wire(location: Location) -> S3UploadClient:
         origin = http1.Origin(location.scheme, location.host, location.port)
         tls = http1.tls_context(tls_ca_bundle) if location.scheme == "https" else None
         pace = limiter.share()

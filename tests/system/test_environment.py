@@ -40,7 +40,7 @@ def test_a_bundle_that_can_t_be_used_is_told_at_the_start(strict, site_for):
         site.environment |= {"REQUESTS_CA_BUNDLE": "", "SSL_CERT_FILE": ""} | {name: "/nonexistent.pem"}
         done = site.crosshaul("validate")
         assert done.returncode == 2, done
-        assert f"{name}: /nonexistent.pem can't be used" in done.stderr
+        assert f"{name}: /nonexistent.pem is not a readable file" in done.stderr
 
 
 PROVIDERS = {

@@ -45,7 +45,7 @@ class Bucket:
         destination: Destination,
         refresher: Refresher,
         control: S3ControlClient,
-        wire_to: Callable[[Location], S3UploadClient],
+        wire_to: Callable[[Location], Awaitable[S3UploadClient]],
         source: str = "",
     ) -> None:
         self.source = source
@@ -266,7 +266,7 @@ class Bucket:
                 if self._wire is None:
                     location = await self._control.location()
                     self._signed = location.scheme != "https"
-                    self._wire = self._wire_to(location)
+                    self._wire = await self._wire_to(location)
         return self._wire
 
 

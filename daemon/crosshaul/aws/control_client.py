@@ -80,6 +80,7 @@ class S3ControlClient:
         self._destination = destination
         self._refresher = refresher
         self._profile = profile
+        self._tls = tls_contexts.ContextLoader(partial(tls_contexts.for_bucket, destination, profile))
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._client: Any = None
@@ -169,9 +170,7 @@ class S3ControlClient:
         return self._client
 
     def _session(self) -> SdkSession:
-        made = sdk_models.session(
-            self._profile, "s3", partial(tls_contexts.for_bucket, self._destination, self._profile)
-        )
+        made = sdk_models.session(self._profile, "s3", self._tls)
         made.register_component("credential_provider", _Credentials(self._refresher))
         return made
 

@@ -218,7 +218,7 @@ def flaw(access_key_id: object, secret_access_key: object, session_token: object
     return None
 
 
-def told(method: str, error: Exception) -> Fault:
+def fault_of(method: str, error: Exception) -> Fault:
     """Return the fault of the provider ``method`` (botocore's name for it), which raised ``error``."""
     source, advice = _SOURCES.get(method, _OTHER)
     if isinstance(error, error_map.FOREIGN):

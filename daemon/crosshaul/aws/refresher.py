@@ -17,7 +17,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-from crosshaul.aws.base_credentials import STS_DEADLINE, BaseCredentials
+from crosshaul.aws.base_credentials import STS_DEADLINE_SECONDS, BaseCredentials
 from crosshaul.aws.session_policy import session_policies
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.concurrency.backoff import Backoff
@@ -76,7 +76,7 @@ def _as_fault(error: Exception) -> Fault:
     if isinstance(error, ConfigError):
         return Fault(Diagnosis(FaultKind.DESTINATION, "ExternalId", " ".join(error.faults), "AssumeRole"))
     if isinstance(error, TimeoutError):
-        text = f"no response from Account A's credential provider or STS within {STS_DEADLINE:.0f} s"
+        text = f"no response from Account A's credential provider or STS within {STS_DEADLINE_SECONDS:.0f} s"
         return Fault(Diagnosis(FaultKind.NETWORK, "ReadTimeout", text, "AssumeRole"))
     # Only its name: what a provider read (a program's output) may stand in its text.
     text = f"can't load Account A's credentials: {type(error).__name__} in the credential chain"
@@ -209,7 +209,7 @@ class Refresher:
 
     async def _next_attempt(self) -> None:
         with contextlib.suppress(TimeoutError):
-            patience = 2 * STS_DEADLINE if self._attempting or self._fault is None else _PATIENCE
+            patience = 2 * STS_DEADLINE_SECONDS if self._attempting or self._fault is None else _PATIENCE
             async with asyncio.timeout(patience), self._attempted:
                 await self._attempted.wait()
 
@@ -239,7 +239,7 @@ class Refresher:
     async def _attempt(self, threads: ThreadPool) -> bool:
         try:
             # Over everything: the chain may run a program of the user's, or ask a metadata service.
-            async with asyncio.timeout(STS_DEADLINE):
+            async with asyncio.timeout(STS_DEADLINE_SECONDS):
                 self._session = await self._obtain(self._chain, self._destination, self._clock, threads)
         except Exception as error:  # noqa: BLE001 - whatever a provider in the chain raises, the next attempt is due
             fault = _as_fault(error)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import ssl
 import threading
-from collections.abc import Callable
 
 from botocore.loaders import create_loader
 
 from crosshaul.aws.sdk_session import SdkSession
+from crosshaul.aws.tls_contexts import ContextLoader
 
 _LOADER = create_loader(os.environ.get("AWS_DATA_PATH"))
 _ONE_AT_A_TIME = threading.Lock()
@@ -22,9 +21,7 @@ _ASKED = frozenset({"s3", "sts", "iam", "portal.sso", "oidc", "signin"})
 _OURS = ("AWS_", "BOTO_")
 
 
-def session(
-    profile: str | None, service: str, tls: Callable[[], ssl.SSLContext], sts_endpoint_url: str | None = None
-) -> SdkSession:
+def session(profile: str | None, service: str, tls: ContextLoader, sts_endpoint_url: str | None = None) -> SdkSession:
     """A session with what clients of ``service`` need in memory; blocks for tenths of a second the first time.
 
     Raises botocore's errors for a profile that doesn't exist and a file that can't be read.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,6 +10,7 @@ from aiobotocore.session import AioSession
 
 from crosshaul.aws import credential_providers
 from crosshaul.aws.sdk_transport import MetadataSession, SdkHttpSession, refuse_unless_json, refuse_unless_xml
+from crosshaul.aws.tls_contexts import ContextLoader
 
 _XML = frozenset({"s3", "sts", "iam"})
 """The services that speak XML; what else the credential providers ask (SSO) speaks JSON."""
@@ -29,7 +28,7 @@ _DEFAULTS = {
 class SdkSession(AioSession):  # type: ignore[misc] # aiobotocore ships no types
     """botocore's session. It makes no client that has an HTTP session of botocore's own."""
 
-    def __init__(self, tls: Callable[[], ssl.SSLContext], sts_endpoint_url: str | None = None) -> None:
+    def __init__(self, tls: ContextLoader, sts_endpoint_url: str | None = None) -> None:
         """``sts_endpoint_url`` is for all clients of STS, the credential providers' as well; None = AWS."""
         super().__init__()
         self._tls = tls

@@ -6,7 +6,6 @@ botocore's own sessions check no host name, check nothing at all through a proxy
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -26,6 +25,7 @@ from botocore.exceptions import (
 
 from crosshaul.aws import http1
 from crosshaul.aws.error_body import elements, legible, unzipped
+from crosshaul.aws.tls_contexts import ContextLoader
 from crosshaul.errors import ConfigError
 
 _MAX_ANSWER_BYTES = 1024 * 1024
@@ -77,18 +77,17 @@ class SdkHttpSession:
     def __init__(
         self,
         *,
-        tls: Callable[[], ssl.SSLContext],
+        tls: ContextLoader,
         judge: Callable[[http1.Response], None] = refuse_unless_xml,
         direct: bool = False,
         timeout: float | tuple[float, float] = (10.0, 15.0),
         max_pool_connections: int = 10,
         **_botocores_choice: object,
     ) -> None:
-        """Take ``tls`` to be called in a thread, and only for https: reading a trust store takes tens of milliseconds.
+        """Use ``tls`` only for https: reading a trust store takes tens of milliseconds.
 
-        ``judge`` raises for an answer that is an error; ``direct``: no proxy is asked, whatever is set.
-
-        What else botocore hands over (``verify``, ``proxies``, ``client_cert``, ``proxies_config``) has no effect.
+        ``judge`` raises for an error response; ``direct``: use no proxy, whatever is set. Other arguments of botocore
+        (``verify``, ``proxies``, ``client_cert``, ``proxies_config``) have no effect.
         """
         self._tls = tls
         self._tls_context: ssl.SSLContext | None = None
@@ -146,7 +145,7 @@ class SdkHttpSession:
     async def _context(self) -> ssl.SSLContext:
         if self._tls_context is None:
             try:
-                self._tls_context = await asyncio.to_thread(self._tls)
+                self._tls_context = await self._tls.get()
             except ConfigError as error:
                 raise http1.TransportError("TLSError", str(error)) from error
         return self._tls_context
@@ -184,7 +183,7 @@ class MetadataSession:
     A proxy can't reach link-local addresses for us, and whoever owns it would get the machine's credentials.
     """
 
-    def __init__(self, tls: Callable[[], ssl.SSLContext], timeout: float) -> None:
+    def __init__(self, tls: ContextLoader, timeout: float) -> None:
         self._tls = tls
         self._timeout = timeout
 

@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from crosshaul.aws import http1, tls_contexts
 from crosshaul.aws.base_credentials import BaseCredentials
@@ -66,8 +67,11 @@ def open_bucket(
     refresher = Refresher(base_credentials.trusting(destination.tls_ca_bundle), destination, clock, observer)
     control_client = S3ControlClient(destination, refresher, profile)
 
-    def upload_client(location: Location) -> S3UploadClient:
-        return _upload_client(config, destination, location, clock, bandwidth, deadlines)
+    trust = tls_contexts.ContextLoader(partial(tls_contexts.for_bucket, destination, profile))
+
+    async def upload_client(location: Location) -> S3UploadClient:
+        tls = await _tls_context(trust) if location.scheme == "https" else None
+        return _upload_client(config, destination, location, tls, clock, bandwidth, deadlines)
 
     return refresher, Bucket(destination, refresher, control_client, upload_client, config.source_name)
 
@@ -76,6 +80,7 @@ def _upload_client(
     config: Config,
     destination: Destination,
     location: Location,
+    tls: ssl.SSLContext | None,
     clock: Clock,
     bandwidth: BandwidthLimiter,
     deadlines: http1.Deadlines,
@@ -83,7 +88,7 @@ def _upload_client(
     origin = http1.Origin(location.scheme, location.host, location.port)
     client = http1.Client(
         origin,
-        tls=_tls_context(destination, config.identity.profile) if location.scheme == "https" else None,
+        tls=tls,
         max_connections=config.transfer.max_concurrency,
         deadlines=deadlines,
         proxy=_proxy_for(origin),
@@ -92,9 +97,9 @@ def _upload_client(
     return S3UploadClient(client, location, destination.region, clock, bandwidth.rate)
 
 
-def _tls_context(destination: Destination, profile: str | None) -> ssl.SSLContext:
+async def _tls_context(trust: tls_contexts.ContextLoader) -> ssl.SSLContext:
     try:
-        return tls_contexts.for_bucket(destination, profile)
+        return await trust.get()
     except ConfigError as error:
         raise Fault(Diagnosis(FaultKind.DESTINATION, "TLSError", str(error), "Connect")) from error
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from crosshaul.aws import base_credentials
 from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.config import IdentityConfig
 from crosshaul.errors import Fault, FaultKind
@@ -210,8 +214,7 @@ async def test_what_is_right_works(case: str, world: World):
     """Credentials come, and an empty variable, as compose files and charts make them, is an unset one."""
     FINE[case](world)
     assert (await world.chain().credentials()).access_key_id == "AKIDEXAMPLE"
-    client = await world.chain()._opened()
-    async with client.client("sts") as sts:  # a client can be made under all of it
+    async with world.chain()._opened().client("sts") as sts:  # a client can be made under all of it
         assert "sts" in sts.meta.endpoint_url
 
 
@@ -227,6 +230,66 @@ async def test_a_process_that_hangs_is_ended_with_its_asker(world: World):
             while True:
                 os.kill(pid, 0)
                 await asyncio.sleep(0.02)
+
+
+FILES: dict[str, Callable[[World], None]] = {
+    "shared credentials file": lambda world: (world.home / "credentials").write_text("\n".join(["[default]", *KEYS])),
+    "config file": lines(*KEYS),
+    "file of the web identity": token_file("token", **WEB),
+    "file of the container's token": token_file("token", **POD),
+    "SSO cache": sso_token("https://s.test", accessToken="t", expiresAt=PAST),
+    "program": prints(GOOD),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+async def test_no_provider_reads_in_the_event_loop(case: str, world: World):
+    """Every open and stat of a file in the home directory happens outside the thread of the caller's event loop."""
+    FILES[case](world)
+    threads: list[str] = []
+
+    def recording(call: Callable[..., object]) -> Callable[..., object]:
+        def record(path: object, *arguments: object, **options: object) -> object:
+            if str(path).startswith(str(world.home)):
+                threads.append(threading.current_thread().name)
+            return call(path, *arguments, **options)
+
+        return record
+
+    for owner, name in ((builtins, "open"), (io, "open"), (os, "stat"), (os, "open")):
+        world.monkeypatch.setattr(owner, name, recording(getattr(owner, name)))
+    with contextlib.suppress(Fault):
+        await world.chain().credentials()
+    assert threads, "no file was read"
+    assert threading.current_thread().name not in threads
+
+
+async def test_a_hung_file_ends_in_a_fault(world: World, monkeypatch: pytest.MonkeyPatch):
+    """A read that hangs ends at the deadline with a fault, the event loop runs meanwhile, and the next read works."""
+    monkeypatch.setattr(base_credentials, "STS_DEADLINE_SECONDS", 0.5)
+    token_file(None, **WEB)(world)
+    os.mkfifo(world.home / "token")
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    try:
+        with pytest.raises(Fault) as caught:
+            await world.chain().credentials()
+    finally:
+        ticking.cancel()
+        await asyncio.to_thread((world.home / "token").write_text, "")  # ends the read
+    assert (caught.value.diagnosis.code, caught.value.kind) == ("ReadTimeout", FaultKind.NETWORK)
+    assert ticks > 5
+    monkeypatch.undo()
+    clean(world.monkeypatch, world.home)
+    world.keys()
+    assert (await world.chain().credentials()).access_key_id == "AKIDEXAMPLE"
 
 
 async def test_a_line_break_at_the_end_of_a_token_does_no_harm(world: World):
