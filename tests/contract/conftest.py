@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.journal_contract import FACTORIES, Factory, Store
+from crosshaul.journal import JournalStore
+from support.journal_contract import FACTORIES, Factory
 from support.journal_samples import (
     TurnableClock,
 )
@@ -29,7 +30,7 @@ def state_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(factory: Factory, state_dir: Path, clock: TurnableClock) -> AsyncIterator[Store]:
+async def store(factory: Factory, state_dir: Path, clock: TurnableClock) -> AsyncIterator[JournalStore]:
     opened = await factory.open(state_dir, clock)
     yield opened
     await opened.close()

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from crosshaul.journal import CommitStats
 from crosshaul.journal.sqlite import migrate, opening
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.reserve import Reserve
-from crosshaul.journal.sqlite.writer import CommitStats, Writer
+from crosshaul.journal.sqlite.writer import Writer
 
 _DATABASE = Path("journal.db")
 _template: sqlite3.Connection | None = None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from crosshaul.errors import StateDirError, StateDirUnavailableError
+from crosshaul.journal.commit_stats import CommitStats
 from crosshaul.journal.sqlite.connect import damaged, identity, moved, storage_error
 from crosshaul.journal.sqlite.reserve import Reserve
 from crosshaul.journal.sqlite.rows import CorruptRowError
@@ -30,14 +31,6 @@ QUEUE_BOUND = 4096
 _COMMIT_DELAY_SECONDS_PER_UNIT, _MAX_COMMIT_DELAY_SECONDS = 0.0002, 0.02
 """Group commit: after a commit the writer waits 0.2 ms for each of its units, at most 20 ms, so that under load about
 200 units share one transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitStats:
-    """One commit: how long the whole transaction took, and how many units of work it made durable."""
-
-    seconds: float
-    units: int
 
 
 @dataclass(slots=True)
