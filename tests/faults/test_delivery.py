@@ -489,11 +489,11 @@ async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tm
 async def test_a_route_that_is_paused_sends_nothing_that_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
     """Files that were claimed ahead go back when their route is served no more; those that are being sent end."""
     async with pipeline_at_work(partner, tmp_path, 12) as pipeline:
-        pipeline.transfer.serve(pipeline.context.routes, [], {})
+        pipeline.transfer.set_routes(pipeline.context.routes, [], {})
         await asyncio.sleep(1.0)
         states = [(await pipeline.record(f"f{number}")).state for number in range(12)]
         assert (states.count(State.DELIVERED), states.count(State.PENDING)) == (4, 8)
-        pipeline.transfer.serve(pipeline.context.routes, ["r"], {})
+        pipeline.transfer.set_routes(pipeline.context.routes, ["r"], {})
         for number in range(12):
             await pipeline.comes_to(f"f{number}", State.DELIVERED)
 
@@ -591,7 +591,7 @@ async def test_what_was_claimed_under_another_plan_is_not_sent(partner: PartnerA
     """A claim of before a change of the configuration goes back unsent: only intake gives it its key anew."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("a", b"x")
-        pipeline.transfer.serve(pipeline.context.routes, ["r"], {"r": 7})
+        pipeline.transfer.set_routes(pipeline.context.routes, ["r"], {"r": 7})
         await run_until_idle(pipeline)
         assert (await pipeline.record("a")).state is State.PENDING
     assert partner.objects == {}
@@ -617,4 +617,4 @@ async def test_a_read_that_is_found_stuck_after_the_loop_failed_is_no_trouble(pa
         pipeline.transfer._dispatcher.run = fails  # type: ignore[method-assign]
         with pytest.raises(BaseExceptionGroup):
             await pipeline.transfer.run(asyncio.Event())
-        pipeline.transfer._reading_stuck(False)
+        pipeline.transfer._workers.replace_stuck(False)

@@ -203,7 +203,7 @@ async def test_never_claims_nothing_of_an_object_that_the_role_may_not_look_at(p
         record = await pipeline.comes_to("small", State.QUARANTINED)
         assert record.diagnosis is not None
         assert record.diagnosis.status == 412
-        assert "the role may not see what it is" in record.diagnosis.line()
+        assert "the role may not read it" in record.diagnosis.line()
         assert "s3:GetObject" in record.diagnosis.line()
         assert "is not this file" not in record.diagnosis.line()
     assert partner.objects["small"].writes == 1

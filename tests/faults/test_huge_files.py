@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from crosshaul.delivery import part_body
-from crosshaul.delivery.multipart import LARGEST_OBJECT, part_size
+from crosshaul.delivery.multipart import part_size
 from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import compute
+from crosshaul.model import MAX_OBJECT_BYTES as LARGEST
 from crosshaul.model import ChecksumKind, SettleReason, State
 from crosshaul.partner import Close, Corrupt, Error, PartnerAccount, Reset, Rule, Settings
 from support.partner_fixtures import Certificates
@@ -158,7 +159,7 @@ async def test_a_file_below_the_threshold_and_above_memory_goes_in_parts(
     assert partner.read("big") == BIG
 
 
-@pytest.mark.parametrize(("size", "wanted"), [(15 << 40, 1611 * MIB), (LARGEST_OBJECT, 5 * GIB), (1 << 40, 105 * MIB)])
+@pytest.mark.parametrize(("size", "wanted"), [(15 << 40, 1611 * MIB), (LARGEST, 5 * GIB), (1 << 40, 105 * MIB)])
 def test_no_part_is_larger_than_s3_takes(size: int, wanted: int):
     """Up to S3's largest object 10,000 parts of at most 5 GiB suffice."""
     parts = -(-size // part_size(size, 8 * MIB))
@@ -175,12 +176,17 @@ async def test_what_s3_can_t_take_is_set_aside_before_a_byte_is_read(reads: list
 
 async def _too_large(pipeline: Pipeline, reads: list[int]) -> None:
     (pipeline.root / "sparse").touch()
-    os.truncate(pipeline.root / "sparse", LARGEST_OBJECT + 1)
+    os.truncate(pipeline.root / "sparse", LARGEST + 1)
     await pipeline.admit("sparse")
     record = await pipeline.comes_to("sparse", State.QUARANTINED)
     assert record.diagnosis is not None
     assert record.diagnosis.code == "EntityTooLarge"
-    for word in ("sparse", f"s3://{pipeline.account.bucket}/sparse", f"{LARGEST_OBJECT:,}", f"{LARGEST_OBJECT + 1:,}"):
+    for word in (
+        "sparse",
+        f"s3://{pipeline.account.bucket}/sparse",
+        f"{LARGEST:,}",
+        f"{LARGEST + 1:,}",
+    ):
         assert word in record.diagnosis.line()
     assert pipeline.calls("CreateMultipartUpload") == reads == []
     await pipeline.drop("small", b"x")

@@ -164,7 +164,7 @@ async def test_a_denied_key_is_still_a_denial(partner: PartnerAccount, tmp_path:
             "PutObject",
         )
         partner.change(role_policy=None)
-        pipeline.transfer.probe()
+        pipeline.transfer.probe_now()
         await pipeline.comes_to("a", State.DELIVERED)
     assert partner.read("a") == b"2"
 

@@ -176,7 +176,7 @@ async def test_an_account_that_refuses_is_parked_and_comes_back(
             record = await pipeline.record(row.code)
             assert (record.attempts, record.state == State.QUARANTINED) == (0, False), row
             partner.faults.clear()
-            pipeline.transfer.probe()
+            pipeline.transfer.probe_now()
             await arrives(pipeline, row.code)
         assert pipeline.observer.surprises == []
 
@@ -339,7 +339,7 @@ async def test_every_error_of_sts_parks_and_passes(partner: PartnerAccount, tmp_
             assert not [call for call in pipeline.calls(PUT) if call.key == code]
             partner.faults.clear()
             refresher._wanted.set()
-            pipeline.transfer.probe()
+            pipeline.transfer.probe_now()
             await arrives(pipeline, code)
         assert pipeline.observer.surprises == []
 
@@ -448,7 +448,7 @@ async def test_a_store_that_neither_proves_nor_may_be_asked_says_what_is_missing
         await _parks(pipeline, "UnverifiedUpload")
         assert "s3:GetObject" in pipeline.observer.parkings[-1].advice
         partner.change(role_policy=None)
-        pipeline.transfer.probe()
+        pipeline.transfer.probe_now()
         assert (await arrives(pipeline, "f")).attempts == 0
 
 

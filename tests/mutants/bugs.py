@@ -47,13 +47,13 @@ BUGS = (
     bug(
         "whatever lies under the key counts as delivered",
         "delivery/existing_object.py",
-        "if held.token == token_of(claim):",
+        "if head.token == token_of(claim):",
         "if held is not None:",
     ),
     bug(
         "an object that the store garbled counts as delivered when it is met again",
         "delivery/existing_object.py",
-        "damaged = not same_size or not await _may_be(claim, held, context, sent)",
+        "damaged = not same_size or not await _may_be_equal(claim, head, context, sent)",
         "damaged = not same_size",
         "tests/state/test_lost_journal.py",
     ),
@@ -68,7 +68,7 @@ BUGS = (
         "delivery/multipart.py",
         (
             ("                task.add_done_callback(memory.end)\n", "                assert task\n"),
-            ("            memory.end()  # the next part need not wait for the journal\n", ""),
+            ("            memory.end()  # before the journal call, so that the next part can start\n", ""),
         ),
     ),
     Bug(
@@ -112,8 +112,8 @@ BUGS = (
     bug(
         "files of more than 10,000 parts can't be sent",
         "delivery/multipart.py",
-        "least = -(-size // _MAX_PARTS)",
-        "least = 0 * size",
+        "minimum = -(-size // _MAX_PARTS)",
+        "minimum = 0 * size",
         "tests/properties/test_upload_properties.py",
     ),
     bug(
@@ -424,8 +424,8 @@ BUGS = (
     bug(
         "a long partition sets files aside",
         "delivery/retry.py",
-        "if often_enough and _speaks_of_the_file(diagnosis):",
-        "if often_enough:",
+        "if exhausted and _may_quarantine(diagnosis):",
+        "if exhausted:",
         "tests/unit/delivery/test_retry.py",
     ),
     bug(
@@ -437,28 +437,28 @@ BUGS = (
     bug(
         "an account that refuses sets every file aside instead of being parked",
         "delivery/retry.py",
-        "return diagnosis.kind in _OF_THE_DESTINATION\n",
+        "return diagnosis.kind in _DESTINATION_KINDS\n",
         "return False\n",
         "tests/unit/delivery/test_retry.py tests/faults/test_delivery.py",
     ),
     bug(
         "a parked destination is stormed",
         "delivery/dispatcher.py",
-        "(self._canary(small, large) if self._breaker.tripped else self._fill(small, large))",
+        "(self._claim_canaries(small, large) if self._breaker.tripped else self._fill(small, large))",
         "self._fill(small, large)",
         "tests/system/test_parking.py tests/faults/test_delivery.py",
     ),
     bug(
         "after a parking the places of what was put back are never free again",
         "delivery/lookahead.py",
-        "            self.under_way -= 1\n            yield claim\n",
+        "            self.claimed -= 1\n            yield claim\n",
         "            yield claim\n",
     ),
     bug(
         "an error of a kind nobody thought of in one file ends them all",
-        "delivery/transfer.py",
-        "        except Exception as error:  # noqa: BLE001 - a bug",
-        "        except ZeroDivisionError as error:  # noqa: BLE001 - a bug",
+        "delivery/attempt.py",
+        "        except Exception as error:  # noqa: BLE001 - an unforeseen error",
+        "        except ZeroDivisionError as error:  # noqa: BLE001 - an unforeseen error",
         "tests/faults/test_delivery.py",
     ),
     bug(
@@ -500,7 +500,7 @@ BUGS = (
     bug(
         "a partner that does not answer looks like a delivery under way",
         "delivery/reporter.py",
-        "        if row == _IN_TROUBLE:\n",
+        "        if streak == _FAILING_AFTER:\n",
         "        if False:\n",
         "tests/unit/delivery/test_reporter.py",
     ),

@@ -25,8 +25,8 @@ BUGS = (
     bug(
         "an object that somebody put over ours is taken for ours",
         "delivery/unchanged.py",
-        "held is not None and not matches_receipt(receipt, held)",
-        "held is not None and held.size != receipt.size",
+        "head is not None and not matches_receipt(receipt, head)",
+        "head is not None and head.size != receipt.size",
         _UNCHANGED,
     ),
     bug(

@@ -18,14 +18,14 @@ BUGS = (
     bug(
         "a store that throttles some calls is taken for one that is out of reach",
         "delivery/breaker.py",
-        "now - max(self._taken_at, self._row_began)",
-        "now - self._taken_at",
+        "now - max(self._last_success_at, self._silent_since)",
+        "now - self._last_success_at",
         _UNIT,
     ),
     bug(
         "the canaries of a long outage come as often as at its beginning",
         "delivery/breaker.py",
-        "max(policy.initial, _SHARE_OF_OUTAGE * (now - self._tripped_at))",
+        "max(policy.initial, _CANARY_GAP_SHARE * (now - self._tripped_at))",
         "policy.initial",
         _UNIT,
     ),
@@ -46,15 +46,15 @@ BUGS = (
     bug(
         "a file that is denied parks the destination again and again",
         "delivery/breaker.py",
-        "            known.own = True\n",
+        "            known.file_specific = True\n",
         "            pass\n",
         _UNIT,
     ),
     bug(
         "a new file waits for the next canary of a parked destination",
         "delivery/dispatcher.py",
-        "prompt_at = breaker.prompt_at() if self._arrived else None",
-        "prompt_at = None",
+        "arrival_at = breaker.next_arrival_canary_at() if self._has_arrivals else None",
+        "arrival_at = None",
         _SHARED,
     ),
     bug(
@@ -67,7 +67,7 @@ BUGS = (
     bug(
         "a large canary is waited for to its last byte",
         "delivery/multipart.py",
-        "                context.taken(claim)\n",
+        "                context.on_request_accepted(claim)\n",
         "                pass\n",
         _SHARED + " -k first_part",
     ),
@@ -87,9 +87,9 @@ BUGS = (
     ),
     bug(
         "a file that was set aside goes on with an upload that S3 has forgotten",
-        "delivery/transfer.py",
-        "            await self._journal.drop_multipart(claim)  # who",
-        "            pass  # who",
+        "delivery/workers.py",
+        "            await self._journal.drop_multipart(claim)  # `retry`",
+        "            pass  # `retry`",
         _SHARED + " -k begins_anew",
     ),
     bug(
@@ -109,8 +109,8 @@ BUGS = (
     bug(
         "a heap of unreadable files is a line each",
         "delivery/reporter.py",
-        "            told = is_power_of_two(row) if row else is_power_of_two(tries)\n",
-        "            told = is_power_of_two(tries)\n",
+        "            should_log = is_power_of_two(streak) if streak else is_power_of_two(tries)\n",
+        "            should_log = is_power_of_two(tries)\n",
         "tests/unit/delivery/test_reporter.py",
     ),
     bug(

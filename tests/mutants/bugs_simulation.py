@@ -20,7 +20,7 @@ BUGS = (
     bug(
         "claims whose reads hang take the room of those that could be sent",
         "delivery/lookahead.py",
-        "        self._least += AHEAD\n        self._most += AHEAD\n",
+        "        self._min_capacity += CLAIMS_PER_WORKER\n        self._capacity += CLAIMS_PER_WORKER\n",
         "",
     ),
 )

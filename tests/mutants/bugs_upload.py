@@ -22,7 +22,7 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "a sparse file of terabytes takes gigabytes of memory",
         "delivery/multipart.py",
-        "return size > max(PIECE_BYTES, self._context.memory.capacity)",
+        "return size > max(CHUNK_BYTES, self._context.memory.capacity)",
         "return size > max(5 << 30, self._context.memory.capacity)",
         f"{_HUGE} -k larger_than_memory",
     ),
@@ -36,7 +36,7 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "what S3 can't take is begun all the same",
         "delivery/upload.py",
-        "    if claim.fingerprint.size > LARGEST_OBJECT:\n",
+        "    if claim.fingerprint.size > MAX_OBJECT_BYTES:\n",
         "    if claim.fingerprint.size < 0:\n",
         f"{_HUGE} -k can_t_take",
     ),
@@ -73,15 +73,15 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "an older state that comes late replaces the newer one, whose source is then deleted",
         "delivery/upload.py",
-        "condition: Condition | None = self._expected()",
+        "condition: Condition | None = self._first_condition()",
         "condition: Condition | None = None",
         f"{_LATE} -k replaces_nothing",
     ),
     bug(
         "a role that may only put is parked by the first change of a file",
         "delivery/upload.py",
-        '_NOT_THERE = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})',
-        '_NOT_THERE = frozenset({"NoSuchKey", "404"})',
+        '_MISSING_CODES = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})',
+        '_MISSING_CODES = frozenset({"NoSuchKey", "404"})',
         f"{_LATE} -k may_only_put",
     ),
     bug(
@@ -116,8 +116,8 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "`overwrite: never` replaces what HEAD has just shown",
         "delivery/upload.py",
-        "        if self._never:\n"
-        "            fault = key_taken_unseen(claim, context) if seen.held is None else taken(claim, context)\n"
+        "        if self._never_overwrite:\n"
+        "            fault = key_taken_unseen(claim, context) if existing.head is None else key_taken(claim, context)\n"
         "        elif",
         "        if",
         f"{_FOREIGN} -k never_means_never",
@@ -132,28 +132,28 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "what was put while parts were sent is replaced where the store ignores conditions",
         "delivery/upload.py",
-        "        if unheld and self._in_parts:\n",
-        "        if unheld and self._in_parts is None:\n",
+        "        if unprotected and self._in_parts:\n",
+        "        if unprotected and self._in_parts is None:\n",
         f"{_FOREIGN} -k appears_while",
     ),
     bug(
         "an upload stays open, and paid for, when its key is taken",
         "delivery/upload.py",
-        "            await self.upload.abandon()\n            raise fault\n",
+        "            await self.request.abandon()\n            raise fault\n",
         "            raise fault\n",
         f"{_FOREIGN} -k appears_while",
     ),
     bug(
         "nobody finds out that a store ignores conditions",
         "delivery/upload.py",
-        "            return False, await self.upload.send(condition)\n",
-        "            return True, await self.upload.send(condition)\n",
+        "            return False, await self.request.send(condition)\n",
+        "            return True, await self.request.send(condition)\n",
         f"{_FOREIGN} -k still_delivers",
     ),
     bug(
         "two hosts delete each other's files",
         "delivery/upload.py",
-        "            if self._careful:\n",
+        "            if self._must_check:\n",
         "            if self._careful is None:\n",
         f"{_FOREIGN} -k would_then_be_deleted",
     ),
@@ -167,14 +167,14 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "nobody hears that another sender's objects are replaced",
         "delivery/upload.py",
-        "                context.observer.overwrites_another(claim, context.destination.bucket, other)\n",
+        "                context.observer.on_foreign_overwrite(claim, context.destination.bucket, other)\n",
         "                pass\n",
         f"{_FOREIGN} -k told_where",
     ),
     bug(
         "a lost answer counts as delivered although the store garbled the bytes",
         "delivery/existing_object.py",
-        "return all(held.has_checksum(checksum) for checksum in payload.checksums)",
+        "return all(head.has_checksum(checksum) for checksum in payload.checksums)",
         "return bool(payload)",
         f"{_FOREIGN} -k lost_answer",
     ),

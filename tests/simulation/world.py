@@ -223,7 +223,7 @@ class World:
             (move_target, "os", disk_os),
             (ownership, "identity_at", self._identity),
             (source_file, "_MAPPED_BYTES", 1 << 40),
-            (upload, "_ASK_FROM", 100),
+            (upload, "_MIN_HEAD_BYTES", 100),
             (
                 model.claim,
                 "LARGE",

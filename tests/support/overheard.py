@@ -38,17 +38,21 @@ class Indiscreet(Error):
 
 
 class _Tee:
-    """Tells the test's observer, and the daemon's own reporter, which writes the log."""
+    """Passes each call to the test's observer, and to the daemon's own reporter, which writes the log."""
 
-    def __init__(self, observer: RecordingObserver, reporter: Reporter) -> None:
-        self._both = (observer, reporter)
+    def __init__(self) -> None:
+        self.observers: list[RecordingObserver | Reporter] = []
 
     def __getattr__(self, name: str) -> Any:
-        def tell(*facts: Any) -> None:
-            for each in self._both:
-                getattr(each, name)(*facts)
+        def call_all(*args: Any) -> None:
+            for observer in self.observers:
+                getattr(observer, name)(*args)
 
-        return tell
+        return call_all
+
+    def wrap(self, observer: RecordingObserver) -> _Tee:
+        self.observers.append(observer)
+        return self
 
 
 @asynccontextmanager
@@ -60,9 +64,9 @@ async def overheard(account: PartnerAccount, home: Path, **options: Any) -> Asyn
     log = io.StringIO()
     logs.configure("debug", "json", log)
     try:
-        async with open_pipeline(
-            account, home, running=False, **{"deadlines": http1.Deadlines()} | options
-        ) as pipeline:
+        tee = _Tee()
+        options = {"deadlines": http1.Deadlines()} | options
+        async with open_pipeline(account, home, running=False, wrap_observer=tee.wrap, **options) as pipeline:
             reporter = Reporter(
                 DestinationStatus("partner"),
                 pipeline.journal,
@@ -72,8 +76,7 @@ async def overheard(account: PartnerAccount, home: Path, **options: Any) -> Asyn
                 logs.get("t"),
                 partial(with_advice, pipeline.context.destination),
             )
-            tee = _Tee(pipeline.observer, reporter)
-            pipeline.transfer._listener = pipeline.bucket._refresher._watcher = tee
+            tee.observers.append(reporter)
             pipeline.start()
             yield pipeline
             await reporter.flush()

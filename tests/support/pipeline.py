@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,51 +67,51 @@ class RecordingObserver:
         self.sent = 0
         self.most_in_flight = 0
 
-    def began(self, claim: Claim) -> None:
+    def on_started(self, claim: Claim) -> None:
         self.sent += 1
 
-    def ended(self, claim: Claim, outcome: Outcome, state: State, seconds: float) -> None:
+    def on_finished(self, claim: Claim, outcome: Outcome, state: State, seconds: float) -> None:
         self.outcomes.append((claim.path, outcome))
 
-    def surprised(self, claim: Claim, error: Exception) -> None:
+    def on_unexpected_error(self, claim: Claim, error: Exception) -> None:
         self.surprises.append(error)
 
-    def parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
+    def on_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         self.parkings.append(diagnosis)
 
-    def still_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
+    def on_still_parked(self, diagnosis: Diagnosis, retry_in: float) -> None:
         self.refusals.append(diagnosis)
 
-    def resumed(self) -> None:
+    def on_resumed(self) -> None:
         self.resumptions += 1
 
-    def unreachable(self, diagnosis: Diagnosis, retry_in: float) -> None:
+    def on_unreachable(self, diagnosis: Diagnosis, retry_in: float) -> None:
         self.outages.append(diagnosis)
 
-    def reached(self) -> None:
+    def on_reachable(self) -> None:
         self.recoveries += 1
 
-    def read_hangs(self, route: str, path: bytes, seconds: float) -> None:
+    def on_read_hang(self, route: str, path: bytes, seconds: float) -> None:
         self.hanging.append(path)
 
-    def claims_lost(self, claims: Sequence[HeldClaim]) -> None:
+    def on_claims_lost(self, claims: Sequence[HeldClaim]) -> None:
         self.lost += [claim.path for claim in claims]
 
-    def read_recovered(self, route: str, seconds: float) -> None: ...
+    def on_read_recovered(self, route: str, seconds: float) -> None: ...
 
-    def load(self, in_flight: int, limit: int) -> None:
+    def on_load(self, in_flight: int, limit: int) -> None:
         self.most_in_flight = max(self.most_in_flight, in_flight)
 
-    def learned(self, checksum: ChecksumKind | None) -> None: ...
+    def on_checksum_negotiated(self, checksum: ChecksumKind | None) -> None: ...
 
-    def overwrites_another(self, claim: Claim, bucket: str, source: str) -> None:
+    def on_foreign_overwrite(self, claim: Claim, bucket: str, source: str) -> None:
         self.overwritten.append((claim.key, source))
 
-    def conditions_ignored(self, bucket: str) -> None:
+    def on_conditions_ignored(self, bucket: str) -> None:
         self.ignored += 1
 
-    def never_at_rest(self, claim: Claim, tries: int) -> None:
-        self.restless.append(tries)
+    def on_never_settled(self, claim: Claim, attempts: int) -> None:
+        self.restless.append(attempts)
 
     def renewed(self, destination: str, expires_in: float | None, external_id: str | None) -> None: ...
 
@@ -196,12 +196,14 @@ async def open_pipeline(
     honoured: bool | None = None,
     key: str = "{path}",
     bytes_per_second: int | None = None,
+    wrap_observer: Callable[[RecordingObserver], Any] = lambda observer: observer,
     **destination: Any,
 ) -> AsyncIterator[Pipeline]:
     """Everything of one destination, opened; with ``running`` its loop runs."""
     root = home / "root"
     root.mkdir(exist_ok=True)
-    clock, observer = SystemClock(), RecordingObserver()
+    clock, recorder = SystemClock(), RecordingObserver()
+    observer = wrap_observer(recorder)
     given = {
         "name": "partner", "bucket": account.bucket, "endpoint_url": account.endpoint_url,
         "role_arn": account.role_arn, "external_id": account.external_id, "tls_ca_bundle": tls_ca_bundle,
@@ -245,7 +247,7 @@ async def open_pipeline(
     )
     transfer = Transfer(context, journal, limit, policy or RetryPolicy(0.05, 0.4), observer, refresher.suspect)
     journal.on_due(transfer.wake)
-    pipeline = Pipeline(root, account, journal, bucket, context, transfer, observer, route, limit, limiter)
+    pipeline = Pipeline(root, account, journal, bucket, context, transfer, recorder, route, limit, limiter)
     stop_refreshing = asyncio.Event()
     try:
         async with asyncio.TaskGroup() as group:

@@ -1,9 +1,9 @@
-"""A destination's circuit breaker: what is judged once for all its files, rather than file by file. Pure.
+"""A destination's circuit breaker: stop sending while failures concern all files. Pure.
 
-It trips for one of two reasons. *Refused*: the account or bucket refuses, which parks the destination. *Unreachable*:
-nothing gets through (no connection, time-outs, 5xx, SlowDown), several files in a row, without one success. While it is
-tripped one file at a time goes, the canary; the first thing that the store takes, a part of a file included, resets it.
-Times are monotonic seconds.
+The breaker trips for one of two reasons. *Refused*: the account or bucket refuses, which parks the destination.
+*Unreachable*: several files in a row fail (no connection, time-outs, 5xx, SlowDown) without one success. While it is
+tripped, one file at a time is sent, the canary. The first success, a part of a file included, resets the breaker.
+Times are monotonic seconds. Files are identified by their record ids.
 """
 
 from __future__ import annotations
@@ -14,120 +14,125 @@ from enum import Enum, auto
 from crosshaul.delivery.retry import RetryPolicy
 
 _TRIP_AFTER = 5
-"""Push-backs in a row, of more than one file, before nothing counts as getting through."""
-_SILENCE_COUNTS = 3
-"""A request that hung has cost a whole deadline, and counts as so many push-backs."""
-_SILENT_SECONDS = 0.5
-"""And so long without a success, from the first of them on: a store that throttles a part of the calls takes others
-meanwhile, but it refuses faster than it takes."""
-_SHARE_OF_OUTAGE = 0.25
-"""The canaries of an outage come at most so much of its length apart: recovery takes no longer than that."""
+"""Consecutive pushbacks, of more than one file, that trip the breaker."""
+_PUSHBACKS_PER_HANG = 3
+"""A request that hung has cost a whole deadline, and counts as this many pushbacks."""
+_MIN_SILENCE_SECONDS = 0.5
+"""Shortest time without a success, from the first pushback on, that trips the breaker: a store that throttles some of
+the calls accepts others meanwhile, but refuses faster than it accepts."""
+_CANARY_GAP_SHARE = 0.25
+"""Longest gap between the canaries of an outage, as a share of its length: recovery is noticed no later than that."""
 _RECENT_SECONDS = 600.0
-"""For so long a success after a file's refusal says that the refusal may be the file's own."""
-_REQUEST_SECONDS = 5.0
-"""A success counts as beside a refused request for so long: a large file begins many requests after the first."""
-_PROMPT_SECONDS, _PROMPT_SHARE, _LATEST_PROMPT_SECONDS = 1.0, 1 / 30, 10.0
-"""How far apart the canaries are that new files bring about: a second; in an outage more, the longer it lasts."""
-_PATIENCE_SECONDS, _MOST_CANARIES = 5.0, 4
-"""A new file waits so long for a canary that is under way; then it goes beside it, as one of so many at the most."""
-_NEXT_SECONDS = 0.1
-"""From a canary that said nothing of the destination to the next one."""
-_REMEMBERED = 10_000
-"""Refused files that are kept in mind."""
+"""Within this time, a success after a file's refusal means that the refusal may concern the file alone."""
+_CONCURRENT_SECONDS = 5.0
+"""A success within this time before a refusal counts as concurrent: a large file makes many requests."""
+_ARRIVAL_GAP_SECONDS, _ARRIVAL_GAP_SHARE, _MAX_ARRIVAL_GAP_SECONDS = 1.0, 1 / 30, 10.0
+"""Gap between canaries that are sent because a new file arrived; in an outage it grows with the outage's length."""
+_CANARY_PATIENCE_SECONDS, _MAX_CANARIES = 5.0, 4
+"""A new file waits this long for a canary in flight; then it is sent beside it, up to the maximum in flight."""
+_NEXT_CANARY_SECONDS = 0.1
+"""Time from an inconclusive canary to the next one."""
+_MAX_REMEMBERED_FILES = 10_000
+"""Refused files that are remembered."""
 
 
 class TripReason(Enum):
-    """Why only a canary goes."""
+    """Why the breaker is tripped."""
 
     REFUSED = auto()
     UNREACHABLE = auto()
 
 
 class FaultScope(Enum):
-    """Whose fault a failed try is taken to be."""
+    """What a failed attempt is attributed to."""
 
     THIS_FILE = auto()
     UNDECIDED = auto()
-    """Others got through beside it, and yet it can't be this file's: it is tried again soon, and nothing is counted."""
+    """Other files succeeded meanwhile, yet the fault can't concern this file alone: retry soon, count nothing."""
     TRIPPED = auto()
-    """The destination's, and this is the first that is heard of it."""
+    """The destination: this failure tripped the breaker."""
     STILL_TRIPPED = auto()
-    """A canary's."""
+    """The destination: a canary failed."""
     IN_FLIGHT = auto()
-    """Of a try that was under way when the breaker tripped: nothing new."""
+    """The destination: the attempt was in flight when the breaker tripped, and says nothing new."""
 
 
 @dataclass(slots=True)
 class _Refusals:
-    """What is remembered of a file that was refused."""
+    """The refusals of one file."""
 
     first_at: float
     uncounted: int = 0
-    """Refusals that were not counted against the file."""
-    own: bool = False
-    """Others got through after it was refused, and it was refused again."""
+    """Refusals that were not counted as the file's attempts."""
+    file_specific: bool = False
+    """Whether other files succeeded after this one was refused, and it was refused again."""
 
 
 class Breaker:
-    """Decides whether files go, or only a canary. A file is known by the number of its record."""
+    """Decides whether all files may be sent, or only canaries."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self.reason: TripReason | None = None
         self.retry_at: float | None = None
-        """When the next canary may go; None when not tripped."""
+        """When the next canary may be sent; None if not tripped."""
         self._canaries: set[int] = set()
         self._tripped_at = 0.0
         self._canary_at = 0.0
         self._failed_canaries = 0
         self._not_before = 0.0
-        self._taken_file: int | None = None
-        self._taken_at = self._other_taken_at = float("-inf")
-        self._pushed_back = 0
-        """Push-backs in a row."""
-        self._first_pushed_back: int | None = None
-        self._several_pushed_back = False
-        self._row_began = 0.0
+        self._last_success_file: int | None = None
+        self._last_success_at = self._last_other_success_at = float("-inf")
+        self._pushbacks = 0
+        """Consecutive pushbacks."""
+        self._first_pushback_file: int | None = None
+        self._several_files_pushed_back = False
+        self._silent_since = 0.0
         self._refusals: dict[int, _Refusals] = {}
 
     @property
     def tripped(self) -> bool:
-        """Whether only a canary may go."""
+        """Whether only canaries may be sent."""
         return self.reason is not None
 
-    def taken(self, file: int, now: float) -> TripReason | None:
-        """Note that the store took something of ``file``; gives the reason that this ends."""
-        if file != self._taken_file:
-            self._taken_file, self._other_taken_at = file, self._taken_at
-        self._taken_at = now
-        self._pushed_back = 0
+    def record_success(self, file: int, now: float) -> TripReason | None:
+        """Record that the store accepted a request for ``file``; return the trip reason that this ends, if any."""
+        if file != self._last_success_file:
+            self._last_success_file, self._last_other_success_at = file, self._last_success_at
+        self._last_success_at = now
+        self._pushbacks = 0
         if self._refusals:
             self._refusals.pop(file, None)
         return self._reset() if self.reason is not None else None
 
-    def answered(self, file: int, now: float) -> TripReason | None:
-        """Note an answer that speaks of the file alone: what answers is reached; gives the reason that this ends."""
+    def record_response(self, file: int, now: float) -> TripReason | None:
+        """Record a failure that concerns ``file`` alone; return the trip reason that this ends, if any.
+
+        A store that responds is reachable.
+        """
         if self.reason is TripReason.UNREACHABLE:
             return self._reset()
         if self.reason is None:
-            self._pushed_back = 0
-        self.said_nothing(file, now)
+            self._pushbacks = 0
+        self.record_inconclusive(file, now)
         return None
 
-    def said_nothing(self, file: int, now: float) -> None:
-        """Note that the try of ``file`` says nothing of the destination: if it was the canary, another may go soon."""
+    def record_inconclusive(self, file: int, now: float) -> None:
+        """Record an attempt that says nothing about the destination: if it was the canary, send another one soon."""
         if file in self._canaries:
             self._canaries.discard(file)
             if self.retry_at is not None:
-                self.retry_at = max(now + _NEXT_SECONDS, self._not_before)
+                self.retry_at = max(now + _NEXT_CANARY_SECONDS, self._not_before)
 
-    def refused(self, file: int, started: float, now: float, jitter: float, *, file_specific: bool) -> FaultScope:
-        """Judge a refusal in a try begun at ``started``; ``file_specific``: it may concern this file alone."""
-        beside = self._others_taken_at(file) >= max(started, now - _REQUEST_SECONDS)
-        if file_specific and self._is_own(file, now, beside=beside):
-            self.said_nothing(file, now)
+    def record_refusal(
+        self, file: int, started: float, now: float, jitter: float, *, may_be_file_specific: bool
+    ) -> FaultScope:
+        """Record a refusal of an attempt that began at ``started``, and return what it is attributed to."""
+        concurrent_success = self._other_success_at(file) >= max(started, now - _CONCURRENT_SECONDS)
+        if may_be_file_specific and self._is_file_specific(file, now, concurrent_success=concurrent_success):
+            self.record_inconclusive(file, now)
             return FaultScope.THIS_FILE
-        if beside:
+        if concurrent_success:
             return FaultScope.UNDECIDED
         self._remember(file, now)
         if self.reason is None:
@@ -139,10 +144,13 @@ class Breaker:
             return self._trip(TripReason.REFUSED, now, jitter)
         return self._back_off(now, jitter)
 
-    def pushed_back(
-        self, file: int, now: float, retry_after: float | None, jitter: float, *, silent: bool = False
+    def record_pushback(
+        self, file: int, now: float, retry_after: float | None, jitter: float, *, hung: bool = False
     ) -> FaultScope:
-        """Judge a try that nothing came of because of the store's load or the way to it; ``silent``: it hung."""
+        """Record a failure caused by the store's load or the network, and return what it is attributed to.
+
+        ``retry_after``: seconds that the store asked for. ``hung``: the request ran into a deadline.
+        """
         if retry_after is not None:
             self._not_before = max(self._not_before, now + retry_after)
         if self.reason is not None:
@@ -150,18 +158,18 @@ class Breaker:
                 return FaultScope.IN_FLIGHT
             self._canaries.discard(file)
             return self._back_off(now, jitter)
-        if self._pushed_back == 0:
-            self._first_pushed_back, self._several_pushed_back = file, False
-            self._row_began = float("-inf") if silent else now  # a whole deadline has passed before it
-        self._pushed_back += _SILENCE_COUNTS if silent else 1
-        self._several_pushed_back |= file != self._first_pushed_back
-        nothing_else = now - max(self._taken_at, self._row_began) >= _SILENT_SECONDS
-        if self._pushed_back >= _TRIP_AFTER and self._several_pushed_back and nothing_else:
+        if self._pushbacks == 0:
+            self._first_pushback_file, self._several_files_pushed_back = file, False
+            self._silent_since = float("-inf") if hung else now  # a deadline has passed already
+        self._pushbacks += _PUSHBACKS_PER_HANG if hung else 1
+        self._several_files_pushed_back |= file != self._first_pushback_file
+        silent = now - max(self._last_success_at, self._silent_since) >= _MIN_SILENCE_SECONDS
+        if self._pushbacks >= _TRIP_AFTER and self._several_files_pushed_back and silent:
             return self._trip(TripReason.UNREACHABLE, now, jitter)
         return FaultScope.THIS_FILE
 
-    def uncounted(self, file: int) -> int:
-        """How often ``file`` was refused without its being counted; they count from now on."""
+    def take_uncounted(self, file: int) -> int:
+        """Return the number of refusals of ``file`` that were not counted, and count them from now on."""
         known = self._refusals.get(file)
         if known is None:
             return 0
@@ -171,61 +179,62 @@ class Breaker:
     # Canaries
 
     def canary_due(self, now: float) -> bool:
-        """Whether the next canary may go."""
+        """Return whether the next canary may be sent."""
         return not self._canaries and self.retry_at is not None and self.retry_at <= now
 
     def is_canary(self, file: int) -> bool:
-        """Whether ``file`` may go although the breaker is tripped."""
+        """Return whether ``file`` may be sent although the breaker is tripped."""
         return file in self._canaries
 
-    def may_go(self, file: int) -> bool:
-        """Whether a request for ``file`` may begin: all may, but canaries alone while tripped.
+    def allows(self, file: int) -> bool:
+        """Return whether a request for ``file`` may be sent: any if not tripped, else only canaries.
 
-        So may the file of which something was taken last: the next part of a large one tells as much as a canary.
+        The file that succeeded last may continue too: the next part of a large file tells as much as a canary.
         """
-        return self.reason is None or file in self._canaries or file == self._taken_file
+        return self.reason is None or file in self._canaries or file == self._last_success_file
 
     def next_canary_at(self) -> float | None:
-        """When the next canary may go; None while there is one, and when not tripped."""
+        """Return when the next canary may be sent; None while one is in flight, and if not tripped."""
         return None if self._canaries else self.retry_at
 
-    def prompt_at(self) -> float | None:
-        """When a file that arrived since the breaker tripped may be a canary; None while there are enough."""
-        if self.reason is None or len(self._canaries) >= _MOST_CANARIES:
+    def next_arrival_canary_at(self) -> float | None:
+        """Return when a file that arrived since the breaker tripped may be a canary; None while there are enough."""
+        if self.reason is None or len(self._canaries) >= _MAX_CANARIES:
             return None
-        gap = _PATIENCE_SECONDS if self._canaries else _PROMPT_SECONDS
+        gap = _CANARY_PATIENCE_SECONDS if self._canaries else _ARRIVAL_GAP_SECONDS
         if self.reason is TripReason.UNREACHABLE:
-            gap = min(_LATEST_PROMPT_SECONDS, max(gap, (self._canary_at - self._tripped_at) * _PROMPT_SHARE))
+            outage = self._canary_at - self._tripped_at
+            gap = min(_MAX_ARRIVAL_GAP_SECONDS, max(gap, outage * _ARRIVAL_GAP_SHARE))
         return max(self._canary_at + gap, self._not_before)
 
-    def canary_goes(self, file: int, now: float) -> None:
-        """Note that ``file`` is a canary."""
+    def record_canary(self, file: int, now: float) -> None:
+        """Record that ``file`` is sent as a canary."""
         self._canaries.add(file)
         self._canary_at = now
 
     def forget_canaries(self) -> None:
-        """None is under way: the loop has begun anew."""
+        """Forget the canaries in flight: the transfer loop has restarted."""
         self._canaries.clear()
 
     def probe_now(self, now: float) -> None:
-        """Something changed for the better (new credentials): the canary need not wait."""
+        """Let the next canary be sent at once, for example after new credentials."""
         if self.retry_at is not None:
             self.retry_at = min(self.retry_at, now)
 
-    def _others_taken_at(self, file: int) -> float:
-        return self._taken_at if file != self._taken_file else self._other_taken_at
+    def _other_success_at(self, file: int) -> float:
+        return self._last_success_at if file != self._last_success_file else self._last_other_success_at
 
-    def _is_own(self, file: int, now: float, *, beside: bool) -> bool:
-        """Whether the refusal is the file's own: others got through beside it, or after it was refused before."""
-        known, others_at = self._refusals.get(file), self._others_taken_at(file)
+    def _is_file_specific(self, file: int, now: float, *, concurrent_success: bool) -> bool:
+        """Return whether other files succeeded during this attempt, or after an earlier refusal of this file."""
+        known, others_at = self._refusals.get(file), self._other_success_at(file)
         if known is not None and known.first_at < others_at and now - others_at <= _RECENT_SECONDS:
-            known.own = True
-        return beside or (known is not None and known.own)
+            known.file_specific = True
+        return concurrent_success or (known is not None and known.file_specific)
 
     def _remember(self, file: int, now: float) -> None:
         known = self._refusals.get(file)
         if known is None:
-            if len(self._refusals) >= _REMEMBERED:
+            if len(self._refusals) >= _MAX_REMEMBERED_FILES:
                 del self._refusals[next(iter(self._refusals))]
             known = self._refusals[file] = _Refusals(now)
         known.uncounted += 1
@@ -246,10 +255,10 @@ class Breaker:
     def _schedule(self, now: float, jitter: float) -> None:
         policy = self._policy
         if self.reason is TripReason.REFUSED:
-            # At least half the step: several canaries in quick succession would teach nothing.
+            # At least half the delay: several canaries in quick succession would tell nothing new.
             delay = policy.delay(self._failed_canaries, 0.5 + jitter / 2)
         else:
-            ceiling = min(policy.max, max(policy.initial, _SHARE_OF_OUTAGE * (now - self._tripped_at)))
+            ceiling = min(policy.max, max(policy.initial, _CANARY_GAP_SHARE * (now - self._tripped_at)))
             delay = ceiling * max(0.1, jitter)
         self.retry_at = max(now + delay, self._not_before)
 
@@ -259,5 +268,5 @@ class Breaker:
         self._canaries.clear()
         self._not_before = 0.0
         self._failed_canaries = 0
-        self._pushed_back = 0
+        self._pushbacks = 0
         return reason

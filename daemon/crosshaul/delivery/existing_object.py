@@ -1,6 +1,6 @@
-"""Recognise what lies under a file's key: the file itself, other bytes under its token, or another object.
+"""Find the object under a file's key, and decide whose it is: the file itself, damaged bytes, or another object.
 
-One answer for every place that asks: before a large file is sent, after a lost answer, and when a write was held off.
+The same decision is made before a large file is sent, after a lost response, and when a conditional write fails.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import NamedTuple
 
-from crosshaul.delivery.part_body import work_through
+from crosshaul.delivery.part_body import feed_checksums
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.display import printable
 from crosshaul.errors import Diagnosis, Fault, FaultKind
@@ -20,124 +20,121 @@ from crosshaul.model import Checksum, ChecksumKind, Claim, Receipt
 
 
 class ObjectOwner(Enum):
-    """Whose object it is that lies under the key."""
+    """Whose object lies under the key."""
 
     UNKNOWN = auto()
-    """Nothing is there, or S3 doesn't say: without ListBucket it says 403 to both."""
+    """There is no object, or S3 doesn't say: without ListBucket it responds with 403 in both cases."""
     OURS = auto()
-    """An upload of exactly this state of the file, and nothing says that its bytes are others."""
+    """An upload of exactly this state of the file, and nothing says that its bytes differ."""
     DAMAGED = auto()
-    """It has our token and other bytes: the store garbled them, and they have to be sent again."""
+    """An upload with our token and other bytes: the store corrupted them, and the file has to be sent again."""
     OTHER = auto()
-    """An older state of the file, or something that is not ours at all."""
+    """An older state of the file, or an object of another sender."""
 
 
 class ExistingObject(NamedTuple):
-    """What HEAD showed."""
+    """The object under a key; ``head`` is None if S3 showed none."""
 
-    whose: ObjectOwner
-    held: HeadResult | None = None
+    owner: ObjectOwner
+    head: HeadResult | None = None
 
 
 async def find_existing_object(
     claim: Claim, context: UploadContext, *, expected: bool = False, sent: Checksum | None = None
 ) -> ExistingObject:
-    """Ask what lies under the claim's key. Raises Fault, and SourceError where the file has to be read to tell.
+    """Send HEAD for the claim's key. Raises Fault, and SourceError if the file has to be read to decide.
 
-    ``expected``: something is there, or may well be. ``sent``: the checksum of the whole, if it was just sent in parts.
+    ``expected``: an object exists or may exist. ``sent``: the checksum of the whole file, if all parts were just sent.
     """
     with await context.slot(claim):
-        held = await context.bucket.head_object(claim.key, expected=expected)
-    if held is None:
+        head = await context.bucket.head_object(claim.key, expected=expected)
+    if head is None:
         return ExistingObject(ObjectOwner.UNKNOWN)
-    same_size = held.size == claim.fingerprint.size
-    if held.token == token_of(claim):
-        damaged = not same_size or not await _may_be(claim, held, context, sent)
-        return ExistingObject(ObjectOwner.DAMAGED if damaged else ObjectOwner.OURS, held)
-    if same_size and _named_by_content(claim, context) and await _equals(claim, context, held):
-        return ExistingObject(
-            ObjectOwner.OURS, held
-        )  # the key is the hash of the bytes: whoever put them, they are this file's
-    return ExistingObject(ObjectOwner.OTHER, held)
+    same_size = head.size == claim.fingerprint.size
+    if head.token == token_of(claim):
+        damaged = not same_size or not await _may_be_equal(claim, head, context, sent)
+        return ExistingObject(ObjectOwner.DAMAGED if damaged else ObjectOwner.OURS, head)
+    if same_size and _is_key_a_hash(claim, context) and await _is_equal(claim, context, head):
+        return ExistingObject(ObjectOwner.OURS, head)  # any sender's upload of these bytes is this file's
+    return ExistingObject(ObjectOwner.OTHER, head)
 
 
-def receipt_of(held: HeadResult, context: UploadContext) -> Receipt:
-    """The receipt for an object that was recognised as the file."""
-    return Receipt(
-        held.etag, held.size, context.clock.now(), held.checksum, version_id=held.version_id, proven_by="head"
-    )
+def receipt_from_head(head: HeadResult, context: UploadContext) -> Receipt:
+    """Return the receipt for an existing object that is the file."""
+    now = context.clock.now()
+    return Receipt(head.etag, head.size, now, head.checksum, version_id=head.version_id, proven_by="head")
 
 
-async def _may_be(claim: Claim, held: HeadResult, context: UploadContext, sent: Checksum | None) -> bool:
-    """Whether nothing says that an object with our token holds other bytes: neither its checksum nor its MD5."""
+async def _may_be_equal(claim: Claim, head: HeadResult, context: UploadContext, sent: Checksum | None) -> bool:
+    """Return False if the checksum or MD5 of an object with our token contradicts the file's bytes."""
     upload = claim.multipart
     finished = upload is not None and upload.sent == claim.fingerprint.size
     if sent is None and upload is not None and finished:
         sent = combine(upload.parts)
     if sent is not None:
-        return sent.kind not in held.comparable_kinds or held.has_checksum(sent)
+        return sent.kind not in head.comparable_kinds or head.has_checksum(sent)
     if context.in_parts(claim) and claim.generation > 1 and not finished:
-        return await _equals(claim, context, held)  # it goes again, perhaps since its bytes alone have changed
-    if context.in_parts(claim) or not held.comparable_kinds:
-        return True  # too much to read for an answer, and each part was checked when it was sent
+        return await _is_equal(claim, context, head)  # perhaps only its bytes have changed since the last upload
+    if context.in_parts(claim) or not head.comparable_kinds:
+        return True  # too much to read for a comparison, and each part was verified when it was sent
     with await context.memory_for(claim).hold(claim.fingerprint.size) as memory:
         payload = await context.files.for_route(claim.route).read_file(
-            claim, context.routes[claim.route], held.comparable_kinds, hashed=False, on_stuck=memory.end
+            claim, context.routes[claim.route], head.comparable_kinds, hashed=False, on_stuck=memory.end
         )
-    return all(held.has_checksum(checksum) for checksum in payload.checksums)
+    return all(head.has_checksum(checksum) for checksum in payload.checksums)
 
 
-def _named_by_content(claim: Claim, context: UploadContext) -> bool:
+def _is_key_a_hash(claim: Claim, context: UploadContext) -> bool:
     return "{sha256}" in context.routes[claim.route].key
 
 
-async def _equals(claim: Claim, context: UploadContext, held: HeadResult) -> bool:
-    """Whether the object is proven to hold the file's bytes, which are read piece by piece."""
-    if not held.comparable_kinds:
+async def _is_equal(claim: Claim, context: UploadContext, head: HeadResult) -> bool:
+    """Return whether checksums prove that the object has the file's bytes."""
+    if not head.comparable_kinds:
         return False
-    return all(held.has_checksum(checksum) for checksum in await read_checksums(claim, context, held.comparable_kinds))
+    checksums = await read_checksums(claim, context, head.comparable_kinds)
+    return all(head.has_checksum(checksum) for checksum in checksums)
 
 
 async def read_checksums(claim: Claim, context: UploadContext, kinds: tuple[ChecksumKind, ...]) -> tuple[Checksum, ...]:
-    """Read the file piece by piece in its recorded state, and return its checksums. Raises SourceError."""
+    """Read the file in its recorded state, chunk by chunk, and return its checksums. Raises SourceError."""
     running, reader = StreamingChecksum(kinds), context.files.for_route(claim.route)
     source = await reader.threads.run(claim, partial(open_claimed, claim, context.routes[claim.route]))
     try:
-        await work_through(reader, claim, source, range(claim.fingerprint.size), (running,))
+        await feed_checksums(reader, claim, source, range(claim.fingerprint.size), (running,))
         await reader.threads.run(claim, source.unchanged)
     finally:
         reader.close_later(source)
     return running.checksums()
 
 
-def taken(claim: Claim, context: UploadContext) -> Fault:
-    """The fault of a file whose key is taken, on a route that overwrites nothing."""
-    message = f"{printable(claim.path)}: {_place(claim, context)} is there already and is not this file"
-    advice = "The route says `overwrite: never`: take the object away or rename the file, then `crosshaul retry`."
+def key_taken(claim: Claim, context: UploadContext) -> Fault:
+    """Return the fault of a file whose key has another object, on a route with ``overwrite: never``."""
+    message = f"{printable(claim.path)}: {_object_url(claim, context)} exists already and is not this file"
+    advice = "The route says `overwrite: never`: delete the object or rename the file, then run `crosshaul retry`."
     return Fault(Diagnosis(FaultKind.EXISTS, "PreconditionFailed", message, "HeadObject", status=200, advice=advice))
 
 
 def key_taken_unseen(claim: Claim, context: UploadContext) -> Fault:
-    """The same where the role may not look: it may well be this file, whose answer was lost."""
-    message = f"{printable(claim.path)}: {_place(claim, context)} is there already, and the role may not see what it is"
+    """Return the same fault for a role that may not read the object: it may be this file, whose response was lost."""
+    message = f"{printable(claim.path)}: {_object_url(claim, context)} exists already, and the role may not read it"
     advice = (
-        "The route says `overwrite: never`: have the role allowed `s3:GetObject`, which tells whether it is this file, "
-        "or rename the file; then `crosshaul retry`."
+        "The route says `overwrite: never`: allow the role `s3:GetObject`, so that Crosshaul can compare the object "
+        "with the file, or rename the file; then run `crosshaul retry`."
     )
     return Fault(Diagnosis(FaultKind.EXISTS, "PreconditionFailed", message, status=412, advice=advice))
 
 
 def key_of_another_source(claim: Claim, context: UploadContext, source: str) -> Fault:
-    """The fault of a file that would be deleted or moved here, and whose key another source writes to."""
-    message = (
-        f"{printable(claim.path)}: {_place(claim, context)} was put by source {source}, not by {context.bucket.source}"
-    )
+    """Return the fault of a file that is to be deleted or moved here and whose key another sender writes to."""
+    ours = context.bucket.source
+    message = f"{printable(claim.path)}: {_object_url(claim, context)} was uploaded by source {source}, not by {ours}"
     advice = (
         "Two senders share this key, and this route does not keep its files: give one of them another `key_prefix`, "
-        f"or set `source: {source}` if this one takes the other's place; then `crosshaul retry`."
+        f"or set `source: {source}` if this sender replaces that one; then run `crosshaul retry`."
     )
     return Fault(Diagnosis(FaultKind.FILE, "KeyOfAnotherSource", message, "HeadObject", status=200, advice=advice))
 
 
-def _place(claim: Claim, context: UploadContext) -> str:
+def _object_url(claim: Claim, context: UploadContext) -> str:
     return f"s3://{context.destination.bucket}/{printable(claim.key.encode())}"

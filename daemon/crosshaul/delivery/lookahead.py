@@ -1,4 +1,4 @@
-"""Claims that wait for a worker: the small files or the large ones of a destination."""
+"""Queue claims for the workers of a destination: one queue for small files, one for large files."""
 
 from __future__ import annotations
 
@@ -7,66 +7,66 @@ from collections.abc import Iterator, Sequence
 
 from crosshaul.model import Claim
 
-AHEAD, FAR_AHEAD = 2, 32
-"""Files claimed for each that may be being sent, at least and at most: they wait for their turn, or until their receipt
-is on disk. The most are for thousands of small files a second, of which each commit takes hundreds."""
+CLAIMS_PER_WORKER, MAX_CLAIMS_PER_WORKER = 2, 32
+"""Claimed files per worker, at least and at most: queued, uploading, or uploaded but not yet in the journal. The
+maximum serves thousands of small files a second, of which each commit takes hundreds."""
 
 
 class Lookahead:
-    """The claims of one kind, small or large: neither kind waits behind the other."""
+    """The claims of one kind, small or large, so that neither kind waits behind the other."""
 
-    def __init__(self, workers: int, far_ahead: int) -> None:
+    def __init__(self, workers: int, max_claims_per_worker: int) -> None:
         self.workers = workers
         self.queue: asyncio.Queue[Claim | None] = asyncio.Queue()
-        self.under_way = 0
-        """Claimed, and what became of them not yet on disk."""
-        self.stalled_in_work = 0
-        """Being sent, of those that stalled before."""
-        self._stalled_most = max(1, workers // 4)
-        self._most = self._least = workers * AHEAD
-        self._bound = workers * far_ahead
+        self.claimed = 0
+        """Claims whose outcome is not on disk yet."""
+        self.stalled_uploads = 0
+        """Uploads in progress of files whose last attempt hung."""
+        self._max_stalled_uploads = max(1, workers // 4)
+        self._capacity = self._min_capacity = workers * CLAIMS_PER_WORKER
+        self._max_capacity = workers * max_claims_per_worker
 
     def add_worker(self) -> None:
-        """Make up for a worker whose read may never end, and for the room that its claim takes."""
+        """Make room for a worker in place of one whose read may never return."""
         self.workers += 1
-        self._least += AHEAD
-        self._most += AHEAD
+        self._min_capacity += CLAIMS_PER_WORKER
+        self._capacity += CLAIMS_PER_WORKER
 
     def wanted(self) -> int:
-        """How many to claim: as many as there is room for, none while half of them are there."""
-        free = self._most - self.under_way
-        return free if 2 * free >= self._most else 0
+        """Return how many files to claim: as many as there is room for, 0 while it is more than half full."""
+        free = self._capacity - self.claimed
+        return free if 2 * free >= self._capacity else 0
 
     def has_room_for_stalled(self) -> bool:
-        """Whether one more file that stalled before may be sent: they never take all workers."""
-        return self.stalled_in_work < self._stalled_most
+        """Return whether one more file whose last attempt hung may be uploaded: such files never take all workers."""
+        return self.stalled_uploads < self._max_stalled_uploads
 
-    def take(self, claims: Sequence[Claim], asked: int) -> None:
-        """Queue claims, of so many that were asked for."""
-        if len(claims) < asked:
-            self._most = self._least
-        elif asked > 1 and self.queue.empty():  # they came too late; a canary always does
-            self._most = min(2 * self._most, self._bound)
-        self.under_way += len(claims)
+    def add(self, claims: Sequence[Claim], wanted: int) -> None:
+        """Queue claims, of which ``wanted`` were asked for; grow if the queue ran empty meanwhile."""
+        if len(claims) < wanted:
+            self._capacity = self._min_capacity
+        elif wanted > 1 and self.queue.empty():  # for a canary the queue is always empty
+            self._capacity = min(2 * self._capacity, self._max_capacity)
+        self.claimed += len(claims)
         for claim in claims:
             self.queue.put_nowait(claim)
 
     def drain_unstarted(self) -> Iterator[Claim]:
-        """Take back what no worker has begun."""
+        """Take back the claims that no worker has taken."""
         while not self.queue.empty():
             claim = self.queue.get_nowait()
-            if claim is None:  # the end that each worker waits for: a worker that parks must not take it from another
+            if claim is None:  # ``close`` was called: each worker needs its own None
                 self.queue.put_nowait(None)
                 return
-            self.under_way -= 1
+            self.claimed -= 1
             yield claim
 
-    def waiting(self) -> set[int]:
-        """The files that wait for a worker."""
-        # What a queue holds can be seen in no other way, and is looked at once a minute.
+    def queued_ids(self) -> set[int]:
+        """Return the record ids of the queued claims."""
+        # asyncio.Queue has no other way to look at its items; called once a minute.
         return {claim.id for claim in self.queue._queue if claim is not None}  # type: ignore[attr-defined] # noqa: SLF001
 
-    def end(self) -> None:
-        """Let each worker go when it has nothing more to do."""
+    def close(self) -> None:
+        """Let each worker return once the queue is empty."""
         for _ in range(self.workers):
             self.queue.put_nowait(None)

@@ -1,6 +1,6 @@
-"""What happens to a file after a failed try, as data: (diagnosis, tries so far) -> when again, or quarantine.
+"""Decide what happens to a file after a failed attempt: retry after a delay, or quarantine. Pure.
 
-Pure. The kinds of fault decide (docs/ARCHITECTURE.md); the figures come from the configuration.
+The decision depends on the kind of the fault (docs/ARCHITECTURE.md); the delays come from the configuration.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from crosshaul.concurrency.backoff import Backoff
 from crosshaul.errors import Diagnosis, FaultKind
 
-_OF_THE_DESTINATION = frozenset({FaultKind.EXPIRED, FaultKind.DESTINATION})
-_OF_THE_FILE = frozenset({FaultKind.FILE, FaultKind.EXISTS})
-_SLOWS_EVERYONE = frozenset({FaultKind.THROTTLED, FaultKind.NETWORK})
-_SPEAKS_OF_THE_FILE = frozenset(
+_DESTINATION_KINDS = frozenset({FaultKind.EXPIRED, FaultKind.DESTINATION})
+_FILE_KINDS = frozenset({FaultKind.FILE, FaultKind.EXISTS})
+_PUSHBACK_KINDS = frozenset({FaultKind.THROTTLED, FaultKind.NETWORK})
+_SPEAKS_FILE_KINDS = frozenset(
     {FaultKind.CORRUPT, FaultKind.RESTART_UPLOAD, FaultKind.DESTINATION, FaultKind.UNSUPPORTED}
 )
-"""Kinds that count towards ``quarantine_after``. A fault of the destination's kind gets here only as one file's own."""
+"""Kinds that count towards ``quarantine_after``. Faults of kind DESTINATION get here only if they are file-specific."""
 UNREADABLE = "FileUnreadable"
-"""Our code for a file that is there and can't be read; other local faults are the machine's, or its file system's."""
+"""Crosshaul's code for a file that exists and can't be read; other local faults concern the machine or file system."""
 _UNREADABLE_MAX_SECONDS = 3600.0
-"""To this the pause of such a file grows: changing its owner or mode is noticed at once, and it is tried again."""
+"""Longest delay for an unreadable file: a change of its owner or mode is noticed at once and retried at once."""
 _ASKS_FOR_CHECKSUM = frozenset({"PutObject", "CreateMultipartUpload"})
 
 
@@ -33,7 +33,7 @@ class RetryPolicy(Backoff):
 
 @dataclass(frozen=True, slots=True)
 class RetryAfter:
-    """Try again after ``delay`` seconds."""
+    """Retry the file after ``delay`` seconds."""
 
     delay: float
     drop_multipart: bool = False
@@ -46,38 +46,41 @@ class GiveUp:
     diagnosis: Diagnosis
 
 
-def decide(diagnosis: Diagnosis, tries: int, policy: RetryPolicy, jitter: float) -> RetryAfter | GiveUp:
-    """What is to become of a file whose try number ``tries`` (0 for the first) ended in ``diagnosis``.
+RetryDecision = RetryAfter | GiveUp
 
-    Only what speaks of the file sets it aside. Silence, load, and trouble of the machine never do, however many tries
-    they cost.
+
+def decide(diagnosis: Diagnosis, attempts: int, policy: RetryPolicy, jitter: float) -> RetryDecision:
+    """Decide about a file whose attempt ended in ``diagnosis``; ``attempts``: the number of earlier ones.
+
+    Only a fault of the file itself quarantines it. Time-outs, load and faults of this machine never do, no matter how
+    many attempts they cost.
     """
-    if diagnosis.kind in _OF_THE_FILE:
+    if diagnosis.kind in _FILE_KINDS:
         return GiveUp(diagnosis)
-    often_enough = policy.quarantine_after is not None and tries + 1 >= policy.quarantine_after
-    if often_enough and _speaks_of_the_file(diagnosis):
+    exhausted = policy.quarantine_after is not None and attempts + 1 >= policy.quarantine_after
+    if exhausted and _may_quarantine(diagnosis):
         return GiveUp(diagnosis)
     if _is_unreadable(diagnosis):
         policy = replace(policy, max=max(policy.max, _UNREADABLE_MAX_SECONDS))
-    delay = max(policy.delay(tries, jitter), diagnosis.retry_after or 0.0)
-    return RetryAfter(delay, drop_multipart=_unfinishable(diagnosis))
+    delay = max(policy.delay(attempts, jitter), diagnosis.retry_after or 0.0)
+    return RetryAfter(delay, drop_multipart=_invalidates_multipart(diagnosis))
 
 
-def _speaks_of_the_file(diagnosis: Diagnosis) -> bool:
-    return diagnosis.kind in _SPEAKS_OF_THE_FILE or _is_unreadable(diagnosis)
+def _may_quarantine(diagnosis: Diagnosis) -> bool:
+    return diagnosis.kind in _SPEAKS_FILE_KINDS or _is_unreadable(diagnosis)
 
 
 def _is_unreadable(diagnosis: Diagnosis) -> bool:
     return diagnosis.kind is FaultKind.LOCAL and diagnosis.code == UNREADABLE
 
 
-def _unfinishable(diagnosis: Diagnosis) -> bool:
+def _invalidates_multipart(diagnosis: Diagnosis) -> bool:
     if diagnosis.kind in {FaultKind.RESTART_UPLOAD, FaultKind.UNSUPPORTED}:
         return True
     return diagnosis.kind is FaultKind.CORRUPT and diagnosis.operation == "CompleteMultipartUpload"
 
 
-_OF_ALL = frozenset(
+_NEVER_FILE_SPECIFIC = frozenset(
     {
         *("RequestTimeTooSkewed", "RequestExpired", "SignatureDoesNotMatch", "InvalidAccessKeyId"),
         *("InvalidClientTokenId", "InvalidSecurity", "NoSuchBucket", "AccountProblem", "AllAccessDisabled"),
@@ -86,24 +89,21 @@ _OF_ALL = frozenset(
 
 
 def may_be_file_specific(diagnosis: Diagnosis) -> bool:
-    """Whether a fault of the destination's kind may concern one file alone, where others got through meanwhile.
+    """Return whether a destination fault may concern one file alone, if other files succeeded meanwhile.
 
-    A policy may deny one key. But a clock, a signature or a session is wrong for all; that others got through then only
-    says that it was not wrong a moment ago.
+    A policy may deny one key. But a wrong clock, signature or session is wrong for all files: success of another file
+    then only shows that it was right a moment ago.
     """
-    return diagnosis.kind is not FaultKind.EXPIRED and diagnosis.code not in _OF_ALL
+    return diagnosis.kind is not FaultKind.EXPIRED and diagnosis.code not in _NEVER_FILE_SPECIFIC
 
 
-def of_the_destination(diagnosis: Diagnosis) -> bool:
-    """Whether the account or bucket refuses, rather than this file failing.
-
-    So it does when not even the last checksum that could be asked for is known to it.
-    """
+def is_destination_fault(diagnosis: Diagnosis) -> bool:
+    """Return whether the account or bucket refuses, including a store that supports none of the checksums."""
     if diagnosis.kind is FaultKind.UNSUPPORTED:
         return diagnosis.operation in _ASKS_FOR_CHECKSUM
-    return diagnosis.kind in _OF_THE_DESTINATION
+    return diagnosis.kind in _DESTINATION_KINDS
 
 
-def slows_everyone(diagnosis: Diagnosis) -> bool:
-    """Whether the store, or the way to it, asks for less."""
-    return diagnosis.kind in _SLOWS_EVERYONE
+def is_pushback(diagnosis: Diagnosis) -> bool:
+    """Return whether the store is overloaded or the network fails: reasons to send less."""
+    return diagnosis.kind in _PUSHBACK_KINDS

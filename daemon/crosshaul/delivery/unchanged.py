@@ -1,7 +1,7 @@
-"""Read a delivered file again instead of sending it, where only its ctime changed (chmod, hard links, attributes).
+"""Read a delivered file again instead of sending it, if only its ctime changed (chmod, hard links, attributes).
 
-Its receipt stands if its bytes are still those of the receipt's checksum and nothing else lies under its key. The
-journal keeps such a receipt only while nothing was sent to the key since (``kept_receipt_at``).
+Its receipt stands if the bytes still have the receipt's checksum and no other object lies under its key. The journal
+keeps such a receipt only until something is sent to the key (``kept_receipt_at``).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from crosshaul.model import Claim, Receipt
 
 
 async def receipt_stands(claim: Claim, receipt: Receipt, context: UploadContext) -> bool:
-    """Return whether ``receipt`` is the file's still; if not, the journal has forgotten it, and the file may be sent.
+    """Return whether ``receipt`` still describes the file; if not, the journal drops it, and the file may be sent.
 
-    Raises Fault and SourceError: then nothing is known, and the receipt is kept.
+    Raises Fault and SourceError if that can't be determined; the receipt is kept then.
     """
     if await _is_delivered(claim, receipt, context):
         return True
@@ -28,8 +28,8 @@ async def _is_delivered(claim: Claim, receipt: Receipt, context: UploadContext) 
     if proof is None or claim.never_settled or receipt.size != claim.fingerprint.size:
         return False
     with await context.slot(claim):
-        held = await context.bucket.head_object(claim.key, expected=True)
-    # Nothing to be seen is no objection: partners may take objects away, and the role may lack GetObject.
-    if held is not None and not matches_receipt(receipt, held):
+        head = await context.bucket.head_object(claim.key, expected=True)
+    # A missing object is no contradiction: partners may remove objects, and the role may lack GetObject.
+    if head is not None and not matches_receipt(receipt, head):
         return False
     return await read_checksums(claim, context, (proof.kind,)) == (proof,)

@@ -1,7 +1,7 @@
-"""One claim's way into the bucket: what lies under its key is respected, then the file is sent and proven.
+"""Deliver one file: check its key for existing objects, upload the file, and prove that it arrived.
 
-The file is read from one descriptor and held against its recorded fingerprint before, during and after: what is sent is
-one state that the file really had. Bytes are in memory only while they are sent, under a budget.
+The file is read through one descriptor and compared with its recorded fingerprint before, during and after the upload,
+so that the object is one state that the file really had. Memory for its bytes is reserved only during the upload.
 """
 
 from __future__ import annotations
@@ -15,232 +15,246 @@ from crosshaul.delivery.existing_object import (
     ObjectOwner,
     find_existing_object,
     key_of_another_source,
+    key_taken,
     key_taken_unseen,
-    receipt_of,
-    taken,
+    receipt_from_head,
 )
-from crosshaul.delivery.multipart import LARGEST_OBJECT, MultipartUpload
+from crosshaul.delivery.multipart import MultipartUpload
 from crosshaul.delivery.single_put import SinglePut
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.display import printable
 from crosshaul.errors import Diagnosis, Fault, FaultKind, FileChangedError, FileGoneError, SourceError
-from crosshaul.model import LARGE, Claim, Receipt
+from crosshaul.model import LARGE, MAX_OBJECT_BYTES, Claim, Receipt
 
-_ASK_FROM = LARGE
-"""Bytes from which a HEAD costs less than a body that turns out to be in the bucket already."""
-_TURNS = 4
-"""How often a file is sent on another condition in one try, when others write to its key meanwhile."""
-_SENDS = frozenset({"PutObject", "CompleteMultipartUpload"})
-_OF_CONDITIONS = re.compile(r"if-(none-)?match|condition", re.IGNORECASE)
-_NOT_THERE = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
-_REFUSES_OPTIONS = frozenset({400, 501})
-_SAYS_NO = frozenset({FaultKind.UNSUPPORTED, FaultKind.DESTINATION, FaultKind.FILE})
-"""What a store without If-Match answers to it, or one that asks for a right which the role lacks."""
+_MIN_HEAD_BYTES = LARGE
+"""From this size on a HEAD costs less than a body that turns out to be in the bucket already."""
+_MAX_SENDS = 4
+"""Uploads with changing conditions in one attempt, while others write to the same key."""
+_CONDITIONAL_OPERATIONS = frozenset({"PutObject", "CompleteMultipartUpload"})
+_CONDITION_WORDS = re.compile(r"if-(none-)?match|condition", re.IGNORECASE)
+_MISSING_CODES = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
+_UNSUPPORTED_STATUSES = frozenset({400, 501})
+_REFUSAL_KINDS = frozenset({FaultKind.UNSUPPORTED, FaultKind.DESTINATION, FaultKind.FILE})
+"""Faults of a store that does not support If-Match, or requires a permission for it that the role lacks."""
 
 
-async def deliver(claim: Claim, context: UploadContext) -> Receipt:
-    """Bring the claim's file into the bucket; raises Fault or SourceError."""
-    if claim.fingerprint.size > LARGEST_OBJECT:
+async def upload_file(claim: Claim, context: UploadContext) -> Receipt:
+    """Upload the claim's file. Raises Fault or SourceError."""
+    if claim.fingerprint.size > MAX_OBJECT_BYTES:
         raise _too_large(claim, context)
-    delivery = _Attempt(claim, context)
+    upload = _Upload(claim, context)
     if claim.never_settled and context.rewritten.paused(claim, context.clock.monotonic()):
-        raise FileChangedError("it is rewritten whenever it is read")
+        raise FileChangedError("it is rewritten each time it is read")
     try:
-        receipt = await delivery.run()
+        receipt = await upload.run()
     except (FileChangedError, FileGoneError):
-        await delivery.upload.abandon()
+        await upload.request.abandon()
         if claim.never_settled:
-            context.observer.never_at_rest(claim, context.rewritten.failed(claim, context.clock.monotonic()))
+            context.observer.on_never_settled(claim, context.rewritten.failed(claim, context.clock.monotonic()))
         raise
     if claim.never_settled:
         context.rewritten.succeeded(claim)
     return receipt
 
 
-class _Attempt:
-    """One try of one file."""
+class _Upload:
+    """The upload of one file in one attempt."""
 
-    __slots__ = ("_careful", "_claim", "_context", "_denied", "_in_parts", "_last", "_never", "upload")
+    __slots__ = (
+        "_claim",
+        "_context",
+        "_denied",
+        "_in_parts",
+        "_must_check",
+        "_never_overwrite",
+        "_previous",
+        "request",
+    )
 
     def __init__(self, claim: Claim, context: UploadContext) -> None:
         route = context.routes[claim.route]
         self._claim = claim
         self._context = context
-        self._never = route.overwrite == "never"
-        self._careful = self._never or route.after_upload.action != "keep"
-        """Whether an object that is there has to be seen before it is replaced."""
+        self._never_overwrite = route.overwrite == "never"
+        self._must_check = self._never_overwrite or route.after_upload.action != "keep"
+        """Whether an existing object has to be looked at before it is replaced."""
         previous = claim.previous
-        self._last = Condition(previous.etag) if previous is not None and previous.etag else None
-        """That the object is still the one that we put there last, if we did."""
+        self._previous = Condition(previous.etag) if previous is not None and previous.etag else None
+        """The condition that the object is still the one that this daemon uploaded last, if it did."""
         self._denied: Condition | None = None
-        """What the role was refused: it may lack GetObject, or there is nothing."""
+        """The condition that was denied: the role may lack GetObject, or there is no object."""
         self._in_parts = context.in_parts(claim)
-        self.upload = MultipartUpload(claim, context) if self._in_parts else SinglePut(claim, context)
+        self.request = MultipartUpload(claim, context) if self._in_parts else SinglePut(claim, context)
 
     async def run(self) -> Receipt:
-        """Ask if need be, send, and take another way where the bucket holds something else than was thought."""
-        condition: Condition | None = self._expected()
-        unheld = self._careful and not self._context.conditions.holds(in_parts=self._in_parts)
-        if unheld or self._asks():
-            found = await self._look(condition, expected=self._claim.ambiguous)
-            if isinstance(found, Receipt):
-                return found
-            condition = found
-        if unheld and self._in_parts:
-            await self.upload.prepare()  # it may have taken hours, and nothing but HEAD tells
-            found = await self._look(condition)
-            if isinstance(found, Receipt):
-                return found
-            condition = found
+        """Look for an existing object if necessary, upload, and adapt the condition if another object turns up."""
+        condition: Condition | None = self._first_condition()
+        unprotected = self._must_check and not self._context.conditions.holds(in_parts=self._in_parts)
+        if unprotected or self._should_look_first():
+            outcome = await self._look(condition, expected=self._claim.ambiguous)
+            if isinstance(outcome, Receipt):
+                return outcome
+            condition = outcome
+        if unprotected and self._in_parts:
+            await self.request.prepare()  # this may take hours: look again afterwards
+            outcome = await self._look(condition)
+            if isinstance(outcome, Receipt):
+                return outcome
+            condition = outcome
         return await self._send(condition)
 
-    def _expected(self) -> Condition:
-        """What should be true of the key: then an older request of ours that comes late fails by itself."""
-        if self._never or self._last is None or self._context.conditions.taken_away:
+    def _first_condition(self) -> Condition:
+        """Return the expected state of the key; it also makes an older request of ours fail if it arrives late."""
+        if self._never_overwrite or self._previous is None or self._context.conditions.taken_away:
             return NEW
-        return self._last
+        return self._previous
 
-    def _asks(self) -> bool:
-        """Whether an object is likely enough to be there, or a body long enough, to ask first."""
+    def _should_look_first(self) -> bool:
+        """Return whether an object is likely enough to exist, or the body large enough, to send HEAD first."""
         claim = self._claim
         if claim.ambiguous:
             return True
-        return claim.fingerprint.size >= _ASK_FROM and (self._never or _is_first(claim))
+        return claim.fingerprint.size >= _MIN_HEAD_BYTES and (self._never_overwrite or _is_first(claim))
 
     async def _send(self, condition: Condition | None) -> Receipt:
-        for turn in range(1, _TURNS + 1):
+        for turn in range(1, _MAX_SENDS + 1):
             condition = self._context.conditions.usable(condition)
             try:
-                receipt = await self.upload.send(condition)
+                receipt = await self.request.send(condition)
             except Fault as fault:
-                if condition is None or fault.diagnosis.operation not in _SENDS:
+                if condition is None or fault.diagnosis.operation not in _CONDITIONAL_OPERATIONS:
                     raise
-                found = await self._otherwise(fault, condition)
+                outcome = await self._next_condition(fault, condition)
             else:
-                if condition == NEW and self._last is not None:
+                if condition == NEW and self._previous is not None:
                     self._context.conditions.taken_away = True
-                return await self._tested(receipt) if self._careful and condition == NEW else receipt
-            if isinstance(found, Receipt):
-                return found
-            # Who shares a key with others for good, and is told to overwrite, gets through in the end.
-            condition = found if self._never or turn < _TURNS - 1 else None
-        raise taken(self._claim, self._context)
+                return await self._test_conditions(receipt) if self._must_check and condition == NEW else receipt
+            if isinstance(outcome, Receipt):
+                return outcome
+            # On a route that overwrites, a key that others keep writing to must not block the file for ever.
+            condition = outcome if self._never_overwrite or turn < _MAX_SENDS - 1 else None
+        raise key_taken(self._claim, self._context)
 
-    async def _otherwise(self, fault: Fault, condition: Condition) -> Receipt | Condition | None:
-        """On what condition to send it again, if that is what stood in the way; or the receipt, if it is there."""
+    async def _next_condition(self, fault: Fault, condition: Condition) -> Receipt | Condition | None:
+        """Return the condition to send the file with after ``condition`` failed, or the receipt if it is delivered.
+
+        Raises ``fault`` if the condition was not its cause.
+        """
         conditions = self._context.conditions
         if fault.kind is FaultKind.EXISTS:
             if condition == NEW:
                 conditions.seen(fault.diagnosis.operation)
-                if conditions.taken_away and self._last is not None and not self._never:
-                    conditions.taken_away = False  # not this one
-                    return self._last
+                if conditions.taken_away and self._previous is not None and not self._never_overwrite:
+                    conditions.taken_away = False  # the object was not removed
+                    return self._previous
                 if self._denied:
-                    conditions.refuse(self._denied)  # it is there, and the role may not say which one it is to be
-            return await self._look(None, expected=True, there=True)
-        if condition != NEW and fault.diagnosis.code in _NOT_THERE:
+                    conditions.refuse(self._denied)  # an object exists, and the role may not name it in If-Match
+            return await self._look(None, expected=True, exists=True)
+        if condition != NEW and fault.diagnosis.code in _MISSING_CODES:
             self._denied = condition if fault.diagnosis.status == HTTPStatus.FORBIDDEN else None
-            return NEW  # the partner takes objects away; or, without ListBucket or GetObject, S3 does not say
+            return NEW  # removed by the partner; or S3 does not say, without ListBucket or GetObject
         if _refuses_conditions(fault):
             conditions.refuse(condition)
-            return await self._look(None) if self._never else None
+            return await self._look(None) if self._never_overwrite else None
         raise fault
 
     async def _look(
-        self, otherwise: Condition | None, *, expected: bool = False, there: bool = False
+        self, default: Condition | None, *, expected: bool = False, exists: bool = False
     ) -> Receipt | Condition | None:
-        """Ask for what lies under the key. Gives the receipt, if it is the file; or on what condition to send it.
+        """Look for an existing object; return the receipt if it is the file, else the condition to send the file with.
 
-        Raises Fault where it has to be left alone. ``there``: something is, whatever HEAD says.
+        ``default``: the condition if there is no object. ``exists``: there is one, even if HEAD shows none.
+        Raises Fault if the object must not be replaced.
         """
         claim, context = self._claim, self._context
-        seen = await find_existing_object(claim, context, expected=expected, sent=self.upload.whole)
-        if seen.held is None and not (there and self._never):
-            return otherwise
-        if seen.whose is ObjectOwner.OURS and seen.held is not None:
+        existing = await find_existing_object(claim, context, expected=expected, sent=self.request.whole)
+        if existing.head is None and not (exists and self._never_overwrite):
+            return default
+        if existing.owner is ObjectOwner.OURS and existing.head is not None:
             if not _may_be_completed(claim):
-                await self.upload.abandon()
-            return receipt_of(seen.held, context)
-        if seen.whose is not ObjectOwner.DAMAGED:
-            await self._respect(seen)
-        return Condition(seen.held.etag) if seen.held is not None and seen.held.etag else None
+                await self.request.abandon()
+            return receipt_from_head(existing.head, context)
+        if existing.owner is not ObjectOwner.DAMAGED:
+            await self._check_replaceable(existing)
+        return Condition(existing.head.etag) if existing.head is not None and existing.head.etag else None
 
-    async def _respect(self, seen: ExistingObject) -> None:
-        """Leave another's object alone, where we are to; else tell that it is replaced."""
+    async def _check_replaceable(self, existing: ExistingObject) -> None:
+        """Raise Fault if another sender's object must not be replaced; else report that it is replaced."""
         claim, context = self._claim, self._context
-        other = None if seen.held is None or seen.held.token is None else seen.held.source
+        other = None if existing.head is None or existing.head.token is None else existing.head.source
         fault = None
-        if self._never:
-            fault = key_taken_unseen(claim, context) if seen.held is None else taken(claim, context)
+        if self._never_overwrite:
+            fault = key_taken_unseen(claim, context) if existing.head is None else key_taken(claim, context)
         elif other is not None and other != context.bucket.source:
-            if self._careful:
+            if self._must_check:
                 fault = key_of_another_source(claim, context, other)
             else:
-                context.observer.overwrites_another(claim, context.destination.bucket, other)
+                context.observer.on_foreign_overwrite(claim, context.destination.bucket, other)
         if fault is not None:
-            await self.upload.abandon()
+            await self.request.abandon()
             raise fault
 
-    async def _tested(self, receipt: Receipt) -> Receipt:
-        """The receipt; once for a store, send a new small file again to see which conditions are kept."""
+    async def _test_conditions(self, receipt: Receipt) -> Receipt:
+        """Once per store, send a small new file again to see which conditions the store honours; return the receipt."""
         conditions = self._context.conditions
-        if self._claim.fingerprint.size >= _ASK_FROM or conditions.proving:
+        if self._claim.fingerprint.size >= _MIN_HEAD_BYTES or conditions.proving:
             return receipt
         conditions.proving = True
         try:
             if conditions.new_honoured is None:
-                conditions.new_honoured, receipt = await self._try_against(NEW, receipt)
+                conditions.new_honoured, receipt = await self._is_refused(NEW, receipt)
                 if conditions.new_honoured is False:
-                    self._context.observer.conditions_ignored(self._context.destination.bucket)
+                    self._context.observer.on_conditions_ignored(self._context.destination.bucket)
             if conditions.match_honoured is None:
-                conditions.match_honoured, receipt = await self._try_against(NEVER_TRUE, receipt)
+                conditions.match_honoured, receipt = await self._is_refused(NEVER_TRUE, receipt)
         finally:
             conditions.proving = False
         return receipt
 
-    async def _try_against(self, condition: Condition, receipt: Receipt) -> tuple[bool | None, Receipt]:
-        """Send it on a condition that is not true: whether that was held off, and the receipt that holds now."""
+    async def _is_refused(self, condition: Condition, receipt: Receipt) -> tuple[bool | None, Receipt]:
+        """..."""
         if self._context.conditions.usable(condition) is None:
             return False, receipt
         try:
-            return False, await self.upload.send(condition)
+            return False, await self.request.send(condition)
         except Fault as fault:
             if fault.kind is FaultKind.EXISTS:
                 return True, receipt
-            return (False if condition != NEW and fault.kind in _SAYS_NO else None), receipt
+            return (False if condition != NEW and fault.kind in _REFUSAL_KINDS else None), receipt
 
 
 def _is_first(claim: Claim) -> bool:
-    """Whether nothing is known of an earlier try: then the file is new, or the journal is, and must not send all again.
+    """Return whether no earlier attempt is known: either the file is new, or the journal was lost.
 
-    ``If-None-Match: *`` tells the two apart at no cost for a new file, and needs no right but PutObject.
+    ``If-None-Match: *`` tells the two apart at no cost for a new file, and needs no permission but PutObject.
     """
     return claim.generation == 1 and claim.attempts == 0 and claim.multipart is None
 
 
 def _may_be_completed(claim: Claim) -> bool:
-    """Whether the answer that was lost may have been that of completing the upload: then there is nothing to abort."""
+    """Return whether the lost response may be that of CompleteMultipartUpload: then there is nothing to abort."""
     multipart = claim.multipart
     return claim.ambiguous and multipart is not None and multipart.sent == claim.fingerprint.size
 
 
 def _too_large(claim: Claim, context: UploadContext) -> Fault:
     place = f"s3://{context.destination.bucket}/{printable(claim.key.encode())}"
-    message = f"{printable(claim.path)}: {claim.fingerprint.size:,} bytes for {place}, and S3 takes {LARGEST_OBJECT:,}"
+    size = claim.fingerprint.size
+    message = f"{printable(claim.path)}: {size:,} bytes for {place}; S3 accepts at most {MAX_OBJECT_BYTES:,}"
     return Fault(
         Diagnosis(FaultKind.FILE, "EntityTooLarge", message, advice="Split the file; if it is sparse, pack it.")
     )
 
 
 def _refuses_conditions(fault: Fault) -> bool:
-    """Whether the store may have refused the request for its condition alone."""
-    said = fault.diagnosis
-    if said.kind is FaultKind.UNSUPPORTED:
+    """Return whether the store may have refused the request because of its condition."""
+    diagnosis = fault.diagnosis
+    if diagnosis.kind is FaultKind.UNSUPPORTED:
         return True
-    return said.status in _REFUSES_OPTIONS and _OF_CONDITIONS.search(said.message) is not None
+    return diagnosis.status in _UNSUPPORTED_STATUSES and _CONDITION_WORDS.search(diagnosis.message) is not None
 
 
-def of_source(error: SourceError, path: bytes) -> Diagnosis:
-    """A local trouble in the words of a diagnosis, which is shown beside its file's path."""
+def diagnosis_of(error: SourceError, path: bytes) -> Diagnosis:
+    """Return the diagnosis of a local error, without the file's path, which is shown beside it."""
     message = str(error).removeprefix(f"{printable(path)}: ")
     return Diagnosis(FaultKind.LOCAL, type(error).__name__.removesuffix("Error"), message)

@@ -1,4 +1,4 @@
-"""What an upload needs of its destination: the bucket's calls, where its state is kept, and the shared limits."""
+"""UploadContext: what all uploads to one destination share, such as the bucket, the journal and the limits."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from crosshaul.integrity.negotiation import ChecksumNegotiator
 from crosshaul.integrity.verify import HeadResult, UploadResult
 from crosshaul.model import Checksum, ChecksumKind, Claim, Multipart, Part
 
-_STALLED_REMEMBERED = 10_000
+_MAX_STALLED_FILES = 10_000
 
 
 class ObjectStore(Protocol):
-    """What an upload needs of a bucket; each method raises Fault and nothing else."""
+    """The part of a bucket that uploads use. Each method raises Fault and nothing else."""
 
     source: str
-    """Who we are, as our objects' metadata say."""
+    """This sender's ``source_name``, which its objects carry in their metadata."""
 
     async def needs_hash(self) -> bool: ...  # noqa: D102 - described where it is implemented (aws/bucket.py)
     async def put_object(  # noqa: D102
@@ -43,8 +43,8 @@ class ObjectStore(Protocol):
     async def head_object(self, key: str, *, expected: bool = False) -> HeadResult | None: ...  # noqa: D102
 
 
-class Progress(Protocol):
-    """Where it is kept how far an upload is, so that a restart goes on where it was."""
+class UploadJournal(Protocol):
+    """The part of the journal that uploads use, so that a restart resumes them."""
 
     async def begin_multipart(self, claim: Claim, multipart: Multipart) -> None: ...  # noqa: D102
     async def add_part(self, claim: Claim, part: Part) -> None: ...  # noqa: D102
@@ -54,29 +54,29 @@ class Progress(Protocol):
 
 
 class UploadObserver(Protocol):
-    """Who is told what an upload found out about its bucket; must not block."""
+    """Receives what uploads find out about their bucket and files. Its methods must not block."""
 
-    def overwrites_another(self, claim: Claim, bucket: str, source: str) -> None:
-        """An object that another source's daemon put is about to be replaced."""
+    def on_foreign_overwrite(self, claim: Claim, bucket: str, source: str) -> None:
+        """Note that an object that ``source``, another sender, uploaded is about to be replaced."""
 
-    def conditions_ignored(self, bucket: str) -> None:
-        """The store writes over an object although If-None-Match forbids it."""
+    def on_conditions_ignored(self, bucket: str) -> None:
+        """Note that the store overwrites an object although If-None-Match forbids it."""
 
-    def never_at_rest(self, claim: Claim, tries: int) -> None:
-        """A file that never rests was rewritten while it was read, for the n-th time: no state of it can be sent."""
+    def on_never_settled(self, claim: Claim, attempts: int) -> None:
+        """Note that a file was rewritten while it was read, in ``attempts`` attempts: no state of it can be sent."""
 
 
 class NullUploadObserver:
-    """Nobody is told."""
+    """Ignores all events."""
 
-    def overwrites_another(self, claim: Claim, bucket: str, source: str) -> None:
-        """Passed over."""
+    def on_foreign_overwrite(self, claim: Claim, bucket: str, source: str) -> None:
+        """Ignore."""
 
-    def conditions_ignored(self, bucket: str) -> None:
-        """Passed over."""
+    def on_conditions_ignored(self, bucket: str) -> None:
+        """Ignore."""
 
-    def never_at_rest(self, claim: Claim, tries: int) -> None:
-        """Passed over."""
+    def on_never_settled(self, claim: Claim, attempts: int) -> None:
+        """Ignore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,56 +85,56 @@ class UploadContext:
 
     destination: Destination
     bucket: ObjectStore
-    journal: Progress
+    journal: UploadJournal
     routes: dict[str, Route]
-    """Those of which something may be under way, and how they are to be treated."""
+    """All routes that may have uploads in progress, by name."""
     sizes: TransferConfig
     memory: ByteSemaphore
-    """For large files and their parts."""
+    """Memory for large files and their parts."""
     buffers: BufferPool
-    """For the parts; what is in use is within ``memory``."""
+    """Buffers for parts; those in use are reserved in ``memory``."""
     memory_of_small: ByteSemaphore
     slots: RequestSlots
-    """Requests in flight."""
+    """Limits the requests in flight."""
     negotiator: ChecksumNegotiator
     clock: Clock
     files: reader.FileReader
-    """For reading, route by route."""
+    """Readers of the routes' files."""
     plans: dict[str, int] = field(default_factory=dict)
-    """The plans in force, by route."""
+    """The current plan of each route."""
     may_abort: bool = True
-    """False where a check found that the role may not: an abandoned upload is left to the bucket's lifecycle rule."""
+    """False if a check found that the role may not abort: abandoned uploads are left to the bucket's lifecycle rule."""
     conditions: Conditions = field(default_factory=Conditions)
     observer: UploadObserver = field(default_factory=NullUploadObserver)
     rewritten: Rewritten = field(default_factory=Rewritten)
-    body_taken: Callable[[Claim], None] = lambda _: None
-    """Called for each body that S3 took: there is room for more."""
-    taken: Callable[[Claim], None] = lambda _: None
-    """Called when S3 took something else of a file: the beginning of an upload in parts."""
+    on_body_accepted: Callable[[Claim], None] = lambda _: None
+    """Called for each body that S3 has accepted."""
+    on_request_accepted: Callable[[Claim], None] = lambda _: None
+    """Called when S3 has accepted another request for a file: CreateMultipartUpload."""
     stalled: dict[int, None] = field(default_factory=dict)
-    """Files whose last try hung, by the numbers of their records: they may hold a part of the slots only."""
+    """Record ids of files whose last attempt hung: they may hold only some of the slots."""
 
     def slot(self, claim: Claim) -> Awaitable[HeldSlot]:
-        """Wait for a slot for this file's request. Raises HeldBackError while the destination takes nothing."""
+        """Wait for a slot for a request for this file. Raises HeldBackError while the breaker is tripped."""
         if claim.id in self.stalled:
             return self.slots.hold(SlotKind.STALLED, claim.id)
         return self.slots.hold(SlotKind.LARGE if claim.large else SlotKind.SMALL, claim.id)
 
     def note_stalled(self, claim: Claim) -> None:
-        """Keep in mind that the file's try hung; the newest are kept."""
-        if len(self.stalled) >= _STALLED_REMEMBERED:
+        """Remember that the file's attempt hung; the oldest file is forgotten if there are too many."""
+        if len(self.stalled) >= _MAX_STALLED_FILES:
             del self.stalled[next(iter(self.stalled))]
         self.stalled[claim.id] = None
 
-    def takes(self, claim: Claim) -> bool:
-        """Whether the plan that gave the claim its key is in force still: the configuration may have changed since."""
+    def is_current_plan(self, claim: Claim) -> bool:
+        """Return whether the claim's key comes from the route's current plan: the configuration may have changed."""
         return claim.plan == self.plans.get(claim.route, 0)
 
     def memory_for(self, claim: Claim) -> ByteSemaphore:
-        """What a file that is sent in one request takes its memory from."""
+        """Return the memory budget of a file that is sent in one request."""
         return self.memory if claim.large else self.memory_of_small
 
     def in_parts(self, claim: Claim) -> bool:
-        """Whether the file goes in parts: it is large, or larger than what may be held in memory."""
+        """Return whether the file is sent in parts: it is large, or larger than the memory budget."""
         size = claim.fingerprint.size
         return size >= self.sizes.multipart_threshold or (claim.large and size > self.memory.capacity)

@@ -7,7 +7,7 @@ from crosshaul.display import printable
 from crosshaul.errors import FileChangedError, FileUnreadableError, SourceError
 from crosshaul.files.root import Root
 from crosshaul.keys import KeyFields, KeyRefused, Template
-from crosshaul.model import LARGEST_OBJECT, NO_PLAN, PlanId, Refusal, Settled, SettleReason, Sighting
+from crosshaul.model import MAX_OBJECT_BYTES, NO_PLAN, PlanId, Refusal, Settled, SettleReason, Sighting
 
 
 class KeyNamer:
@@ -42,12 +42,12 @@ class KeyNamer:
     @staticmethod
     def refuses(sighting: Sighting) -> bool:
         """Whether the file is too large for any object, whatever its key."""
-        return sighting.fingerprint.size > LARGEST_OBJECT
+        return sighting.fingerprint.size > MAX_OBJECT_BYTES
 
     def name(self, sighting: Sighting, reason: SettleReason, sha256: str | None) -> Settled:
         """With its key, or with the reason why it can have none; what is too large needs no ``sha256``."""
         if self.refuses(sighting):
-            message = f"it has {sighting.fingerprint.size:,} bytes, and S3 takes {LARGEST_OBJECT:,} at most; split it"
+            message = f"it has {sighting.fingerprint.size:,} bytes, and S3 takes {MAX_OBJECT_BYTES:,} at most; split it"
             return self.refuse(sighting, "EntityTooLarge", message)
         facts = KeyFields(sighting.path, self._route.name, self._hostname, sighting.fingerprint.mtime_ns, sha256)
         try:

@@ -19,14 +19,14 @@ from crosshaul.model.claim import (
 from crosshaul.model.fingerprint import Fingerprint, Sighting
 from crosshaul.model.plan import NO_PLAN, Place, PlanId, RoutePlan
 from crosshaul.model.push import PushProgress, PushSummary
-from crosshaul.model.receipt import LARGEST_OBJECT, AbandonedUpload, Checksum, ChecksumKind, Multipart, Part, Receipt
+from crosshaul.model.receipt import MAX_OBJECT_BYTES, AbandonedUpload, Checksum, ChecksumKind, Multipart, Part, Receipt
 from crosshaul.model.record import Record
 from crosshaul.model.state import TRANSITIONS, UNFINISHED, State
 from crosshaul.model.status import DestinationState, DestinationStatus, RouteCounts, RouteStatus
 
 __all__ = [
     "LARGE",
-    "LARGEST_OBJECT",
+    "MAX_OBJECT_BYTES",
     "NO_PLAN",
     "TRANSITIONS",
     "UNFINISHED",

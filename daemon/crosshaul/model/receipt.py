@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-LARGEST_OBJECT = 10_000 * (5 << 30)
+MAX_OBJECT_BYTES = 10_000 * (5 << 30)
 """Bytes of the largest object that S3 takes: 10,000 parts of 5 GiB."""
 
 

@@ -15,7 +15,7 @@ from crosshaul.concurrency.request_slots import RequestSlots
 from crosshaul.concurrency.semaphore import ByteSemaphore
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Config, Destination, Route
-from crosshaul.delivery.abandoned_uploads import Aborter
+from crosshaul.delivery.abandoned_uploads import UploadAborter
 from crosshaul.delivery.after_upload.after_upload import SourceFinisher
 from crosshaul.delivery.after_upload.object_check import ObjectCheck
 from crosshaul.delivery.reporter import Reporter
@@ -116,8 +116,8 @@ class PipelineBuilder:
         context = self._upload_context(destination, bucket, limit, negotiator, reporter, capabilities)
         policy = RetryPolicy(config.retry.initial, config.retry.max, config.retry.quarantine_after)
         transfer = Transfer(context, runtime.journal, limit, policy, reporter, refresher.suspect)
-        relay.on_renewed = transfer.probe
-        reporter.on_changed = runtime.hint
+        relay.on_renewed = transfer.probe_now
+        reporter.on_file_changed = runtime.hint
         return DestinationPipeline(
             built_from=built_from,
             refresher=refresher,
@@ -127,7 +127,7 @@ class PipelineBuilder:
             context=context,
             limit=limit,
             object_check=ObjectCheck(destination.bucket, bucket, context.conditions),
-            aborter=Aborter(
+            aborter=UploadAborter(
                 destination.place, runtime.journal, bucket, runtime.clock, reporter, may_abort=context.may_abort
             ),
         )

@@ -8,7 +8,7 @@ from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.refresher import Refresher
 from crosshaul.concurrency.adaptive_limit import AdaptiveLimit
 from crosshaul.concurrency.thread_pool import ThreadPool
-from crosshaul.delivery.abandoned_uploads import Aborter
+from crosshaul.delivery.abandoned_uploads import UploadAborter
 from crosshaul.delivery.after_upload.after_upload import SourceFinisher
 from crosshaul.delivery.after_upload.object_check import ObjectCheck
 from crosshaul.delivery.reporter import Reporter
@@ -30,7 +30,7 @@ class DestinationPipeline:
     context: UploadContext
     limit: AdaptiveLimit
     object_check: ObjectCheck
-    aborter: Aborter
+    aborter: UploadAborter
 
     async def close(self) -> None:
         """Close the connections, and let the reading threads end."""

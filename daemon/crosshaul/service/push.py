@@ -253,7 +253,7 @@ class _Pass:
         self._began = runtime.clock.monotonic()
         self._swept = False
         for pipeline in runtime.destinations.values():
-            pipeline.reporter.on_ended = self._count.ended
+            pipeline.reporter.on_attempt_finished = self._count.ended
 
     async def run(self) -> None:
         """Everything a push does; raises SourceError where a root can't be read."""
@@ -292,7 +292,7 @@ class _Pass:
 
     def _refused(self, route: str) -> bool:
         reporter = self._runtime.destination_of(route).reporter
-        return reporter.refusals >= _REFUSALS or reporter.unreachable_seconds >= _UNREACHABLE_SECONDS
+        return reporter.refused_canaries >= _REFUSALS or reporter.unreachable_seconds >= _UNREACHABLE_SECONDS
 
     async def _tallies(self) -> list[RouteCounts]:
         return [tally for tally in await self._runtime.journal.route_counts() if tally.route in self._runtime.routes]
@@ -307,7 +307,7 @@ class _Pass:
         left = sum(tally.count(*UNFINISHED) for tally in tallies)
         waiting_bytes = sum(tally.pending_bytes for tally in tallies)
         sending = [
-            claim for pipeline in self._runtime.destinations.values() for claim in pipeline.reporter.sending.values()
+            claim for pipeline in self._runtime.destinations.values() for claim in pipeline.reporter.uploading.values()
         ]
         waiting_bytes += sum(claim.fingerprint.size for claim in sending)
         large = any(claim.fingerprint.size >= self._runtime.config.transfer.multipart_threshold for claim in sending)

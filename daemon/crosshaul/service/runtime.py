@@ -117,7 +117,7 @@ class Runtime:
         for name, pipeline in self.destinations.items():
             routes = self.routes_of(name)
             plans = {route: self.plans[route].id for route in routes}
-            pipeline.transfer.serve(routes, [route for route in routes if route not in idle], plans)
+            pipeline.transfer.set_routes(routes, [route for route in routes if route not in idle], plans)
 
     def pause(self, routes: Iterable[str]) -> None:
         """Send no further files of ``routes``. Files being sent are sent to their end."""

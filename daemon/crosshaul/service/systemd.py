@@ -78,7 +78,7 @@ class SystemdNotifier:
             self._notifier.keep_alive()
         if self._draining.is_set():
             self._notifier.stopping()
-            moved = sum(pipeline.transfer.taken for pipeline in self._runtime.destinations.values())
+            moved = sum(pipeline.transfer.accepted_bodies for pipeline in self._runtime.destinations.values())
             if moved != self._moved:
                 self._notifier.extend(_EXTENSION)
             self._moved = moved
@@ -86,7 +86,7 @@ class SystemdNotifier:
     async def _told(self) -> str:
         tallies = await self._runtime.journal.route_counts()
         pending = sum(tally.pending for tally in tallies)
-        sending = sum(len(pipeline.reporter.sending) for pipeline in self._runtime.destinations.values())
+        sending = sum(len(pipeline.reporter.uploading) for pipeline in self._runtime.destinations.values())
         states = ", ".join(
             f"{name} {pipeline.reporter.status.state}" for name, pipeline in self._runtime.destinations.items()
         )

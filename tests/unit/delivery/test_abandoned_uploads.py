@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.delivery.abandoned_uploads import Aborter
+from crosshaul.delivery.abandoned_uploads import UploadAborter
 from crosshaul.errors import Diagnosis, Fault, FaultKind
 from crosshaul.journal import Journal
 from crosshaul.journal.sqlite import abandoned as abandoned_module
@@ -36,10 +36,10 @@ class Ear:
     def __init__(self) -> None:
         self.heard: list[tuple[int, str]] = []
 
-    def uploads_aborted(self, uploads: int) -> None:
+    def on_uploads_aborted(self, uploads: int) -> None:
         self.heard.append((uploads, ""))
 
-    def uploads_left_open(self, uploads: int, diagnosis: Diagnosis) -> None:
+    def on_uploads_left_open(self, uploads: int, diagnosis: Diagnosis) -> None:
         self.heard.append((uploads, diagnosis.code))
 
 
@@ -68,8 +68,8 @@ class World:
     async def work(self, *, may_abort: bool = True, place: Place = THERE) -> list[str]:
         """What is aborted now."""
         self.bucket.aborted.clear()
-        aborter = Aborter(place, self.journal, self.bucket, self.clock, self.ear, may_abort=may_abort)
-        await aborter.work(asyncio.Event())
+        aborter = UploadAborter(place, self.journal, self.bucket, self.clock, self.ear, may_abort=may_abort)
+        await aborter.abort_due(asyncio.Event())
         return list(self.bucket.aborted)
 
 

@@ -18,13 +18,13 @@ def breaker() -> Breaker:
 def refuse(
     breaker: Breaker, file: int, now: float, *, started: float | None = None, specific: bool = True
 ) -> FaultScope:
-    return breaker.refused(file, now if started is None else started, now, 0.5, file_specific=specific)
+    return breaker.record_refusal(file, now if started is None else started, now, 0.5, may_be_file_specific=specific)
 
 
 def push_back(
     breaker: Breaker, file: int, now: float, retry_after: float | None = None, jitter: float = 0.5
 ) -> FaultScope:
-    return breaker.pushed_back(file, now, retry_after, jitter)
+    return breaker.record_pushback(file, now, retry_after, jitter)
 
 
 def parked(breaker: Breaker, now: float = 100.0) -> Breaker:
@@ -50,21 +50,21 @@ def test_the_first_refusal_parks_a_destination_that_is_not_known_to_take_anythin
 
 def test_a_file_refused_beside_a_success_of_another_is_at_fault_itself(breaker):
     """Another file got through while this one was being refused; its own part that got through proves nothing."""
-    breaker.taken(2, 99.0)
+    breaker.record_success(2, 99.0)
     assert refuse(breaker, 1, 100.0, started=98.0) is FaultScope.THIS_FILE
-    breaker.taken(1, 101.0)
+    breaker.record_success(1, 101.0)
     assert refuse(breaker, 1, 102.0, started=100.5) is FaultScope.TRIPPED
 
 
 def test_a_success_long_before_the_refused_request_is_not_beside_it(breaker):
     """A file that has been under way for an hour is not blamed because others got through half an hour ago."""
-    breaker.taken(2, 1_000.0)
+    breaker.record_success(2, 1_000.0)
     assert refuse(breaker, 1, 2_800.0, started=500.0) is FaultScope.TRIPPED
 
 
 def test_what_can_not_be_one_file_s_fault_parks_at_once(breaker):
     """A clock or a session is wrong for all: beside a success it blames no file, and after one it parks."""
-    breaker.taken(9, 0.0)
+    breaker.record_success(9, 0.0)
     assert refuse(breaker, 1, 1.0, started=0.0, specific=False) is FaultScope.UNDECIDED
     assert refuse(breaker, 1, 1.0, specific=False) is FaultScope.TRIPPED
 
@@ -72,12 +72,12 @@ def test_what_can_not_be_one_file_s_fault_parks_at_once(breaker):
 def test_a_file_refused_again_after_others_got_through_is_at_fault_itself_for_good(breaker):
     """Refused in a parking that another file ended: from then on it parks nothing, and its earlier tries count."""
     parked(breaker)
-    breaker.canary_goes(1, 101.0)
+    breaker.record_canary(1, 101.0)
     assert refuse(breaker, 1, 101.1) is FaultScope.STILL_TRIPPED
-    assert breaker.taken(2, 102.0) is TripReason.REFUSED
+    assert breaker.record_success(2, 102.0) is TripReason.REFUSED
     assert refuse(breaker, 1, 160.0) is FaultScope.THIS_FILE
-    assert breaker.uncounted(1) == 2
-    assert breaker.uncounted(1) == 0
+    assert breaker.take_uncounted(1) == 2
+    assert breaker.take_uncounted(1) == 0
     assert refuse(breaker, 1, 7_200.0) is FaultScope.THIS_FILE
     assert not breaker.tripped
 
@@ -94,14 +94,14 @@ def test_each_refused_canary_doubles_the_interval_up_to_the_bound():
     """The canaries get rarer, by the retry policy's steps."""
     breaker, now, waits = Breaker(RetryPolicy(initial=10.0, max=60.0)), 0.0, []
     for _ in range(5):
-        assert breaker.refused(1, now, now, 0.99999999, file_specific=True) in {
+        assert breaker.record_refusal(1, now, now, 0.99999999, may_be_file_specific=True) in {
             FaultScope.TRIPPED,
             FaultScope.STILL_TRIPPED,
         }
         waits.append(round(breaker.retry_at - now))
         now = breaker.retry_at
         assert breaker.canary_due(now)
-        breaker.canary_goes(1, now)
+        breaker.record_canary(1, now)
         assert not breaker.canary_due(now)
     assert waits == [10, 20, 40, 60, 60]
 
@@ -109,9 +109,9 @@ def test_each_refused_canary_doubles_the_interval_up_to_the_bound():
 def test_whatever_is_taken_ends_a_parking_and_the_next_begins_anew(breaker):
     """A part of a file is enough; the first interval of the next parking is the shortest again."""
     parked(breaker)
-    breaker.canary_goes(2, 101.0)
-    assert breaker.taken(2, 101.5) is TripReason.REFUSED
-    assert breaker.taken(2, 101.6) is None
+    breaker.record_canary(2, 101.0)
+    assert breaker.record_success(2, 101.5) is TripReason.REFUSED
+    assert breaker.record_success(2, 101.6) is None
     assert breaker.retry_at is None
     assert not breaker.is_canary(2)
     assert refuse(breaker, 3, 900.0) is FaultScope.TRIPPED
@@ -121,10 +121,10 @@ def test_whatever_is_taken_ends_a_parking_and_the_next_begins_anew(breaker):
 def test_a_canary_that_says_nothing_gives_way_to_another_soon(breaker):
     """A canary that could not be read, or changed, is followed by the next one in a tenth of a second."""
     parked(breaker)
-    breaker.canary_goes(2, 101.0)
-    breaker.said_nothing(3, 101.0)
+    breaker.record_canary(2, 101.0)
+    breaker.record_inconclusive(3, 101.0)
     assert breaker.is_canary(2)
-    breaker.said_nothing(2, 101.0)
+    breaker.record_inconclusive(2, 101.0)
     assert not breaker.canary_due(101.05)
     assert breaker.canary_due(101.1)
 
@@ -132,7 +132,7 @@ def test_a_canary_that_says_nothing_gives_way_to_another_soon(breaker):
 def test_a_canary_of_a_parked_destination_that_meets_an_outage_waits_its_turn(breaker):
     """Refused connections while parked put the next canary off, instead of letting one go after the other."""
     parked(breaker)
-    breaker.canary_goes(2, 101.0)
+    breaker.record_canary(2, 101.0)
     assert push_back(breaker, 2, 101.0) is FaultScope.STILL_TRIPPED
     assert breaker.reason is TripReason.REFUSED
     assert breaker.retry_at == 102.5
@@ -141,8 +141,8 @@ def test_a_canary_of_a_parked_destination_that_meets_an_outage_waits_its_turn(br
 def test_a_new_file_is_tried_a_second_after_the_last_canary(breaker):
     """A file that arrives while parked need not wait for the next interval; there is one canary at a time."""
     parked(breaker)
-    assert breaker.prompt_at() == 101.0
-    breaker.canary_goes(2, 101.0)
+    assert breaker.next_arrival_canary_at() == 101.0
+    breaker.record_canary(2, 101.0)
     assert breaker.next_canary_at() is None
 
 
@@ -150,16 +150,16 @@ def test_a_canary_that_hangs_keeps_no_new_file_waiting_for_its_deadline(breaker)
     """After five seconds a new file goes beside it; four at the most are under way."""
     parked(breaker)
     for file in range(4):
-        assert breaker.prompt_at() == 101.0 + (4.0 + 5.0 * (file - 1) + 1.0 if file else 0.0)
-        breaker.canary_goes(file, breaker.prompt_at())
+        assert breaker.next_arrival_canary_at() == 101.0 + (4.0 + 5.0 * (file - 1) + 1.0 if file else 0.0)
+        breaker.record_canary(file, breaker.next_arrival_canary_at())
         assert not breaker.canary_due(10_000.0)
-    assert breaker.prompt_at() is None
+    assert breaker.next_arrival_canary_at() is None
 
 
 def test_two_requests_that_hang_are_an_outage(breaker):
     """Each has cost a whole deadline, in which nothing else got through."""
-    assert breaker.pushed_back(1, 30.0, None, 0.5, silent=True) is FaultScope.THIS_FILE
-    assert breaker.pushed_back(2, 60.0, None, 0.5, silent=True) is FaultScope.TRIPPED
+    assert breaker.record_pushback(1, 30.0, None, 0.5, hung=True) is FaultScope.THIS_FILE
+    assert breaker.record_pushback(2, 60.0, None, 0.5, hung=True) is FaultScope.TRIPPED
 
 
 def test_good_news_brings_the_canary_forward(breaker):
@@ -198,7 +198,7 @@ def test_a_store_that_takes_some_is_not_out_of_reach(breaker):
     for number in range(10_000):
         now = number / 1_000
         if number % 400 == 0:
-            breaker.taken(number, now)
+            breaker.record_success(number, now)
         assert push_back(breaker, number, now) is FaultScope.THIS_FILE
 
 
@@ -211,7 +211,7 @@ def test_canaries_of_an_outage_come_often_at_first_and_recovery_takes_a_quarter_
         assert breaker.retry_at - now <= 300.0
         now = breaker.retry_at
         times.append(now)
-        breaker.canary_goes(1, now)
+        breaker.record_canary(1, now)
         assert push_back(breaker, 1, now, jitter=0.999) is FaultScope.STILL_TRIPPED
     assert len([at for at in times if at < 60]) < 25
     assert len(times) < 100
@@ -224,7 +224,7 @@ def test_the_longest_retry_after_is_kept_by_all(breaker):
     push_back(breaker, 4, 100.0, 120.0)
     push_back(breaker, 5, 100.1, 7.0)
     assert breaker.retry_at == 220.0
-    assert breaker.prompt_at() == 220.0
+    assert breaker.next_arrival_canary_at() == 220.0
     breaker.probe_now(105.0)
     assert breaker.canary_due(105.0)
 
@@ -232,18 +232,18 @@ def test_the_longest_retry_after_is_kept_by_all(breaker):
 def test_an_answer_about_a_file_shows_that_the_store_is_reached(breaker):
     """A key that is too long, said by the store, ends an outage; it does not end a parking."""
     cut_off(breaker)
-    breaker.canary_goes(2, 101.0)
-    assert breaker.answered(2, 101.0) is TripReason.UNREACHABLE
+    breaker.record_canary(2, 101.0)
+    assert breaker.record_response(2, 101.0) is TripReason.UNREACHABLE
     parked(breaker, 200.0)
-    breaker.canary_goes(2, 201.0)
-    assert breaker.answered(2, 201.0) is None
+    breaker.record_canary(2, 201.0)
+    assert breaker.record_response(2, 201.0) is None
     assert breaker.tripped
 
 
 def test_an_outage_that_ends_in_a_refusal_is_a_parking(breaker):
     """The store answers again and refuses: that is the other reason."""
     cut_off(breaker)
-    breaker.canary_goes(2, 101.0)
+    breaker.record_canary(2, 101.0)
     assert refuse(breaker, 2, 101.0) is FaultScope.TRIPPED
     assert breaker.reason is TripReason.REFUSED
 
@@ -253,9 +253,9 @@ def test_new_files_bring_canaries_about_ever_more_seldom_in_a_long_outage(breake
     cut_off(breaker, 0.0)
     gaps = []
     for now in (1.0, 60.0, 150.0, 3_600.0):
-        breaker.canary_goes(1, now)
+        breaker.record_canary(1, now)
         push_back(breaker, 1, now)
-        gaps.append(breaker.prompt_at() - now)
+        gaps.append(breaker.next_arrival_canary_at() - now)
     assert gaps == [1.0, 2.0, 5.0, 10.0]
 
 

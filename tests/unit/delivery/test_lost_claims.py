@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("account_a")
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The search takes place far more often than once a minute."""
-    monkeypatch.setattr(lost_claims, "_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(lost_claims, "_INTERVAL_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("often")
@@ -28,11 +28,11 @@ async def test_a_claim_that_nobody_holds_is_released_told_once_and_sent(partner:
         await pipeline.drop("delivered", b"x")
         pipeline.start()
         await pipeline.comes_to("delivered", State.DELIVERED)
-        pipeline.transfer.serve({"r": pipeline.route}, [], {})  # paused, so that the loop takes none of them
+        pipeline.transfer.set_routes({"r": pipeline.route}, [], {})  # paused, so that the loop takes none of them
         for name in ("a", "b"):
             await pipeline.drop(name, b"x")
         assert len(await pipeline.journal.claim(["r"], 10)) == 2
-        pipeline.transfer.serve({"r": pipeline.route}, ["r"], {})
+        pipeline.transfer.set_routes({"r": pipeline.route}, ["r"], {})
         for name in ("a", "b"):
             await pipeline.comes_to(name, State.DELIVERED)
         assert sorted(pipeline.observer.lost) == [b"a", b"b"]

@@ -49,11 +49,11 @@ def claim(number, attempts=0):
 
 
 def fail(reporter, number, diagnosis=LOST, attempts=0):
-    reporter.ended(claim(number, attempts), RetryLater(0.0, diagnosis), State.PENDING, 0.1)
+    reporter.on_finished(claim(number, attempts), RetryLater(0.0, diagnosis), State.PENDING, 0.1)
 
 
 def succeed(reporter, number=0):
-    reporter.ended(claim(number), DONE, State.DELIVERED, 0.1)
+    reporter.on_finished(claim(number), DONE, State.DELIVERED, 0.1)
 
 
 def test_an_outage_is_told_at_first_then_counted_then_recovered(reporter, log):
@@ -108,21 +108,21 @@ def test_a_heap_of_unreadable_files_is_a_count(reporter, log):
 def test_an_outage_that_the_breaker_waits_for_says_when_it_tries_again(reporter, log):
     """The pause in the log is the destination's; what gets through at last is told, and the state says so meanwhile."""
     assert reporter.unreachable_seconds == 0.0
-    reporter.unreachable(LOST, 40.0)
-    reporter.ended(claim(1), RetryLater(0.0, LOST, 0), State.PENDING, 0.1)
+    reporter.on_unreachable(LOST, 40.0)
+    reporter.on_finished(claim(1), RetryLater(0.0, LOST, 0), State.PENDING, 0.1)
     assert (reporter.status.failing, reporter.status.last_error) == (True, LOST)
     assert log.fields("upload_failed", "retry_in_seconds") == [40.0]
     reporter._clock.at += 50.0
     assert reporter.unreachable_seconds == 50.0
-    reporter.reached()
+    reporter.on_reachable()
     assert (reporter.status.failing, reporter.unreachable_seconds) == (False, 0.0)
     assert log.fields("uploads_recovered", "failures") == [1]
 
 
 def test_reads_that_hang_are_events(reporter, log):
     """A file that has been read for over a minute, and the end of that, are told with their route."""
-    reporter.read_hangs("r", b"f1", 61.26)
-    reporter.read_recovered("r", 130.0)
+    reporter.on_read_hang("r", b"f1", 61.26)
+    reporter.on_read_recovered("r", 130.0)
     assert log.fields("read_hangs", "seconds") == [61.3]
     assert log.fields("read_recovered", "route") == ["r"]
 
@@ -148,7 +148,7 @@ def test_a_receipt_alone_counts_as_through(reporter):
     """A file that changed while it was sent was taken all the same: the way is open."""
     for number in range(3):
         fail(reporter, number)
-    reporter.ended(claim(9), Delivered(DONE.receipt), State.PENDING, 0.1)
+    reporter.on_finished(claim(9), Delivered(DONE.receipt), State.PENDING, 0.1)
     assert not reporter.status.failing
 
 
@@ -156,8 +156,8 @@ def test_failures_and_receipts_carry_code_and_request_id(reporter, log):
     """Whoever asks the partner, or AWS, finds the request: it is a field of its own, as the code is."""
     refused = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "Denied", "PutObject", 403, "id-1")
     fail(reporter, 1, refused)
-    reporter.parked(refused, 1.0)
-    reporter.still_parked(refused, 1.0)
+    reporter.on_parked(refused, 1.0)
+    reporter.on_still_parked(refused, 1.0)
     reporter.refused("partner", refused, 60.0)
     succeed(reporter)
     events = ("upload_failed", "destination_parked", "destination_still_parked", "credentials_not_renewed")
@@ -179,7 +179,7 @@ async def test_a_status_that_could_not_be_saved_is_saved_later(reporter):
             saved.append(status)
 
     reporter._journal = Disk()
-    reporter.parked(UNREADABLE, 1.0)
+    reporter.on_parked(UNREADABLE, 1.0)
     with pytest.raises(StateDirError):
         await reporter.flush()
     full.clear()

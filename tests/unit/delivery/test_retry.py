@@ -9,9 +9,9 @@ from crosshaul.delivery.retry import (
     RetryAfter,
     RetryPolicy,
     decide,
+    is_destination_fault,
+    is_pushback,
     may_be_file_specific,
-    of_the_destination,
-    slows_everyone,
 )
 from crosshaul.errors import Diagnosis, FaultKind
 
@@ -93,18 +93,18 @@ def test_an_unfinishable_upload_starts_over(kind, operation, dropped):
 
 def test_whose_fault_it_is():
     """Account and bucket are parked for, load slows everyone, and all else is the file's."""
-    assert {kind for kind in FaultKind if of_the_destination(fault(kind, "HeadObject"))} == {
+    assert {kind for kind in FaultKind if is_destination_fault(fault(kind, "HeadObject"))} == {
         FaultKind.EXPIRED,
         FaultKind.DESTINATION,
     }
-    assert {kind for kind in FaultKind if slows_everyone(fault(kind))} == {FaultKind.THROTTLED, FaultKind.NETWORK}
+    assert {kind for kind in FaultKind if is_pushback(fault(kind))} == {FaultKind.THROTTLED, FaultKind.NETWORK}
 
 
 def test_a_store_that_knows_no_checksum_is_at_fault_itself():
     """When the last checksum is refused, the store is parked for, not each file retried; a part proves less."""
-    assert of_the_destination(fault(FaultKind.UNSUPPORTED, "PutObject"))
-    assert of_the_destination(fault(FaultKind.UNSUPPORTED, "CreateMultipartUpload"))
-    assert not of_the_destination(fault(FaultKind.UNSUPPORTED, "UploadPart"))
+    assert is_destination_fault(fault(FaultKind.UNSUPPORTED, "PutObject"))
+    assert is_destination_fault(fault(FaultKind.UNSUPPORTED, "CreateMultipartUpload"))
+    assert not is_destination_fault(fault(FaultKind.UNSUPPORTED, "UploadPart"))
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ class Tallies:
 
 
 def world(now):
-    reporter = SimpleNamespace(status=DestinationStatus("partner", DestinationState.READY), sending={})
-    pipeline = SimpleNamespace(reporter=reporter, transfer=SimpleNamespace(taken=0))
+    reporter = SimpleNamespace(status=DestinationStatus("partner", DestinationState.READY), uploading={})
+    pipeline = SimpleNamespace(reporter=reporter, transfer=SimpleNamespace(accepted_bodies=0))
     liveness = Liveness(lambda: now[0])
     liveness.expect("transfer.partner")
     return SimpleNamespace(destinations={"partner": pipeline}, liveness=liveness, journal=Tallies())
@@ -79,7 +79,7 @@ async def test_a_drain_that_stands_still_gets_no_more_time():
     draining.set()
     lag = LagMeter(lambda _: None, SystemClock())
     assert "extend" not in await heard_over(runtime, lag, draining)
-    runtime.destinations["partner"].transfer.taken = 3
+    runtime.destinations["partner"].transfer.accepted_bodies = 3
     told = await heard_over(runtime, lag, draining)
     assert told.count("extend") == 1
     assert "stopping" in told
