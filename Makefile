@@ -69,7 +69,7 @@ format: $(READY) ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(READY) ## mypy, strict
+types: $(READY) ## mypy: the package strictly, the tests by what their bodies say
 	$(BIN)/mypy
 
 arch: $(READY) ## Who may import whom

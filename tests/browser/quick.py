@@ -7,6 +7,6 @@ import sys
 from crosshaul.cli.main import main
 from crosshaul.service import monitoring
 
-monitoring.SAMPLE_SECONDS = 1.0
+vars(monitoring)["SAMPLE_SECONDS"] = 1.0
 sys.argv[:] = ["crosshaul", *sys.argv[4:]]  # the arguments before are this file, PYTHON, -m, crosshaul
 main()

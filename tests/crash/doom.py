@@ -108,7 +108,7 @@ def _lay_journal(at: At) -> None:
             self._connection = connection
         each("committed, nobody told")
 
-    writer.Writer._transact = doomed
+    writer.Writer._transact = doomed  # type: ignore[method-assign]
 
 
 def _lay_calls(at: At) -> None:

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -94,7 +95,7 @@ class World:
         last = FILES | {"keep/changing": _CHANGED}
         return {self.prefix + name: hashlib.sha256(data).hexdigest() for name, data in last.items()}
 
-    def held(self) -> dict[str, dict[str, object]]:
+    def held(self) -> dict[str, dict[str, Any]]:
         """What is in the bucket of this world."""
         objects = self.account.objects(sha256=True)
         return {key: each for key, each in objects.items() if key.startswith(self.prefix)}

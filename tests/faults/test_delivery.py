@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -271,7 +272,9 @@ async def test_quarantine_after_so_many_tries(partner: PartnerAccount, tmp_path:
     assert len(pipeline.calls("PutObject")) == 3
 
 
-async def test_throttling_slows_everyone_down_and_ends(partner: PartnerAccount, tmp_path: Path):
+async def test_throttling_slows_everyone_down_and_ends(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """SlowDown on a third of the calls lowers the limit; all files arrive all the same."""
     partner.faults.add(Rule(operation="PutObject", times=None, probability=0.3, action=TRANSIENT["SlowDown"]))
     async with open_pipeline(partner, tmp_path, max_concurrency=16) as pipeline:
@@ -281,7 +284,7 @@ async def test_throttling_slows_everyone_down_and_ends(partner: PartnerAccount, 
             pushed_back(now)
             limits.append(pipeline.limit.limit)
 
-        pipeline.limit.pushed_back = noted
+        monkeypatch.setattr(pipeline.limit, "pushed_back", noted)
         for number in range(100):
             await pipeline.drop(f"f{number}", b"x")
         for number in range(100):
@@ -366,7 +369,7 @@ async def test_attributes_arrive_with_the_object(partner: PartnerAccount, tmp_pa
     """Encryption, storage class, tags, metadata, type and time stand on small and large objects alike."""
     partner.change(role_actions=("s3:PutObjectTagging", "kms:GenerateDataKey", "kms:Decrypt"))
     key = partner.settings.kms_keys[0]
-    more = {
+    more: dict[str, Any] = {
         "server_side_encryption": "aws:kms", "ssekms_key_id": key, "bucket_key_enabled": True,
         "storage_class": "STANDARD_IA", "tags": {"team": "data + co"}, "metadata": {"origin": "host-1"},
     }  # fmt: skip
@@ -453,7 +456,9 @@ async def test_what_was_only_claimed_goes_back_together(partner: PartnerAccount,
     assert set(states) == {State.DELIVERED, State.PENDING}
 
 
-async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tmp_path: Path):
+async def test_a_journal_that_fails_is_one_complaint(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """When receipts can't be written the loop fails once, and asyncio has no errors left that nobody heard."""
     unheard: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unheard.append(context))
@@ -474,14 +479,14 @@ async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tm
             waiting.append(loop.create_future())
             return waiting[-1]
 
-        settle, pipeline.journal.submit_outcome = pipeline.journal.submit_outcome, disk_full
-        with pytest.raises(ExceptionGroup):
-            await pipeline.transfer.run(pipeline.stop)
+        with monkeypatch.context() as failing:
+            failing.setattr(pipeline.journal, "submit_outcome", disk_full)
+            with pytest.raises(ExceptionGroup):
+                await pipeline.transfer.run(pipeline.stop)
         assert len(waiting) == 30
         waiting.clear()
         gc.collect()
         assert unheard == []
-        pipeline.journal.submit_outcome = settle
         await run_until_idle(pipeline)
         await pipeline.comes_to("f0", State.DELIVERED)
 
@@ -510,12 +515,19 @@ async def test_what_there_is_no_room_for_is_not_asked_for_again_and_again(partne
         assert pipeline.journal.commits - before < 50
 
 
-async def test_short_last_parts_take_no_more_than_they_hold(partner: PartnerAccount, tmp_path: Path):
+async def test_short_last_parts_take_no_more_than_they_hold(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Memory that is in use for parts is what the budget was asked for, whatever the length of the part."""
     taken: list[int] = []
     async with open_pipeline(partner, tmp_path) as pipeline:
         take = pipeline.context.buffers.take
-        pipeline.context.buffers.take = lambda length: taken.append(length) or take(length)
+
+        def noted(length: int) -> Any:
+            taken.append(length)
+            return take(length)
+
+        monkeypatch.setattr(pipeline.context.buffers, "take", noted)
         await pipeline.drop("big", BIG)
         await pipeline.comes_to("big", State.DELIVERED)
     assert sum(taken) == len(BIG)
@@ -545,7 +557,9 @@ async def test_a_parking_while_it_stops_leaves_no_worker_waiting(partner: Partne
                 await running
 
 
-async def test_a_journal_that_fails_in_mid_upload_leaves_no_memory_taken(partner: PartnerAccount, tmp_path: Path):
+async def test_a_journal_that_fails_in_mid_upload_leaves_no_memory_taken(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Parts that were about to be sent when the loop broke off give their share of the budget back."""
     async with open_pipeline(partner, tmp_path, running=False, memory=10 * MIB) as pipeline:
         await pipeline.drop("big", BIG)
@@ -553,7 +567,7 @@ async def test_a_journal_that_fails_in_mid_upload_leaves_no_memory_taken(partner
         async def disk_full(*_: object) -> None:
             raise StateDirError("the disk is full")
 
-        pipeline.journal.add_part = disk_full
+        monkeypatch.setattr(pipeline.journal, "add_part", disk_full)
         with pytest.raises(ExceptionGroup):
             await pipeline.transfer.run(pipeline.stop)
         assert pipeline.context.memory.used == 0
@@ -607,14 +621,16 @@ async def test_a_large_file_with_a_control_character_in_its_name_arrives(partner
     assert name in partner.objects
 
 
-async def test_a_read_that_is_found_stuck_after_the_loop_failed_is_no_trouble(partner: PartnerAccount, tmp_path: Path):
+async def test_a_read_that_is_found_stuck_after_the_loop_failed_is_no_trouble(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Between a loop that ended in an error and its next life nobody takes a stuck worker's place."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
 
         async def fails(*_: object) -> None:
             raise StateDirError("the disk is full")
 
-        pipeline.transfer._dispatcher.run = fails  # type: ignore[method-assign]
+        monkeypatch.setattr(pipeline.transfer._dispatcher, "run", fails)
         with pytest.raises(BaseExceptionGroup):
             await pipeline.transfer.run(asyncio.Event())
         pipeline.transfer._workers.replace_stuck(False)

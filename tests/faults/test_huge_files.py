@@ -15,6 +15,7 @@ from crosshaul.integrity.checksum import compute
 from crosshaul.model import MAX_OBJECT_BYTES as LARGEST
 from crosshaul.model import ChecksumKind, SettleReason, State
 from crosshaul.partner import Close, Corrupt, Error, PartnerAccount, Reset, Rule, Settings
+from crosshaul.partner.exchange import FaultAction
 from support.partner_fixtures import Certificates
 from support.pipeline import MIB, Pipeline, open_pipeline
 
@@ -40,7 +41,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("checksums", ["honoured", "crc32 only", "ignored"])
 async def test_parts_larger_than_memory_are_read_while_they_are_sent(
-    checksums: str, reads: list[int], partner: PartnerAccount, tmp_path: Path
+    checksums: str, reads: list[int], partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """With less memory than a part has, no more than a piece is held, and the file arrives, proven as any other."""
     partner.change(checksums=checksums)
@@ -52,7 +53,7 @@ async def test_parts_larger_than_memory_are_read_while_they_are_sent(
             await acquire(amount)
             most = max(most, pipeline.context.memory.used)
 
-        pipeline.context.memory.acquire = noted
+        monkeypatch.setattr(pipeline.context.memory, "acquire", noted)
         await pipeline.drop("big", BIG)
         record = await pipeline.comes_to("big", State.DELIVERED, timeout=30)
         assert record.receipt is not None
@@ -86,7 +87,7 @@ async def test_a_large_part_is_read_in_steps(partner: PartnerAccount, tmp_path: 
     [Reset("mid_body"), Reset("after_commit"), Error(503, "SlowDown", "slow"), Corrupt(), Close()],
     ids=lambda action: action.kind,
 )
-async def test_a_part_that_is_streamed_is_sent_again(action: object, partner: PartnerAccount, tmp_path: Path):
+async def test_a_part_that_is_streamed_is_sent_again(action: FaultAction, partner: PartnerAccount, tmp_path: Path):
     """Whatever becomes of it on its way, the part is read once more from its beginning."""
     partner.faults.add(Rule(operation="UploadPart", part=2, times=2, action=action))
     async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from crosshaul.aws import http1
 from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.bucket import Bucket
 from crosshaul.aws.control_client import S3ControlClient, locate
+from crosshaul.aws.refresher import Refresher
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.aws.upload_client import S3UploadClient
 from crosshaul.concurrency.clock import SystemClock
@@ -60,7 +62,10 @@ async def put(url: str) -> None:
 
 
 async def create(url: str) -> None:
-    destination, given = Destination(name="d", bucket="bucket", region="us-east-1", endpoint_url=url), Given()
+    destination, given = (
+        Destination(name="d", bucket="bucket", region="us-east-1", endpoint_url=url),
+        cast("Refresher", Given()),
+    )
     bucket = Bucket(destination, given, S3ControlClient(destination, given), lambda _: pytest.fail("no body is sent"))
     try:
         await bucket.create_multipart_upload("key", 0, "token", ChecksumKind.MD5)
@@ -251,7 +256,7 @@ async def test_a_good_answer_keeps_its_connection():
     async with scripted(script) as server:
         url = f"http://127.0.0.1:{server.port}"
         destination = Destination(name="d", bucket="bucket", region="us-east-1", endpoint_url=url)
-        control = S3ControlClient(destination, Given())
+        control = S3ControlClient(destination, cast("Refresher", Given()))
         for _ in range(3):
             assert (await control.call("create_multipart_upload", "key", {}))["UploadId"] == "U"
         await control.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ WORDS = ["InvalidRequest", "AccessDenied", "SignatureDoesNotMatch", "XAmzContent
 @pytest.mark.parametrize("first", ["small", "big", "streamed"])
 @pytest.mark.parametrize("words", WORDS)
 async def test_bodies_are_signed_where_they_have_to_be(
-    words: str, first: str, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: Any, first: str, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """One body is sent twice, whatever the words of the refusal; all others go signed, and no destination parks."""
     settings = Settings(tls_certificate=certificates.certificate, tls_key=certificates.key, unsigned=words)

@@ -67,6 +67,7 @@ def test_the_process_ends_quietly(tmp_path):
     """The command prints one line with all that a client needs, and exits with 0 at SIGTERM."""
     command = [sys.executable, "-m", "crosshaul.partner", "--spool", str(tmp_path), "--config", '{"bucket": "theirs"}']
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         process.terminate()
         rest = process.stdout.read()

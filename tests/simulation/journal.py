@@ -7,7 +7,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from crosshaul.journal import CommitStats
 from crosshaul.journal.sqlite import migrate, opening
@@ -65,7 +65,7 @@ def opener(connection: sqlite3.Connection) -> Any:
     """What opens the journal of this world, in place of ``opening.open_state_dir``."""
 
     def opened(state_dir: Path, now: float) -> Any:
-        kept = Kept(connection)
+        kept = cast("sqlite3.Connection", Kept(connection))
         opening.recover(kept, now)
         return _Lock(), kept, Reader(state_dir, kept)
 

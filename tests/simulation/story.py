@@ -251,7 +251,7 @@ class Story:
 
 
 def _with(kind: Kind, **changes: object) -> Kind:
-    return Kind(**{**kind.__dict__, **changes})  # type: ignore[arg-type]
+    return Kind(**{**kind.__dict__, **changes})
 
 
 def _span(start: float, seconds: float) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from crosshaul.files import growing, move_target, open_writers, read_threads, ro
 from crosshaul.files.file_clock import FileClock
 from crosshaul.journal.sqlite import opening, store
 from crosshaul.service import bucket_access, builder, pipeline_builder, runtime
+from crosshaul.telemetry import logs
 from simulation import journal
 from simulation.account import Account, Chain, Control, Wire
 from simulation.disk import Disk, DiskOs
@@ -217,7 +218,7 @@ class World:
             (delivered_file, "os", disk_os),
             (source_removal, "rename_at_once", disk_os.rename_at_once),
             (source_removal, "rename_noreplace", disk_os.rename_noreplace),
-            (delivered_file.ReadLease, "take", disk_os.take_lease),
+            (open_writers.ReadLease, "take", disk_os.take_lease),
             (open_writers, "open_for_writing", frozenset),
             (finishing, "leases_at", lambda *_, **__: Leases(granted_tells=True, refused_tells=True)),
             (move_target, "os", disk_os),
@@ -236,7 +237,7 @@ class World:
             (bucket_access, "S3ControlClient", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
             (bucket_access, "_tls_context", _no_tls),
             (bucket_access, "_upload_client", lambda _, to, *__: Wire(self.account, to.bucket)),
-            (builder.logs, "get", lambda _: quiet),
+            (logs, "get", lambda _: quiet),
             (identity, "conceal", lambda *_: None),
             (intake, "Watcher", lambda root, listener, *_: Watcher(self, root, listener)),
             (opening, "open_state_dir", journal.opener(self.database)),

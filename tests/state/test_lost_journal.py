@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crosshaul.model import ChecksumKind, State
 from crosshaul.partner import PartnerAccount
-from crosshaul.partner.faults import Error, Rule
+from crosshaul.partner.fault_rules import Rule
+from crosshaul.partner.faults import Error
 from support.pipeline import MIB, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("account_a")
 FILES = {"empty": b"", "small": b"x", "medium": b"m" * 300_000, "big": bytes(range(256)) * (11 * MIB // 256)}
 
 
-async def delivered(partner: PartnerAccount, home: Path, **options: str) -> None:
+async def delivered(partner: PartnerAccount, home: Path, **options: Any) -> None:
     async with open_pipeline(partner, home, **options) as pipeline:
         for name, data in FILES.items():
             await pipeline.drop(name, data)

@@ -9,6 +9,7 @@ go into docs/CONFIGURATION.md only.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import textwrap
@@ -28,7 +29,7 @@ EXAMPLE = ROOT / "config.example.yaml"
 REFERENCE = ROOT / "docs" / "CONFIGURATION.md"
 SCHEMA = ROOT / "daemon" / "crosshaul" / "config" / "schema.json"
 _WIDTH = 120
-_SCALARS = {HostPort, BandwidthStep}
+_SCALARS: set[type[BaseModel]] = {HostPort, BandwidthStep}
 """Models that the file writes as one value."""
 _VALUES = """\
 state_dir: /var/lib/crosshaul
@@ -239,11 +240,11 @@ def example() -> str:
         if key is not None:
             above[line] = key
     lines = [_HEAD]
-    for number, line in enumerate(_VALUES.splitlines(), 1):
+    for number, text in enumerate(_VALUES.splitlines(), 1):
         if number in above:
-            indent = re.match(r" *", line)[0]  # type: ignore[index]
+            indent = " " * (len(text) - len(text.lstrip(" ")))
             lines += _comment(above[number], indent)
-        lines.append(line)
+        lines.append(text)
     return "\n".join(lines) + "\n"
 
 
@@ -276,10 +277,14 @@ def reference(page: str) -> str:
         heading = _HEADINGS.get(section, f"`{section}`")
         table = re.compile(rf"(^#+ {re.escape(heading)}\n(?:(?!^#).*\n)*?)(?:^\|.*\n)+", re.MULTILINE)
         body = _TABLE_HEAD + "".join(map(_row, rows))
-        page, count = table.subn(lambda found, body=body: found[1] + body, page)
+        page, count = table.subn(functools.partial(_with_rows, body), page)
         if count != 1:
             raise LookupError(f"{REFERENCE} has {count} tables below the heading {heading}, not one")
     return page
+
+
+def _with_rows(rows: str, found: re.Match[str]) -> str:
+    return found[1] + rows
 
 
 def _row(key: Key) -> str:

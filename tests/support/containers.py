@@ -15,7 +15,7 @@ from support.partner_fixtures import PartnerProcess
 USER = 10001
 IMAGE = "localhost/crosshaul"
 BASE = "localhost/crosshaul-base"
-PODMAN = Path(__file__).parents[1] / "container" / "podman"
+PODMAN = str(Path(__file__).parents[1] / "container" / "podman")
 HARDENED = ["--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"]
 
 
@@ -34,7 +34,7 @@ class Pod:
             (home / name).mkdir()
             os.chown(home / name, 0, USER)
             (home / name).chmod(0o2777)
-        (home / "external_id").write_text(account.external_id)
+        (home / "external_id").write_text(account.external_id or "")
         (home / "external_id").chmod(0o444)
         self.configure()
 

@@ -8,6 +8,7 @@ import math
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
 
 from crosshaul.aws.http1 import Client, Deadlines, Origin, Proxy
 
@@ -42,6 +43,18 @@ class Peer:
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.writer.transport.abort()
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from the client."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes from the client again."""
+        self._transport.resume_reading()
+
+    @property
+    def _transport(self) -> asyncio.Transport:
+        return cast("asyncio.Transport", self.writer.transport)
 
     async def gone(self) -> bool:
         """Read until the client has closed the connection."""
@@ -79,10 +92,12 @@ async def scripted(
 
     ``buffer``: bytes that a connection takes before its script asks for them.
     """
-    state, tasks = Scripted(), set()
+    state, tasks = Scripted(), set[asyncio.Task[None]]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
         script = scripts[min(state.accepted, len(scripts) - 1)]
         state.accepted += 1
         state.open += 1
@@ -109,6 +124,8 @@ async def scripted(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if tls is not None:
+            await asyncio.sleep(0.01)  # a handshake that failed closes its transport a few turns of the loop later
         assert not state.failures
 
 
@@ -142,7 +159,7 @@ async def client_of(
     setup: float = 2.0,
     most: int = 4,
     proxy: Proxy | None = None,
-    **more: object,
+    **more: Any,
 ) -> AsyncIterator[Client]:
     """Yield a client that is closed in the end; ``setup``: the deadlines of connect and TLS."""
     origin = Origin("https" if tls else "http", host, port)

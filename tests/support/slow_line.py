@@ -48,10 +48,11 @@ async def _down(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @asynccontextmanager
 async def slow_line(to_port: int, bytes_per_second: float) -> AsyncIterator[SlowLine]:
     """Relay to a port of this machine; the buffers are small, so that what waits, waits at the sender."""
-    line, tasks = SlowLine(bytes_per_second), set()
+    line, tasks = SlowLine(bytes_per_second), set[asyncio.Task[None]]()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
+        assert task is not None
         tasks.add(task)
         line.connections += 1
         try:

@@ -63,7 +63,9 @@ async def in_the_middle(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) ->
     middle, tasks = Middle(), set[asyncio.Task[None]]()
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, proxy: bool) -> None:
-        tasks.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
         with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             if proxy:
                 head = await reader.readuntil(b"\r\n\r\n")

@@ -351,7 +351,7 @@ def site_for(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
 def _secrets(site: Site, account: Way) -> set[str]:
     """Everything that a site had or was given, as far as its account can still be asked."""
-    process = getattr(account, "process", account)
+    process: Any = getattr(account, "process", account)
     minted: list[str] = []
     with contextlib.suppress(OSError, AttributeError):
         minted = process.secrets()

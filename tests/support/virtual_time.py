@@ -66,7 +66,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             pool.free -= 1
             future, func, args = pool.waiting.popleft()
             hangs = self._hangs(getattr(executor, "_thread_name_prefix", ""))
-            call = getattr(getattr(func, "func", None), "__self__", None)
+            call: Any = getattr(getattr(func, "func", None), "__self__", None)
             if hangs and hasattr(call, "started"):
                 call.started = self.moment  # the thread runs it all the while
             self.call_later(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_the_right_set_up_is_green(account, site_for):
     assert good >= {"assume_role", "confused_deputy", "upload", "download", "multipart", "store", "machine"}
 
 
-WRONG = {
+WRONG: dict[str, tuple[Any, ...]] = {
     "a wrong external ID": (
         {},
         {},

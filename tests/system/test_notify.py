@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import signal
@@ -109,6 +110,10 @@ def test_a_process_that_stands_still_feeds_no_watchdog(site, manager):
         assert daemon.stop() == 0
 
 
+def has_reloads(daemon, count):
+    return len(daemon.events("reloaded", "not_reloaded")) == count
+
+
 def test_a_reload_is_told_from_its_begin_to_its_end(site, manager):
     """RELOADING=1 with the monotonic time, then READY=1, whether the new file is good or bad."""
     with site.daemon() as daemon:
@@ -119,7 +124,7 @@ def test_a_reload_is_told_from_its_begin_to_its_end(site, manager):
             daemon.process.send_signal(signal.SIGHUP)
             until(lambda: manager.hears("^READY=1$"))
             assert manager.hears(r"^RELOADING=1\nMONOTONIC_USEC=\d+$")
-            until(lambda number=number: len(daemon.events("reloaded", "not_reloaded")) == number + 1)
+            until(functools.partial(has_reloads, daemon, number + 1))
         assert daemon.stop() == 0
     assert [each["event"] for each in daemon.events("reloaded", "not_reloaded")] == ["reloaded", "not_reloaded"]
 

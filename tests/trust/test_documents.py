@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import hcl2
 import pytest
@@ -34,7 +35,7 @@ def request(name="partner", bucket="inbox", who=WHO, never=False, ids=("an-id",)
 
 def documents(*requests):
     """Name -> the documents of this name, in JSON's types."""
-    found = {}
+    found: dict[str, list[Any]] = {}
     for merged in merge(requests):
         found.setdefault(merged.name, []).append(plain(merged.content()))
     return found
@@ -199,6 +200,7 @@ def unquoted(text):
         else:
             assert not re.match(r'[$%]\{|["\\\n\r]', rest), text
             found = re.match(r".", rest, re.DOTALL)
+            assert found
             made += found[0]
         at += found.end()
     return made

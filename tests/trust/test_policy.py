@@ -87,7 +87,7 @@ def test_cloudformation_passes_cfn_lint(site, tmp_path, account):
     text = printed(site, "--format", "cloudformation", "--only", account, "--optional")
     template = tmp_path / "template.yaml"
     template.write_text(text)
-    linter = [Path(sys.executable).with_name("cfn-lint"), "--regions", "us-east-1", "--", str(template)]
+    linter = [str(Path(sys.executable).with_name("cfn-lint")), "--regions", "us-east-1", "--", str(template)]
     done = subprocess.run(linter, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done
     parsed = yaml.safe_load(text)
@@ -291,20 +291,19 @@ def checked(site):
 
 @pytest.fixture(params=[PLAIN, FULL, DIRECT], ids=["plain", "full", "direct"])
 def secure_site(request, certificates, tmp_path):
-    """A site whose account is reached over TLS, as the bucket policy demands."""
+    """A site whose account is reached over TLS, as the bucket policy demands; and the account."""
     with partner_process(certificates=certificates, spool=tmp_path / "spool") as account:
         made = made_for(account, tmp_path / "site", overwrite="never")
         made.destination["tls_ca_bundle"] = str(certificates.authority)
         made.environment["AWS_CA_BUNDLE"] = str(certificates.authority)
         made.destination.update(request.param)
         made.write()
-        made.account = account
-        yield made
+        yield made, account
 
 
 def test_the_documents_are_enough_and_each_statement_is_needed(secure_site):
     """With the printed policies check passes and files arrive; check finds each Allow that is removed."""
-    site, account = secure_site, secure_site.account
+    site, account = secure_site
     found = documents(site)
     account.settings(**applied(found))
     code, told = checked(site)
@@ -336,7 +335,7 @@ def _part(name, site):
 
 def test_what_the_bucket_policy_denies_is_denied(secure_site):
     """Each suggested Deny takes effect against overwriting and other encryption, and check finds the policy."""
-    site, account = secure_site, secure_site.account
+    site, account = secure_site
     found = documents(site)
     account.settings(**applied(found))
     denied = {each["Sid"] for each in found["bucket-policy"]["Statement"] if each["Effect"] == "Deny"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from crosshaul.keys import KeyFields, KeyRefused, Template, key_text, path_bytes
@@ -9,7 +11,7 @@ from crosshaul.keys import KeyFields, KeyRefused, Template, key_text, path_bytes
 NOON = 1_709_208_000_123_456_789  # 2024-02-29 12:00:00.123456789 UTC
 
 
-def render(template: str, path: bytes = b"in/a.tar.gz", prefix: str = "", **more: object) -> str:
+def render(template: str, path: bytes = b"in/a.tar.gz", prefix: str = "", **more: Any) -> str:
     facts = KeyFields(path, "exports", "host-1", **{"mtime_ns": NOON, **more})
     return Template.parse(template).render(facts, prefix)
 

@@ -8,9 +8,10 @@ lock, a start that was to be proven, a journal that is damaged or gone) ends the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from crosshaul.concurrency.backoff import Backoff
 from crosshaul.concurrency.clock import Clock
@@ -35,7 +36,7 @@ class Service:
     """``run(stop)`` works until ``stop`` is set, then drains and returns."""
 
     name: str
-    run: Callable[[asyncio.Event], Awaitable[None]]
+    run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)

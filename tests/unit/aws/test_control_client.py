@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from crosshaul.aws.control_client import Location, S3ControlClient
+from crosshaul.aws.refresher import Refresher
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.config import Destination
 
@@ -45,7 +48,7 @@ async def test_a_bucket_is_where_the_endpoint_rules_put_it(case: str, monkeypatc
     """Style, partition and port come out of botocore for each kind of destination."""
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     settings, (scheme, host, prefix) = AWS[case]
-    control = S3ControlClient(Destination(name="d", **({"region": "eu-west-1"} | settings)), Given())
+    control = S3ControlClient(Destination(name="d", **({"region": "eu-west-1"} | settings)), cast("Refresher", Given()))
     try:
         found = await control.location()
     finally:

@@ -232,7 +232,7 @@ async def test_a_process_that_hangs_is_ended_with_its_asker(world: World):
                 await asyncio.sleep(0.02)
 
 
-FILES: dict[str, Callable[[World], None]] = {
+FILES: dict[str, Callable[[World], object]] = {
     "shared credentials file": lambda world: (world.home / "credentials").write_text("\n".join(["[default]", *KEYS])),
     "config file": lines(*KEYS),
     "file of the web identity": token_file("token", **WEB),

@@ -160,7 +160,7 @@ async def test_a_peer_that_stops_reading_is_given_up():
 
     async def script(peer: Peer) -> None:
         await peer.reader.readexactly(100_000)
-        peer.writer.transport.pause_reading()
+        peer.pause_reading()
         await never()
 
     start = time.monotonic()
@@ -237,7 +237,7 @@ async def test_a_body_that_trickles_is_given_up(monkeypatch, bytes_a_second, oth
         while b"/slow" not in head:
             await peer.say(OK)
             head = await peer.head()
-        peer.writer.transport.pause_reading()
+        peer.pause_reading()
         await never()
 
     loop = asyncio.get_running_loop()
@@ -297,7 +297,7 @@ async def test_a_peer_that_hangs_up_without_reading_is_noticed_at_once():
     """The end of what the peer says fails the request even while our bytes still wait to be taken."""
 
     async def script(peer: Peer) -> None:
-        peer.writer.transport.pause_reading()
+        peer.pause_reading()
         await asyncio.sleep(0.05)
         peer.writer.write_eof()
         await never()

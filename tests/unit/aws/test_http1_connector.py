@@ -145,7 +145,7 @@ async def test_a_lookup_that_hangs_is_one_for_all_and_goes_on(monkeypatch):
     async with scripted(polite) as server, client_of(server.port, host="slow.test", setup=0.05) as client:
         for _ in range(3):
             late = await asyncio.gather(*(put(client) for _ in range(20)), return_exceptions=True)
-            assert {each.code for each in late} == {"DNSError"}
+            assert {getattr(each, "code", None) for each in late} == {"DNSError"}
         answer.set_result(None)
         assert (await put(client)).status == 200
     assert asked == ["slow.test"]

@@ -161,7 +161,7 @@ async def test_a_peer_that_stops_reading_over_tls_is_given_up(pki):
     """The progress deadline holds through the TLS layer, too."""
 
     async def script(peer: Peer) -> None:
-        peer.writer.transport.pause_reading()
+        peer.pause_reading()
         await never()
 
     async with (
@@ -290,7 +290,7 @@ def tunnel(seen: list[bytes]):
 
 async def test_https_goes_through_a_tunnel(pki):
     """CONNECT names the bucket's host and carries the proxy's password; the request itself is end to end."""
-    seen = []
+    seen: list[bytes] = []
     async with scripted(polite, tls=server_context(pki / "good.pem")) as server, scripted(tunnel(seen)) as middle:
         proxy = Proxy("127.0.0.1", middle.port, "Basic dTpw")
         async with client_of(server.port, tls=tls_context(pki / "ca.pem"), proxy=proxy) as client:
@@ -449,7 +449,7 @@ def test_the_rule_is_that_of_urllib(names, monkeypatch):
 )
 def test_what_urllib_bypasses_is_bypassed(no_proxy):
     """NO_PROXY means at least what it means to urllib, and to the AWS libraries."""
-    theirs = urllib.request.proxy_bypass_environment("h.test:443", {"no": no_proxy})
+    theirs = vars(urllib.request)["proxy_bypass_environment"]("h.test:443", {"no": no_proxy})
     ours = proxy_for(Origin("https", "h.test", 443), {"HTTPS_PROXY": "http://p", "NO_PROXY": no_proxy}) is None
     assert ours == bool(theirs)
 

@@ -85,7 +85,7 @@ def role(partner: PartnerAccount, external_id: str | None = None) -> str:
     return f"role_arn: '{partner.role_arn}', external_id: '{external_id or partner.external_id}'"
 
 
-def assumptions(partner: PartnerAccount) -> list[int]:
+def assumptions(partner: PartnerAccount) -> list[int | None]:
     return [call.status for call in partner.calls if call.operation == "AssumeRole"]
 
 

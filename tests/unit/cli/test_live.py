@@ -75,17 +75,20 @@ def test_watch_outlives_a_journal_that_is_not_there_or_is_damaged(world):
 def test_watch_in_a_pipe_is_one_snapshot_after_another(world, as_json):
     """Output to a pipe has no escape sequences; with --json each line is an object."""
     command = [sys.executable, "-m", "crosshaul", "status", "--watch", "-c", str(world.config)]
-    process = subprocess.Popen([*command, *(["--json"] if as_json else [])], stdout=subprocess.PIPE, text=True)
-    lines = []
-    while len(lines) < 2:
-        line = process.stdout.readline()
-        assert "\x1b" not in line
-        if as_json:
-            lines.append(json.loads(line)["pending"])
-        elif line.startswith("Files: "):
-            lines.append(int(re.search(r"(\d+) pending", line)[1]))
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    with subprocess.Popen([*command, *(["--json"] if as_json else [])], stdout=subprocess.PIPE, text=True) as process:
+        lines: list[int] = []
+        assert process.stdout is not None
+        while len(lines) < 2:
+            line = process.stdout.readline()
+            assert "\x1b" not in line
+            if as_json:
+                lines.append(json.loads(line)["pending"])
+            elif line.startswith("Files: "):
+                pending = re.search(r"(\d+) pending", line)
+                assert pending
+                lines.append(int(pending[1]))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
     assert lines == [2, 2]
 
 

@@ -23,7 +23,7 @@ def far(delivered: int) -> PushProgress:
         failed=0,
         delivered_bytes=delivered,
         total_bytes=1000,
-        current=(b"x" * 50).decode(),
+        current=("x" * 50,),
     )
 
 

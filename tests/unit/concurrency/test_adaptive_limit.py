@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import time
 
 import pytest
@@ -111,6 +112,13 @@ def test_idleness_is_not_saved_up():
     assert 10_000 <= sent <= 10_200
 
 
+@dataclass
+class _Body:
+    left: float
+    began: float
+    beside: int
+
+
 class Carrier:
     """A line: bodies on it at once share ``total`` bytes a second, and none has more than ``each``."""
 
@@ -124,22 +132,23 @@ class Carrier:
 
     def send(self, size: int, bodies: int) -> None:
         """Send so many bodies, as many at once as are admitted."""
-        waiting, flying = bodies, []
+        waiting = bodies
+        flying: list[_Body] = []
         while waiting or flying:
             while waiting and (not flying or self.window.admits(size, len(flying), len(flying) * size, None)):
                 waiting -= 1
-                flying.append([size, self.now, len(flying) + 1])
+                flying.append(_Body(size, self.now, len(flying) + 1))
             self.most = max(self.most, len(flying))
             rate = min(self.each, self.total / len(flying))
-            step = min(left for left, _, _ in flying) / rate
+            step = min(body.left for body in flying) / rate
             self.now += step
             for body in flying:
-                body[0] -= step * rate
-            for body in [body for body in flying if body[0] < 1]:
-                beside = max(body[2], len(flying))
+                body.left -= step * rate
+            for body in [body for body in flying if body.left < 1]:
+                beside = max(body.beside, len(flying))
                 flying.remove(body)
                 self.carried += size
-                self.window.finished(size, body[1], self.now, beside)
+                self.window.finished(size, body.began, self.now, beside)
 
 
 def test_a_slow_line_carries_few_bodies_at_once():

@@ -50,7 +50,7 @@ def without(location: Location, value: Any = ...) -> Config:
 def value_at(config: Config, location: Location) -> Any:
     value: Any = config
     for step in location:
-        value = getattr(value, str(step)) if isinstance(value, BaseModel) else value[step]  # type: ignore[index]
+        value = getattr(value, str(step)) if isinstance(value, BaseModel) else value[step]
     return value
 
 

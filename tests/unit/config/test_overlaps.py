@@ -11,7 +11,7 @@ import pytest
 from crosshaul.config import load, overlaps
 
 DELETE = {"after_upload": "delete"}
-MEET = [
+MEET: list[tuple[dict[str, str], dict[str, str], dict[str, str]]] = [
     ({}, DELETE, {}),
     (DELETE, DELETE, {}),
     ({**DELETE, "key": "{name}"}, {"key": "a-{name}"}, {}),

@@ -35,11 +35,12 @@ from crosshaul.model import (
     Sighting,
     State,
 )
+from support.null_logger import NullLogger
 
 CRC = ChecksumKind.CRC64NVME
 
 
-class Log:
+class Log(NullLogger):
     def __init__(self) -> None:
         self.lines: list[dict[str, object]] = []
 
@@ -77,7 +78,9 @@ class World:
 
     def after(self, **route: object) -> SourceFinisher:
         settings = Route(name="r", path=self.root, destination="d", **route)
-        config = Config.model_construct(state_dir=self.root.parent / "state", routes=(settings, *self.others))
+        config = Config.model_construct(
+            state_dir=self.root.parent / "state", routes=(settings, *self.others), destinations={}
+        )
         check = ObjectCheck("bucket", self.bucket, self.conditions)
         threads, ownership = ThreadPool(1, "after"), Ownership(lambda: config)
         return SourceFinisher(settings, self.journal, SystemClock(), threads, self.log, ownership, lambda: check)
@@ -108,6 +111,16 @@ class World:
         record = await self.journal.find("r", os.fsencode(name))
         assert record is not None
         return record
+
+    async def diagnosis(self, name: str) -> Diagnosis:
+        diagnosis = (await self.record(name)).diagnosis
+        assert diagnosis is not None
+        return diagnosis
+
+    async def due_at(self, name: str) -> float:
+        due_at = (await self.record(name)).after_due_at
+        assert due_at is not None
+        return due_at
 
     async def action(self, name: str) -> AfterAction | None:
         return (await self.record(name)).after_action
@@ -167,7 +180,7 @@ async def test_what_fails_stays_due_with_one_line_and_holds_up_nobody(world: Wor
     record = await world.record("stuck/f")
     assert record.after_action is AfterAction.FAILED
     assert record.after_due_at is not None
-    assert record.after_due_at - SystemClock().now() < 2
+    assert await world.due_at("stuck/f") - SystemClock().now() < 2
     assert after.overdue == 1
     assert [line["path"] for line in world.log.lines] == ["stuck/f"]
     assert "\n" not in str(world.log.lines[0]["reason"])
@@ -283,7 +296,7 @@ async def test_a_file_that_is_being_written_waits_for_its_writer(world: World):
     with path.open("ab") as writer:
         await after.drain()
         assert (await world.action("f"), after.overdue) == (AfterAction.WAITING, 1)
-        assert "open for writing" in (await world.record("f")).diagnosis.message
+        assert "open for writing" in (await world.diagnosis("f")).message
         writer.write(b"more")
     await after.drain()
     assert path.read_bytes() == b"fmore"
@@ -321,8 +334,8 @@ async def test_a_source_whose_writers_can_not_be_seen_stays_for_longer(
         return
     record = await world.record("early")
     assert (early.exists(), record.after_action, after.overdue) == (True, None, 0)
-    assert 20 < record.after_due_at - SystemClock().now() <= 30
-    assert "can't be seen: its file system has no leases that tell" in record.diagnosis.message
+    assert 20 < await world.due_at("early") - SystemClock().now() <= 30
+    assert "can't be seen: its file system has no leases that tell" in (await world.diagnosis("early")).message
     reader = Reader.open(tmp_path / "state")
     assert [each.path for each in reader.first_overdue("r", 10)] == [b"early"]
     reader.close()
@@ -332,12 +345,19 @@ async def test_a_source_whose_writers_can_not_be_seen_stays_for_longer(
 
 
 @pytest.mark.usefixtures("no_leases")
-async def test_a_source_whose_writers_can_not_be_seen_is_looked_at_every_five_minutes_at_most(world: World):
+async def test_a_source_whose_writers_can_not_be_seen_is_looked_at_every_five_minutes_at_most(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
     """A file just delivered is due in 300 s, not in 900 s (a clock that is set back), nor at each turn of the loop."""
     await world.deliver("f")
     after, stop = world.after(after_upload="delete"), asyncio.Event()
     looks, finish_all = [], after._remover.finish_all
-    after._remover.finish_all = lambda tasks: looks.append(tasks) or finish_all(tasks)
+
+    def counted(tasks):
+        looks.append(tasks)
+        return finish_all(tasks)
+
+    monkeypatch.setattr(after._remover, "finish_all", counted)
     running = asyncio.create_task(after.run(stop))
     async with asyncio.timeout(20):
         while (await world.record("f")).diagnosis is None:
@@ -345,7 +365,7 @@ async def test_a_source_whose_writers_can_not_be_seen_is_looked_at_every_five_mi
     await asyncio.sleep(2.5)
     stop.set()
     await running
-    assert 290 < (await world.record("f")).after_due_at - SystemClock().now() <= 300
+    assert 290 < await world.due_at("f") - SystemClock().now() <= 300
     assert len(looks) == 1
 
 
@@ -402,7 +422,9 @@ async def test_a_receipt_without_a_checksum_of_the_whole_is_taken_as_it_is(world
 
 
 @pytest.mark.parametrize("action", ["delete", "move"])
-async def test_the_marker_goes_with_its_file(world: World, tmp_path: Path, action: str):
+async def test_the_marker_goes_with_its_file(
+    world: World, tmp_path: Path, action: str, monkeypatch: pytest.MonkeyPatch
+):
     """The marker is deleted or moved after its file; one that is written meanwhile is the next file's, and stays."""
     upload = "delete" if action == "delete" else {"move_to": tmp_path / "done"}
     after = world.after(after_upload=upload, settle={"marker": "{path}.done"})
@@ -418,7 +440,7 @@ async def test_the_marker_goes_with_its_file(world: World, tmp_path: Path, actio
         if expected.path == b"d/g":
             os.utime(rewritten, (1, 1))
 
-    after._remover._take = take
+    monkeypatch.setattr(after._remover, "_take", take)
     await after.drain()
     assert calls == [b"d/f", b"d/f.done", b"d/g", b"d/g.done"]
     assert [path.name for path in (world.root / "d").iterdir()] == ["g.done"]
@@ -451,10 +473,10 @@ async def test_a_source_waits_for_every_route_that_takes_it(world: World, tmp_pa
     for told in ("has not taken it up", "has not delivered it"):
         await after.drain()
         assert path.exists()
-        record = await world.record("d/f")
-        assert (record.after_action, record.diagnosis.code) == (AfterAction.WAITING, "OtherRoute")
-        assert f"until route other has delivered it, too: it {told}" in record.diagnosis.message
-        assert world.said("source_waits")[-1] == record.diagnosis.message
+        record, diagnosis = await world.record("d/f"), await world.diagnosis("d/f")
+        assert (record.after_action, diagnosis.code) == (AfterAction.WAITING, "OtherRoute")
+        assert f"until route other has delivered it, too: it {told}" in diagnosis.message
+        assert world.said("source_waits")[-1] == diagnosis.message
         await world.take("other", "d/f", path)
     await world.sent("other")
     await after.drain()
@@ -472,7 +494,7 @@ async def test_the_other_routes_receipt_counts_for_this_very_state(world: World)
     world.others = (other(world.root),)
     await world.after(after_upload="delete").drain()
     assert path.exists()
-    assert "has not delivered this state of it" in (await world.record("f")).diagnosis.message
+    assert "has not delivered this state of it" in (await world.diagnosis("f")).message
 
 
 def _link(top: Path, tmp_path: Path) -> Path:
@@ -582,7 +604,7 @@ async def test_a_link_to_the_file_is_sent_before_it_loses_its_target(world: Worl
     after = world.after(after_upload="delete", symlinks="follow_inside")
     await after.drain()
     assert file.exists()
-    assert "there link" in (await world.record("d/f")).diagnosis.message
+    assert "there link" in (await world.diagnosis("d/f")).message
     await world.sent("r")
     await after.drain()
     assert not file.exists()

@@ -98,6 +98,7 @@ def test_each_refused_canary_doubles_the_interval_up_to_the_bound():
             FaultScope.TRIPPED,
             FaultScope.STILL_TRIPPED,
         }
+        assert breaker.retry_at is not None
         waits.append(round(breaker.retry_at - now))
         now = breaker.retry_at
         assert breaker.canary_due(now)

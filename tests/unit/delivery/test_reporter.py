@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from crosshaul.delivery.reporter import Reporter
+from crosshaul.delivery.status_reporter import DestinationJournal
 from crosshaul.errors import Diagnosis, FaultKind, StateDirError
 from crosshaul.model import Claim, Delivered, DestinationState, DestinationStatus, RetryLater, State
 from crosshaul.telemetry.health import Liveness
@@ -41,11 +44,19 @@ def log():
 def reporter(log):
     clock = TurnableClock()
     status = DestinationStatus("partner", DestinationState.READY)
-    return Reporter(status, None, clock, Metrics(), Liveness(clock.monotonic), log, lambda diagnosis: diagnosis)
+    return Reporter(
+        status,
+        cast("DestinationJournal", None),
+        clock,
+        Metrics(),
+        Liveness(clock.monotonic),
+        log,
+        lambda diagnosis: diagnosis,
+    )
 
 
 def claim(number, attempts=0):
-    return Claim(number, "r", "partner", b"f%d" % number, fingerprint(), f"f{number}", 1, attempts)
+    return Claim(number, 1, "r", "partner", b"f%d" % number, fingerprint(), f"f{number}", attempts)
 
 
 def fail(reporter, number, diagnosis=LOST, attempts=0):

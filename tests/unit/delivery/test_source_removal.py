@@ -7,10 +7,11 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from crosshaul.delivery.after_upload import delivered_file, source_removal
+from crosshaul.delivery.after_upload import source_removal
 from crosshaul.delivery.after_upload.delivered_file import ExpectedSource, Interrupted, RemovalGuard
 from crosshaul.delivery.after_upload.unseen_writers import Leases
 from crosshaul.errors import ContentChangedError, FileChangedError, FileGoneError, FileInUseError, SourceError
@@ -188,9 +189,9 @@ def test_a_file_renamed_over_it_in_the_last_moment_survives_under_its_name(
 
 def test_what_can_not_be_put_back_is_kept_beside(root: Root, top: Path, monkeypatch: pytest.MonkeyPatch):
     """Where its name is taken again meanwhile, both files stay where a scan sees them."""
-    original = source_removal.rename_at_once
+    original = rename.rename_at_once
 
-    def raced(*arguments: object) -> bool:
+    def raced(*arguments: Any) -> bool:
         (top / "new").write_text("newer")
         (top / "new").rename(top / "a/b/f")
         original(*arguments)
@@ -286,7 +287,7 @@ def test_without_leases_the_open_files_of_all_processes_are_looked_at(
     root: Root, top: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Where no lease can be had, another process that has the file open for writing is found in /proc."""
-    monkeypatch.setattr(delivered_file.ReadLease, "take", lambda _: None)
+    monkeypatch.setattr(open_writers.ReadLease, "take", lambda _: None)
     script = "import sys; f = open(sys.argv[1], sys.argv[2]); print(flush=True); sys.stdin.read()"
     seeing = RemovalGuard(
         lambda fd: (os.fstat(fd).st_dev, os.fstat(fd).st_ino) in open_writers.open_for_writing(),

@@ -11,7 +11,7 @@ from crosshaul.delivery.after_upload import source_removal, unseen_writers
 from crosshaul.delivery.after_upload.delivered_file import ExpectedSource, RemovalGuard
 from crosshaul.delivery.after_upload.unseen_writers import Leases, foreseen, leases_at, patience
 from crosshaul.errors import SourceError
-from crosshaul.files import open_writers, rename
+from crosshaul.files import rename
 from crosshaul.files.move_target import MoveTarget
 from crosshaul.files.root import Root
 from crosshaul.model import Fingerprint, SettleReason
@@ -114,7 +114,7 @@ def refuse_leases(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
             raise OSError(error, os.strerror(error))
         return original(descriptor, command, argument)
 
-    monkeypatch.setattr(open_writers.fcntl, "fcntl", refusing)
+    monkeypatch.setattr(fcntl, "fcntl", refusing)
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

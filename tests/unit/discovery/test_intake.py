@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC240 - tests poll what other threads and the kernel do, and their files are small
 
 import asyncio
+import functools
 import hashlib
 import itertools
 import os
@@ -85,6 +86,11 @@ class World:
     async def record(self, path: bytes) -> Record | None:
         return await self.journal.find("r", path)
 
+    async def known(self, path: bytes) -> Record:
+        record = await self.record(path)
+        assert record is not None
+        return record
+
     async def until(self, path: bytes, state: State = State.PENDING, within: float = 5.0) -> Record:
         async with asyncio.timeout(within):
             while (record := await self.record(path)) is None or record.state is not state:
@@ -100,7 +106,16 @@ class World:
         finally:
             reader.close()
 
-    def status(self) -> RouteStatus | None:
+    def status(self) -> RouteStatus:
+        status = self.first_status()
+        assert status is not None
+        return status
+
+    def last_scan_at(self) -> float:
+        status = self.first_status()
+        return (status and status.last_scan_at) or 0.0
+
+    def first_status(self) -> RouteStatus | None:
         reader = Reader.open(self.state_dir)
         try:
             return next(iter(reader.routes()), None)
@@ -113,13 +128,13 @@ class World:
         intake, stop = self.intake(**route), asyncio.Event()
         task = asyncio.create_task(intake.run(stop))
         try:
-            await self.eventually(lambda: (s := self.status()) is not None and s.last_scan_at is not None)
+            await self.eventually(lambda: self.last_scan_at() > 0)
             yield intake
         finally:
             stop.set()
             await asyncio.wait_for(task, 5)
 
-    async def eventually(self, condition: Callable[[], bool], within: float = 5.0) -> None:
+    async def eventually(self, condition: Callable[[], object], within: float = 5.0) -> None:
         async with asyncio.timeout(within):
             while not condition():
                 await asyncio.sleep(0.01)
@@ -131,6 +146,11 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     journal = await Journal.open(tmp_path / "state", SystemClock())
     yield World(tmp_path, journal)
     await journal.close()
+
+
+def touched(path: Path) -> bool:
+    path.touch()
+    return True
 
 
 OLD = (1_600_000_000, 1_600_000_000)
@@ -193,7 +213,7 @@ async def test_plain_writes_are_heard_and_admitted_promptly(world: World):
 async def test_names_that_are_no_utf_8_are_heard_while_watching(world: World):
     """A name of any bytes is admitted, and so is everything after it."""
     async with world.running(settle={"quiet": 0}):
-        await world.eventually(lambda: (world.root / "warm").touch() or b"warm" in world.admitted_at)
+        await world.eventually(lambda: touched(world.root / "warm") and b"warm" in world.admitted_at)
         Path(os.fsdecode(os.fsencode(world.root) + b"/caf\xe9")).write_text("x")
         record = await world.until(b"caf\xe9")
         assert record.key == "in/caf%E9"
@@ -280,12 +300,19 @@ async def test_where_events_were_lost_no_close_counts(world: World):
         assert await settled_by(world, "f") is SettleReason.QUIET
 
 
-async def test_a_file_that_is_written_to_all_the_time_is_looked_at_when_it_is_due(world: World):
+async def test_a_file_that_is_written_to_all_the_time_is_looked_at_when_it_is_due(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
     """A writer that never pauses costs a few looks for each quiet time, not one for each write."""
     looks = []
     async with world.running(settle={"quiet": 0.5, "max_wait": "1h"}) as intake:
-        scanner, look = intake._scanner, intake._scanner.look
-        scanner.look = lambda paths: looks.append(paths) or look(paths)
+        look = intake._scanner.look
+
+        def noted(paths: Any) -> Any:
+            looks.append(paths)
+            return look(paths)
+
+        monkeypatch.setattr(intake._scanner, "look", noted)
         with (world.root / "f").open("wb", buffering=0) as file:
             for _ in range(300):
                 file.write(b"x")
@@ -364,7 +391,7 @@ async def test_a_directory_heard_of_twice_is_still_a_new_one(world: World):
 
 async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: World, monkeypatch: pytest.MonkeyPatch):
     """More files at once than are kept an eye on: the others follow without waiting for the next scan."""
-    monkeypatch.setattr("crosshaul.discovery.intake.Settler", lambda *rule: Settler(*rule, limit=50))
+    monkeypatch.setattr("crosshaul.discovery.intake.Settler", functools.partial(Settler, limit=50))
     async with world.running(settle={"quiet": 0.2, "max_wait": 60}, rescan_interval=600) as intake:
         for number in range(300):
             (world.root / f"{number}").touch()
@@ -375,7 +402,7 @@ async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: Worl
 
 async def test_a_sweep_brings_what_it_had_to_turn_away(world: World, monkeypatch: pytest.MonkeyPatch):
     """One pass over more fresh files than are kept an eye on admits all of them."""
-    monkeypatch.setattr("crosshaul.discovery.intake.Settler", lambda *rule: Settler(*rule, limit=50))
+    monkeypatch.setattr("crosshaul.discovery.intake.Settler", functools.partial(Settler, limit=50))
     for number in range(200):
         (world.root / f"{number}").touch()
     await world.intake(settle={"quiet": 0.2, "max_wait": 5}).sweep()
@@ -384,7 +411,7 @@ async def test_a_sweep_brings_what_it_had_to_turn_away(world: World, monkeypatch
 
 async def test_a_sweep_does_not_walk_for_files_without_their_markers(world: World, monkeypatch: pytest.MonkeyPatch):
     """More files without markers than are kept an eye on: a pass takes what has one, and ends."""
-    monkeypatch.setattr("crosshaul.discovery.intake.Settler", lambda *rule: Settler(*rule, limit=50))
+    monkeypatch.setattr("crosshaul.discovery.intake.Settler", functools.partial(Settler, limit=50))
     for number in range(60):
         (world.root / f"{number}").touch()
     (world.root / "7.done").touch()
@@ -458,7 +485,7 @@ async def test_a_root_that_is_swapped_for_an_empty_one_deletes_nothing(world: Wo
         world.root.rename(tmp_path / "away")
         world.root.mkdir()
         await asyncio.sleep(0.6)
-        assert (await world.record(b"old")).state is State.PENDING
+        assert (await world.known(b"old")).state is State.PENDING
         world.root.rmdir()
         (tmp_path / "away").rename(world.root)
         await world.until(b"fresh")
@@ -594,9 +621,9 @@ async def test_a_preview_writes_nothing(world: World):
 async def test_lost_events_are_counted_and_walked_for(world: World):
     """When the kernel's queue overflows, the loss is counted and a walk finds what nobody heard of."""
     async with world.running(settle={"quiet": 0}) as intake:
-        before = world.status().last_scan_at
+        before = world.last_scan_at()
         intake.lost(1)
-        await world.eventually(lambda: world.status().last_scan_at > before)
+        await world.eventually(lambda: world.last_scan_at() > before)
     assert world.metrics.lost == 1
     assert world.status().lost_events == 1
 
@@ -722,11 +749,11 @@ async def test_an_old_marker_does_not_release_the_next_file_of_its_name(world: W
             writing.write("second, first half;")
             writing.flush()
             await asyncio.sleep(0.6)
-            assert (await world.record(b"x.csv")).generation == first.generation
+            assert (await world.known(b"x.csv")).generation == first.generation
             writing.write("second half")
         marker.touch()
         await world.eventually(lambda: world.admissions == 2)
-    assert (await world.record(b"x.csv")).fingerprint.size == 30
+    assert (await world.known(b"x.csv")).fingerprint.size == 30
 
 
 async def test_a_marker_that_was_taken_away_is_not_waited_for_again(world: World):
@@ -759,7 +786,7 @@ async def test_a_large_file_is_read_for_its_key_beside_all_others(world: World, 
         await world.eventually(lambda: len(world.admitted_at) == 51, within=10)
         assert time.monotonic() - began < 5
         assert intake.busy
-        record = await world.record(b"large")
+        record = await world.known(b"large")
         assert record.key == "in/" + hashlib.sha256(b"x" * (8 << 20)).hexdigest()
         for file in huge:
             file.unlink()

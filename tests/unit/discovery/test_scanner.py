@@ -1,11 +1,14 @@
 """Walking and looking, on a real file system."""
 
+import functools
 import os
 import socket
 import subprocess
 import tracemalloc
+from collections.abc import Generator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +42,10 @@ def found(batches) -> set[bytes]:
 
 def problems(batches) -> list[str]:
     return [problem.message for batch in batches for problem in batch.problems]
+
+
+def note_path(entered: set[bytes], directory: Any, _: object) -> None:
+    entered.add(directory.path)
 
 
 def make(top: Path, *names: str) -> None:
@@ -92,11 +99,7 @@ def test_an_excluded_directory_is_not_entered(top: Path):
         (["node/", "!z"], {b"", b"node", b"node/x"}),
     ):
         entered: set[bytes] = set()
-        assert found(
-            scanner(top, exclude=exclude).scan(
-                entering=lambda directory, _, entered=entered: entered.add(directory.path)
-            )
-        ) == {b"f"}
+        assert found(scanner(top, exclude=exclude).scan(entering=functools.partial(note_path, entered))) == {b"f"}
         assert entered == expected
 
 
@@ -306,6 +309,7 @@ def test_a_walk_that_is_given_up_leaves_no_descriptor(top: Path):
     make(top, *(f"d/e/{number}" for number in range(2 * BATCH)))
     before = len(list(Path("/proc/self/fd").iterdir()))
     walk = scanner(top).scan()
+    assert isinstance(walk, Generator)
     assert isinstance(next(walk), Batch)
     walk.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before

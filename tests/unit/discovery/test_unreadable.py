@@ -6,9 +6,10 @@ import pytest
 
 from crosshaul.discovery.scanner import ScanProblem
 from crosshaul.discovery.unreadable import UnreadablePaths
+from support.null_logger import NullLogger
 
 
-class Log:
+class Log(NullLogger):
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
 

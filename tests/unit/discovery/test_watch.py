@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from inotify_simple import INotify
 
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.concurrency.thread_pool import ThreadPool
@@ -180,7 +181,7 @@ async def test_when_watches_run_out_it_says_which_setting_to_raise(ear: Ear, mon
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(inotify.INotify, "add_watch", full)
+    monkeypatch.setattr(INotify, "add_watch", full)
     async with ear.listening():
         await ear.until(lambda: ear.states[-1].startswith("scanning only: fs.inotify.max_user_watches"))
 
@@ -198,7 +199,7 @@ async def test_when_instances_run_out_it_says_which_setting_to_raise(ear: Ear, m
 
 async def test_a_deaf_route_is_walked_as_often_as_is_configured_and_no_more(ear: Ear, monkeypatch: pytest.MonkeyPatch):
     """Without an inotify instance, each try to get one costs no walk; the first that succeeds does."""
-    instance = inotify.INotify
+    instance = INotify
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")

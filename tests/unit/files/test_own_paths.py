@@ -26,7 +26,7 @@ def top(tmp_path: Path) -> Path:
 def scanner(top: Path, *, state_dir: Path, **route: object) -> Scanner:
     """A scanner as the daemon has it: what is its own is looked up at each scan."""
     routes = (Route(name="r", path=top, destination="d", **route),)
-    config = Config.model_construct(state_dir=state_dir, routes=routes)
+    config = Config.model_construct(state_dir=state_dir, routes=routes, destinations={})
     return Scanner(routes[0], lambda: OwnPaths.read(config))
 
 
@@ -140,5 +140,5 @@ def test_validation_sees_through_symlinks(top: Path, tmp_path: Path):
         ([route, below], "nested with"),
     ):
         with pytest.raises(ConfigError, match=told):
-            loaded(tmp_path, state_dir=str(tmp_path / "s"), routes=routes)
+            loaded(tmp_path, state_dir=str(tmp_path / "s"), routes=routes, destinations={})
     assert loaded(tmp_path, state_dir=str(tmp_path / "s"), routes=[route])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -64,9 +65,9 @@ def claims(root: Path) -> list[Claim]:
 
 
 async def whole(files: FileReader, claim: Claim, route: Route) -> bytes:
-    return bytes(
-        (await files.for_route(claim.route).read_file(claim, route, (ChecksumKind.CRC64NVME,), hashed=False)).data
-    )
+    payload = await files.for_route(claim.route).read_file(claim, route, (ChecksumKind.CRC64NVME,), hashed=False)
+    assert isinstance(payload.data, bytes | bytearray | memoryview)
+    return bytes(payload.data)
 
 
 async def test_many_that_are_not_in_memory_are_fetched_together(
@@ -179,7 +180,7 @@ async def test_reads_that_hang_take_the_threads_of_their_own_route_only(
     given_back: list[int] = []
     reader = files.for_route("r")
     reads = [
-        asyncio.create_task(reader.threads.run(claim, hanging.gate.wait, lambda n=number: given_back.append(n)))
+        asyncio.create_task(reader.threads.run(claim, hanging.gate.wait, functools.partial(given_back.append, number)))
         for number in range(10)
     ]
     async with asyncio.timeout(5):

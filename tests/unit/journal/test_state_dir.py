@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crosshaul.errors import StateDirError
-from crosshaul.journal import Journal, Reader, requeue, state_dir
+from crosshaul.journal import Journal, Reader, requeue
 from crosshaul.journal.sqlite import connect
 from crosshaul.journal.state_dir import prepare, private_file
 from crosshaul.model import State
@@ -138,8 +138,8 @@ async def test_what_a_check_leaves_is_no_stranger(tmp_path: Path) -> None:
 async def test_a_file_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that a run as root left in the service's directory: the line says whose it is, and what to do."""
     (tmp_path / "lock").touch(0o600)
-    monkeypatch.setattr(state_dir.os, "open", refusing(13))
-    monkeypatch.setattr(state_dir.os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(os, "open", refusing(13))
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
     with pytest.raises(StateDirError, match=r"can't be written.*belongs to another user \(uid \d+\): chown all of"):
         private_file(tmp_path / "lock")
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from crosshaul.errors import Diagnosis, Fault, FaultKind, LockedError, NotReadyError
 from crosshaul.service import supervisor
 from crosshaul.service.supervisor import Service, Supervisor
+from support.null_logger import NullLogger
 
-Run = Callable[[asyncio.Event], Awaitable[None]]
+Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 class FakeClock:
@@ -31,7 +33,7 @@ class FakeClock:
         self.time += seconds
 
 
-class Log:
+class Log(NullLogger):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -53,7 +55,8 @@ class Desk:
     """A supervisor whose back-offs take no time, and are noted."""
 
     def __init__(self, drain: float = 1.0) -> None:
-        self.clock, self.log, self.pauses = FakeClock(), Log(), []
+        self.clock, self.log = FakeClock(), Log()
+        self.pauses: list[float] = []
         self.stop, self.hurry = asyncio.Event(), asyncio.Event()
         self.supervisor = Supervisor(self.clock, self.log, drain)
 
@@ -61,7 +64,7 @@ class Desk:
             self.pauses.append(round(seconds, 1))
             await asyncio.sleep(0)
 
-        self.supervisor._pause = pause
+        self.supervisor._pause = pause  # type: ignore[method-assign]
 
     async def run(self, *runs: Run) -> bool:
         services = [Service(f"s{number}", run) for number, run in enumerate(runs)]

@@ -12,14 +12,14 @@ from crosshaul.model import DestinationState, DestinationStatus
 from crosshaul.service.systemd import SystemdNotifier
 from crosshaul.telemetry.health import Liveness
 from crosshaul.telemetry.lag import LagMeter
+from crosshaul.telemetry.sd_notify import Notifier
 
 
-class Heard:
+class Heard(Notifier):
     """A notifier that keeps what it is told."""
 
-    watchdog_seconds = 0.2
-
     def __init__(self):
+        super().__init__(None, watchdog_seconds=0.2)
         self.told = []
 
     def ready(self):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from crosshaul.telemetry.failure_streak import FailureStreak
+from support.null_logger import NullLogger
 
 
-class Log:
+class Log(NullLogger):
     def __init__(self):
         self.said = []
 

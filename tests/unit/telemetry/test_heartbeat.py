@@ -31,6 +31,7 @@ class Monitor:
 
     def __init__(self):
         self.heard, self.status, self.hanging = [], 200, False
+        self.url = ""
 
     async def answer(self, request):
         self.heard.append((request.method, request.path_qs))

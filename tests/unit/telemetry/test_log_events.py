@@ -79,7 +79,7 @@ def test_a_real_log_has_the_fields_of_the_page(strict, site_for):
         site.add("c", b"c")
         until(lambda: daemon.events("destination_resumed"))
         assert daemon.stop() == 0
-    seen = {}
+    seen: dict[str, set[str]] = {}
     for event in daemon.events():
         seen.setdefault(event["event"], set()).update(event)
     told = {

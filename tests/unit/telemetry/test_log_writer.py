@@ -10,11 +10,12 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from crosshaul.telemetry import log_writer
-from crosshaul.telemetry.log_lines import make_line, renderer
+from crosshaul.telemetry.log_lines import LogLine, make_line, renderer
 from crosshaul.telemetry.log_writer import DescriptorSink, LogWriter, StreamSink
 
 JSON = renderer(console=False, colours=False, for_journal=False)
@@ -33,7 +34,7 @@ def pipe(*, blocking: bool = True) -> Iterator[tuple[int, LogWriter]]:
         yield reading, LogWriter(DescriptorSink(stream), JSON)
 
 
-def read_all(reading: int, writer: LogWriter) -> list[dict[str, object]]:
+def read_all(reading: int, writer: LogWriter) -> list[dict[str, Any]]:
     """Read until the writer has written everything."""
     os.set_blocking(reading, False)
     data = b""
@@ -114,7 +115,13 @@ def test_a_full_disk_is_told_when_there_is_room():
 def test_a_line_that_can_not_be_rendered_ends_no_log():
     """A line that can't be rendered is lost, and the thread continues."""
     stream = io.StringIO()
-    writer = LogWriter(StreamSink(stream), lambda one: JSON(one) if one.fields["number"] else 1 / 0)
+
+    def failing(one: LogLine) -> str:
+        if one.fields["number"] == 0:
+            raise ZeroDivisionError
+        return JSON(one)
+
+    writer = LogWriter(StreamSink(stream), failing)
     writer.put(line(0))
     assert writer.flush(10)
     writer.render = JSON

@@ -273,13 +273,13 @@ def test_odd_values_make_valid_json(stream):
 
 def test_the_journal_gets_each_events_level(monkeypatch, tmp_path):
     """Where systemd's journal reads the log, each line begins with its priority; elsewhere it does not."""
-    file = (tmp_path / "log").open("w+")
-    there = os.fstat(file.fileno())
-    for stream in (f"{there.st_dev}:{there.st_ino}", "8:1"):
-        monkeypatch.setenv("JOURNAL_STREAM", stream)
-        logs.configure("info", "json", file)
-        logs.get("test").error("it_broke")
-        assert logs.flush(10.0)
+    with (tmp_path / "log").open("w+") as file:
+        there = os.fstat(file.fileno())
+        for stream in (f"{there.st_dev}:{there.st_ino}", "8:1"):
+            monkeypatch.setenv("JOURNAL_STREAM", stream)
+            logs.configure("info", "json", file)
+            logs.get("test").error("it_broke")
+            assert logs.flush(10.0)
     marked, plain = (tmp_path / "log").read_text().splitlines()
     assert marked.startswith('<3>{"timestamp"')
     assert plain.startswith('{"timestamp"')

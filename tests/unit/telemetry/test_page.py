@@ -8,6 +8,8 @@ import pytest
 
 from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.model import (
+    Checksum,
+    ChecksumKind,
     DestinationState,
     DestinationStatus,
     Fingerprint,
@@ -57,7 +59,10 @@ def facts(*destinations, route=WATCHED, files=None, since=None, samples=(), live
 
 def said(page):
     """Return the mood and the headline."""
-    return re.search(r'id="mood" class="(\w+)"', page)[1], re.search(r'id="headline"[^>]*>([^<]+)<', page)[1]
+    mood, headline = re.search(r'id="mood" class="(\w+)"', page), re.search(r'id="headline"[^>]*>([^<]+)<', page)
+    assert mood
+    assert headline
+    return mood[1], headline[1]
 
 
 MOVING = [Sample(NOW - 20, 3, 1.0, 50.0), Sample(NOW, 3, 1.0, 150.0)]
@@ -137,9 +142,9 @@ def test_each_pending_file_has_a_reason(given, why):
 
 def test_progress_is_that_of_the_parts():
     """A multipart upload has a bar with the confirmed bytes; another upload is started."""
-    parts = tuple(Part(number, 40, "e", None) for number in (1, 2))
+    parts = tuple(Part(number, 40, "e", Checksum(ChecksumKind.CRC64NVME, "12345678")) for number in (1, 2))
     sending = [
-        record(b"big", State.UPLOADING, multipart=Multipart("u", "f", 40, None, parts)),
+        record(b"big", State.UPLOADING, multipart=Multipart("u", "f", 40, ChecksumKind.CRC64NVME, parts)),
         record(b"small", State.UPLOADING),
     ]
     page = render(facts(READY, sending=sending))
