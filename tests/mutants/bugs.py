@@ -159,22 +159,22 @@ BUGS = (
     bug(
         "a proxy's page that comes with a 200 counts as S3's word",
         "aws/upload_client.py",
-        'if answer.status != 200 or not 0 < len(answer.headers.get("etag", "")) <= identifiers.LONGEST:',
-        "if answer.status != 200:",
+        'if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= identifiers.LONGEST:',
+        "if response.status != 200:",
         "tests/lies -k PutObject",
     ),
     bug(
         "any web server's 200 with an ETag counts as delivered, for as long as the store's checksum is not known",
         "aws/bucket.py",
-        "        if not proves_storage(payload.checksums, answer):\n",
+        "        if not proves_storage(payload.checksums, response):\n",
         "        if not payload.checksums:\n",
         "tests/lies -k stranger",
     ),
     bug(
         "whatever HEAD finds is taken for what was just sent",
         "aws/bucket.py",
-        "(held.token, held.size) != (token, payload.size)",
-        "held.size < 0",
+        "(head.token, head.size) != (token, payload.size)",
+        "head.size < 0",
         "tests/lies -k older_state",
     ),
     bug(

@@ -59,7 +59,7 @@ BUGS = (
     bug(
         "a store that answers late costs each part a try in vain",
         "aws/timeouts.py",
-        "        if waited > self._remembered(now):\n",
+        "        if waited > self._recent_wait(now):\n",
         "        if False:\n",
         "tests/faults/test_slow_line.py",
     ),

@@ -180,7 +180,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "HEAD is not asked for the checksum, so that only an MD5 could tell",
-        "aws/bucket.py",
+        "aws/bucket_queries.py",
         'self._call("head_object", key, ChecksumMode="ENABLED")',
         'self._call("head_object", key)',
         f"{_FOREIGN} -k equal_bytes",

@@ -193,7 +193,7 @@ def of_bucket(call: Callable[[Bucket], Awaitable[object]]) -> Callable[[World], 
 async def list_roles(world: World) -> None:
     """Answers False, whatever happens."""
     async with world.bucket() as bucket:
-        assert await bucket._control.reads_iam() is False
+        assert await bucket._control_client.reads_iam() is False
 
 
 async def web_identity(world: World) -> None:

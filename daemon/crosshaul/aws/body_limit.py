@@ -1,4 +1,4 @@
-"""The line to one destination: how many bodies are on it at once, by what it carries."""
+"""Limit of the bodies that are sent to one destination at once, adapted to its measured throughput."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from crosshaul.concurrency.adaptive_limit import SendWindow
 from crosshaul.concurrency.semaphore import ByteSemaphore
 from crosshaul.model import LARGE
 
-_FIRST_OF_SMALL = 1024 * 1024
-_FIRST_OF_LARGE = 16 * 1024 * 1024
-"""Bytes sent at once before anything is known of the line."""
+_INITIAL_SMALL_BYTES = 1024 * 1024
+_INITIAL_LARGE_BYTES = 16 * 1024 * 1024
+"""Bytes in flight before the throughput is measured."""
 _QUICK_SECONDS = 1.0
-_OF_THE_LINE = frozenset({"ProgressTimeout", "ConnectionReset", "ConnectTimeout", "TLSTimeout"})
+_CONGESTION_CODES = frozenset({"ProgressTimeout", "ConnectionReset", "ConnectTimeout", "TLSTimeout"})
 
 
 class BodyLimit:
-    """Lets bodies onto the line. Small and large ones queue apart: no small file waits for a large one's minutes."""
+    """Queues bodies; small and large ones separately, so that no small file waits for minutes behind a large one."""
 
     def __init__(self, limit: Callable[[], int | None]) -> None:
-        """``limit``: the bandwidth limit in bytes a second, None without one."""
-        self._small = BodyQueue(SendWindow(_FIRST_OF_SMALL), limit)
-        self._large = BodyQueue(SendWindow(_FIRST_OF_LARGE), limit)
+        """``limit`` returns the bandwidth limit in bytes per second, None without a limit."""
+        self._small = BodyQueue(SendWindow(_INITIAL_SMALL_BYTES), limit)
+        self._large = BodyQueue(SendWindow(_INITIAL_LARGE_BYTES), limit)
 
     def queue_for(self, size: int) -> BodyQueue:
-        """Where a body of this size takes its turn."""
+        """Return the queue for a body of ``size`` bytes."""
         return self._large if size >= LARGE else self._small
 
 
 class BodyQueue(ByteSemaphore):
-    """Bodies of one kind. Whoever was let in owes ``release``, and tells before how it went."""
+    """Semaphore for bodies of one class of size. Report ``responded`` or ``failed`` before ``release``."""
 
     def __init__(self, window: SendWindow, limit: Callable[[], int | None]) -> None:
         super().__init__(lambda: 0)
@@ -39,13 +39,13 @@ class BodyQueue(ByteSemaphore):
     def _fits(self, amount: int) -> bool:
         return self.holders == 0 or self._window.admits(amount, self.holders, self.used, self._limit())
 
-    def answered(self, size: int, began: float, now: float, beside: int) -> None:
-        """A body was answered; ``beside``: the bodies on the line when it began, itself included."""
-        if not self._queue and now - began < _QUICK_SECONDS:
-            return  # nobody waits for the line: nothing need be known of it
-        self._window.finished(size, began, now, max(beside, self.holders))
+    def responded(self, size: int, start: float, now: float, concurrent: int) -> None:
+        """Note a response; ``concurrent``: bodies in flight at ``start``, this one included."""
+        if not self._queue and now - start < _QUICK_SECONDS:
+            return  # no body waits, so the throughput is not needed
+        self._window.finished(size, start, now, max(concurrent, self.holders))
 
     def failed(self, code: str) -> None:
-        """A body was not answered."""
-        if code in _OF_THE_LINE:
+        """Note a body without a response."""
+        if code in _CONGESTION_CODES:
             self._window.failed()

@@ -246,8 +246,8 @@ def _why(error: Exception) -> str:
 
 
 def _fault(text: str, advice: str) -> Fault:
-    line = error_map.line(text)
-    return Fault(Diagnosis(FaultKind.DESTINATION, "CredentialRetrieval", line, "Credentials", advice=_do(advice)))
+    message = error_map.one_line(text)
+    return Fault(Diagnosis(FaultKind.DESTINATION, "CredentialRetrieval", message, "Credentials", advice=_do(advice)))
 
 
 def _do(advice: str) -> str:

@@ -48,25 +48,25 @@ _QUOTED_REQUEST = re.compile(r"The Canonical String for this request.*", re.DOTA
 _QUOTED_EXTERNAL_ID = re.compile(r"Value '.*' at 'externalId'", re.DOTALL)
 
 
-def from_answer(operation: str, answer: Response) -> Fault:
+def from_response(operation: str, response: Response) -> Fault:
     """Return the fault of an S3 error response, with or without an XML body."""
-    details = elements(answer.body)
-    return _fault(operation, answer.status, answer.headers, details, resent=answer.resent)
+    details = elements(response.body)
+    return _fault(operation, response.status, response.headers, details, resent=response.resent)
 
 
-def from_wire(operation: str, error: TransportError) -> Fault:
+def from_transport(operation: str, error: TransportError) -> Fault:
     """Return the fault of a call without a complete response."""
     kind = FaultKind.DESTINATION if error.code in {"TLSError", "ProxyError"} else FaultKind.NETWORK
     advice = ADVICE.get(error.code, "")
-    return Fault(Diagnosis(kind, error.code, line(str(error)), operation, advice=advice, ambiguous=error.ambiguous))
+    return Fault(Diagnosis(kind, error.code, one_line(str(error)), operation, advice=advice, ambiguous=error.ambiguous))
 
 
 def from_botocore(operation: str, error: BotoCoreError | ClientError | ResponseParserError | TransportError) -> Fault:
     """Return the fault of a call through the SDK; ``error`` is one of ``FOREIGN``."""
     if isinstance(error, TransportError):
-        return from_wire(operation, error)
+        return from_transport(operation, error)
     if isinstance(error, RefusedError):
-        return from_answer(operation, error.answer)
+        return from_response(operation, error.answer)
     if isinstance(error, ClientError):
         meta: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
         details = {"RequestId": meta.get("RequestId"), **error.response.get("Error", {})}
@@ -86,7 +86,7 @@ def _fault(
     resent: bool = False,
 ) -> Fault:
     code = _matching(_CODE, details.get("Code")) or str(status)
-    message = line(details.get("Message") or "") or _unexplained(status, headers)
+    message = one_line(details.get("Message") or "") or _unexplained(status, headers)
     kind = kind_of(operation, code, status, message)
     region = _matching(_REGION, headers.get("x-amz-bucket-region")) or _matching(_REGION, details.get("Region"))
     request_id = headers.get("x-amz-request-id") or headers.get("x-amzn-requestid") or details.get("RequestId")
@@ -121,7 +121,7 @@ def _redirect_host(headers: Mapping[str, str]) -> str:
         host = urlsplit(headers.get("location", "")).hostname
     except ValueError:
         host = None
-    return f" to {line(host)[:_MAX_HOST_CHARACTERS]}" if host else ""
+    return f" to {one_line(host)[:_MAX_HOST_CHARACTERS]}" if host else ""
 
 
 def _may_have_happened(operation: str, code: str, kind: FaultKind, status: int | None) -> bool:
@@ -135,7 +135,7 @@ def _matching(form: re.Pattern[str], value: object) -> str | None:
     return value if isinstance(value, str) and form.fullmatch(value) else None
 
 
-def line(message: object) -> str:
+def one_line(message: object) -> str:
     """Return the message as one short printable line without secrets."""
     text = _QUOTED_EXTERNAL_ID.sub("The value at 'externalId'", _QUOTED_REQUEST.sub("", str(message)))
     text = redact(printable(" ".join(text.split())))
@@ -152,7 +152,7 @@ def _message_of(error: BotoCoreError | ResponseParserError) -> str:
     if isinstance(error, ResponseParserError):
         # The error's own text quotes the response, secrets included.
         return "AWS did not send this response (is there a proxy?)"
-    return line(error)
+    return one_line(error)
 
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], str, FaultKind], ...] = (

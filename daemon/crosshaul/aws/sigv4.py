@@ -68,7 +68,7 @@ def encode_key(key: str) -> str:
 
 
 def encode_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """Encode and sort query parameters: what is signed, and fit to go on the wire as it is."""
+    """Return the query string, encoded and sorted: the one form that is both signed and sent."""
     encoded = sorted((quote(name, safe="~"), quote(value, safe="~")) for name, value in pairs)
     return "&".join(f"{name}={value}" for name, value in encoded)
 
@@ -89,15 +89,15 @@ class Signer:
         method: str,
         host: str,
         path: str,
-        query: str | Sequence[tuple[str, str]],
+        query: str,
         headers: Sequence[tuple[str, str]],
         payload_hash: str,
         now: float,
     ) -> list[tuple[str, str]]:
         """Return the headers to add to the request.
 
-        ``host``: as in the Host header. ``path``: percent-encoded, as it goes on the wire. ``query``: plain pairs, or
-        the encoded string that goes on the wire. ``headers``: all others of the request, names in lower case (``host``
+        ``host``: as in the Host header. ``path``: percent-encoded, as it is sent. ``query``: from
+        ``encode_query``, as it is sent. ``headers``: all others of the request, names in lower case (``host``
         counts from the argument); all are signed but those that may change on the way. ``payload_hash``: hex SHA-256
         of the body or ``UNSIGNED_PAYLOAD``. ``now``: seconds since the epoch. Raises ValueError when ``headers`` has
         one that is set here.
@@ -106,7 +106,7 @@ class Signer:
         day = self._day(stamp[:8])
         added = self._added(stamp, payload_hash)
         names, lines = _canonical_headers(host, added, headers)
-        canonical = f"{method}\n{path}\n{_canonical_query(query)}\n{lines}\n{names}\n{payload_hash}"
+        canonical = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{payload_hash}"
         digest = sha256(canonical.encode()).hexdigest()
         signature = day.mac.hexdigest(f"AWS4-HMAC-SHA256\n{stamp}\n{day.scope}\n{digest}".encode())
         credential = f"{self._credentials.access_key_id}/{day.scope}"
@@ -163,12 +163,3 @@ def _trim(value: str) -> str:
         return " ".join(value.split())
     # str.split would also take away what only Unicode calls a blank, such as U+00A0, and S3 would not.
     return _BLANKS.sub(" ", value).strip(" ")
-
-
-def _canonical_query(query: str | Sequence[tuple[str, str]]) -> str:
-    if not query:
-        return ""
-    if not isinstance(query, str):
-        return encode_query(query)
-    pairs = sorted(pair.partition("=")[::2] for pair in query.split("&"))
-    return "&".join([f"{name}={value}" for name, value in pairs])

@@ -1,16 +1,15 @@
-"""The two S3 calls with bodies, PutObject and UploadPart, as requests on our own HTTP client."""
+"""The two S3 calls with bodies, PutObject and UploadPart, on our own HTTP client."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import quote
 
 from crosshaul import __version__
 from crosshaul.aws import error_map, http1, identifiers
 from crosshaul.aws.body_limit import BodyLimit
 from crosshaul.aws.control_client import Location
 from crosshaul.aws.error_body import unzipped
-from crosshaul.aws.sigv4 import UNSIGNED_PAYLOAD, Credentials, Signer, encode_key
+from crosshaul.aws.sigv4 import UNSIGNED_PAYLOAD, Credentials, Signer, encode_key, encode_query
 from crosshaul.aws.timeouts import BodyTimeouts
 from crosshaul.concurrency.clock import Clock
 from crosshaul.integrity.checksum import Payload
@@ -18,15 +17,15 @@ from crosshaul.integrity.verify import UploadResult
 from crosshaul.model import Checksum, ChecksumKind
 
 _AGENT = ("user-agent", f"crosshaul/{__version__}")
-_HEADERS = {
+_CHECKSUM_HEADERS = {
     ChecksumKind.CRC64NVME: "x-amz-checksum-crc64nvme",
     ChecksumKind.CRC32: "x-amz-checksum-crc32",
 }
-"""The header of each checksum, the best first."""
+"""The header of each kind of checksum, the strongest first."""
 
 
 class S3UploadClient:
-    """Sends one destination's bodies. Raises Fault and nothing else."""
+    """Uploads the bodies of one destination. Raises Fault and nothing else."""
 
     def __init__(
         self,
@@ -36,13 +35,13 @@ class S3UploadClient:
         clock: Clock,
         limit: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """``limit``: the bandwidth limit in bytes a second, None without one."""
+        """``limit`` returns the bandwidth limit in bytes per second, None without a limit."""
         self._client = client
         self._location = location
         self._region = region
         self._clock = clock
-        self._uplink = BodyLimit(limit)
-        self._patience = BodyTimeouts(client.deadlines)
+        self._body_limit = BodyLimit(limit)
+        self._timeouts = BodyTimeouts(client.deadlines)
         self._signer: tuple[Credentials, Signer] | None = None
 
     async def close(self) -> None:
@@ -53,7 +52,7 @@ class S3UploadClient:
         self, credentials: Credentials, key: str, headers: list[tuple[str, str]], payload: Payload
     ) -> Awaitable[UploadResult]:
         """PutObject: the whole object in one body."""
-        return self._send("PutObject", credentials, key, [], headers, payload)
+        return self._send("PutObject", credentials, key, "", headers, payload)
 
     def upload_part(
         self,
@@ -65,7 +64,7 @@ class S3UploadClient:
         payload: Payload,
     ) -> Awaitable[UploadResult]:
         """UploadPart: one part of a multipart upload."""
-        query = [("partNumber", str(number)), ("uploadId", upload_id)]
+        query = encode_query([("partNumber", str(number)), ("uploadId", upload_id)])
         return self._send("UploadPart", credentials, key, query, headers, payload)
 
     async def _send(
@@ -73,43 +72,41 @@ class S3UploadClient:
         operation: str,
         credentials: Credentials,
         key: str,
-        query: list[tuple[str, str]],
+        query: str,
         headers: list[tuple[str, str]],
         payload: Payload,
     ) -> UploadResult:
         path = self._location.prefix + encode_key(key)
-        target = path + (
-            "?" + "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in query) if query else ""
-        )
+        target = f"{path}?{query}" if query else path
         size = payload.size
-        queue = self._uplink.queue_for(size)
+        queue = self._body_limit.queue_for(size)
         if not queue.take(size):
             await queue.acquire(size)
         try:
-            # Signed now rather than before the wait: a signature is good for a quarter of an hour.
+            # Signed after the wait: a signature expires after 15 minutes.
             signed = self._signed(credentials, path, query, headers, payload)
-            began, beside = self._clock.monotonic(), queue.holders
-            deadlines = self._patience.deadlines(target, began)
-            answer = await self._client.send("PUT", target, signed, payload.data, deadlines=deadlines)
+            start, concurrent = self._clock.monotonic(), queue.holders
+            deadlines = self._timeouts.deadlines(target, start)
+            response = await self._client.send("PUT", target, signed, payload.data, deadlines=deadlines)
             now = self._clock.monotonic()
-            self._patience.answered(target, answer.wait_seconds, now)
-            queue.answered(size, began, now, beside)
+            self._timeouts.responded(target, response.wait_seconds, now)
+            queue.responded(size, start, now, concurrent)
         except http1.TransportError as error:
-            self._patience.failed(target, error.code)
+            self._timeouts.failed(target, error.code)
             queue.failed(error.code)
-            raise error_map.from_wire(operation, error) from error
+            raise error_map.from_transport(operation, error) from error
         finally:
             queue.release(size)
-        # Whatever else says 200 (a proxy's page, an error in the body) lacks what only a store that took it can give.
-        if answer.status != 200 or not 0 < len(answer.headers.get("etag", "")) <= identifiers.LONGEST:  # noqa: PLR2004 - HTTP's own number
-            raise error_map.from_answer(operation, answer._replace(body=unzipped(answer.headers, answer.body)))
-        return _answer(answer.headers)
+        # Only the store itself returns an ETag: a proxy's page, or an error in the body of a 200, has none.
+        if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= identifiers.LONGEST:  # noqa: PLR2004 - HTTP's own number
+            raise error_map.from_response(operation, response._replace(body=unzipped(response.headers, response.body)))
+        return _upload_result(response.headers)
 
     def _signed(
         self,
         credentials: Credentials,
         path: str,
-        query: list[tuple[str, str]],
+        query: str,
         headers: list[tuple[str, str]],
         payload: Payload,
     ) -> list[tuple[str, str]]:
@@ -138,13 +135,13 @@ def _checksum_headers(checksums: tuple[Checksum, ...]) -> list[tuple[str, str]]:
         else:
             # Ceph's gateway checks only what this header announces; AWS ignores it where the checksum itself is given.
             headers.append(("x-amz-sdk-checksum-algorithm", str(checksum.kind)))
-            headers.append((_HEADERS[checksum.kind], checksum.value))
+            headers.append((_CHECKSUM_HEADERS[checksum.kind], checksum.value))
     return headers
 
 
-def _answer(headers: Mapping[str, str]) -> UploadResult:
+def _upload_result(headers: Mapping[str, str]) -> UploadResult:
     checksum = None
-    for kind, name in _HEADERS.items():
+    for kind, name in _CHECKSUM_HEADERS.items():
         if name in headers:
             checksum = Checksum(kind, headers[name])
             break

@@ -116,7 +116,7 @@ def wire(
     status: int, body: bytes = b"", operation: str = "PutObject", resent: bool = False, **headers: str
 ) -> Diagnosis:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    fault = error_map.from_answer(operation, Response(status, named, body, resent))
+    fault = error_map.from_response(operation, Response(status, named, body, resent))
     assert isinstance(fault, Fault)
     assert "\n" not in str(fault)
     return fault.diagnosis
@@ -369,6 +369,8 @@ def test_errors_of_botocore(error, code, kind, ambiguous):
 @pytest.mark.parametrize("ambiguous", [True, False])
 def test_errors_of_the_wire(code, kind, ambiguous):
     """The wire's own codes keep their names and what they know of ambiguity."""
-    diagnosis = error_map.from_wire("PutObject", TransportError(code, "what\nhappened", ambiguous=ambiguous)).diagnosis
+    diagnosis = error_map.from_transport(
+        "PutObject", TransportError(code, "what\nhappened", ambiguous=ambiguous)
+    ).diagnosis
     assert (diagnosis.code, diagnosis.kind, diagnosis.ambiguous) == (code, kind, ambiguous)
     assert diagnosis.message == "what happened"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from crosshaul.aws import bucket, identifiers, upload_client
+from crosshaul.aws import bucket_queries, identifiers, upload_client
 
 LONG = "x" * 30_000
 
 
 def test_answers_keep_no_more_than_a_person_can_use() -> None:
     """A request id of 30 KB is cut, by both clients; a version id of that length names nothing, and is left out."""
-    over_wire = upload_client._answer({"etag": "e", "x-amz-version-id": LONG, "x-amz-request-id": LONG})
-    over_botocore = bucket._answer({"ETag": "e", "VersionId": LONG, "ResponseMetadata": {"RequestId": LONG}})
-    for answer in (over_wire, over_botocore):
+    by_upload_client = upload_client._upload_result({"etag": "e", "x-amz-version-id": LONG, "x-amz-request-id": LONG})
+    over_botocore = bucket_queries.upload_result(
+        {"ETag": "e", "VersionId": LONG, "ResponseMetadata": {"RequestId": LONG}}
+    )
+    for answer in (by_upload_client, over_botocore):
         assert answer.version_id is None
         assert len(answer.request_id or "") == identifiers.LONGEST_REQUEST_ID
 
