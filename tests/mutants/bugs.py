@@ -262,7 +262,7 @@ BUGS = (
     ),
     bug(
         "whoever waits hears of success before it is committed, also when it never is",
-        "journal/sqlite/writer.py",
+        "journal/sqlite/transaction.py",
         "            self._fail(units, storage_error(self._database, error))\n",
         "            self._fail([], storage_error(self._database, error))\n",
         "tests/unit/journal/test_writer.py",

@@ -32,8 +32,8 @@ BUGS = (
     bug(
         "a receipt from before the last change counts for the state after it",
         "journal/sqlite/admission.py",
-        "stands = keeps and one.sighting.fingerprint.is_same_but_ctime(rows.fingerprint(record.fingerprint))",
-        "stands = keeps",
+        "kept_receipt = keeps_key and one.sighting.fingerprint.is_same_but_ctime(rows.fingerprint(record.fingerprint))",
+        "kept_receipt = keeps_key",
         _KEPT,
     ),
     bug(

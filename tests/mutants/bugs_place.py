@@ -45,8 +45,8 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "after a route was renamed all its files are sent again",
         "journal/sqlite/holders.py",
-        "in _LEAVES_A_RECEIPT and self._is_same_file(one, found)",
-        "in _LEAVES_A_RECEIPT and not found.root",
+        "in _MAY_TAKE_RECEIPT and self._is_same_file(one, found)",
+        "in _MAY_TAKE_RECEIPT and not found.root",
         f"{_PLACES} -k renamed_route",
     ),
     bug(

@@ -7,7 +7,7 @@ from bugs import bug
 BUGS = (
     bug(
         "a full disk that journal and watched files share stays full: no receipt, no deletion, no room",
-        "journal/sqlite/writer.py",
+        "journal/sqlite/transaction.py",
         "if not self._may_be_full(error) or not self._reserve.release():",
         "if True:",
         "tests/state/test_bad_disk.py",

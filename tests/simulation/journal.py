@@ -13,6 +13,7 @@ from crosshaul.journal import CommitStats
 from crosshaul.journal.sqlite import migrate, opening
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.reserve import Reserve
+from crosshaul.journal.sqlite.transaction import Transactions, Unit
 from crosshaul.journal.sqlite.writer import Writer
 
 _DATABASE = Path("journal.db")
@@ -83,24 +84,18 @@ class TurnWriter(Writer):
         self.commits = 0
         self.last_commit = None
         self.on_commit = None
-        self.last_error = None
-        self._identity = opened
-        self._reserve = reserve
-        self._connection = connection
-        self._database = database
+        Transactions.__init__(self, connection, database, opened, reserve)
         self._loop = asyncio.get_running_loop()
         self._units: list[Any] = []
         self._slots = asyncio.Semaphore(4096)
 
     async def submit(self, work: Any, argument: Any) -> asyncio.Future[Any]:
         """As the real one."""
-        from crosshaul.journal.sqlite.writer import _Unit
-
         await self._slots.acquire()
         future = self._loop.create_future()
         if not self._units:
             self._loop.call_later(self.chance.random() * 0.004, self._turn)
-        self._units.append(_Unit(work, argument, future))
+        self._units.append(Unit(work, argument, future))
         return future
 
     def _turn(self) -> None:

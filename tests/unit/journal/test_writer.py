@@ -13,7 +13,8 @@ from crosshaul.errors import StateDirError
 from crosshaul.journal import CommitStats, Journal
 from crosshaul.journal.sqlite import connect, writer
 from crosshaul.journal.sqlite.reserve import Reserve
-from crosshaul.journal.sqlite.writer import Writer, one_by_one
+from crosshaul.journal.sqlite.transaction import one_by_one
+from crosshaul.journal.sqlite.writer import Writer
 from crosshaul.model import State
 from support.journal_samples import DONE, ROUTE, TurnableClock, settled
 
@@ -151,7 +152,7 @@ async def test_the_queue_is_bounded(
     connection: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No more than the bound are ever queued at once; those beyond it wait their turn and are all served."""
-    monkeypatch.setattr(writer, "QUEUE_BOUND", 8)
+    monkeypatch.setattr(writer, "_MAX_QUEUED_UNITS", 8)
     narrow = Writer(
         connection, tmp_path / connect.DATABASE, connect.identity(tmp_path / connect.DATABASE), Reserve(tmp_path)
     )

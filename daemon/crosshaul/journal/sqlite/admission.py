@@ -1,4 +1,4 @@
-"""What intake writes: files that came to rest, and files that disappeared."""
+"""Writes the files that discovery found: settled ones, and ones that disappeared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Disappearance(NamedTuple):
 
 @dataclass(slots=True)
 class _AdmissionRows:
-    """The rows to write, gathered so that each kind is one statement."""
+    """The rows to write, collected so that each kind is one statement."""
 
     released: list[tuple[int]] = field(default_factory=list)
     offered: list[tuple[int, str, int]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class _AdmissionRows:
     denied: list[Denial] = field(default_factory=list)
 
     def write(self, connection: sqlite3.Connection, holders: Holders) -> None:
-        """Keys are let go before others take them, and offered when all of this batch stand where they belong."""
+        """Write the rows: keys are released before other files take them, and offered after the whole batch."""
         if self.restarted:
             abandoned.abandon(connection, self.restarted)
         connection.executemany(SQL["release_key"], self.released)
@@ -57,7 +57,7 @@ class _AdmissionRows:
 
 
 def admit(connection: sqlite3.Connection, admission: Admission) -> list[Denial]:
-    """Queue what is new or changed; set aside (and return) what was refused, or whose key is another file's."""
+    """Queue new and changed files; quarantine, and return, those that were refused or whose key another file has."""
     by_route: dict[str, dict[bytes, Settled]] = {}
     for one in admission.settled:
         by_route.setdefault(one.sighting.route, {})[one.sighting.path] = one
@@ -72,16 +72,16 @@ def _admit_route(
 ) -> list[Denial]:
     records = lookup(connection, route, list(files))
     changes = _AdmissionRows()
-    news = [one for path, one in files.items() if _is_to_judge(one, records.get(path), changes)]
-    holders = Holders(connection, news)
-    for one in news:
-        _judge(one, records.get(one.sighting.path), holders, changes, now)
+    to_decide = [one for path, one in files.items() if _needs_decision(one, records.get(path), changes)]
+    holders = Holders(connection, to_decide)
+    for one in to_decide:
+        _decide(one, records.get(one.sighting.path), holders, changes, now)
     changes.write(connection, holders)
     return changes.denied
 
 
-def _is_to_judge(one: Settled, record: RecordLookup | None, changes: _AdmissionRows) -> bool:
-    """Whether it is news. A file that goes where it went before has only its plan brought up to date."""
+def _needs_decision(one: Settled, record: RecordLookup | None, changes: _AdmissionRows) -> bool:
+    """Return True for a new or changed file. A file with the same place and key only gets the new plan."""
     if record is None:
         return True
     if not is_changed(record, rows.fingerprint_text(one.sighting.fingerprint), one.plan.id):
@@ -92,7 +92,7 @@ def _is_to_judge(one: Settled, record: RecordLookup | None, changes: _AdmissionR
     return True
 
 
-def _judge(one: Settled, record: RecordLookup | None, holders: Holders, changes: _AdmissionRows, now: float) -> None:
+def _decide(one: Settled, record: RecordLookup | None, holders: Holders, changes: _AdmissionRows, now: float) -> None:
     wanted = (one.plan.place, one.key)
     held = (record.place, record.key) if record and record.holds_key else None
     if record and held and (one.refusal or held != wanted):
@@ -100,27 +100,27 @@ def _judge(one: Settled, record: RecordLookup | None, holders: Holders, changes:
             holders.leave(held)
         changes.released.append((record.id,))
         changes.offered.append((*held, record.id))
-    answer = Denial(one, one.refusal) if one.refusal else holders.take(one, record)
+    result = Denial(one, one.refusal) if one.refusal else holders.take(one, record)
     state, refusal = State.PENDING, None
-    if isinstance(answer, Denial):
-        changes.denied.append(answer)
-        state, refusal, answer = State.QUARANTINED, answer.refusal, 0
+    if isinstance(result, Denial):
+        changes.denied.append(result)
+        state, refusal, result = State.QUARANTINED, result.refusal, 0
     elif holders.receipts and holders.inherits(one):
-        state = State.QUARANTINED  # until it has the receipt, in this very transaction
-    columns = _columns(one, answer, state, refusal, now)
+        state = State.QUARANTINED  # until take_receipt, in the same transaction
+    columns = _columns(one, result, state, refusal, now)
     if record is None:
         changes.new.append((*columns, now, one.sighting.route, one.sighting.path))
         return
     if record.state != State.UPLOADING:
         check_transition(record.id, State(record.state), state)
-    keeps = held == wanted and not refusal
-    stands = keeps and one.sighting.fingerprint.is_same_but_ctime(rows.fingerprint(record.fingerprint))
-    changes.changed.append((*columns, keeps, stands, record.id))
+    keeps_key = held == wanted and not refusal
+    kept_receipt = keeps_key and one.sighting.fingerprint.is_same_but_ctime(rows.fingerprint(record.fingerprint))
+    changes.changed.append((*columns, keeps_key, kept_receipt, record.id))
     changes.restarted.append(record.id)
 
 
 def _columns(one: Settled, holds: int, state: State, refusal: Refusal | None, now: float) -> tuple[object, ...]:
-    """The columns that ``admit_new`` and ``admit_changed`` begin with."""
+    """Return the first columns of ``admit_new`` and ``admit_changed``."""
     reason = Diagnosis(FaultKind.FILE, refusal.code, refusal.message) if refusal else None
     return (
         one.destination,
@@ -140,7 +140,7 @@ def _columns(one: Settled, holds: int, state: State, refusal: Refusal | None, no
 
 
 def mark_gone(connection: sqlite3.Connection, disappearance: Disappearance) -> None:
-    """What had not been sent yet is gone; what is under way or delivered stays, and what is delivered has no source."""
+    """Mark undelivered files as gone, and the sources of delivered ones. Files that are being sent stay."""
     files = [(disappearance.route, path) for path in disappearance.paths]
     connection.executemany(SQL["mark_gone"], [(disappearance.now, *file) for file in files])
     abandoned.abandon_gone(connection)
@@ -149,8 +149,8 @@ def mark_gone(connection: sqlite3.Connection, disappearance: Disappearance) -> N
 
 
 def mark_excluded(connection: sqlite3.Connection, disappearance: Disappearance) -> None:
-    """What had not been sent yet won't be; what is delivered stays so, and leaves its key to others."""
+    """Mark undelivered files as gone; delivered files stay, and release their keys."""
     files = [(disappearance.route, path) for path in disappearance.paths]
-    why = rows.diagnosis_text(Diagnosis(FaultKind.FILE, "Excluded", "the route does not select it any more"))
-    connection.executemany(SQL["mark_excluded"], [(disappearance.now, why, *file) for file in files])
+    reason = rows.diagnosis_text(Diagnosis(FaultKind.FILE, "Excluded", "the route does not select it any more"))
+    connection.executemany(SQL["mark_excluded"], [(disappearance.now, reason, *file) for file in files])
     abandoned.abandon_gone(connection)

@@ -1,4 +1,4 @@
-"""Claim one file for a destination that takes none; ``canary_choice`` picks it among those due."""
+"""Claims one due file for a parked destination; ``canary_choice`` picks it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from crosshaul.journal.sqlite import bulk, claims
 from crosshaul.model import Claim
 
 _QUERIES = (("canaries_newest", False, 200), ("canaries_oldest", False, 200), ("canaries_oldest", True, 20))
-"""Which files of a route and size are looked at: whether they failed before, and how many at the most."""
-_CANDIDATES_IN_ALL = 4_000
+"""Queries for candidates: name, whether the files failed before, and the maximum number per route and size."""
+_MAX_CANDIDATES = 4_000
 
 
 class CanaryRequest(NamedTuple):
     """One call of ``Journal.claim_canary``."""
 
     plans: Mapping[str, int]
-    """By route: what was judged by another plan is no longer to be sent so."""
+    """By route: files that another plan queued are not claimed."""
     criteria: CanaryCriteria
     now: float
 
 
 def claim_canary(connection: sqlite3.Connection, request: CanaryRequest) -> Claim | None:
-    """Move the best canary to uploading; None if nothing is due."""
+    """Claim the best canary; None if no file is due."""
     found: dict[int, Candidate] = {}
     for candidate in _candidates(connection, request):
         found[candidate.id] = candidate
-        if len(found) >= _CANDIDATES_IN_ALL:
+        if len(found) >= _MAX_CANDIDATES:
             break
     chosen = choose(found.values(), request.criteria)
     return None if chosen is None else next(iter(claims.take(connection, [chosen.id], request.now)), None)
 
 
 def _candidates(connection: sqlite3.Connection, request: CanaryRequest) -> Iterator[Candidate]:
-    # Each route in turn is the first: what is left out for want of room is not always of the same one.
+    # Each route in turn comes first, so that the limit does not always leave out the same one.
     routes = list(request.plans.items())
     first = request.criteria.turn % max(1, len(routes))
     for route, plan in [*routes[first:], *routes[:first]]:

@@ -1,4 +1,4 @@
-"""What the transfer loop writes: claims, and the state of multipart uploads."""
+"""Writes claims, and the progress of multipart uploads."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.transitions import IllegalTransition
 from crosshaul.model import ChecksumKind, Claim, HeldClaim, Multipart, Part, State
 
-_FAILED_SHARE = 4
-"""Of so many places one is for a file that failed before, while others wait that did not."""
+_FAILED_FRACTION = 4
+"""One in so many claims is for a file that failed before, while others are due that did not."""
 
 
 class ClaimRequest(NamedTuple):
     """One call of ``Journal.claim``."""
 
     plans: Mapping[str, int]
-    """By route: what was judged by another plan is no longer to be sent so."""
+    """By route: files that another plan queued are not claimed."""
     small: int
     large: int
     now: float
 
 
 class Claimer:
-    """Hands out due files, each route in turn; remembers from one call to the next whose turn it is."""
+    """Claims due files, each route in turn; remembers the turn between calls."""
 
     def __init__(self) -> None:
         self._turns: dict[str, int] = {}
         self._turn = 0
         self._claims = [0, 0]
-        """Of small files and of large ones, so far."""
+        """Number of calls so far that claimed small files, and large ones."""
 
     def claim(self, connection: sqlite3.Connection, request: ClaimRequest) -> list[Claim]:
-        """Move due files to uploading, small ones and large ones, oldest due first within a route."""
+        """Claim due files, small ones and large ones, oldest due first within a route."""
         ids = [
             *self._pick(connection, request, request.small, large=False),
             *self._pick(connection, request, request.large, large=True),
@@ -44,11 +44,11 @@ class Claimer:
         return take(connection, ids, request.now) if ids else []
 
     def _pick(self, connection: sqlite3.Connection, request: ClaimRequest, limit: int, *, large: bool) -> list[int]:
-        """Due files, first tries before repeated ones, which have a quarter of the places nevertheless."""
+        """Return due files: first attempts before repeated ones, which get a quarter of the claims nevertheless."""
         if not limit:
             return []
         fresh = self._in_turn(connection, request, limit, large=large, failed=False)
-        kept = (limit + self._claims[large] % _FAILED_SHARE) // _FAILED_SHARE
+        kept = (limit + self._claims[large] % _FAILED_FRACTION) // _FAILED_FRACTION
         self._claims[large] += 1
         again = self._in_turn(connection, request, max(kept, limit - len(fresh)), large=large, failed=True)
         return [*fresh[: limit - len(again)], *again]
@@ -56,30 +56,30 @@ class Claimer:
     def _in_turn(
         self, connection: sqlite3.Connection, request: ClaimRequest, limit: int, *, large: bool, failed: bool
     ) -> list[int]:
-        """At most so many of the due files, oldest first, each route in turn."""
+        """Return at most ``limit`` due files, oldest first, each route in turn."""
         if not limit:
             return []
         routes = sorted(request.plans, key=lambda route: self._turns.get(route, 0))
-        lanes = {
+        queues = {
             route: deque(bulk.ask(connection, "due", (route, request.plans[route], large, failed, request.now, limit)))
             for route in routes
         }
         picked: list[int] = []
-        while lanes:
-            for route in list(lanes):
-                if not lanes[route]:
-                    del lanes[route]
+        while queues:
+            for route in list(queues):
+                if not queues[route]:
+                    del queues[route]
                 elif len(picked) == limit:
                     return picked
                 else:
-                    picked.append(lanes[route].popleft())
+                    picked.append(queues[route].popleft())
                     self._turn += 1
                     self._turns[route] = self._turn
         return picked
 
 
 def take(connection: sqlite3.Connection, ids: Sequence[int], now: float) -> list[Claim]:
-    """Move these due files to uploading; gives them in their order."""
+    """Claim these due files; return the claims in their order."""
     text = rows.ids_text(ids)
     multiparts = multiparts_of(connection, text)
     connection.execute(SQL["claim"], (now, text))
@@ -100,7 +100,7 @@ def _claim(row: rows.Row, multipart: Multipart | None, before: rows.Row | None) 
 
 
 def _previous_of(connection: sqlite3.Connection, files: Sequence[int]) -> dict[int, rows.Row]:
-    """The receipts of the states before, as rows; none of a file that is new, so that such a file costs nothing."""
+    """Return the receipts of the previous contents, as rows."""
     if not files:
         return {}
     found = connection.execute(SQL["previous_of"], (rows.ids_text(files),)).fetchall()
@@ -109,7 +109,7 @@ def _previous_of(connection: sqlite3.Connection, files: Sequence[int]) -> dict[i
 
 @rows.reading
 def multiparts_of(connection: sqlite3.Connection, ids: str) -> dict[int, Multipart]:
-    """The unfinished multipart uploads of some files, by file; ``ids`` is a JSON list."""
+    """Return the unfinished multipart uploads of some files, by file; ``ids`` is a JSON list."""
     begun = connection.execute(SQL["multiparts_of"], (ids,)).fetchall()
     if not begun:
         return {}
@@ -130,7 +130,7 @@ class LostClaims(NamedTuple):
 
 
 def release_lost(connection: sqlite3.Connection, lost: LostClaims) -> list[HeldClaim]:
-    """Put back those that are what they were when they were found; a later claim of the same file is another."""
+    """Queue files again whose claim is still the given one; return those claims."""
     return [
         one
         for one in lost.claims
@@ -139,7 +139,7 @@ def release_lost(connection: sqlite3.Connection, lost: LostClaims) -> list[HeldC
 
 
 def begin_multipart(connection: sqlite3.Connection, argument: tuple[Claim, Multipart]) -> None:
-    """Remember an upload, with the parts it may have already, in place of an earlier one of this file."""
+    """Remember an upload, with its parts so far, in place of an earlier one of this file."""
     claim, upload = argument
     if not _holds(connection, claim):
         return
@@ -150,7 +150,7 @@ def begin_multipart(connection: sqlite3.Connection, argument: tuple[Claim, Multi
 
 
 def add_parts(connection: sqlite3.Connection, arguments: Sequence[tuple[Claim, Part]]) -> Sequence[Exception | None]:
-    """Remember parts that S3 has taken; those of a stale claim are of no use."""
+    """Remember parts that S3 took; skip those of a stale claim."""
     for claim, part in arguments:
         if _holds(connection, claim):
             connection.execute(SQL["add_part"], rows.part_columns(claim.id, part))
@@ -164,16 +164,16 @@ def drop_multipart(connection: sqlite3.Connection, claim: Claim) -> None:
 
 
 def drop_kept_receipt(connection: sqlite3.Connection, claim: Claim) -> None:
-    """Forget that the receipt of the state before may stand: from now on something may be sent to the key.
+    """Forget the kept receipt: from now on something may be sent to the key.
 
-    Of a stale claim, too: what it sends lies under the key of the newer state.
+    Also for a stale claim, because its upload replaces the object under the same key.
     """
     connection.execute(SQL["drop_kept_receipt"], (claim.id,))
 
 
 def _holds(connection: sqlite3.Connection, claim: Claim) -> bool:
-    """Whether the claim is of the file's present state; raises IllegalTransition if it is no claim any more."""
-    row = next(iter(bulk.ask(connection, "standing", (rows.ids_text([claim.id]),))), None)
+    """Return False if the claim is stale; raises IllegalTransition if the file is not claimed."""
+    row = next(iter(bulk.ask(connection, "claim_states", (rows.ids_text([claim.id]),))), None)
     if row is None or row[1] != State.UPLOADING or row[2] != claim.generation:
         raise IllegalTransition(f"record {claim.id}: not claimed in generation {claim.generation}")
     return bool(row[3] == claim.generation)

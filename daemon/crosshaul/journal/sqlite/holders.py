@@ -1,4 +1,7 @@
-"""Whose a key is. A key is held as long as its holder lives: configured, there, and in the state that holds it."""
+"""Assigns object keys to files.
+
+A file holds its key while its route is configured and its source exists, or until it is quarantined or gone.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,21 @@ from crosshaul.model import Denial, Refusal, Settled, State
 Key = tuple[int, str]
 """Place and object key."""
 _OWN, _SHARED = 1, 2
-"""What ``holds_key`` says of the one that has a key, and of those of equal content that have it too."""
-_LEAVES_A_RECEIPT = frozenset({State.QUARANTINED, None})
-"""States (None = no record yet) in which a file may take over what another was given for the same bytes."""
+"""Values of ``holds_key``: the key is the file's own, or shared with files of equal content."""
+_MAY_TAKE_RECEIPT = frozenset({State.QUARANTINED, None})
+"""States (None = no record) in which a file may take over the receipt of the same file under another name."""
 
 
 class _Holder(NamedTuple):
-    """The file that has a key, by the journal."""
+    """The record that has a key."""
 
     id: int
     route: str
     path: bytes
 
 
-class _Circumstances(NamedTuple):
-    """What decides whether a holder lives; the order is that of the query ``holder``."""
+class _HolderState(NamedTuple):
+    """Columns that decide whether a holder keeps its key, in the order of the query ``holder``."""
 
     state: str
     fingerprint: str
@@ -41,27 +44,27 @@ class _Circumstances(NamedTuple):
 
 
 class Holders:
-    """The holders of the keys that a batch asks for, and what the batch changes about them."""
+    """Holders of the keys that a batch of files needs, and the changes that the batch makes to them."""
 
-    def __init__(self, connection: sqlite3.Connection, news: Iterable[Settled]) -> None:
+    def __init__(self, connection: sqlite3.Connection, batch: Iterable[Settled]) -> None:
         self.handed_over: list[tuple[int]] = []
-        """Records that lose their key to another file."""
+        """Ids of records that lose their key to another file."""
         self.receipts: list[tuple[int, str, bytes]] = []
-        """Records whose receipt is good for another file as well, and that file."""
+        """Ids of records whose receipt another file takes over, with that file's route and path."""
         self._connection = connection
-        wanted = rows.keys_text((one.plan.place, one.key) for one in news if one.refusal is None)
-        # A file of the batch itself stands for its record once it has taken its key.
+        wanted = rows.keys_text((one.plan.place, one.key) for one in batch if one.refusal is None)
+        # A Settled is a file of this batch that has taken the key.
         self._holders: dict[Key, _Holder | Settled] = {
             (place, key): _Holder(file, route, path)
             for place, key, file, route, path in connection.execute(SQL["admission_holders"], (wanted,))
         }
 
     def leave(self, key: Key) -> None:
-        """Its holder goes to another key, or can't be sent any more."""
+        """Release a key whose holder gets another key, or can't be sent any more."""
         self._holders.pop(key, None)
 
     def take(self, one: Settled, record: RecordLookup | None) -> int | Denial:
-        """Give the file its key: how it holds it; or the reason why it can't, which is a living holder."""
+        """Assign the file its key; return its ``holds_key``, or a Denial if another file keeps the key."""
         key, sighting = (one.plan.place, one.key), one.sighting
         holder = self._holders.setdefault(key, one)
         if holder is one:
@@ -72,29 +75,29 @@ class Holders:
         if (holder.route, holder.path) == (sighting.route, sighting.path):
             self._holders[key] = one
             return _OWN
-        found = _Circumstances._make(self._connection.execute(SQL["holder"], (holder.id,)).fetchone())
+        found = _HolderState._make(self._connection.execute(SQL["holder"], (holder.id,)).fetchone())
         if one.plan.by_content and found.by_content:
             return _SHARED
         if not (found.route_gone or (found.source_gone and found.state == State.DELIVERED)):
             return _conflict(one, holder.route, holder.path)
         self._holders[key] = one
         self.handed_over.append((holder.id,))
-        if (record.state if record else None) in _LEAVES_A_RECEIPT and self._is_same_file(one, found):
+        if (record.state if record else None) in _MAY_TAKE_RECEIPT and self._is_same_file(one, found):
             self.receipts.append((holder.id, sighting.route, sighting.path))
         return _OWN
 
     def inherits(self, one: Settled) -> bool:
-        """Whether the file just given its key takes over the receipt with it."""
+        """Return True if the last assigned key came with the receipt of its former holder."""
         return bool(self.receipts) and self.receipts[-1][1:] == (one.sighting.route, one.sighting.path)
 
-    def _is_same_file(self, one: Settled, found: _Circumstances) -> bool:
-        """Whether the holder is this very file, under the name that its former route had for it."""
+    def _is_same_file(self, one: Settled, found: _HolderState) -> bool:
+        """Return True if the holder is the same file, under the path that its former route had for it."""
         sighting = one.sighting
         if found.state != State.DELIVERED or found.fingerprint != rows.fingerprint_text(sighting.fingerprint):
             return False
         row = self._connection.execute(SQL["root_of"], (one.plan.id,)).fetchone()
         if row is None or found.root is None:
-            # Written before roots were: a route within the other's directory, or that directory itself.
+            # An older version recorded no root: compare the paths, one root may lie within the other.
             longer, shorter = sorted((sighting.path, found.path), key=len, reverse=True)
             return longer == shorter or longer.endswith(b"/" + shorter)
         return bytes(row[0]) + b"/" + sighting.path == found.root + b"/" + found.path

@@ -1,4 +1,4 @@
-"""What the journal has on many paths at once: the question of every scan."""
+"""Looks up the records of many paths at once, for scans."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from crosshaul.journal.sqlite import bulk, rows
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.model import ChangedFiles, Recorded, Settled, SettleReason, Sighting, State
 
-_BATCH = 500
+_BATCH_PATHS = 500
 """Paths per query; the statement of a full batch stays prepared."""
-_TO_JUDGE_ANEW = frozenset({State.CHANGED, State.GONE})
+_MUST_SETTLE = frozenset({State.CHANGED, State.GONE})
 
 
 class RecordLookup(NamedTuple):
-    """What an admission needs of a record; the order is that of the query ``lookup``."""
+    """The columns of a record that an admission needs, in the order of the query ``lookup``."""
 
     path: bytes
     id: int
@@ -30,31 +30,31 @@ class RecordLookup(NamedTuple):
 
 
 def lookup(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, RecordLookup]:
-    """The records of those of ``paths`` that have one."""
+    """Return the records of those of ``paths`` that have one."""
     found: dict[bytes, RecordLookup] = {}
-    for start in range(0, len(paths), _BATCH):
-        batch = paths[start : start + _BATCH]
+    for start in range(0, len(paths), _BATCH_PATHS):
+        batch = paths[start : start + _BATCH_PATHS]
         statement = SQL["lookup"].replace("/*paths*/", ",".join("?" * len(batch)))
         found.update((row[0], RecordLookup._make(row)) for row in connection.execute(statement, (route, *batch)))
     return found
 
 
 def is_changed(record: RecordLookup | None, fingerprint: str, plan: int) -> bool:
-    """Whether a file with this fingerprint has to be judged by ``plan``, rather than being on its way or there."""
+    """Return True unless the file is recorded with this fingerprint under this plan."""
     if record is None or record.fingerprint != fingerprint or record.plan != plan:
         return True
-    return record.state in _TO_JUDGE_ANEW or bool(record.recheck)
+    return record.state in _MUST_SETTLE or bool(record.recheck)
 
 
 def stays(one: Settled, record: RecordLookup) -> bool:
-    """Whether a file is where it goes, or on its way there, in this very state already."""
-    same = record.fingerprint == rows.fingerprint_text(one.sighting.fingerprint) and record.state not in _TO_JUDGE_ANEW
+    """Return True if the file is already delivered, or queued, with this fingerprint, place and key."""
+    same = record.fingerprint == rows.fingerprint_text(one.sighting.fingerprint) and record.state not in _MUST_SETTLE
     goes_there = not one.refusal and (record.place, record.key) == (one.plan.place, one.key)
     return same and goes_there and bool(record.holds_key)
 
 
 def to_send(connection: sqlite3.Connection, route: str, seen: Sequence[Settled]) -> list[Settled]:
-    """Those of ``seen`` (all of ``route``) that are not delivered to where they go, nor set aside there."""
+    """Return those of ``seen``, all of ``route``, that are neither delivered nor quarantined where they go."""
     records = lookup(connection, route, [one.sighting.path for one in seen])
     done = {path for path, record in records.items() if record.state in {State.DELIVERED, State.QUARANTINED}}
     return [one for one in seen if one.sighting.path not in done or not stays(one, records[one.sighting.path])]
@@ -63,11 +63,11 @@ def to_send(connection: sqlite3.Connection, route: str, seen: Sequence[Settled])
 def filter_changed(
     connection: sqlite3.Connection, route: str, sightings: Sequence[Sighting], plan: int
 ) -> ChangedFiles:
-    """Those of ``sightings`` (all of ``route``) that are news, as ``is_changed`` has it: here the query says so."""
+    """Return the sightings, all of ``route``, for which ``is_changed`` is true; the query makes the same test."""
     text = rows.fingerprint_text
     filtered = ChangedFiles([], [])
-    for start in range(0, len(sightings), _BATCH):
-        batch = sightings[start : start + _BATCH]
+    for start in range(0, len(sightings), _BATCH_PATHS):
+        batch = sightings[start : start + _BATCH_PATHS]
         seen = [(number, sighting.path, text(sighting.fingerprint)) for number, sighting in enumerate(batch)]
         for number in bulk.compare(connection, "filter_changed", seen, route, plan):
             if number >= 0:
@@ -78,10 +78,10 @@ def filter_changed(
 
 
 def recorded(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
-    """The states that were taken last of those of ``paths`` that have a record."""
+    """Return the last recorded fingerprints of those of ``paths`` that have a record."""
     found: dict[bytes, Recorded] = {}
-    for start in range(0, len(paths), _BATCH):
-        batch = paths[start : start + _BATCH]
+    for start in range(0, len(paths), _BATCH_PATHS):
+        batch = paths[start : start + _BATCH_PATHS]
         statement = SQL["recorded"].replace("/*paths*/", ",".join("?" * len(batch)))
         for path, fingerprint, settled_by in connection.execute(statement, (route, *batch)):
             found[path] = Recorded(rows.fingerprint(fingerprint), SettleReason(settled_by) if settled_by else None)

@@ -1,4 +1,4 @@
-"""Brings a journal to the form this code knows, one numbered step at a time, each whole or not at all."""
+"""Migrates a journal to the current schema, one numbered step at a time, each in one transaction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crosshaul.journal.sqlite.connect import damaged
 
 
 def migrations() -> Mapping[int, str]:
-    """The steps by number, from ``migrations/NNNN_*.sql``; raises ValueError if a number is missing."""
+    """Return the steps by number, from ``migrations/NNNN_*.sql``; raises ValueError if a number is missing."""
     files = sorted(resources.files(__package__).joinpath("migrations").iterdir(), key=lambda entry: entry.name)
     steps = {int(file.name[:4]): file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")}
     if list(steps) != list(range(1, len(steps) + 1)):
@@ -21,14 +21,14 @@ def migrations() -> Mapping[int, str]:
 
 
 def migrate(connection: sqlite3.Connection, database: Path) -> None:
-    """Run what is missing. Raises StateDirError if a newer Crosshaul wrote the journal, and sqlite3.Error."""
+    """Run the missing steps. Raises StateDirError if a newer version wrote the journal, and sqlite3.Error."""
     steps = migrations()
     for number in range(_version(connection, database, newest=len(steps)) + 1, len(steps) + 1):
         _step(connection, number, steps[number])
 
 
 def check_current(connection: sqlite3.Connection, database: Path) -> None:
-    """For those who may not migrate: raises StateDirError unless the journal has the form this code knows."""
+    """Raise StateDirError unless the journal has the current schema; for processes that may not migrate."""
     newest = len(migrations())
     if (version := _version(connection, database, newest)) < newest:
         raise StateDirError(
@@ -50,8 +50,8 @@ def _version(connection: sqlite3.Connection, database: Path, newest: int) -> int
 
 
 def _step(connection: sqlite3.Connection, number: int, script: str) -> None:
-    # A step may put another table in the place of one that others refer to (SQLite, "Making other kinds of table
-    # schema changes"); with foreign keys on, what refers to it would be deleted with it.
+    # A step may replace a table that others refer to (SQLite, "Making Other Kinds Of Table Schema Changes"); with
+    # foreign keys on, dropping the old table would delete the rows that refer to it.
     connection.execute("PRAGMA foreign_keys = OFF")
     try:
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,4 +1,4 @@
-"""What became of claims: many at once, each judged by the record it finds."""
+"""Writes the outcomes of claims, many at once, and the results of after-upload tasks."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class AfterReport(NamedTuple):
 
     task: AfterTask
     action: AfterAction | None
-    """None: its time has not come yet, and it is not overdue."""
+    """None: the task is not overdue."""
     diagnosis: Diagnosis | None
     due_at: float | None
-    """When it is looked at again; None = never."""
+    """When the task is due again; None = never."""
 
 
 class SendingAgain(NamedTuple):
@@ -54,8 +54,8 @@ class SendingAgain(NamedTuple):
     now: float
 
 
-class _Standing(NamedTuple):
-    """The record as it is; the order is that of the query ``standing``."""
+class _ClaimState(NamedTuple):
+    """The present record, in the order of the query ``claim_states``."""
 
     id: int
     state: str
@@ -67,8 +67,8 @@ class _Standing(NamedTuple):
     diagnosis: str | None
 
 
-class _Back(NamedTuple):
-    """The columns of ``put_back``, in its order."""
+class _PutBack(NamedTuple):
+    """The columns of the query ``put_back``, in its order."""
 
     state: State
     changed_at: float
@@ -83,13 +83,13 @@ class _Back(NamedTuple):
 @dataclass(slots=True)
 class _OutcomeRows:
     delivered: list[tuple[object, ...]] = field(default_factory=list)
-    back: list[_Back] = field(default_factory=list)
+    back: list[_PutBack] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
-    """Those whose multipart upload is completed."""
+    """Records whose multipart upload is complete."""
     abandoned: list[int] = field(default_factory=list)
-    """Those whose multipart upload is of no use any more."""
+    """Records whose multipart upload is to be aborted."""
     stale: list[tuple[object, ...]] = field(default_factory=list)
-    """What the bucket has of files that changed while they were sent."""
+    """Receipts of files that changed during their upload."""
 
     def write(self, connection: sqlite3.Connection) -> None:
         bulk.run(connection, "deliver", self.delivered)
@@ -102,25 +102,23 @@ class _OutcomeRows:
             abandoned.abandon(connection, self.abandoned)
 
 
-def finish(connection: sqlite3.Connection, settlements: Sequence[ClaimOutcome]) -> list[State | Exception]:
+def finish(connection: sqlite3.Connection, claim_outcomes: Sequence[ClaimOutcome]) -> list[State | Exception]:
     """Move each claimed file to the state of its outcome. IllegalTransition where the claim is not held."""
-    ids = rows.ids_text(settlement.claim.id for settlement in settlements)
-    standing = {row[0]: _Standing._make(row) for row in bulk.ask(connection, "standing", (ids,))}
+    ids = rows.ids_text(one.claim.id for one in claim_outcomes)
+    states = {row[0]: _ClaimState._make(row) for row in bulk.ask(connection, "claim_states", (ids,))}
     changes = _OutcomeRows()
-    # Taken out of `standing`, so that a claim which is settled twice in one batch is found out.
-    answers = [_judge(standing.pop(one.claim.id, None), one, changes) for one in settlements]
+    # Removed from `states`, so that the second outcome of one claim in a batch is an error.
+    results = [_finish_one(states.pop(one.claim.id, None), one, changes) for one in claim_outcomes]
     changes.write(connection)
-    return answers
+    return results
 
 
-def _judge(record: _Standing | None, settlement: ClaimOutcome, changes: _OutcomeRows) -> State | Exception:
-    claim, outcome, now = settlement
+def _finish_one(record: _ClaimState | None, claim_outcome: ClaimOutcome, changes: _OutcomeRows) -> State | Exception:
+    claim, outcome, now = claim_outcome
     if record is None or record.state != State.UPLOADING or record.claimed != claim.generation:
-        return IllegalTransition(
-            f"record {claim.id}: not claimed in generation {claim.generation}, so it can't be settled"
-        )
+        return IllegalTransition(f"record {claim.id}: not claimed in generation {claim.generation}, so it can't finish")
     if record.generation != claim.generation:
-        back = _again(record, now)
+        back = _requeued(record, now)
         if isinstance(outcome, Delivered):
             changes.stale.append((*rows.previous_columns(outcome.receipt), record.id, claim.key, claim.plan))
     elif isinstance(outcome, Delivered | Unchanged):
@@ -128,21 +126,21 @@ def _judge(record: _Standing | None, settlement: ClaimOutcome, changes: _Outcome
         changes.finished.append(record.id)
         return check_transition(record.id, State.UPLOADING, State.DELIVERED)
     else:
-        back = _fresh(record, outcome, now)
+        back = _put_back(record, outcome, now)
     changes.back.append(back)
     if _ends_multipart(outcome):
         changes.abandoned.append(record.id)
     return check_transition(record.id, State.UPLOADING, back.state)
 
 
-def _again(record: _Standing, now: float) -> _Back:
-    """The file has to go again, whatever came of the try; not if another has its key by now."""
+def _requeued(record: _ClaimState, now: float) -> _PutBack:
+    """Queue the file again; quarantine it if another file has its key by now."""
     target = State.PENDING if record.holds_key else State.QUARANTINED
-    return _Back(target, now, now, record.attempts, record.ambiguous, record.diagnosis, record.holds_key, record.id)
+    return _PutBack(target, now, now, record.attempts, record.ambiguous, record.diagnosis, record.holds_key, record.id)
 
 
-def _fresh(record: _Standing, outcome: Outcome, now: float) -> _Back:
-    same = _again(record, now)
+def _put_back(record: _ClaimState, outcome: Outcome, now: float) -> _PutBack:
+    same = _requeued(record, now)
     match outcome:
         case RetryLater(due_at, diagnosis, counts):
             return _with_reason(same, diagnosis)._replace(due_at=due_at, attempts=record.attempts + counts)
@@ -156,7 +154,7 @@ def _fresh(record: _Standing, outcome: Outcome, now: float) -> _Back:
             raise TypeError(f"{outcome!r} is no outcome")
 
 
-def _with_reason(back: _Back, diagnosis: Diagnosis) -> _Back:
+def _with_reason(back: _PutBack, diagnosis: Diagnosis) -> _PutBack:
     return back._replace(diagnosis=rows.diagnosis_text(diagnosis), ambiguous=back.ambiguous or diagnosis.ambiguous)
 
 
@@ -165,10 +163,7 @@ def _ends_multipart(outcome: Outcome) -> bool:
 
 
 def finish_after_tasks(connection: sqlite3.Connection, reports: Sequence[AfterReport]) -> Sequence[Exception | None]:
-    """Write down what became of sources; one whose file changed since is passed over.
-
-    Who waits for the key of one that has no source any more is judged anew.
-    """
+    """Record the results of tasks, without those whose file changed since, and offer the keys of removed sources."""
     connection.executemany(
         SQL["finish_after_task"],
         [(due, action, rows.diagnosis_text(why), task.id, task.generation) for task, action, why, due in reports],
@@ -178,7 +173,7 @@ def finish_after_tasks(connection: sqlite3.Connection, reports: Sequence[AfterRe
 
 
 def send_again(connection: sqlite3.Connection, again: SendingAgain) -> None:
-    """Queue a delivered file as a new generation although its fingerprint is the same; not if it changed since."""
+    """Queue a delivered file as a new generation although its fingerprint is the same; skip it if it changed since."""
     task, diagnosis, due_at, now = again
     why = rows.diagnosis_text(diagnosis)
     connection.execute(SQL["send_again"], (due_at, now, now, why, task.id, task.generation))

@@ -1,4 +1,4 @@
-"""The places and plans of the configuration in force, by the numbers that records have for them."""
+"""Numbers the places and plans of the configuration, as records refer to them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from crosshaul.journal.sqlite import rows
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.model import Place, PlanId, RoutePlan, Sighting
 
-_WINDOW = 20_000
-"""Records looked at in one query: some 10 ms."""
-NOWHERE = -1
-"""Stands for a place or plan that no record has."""
+_WINDOW_ROWS = 20_000
+"""Records that one query reads: about 10 ms."""
+UNKNOWN = -1
+"""Number of a place or plan that no record has."""
 
 
 class Application(NamedTuple):
@@ -25,7 +25,7 @@ class Application(NamedTuple):
 
 
 def apply(connection: sqlite3.Connection, application: Application) -> dict[str, PlanId]:
-    """Bring these plans into force, and no others; the numbers they have."""
+    """Bring these plans, and no others, into force; return their numbers by route."""
     for destination, place in application.places.items():
         _adopt(connection, destination, place)
     found = {each.route: _numbered(connection, each) for each in application.plans}
@@ -34,10 +34,10 @@ def apply(connection: sqlite3.Connection, application: Application) -> dict[str,
 
 
 def find(connection: sqlite3.Connection, wanted: RoutePlan) -> PlanId:
-    """The plan as it is numbered, for those who may not write; NOWHERE where it never was in force."""
+    """Return the plan's number, without writing; UNKNOWN if it never was in force."""
     plan = connection.execute(SQL["plan_of"], (wanted.route, wanted.digest)).fetchone()
     place = connection.execute(SQL["place_of"], wanted.place).fetchone()
-    return PlanId(plan[0] if plan else NOWHERE, place[0] if place else NOWHERE, wanted.by_content)
+    return PlanId(plan[0] if plan else UNKNOWN, place[0] if place else UNKNOWN, wanted.by_content)
 
 
 def _numbered(connection: sqlite3.Connection, wanted: RoutePlan) -> PlanId:
@@ -49,7 +49,7 @@ def _numbered(connection: sqlite3.Connection, wanted: RoutePlan) -> PlanId:
 
 
 def _adopt(connection: sqlite3.Connection, destination: str, place: Place) -> None:
-    """Say where the records of an older Crosshaul are, which know their destination's name alone."""
+    """Set the place of records that an older version wrote with their destination's name alone."""
     unknown = connection.execute(SQL["place_of"], ("", destination)).fetchone()
     if unknown is None:
         return
@@ -57,18 +57,18 @@ def _adopt(connection: sqlite3.Connection, destination: str, place: Place) -> No
     if known is None:
         connection.execute(SQL["name_place"], (*place, unknown[0]))
         return
-    # Two destinations are one place: of two files with one key, one has it.
-    connection.execute(SQL["let_go_of_doubles"], (unknown[0], known[0]))
+    # Two destinations are one place: of two files with the same key, one keeps it.
+    connection.execute(SQL["release_duplicate_keys"], (unknown[0], known[0]))
     connection.execute(SQL["move_to_place"], (known[0], unknown[0]))
     connection.execute(SQL["drop_place"], unknown)
 
 
 def leftovers(connection: sqlite3.Connection, route: str, plan: int, after: int) -> tuple[list[bytes], int | None]:
-    """Files not sent yet that were judged by another plan, in a part of all records; and where the next begins."""
+    """Return the undelivered files of other plans in one window of the records, and the start of the next window."""
     if not after and not connection.execute(SQL["has_leftovers"], (route, plan)).fetchone()[0]:
         return [], None
     last = connection.execute(SQL["last_record"]).fetchone()[0]
-    end = after + _WINDOW
+    end = after + _WINDOW_ROWS
     found = connection.execute(SQL["leftovers"], (after, end, route, plan)).fetchall()
     return [row[0] for row in found], end if end < last else None
 
@@ -76,9 +76,9 @@ def leftovers(connection: sqlite3.Connection, route: str, plan: int, after: int)
 def delivered_of_other_plans(
     connection: sqlite3.Connection, route: str, plan: int, after: int
 ) -> tuple[list[tuple[Sighting, Place, str]], int | None]:
-    """Delivered files that were judged by another plan, in a part of all records; and where the next begins."""
+    """Return the delivered files of other plans in one window of the records, and the start of the next window."""
     last = connection.execute(SQL["last_record"]).fetchone()[0]
-    end = after + _WINDOW
+    end = after + _WINDOW_ROWS
     found = [
         (Sighting(route, path, rows.fingerprint(text)), Place(endpoint, bucket), key)
         for path, text, endpoint, bucket, key in connection.execute(

@@ -1,4 +1,4 @@
-"""Loads the SQL, which lives in files of its own: ``-- name: foo`` starts each statement."""
+"""Loads the SQL statements from ``queries/*.sql``, where ``-- name: foo`` starts each statement."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _MARK = "-- name: "
 
 
 def load() -> Mapping[str, str]:
-    """Every named statement of ``queries/*.sql``; raises ValueError if a name stands there twice."""
+    """Return all statements by name; raises ValueError if a name occurs twice."""
     found: dict[str, str] = {}
     for file in sorted(resources.files(__package__).joinpath("queries").iterdir(), key=lambda entry: entry.name):
         for block in file.read_text(encoding="utf-8").split(_MARK)[1:]:
             name, _, statement = block.partition("\n")
             if name.strip() in found:
-                raise ValueError(f"{file.name}: the query {name.strip()} stands there twice")
+                raise ValueError(f"{file.name}: the query {name.strip()} occurs twice")
             found[name.strip()] = statement.strip()
     return found
 

@@ -1,4 +1,4 @@
-"""Between the model's values and the journal's rows."""
+"""Converts between the model's values and the journal's rows."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Row = Sequence[Any]
 
 
 class CorruptRowError(Exception):
-    """A row that nobody can have written: SQLite keeps no checksums, so its own check sees no changed value."""
+    """A row with an impossible value. SQLite keeps no checksums, so its own check does not find these."""
 
 
 def reading(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function that reads rows raise CorruptRowError for what makes no sense."""
+    """Decorate a function that reads rows: raise CorruptRowError for impossible values."""
 
     @wraps(function)
     def read(*arguments: P.args, **options: P.kwargs) -> R:
@@ -52,26 +52,26 @@ def reading(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def fingerprint_text(fingerprint: Fingerprint) -> str:
-    """The fingerprint as one text, which is also what is compared."""
+    """Return the fingerprint as text; queries compare these texts."""
     return f"{fingerprint.size} {fingerprint.mtime_ns} {fingerprint.ctime_ns} {fingerprint.inode}"
 
 
 @reading
 def fingerprint(text: str) -> Fingerprint:
-    """The fingerprint in its text."""
+    """Parse a fingerprint's text."""
     size, mtime_ns, ctime_ns, inode = text.split()
     return Fingerprint(int(size), int(mtime_ns), int(ctime_ns), int(inode))
 
 
 def diagnosis_text(diagnosis: Diagnosis | None) -> str | None:
-    """A diagnosis as JSON."""
+    """Return a diagnosis as JSON."""
     if diagnosis is None:
         return None
     return json.dumps({name: getattr(diagnosis, name) for name in Diagnosis.__slots__})
 
 
 def diagnosis(text: str | None) -> Diagnosis | None:
-    """The diagnosis in its JSON."""
+    """Parse a diagnosis' JSON."""
     if text is None:
         return None
     values = json.loads(text)
@@ -79,27 +79,27 @@ def diagnosis(text: str | None) -> Diagnosis | None:
 
 
 def ids_text(ids: Iterable[int]) -> str:
-    """Row ids as the JSON list that ``json_each`` reads."""
+    """Return row ids as a JSON list for ``json_each``."""
     return f"[{','.join(map(str, ids))}]"
 
 
 def names_text(names: Iterable[str]) -> str:
-    """Names as the JSON list that ``json_each`` reads."""
+    """Return names as a JSON list for ``json_each``."""
     return json.dumps(list(names))
 
 
 def keys_text(keys: Iterable[tuple[int, str]]) -> str:
-    """Places and keys as a JSON list of pairs."""
+    """Return places and keys as a JSON list of pairs."""
     return json.dumps(list(keys))
 
 
 def checksum(kind: str | None, value: str | None) -> Checksum | None:
-    """The checksum of two columns."""
+    """Return the checksum in two columns."""
     return None if kind is None or value is None else Checksum(ChecksumKind(kind), value)
 
 
 def receipt_columns(receipt: Receipt) -> tuple[object, ...]:
-    """The receipt's columns, in the order of ``receipt``."""
+    """Return the receipt's columns, in the order of ``receipt``."""
     proof = receipt.checksum
     return (
         receipt.etag,
@@ -114,7 +114,7 @@ def receipt_columns(receipt: Receipt) -> tuple[object, ...]:
 
 
 def receipt(columns: Row) -> Receipt | None:
-    """The receipt in its eight columns; None where nothing was delivered."""
+    """Return the receipt in its eight columns; None if nothing was delivered."""
     etag, size, delivered_at, kind, value, version_id, request_id, proven_by = columns
     if delivered_at is None:
         return None
@@ -122,7 +122,7 @@ def receipt(columns: Row) -> Receipt | None:
 
 
 def previous_columns(receipt: Receipt) -> tuple[object, ...]:
-    """What of a receipt is kept for the state after it, in the order of ``remember_stale``."""
+    """Return the columns of a receipt that outlive its content, in the order of the query ``remember_stale``."""
     proof = receipt.checksum
     kind, value = (proof.kind, proof.value) if proof else (None, None)
     return receipt.etag, receipt.size, kind, value, receipt.version_id
@@ -130,14 +130,14 @@ def previous_columns(receipt: Receipt) -> tuple[object, ...]:
 
 @reading
 def previous(row: Row) -> Receipt:
-    """The receipt of the state before, in a row of the query ``previous_of``."""
+    """Return the receipt of the previous content, in a row of the query ``previous_of``."""
     etag, size, kind, value, version_id = row[1:6]
     return Receipt(etag, size, 0.0, checksum(kind, value), version_id)
 
 
 @reading
 def kept(row: Row) -> Receipt | None:
-    """The receipt that the file kept when its ctime changed, in a row of the query ``previous_of``."""
+    """Return the receipt that the file kept when its ctime changed, in a row of the query ``previous_of``."""
     etag, size, kind, value, version_id, kept_at, request_id, proven_by = row[1:]
     return receipt((etag, size, kept_at, kind, value, version_id, request_id, proven_by))
 
@@ -160,7 +160,7 @@ def _receipt_of(row: sqlite3.Row) -> Receipt | None:
 
 @reading
 def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
-    """The record in a whole row of ``files``."""
+    """Return the record in a row of the view ``placed``."""
     return Record(
         id=row["id"],
         route=row["route"],
@@ -188,7 +188,7 @@ def record(row: sqlite3.Row, multipart: Multipart | None) -> Record:
 
 @reading
 def after_task(row: Row) -> AfterTask:
-    """The task in a row of the query ``due_after_tasks``."""
+    """Return the task in a row of the query ``due_after_tasks``."""
     done = receipt(row[7:])
     if done is None:
         raise ValueError(f"record {row[0]} is due for deletion without a receipt")
@@ -198,37 +198,37 @@ def after_task(row: Row) -> AfterTask:
 
 @reading
 def part(row: Row) -> Part:
-    """The part in a row of the query ``parts_of``."""
+    """Return the part in a row of the query ``parts_of``."""
     _file, number, size, etag, kind, value = row
     return Part(number, size, etag, Checksum(ChecksumKind(kind), value))
 
 
 def part_columns(file: int, one: Part) -> tuple[object, ...]:
-    """The columns of ``parts``."""
+    """Return the columns of ``parts``."""
     return file, one.number, one.size, one.etag, one.checksum.kind, one.checksum.value
 
 
 def destination_columns(status: DestinationStatus) -> tuple[object, ...]:
-    """The columns of ``destinations``."""
+    """Return the columns of ``destinations``."""
     error = diagnosis_text(status.last_error)
     return status.name, status.state, status.retry_at, status.credentials_expire_at, error, status.checksum_kind
 
 
 @reading
 def destination(row: Row) -> DestinationStatus:
-    """The status in a row of ``destinations``."""
+    """Return the status in a row of ``destinations``."""
     name, state, retry_at, expire_at, error, kind = row
     seen = ChecksumKind(kind) if kind else None
     return DestinationStatus(name, DestinationState(state), retry_at, expire_at, diagnosis(error), seen)
 
 
 def route_columns(status: RouteStatus) -> tuple[object, ...]:
-    """The columns of ``routes``; a path in ``watcher`` may hold bytes that are no UTF-8."""
+    """Return the columns of ``routes``; a path in ``watcher`` may contain bytes that are not UTF-8."""
     seconds = status.last_scan_seconds
     return status.name, text(status.watcher), status.last_scan_at, seconds, status.lost_events, status.settling
 
 
 @reading
 def route(row: Row) -> RouteStatus:
-    """The status in a row of ``routes``."""
+    """Return the status in a row of ``routes``."""
     return RouteStatus(*row)

@@ -12,7 +12,8 @@ from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.reserve import Reserve
 from crosshaul.journal.sqlite.store_base import StoreBase
-from crosshaul.journal.sqlite.writer import Writer, one_by_one
+from crosshaul.journal.sqlite.transaction import one_by_one
+from crosshaul.journal.sqlite.writer import Writer
 from crosshaul.model import ChangedFiles, Denial, Place, PlanId, Recorded, RoutePlan, Settled, Sighting
 
 _BATCH_FILES = 1000

@@ -83,7 +83,7 @@ WHERE route = ? AND path = ? AND state = 'delivered' AND after_due_at IS NULL
     AND (after_action IS NULL OR after_action NOT IN ('done', 'gone'))
 
 -- name: offer_keys_of_paths
--- Joined: of a pair in a list SQLite looks up the place alone, and reads through all that has no key there.
+-- A join: for a pair in a list SQLite would look up the place alone, and read every record there without a key.
 UPDATE files SET recheck = 1
 FROM (
     SELECT place, key FROM files WHERE route = ? AND path = ? AND holds_key = 1 AND after_action = 'gone'

@@ -19,7 +19,7 @@ UPDATE plans SET in_force = id IN (SELECT value FROM json_each(?))
 -- name: name_place
 UPDATE places SET endpoint = ?, bucket = ? WHERE id = ?
 
--- name: let_go_of_doubles
+-- name: release_duplicate_keys
 UPDATE files SET holds_key = 0, recheck = 1, state = CASE state WHEN 'delivered' THEN state ELSE 'quarantined' END
 WHERE place = ? AND holds_key = 1
     AND EXISTS (SELECT 1 FROM files AS other WHERE other.place = ? AND other.key = files.key AND other.holds_key = 1)

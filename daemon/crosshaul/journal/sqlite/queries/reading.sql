@@ -20,7 +20,7 @@ SELECT min(queued_at) FROM files
 WHERE state = 'pending' AND route = ?
 
 -- name: due_after_tasks
--- What was delivered by an earlier configuration is judged anew first: this one may have it go elsewhere.
+-- Files that an earlier plan delivered are left out: this plan may send them elsewhere first.
 SELECT id, generation, route, path, fingerprint, key, settled_by,
     etag, receipt_size, delivered_at, checksum_kind, checksum, version_id, request_id, proven_by
 FROM files WHERE route = ? AND after_due_at IS NOT NULL AND after_due_at <= ?
@@ -46,12 +46,12 @@ SELECT count(*) FROM (
 )
 
 -- name: first_overdue
--- Those whose time has not come although they were looked at are among them, with the reason.
+-- Includes tasks that were checked too early, with the reason.
 SELECT * FROM placed WHERE route = ? AND after_due_at IS NOT NULL
     AND (after_action IS NOT NULL OR diagnosis IS NOT NULL) ORDER BY id LIMIT ?
 
 -- name: first_not_removed
--- What was looked at is due again soon: those that wait for their grace behind it, a million maybe, are not read.
+-- Checked tasks are due again soon; the LIMIT avoids reading all tasks behind them that are not due yet.
 SELECT * FROM (
     SELECT * FROM placed WHERE route = ? AND after_due_at IS NOT NULL ORDER BY after_due_at, id LIMIT 1000
 ) WHERE diagnosis IS NOT NULL LIMIT 1

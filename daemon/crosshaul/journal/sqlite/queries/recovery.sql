@@ -12,7 +12,7 @@ WHERE state IN ('uploading', 'changed', 'quarantined') AND state = 'uploading'
     AND route IN (SELECT value FROM json_each(?2))
 
 -- name: held_claims
--- Rows, since a time in SQLite's JSON is not the very number that it was.
+-- Rows: SQLite's JSON does not keep a REAL exactly.
 SELECT id, claimed, changed_at, route, path FROM files
 WHERE state IN ('uploading', 'changed', 'quarantined') AND state = 'uploading'
     AND route IN (SELECT value FROM json_each(?))

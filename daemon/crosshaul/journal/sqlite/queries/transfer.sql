@@ -1,4 +1,4 @@
--- Answers of many rows are one JSON text: a step a row would be a race for the interpreter's lock (bulk.py).
+-- Results of many rows are one JSON text: a step per row would contend for the interpreter's lock (bulk.py).
 
 -- name: due
 SELECT json_group_array(id) FROM (
@@ -40,7 +40,7 @@ WHERE file IN (SELECT value FROM json_each(?))
 SELECT file, number, size, etag, checksum_kind, checksum FROM parts
 WHERE file IN (SELECT value FROM json_each(?)) ORDER BY file, number
 
--- name: standing
+-- name: claim_states
 SELECT json_group_array(json_array(id, state, claimed, generation, holds_key, attempts, ambiguous, diagnosis)) FROM files
 WHERE id IN (SELECT value FROM json_each(?))
 
