@@ -59,6 +59,6 @@ async def test_a_certificate_that_ran_out_parks_until_there_is_another(
             assert "expired" in said.message
             assert "dates" in said.advice
             account.show(certificates)
-            pipeline.bucket._refresher._wanted.set()
+            pipeline.bucket._refresher._requested.set()
             pipeline.transfer.probe_now()
             assert (await pipeline.comes_to("f", State.DELIVERED, timeout=60)).attempts == 0

@@ -12,7 +12,7 @@ import pytest
 from crosshaul.aws import http1
 from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.bucket import Bucket
-from crosshaul.aws.control_client import S3ControlClient, locate
+from crosshaul.aws.control_client import S3ControlClient, location_of
 from crosshaul.aws.refresher import Refresher
 from crosshaul.aws.sigv4 import Credentials
 from crosshaul.aws.upload_client import S3UploadClient
@@ -51,7 +51,7 @@ class Given:
 
 
 async def put(url: str) -> None:
-    location = locate(f"{url}/bucket/", "")
+    location = location_of(f"{url}/bucket/", "")
     origin = http1.Origin(location.scheme, location.host, location.port)
     client = http1.Client(origin, tls=None, max_connections=1, deadlines=http1.Deadlines(), proxy=None)
     wire = S3UploadClient(client, location, "us-east-1", SystemClock())

@@ -330,19 +330,19 @@ async def test_every_error_of_sts_parks_and_passes(
     async with pipeline_of(partner, tmp_path) as pipeline:
         refresher = pipeline.bucket._refresher
         monkeypatch.setattr(
-            refresher._chain, "forget", lambda: None
+            refresher._base_credentials, "forget", lambda: None
         )  # or most of the time goes into reading the SDK's models anew
         for code, status in STS.items():
-            while refresher._attempting or refresher._wanted.is_set():
+            while refresher._attempting or refresher._requested.is_set():
                 await asyncio.sleep(0.01)
             partner.faults.add(Rule(operation="AssumeRole", times=None, action=error(Row(code, status, Outcome.PARKS))))
             refresher._session = None
             await drop(pipeline, code, PUT)
-            await _parks(pipeline, code, refresher._wanted.set)
+            await _parks(pipeline, code, refresher._requested.set)
             assert (await pipeline.record(code)).attempts == 0
             assert not [call for call in pipeline.calls(PUT) if call.key == code]
             partner.faults.clear()
-            refresher._wanted.set()
+            refresher._requested.set()
             pipeline.transfer.probe_now()
             await arrives(pipeline, code)
         assert pipeline.observer.surprises == []

@@ -159,7 +159,7 @@ BUGS = (
     bug(
         "a proxy's page that comes with a 200 counts as S3's word",
         "aws/upload_client.py",
-        'if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= identifiers.LONGEST:',
+        'if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= identifiers.MAX_CHARACTERS:',
         "if response.status != 200:",
         "tests/lies -k PutObject",
     ),
@@ -404,8 +404,8 @@ BUGS = (
     bug(
         "credentials are used after their end",
         "aws/refresher.py",
-        "return self.ends - min(60.0, (self.ends - self.began) / 15)",
-        "return self.ends + 60.0",
+        "return self.end - min(60.0, (self.end - self.start) / 15)",
+        "return self.end + 60.0",
     ),
     bug(
         "a wrong clock stretches a session",

@@ -57,7 +57,7 @@ BUGS = (
     bug(
         "a store's request id of 30 KB is kept with each file",
         "aws/identifiers.py",
-        "[:LONGEST_REQUEST_ID])[:LONGEST_REQUEST_ID]",
+        "[:MAX_REQUEST_ID_CHARACTERS])[:MAX_REQUEST_ID_CHARACTERS]",
         ")",
         "tests/unit/aws/test_identifiers.py",
     ),

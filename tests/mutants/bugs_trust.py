@@ -34,8 +34,8 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "a machine's credentials are asked for by a proxy",
         "aws/sdk_transport.py",
-        "async with _Metadata(tls=self._tls, judge=accept_any, direct=True, timeout=self._timeout)",
-        "async with _Metadata(tls=self._tls, judge=accept_any, timeout=self._timeout)",
+        "async with _MetadataHttpSession(tls=self._tls, judge=accept_any, direct=True, timeout=self._timeout)",
+        "async with _MetadataHttpSession(tls=self._tls, judge=accept_any, timeout=self._timeout)",
         _MIDDLE,
     ),
     bug(

@@ -155,7 +155,7 @@ async def _there(strict, prefix, count):
 
 async def test_sessions_that_a_policy_revokes_are_replaced(strict, site, monkeypatch):
     """AWS revokes by a policy that denies older sessions: plain AccessDenied, upon which a new session is fetched."""
-    monkeypatch.setattr(refresher, "_SUSPECT_AFTER", 1.0)
+    monkeypatch.setattr(refresher, "_SUSPECT_AGE_SECONDS", 1.0)
     config = await asyncio.to_thread(load, site.config_file)
     async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
         stop = asyncio.Event()

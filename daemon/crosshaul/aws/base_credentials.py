@@ -134,7 +134,7 @@ class BaseCredentials:
 
     def _open(self) -> aioboto3.Session:
         try:
-            session = sdk_models.session(self._config.profile, "sts", self._tls, self._config.sts_endpoint_url)
+            session = sdk_models.open_session(self._config.profile, "sts", self._tls, self._config.sts_endpoint_url)
         except BotoCoreError as error:
             raise credential_providers.fault_of("", error) from error
         return aioboto3.Session(botocore_session=session, region_name=self._config.region)

@@ -98,11 +98,11 @@ class Bucket(BucketQueries):
 
     async def create_multipart_upload(self, key: str, mtime_ns: int, token: str, kind: ChecksumKind) -> str:
         """CreateMultipartUpload; return the upload id."""
-        parameters = self._attributes.of_object(key, mtime_ns, token)
+        parameters = self._attributes.parameters_of(key, mtime_ns, token)
         if kind is not ChecksumKind.MD5:
             parameters |= {"ChecksumAlgorithm": kind.value, "ChecksumType": "FULL_OBJECT"}
         created = await self._call("create_multipart_upload", key, **parameters)
-        if not 0 < len(str(created.get("UploadId") or "")) <= identifiers.LONGEST:
+        if not 0 < len(str(created.get("UploadId") or "")) <= identifiers.MAX_CHARACTERS:
             raise unexpected_response("CreateMultipartUpload", "an upload id")
         return str(created["UploadId"])
 

@@ -89,7 +89,7 @@ class BucketQueries:
     async def sees_other_buckets(self) -> bool:
         """Return whether this session may list the account's buckets."""
         try:
-            await self._with_session(lambda _: self._control_client.ask("list_buckets", {}))
+            await self._with_session(lambda _: self._control_client.request("list_buckets", {}))
         except Fault:
             return False
         return True
@@ -153,7 +153,7 @@ def upload_result(response: dict[str, Any]) -> UploadResult:
     kinds = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32)
     checksum = next((Checksum(kind, value) for kind in kinds if (value := response.get(f"Checksum{kind.value}"))), None)
     return UploadResult(
-        etag=str(response.get("ETag", "")).strip('"')[: identifiers.LONGEST],
+        etag=str(response.get("ETag", "")).strip('"')[: identifiers.MAX_CHARACTERS],
         checksum=checksum if response.get("ChecksumType") != "COMPOSITE" else None,
         version_id=identifiers.version_id(response.get("VersionId")),
         request_id=identifiers.request_id(response.get("ResponseMetadata", {}).get("RequestId")),

@@ -1,4 +1,4 @@
-"""What the environment adds to the configuration, checked at the start: proxies and certificate authorities."""
+"""Check proxies and certificate authorities, which the environment adds to the configuration."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from crosshaul.config import Config, Destination
 from crosshaul.errors import ConfigError
 
 
-def check_surroundings(config: Config, environ: Mapping[str, str]) -> None:
-    """Find what would stop every file: raises ConfigError with all of it, each a line. Blocks; asks no network."""
+def check_environment(config: Config, environ: Mapping[str, str]) -> None:
+    """Raise ConfigError with a line for each setting that would stop every file. Blocks; uses no network."""
     faults: dict[str, None] = {}
     for origin in origins(config):
         try:
@@ -28,27 +28,27 @@ def check_surroundings(config: Config, environ: Mapping[str, str]) -> None:
 
 
 def _check_trust(config: Config, destination: Destination) -> None:
-    """Read what its connections trust, where they use TLS; it is kept for them."""
+    """Load the TLS contexts of a destination's connections, which stay cached."""
     profile = config.identity.profile
-    if _bucket(destination).scheme == "https":
+    if _bucket_origin(destination).scheme == "https":
         tls_contexts.for_bucket(destination, profile)
-    if destination.role_arn is not None and _sts(config).scheme == "https":
+    if destination.role_arn is not None and _sts_origin(config).scheme == "https":
         tls_contexts.for_identity(profile, destination.tls_ca_bundle)
 
 
 def origins(config: Config) -> Iterator[Origin]:
-    """Where calls go. AWS's own hosts as they are mostly called, which is exact enough for NO_PROXY."""
+    """Yield the origins of all calls. AWS's host names are the usual ones, exact enough for NO_PROXY."""
     for destination in config.destinations.values():
-        yield _bucket(destination)
+        yield _bucket_origin(destination)
         if destination.role_arn is not None:
-            yield _sts(config)
+            yield _sts_origin(config)
 
 
-def _sts(config: Config) -> Origin:
+def _sts_origin(config: Config) -> Origin:
     return Origin.of(config.identity.sts_endpoint_url or f"https://sts.{config.identity.region}.amazonaws.com")
 
 
-def _bucket(destination: Destination) -> Origin:
+def _bucket_origin(destination: Destination) -> Origin:
     if destination.endpoint_url is not None:
         return Origin.of(destination.endpoint_url)
     return Origin("https", f"{destination.bucket}.s3.{destination.region}.amazonaws.com", 443)

@@ -66,7 +66,7 @@ def from_botocore(operation: str, error: BotoCoreError | ClientError | ResponseP
     if isinstance(error, TransportError):
         return from_transport(operation, error)
     if isinstance(error, RefusedError):
-        return from_response(operation, error.answer)
+        return from_response(operation, error.response)
     if isinstance(error, ClientError):
         meta: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
         details = {"RequestId": meta.get("RequestId"), **error.response.get("Error", {})}

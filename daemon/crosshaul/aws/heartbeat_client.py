@@ -1,4 +1,4 @@
-"""Asks a monitor's address over our own HTTP client: the same certificates, the same proxies, no redirect."""
+"""Ping a monitor's URL with our own HTTP client: same certificates and proxies, no redirects."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from urllib.parse import unquote, urlsplit
 from crosshaul.aws import http1, tls_contexts
 from crosshaul.errors import ConfigError
 
-DEADLINE: Final = 10.0
-"""Seconds from the name's look-up to the answer."""
-_ANSWERED_WELL: Final = range(200, 300)
+DEADLINE_SECONDS: Final = 10.0
+"""From name lookup to response."""
+_SUCCESS: Final = range(200, 300)
 
 
 async def ping(url: str, profile: str | None) -> str | None:
-    """Return why the address gave no good answer, or None. The address is a secret, and in no text."""
+    """Ping ``url``; return the error or None. The URL is a secret and in no text."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             status = await _status(url, profile)
     except TimeoutError:
-        return f"no response from the monitor within {DEADLINE:.0f} s"
+        return f"no response from the monitor within {DEADLINE_SECONDS:.0f} s"
     except ConfigError as error:
         return str(error)
     except http1.TransportError as error:
@@ -33,7 +33,7 @@ async def ping(url: str, profile: str | None) -> str | None:
         return f"the monitor can't be reached ({error.code})"
     except ValueError as error:
         return f"the monitor's address is invalid ({type(error).__name__})"
-    return None if status in _ANSWERED_WELL else f"the monitor answered HTTP {status}"
+    return None if status in _SUCCESS else f"the monitor answered HTTP {status}"
 
 
 async def _status(url: str, profile: str | None) -> int:

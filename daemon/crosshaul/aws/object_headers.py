@@ -1,4 +1,4 @@
-"""What an object is to carry besides its bytes, once in botocore's names and once as the wire's headers."""
+"""Attributes of an uploaded object (metadata, encryption, ...), as botocore's parameters and as HTTP headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKEN = "crosshaul-token"  # noqa: S105 - a metadata name, not a password
 SOURCE = "crosshaul-source"
 MTIME = "mtime"
 CHECK_KEY = ".crosshaul/check"
-"""The key, after the prefix, that a check writes to, and a probe asks for. Few files are called so."""
+"""The key, after the prefix, that a check writes and a probe requests."""
 
 _HEADERS = {
     "ServerSideEncryption": "x-amz-server-side-encryption",
@@ -36,11 +36,11 @@ _COMPRESSED = {
 
 
 class ObjectAttributes:
-    """The attributes of one destination's objects. What is the same for all of them is worked out once."""
+    """Attributes of one destination's objects; the common ones are computed once."""
 
     def __init__(self, destination: Destination, source: str = "") -> None:
-        """``source``: who puts them; empty for nobody in particular."""
-        wanted = {
+        """``source``: the sender's ``source_name``; empty for none."""
+        parameters = {
             "ServerSideEncryption": destination.server_side_encryption,
             "SSEKMSKeyId": destination.ssekms_key_id,
             "BucketKeyEnabled": destination.bucket_key_enabled,
@@ -49,20 +49,20 @@ class ObjectAttributes:
             "Tagging": urlencode(destination.tags, quote_via=quote) or None,
             "ExpectedBucketOwner": destination.expected_bucket_owner,
         }
-        self._fixed = {name: value for name, value in wanted.items() if value is not None}
+        self._fixed = {name: value for name, value in parameters.items() if value is not None}
         self._metadata = {**destination.metadata, **({SOURCE: source} if source else {})}
         self._headers = [
             *((_HEADERS[name], _text(value)) for name, value in self._fixed.items()),
             *((f"x-amz-meta-{name}", value) for name, value in self._metadata.items()),
         ]
 
-    def of_object(self, key: str, mtime_ns: int, token: str) -> dict[str, Any]:
-        """By botocore's parameter names; what isn't asked for isn't sent."""
+    def parameters_of(self, key: str, mtime_ns: int, token: str) -> dict[str, Any]:
+        """Return the attributes by botocore's parameter names, without unset ones."""
         metadata = {**self._metadata, TOKEN: token, MTIME: _seconds(mtime_ns)}
         return {**self._fixed, "ContentType": _type_of(key), "Metadata": metadata}
 
     def headers(self, key: str, mtime_ns: int, token: str) -> list[tuple[str, str]]:
-        """The same as HTTP headers."""
+        """Return the attributes as HTTP headers."""
         return [
             *self._headers,
             ("content-type", _type_of(key)),
@@ -72,10 +72,10 @@ class ObjectAttributes:
 
 
 def _type_of(key: str) -> str:
-    """The type that the key's suffix stands for; of a compressed file, the compression's.
+    """Return the content type of the key's suffix; for a compressed file, the compression's.
 
-    Only the suffix is looked up: guess_type reads a whole key as a URL, takes ``data:TYPE,`` at its word, line breaks
-    and all, and raises at other keys.
+    Only the suffix is passed to guess_type, which reads a whole key as a URL: it returns the type of ``data:TYPE,``
+    unchecked, line breaks included, and raises for other keys.
     """
     return _type_of_suffix(splitext(key)[1])
 
@@ -91,6 +91,6 @@ def _text(value: object) -> str:
 
 
 def _seconds(mtime_ns: int) -> str:
-    """Seconds with a fraction, as rclone reads and writes them; exact, which a float would not be."""
+    """Return seconds with a fraction, in rclone's format; exact, unlike a float."""
     seconds, fraction = divmod(abs(mtime_ns), 1_000_000_000)
     return f"{'-' if mtime_ns < 0 else ''}{seconds}.{fraction:09d}"

@@ -1,7 +1,7 @@
-"""botocore's HTTP, carried by our own client: one TLS, one proxy rule, no redirect, bounded answers.
+"""HTTP session for botocore over our own client: one TLS and proxy rule, no redirects, bounded responses.
 
-botocore's own sessions check no host name, check nothing at all through a proxy, and follow redirects
-(aiobotocore 2.25.1). So none of them is used, for no client of the process.
+No client of the process uses botocore's own sessions: they check no host name, check no certificate through a proxy,
+and follow redirects (aiobotocore 2.25.1).
 """
 
 from __future__ import annotations
@@ -28,51 +28,50 @@ from crosshaul.aws.error_body import elements, legible, unzipped
 from crosshaul.aws.tls_contexts import ContextLoader
 from crosshaul.errors import ConfigError
 
-_MAX_ANSWER_BYTES = 1024 * 1024
-"""AWS's own answers have some thousands."""
+_MAX_RESPONSE_BYTES = 1024 * 1024
+"""AWS's responses have some thousands."""
 _MAX_OBJECT_BYTES = 16 * 1024 * 1024
-"""Of one GetObject."""
+"""Limit of one GetObject."""
 _MAX_IDLE_SECONDS = 12.0
-"""A call without a body is not sent twice by itself, so a connection that may be broken is not tried for it."""
-_ERROR = 300
-"""The lowest status that is an error here."""
+"""POST requests are not resent, so an old connection, which may be broken, is not used for them."""
+_MIN_ERROR_STATUS = 300
 
 
 class RefusedError(BotoCoreError):  # type: ignore[misc] # botocore has no types
-    """An error answer, for ``faults`` to read: botocore's parsers choke on what proxies say, and forget the status."""
+    """An error response, for ``error_map``: botocore's parsers fail on proxies' responses and lose the status."""
 
     fmt = "refused with HTTP {status}"
 
-    def __init__(self, answer: http1.Response) -> None:
-        super().__init__(status=answer.status)
-        self.answer = answer
+    def __init__(self, response: http1.Response) -> None:
+        super().__init__(status=response.status)
+        self.response = response
 
 
-def refuse_unless_xml(answer: http1.Response) -> None:
-    """Raise RefusedError for all that is no document which S3, STS or IAM give when all is well."""
-    if answer.status >= _ERROR or "html" in answer.headers.get("content-type", "").lower():
-        raise RefusedError(answer)
-    document = answer.body.lstrip(b"\xef\xbb\xbf \t\r\n")
+def refuse_unless_xml(response: http1.Response) -> None:
+    """Raise RefusedError for a response that is not a successful document of S3, STS or IAM."""
+    if response.status >= _MIN_ERROR_STATUS or "html" in response.headers.get("content-type", "").lower():
+        raise RefusedError(response)
+    document = response.body.lstrip(b"\xef\xbb\xbf \t\r\n")
     if document and (not document.startswith(b"<") or "Code" in elements(document)):
-        raise RefusedError(answer)
+        raise RefusedError(response)
 
 
-def refuse_unless_json(answer: http1.Response) -> None:
-    """Raise RefusedError for what is no JSON: SSO's errors are JSON as well, which botocore's parsers know."""
+def refuse_unless_json(response: http1.Response) -> None:
+    """Raise RefusedError for a response without a JSON object; botocore's parsers handle SSO's errors, also JSON."""
     try:
-        document = json.loads(answer.body)
+        document = json.loads(response.body)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise RefusedError(answer)
+        raise RefusedError(response)
 
 
-def accept_any(answer: http1.Response) -> None:
-    """Leave the judgement to the caller."""
+def accept_any(response: http1.Response) -> None:
+    """Accept every response; the caller checks it."""
 
 
 class SdkHttpSession:
-    """What botocore takes for its HTTP session. A transport error is http1.TransportError; redirects are answers."""
+    """Replacement of botocore's HTTP session. Raises http1.TransportError; redirects are returned as responses."""
 
     def __init__(
         self,
@@ -82,7 +81,7 @@ class SdkHttpSession:
         direct: bool = False,
         timeout: float | tuple[float, float] = (10.0, 15.0),
         max_pool_connections: int = 10,
-        **_botocores_choice: object,
+        **_ignored: object,
     ) -> None:
         """Use ``tls`` only for https: reading a trust store takes tens of milliseconds.
 
@@ -95,7 +94,7 @@ class SdkHttpSession:
         self._direct = direct
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         self._deadlines = http1.Deadlines(connect=connect, tls=connect, progress=read, response=read)
-        self._most = max_pool_connections
+        self._max_connections = max_pool_connections
         self._clients: dict[tuple[http1.Origin, int], http1.Client] = {}
 
     async def __aenter__(self) -> Self:
@@ -111,7 +110,7 @@ class SdkHttpSession:
             await client.close()
 
     async def send(self, request: Any) -> AioAWSResponse:  # noqa: ANN401 - botocore's own, which has no types
-        """Send one request; the answer is one for botocore's parsers.
+        """Send one request; return the response for botocore's parsers.
 
         Raises TransportError, RefusedError.
         """
@@ -121,12 +120,15 @@ class SdkHttpSession:
         headers.append(("accept-encoding", "identity"))
         body = request.body or b""
         streamed = bool(request.stream_output)
-        client = await self._client(http1.Origin.of(request.url), _MAX_OBJECT_BYTES if streamed else _MAX_ANSWER_BYTES)
-        answer = await client.send(request.method, target, headers, body.encode() if isinstance(body, str) else body)
-        if request.method != "GET" or answer.status >= _ERROR:  # what is got is whatever it is: bytes, a policy in JSON
-            answer = answer._replace(body=legible(unzipped(answer.headers, answer.body, _MAX_ANSWER_BYTES)))
-            self._judge(answer)
-        return AioAWSResponse(request.url, answer.status, dict(answer.headers), _Whole(answer.body))
+        client = await self._client(
+            http1.Origin.of(request.url), _MAX_OBJECT_BYTES if streamed else _MAX_RESPONSE_BYTES
+        )
+        response = await client.send(request.method, target, headers, body.encode() if isinstance(body, str) else body)
+        # A successful GET may return any bytes, such as a policy in JSON.
+        if request.method != "GET" or response.status >= _MIN_ERROR_STATUS:
+            response = response._replace(body=legible(unzipped(response.headers, response.body, _MAX_RESPONSE_BYTES)))
+            self._judge(response)
+        return AioAWSResponse(request.url, response.status, dict(response.headers), _Body(response.body))
 
     async def _client(self, origin: http1.Origin, max_body: int) -> http1.Client:
         tls = await self._context() if origin.scheme == "https" else None
@@ -134,7 +136,7 @@ class SdkHttpSession:
             self._clients[origin, max_body] = http1.Client(
                 origin,
                 tls=tls,
-                max_connections=self._most,
+                max_connections=self._max_connections,
                 deadlines=self._deadlines,
                 proxy=None if self._direct else _proxy_for(origin),
                 max_body=max_body,
@@ -162,25 +164,25 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("latin-1")
 
 
-class _Whole:
-    """A body that is all here, in the two forms in which aiobotocore reads one from aiohttp."""
+class _Body:
+    """A complete body with the two interfaces that aiobotocore expects of aiohttp."""
 
     def __init__(self, body: bytes) -> None:
         self._body = io.BytesIO(body)
         self.content = self
 
     async def read(self, amount: int = -1) -> bytes:
-        """Return so many bytes more, or all."""
+        """Return the next ``amount`` bytes, or all."""
         return self._body.read(amount)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 class MetadataSession:
-    """For credentials that this machine's metadata services give: never by a proxy, no redirect, one use a call.
+    """Session for the machine's metadata services: no proxy, no redirect, one session per call.
 
-    A proxy can't reach link-local addresses for us, and whoever owns it would get the machine's credentials.
+    A proxy can't reach this machine's link-local addresses, and would see the machine's credentials.
     """
 
     def __init__(self, tls: ContextLoader, timeout: float) -> None:
@@ -188,14 +190,14 @@ class MetadataSession:
         self._timeout = timeout
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[_Metadata]:
-        """A session for the block."""
-        async with _Metadata(tls=self._tls, judge=accept_any, direct=True, timeout=self._timeout) as session:
+    async def acquire(self) -> AsyncIterator[_MetadataHttpSession]:
+        """Yield a session for the block."""
+        async with _MetadataHttpSession(tls=self._tls, judge=accept_any, direct=True, timeout=self._timeout) as session:
             yield session
 
 
-class _Metadata(SdkHttpSession):
-    """Raises what botocore's fetchers try again, or pass over to the next provider."""
+class _MetadataHttpSession(SdkHttpSession):
+    """Raises the errors that botocore's fetchers retry or skip."""
 
     async def send(self, request: Any) -> AioAWSResponse:  # noqa: ANN401 - botocore's own, which has no types
         try:

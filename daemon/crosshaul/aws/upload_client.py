@@ -98,7 +98,7 @@ class S3UploadClient:
         finally:
             queue.release(size)
         # Only the store itself returns an ETag: a proxy's page, or an error in the body of a 200, has none.
-        if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= identifiers.LONGEST:  # noqa: PLR2004 - HTTP's own number
+        if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= identifiers.MAX_CHARACTERS:  # noqa: PLR2004 - HTTP's own number
             raise error_map.from_response(operation, response._replace(body=unzipped(response.headers, response.body)))
         return _upload_result(response.headers)
 

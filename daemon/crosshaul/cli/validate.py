@@ -36,12 +36,12 @@ def command(context: click.Context, config_path: Path, *, as_json: bool) -> None
       0  valid
       2  invalid; each fault is a line on stderr, with --json an element of .faults
     """
-    from crosshaul.aws.environment import check_surroundings  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.aws.environment import check_environment  # noqa: PLC0415 - --help does without pydantic
     from crosshaul.config import load  # noqa: PLC0415 - as above
 
     try:
         config = load(config_path)
-        check_surroundings(config, os.environ)
+        check_environment(config, os.environ)
     except ConfigError as error:
         if not as_json:
             raise

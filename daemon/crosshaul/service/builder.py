@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from crosshaul.aws import http1
 from crosshaul.aws.base_credentials import BaseCredentials
-from crosshaul.aws.environment import check_surroundings
+from crosshaul.aws.environment import check_environment
 from crosshaul.concurrency.bandwidth import BandwidthLimiter
 from crosshaul.concurrency.clock import Clock
 from crosshaul.config import Config, Route, overlaps
@@ -89,7 +89,7 @@ async def _build_destinations(
 
 async def _check_environment(config: Config) -> None:
     """Log what environment variables change. Raises ConfigError for what they make impossible."""
-    await asyncio.to_thread(check_surroundings, config, os.environ)
+    await asyncio.to_thread(check_environment, config, os.environ)
     for line in config.environment_notes:
         logs.get("crosshaul").warning("endpoint_from_environment", endpoint=line)
     for line in await asyncio.to_thread(overlaps, config):

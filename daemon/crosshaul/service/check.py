@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.bucket import Bucket
-from crosshaul.aws.environment import check_surroundings
+from crosshaul.aws.environment import check_environment
 from crosshaul.config import Config, Destination
 from crosshaul.service.bucket_access import open_destination
 from crosshaul.trust import capabilities
@@ -29,7 +29,7 @@ async def check(
 
 
 async def _check(config: Config, destination: Destination, *, test_confused_deputy: bool) -> AsyncIterator[Finding]:
-    await asyncio.to_thread(check_surroundings, config, os.environ)
+    await asyncio.to_thread(check_environment, config, os.environ)
     base_credentials = BaseCredentials(config.identity).trusting(destination.tls_ca_bundle)
     findings: list[Finding] = []
 

@@ -17,7 +17,7 @@ def test_answers_keep_no_more_than_a_person_can_use() -> None:
     )
     for answer in (by_upload_client, over_botocore):
         assert answer.version_id is None
-        assert len(answer.request_id or "") == identifiers.LONGEST_REQUEST_ID
+        assert len(answer.request_id or "") == identifiers.MAX_REQUEST_ID_CHARACTERS
 
 
 @pytest.mark.parametrize("given", ["4442587FB7D0A2F9", "tx0000-1-default"])

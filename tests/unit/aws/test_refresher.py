@@ -206,10 +206,10 @@ def test_margins_scale_with_the_life_of_a_session():
     assert hour.usable_until() == 3540.0
     assert hour.refresh_at(0.0) == 3000.0
     assert hour.refresh_at(1.0) == 2940.0
-    short = dataclasses.replace(hour, ends=15.0)
+    short = dataclasses.replace(hour, end=15.0)
     assert short.usable_until() == 14.0
     assert short.refresh_at(0.0) == 12.0
-    assert dataclasses.replace(hour, ends=None).usable_until() == float("inf")
+    assert dataclasses.replace(hour, end=None).usable_until() == float("inf")
 
 
 @pytest.mark.parametrize("program", ["/bin/false", "/bin/echo no JSON"])
