@@ -91,13 +91,13 @@ def test_with_a_marker_another_users_file_goes_at_once(site):
     assert list(site.root.iterdir()) == []
 
 
-def test_the_last_round_ends_and_leaves_the_sources(strict, site):
+def test_the_final_pass_ends_and_leaves_the_sources(strict, site):
     """`run --finish` delivers what is there, ends, says that a source stays, and deletes nothing that may be open."""
     with site.daemon("--finish") as daemon:
         add(site, "f", b"1")
         began = time.monotonic()
         assert daemon.stop() == 0
         assert time.monotonic() - began < 20
-        assert [(each["left"], each["sources_stay"]) for each in daemon.events("last_round")] == [(0, 1)]
+        assert [(each["undelivered"], each["sources_left"]) for each in daemon.events("final_pass")] == [(0, 1)]
     assert list(strict.objects()) == ["f"]
     assert (site.root / "f").exists()

@@ -8,7 +8,7 @@ import click
 
 from crosshaul.cli.options import config_option
 from crosshaul.cli.verb import Verb
-from crosshaul.service.control_socket import ask
+from crosshaul.service.control_socket import send_request
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -32,7 +32,7 @@ def command(config: Config, rate: str) -> None:
       1  no daemon is running
       2  bad usage, or invalid configuration
     """
-    ask(config.state_dir, {"do": "limit", "bytes_per_second": _rate(rate)})
+    send_request(config.state_dir, {"do": "limit", "bytes_per_second": _rate(rate)})
     click.echo(_SENTENCES.get(rate, f"The bandwidth limit is {rate} now."))
 
 

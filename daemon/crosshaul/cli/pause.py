@@ -10,7 +10,7 @@ import click
 
 from crosshaul.cli.options import check_routes, config_option, json_option, route_names
 from crosshaul.cli.verb import Verb
-from crosshaul.service.control_socket import ask
+from crosshaul.service.control_socket import send_request
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -50,7 +50,7 @@ def command(config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
 
 def send_order(verb: str, config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
     """Tell the daemon to pause or resume routes, and print the paused ones."""
-    answer = ask(config.state_dir, {"do": verb, "routes": check_routes(config, routes)})
+    answer = send_request(config.state_dir, {"do": verb, "routes": check_routes(config, routes)})
     click.echo(json.dumps({"paused": answer["paused"]}) if as_json else _sentence(answer["paused"]))
 
 

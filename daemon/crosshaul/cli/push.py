@@ -66,7 +66,7 @@ def command(context: click.Context, config: Config, routes: tuple[str, ...], *, 
 
 def _preview(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
     """Print where each file would be sent; return the exit code."""
-    from crosshaul.service.push import preview  # noqa: PLC0415 - --help does without the AWS libraries
+    from crosshaul.service.preview import preview  # noqa: PLC0415 - --help does without the AWS libraries
 
     _configure_log(config)
     refused = 0
@@ -112,13 +112,13 @@ def _push(config: Config, routes: tuple[str, ...], *, as_json: bool) -> int:
 
 def _run(push: Coroutine[Any, Any, PushSummary]) -> PushSummary:
     """Run the push, and write its log before the report. After a signal no stuck reader may delay the exit."""
-    from crosshaul.service.shutdown import last_words  # noqa: PLC0415 - as above
+    from crosshaul.service.shutdown import flushing_log  # noqa: PLC0415 - as above
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
 
     try:
         return asyncio.run(push)
     except (StoppedError, KeyboardInterrupt):
-        with last_words():
+        with flushing_log():
             raise
     finally:
         logs.flush(_LOG_FLUSH_SECONDS)

@@ -8,7 +8,7 @@ import click
 
 from crosshaul.cli.options import config_option
 from crosshaul.cli.verb import Verb
-from crosshaul.service.control_socket import ask
+from crosshaul.service.control_socket import send_request
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -30,4 +30,4 @@ def command(config: Config) -> None:
       1  refused, or no daemon is running; nothing has changed
       2  invalid configuration; nothing has changed
     """
-    click.echo(ask(config.state_dir, {"do": "reload"})["told"])
+    click.echo(send_request(config.state_dir, {"do": "reload"})["changes"])

@@ -50,12 +50,12 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool, f
      75  state_dir can't be used at the moment (full, read-only): try again later
     """
     from crosshaul.service import daemon  # noqa: PLC0415 - --help does without the AWS libraries
-    from crosshaul.service.shutdown import last_words  # noqa: PLC0415 - as above
+    from crosshaul.service.shutdown import flushing_log  # noqa: PLC0415 - as above
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
     from crosshaul.telemetry.descriptors import raise_descriptor_limit  # noqa: PLC0415 - as above
 
     config = load_config(config_path)
     logs.configure(config.log.level, config.log.format)
     raise_descriptor_limit()
-    with last_words():
+    with flushing_log():
         context.exit(asyncio.run(daemon.run(config, config_path, require_ready=require_ready, finish=finish)))

@@ -8,7 +8,7 @@ from crosshaul.concurrency.clock import SystemClock
 from crosshaul.errors import ControlError
 from crosshaul.journal import Reader
 from crosshaul.journal.state_dir import obstacle
-from crosshaul.service.control_socket import ask
+from crosshaul.service.control_socket import send_request
 from crosshaul.telemetry.status import snapshot
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def paused_routes(config: Config, reader: Reader | None) -> Sequence[str]:
     if reader is None or reader.daemon_pid() is None:
         return ()
     try:
-        paused: Sequence[str] = ask(config.state_dir, {"do": "show"})["paused"]
+        paused: Sequence[str] = send_request(config.state_dir, {"do": "show"})["paused"]
     except ControlError:
         return ()  # the daemon is starting or ending
     return paused

@@ -13,7 +13,7 @@ from crosshaul.cli.options import config_option, json_option, seconds
 from crosshaul.cli.snapshot import read_status
 from crosshaul.cli.verb import Verb
 from crosshaul.display import printable
-from crosshaul.service.control_socket import ask
+from crosshaul.service.control_socket import send_request
 from crosshaul.telemetry.health import healthy
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def command(
 ) -> None:
     """Show the status."""
     if only_live:
-        context.exit(_print_reasons(ask(config.state_dir, {"do": "live"})["reasons"]))
+        context.exit(_print_reasons(send_request(config.state_dir, {"do": "live"})["reasons"]))
     if repeat and not only_healthy:
         from crosshaul.cli.live import watch  # noqa: PLC0415 - without tables rich is not needed
 

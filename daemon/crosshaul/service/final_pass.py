@@ -1,7 +1,7 @@
-"""Before the end: look once more, and deliver all that is at rest. For whose directory goes when the daemon goes.
+"""The final pass of ``run --finish``: rescan and deliver every settled file before the daemon exits.
 
-A stop as such begins nothing new, since what waits is still there at the next start. Beside a writer in a pod there is
-none: what the writer left behind in its last seconds is delivered now or never.
+It is for pods whose volume disappears with the daemon. An ordinary stop starts no new uploads, because pending files
+are still there at the next start.
 """
 
 from __future__ import annotations
@@ -10,77 +10,65 @@ import asyncio
 import math
 from collections.abc import Callable
 
+from crosshaul.concurrency.waiting import run_unless, wait_first
 from crosshaul.errors import SourceError
 from crosshaul.model import UNFINISHED, DestinationState
 from crosshaul.service.runtime import Runtime
 from crosshaul.telemetry.logger import Logger
 
-_POLL = 0.1
+_POLL_SECONDS = 0.1
 
 
 class FinalPass:
-    """A helper service. ``over`` is set when nothing is left that can go, or the time for it is up."""
+    """A support service. ``over`` is set when no file can be delivered any more, or shutdown_timeout has passed."""
 
-    def __init__(self, runtime: Runtime, asked: asyncio.Event, hurry: asyncio.Event, log: Logger) -> None:
+    def __init__(self, runtime: Runtime, requested: asyncio.Event, forced: asyncio.Event, log: Logger) -> None:
         self.over = asyncio.Event()
-        self.left = 0
-        """Files that stay behind."""
+        self.undelivered = 0
+        """Files that are not delivered at the end of the pass."""
         self._runtime = runtime
-        self._asked = asked
-        self._hurry = hurry
+        self._requested = requested
+        self._forced = forced
         self._log = log
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Wait until the daemon is asked to end; then do the round, within ``shutdown_timeout``."""
-        await _either(self._asked, stop)
-        timeout = self._runtime.config.shutdown_timeout
-        # The time is for all: what is still being sent at its end is cut off, and not given as much again.
-        asyncio.get_running_loop().call_later(timeout, self._hurry.set)
-        round_ = asyncio.create_task(self._round())
-        hurried = asyncio.create_task(_either(self._hurry, stop))
+        """Wait for the shutdown request; then rescan and deliver, within shutdown_timeout."""
+        await wait_first([], self._requested, stop)
+        # One timeout for pass and drain: at its end uploads are cut off, and get no second timeout.
+        asyncio.get_running_loop().call_later(self._runtime.config.shutdown_timeout, self._forced.set)
         try:
-            await asyncio.wait([round_, hurried], return_when=asyncio.FIRST_COMPLETED)
-            if round_.done():
-                round_.result()
-            self.left = await self._left()
-            sources = await self._sources()
-            (self._log.warning if self.left else self._log.info)("last_round", left=self.left, sources_stay=sources)
+            await run_unless(self._deliver_all(), self._forced, stop)
+            self.undelivered = await self._count_unfinished()
+            self._log_result(await self._count_sources())
         finally:
-            round_.cancel()
-            hurried.cancel()
             self.over.set()
         await stop.wait()
 
-    async def _round(self) -> None:
-        ways = self._runtime.routes.values()
-        for result in await asyncio.gather(*(route.intake.sweep() for route in ways), return_exceptions=True):
+    def _log_result(self, sources: int) -> None:
+        log = self._log.warning if self.undelivered else self._log.info
+        log("final_pass", undelivered=self.undelivered, sources_left=sources)
+
+    async def _deliver_all(self) -> None:
+        scans = (route.intake.sweep() for route in self._runtime.routes.values())
+        for result in await asyncio.gather(*scans, return_exceptions=True):
             if isinstance(result, SourceError):
                 self._log.warning("walk_failed", reason=str(result))
             elif isinstance(result, BaseException):
                 raise result
-        while await self._left(self._may_go):  # noqa: ASYNC110 - the journal tells nobody that it is through
-            await asyncio.sleep(_POLL)
+        while await self._count_unfinished(self._can_deliver):  # noqa: ASYNC110 - the journal has no event for it
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def _left(self, counts: Callable[[str], bool] = lambda _route: True) -> int:
-        """How many files are not delivered, of the routes that count."""
-        tallies = [tally for tally in await self._runtime.journal.route_counts() if tally.route in self._runtime.routes]
-        return sum(tally.count(*UNFINISHED) for tally in tallies if counts(tally.route))
+    async def _count_unfinished(self, included: Callable[[str], bool] = lambda _route: True) -> int:
+        """Return how many files of the included routes are not delivered."""
+        counts = await self._runtime.journal.route_counts()
+        ours = [count for count in counts if count.route in self._runtime.routes]
+        return sum(count.count(*UNFINISHED) for count in ours if included(count.route))
 
-    async def _sources(self) -> int:
-        """How many delivered files are to be deleted or moved, and are there still."""
+    async def _count_sources(self) -> int:
+        """Return how many delivered files are still to be deleted or moved."""
         return sum([await self._runtime.journal.count_overdue(route, math.inf) for route in self._runtime.routes])
 
-    def _may_go(self, route: str) -> bool:
-        """Nothing goes of a paused route, nor to a destination that takes nothing."""
-        taking = self._runtime.destination_of(route).reporter.status.state is not DestinationState.PARKED
-        return taking and route not in self._runtime.paused
-
-
-async def _either(*events: asyncio.Event) -> None:
-    """Come back when one of them is set."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
+    def _can_deliver(self, route: str) -> bool:
+        """Return whether files of ``route`` may be delivered: it is not paused, and its destination not parked."""
+        parked = self._runtime.destination_of(route).reporter.status.state is DestinationState.PARKED
+        return not parked and route not in self._runtime.paused

@@ -1,20 +1,21 @@
-"""What the running daemon tells of itself: gauges, samples for the charts, the pages, a heartbeat for a monitor."""
+"""Monitoring of the running daemon: gauges, samples for the charts, the HTTP pages and the heartbeat."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from crosshaul.aws.heartbeat_client import ping
+from crosshaul.concurrency.waiting import wait_event
 from crosshaul.config import HeartbeatConfig as Settings
 from crosshaul.errors import ConfigError
-from crosshaul.model import DestinationStatus, Record, RouteStatus, State
+from crosshaul.model import DestinationStatus, Record, RouteCounts, RouteStatus, State
 from crosshaul.service.runtime import Runtime
 from crosshaul.service.supervisor import Service
 from crosshaul.telemetry import logs
@@ -24,15 +25,15 @@ from crosshaul.telemetry.history import SAMPLE_SECONDS, History
 from crosshaul.telemetry.status import snapshot
 from crosshaul.telemetry.web import PageSources, serving_when_possible
 
-_GAUGES_EVERY = 2.0
-_SHOWN = 20
-"""Files of a kind that the status page shows."""
-_WAITING = 10
-"""Of those that wait it shows fewer: the first tell why the rest does."""
+_GAUGE_SECONDS = 2.0
+_SHOWN_FILES = 20
+"""Files of a state that the status page shows."""
+_SHOWN_PENDING = 10
+"""Pending files that it shows: fewer, since the first of them show why the others wait."""
 
 
 class Monitoring:
-    """Asks the runtime, each time anew: a reload may have changed it."""
+    """Reads the runtime at each use, because a reload may have changed it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -40,16 +41,16 @@ class Monitoring:
         self._heartbeat = Heartbeat(logs.get("heartbeat"), self._ping)
 
     def services(self) -> list[Service]:
-        """What goes on all the time."""
+        """List the services that update gauges, charts and heartbeat."""
         return [
-            Service("gauges", self._gauges),
-            Service("history", self._samples),
-            Service("heartbeat", self._beats),
+            Service("gauges", self._update_gauges),
+            Service("history", self._record_history),
+            Service("heartbeat", self._send_heartbeats),
         ]
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """The HTTP pages over the block, or nothing where ``http.listen`` is null. Raises ConfigError."""
+        """Serve the HTTP pages for the length of the block, unless ``http.listen`` is null. Raises ConfigError."""
         http = self._runtime.config.http
         if http.listen is None:
             yield
@@ -68,15 +69,17 @@ class Monitoring:
             metrics=runtime.metrics.render,
             status=self._status,
             samples=self._history.samples,
-            sending=partial(runtime.journal.uploading, _SHOWN),
-            waiting=self._waiting,
-            failed=partial(runtime.journal.quarantined, _SHOWN),
+            sending=partial(runtime.journal.uploading, _SHOWN_FILES),
+            waiting=self._longest_pending,
+            failed=partial(runtime.journal.quarantined, _SHOWN_FILES),
         )
 
-    async def _waiting(self) -> list[Record]:
-        """Of the files of all routes those that were seen first."""
-        waiting = [await self._runtime.journal.longest_pending(route, _WAITING) for route in self._runtime.routes]
-        return sorted(itertools.chain.from_iterable(waiting), key=lambda record: record.first_seen_at)[:_WAITING]
+    async def _longest_pending(self) -> list[Record]:
+        """Return the pending files of all routes that were seen first."""
+        routes = self._runtime.routes
+        pending = [await self._runtime.journal.longest_pending(route, _SHOWN_PENDING) for route in routes]
+        by_age = sorted(itertools.chain.from_iterable(pending), key=lambda record: record.first_seen_at)
+        return by_age[:_SHOWN_PENDING]
 
     async def _is_ready(self) -> HealthReport:
         return ready(self._runtime.journal.last_error, self._destinations())
@@ -98,42 +101,46 @@ class Monitoring:
         )
 
     async def _routes(self) -> list[RouteStatus]:
-        """As the journal has them, but for what changes faster than it is saved."""
-        ways = self._runtime.routes
+        """Return the journal's routes, with the current number of settling files: the journal saves it late."""
+        running = self._runtime.routes
         return [
-            replace(each, settling=ways[each.name].intake.settling) if each.name in ways else each
-            for each in await self._runtime.journal.routes()
+            replace(status, settling=running[status.name].intake.settling) if status.name in running else status
+            for status in await self._runtime.journal.routes()
         ]
 
-    async def _gauges(self, stop: asyncio.Event) -> None:
+    async def _update_gauges(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            runtime = self._runtime
-            runtime.metrics.log_lines_dropped(logs.dropped())
-            for tally in [each for each in await runtime.journal.route_counts() if each.route in runtime.routes]:
-                oldest = tally.oldest_pending_at
-                age = None if oldest is None else max(0.0, runtime.clock.now() - oldest)
-                runtime.metrics.pending(tally.route, tally.pending, age)
-                runtime.metrics.quarantined(tally.route, tally.count(State.QUARANTINED))
-            for name, route in runtime.routes.items():
-                runtime.metrics.overdue(name, route.source_finisher.overdue)
-            for status in [each for each in await self._routes() if each.name in runtime.routes]:
-                runtime.metrics.watched(status)
-                runtime.metrics.paused(status.name, paused=status.name in runtime.paused)
-            await _until(stop, _GAUGES_EVERY)
+            metrics, routes = self._runtime.metrics, self._runtime.routes
+            metrics.log_lines_dropped(logs.dropped())
+            self._update_counts(await self._runtime.journal.route_counts())
+            for name, pipeline in routes.items():
+                metrics.overdue(name, pipeline.source_finisher.overdue)
+            for status in [status for status in await self._routes() if status.name in routes]:
+                metrics.watched(status)
+                metrics.paused(status.name, paused=status.name in self._runtime.paused)
+            await wait_event(stop, _GAUGE_SECONDS)
 
-    async def _samples(self, stop: asyncio.Event) -> None:
+    def _update_counts(self, route_counts: Sequence[RouteCounts]) -> None:
+        runtime = self._runtime
+        for counts in [counts for counts in route_counts if counts.route in runtime.routes]:
+            oldest = counts.oldest_pending_at
+            age = None if oldest is None else max(0.0, runtime.clock.now() - oldest)
+            runtime.metrics.pending(counts.route, counts.pending, age)
+            runtime.metrics.quarantined(counts.route, counts.count(State.QUARANTINED))
+
+    async def _record_history(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._history.add(await self._status(), await self._runtime.journal.bytes_in_parts())
-            await _until(stop, SAMPLE_SECONDS)
+            await wait_event(stop, SAMPLE_SECONDS)
 
-    async def _beats(self, stop: asyncio.Event) -> None:
-        # Not at once: what has just started is not well yet, and what starts over and over never is.
-        await _until(stop, self._runtime.config.heartbeat.every)
+    async def _send_heartbeats(self, stop: asyncio.Event) -> None:
+        # The first one only after a full period: a daemon that restarts over and over must never send one.
+        await wait_event(stop, self._runtime.config.heartbeat.every)
         while not stop.is_set():
-            await self._beat(self._runtime.config.heartbeat)
-            await _until(stop, self._runtime.config.heartbeat.every)
+            await self._send_heartbeat(self._runtime.config.heartbeat)
+            await wait_event(stop, self._runtime.config.heartbeat.every)
 
-    async def _beat(self, settings: Settings) -> None:
+    async def _send_heartbeat(self, settings: Settings) -> None:
         try:
             url = await asyncio.to_thread(settings.secret)
         except ConfigError as error:
@@ -141,17 +148,10 @@ class Monitoring:
             return
         if url is not None:
             logs.conceal(url)
-            await self._heartbeat.beat(url, await self._is_well(settings.max_age))
+            await self._heartbeat.beat(url, await self._is_all_clear(settings.max_age))
 
     async def _ping(self, url: str) -> str | None:
         return await ping(url, self._runtime.config.identity.profile)
 
-    async def _is_well(self, max_age: float) -> HealthReport:
+    async def _is_all_clear(self, max_age: float) -> HealthReport:
         return all_clear(await self._status(), max_age, live(self._runtime.liveness), await self._is_ready())
-
-
-async def _until(stop: asyncio.Event, seconds: float) -> None:
-    """Wait for so long, or for ``stop``."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()

@@ -1,4 +1,4 @@
-"""A new configuration under a running daemon: what stays the same goes on, the rest drains and begins anew."""
+"""Reload the configuration of a running daemon: unchanged pipelines continue, the others drain and are replaced."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from crosshaul.concurrency.waiting import wait_first
 from crosshaul.config import Config, load
 from crosshaul.errors import ConfigError
 from crosshaul.service.builder import apply_config
@@ -15,12 +16,12 @@ from crosshaul.service.supervisor import Service, Supervisor
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.sd_notify import Notifier
 
-_FIXED = ("state_dir", "http", "shutdown_timeout")
-"""What holds for a daemon's whole life."""
+_FIXED_KEYS = ("state_dir", "http", "shutdown_timeout")
+"""Keys that can't change without a restart."""
 
 
 class ConfigReloader:
-    """Reloads one daemon's configuration, one reload at a time."""
+    """Reloads a daemon's configuration, one reload at a time."""
 
     def __init__(
         self,
@@ -35,77 +36,74 @@ class ConfigReloader:
         self._delivery_supervisor = delivery_supervisor
         self._support_supervisor = support_supervisor
         self._notifier = notifier
-        self._one_at_a_time = asyncio.Lock()
-        self.always: Sequence[Service] = ()
-        """The helpers that belong to no pipeline."""
+        self._lock = asyncio.Lock()
+        self.fixed_services: Sequence[Service] = ()
+        """Support services that belong to no pipeline."""
 
-    async def at_each(self, hangup: asyncio.Event, stop: asyncio.Event) -> None:
-        """Reload at each ``hangup`` (SIGHUP), until ``stop``; what comes of it stands in the log."""
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                waiting = asyncio.create_task(hangup.wait())
-                await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                if hangup.is_set():
-                    hangup.clear()
-                    with suppress(ConfigError):
-                        await self.reload()
-        finally:
-            stopping.cancel()
+    async def run(self, hangup: asyncio.Event, stop: asyncio.Event) -> None:
+        """Reload whenever ``hangup`` (SIGHUP) is set, until ``stop``. The result is logged."""
+        while not stop.is_set():
+            await wait_first([], hangup, stop)
+            if hangup.is_set():
+                hangup.clear()
+                with suppress(ConfigError):
+                    await self.reload()
 
     async def reload(self) -> str:
-        """Read the file again and bring it into force; a sentence on what changed.
+        """Read the file and put it in force; return a sentence about the changes.
 
-        Raises ConfigError, and then all is as it was.
+        Raises ConfigError, and then the old configuration stays in force.
         """
         log = logs.get("crosshaul")
         self._notifier.reloading()
         try:
-            told = await self._reload()
+            changes = await self._reload()
         except ConfigError as error:
             log.error("not_reloaded", faults=error.faults, in_force="the old configuration")  # noqa: TRY400 - no bug
             raise
         finally:
             self._notifier.ready()
-        log.info("reloaded", changes=told)
-        return told
+        log.info("reloaded", changes=changes)
+        return changes
 
     async def _reload(self) -> str:
-        async with self._one_at_a_time:
+        async with self._lock:
             config = await asyncio.to_thread(load, self._file)
             logs.conceal(*config.secrets())
-            self._refuse_fixed(config)
-            runtime, carriers, helpers = (
-                self._runtime,
-                self._runtime.delivery_services(),
-                self._runtime.support_services(),
-            )
-            pipelines, ways = set(runtime.destinations), set(runtime.routes)
-            leaving = await apply_config(runtime, config, config.routes)
+            self._refuse_fixed_keys(config)
+            runtime = self._runtime
+            destinations, routes = set(runtime.destinations), set(runtime.routes)
+            delivery, support = runtime.delivery_services(), runtime.support_services()
+            replaced = await apply_config(runtime, config, config.routes)
             logs.configure(config.log.level, config.log.format)
-            # What leaves must end before its successor begins, and needs its credentials to the last.
-            await self._support_supervisor.reconcile([*self.always, *_union(helpers, runtime.support_services())])
-            await self._delivery_supervisor.reconcile(
-                [service for service in carriers if service in runtime.delivery_services()]
-            )
-            await runtime.hand_over_routes()
-            runtime.expect_beats()
-            await self._delivery_supervisor.reconcile(runtime.delivery_services())
-            await self._support_supervisor.reconcile([*self.always, *runtime.support_services()])
-            for each in leaving:
-                await each.close()
-            runtime.metrics.forget(ways - set(runtime.routes), pipelines - set(runtime.destinations))
-            return " ".join(
-                [_told(pipelines, ways, runtime, len(leaving)), *(f"{each}." for each in runtime.retargets)]
-            )
+            await self._replace_services(delivery, support)
+            for pipeline in replaced:
+                await pipeline.close()
+            runtime.metrics.forget(routes - set(runtime.routes), destinations - set(runtime.destinations))
+            changes = _changes(destinations, routes, runtime, len(replaced))
+            return " ".join([changes, *(f"{retarget}." for retarget in runtime.retargets)])
 
-    def _refuse_fixed(self, config: Config) -> None:
+    async def _replace_services(self, delivery: Sequence[Service], support: Sequence[Service]) -> None:
+        """Drain the services of replaced pipelines, then start those of the new ones.
+
+        A replaced pipeline must drain before its successor claims files, and needs its credentials until then.
+        """
+        runtime, fixed = self._runtime, self.fixed_services
+        await self._support_supervisor.reconcile([*fixed, *_union(support, runtime.support_services())])
+        await self._delivery_supervisor.reconcile(
+            [service for service in delivery if service in runtime.delivery_services()]
+        )
+        await runtime.hand_over_routes()
+        runtime.expect_beats()
+        await self._delivery_supervisor.reconcile(runtime.delivery_services())
+        await self._support_supervisor.reconcile([*fixed, *runtime.support_services()])
+
+    def _refuse_fixed_keys(self, config: Config) -> None:
         before = self._runtime.config
-        fixed = [name for name in _FIXED if getattr(before, name) != getattr(config, name)]
-        if fixed:
+        changed = [key for key in _FIXED_KEYS if getattr(before, key) != getattr(config, key)]
+        if changed:
             raise ConfigError(
-                [f"{self._file}: {name} can't change while the daemon runs; restart it" for name in fixed]
+                [f"{self._file}: {key} can't change while the daemon runs; restart the daemon" for key in changed]
             )
 
 
@@ -113,16 +111,14 @@ def _union(some: Sequence[Service], others: Sequence[Service]) -> list[Service]:
     return [*some, *(service for service in others if service not in some)]
 
 
-def _told(pipelines: set[str], ways: set[str], runtime: Runtime, changed: int) -> str:
-    """What came, what went, and what begins anew."""
-    news = []
-    for what, before, after in (
-        ("destination", pipelines, set(runtime.destinations)),
-        ("route", ways, set(runtime.routes)),
-    ):
-        news += [f"{what} {name} added" for name in sorted(after - before)]
-        news += [f"{what} {name} removed" for name in sorted(before - after)]
-    gone = len(pipelines - set(runtime.destinations)) + len(ways - set(runtime.routes))
-    if changed - gone:
-        news.append(f"{changed - gone} of the destinations and routes begun anew with other settings")
-    return f"The configuration is reloaded: {', '.join(news) or 'no destination or route is touched'}."
+def _changes(destinations: set[str], routes: set[str], runtime: Runtime, replaced: int) -> str:
+    """Return a sentence about what was added, removed and restarted."""
+    changes = []
+    kinds = (("destination", destinations, set(runtime.destinations)), ("route", routes, set(runtime.routes)))
+    for kind, before, after in kinds:
+        changes += [f"{kind} {name} added" for name in sorted(after - before)]
+        changes += [f"{kind} {name} removed" for name in sorted(before - after)]
+    removed = sum(len(before - after) for _, before, after in kinds)
+    if replaced - removed:
+        changes.append(f"{replaced - removed} of the destinations and routes restarted with new settings")
+    return f"The configuration is reloaded: {', '.join(changes) or 'no destination or route has changed'}."

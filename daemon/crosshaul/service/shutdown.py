@@ -1,7 +1,7 @@
-"""The signals that ask the process to end: the first lets it drain, the second cuts that short, and neither can hang.
+"""Shut down on signals: the first starts a drain, the second cuts it short, and each has a deadline.
 
-What a drain leaves behind is closed in the event loop and in threads. A disk or a library that never comes back would
-hold the process for ever there, so that its end has a deadline of its own: the journal is whole at any moment.
+After the drain, files and connections are closed in the event loop and in threads. A disk that hangs would keep the
+process alive for ever there. The deadline ends the process then; the journal is consistent at any moment.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from contextlib import contextmanager
 
 from crosshaul.telemetry import logs
 
-_CLOSING = 10.0
-"""Seconds past the drain's deadline in which everything has to be closed."""
-_AT_ONCE = 2.0
-"""The same after a second signal."""
-_LAST_WORDS = 2.0
-"""Seconds in which the log, and then what is said of an error, must find a reader."""
-_TERMINAL_GONE_WITHIN = 0.2
-"""Seconds from a SIGHUP to when a terminal that was closed is seen to be gone."""
+_CLOSE_SECONDS = 10.0
+"""Time after the drain's deadline in which everything must be closed."""
+_FORCED_SECONDS = 2.0
+"""Time after a second signal in which everything must be closed."""
+_FLUSH_SECONDS = 2.0
+"""Time in which the log, and then an error message, must be read."""
+_TERMINAL_GONE_SECONDS = 0.2
+"""Time from a SIGHUP until a closed terminal is seen to be gone."""
 _CUT_OFF = 1
+"""Exit code of a drain that was cut off."""
 
 
 class Shutdown:
-    """``asked`` is set by the first SIGTERM (or SIGINT, where it listens to that, too), ``hurry`` by the second."""
+    """Events of a shutdown: ``requested`` is set by the first signal, ``forced`` by the second."""
 
     def __init__(self, drain_timeout: float) -> None:
         self.requested = asyncio.Event()
@@ -35,34 +36,34 @@ class Shutdown:
         self._drain_timeout = drain_timeout
 
     def listen(self, *numbers: signal.Signals) -> None:
-        """Take these signals, on the loop that runs."""
+        """Shut down on these signals. Call it on the running loop."""
         for number in numbers:
-            asyncio.get_running_loop().add_signal_handler(number, self._received)
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
 
     def listen_for_hangup(self, reload: asyncio.Event) -> None:
-        """Take SIGHUP: it sets ``reload``, or is a signal to end where it came because our terminal was closed."""
+        """Set ``reload`` on SIGHUP; shut down instead if the process's terminal was closed."""
         terminals = [number for number in range(3) if os.isatty(number)]
 
-        def decide() -> None:
+        def on_hangup() -> None:
             if terminals and not any(os.isatty(number) for number in terminals):
-                self._received()
+                self._on_signal()
             else:
                 reload.set()
 
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.call_later(_TERMINAL_GONE_WITHIN, decide))
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.call_later(_TERMINAL_GONE_SECONDS, on_hangup))
 
-    def _received(self) -> None:
+    def _on_signal(self) -> None:
         again = self.requested.is_set()
         (self.forced if again else self.requested).set()
-        _after(_AT_ONCE if again else self._drain_timeout + _CLOSING, _end)
+        _after(_FORCED_SECONDS if again else self._drain_timeout + _CLOSE_SECONDS, _exit_unclosed)
 
 
 @contextmanager
-def last_words() -> Iterator[None]:
-    """Write the log out at the end of the block; what is said after that ends the process if nobody reads it.
+def flushing_log() -> Iterator[None]:
+    """Flush the log at the end of the block, and end the process if it has not ended by itself soon after.
 
-    Both wait 2 seconds at the most: a pipe that nobody reads, or a stopped terminal, holds up no end.
+    Each takes at most 2 s: neither a pipe that nobody reads nor a stopped terminal can keep the process alive.
     """
     code = _CUT_OFF
     try:
@@ -71,8 +72,8 @@ def last_words() -> Iterator[None]:
         code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", _CUT_OFF)
         raise
     finally:
-        logs.flush(_LAST_WORDS)
-        _after(_LAST_WORDS, lambda: os._exit(code))
+        logs.flush(_FLUSH_SECONDS)
+        _after(_FLUSH_SECONDS, lambda: os._exit(code))
 
 
 def _after(seconds: float, act: Callable[[], None]) -> None:
@@ -81,9 +82,9 @@ def _after(seconds: float, act: Callable[[], None]) -> None:
     timer.start()
 
 
-def _end() -> None:
+def _exit_unclosed() -> None:
     try:
         logs.get("crosshaul").error("not_closed_in_time")
-        logs.flush(_LAST_WORDS)
+        logs.flush(_FLUSH_SECONDS)
     finally:
         os._exit(_CUT_OFF)

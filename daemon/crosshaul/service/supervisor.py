@@ -1,8 +1,8 @@
-"""Named services in one TaskGroup: the kind of error decides whether one is restarted or everything ends.
+"""Run named services: restart those that fail, and end the daemon for errors that no restart can fix.
 
-A service runs until its stop event and then drains. What can mend itself (the disk, the network, a file that another
-program writes, our own mistakes) is restarted with a back-off, and so is a service that ends unasked; what can't (a
-lock, a start that was to be proven, a journal that is damaged or gone) ends the daemon.
+A service runs until its stop event and then drains. A service that fails for a cause that may pass (the disk, the
+network, a bug) is restarted with a back-off, and so is one that ends without a stop. A lost lock, a failed readiness
+check and a damaged or replaced journal end the daemon.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from crosshaul.concurrency.backoff import Backoff
 from crosshaul.concurrency.clock import Clock
+from crosshaul.concurrency.waiting import cancel_all, wait_event, wait_first
 from crosshaul.errors import (
     CrosshaulError,
     JournalDamagedError,
@@ -27,13 +28,13 @@ from crosshaul.telemetry.logger import Logger
 
 _FATAL = (JournalDamagedError, JournalMovedError, LockedError, NotReadyError)
 _BACKOFF = Backoff(initial=1.0, max=30.0)
-_HEALTHY_AFTER = 60.0
-"""Seconds after which a restarted service counts as well again."""
+_HEALTHY_SECONDS = 60.0
+"""Time after which a restarted service counts as recovered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """``run(stop)`` works until ``stop`` is set, then drains and returns."""
+    """A named loop: ``run(stop)`` works until ``stop`` is set, then drains and returns."""
 
     name: str
     run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -41,150 +42,139 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class _RunningService:
-    """A service at work."""
+    """The task of a service, and the event that stops it."""
 
     task: asyncio.Task[bool]
     stop: asyncio.Event
 
 
 class Supervisor:
-    """Runs a crew of services until ``stop``; then lets them drain for ``drain_timeout`` seconds, then cancels them."""
+    """Runs services until ``stop``, lets them drain for ``drain_timeout`` seconds, then cancels them."""
 
     def __init__(self, clock: Clock, log: Logger, drain_timeout: float) -> None:
         self._clock = clock
         self._log = log
         self._drain_timeout = drain_timeout
-        self._posts: dict[Service, _RunningService] = {}
+        self._running: dict[Service, _RunningService] = {}
         self._changed = asyncio.Event()
 
-    async def run(self, services: Sequence[Service], stop: asyncio.Event, hurry: asyncio.Event) -> bool:
-        """Run until ``stop``; True if all drained in time and well. ``hurry`` cuts the drain short.
+    async def run(self, services: Sequence[Service], stop: asyncio.Event, forced: asyncio.Event) -> bool:
+        """Run ``services`` until ``stop``; return True if all drained in time without an error.
 
-        Raises the CrosshaulError of a service that ended for good, be it in the drain.
+        ``forced`` cuts the drain short. Raises the fatal CrosshaulError of a service, also one raised in the drain.
         """
-        self._posts = {service: self._begin(service) for service in services}
-        stopping = asyncio.create_task(stop.wait())
+        self._running = {service: self._start(service) for service in services}
         try:
-            await self._watch(stopping)
-            return await self._drain(list(self._posts.values()), hurry)
+            await self._watch(stop)
+            return await self._drain(list(self._running.values()), forced)
         finally:
-            tasks = [post.task for post in self._posts.values()]
-            for post in self._posts.values():
-                post.stop.set()
-            await _cancel([*tasks, stopping])
+            for running in self._running.values():
+                running.stop.set()
+            await cancel_all([running.task for running in self._running.values()])
 
     async def reconcile(self, services: Sequence[Service]) -> bool:
-        """From now on run these: who is new begins, who is left out drains. True if they did so in time and well."""
+        """Start the services that are new and drain those that are not in ``services``.
+
+        Return True if these drained in time without an error.
+        """
         for service in services:
-            if service not in self._posts:
-                self._posts[service] = self._begin(service)
-        leaving = {service: post for service, post in self._posts.items() if service not in services}
+            if service not in self._running:
+                self._running[service] = self._start(service)
+        leaving = {service: running for service, running in self._running.items() if service not in services}
         self._changed.set()
         drained = await self._drain(list(leaving.values()), asyncio.Event())
-        await _cancel([post.task for post in leaving.values()])
+        await cancel_all([running.task for running in leaving.values()])
         for service in leaving:
-            self._posts.pop(service, None)
+            self._running.pop(service, None)
         return drained
 
     @asynccontextmanager
-    async def around(self, services: Sequence[Service], hurry: asyncio.Event) -> AsyncIterator[None]:
-        """Keep services up over the block, and have them drain after it; one that ends for good ends the block."""
+    async def around(self, services: Sequence[Service], forced: asyncio.Event) -> AsyncIterator[None]:
+        """Run services for the length of the block and drain them after it. A fatal error of one ends the block."""
         stop = asyncio.Event()
-        running = asyncio.create_task(self.run(services, stop, hurry))
+        running = asyncio.create_task(self.run(services, stop, forced))
         try:
-            async with _cut_short_by(running):
+            async with _cancelled_with(running):
                 yield
         finally:
             stop.set()
             await running
 
-    def _begin(self, service: Service) -> _RunningService:
+    def _start(self, service: Service) -> _RunningService:
         stop = asyncio.Event()
-        return _RunningService(asyncio.create_task(self._keep(service, stop), name=service.name), stop)
+        return _RunningService(asyncio.create_task(self._keep_running(service, stop), name=service.name), stop)
 
-    async def _watch(self, stopping: asyncio.Task[bool]) -> None:
-        """Come back when it is time to stop; raises what ended a service for good."""
-        while not stopping.done():
+    async def _watch(self, stop: asyncio.Event) -> None:
+        """Wait for ``stop``. Raises the fatal error of a service that ends before."""
+        while not stop.is_set():
             self._changed.clear()
-            changed = asyncio.create_task(self._changed.wait())
-            at_work = [post.task for post in self._posts.values() if not post.stop.is_set()]
-            try:
-                await asyncio.wait([*at_work, stopping, changed], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                changed.cancel()
-            if not stopping.done():
-                for task in at_work:
+            tasks = [running.task for running in self._running.values() if not running.stop.is_set()]
+            await wait_first(tasks, stop, self._changed)
+            if not stop.is_set():
+                for task in tasks:
                     if task.done():
                         task.result()
 
-    async def _drain(self, posts: Sequence[_RunningService], hurry: asyncio.Event) -> bool:
-        for post in posts:
-            post.stop.set()
-        tasks = [post.task for post in posts]
-        hurrying = asyncio.create_task(hurry.wait())
-        drained = asyncio.create_task(_all(tasks))
+    async def _drain(self, services: Sequence[_RunningService], forced: asyncio.Event) -> bool:
+        for running in services:
+            running.stop.set()
+        tasks = [running.task for running in services]
+        drained = asyncio.create_task(_wait_all(tasks))
         try:
-            await asyncio.wait({drained, hurrying}, timeout=self._drain_timeout, return_when=asyncio.FIRST_COMPLETED)
+            await wait_first([drained], forced, timeout=self._drain_timeout)
         finally:
-            await _cancel([drained, hurrying])
+            await cancel_all([drained])
         for task in tasks:
             if not task.done():
                 self._log.error("service_cut_off", service=task.get_name())
         results = [task.result() for task in tasks if task.done()]
         return len(results) == len(tasks) and all(results)
 
-    async def _keep(self, service: Service, stop: asyncio.Event) -> bool:
-        """Run it again and again until ``stop``; True if its last run ended well."""
+    async def _keep_running(self, service: Service, stop: asyncio.Event) -> bool:
+        """Run a service, again after each failure, until ``stop``; return whether its last run ended well."""
         streak = FailureStreak()
         while True:
             began = self._clock.monotonic()
-            healthy = asyncio.get_running_loop().call_later(_HEALTHY_AFTER, self._recovered, service, streak)
+            healthy = asyncio.get_running_loop().call_later(_HEALTHY_SECONDS, self._log_recovery, service, streak)
             try:
-                if await self._once(service, stop, streak):
+                if await self._run_once(service, stop, streak):
                     return True
             finally:
                 healthy.cancel()
             if stop.is_set():
                 return False
-            quick = self._clock.monotonic() - began < _HEALTHY_AFTER
-            await self._pause(_BACKOFF.delay(streak.length if quick else 0, 0.99), stop)
+            quick = self._clock.monotonic() - began < _HEALTHY_SECONDS
+            await wait_event(stop, _BACKOFF.delay(streak.length if quick else 0, 0.99))
 
-    def _recovered(self, service: Service, streak: FailureStreak) -> None:
+    def _log_recovery(self, service: Service, streak: FailureStreak) -> None:
         if failures := streak.ended():
             self._log.info("service_recovered", service=service.name, failures=failures)
 
-    async def _once(self, service: Service, stop: asyncio.Event, streak: FailureStreak) -> bool:
+    async def _run_once(self, service: Service, stop: asyncio.Event, streak: FailureStreak) -> bool:
         try:
             await service.run(stop)
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
-            self._tell(service, None, streak)  # not we were cancelled, but something that the service waited for
+            self._log_failure(service, None, streak)  # not this task, but one that the service awaits, was cancelled
             return False
-        except Exception as error:  # whatever it is, the other services go on
+        except Exception as error:  # the other services continue, whatever it is
             known = _known(error)
             if isinstance(known, _FATAL):
                 raise known from error
-            self._tell(service, known, streak)
+            self._log_failure(service, known, streak)
             return False
         if not stop.is_set():
-            self._tell(service, CrosshaulError("it ended without being asked to"), streak)
+            self._log_failure(service, CrosshaulError("the service ended without a stop"), streak)
         return stop.is_set()
 
-    def _tell(self, service: Service, known: CrosshaulError | None, streak: FailureStreak) -> None:
+    def _log_failure(self, service: Service, known: CrosshaulError | None, streak: FailureStreak) -> None:
         if not streak.failed():
             return
         if known is None:
             self._log.exception("service_failed", service=service.name, failures=streak.length)
         else:
             self._log.error("service_failed", service=service.name, failures=streak.length, error=str(known))
-
-    async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await stop.wait()
-        except TimeoutError:
-            return
 
 
 def _is_cancelled() -> bool:
@@ -193,7 +183,7 @@ def _is_cancelled() -> bool:
 
 
 def _known(error: BaseException) -> CrosshaulError | None:
-    """The error of ours in ``error``, which a service's own TaskGroup may have wrapped; None for a bug."""
+    """Return the CrosshaulError in ``error``, which a TaskGroup may have wrapped; None for a bug."""
     leaves = list(_leaves(error))
     known = [leaf for leaf in leaves if isinstance(leaf, CrosshaulError)]
     fatal = [leaf for leaf in known if isinstance(leaf, _FATAL)]
@@ -211,35 +201,28 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 @asynccontextmanager
-async def _cut_short_by(running: asyncio.Task[bool]) -> AsyncIterator[None]:
-    """Cancel the block if ``running`` ends under it; whoever awaits ``running`` next hears why."""
+async def _cancelled_with(running: asyncio.Task[bool]) -> AsyncIterator[None]:
+    """Cancel the block if ``running`` ends before it; awaiting ``running`` then raises the reason."""
     block = asyncio.current_task()
     assert block is not None  # noqa: S101 - a coroutine runs in a task
-    others, cut = block.cancelling(), False
+    cancels_before, cut = block.cancelling(), False
 
-    def cut_short(_: asyncio.Task[bool]) -> None:
+    def cancel_block(_: asyncio.Task[bool]) -> None:
         nonlocal cut
         cut = block.cancel()
 
-    running.add_done_callback(cut_short)
+    running.add_done_callback(cancel_block)
     try:
         yield
     except asyncio.CancelledError:
-        if not cut or block.cancelling() > others + 1:
+        if not cut or block.cancelling() > cancels_before + 1:
             raise
     finally:
-        running.remove_done_callback(cut_short)
+        running.remove_done_callback(cancel_block)
         if cut:
             block.uncancel()
 
 
-async def _all(tasks: Sequence[asyncio.Task[bool]]) -> bool:
+async def _wait_all(tasks: Sequence[asyncio.Task[bool]]) -> None:
     if tasks:
         await asyncio.wait(tasks)
-    return True
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[bool]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -67,7 +67,7 @@ def test_push_dry_run_is_a_line_for_each_file(world, monkeypatch, capsys):
     async def preview(config, routes):
         return [good, bad]
 
-    monkeypatch.setitem(sys.modules, "crosshaul.service.push", SimpleNamespace(preview=preview))
+    monkeypatch.setitem(sys.modules, "crosshaul.service.preview", SimpleNamespace(preview=preview))
     assert world.run("push", "--dry-run", "--json") == 1
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(each["path"], each["key"], each["refused"]) for each in found] == [

@@ -36,7 +36,8 @@ def pushing(monkeypatch, summary=None, preview=()):
         calls.append(routes)
         return list(preview)
 
-    monkeypatch.setitem(sys.modules, "crosshaul.service.push", SimpleNamespace(push=push, preview=previewed))
+    monkeypatch.setitem(sys.modules, "crosshaul.service.push", SimpleNamespace(push=push))
+    monkeypatch.setitem(sys.modules, "crosshaul.service.preview", SimpleNamespace(preview=previewed))
     return calls
 
 

@@ -1,4 +1,4 @@
-"""supervisor: what becomes of services that fail, end, drain or don't."""
+"""supervisor: restarts, fatal errors, drains and reconciliation."""
 
 from __future__ import annotations
 
@@ -10,65 +10,64 @@ from typing import Any
 import pytest
 
 from crosshaul.errors import Diagnosis, Fault, FaultKind, LockedError, NotReadyError
-from crosshaul.service import supervisor
 from crosshaul.service.supervisor import Service, Supervisor
 from support.null_logger import NullLogger
+from support.virtual_time import VirtualClock
 
 Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
-
-
-class FakeClock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 class Log(NullLogger):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, object]] = []
+        self.events: list[tuple[str, object]] = []
         self.traced: list[BaseException | None] = []
 
     def info(self, event: str, **fields: object) -> None:
-        self.told.append((event, fields["failures"]))
+        self.events.append((event, fields["failures"]))
 
     def error(self, event: str, **fields: object) -> None:
-        self.told.append((event, fields.get("error", fields["service"])))
+        self.events.append((event, fields.get("error", fields["service"])))
 
     def exception(self, event: str, **fields: object) -> None:
-        self.told.append((event, fields["service"]))
+        self.events.append((event, fields["service"]))
         self.traced.append(sys.exc_info()[1])
 
 
 class Desk:
-    """A supervisor whose back-offs take no time, and are noted."""
+    """A supervisor on virtual time, and the start times of its services."""
 
     def __init__(self, drain: float = 1.0) -> None:
-        self.clock, self.log = FakeClock(), Log()
-        self.pauses: list[float] = []
-        self.stop, self.hurry = asyncio.Event(), asyncio.Event()
-        self.supervisor = Supervisor(self.clock, self.log, drain)
-
-        async def pause(seconds: float, stop: asyncio.Event) -> None:
-            self.pauses.append(round(seconds, 1))
-            await asyncio.sleep(0)
-
-        self.supervisor._pause = pause  # type: ignore[method-assign]
+        self.log = Log()
+        self.starts: dict[str, list[float]] = {}
+        self.ends: dict[str, list[float]] = {}
+        self.stop, self.forced = asyncio.Event(), asyncio.Event()
+        self.supervisor = Supervisor(VirtualClock(), self.log, drain)
 
     async def run(self, *runs: Run) -> bool:
-        services = [Service(f"s{number}", run) for number, run in enumerate(runs)]
-        return await asyncio.wait_for(self.supervisor.run(services, self.stop, self.hurry), 5)
+        services = [self._noted(Service(f"s{number}", run)) for number, run in enumerate(runs)]
+        return await self.supervisor.run(services, self.stop, self.forced)
+
+    def _noted(self, service: Service) -> Service:
+        async def run(stop: asyncio.Event) -> None:
+            self.starts.setdefault(service.name, []).append(now())
+            try:
+                await service.run(stop)
+            finally:
+                self.ends.setdefault(service.name, []).append(now())
+
+        return Service(service.name, run)
+
+    @property
+    def pauses(self) -> list[float]:
+        """Seconds between the end of each run of the first service and its next start."""
+        pairs = zip(self.ends["s0"], self.starts["s0"][1:], strict=False)
+        return [round(start - end, 1) for end, start in pairs]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 @pytest.fixture
@@ -100,50 +99,49 @@ def failing(times: int, error: BaseException, desk: Desk) -> Run:
 FAULT = Fault(Diagnosis(FaultKind.NETWORK, "ConnectionReset", "the line is dead"))
 
 
-async def test_a_failure_is_told_and_the_service_restarted(desk):
-    """An error of ours is one line without a traceback, and the service runs again after a back-off."""
+async def test_a_failure_is_logged_and_the_service_restarted(desk):
+    """A CrosshaulError is one log line without a traceback, and the service runs again after a back-off."""
     assert await desk.run(failing(1, FAULT, desk)) is True
-    assert desk.log.told == [("service_failed", str(FAULT))]
+    assert desk.log.events == [("service_failed", str(FAULT))]
     assert not desk.log.traced
     assert desk.pauses == [2.0]
 
 
-async def test_a_bug_is_told_with_its_traceback_and_the_service_restarted(desk):
-    """A bug is logged where its traceback can be seen, and doesn't end the daemon."""
+async def test_a_bug_is_logged_with_its_traceback_and_the_service_restarted(desk):
+    """Any other error is logged with its traceback, and does not end the daemon."""
     error = ValueError("a bug")
     assert await desk.run(failing(1, error, desk)) is True
     assert desk.log.traced == [error]
 
 
-async def test_a_service_that_keeps_failing_is_told_by_doublings(desk):
-    """A disk that is full for an hour is a few lines: the 1st, 2nd, 4th and 8th failure of ten."""
+async def test_repeated_failures_are_logged_once_per_doubling(desk):
+    """Of ten failures in a row the 1st, 2nd, 4th and 8th are logged."""
     await desk.run(failing(10, FAULT, desk))
-    assert desk.log.told == [("service_failed", str(FAULT))] * 4
+    assert desk.log.events == [("service_failed", str(FAULT))] * 4
 
 
-async def test_a_service_that_is_well_again_is_told_once(desk, monkeypatch):
-    """After it ran for long enough the end is told with the number of failures; one that never failed says nothing."""
-    monkeypatch.setattr(supervisor, "_HEALTHY_AFTER", 0.05)
-    asyncio.get_running_loop().call_later(0.2, desk.stop.set)
+async def test_a_recovery_is_logged_once(desk):
+    """After a minute without a failure the recovery is logged with the number of failures, if there was any."""
+    asyncio.get_running_loop().call_later(200, desk.stop.set)
     left = [FAULT] * 3
 
-    async def mended(stop: asyncio.Event) -> None:
+    async def recovers(stop: asyncio.Event) -> None:
         if left:
             raise left.pop()
         await stop.wait()
 
-    await desk.run(mended, until_stop)
-    assert desk.log.told == [("service_failed", str(FAULT))] * 2 + [("service_recovered", 3)]
+    await desk.run(recovers, until_stop)
+    assert desk.log.events == [("service_failed", str(FAULT))] * 2 + [("service_recovered", 3)]
 
 
 async def test_the_back_off_grows_to_its_bound(desk):
-    """A service that keeps failing is restarted ever more slowly, at most half a minute apart."""
+    """The pause before a restart doubles with each failure, up to 30 s."""
     await desk.run(failing(7, FAULT, desk))
     assert desk.pauses == [2.0, 4.0, 7.9, 15.8, 29.7, 29.7, 29.7]
 
 
-async def test_a_service_that_was_well_for_long_starts_afresh(desk):
-    """A failure after a good minute is a first failure."""
+async def test_a_failure_after_a_good_minute_is_a_first_failure(desk):
+    """A service that ran for over a minute is restarted with the first back-off."""
     times = 0
 
     async def run(stop: asyncio.Event) -> None:
@@ -153,15 +151,15 @@ async def test_a_service_that_was_well_for_long_starts_afresh(desk):
             desk.stop.set()
             await stop.wait()
             return
-        desk.clock.time += 61 if times == 4 else 0
+        await asyncio.sleep(61 if times == 4 else 0)
         raise FAULT
 
     await desk.run(run)
     assert desk.pauses == [2.0, 4.0, 7.9, 1.0]
 
 
-async def test_one_that_ends_unasked_is_restarted(desk):
-    """A service that returns before the stop is missed, told of and started again."""
+async def test_a_service_that_ends_before_the_stop_is_restarted(desk):
+    """A service that returns before the stop is logged as failed and started again."""
     times = 0
 
     async def run(stop: asyncio.Event) -> None:
@@ -172,11 +170,11 @@ async def test_one_that_ends_unasked_is_restarted(desk):
             await stop.wait()
 
     assert await desk.run(run, until_stop) is True
-    assert desk.log.told == [("service_failed", "it ended without being asked to")] * 2
+    assert desk.log.events == [("service_failed", "the service ended without a stop")] * 2
 
 
-async def test_one_whose_awaited_future_is_cancelled_is_restarted(desk):
-    """A CancelledError that nobody sent to the service is a bug like any other, not the end of the daemon."""
+async def test_a_service_whose_awaited_future_is_cancelled_is_restarted(desk):
+    """A CancelledError that does not come from cancelling the service is a bug, and does not end the daemon."""
     assert await desk.run(failing(1, asyncio.CancelledError(), desk)) is True
     assert [type(error) for error in desk.log.traced] == [asyncio.CancelledError]
 
@@ -191,7 +189,7 @@ async def test_one_whose_awaited_future_is_cancelled_is_restarted(desk):
     ids=["plain", "wrapped", "among others"],
 )
 async def test_a_fatal_error_ends_everything(desk, error):
-    """A lock that is held ends all services with that very error, however a TaskGroup wrapped it."""
+    """A LockedError ends all services and is raised itself, however a TaskGroup wrapped it."""
     ended = []
 
     async def other(stop: asyncio.Event) -> None:
@@ -212,17 +210,17 @@ async def test_a_fatal_error_ends_everything(desk, error):
     ids=["ours", "with a bug"],
 )
 async def test_a_wrapped_error_is_recognised(desk, error, traced):
-    """A group of our own errors is told as the first of them; one with a bug in it is a bug."""
+    """A group of CrosshaulErrors is logged as its first; a group with a bug in it is logged as a bug."""
     await desk.run(failing(1, error, desk))
     assert bool(desk.log.traced) is traced
-    assert desk.log.told == [("service_failed", "s0" if traced else str(FAULT))]
+    assert desk.log.events == [("service_failed", "s0" if traced else str(FAULT))]
 
 
 # Draining
 
 
 async def test_services_drain_before_the_end(desk):
-    """After the stop each service has its time to finish."""
+    """After the stop each service has time to finish."""
     done = []
 
     async def run(stop: asyncio.Event) -> None:
@@ -233,13 +231,13 @@ async def test_services_drain_before_the_end(desk):
     desk.stop.set()
     assert await desk.run(run, run) is True
     assert done == [True, True]
-    assert not desk.log.told
+    assert not desk.log.events
 
 
-@pytest.mark.parametrize("hurried", [False, True])
-async def test_a_drain_that_takes_too_long_is_cut(hurried):
-    """At the deadline, or at a second signal, what is left is cancelled, told of, and the answer is no."""
-    desk = Desk(drain=30.0 if hurried else 0.05)
+@pytest.mark.parametrize("forced", [False, True])
+async def test_a_drain_that_takes_too_long_is_cut(forced):
+    """At the deadline, or at a second signal, running services are cancelled and logged, and the drain has failed."""
+    desk = Desk(drain=30.0 if forced else 0.05)
     cleaned = []
 
     async def slow(stop: asyncio.Event) -> None:
@@ -250,28 +248,28 @@ async def test_a_drain_that_takes_too_long_is_cut(hurried):
             cleaned.append(True)
 
     desk.stop.set()
-    if hurried:
-        asyncio.get_running_loop().call_later(0.02, desk.hurry.set)
+    if forced:
+        asyncio.get_running_loop().call_later(0.02, desk.forced.set)
     began = asyncio.get_running_loop().time()
     assert await desk.run(slow, until_stop) is False
     assert asyncio.get_running_loop().time() - began < 2
     assert cleaned == [True]
-    assert desk.log.told == [("service_cut_off", "s0")]
+    assert desk.log.events == [("service_cut_off", "s0")]
 
 
-async def test_hurrying_when_all_is_done_changes_nothing(desk):
-    """A second signal beside the last service's end doesn't call a full drain a cut one."""
+async def test_forcing_when_all_is_done_changes_nothing(desk):
+    """A second signal in the moment of the last service's end leaves the drain complete."""
 
     async def run(stop: asyncio.Event) -> None:
         await stop.wait()
-        desk.hurry.set()
+        desk.forced.set()
 
     desk.stop.set()
     assert await desk.run(run) is True
 
 
 async def test_a_failure_in_the_drain_is_told_and_counts(desk):
-    """A service that fails while it drains is told of, isn't started again, and the drain was not a full one."""
+    """A service that fails while it drains is logged and not restarted, and the drain is not complete."""
 
     async def run(stop: asyncio.Event) -> None:
         await stop.wait()
@@ -279,11 +277,11 @@ async def test_a_failure_in_the_drain_is_told_and_counts(desk):
 
     desk.stop.set()
     assert await desk.run(run, until_stop) is False
-    assert desk.log.told == [("service_failed", str(FAULT))]
+    assert desk.log.events == [("service_failed", str(FAULT))]
 
 
 async def test_a_fatal_error_in_the_drain_is_raised(desk):
-    """A fatal error of the drain comes out, after the others have drained."""
+    """A fatal error in the drain is raised after the other services have drained."""
     done = []
 
     async def other(stop: asyncio.Event) -> None:
@@ -302,9 +300,8 @@ async def test_a_fatal_error_in_the_drain_is_raised(desk):
 
 
 async def test_a_stop_ends_the_back_off():
-    """A service that waits to be restarted doesn't hold up the stop."""
+    """A service in its back-off does not delay the stop."""
     desk = Desk()
-    del desk.supervisor._pause
     failed = asyncio.Event()
 
     async def run(stop: asyncio.Event) -> None:
@@ -322,7 +319,7 @@ async def test_a_stop_ends_the_back_off():
 
 
 async def test_cancelled_from_outside_it_leaves_nothing_running(desk):
-    """When the supervisor itself is cancelled, its services are, and have cleaned up before it ends."""
+    """Cancelling the supervisor cancels its services, and they have cleaned up before it ends."""
     cleaned = []
 
     async def run(stop: asyncio.Event) -> None:
@@ -343,7 +340,7 @@ async def test_cancelled_from_outside_it_leaves_nothing_running(desk):
 
 
 async def test_around_keeps_services_up_and_drains_them_after(desk):
-    """Services run during the block, and drain when it is over."""
+    """Services run during the block and drain after it."""
     seen: list[str] = []
 
     async def run(stop: asyncio.Event) -> None:
@@ -351,7 +348,7 @@ async def test_around_keeps_services_up_and_drains_them_after(desk):
         await stop.wait()
         seen.append("drained")
 
-    async with desk.supervisor.around([Service("s", run)], desk.hurry):
+    async with desk.supervisor.around([Service("s", run)], desk.forced):
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         seen.append("block")
@@ -359,7 +356,7 @@ async def test_around_keeps_services_up_and_drains_them_after(desk):
 
 
 async def test_around_passes_the_blocks_own_error_on(desk):
-    """An error of the block comes out as it is, after the services have drained."""
+    """An error of the block is raised unchanged, after the services have drained."""
     drained = []
 
     async def run(stop: asyncio.Event) -> None:
@@ -367,13 +364,13 @@ async def test_around_passes_the_blocks_own_error_on(desk):
         drained.append(True)
 
     with pytest.raises(NotReadyError, match="not ready"):
-        async with desk.supervisor.around([Service("s", run)], desk.hurry):
+        async with desk.supervisor.around([Service("s", run)], desk.forced):
             raise NotReadyError("not ready")
     assert drained == [True]
 
 
 async def test_a_fatal_error_ends_the_block_it_is_around(desk):
-    """The block doesn't go on without its services: it is cut short, and the error comes out in its place."""
+    """A fatal error of a service cancels the block and is raised in its place."""
 
     async def run(stop: asyncio.Event) -> None:
         raise LockedError("held")
@@ -381,7 +378,7 @@ async def test_a_fatal_error_ends_the_block_it_is_around(desk):
     task = asyncio.current_task()
     assert task is not None
     with pytest.raises(LockedError, match="held"):
-        async with asyncio.timeout(1) as limit, desk.supervisor.around([Service("s", run)], desk.hurry):
+        async with asyncio.timeout(1) as limit, desk.supervisor.around([Service("s", run)], desk.forced):
             await asyncio.sleep(60)
     assert not limit.expired()
     assert task.cancelling() == 0
@@ -389,7 +386,7 @@ async def test_a_fatal_error_ends_the_block_it_is_around(desk):
 
 
 async def test_a_cancelled_block_stays_cancelled(desk):
-    """Cancelling the block from outside drains the services and is not swallowed."""
+    """Cancelling the block drains the services, and the CancelledError is raised."""
     drained = []
 
     async def run(stop: asyncio.Event) -> None:
@@ -397,7 +394,7 @@ async def test_a_cancelled_block_stays_cancelled(desk):
         drained.append(True)
 
     async def block() -> None:
-        async with desk.supervisor.around([Service("s", run)], desk.hurry):
+        async with desk.supervisor.around([Service("s", run)], desk.forced):
             await asyncio.sleep(60)
 
     task = asyncio.create_task(block())
@@ -412,56 +409,56 @@ async def test_nothing_to_supervise(desk):
     """Without services there is nothing to drain."""
     desk.stop.set()
     assert await desk.run() is True
-    async with desk.supervisor.around([], desk.hurry):
+    async with desk.supervisor.around([], desk.forced):
         pass
 
 
-# Changing the crew
+# Reconciling
 
 
-async def test_the_crew_may_change_while_it_works(desk):
-    """Who is new begins, who is left out drains, and who stays is not touched."""
-    told = []
+async def test_reconcile_starts_new_services_and_drains_removed_ones(desk):
+    """``reconcile`` starts new services, drains removed ones and leaves the others alone."""
+    events = []
 
     def worker(name: str) -> Run:
         async def run(stop: asyncio.Event) -> None:
-            told.append(f"{name} begins")
+            events.append(f"{name} begins")
             await stop.wait()
-            told.append(f"{name} ends")
+            events.append(f"{name} ends")
 
         return run
 
     stays, goes, comes = (Service(name, worker(name)) for name in ("stays", "goes", "comes"))
-    async with desk.supervisor.around([stays, goes], desk.hurry):
+    async with desk.supervisor.around([stays, goes], desk.forced):
         await asyncio.sleep(0.01)
         assert await desk.supervisor.reconcile([stays, comes]) is True
         await asyncio.sleep(0.01)
-        assert sorted(told) == ["comes begins", "goes begins", "goes ends", "stays begins"]
-    assert sorted(told[4:]) == ["comes ends", "stays ends"]
+        assert sorted(events) == ["comes begins", "goes begins", "goes ends", "stays begins"]
+    assert sorted(events[4:]) == ["comes ends", "stays ends"]
 
 
-async def test_who_is_left_out_and_does_not_drain_is_cut_off(desk):
-    """A service that is let go of has the drain's deadline, too, and the others go on."""
+async def test_a_removed_service_that_does_not_drain_is_cut_off(desk):
+    """The drain of a removed service has the same deadline, and the others continue."""
     desk = Desk(drain=0.05)
 
     async def stuck(stop: asyncio.Event) -> None:
         await asyncio.sleep(60)
 
-    async with desk.supervisor.around([Service("stuck", stuck)], desk.hurry):
+    async with desk.supervisor.around([Service("stuck", stuck)], desk.forced):
         await asyncio.sleep(0.01)
         assert await desk.supervisor.reconcile([]) is False
-    assert desk.log.told == [("service_cut_off", "stuck")]
+    assert desk.log.events == [("service_cut_off", "stuck")]
 
 
-async def test_a_fatal_error_of_a_newcomer_ends_everything(desk):
-    """Who joins later is watched like the first."""
+async def test_a_fatal_error_of_an_added_service_ends_everything(desk):
+    """A service that ``reconcile`` added is watched like the first ones."""
 
     async def run(stop: asyncio.Event) -> None:
         await asyncio.sleep(0.01)
         raise LockedError("another instance")
 
     async def joined() -> None:
-        async with asyncio.timeout(5), desk.supervisor.around([], desk.hurry):
+        async with asyncio.timeout(5), desk.supervisor.around([], desk.forced):
             await asyncio.sleep(0)
             await desk.supervisor.reconcile([Service("late", run)])
             await asyncio.sleep(60)

@@ -1,4 +1,4 @@
-"""herald: what the watchdog hears."""
+"""systemd: watchdog, and more time for a drain."""
 
 from __future__ import annotations
 
@@ -7,79 +7,79 @@ from types import SimpleNamespace
 
 import pytest
 
-from crosshaul.concurrency.clock import SystemClock
 from crosshaul.model import DestinationState, DestinationStatus
 from crosshaul.service.systemd import SystemdNotifier
 from crosshaul.telemetry.health import Liveness
 from crosshaul.telemetry.lag import LagMeter
 from crosshaul.telemetry.sd_notify import Notifier
+from support.virtual_time import VirtualClock
 
 
-class Heard(Notifier):
-    """A notifier that keeps what it is told."""
+class RecordingNotifier(Notifier):
+    """A Notifier that records its calls."""
 
     def __init__(self):
         super().__init__(None, watchdog_seconds=0.2)
-        self.told = []
+        self.calls = []
 
     def ready(self):
-        self.told.append("ready")
+        self.calls.append("ready")
 
     def status(self, text):
-        self.told.append("status")
+        self.calls.append("status")
 
     def keep_alive(self):
-        self.told.append("well")
+        self.calls.append("keep_alive")
 
     def stopping(self):
-        self.told.append("stopping")
+        self.calls.append("stopping")
 
     def extend(self, seconds):
-        self.told.append("extend")
+        self.calls.append("extend")
 
 
-class Tallies:
+class EmptyJournal:
     async def route_counts(self):
         return []
 
 
-def world(now):
+def fake_runtime(now):
     reporter = SimpleNamespace(status=DestinationStatus("partner", DestinationState.READY), uploading={})
     pipeline = SimpleNamespace(reporter=reporter, transfer=SimpleNamespace(accepted_bodies=0))
     liveness = Liveness(lambda: now[0])
     liveness.expect("transfer.partner")
-    return SimpleNamespace(destinations={"partner": pipeline}, liveness=liveness, journal=Tallies())
+    return SimpleNamespace(destinations={"partner": pipeline}, liveness=liveness, journal=EmptyJournal())
 
 
-async def heard_over(runtime, lag, draining=None, seconds=0.3):
-    notifier, stop = Heard(), asyncio.Event()
-    herald = SystemdNotifier(notifier, runtime, lag, draining or asyncio.Event())
-    task = asyncio.create_task(herald.run(stop))
+async def calls_within(runtime, lag, draining=None, seconds=0.3):
+    """Run a SystemdNotifier for so many virtual seconds and return its calls."""
+    notifier, stop = RecordingNotifier(), asyncio.Event()
+    task = asyncio.create_task(SystemdNotifier(notifier, runtime, lag, draining or asyncio.Event()).run(stop))
     await asyncio.sleep(seconds)
     stop.set()
     await task
-    return notifier.told
+    return notifier.calls
 
 
-@pytest.mark.parametrize(("silence", "late", "fed"), [(0, 0.0, True), (61, 0.0, False), (0, 0.15, False)])
-async def test_only_proof_feeds_the_watchdog(silence, late, fed):
-    """A destination's loop that has not moved for a minute, or an event loop that was late, is no proof of life."""
+@pytest.mark.parametrize(("silence", "lag_seconds", "fed"), [(0, 0.0, True), (61, 0.0, False), (0, 0.15, False)])
+async def test_only_progress_feeds_the_watchdog(silence, lag_seconds, fed):
+    """A transfer without a heartbeat for a minute, or an event loop that lags, does not feed the watchdog."""
     now = [1000.0]
-    runtime, lag = world(now), LagMeter(lambda _: None, SystemClock())
+    runtime, lag = fake_runtime(now), LagMeter(lambda _: None, VirtualClock())
     now[0] += silence
-    lag.max = late
-    told = await heard_over(runtime, lag, seconds=0.02)
-    assert told[0] == "ready"
-    assert ("well" in told) is fed
+    lag.max = lag_seconds
+    calls = await calls_within(runtime, lag, seconds=0.02)
+    assert calls[0] == "ready"
+    assert ("keep_alive" in calls) is fed
 
 
-async def test_a_drain_that_stands_still_gets_no_more_time():
-    """While it drains, more time is asked for only after something more has arrived."""
-    runtime, draining = world([0.0]), asyncio.Event()
+async def test_a_drain_without_progress_gets_no_more_time():
+    """While it drains, more time is requested only after further files were taken."""
+    runtime, draining = fake_runtime([0.0]), asyncio.Event()
     draining.set()
-    lag = LagMeter(lambda _: None, SystemClock())
-    assert "extend" not in await heard_over(runtime, lag, draining)
+    lag = LagMeter(lambda _: None, VirtualClock())
+    assert "extend" not in await calls_within(runtime, lag, draining)
     runtime.destinations["partner"].transfer.accepted_bodies = 3
-    told = await heard_over(runtime, lag, draining)
-    assert told.count("extend") == 1
-    assert "stopping" in told
+    calls = await calls_within(runtime, lag, draining)
+    assert calls.count("extend") == 1
+    assert "stopping" in calls

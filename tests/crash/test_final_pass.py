@@ -42,7 +42,7 @@ def test_files_written_just_before_the_signal_are_delivered(strict, site):
         daemon.process.send_signal(signal.SIGTERM)
         os.kill(daemon.process.pid, signal.SIGCONT)
         assert daemon.wait() == 0
-        assert [each["left"] for each in daemon.events("last_round")] == [0]
+        assert [each["undelivered"] for each in daemon.events("final_pass")] == [0]
     assert {key: each["sha256"] for key, each in strict.objects(sha256=True).items()} == sha256_of(site.root)
 
 
@@ -77,7 +77,7 @@ def test_a_partner_that_takes_nothing_is_not_waited_for(strict, site):
         began = time.monotonic()
         assert daemon.stop() == 1
         assert time.monotonic() - began < 15
-        assert [each["left"] for each in daemon.events("last_round")] == [1]
+        assert [each["undelivered"] for each in daemon.events("final_pass")] == [1]
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["the time is up", "a second signal"])
