@@ -61,7 +61,7 @@ def test_a_start_asks_for_time_while_the_journal_is_opened(strict, site, manager
         until(lambda: manager.hears("READY=1"))
     before = manager.heard[: next(number for number, told in enumerate(manager.heard) if "READY=1" in told)]
     assert any(told.startswith("EXTEND_TIMEOUT_USEC=") for told in before)
-    assert any("the journal is opened" in told for told in before)
+    assert any("opening and checking the journal" in told for told in before)
 
 
 def test_a_stop_that_cuts_off_is_no_failure_of_the_unit(strict, site, manager):
