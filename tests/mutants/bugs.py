@@ -374,9 +374,9 @@ BUGS = (
     # What happens to the source
     bug(
         "a file that changed after its delivery is deleted or moved away as delivered",
-        "delivery/after_upload/delivered_file.py",
-        "    if found != expected.fingerprint and not (same and expected.checksum is not None):",
-        "    if not found:",
+        "delivery/after_upload/source_verification.py",
+        "    if fingerprint != expected.fingerprint and not (same and expected.checksum is not None):",
+        "    if not fingerprint:",
         "tests/unit/delivery/test_source_removal.py",
     ),
     bug(

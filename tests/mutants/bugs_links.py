@@ -45,16 +45,16 @@ BUGS = (
     ),
     bug(
         "a file whose bytes and ctime are others, and whose mtime was put back, is deleted unsent",
-        "delivery/after_upload/delivered_file.py",
-        "        _compare_bytes(source, held, expected, guard)\n        except ContentChangedError:",
+        "delivery/after_upload/source_verification.py",
+        "        _compare_bytes(source, opened, expected, guard)\n        except ContentChangedError:",
         "        pass\n        except ContentChangedError:",
         "tests/unit/delivery/test_source_removal.py",
     ),
     bug(
         "without a checksum a file that was changed behind its mtime is deleted unsent",
-        "delivery/after_upload/delivered_file.py",
-        "    if found != expected.fingerprint and not (same and expected.checksum is not None):",
-        "    if found != expected.fingerprint and not same:",
+        "delivery/after_upload/source_verification.py",
+        "    if fingerprint != expected.fingerprint and not (same and expected.checksum is not None):",
+        "    if fingerprint != expected.fingerprint and not same:",
         "tests/unit/delivery/test_source_removal.py",
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bugs import Bug, bug
 
-_AFTER = "tests/unit/delivery/test_after_upload.py"
+_AFTER = "tests/unit/delivery/test_source_finisher.py"
 _ABANDONED = "tests/unit/delivery/test_abandoned_uploads.py"
 _LOST = "tests/unit/delivery/test_lost_claims.py"
 
@@ -12,15 +12,15 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "a source goes although its object was replaced since",
         "delivery/after_upload/object_check.py",
-        "        return self._is_replaced(task, held)\n",
+        "        return self._replaced(task, head)\n",
         "        return None\n",
         f"{_AFTER} -k without_if_match",
     ),
     bug(
         "a source goes although the store could not be asked",
         "delivery/after_upload/object_check.py",
-        '            return _stays(task, "SourceKept", f',
-        '            return None and _stays(task, "SourceKept", f',
+        '            return _kept(task, "SourceKept", f',
+        '            return None and _kept(task, "SourceKept", f',
         f"{_AFTER} -k without_if_match",
     ),
     bug(

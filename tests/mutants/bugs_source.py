@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bugs import SIMULATION, Bug, bug
 
-_REMOVAL, _AFTER = "tests/unit/delivery/test_source_removal.py", "tests/unit/delivery/test_after_upload.py"
-_UNSEEN = "tests/unit/delivery/test_unseen_writers.py"
+_REMOVAL, _AFTER = "tests/unit/delivery/test_source_removal.py", "tests/unit/delivery/test_source_finisher.py"
+_UNSEEN = "tests/unit/delivery/test_writer_visibility.py"
 
 BUGS = (
     bug(
@@ -45,44 +45,44 @@ BUGS = (
     ),
     bug(
         "a file that a program has open for writing is deleted under it",
-        "delivery/after_upload/delivered_file.py",
+        "delivery/after_upload/source_verification.py",
         "        if guard.leases.refused_tells:\n",
         "        if source is None:\n",
         _REMOVAL,
     ),
     bug(
         "without leases a file that a program has open for writing is deleted under it",
-        "delivery/after_upload/delivered_file.py",
+        "delivery/after_upload/source_verification.py",
         "    if guard.is_open_for_writing(source.descriptor):",
         "    if source is None:",
         _REMOVAL,
     ),
     bug(
         "another user's file is deleted under a writer that can't be seen",
-        "delivery/after_upload/delivered_file.py",
+        "delivery/after_upload/source_verification.py",
         "    if not guard.unseen_may_go:\n",
         "    if guard is None:\n",
         _UNSEEN,
     ),
     bug(
         "a lease that is granted lets a file of another machine's writer go",
-        "delivery/after_upload/delivered_file.py",
+        "delivery/after_upload/source_verification.py",
         "        if lease is None or not guard.leases.granted_tells:\n",
         "        if lease is None:\n",
         _UNSEEN,
     ),
     bug(
         "on NFSv4 a source stays for ever, since the client has no delegation",
-        "delivery/after_upload/unseen_writers.py",
+        "delivery/after_upload/writer_visibility.py",
         "refused_tells=kinds <= LOCAL",
         "refused_tells=kinds <= _LEASING",
         _UNSEEN,
     ),
     bug(
         "a source whose writers can't be seen goes after a minute, whoever may have it open",
-        "delivery/after_upload/unseen_writers.py",
-        "_PATIENCE.get(settled_by, _SILENT_SECONDS)",
-        "_PATIENCE.get(settled_by, _FINISHED_SECONDS)",
+        "delivery/after_upload/writer_visibility.py",
+        "_KEEP_SECONDS.get(settled_by, _QUIET_SECONDS)",
+        "_KEEP_SECONDS.get(settled_by, _FINISHED_SECONDS)",
         _AFTER,
     ),
     bug(
@@ -101,22 +101,22 @@ BUGS = (
     ),
     bug(
         "a clock that is set forward lets a source go before its time",
-        "delivery/after_upload/finishing.py",
-        "patience(task.settled_by) + stepped -",
-        "patience(task.settled_by) -",
+        "delivery/after_upload/batch_finisher.py",
+        "keep_seconds(task.settled_by) + stepped -",
+        "keep_seconds(task.settled_by) -",
         _AFTER,
     ),
     bug(
         "a source that waits for its time counts as overdue",
-        "delivery/after_upload/finishing.py",
+        "delivery/after_upload/batch_finisher.py",
         '            return FinishResult(task, None, _diagnosis("WritersUnseen", error)',
         '            return FinishResult(task, AfterAction.WAITING, _diagnosis("WritersUnseen", error)',
         _AFTER,
     ),
     bug(
         "a writer that comes in the last moment loses what it writes",
-        "delivery/after_upload/delivered_file.py",
-        "== self._identity == now and not self.wanted",
+        "delivery/after_upload/source_verification.py",
+        "== self._identity == now and not self.has_waiting_writer",
         "== self._identity == now",
         _REMOVAL,
     ),
@@ -129,28 +129,28 @@ BUGS = (
     ),
     bug(
         "a file that was written to through a mapping is deleted, its last state unsent",
-        "delivery/after_upload/delivered_file.py",
+        "delivery/after_upload/source_verification.py",
         "    if running.checksums() != (expected.checksum,):\n",
         "    if guard is None:\n",
         _REMOVAL,
     ),
     bug(
         "a file with other bytes than were delivered is never sent again",
-        "delivery/after_upload/after_upload.py",
-        "        if again and diagnosis is not None:",
-        "        if again and diagnosis is None:",
+        "delivery/after_upload/source_finisher.py",
+        "        if send_again and diagnosis is not None:",
+        "        if send_again and diagnosis is None:",
         _AFTER,
     ),
     bug(
         "passing trouble keeps a source for ever",
-        "delivery/after_upload/after_upload.py",
-        "self._late(task)))\n            await self._journal.finish_after_task(task, action, diagnosis, now + delay)",
-        "self._late(task)))\n            await self._journal.finish_after_task(task, action, diagnosis)",
+        "delivery/after_upload/source_finisher.py",
+        "await self._journal.finish_after_task(task, action, diagnosis, due_at)",
+        "await self._journal.finish_after_task(task, action, diagnosis, due_at if action is None else None)",
         _AFTER,
     ),
     bug(
         "while its volume is away a source counts as gone, and stays for ever once that is back",
-        "delivery/after_upload/finishing.py",
+        "delivery/after_upload/batch_finisher.py",
         "        if self._root == here:\n",
         "        if here:\n",
         _AFTER,
@@ -159,8 +159,8 @@ BUGS = (
         "a file that took the name in the last moment is deleted, or moved away unsent",
         "delivery/after_upload/source_removal.py",
         (
-            ("        if not held.is_at(directory, aside):\n", "        if held is None:\n"),
-            ("            if not held.is_at(into, taken):\n", "            if held is None:\n"),
+            ("        if not opened.is_at(directory, removal_name):\n", "        if opened is None:\n"),
+            ("            if not opened.is_at(into, taken):\n", "            if opened is None:\n"),
         ),
         _REMOVAL,
     ),
@@ -195,10 +195,10 @@ BUGS = (
     ),
     bug(
         "a marker that is written for the next file goes with the one before",
-        "delivery/after_upload/finishing.py",
-        "            self._take(root, ExpectedSource(*marker, None, expected.stamp), guard)\n",
+        "delivery/after_upload/batch_finisher.py",
+        "            self._remove(root, ExpectedSource(*marker, None, expected.stamp), guard)\n",
         "            marker = self._marker_of(root, task) or marker\n"
-        "            self._take(root, ExpectedSource(*marker, None, expected.stamp), guard)\n",
+        "            self._remove(root, ExpectedSource(*marker, None, expected.stamp), guard)\n",
         _AFTER,
     ),
     bug(

@@ -15,8 +15,8 @@ from unittest.mock import patch
 from crosshaul import model
 from crosshaul.aws import refresher as identity
 from crosshaul.delivery import upload
-from crosshaul.delivery.after_upload import delivered_file, finishing, source_removal
-from crosshaul.delivery.after_upload.unseen_writers import Leases
+from crosshaul.delivery.after_upload import batch_finisher, source_removal, source_verification
+from crosshaul.delivery.after_upload.writer_visibility import Leases
 from crosshaul.discovery import intake, ownership, scanner
 from crosshaul.discovery.watch import EventKind as Event
 from crosshaul.files import growing, move_target, open_writers, read_threads, root, source_file
@@ -214,13 +214,13 @@ class World:
             (source_file, "os", disk_os),
             (growing, "os", disk_os),
             (source_removal, "os", disk_os),
-            (finishing, "os", disk_os),
-            (delivered_file, "os", disk_os),
+            (batch_finisher, "os", disk_os),
+            (source_verification, "os", disk_os),
             (source_removal, "rename_at_once", disk_os.rename_at_once),
             (source_removal, "rename_noreplace", disk_os.rename_noreplace),
             (open_writers.ReadLease, "take", disk_os.take_lease),
             (open_writers, "open_for_writing", frozenset),
-            (finishing, "leases_at", lambda *_, **__: Leases(granted_tells=True, refused_tells=True)),
+            (batch_finisher, "leases_at", lambda *_, **__: Leases(granted_tells=True, refused_tells=True)),
             (move_target, "os", disk_os),
             (ownership, "identity_at", self._identity),
             (source_file, "_MAPPED_BYTES", 1 << 40),

@@ -71,14 +71,14 @@ def test_a_push_says_which_sources_stay_and_ends(strict, site):
     done = site.crosshaul("push")
     assert time.monotonic() - began < 20
     assert done.returncode == 0, done
-    assert "a source stays f: whether a program still writes to it can't be seen" in done.stderr
-    assert "it stays for 15 min after its delivery" in done.stderr
+    assert "a source stays f: programs that write to it can't be seen" in done.stderr
+    assert "it is kept for 15 min after its delivery" in done.stderr
     assert len(json.loads(site.crosshaul("push", "--json").stdout)["staying"]) == 1
     told = site.crosshaul("explain", str(site.root / "f")).stdout
     assert "is not deleted yet" in told
     assert "give the service CAP_LEASE" in told
-    assert "whether a program still writes to it can't be seen" in site.crosshaul("status").stdout
-    assert "writers are not seen without CAP_LEASE" in " ".join(site.crosshaul("check").stdout.split())
+    assert "programs that write to it can't be seen" in site.crosshaul("status").stdout
+    assert "can't be seen without CAP_LEASE" in " ".join(site.crosshaul("check").stdout.split())
     assert (site.root / "f").exists()
 
 

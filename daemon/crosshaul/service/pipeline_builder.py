@@ -16,8 +16,8 @@ from crosshaul.concurrency.semaphore import ByteSemaphore
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Config, Destination, Route
 from crosshaul.delivery.abandoned_uploads import UploadAborter
-from crosshaul.delivery.after_upload.after_upload import SourceFinisher
 from crosshaul.delivery.after_upload.object_check import ObjectCheck
+from crosshaul.delivery.after_upload.source_finisher import SourceFinisher
 from crosshaul.delivery.reporter import Reporter
 from crosshaul.delivery.retry import RetryPolicy
 from crosshaul.delivery.transfer import Transfer

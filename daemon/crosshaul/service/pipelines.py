@@ -9,8 +9,8 @@ from crosshaul.aws.refresher import Refresher
 from crosshaul.concurrency.adaptive_limit import AdaptiveLimit
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.delivery.abandoned_uploads import UploadAborter
-from crosshaul.delivery.after_upload.after_upload import SourceFinisher
 from crosshaul.delivery.after_upload.object_check import ObjectCheck
+from crosshaul.delivery.after_upload.source_finisher import SourceFinisher
 from crosshaul.delivery.reporter import Reporter
 from crosshaul.delivery.transfer import Transfer
 from crosshaul.delivery.upload_context import UploadContext

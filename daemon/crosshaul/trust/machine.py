@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from crosshaul.config import Route
-from crosshaul.delivery.after_upload.unseen_writers import RULE, foreseen
+from crosshaul.delivery.after_upload.writer_visibility import RULE, invisible_writers
 from crosshaul.errors import StateDirError
 from crosshaul.journal.state_dir import adopt
 from crosshaul.trust.findings import Advice, Finding, Outcome, Party
@@ -43,7 +43,7 @@ def _unseen_writers(routes: Iterable[Route]) -> Iterator[Finding]:
     """Warn of routes that remove files and cannot detect all programs that write to them."""
     for route in routes:
         if route.after_upload.action != "keep":
-            hint = foreseen(route.path, with_mounts=route.cross_filesystems)
+            hint = invisible_writers(route.path, with_mounts=route.cross_filesystems)
             if hint is not None:
                 yield Finding("machine", Outcome.WARN, f"route {route.name}: {hint}; {RULE}")
 

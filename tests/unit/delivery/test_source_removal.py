@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from crosshaul.delivery.after_upload import source_removal
-from crosshaul.delivery.after_upload.delivered_file import ExpectedSource, Interrupted, RemovalGuard
-from crosshaul.delivery.after_upload.unseen_writers import Leases
+from crosshaul.delivery.after_upload.source_verification import ExpectedSource, Interrupted, RemovalGuard
+from crosshaul.delivery.after_upload.writer_visibility import Leases
 from crosshaul.errors import ContentChangedError, FileChangedError, FileGoneError, FileInUseError, SourceError
 from crosshaul.files import open_writers, rename
 from crosshaul.files.move_target import MoveTarget
@@ -132,7 +132,7 @@ def test_move_keeps_the_relative_path_and_overwrites_nothing(root: Root, top: Pa
         f"f.{STAMP}": b"second",
     }
     (top / "a/b/f").write_text("third")
-    with pytest.raises(SourceError, match="clear up"):
+    with pytest.raises(SourceError, match="remove one of them"):
         source_removal.move(root, delivered(root), target(done), ALONE)
     assert (top / "a/b/f").read_text() == "third"
 
@@ -165,7 +165,7 @@ def test_move_leaves_a_changed_file_alone(root: Root, top: Path, tmp_path: Path)
     """A file that changed since it was delivered is not moved."""
     before = delivered(root)
     (top / "a/b/f").write_text("newer")
-    with pytest.raises(FileChangedError, match="left alone"):
+    with pytest.raises(FileChangedError, match="is kept"):
         source_removal.move(root, before, target(tmp_path / "done"), ALONE)
     assert (top / "a/b/f").read_text() == "newer"
 
@@ -395,7 +395,7 @@ def test_a_move_to_another_file_system_is_refused_with_the_cure(root: Root, top:
     assert other.stat().st_dev != top.stat().st_dev, "this test needs /dev/shm to be a file system of its own"
     into = other / f"crosshaul-{os.getpid()}"
     try:
-        with pytest.raises(SourceError, match="another file system; let move_to"):
+        with pytest.raises(SourceError, match="another file system; set move_to"):
             source_removal.move(root, delivered(root), target(into), ALONE)
     finally:
         for directory in (into / "a/b", into / "a", into):

@@ -14,8 +14,8 @@ from crosshaul.concurrency.clock import SystemClock
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Config, Route
 from crosshaul.delivery.after_upload import source_removal
-from crosshaul.delivery.after_upload.after_upload import SourceFinisher
 from crosshaul.delivery.after_upload.object_check import ObjectCheck
+from crosshaul.delivery.after_upload.source_finisher import SourceFinisher
 from crosshaul.discovery.ownership import Ownership
 from crosshaul.errors import Diagnosis, Fault, FaultKind
 from crosshaul.files import open_writers
@@ -216,7 +216,7 @@ async def test_an_empty_directory_in_the_place_of_the_root_is_no_missing_file(wo
     async with asyncio.timeout(10):
         while not world.said("source_kept"):  # told once the journal has it
             await asyncio.sleep(0.01)
-    assert "is it mounted?" in world.said("source_kept")[0]
+    assert "is the volume mounted?" in world.said("source_kept")[0]
     world.root.rmdir()
     (tmp_path / "away").rename(world.root)
     await until(world, "f", AfterAction.DONE)
@@ -351,13 +351,13 @@ async def test_a_source_whose_writers_can_not_be_seen_is_looked_at_every_five_mi
     """A file just delivered is due in 300 s, not in 900 s (a clock that is set back), nor at each turn of the loop."""
     await world.deliver("f")
     after, stop = world.after(after_upload="delete"), asyncio.Event()
-    looks, finish_all = [], after._remover.finish_all
+    looks, finish_all = [], after._batches.finish_all
 
     def counted(tasks):
         looks.append(tasks)
         return finish_all(tasks)
 
-    monkeypatch.setattr(after._remover, "finish_all", counted)
+    monkeypatch.setattr(after._batches, "finish_all", counted)
     running = asyncio.create_task(after.run(stop))
     async with asyncio.timeout(20):
         while (await world.record("f")).diagnosis is None:
@@ -385,9 +385,9 @@ async def test_a_clock_that_is_set_forward_shortens_nothing(world: World):
     """The clock jumps by an hour after the delivery: the source stays for as long as if it had not."""
     path, clock = await world.deliver("f"), SystemClock()
     after = world.after(after_upload="delete")
-    after._remover._clock = SimpleNamespace(now=clock.now, monotonic=clock.monotonic)
-    after._remover.begin()
-    after._remover._clock.now = lambda: clock.now() + 3600
+    after._batches._clock = SimpleNamespace(now=clock.now, monotonic=clock.monotonic)
+    after._batches.start()
+    after._batches._clock.now = lambda: clock.now() + 3600
     await after.drain()
     assert (path.exists(), await world.action("f")) == (True, None)
 
@@ -432,7 +432,7 @@ async def test_the_marker_goes_with_its_file(
         await world.deliver(name)
         (world.root / f"{name}.done").touch()
     rewritten = world.root / "d/g.done"
-    original, calls = after._remover._take, []
+    original, calls = after._batches._remove, []
 
     def take(root, expected, guard):
         calls.append(expected.path)
@@ -440,7 +440,7 @@ async def test_the_marker_goes_with_its_file(
         if expected.path == b"d/g":
             os.utime(rewritten, (1, 1))
 
-    monkeypatch.setattr(after._remover, "_take", take)
+    monkeypatch.setattr(after._batches, "_remove", take)
     await after.drain()
     assert calls == [b"d/f", b"d/f.done", b"d/g", b"d/g.done"]
     assert [path.name for path in (world.root / "d").iterdir()] == ["g.done"]
@@ -470,12 +470,12 @@ async def test_a_source_waits_for_every_route_that_takes_it(world: World, tmp_pa
     world.others = (other(world.root),)
     after = world.after(after_upload="delete" if action == "delete" else {"move_to": tmp_path / "done"})
     path = await world.deliver("d/f", ago=60)
-    for told in ("has not taken it up", "has not delivered it"):
+    for told in ("has not queued it", "has not delivered it"):
         await after.drain()
         assert path.exists()
         record, diagnosis = await world.record("d/f"), await world.diagnosis("d/f")
         assert (record.after_action, diagnosis.code) == (AfterAction.WAITING, "OtherRoute")
-        assert f"until route other has delivered it, too: it {told}" in diagnosis.message
+        assert f"until route other has delivered it too: the route {told}" in diagnosis.message
         assert world.said("source_waits")[-1] == diagnosis.message
         await world.take("other", "d/f", path)
     await world.sent("other")
@@ -604,7 +604,7 @@ async def test_a_link_to_the_file_is_sent_before_it_loses_its_target(world: Worl
     after = world.after(after_upload="delete", symlinks="follow_inside")
     await after.drain()
     assert file.exists()
-    assert "there link" in (await world.diagnosis("d/f")).message
+    assert "(as link)" in (await world.diagnosis("d/f")).message
     await world.sent("r")
     await after.drain()
     assert not file.exists()

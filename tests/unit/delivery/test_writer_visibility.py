@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.delivery.after_upload import source_removal, unseen_writers
-from crosshaul.delivery.after_upload.delivered_file import ExpectedSource, RemovalGuard
-from crosshaul.delivery.after_upload.unseen_writers import Leases, foreseen, leases_at, patience
+from crosshaul.delivery.after_upload import source_removal, writer_visibility
+from crosshaul.delivery.after_upload.source_verification import ExpectedSource, RemovalGuard
+from crosshaul.delivery.after_upload.writer_visibility import Leases, invisible_writers, keep_seconds, leases_at
 from crosshaul.errors import SourceError
 from crosshaul.files import rename
 from crosshaul.files.move_target import MoveTarget
@@ -85,8 +85,8 @@ def test_another_users_file_stays_although_its_writer_is_in_no_list(top: Path, m
     os.chown(top / "f", WRITER, WRITER)
     with (top / "f").open("ab") as writer:
         told = as_service(lambda: act(top, guard(), move=move), writer.fileno())
-        assert told.startswith("WritersUnseenError: f: whether a program still writes to it can't be seen: it belongs ")
-        assert f"(uid {WRITER}), and the service has no CAP_LEASE; it stays for 15 min after its delivery" in told
+        assert told.startswith("WritersUnseenError: f: programs that write to it can't be seen: it belongs ")
+        assert f"(uid {WRITER}), and the service has no CAP_LEASE; it is kept for 15 min after its delivery" in told
         assert "give the service CAP_LEASE" in told
         writer.write(b"rest")
     assert (top / "f").read_bytes() == b"firstrest"
@@ -157,24 +157,24 @@ def test_what_leases_tell_is_known_by_the_mount_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder: str, below: set[str], granted: bool, refused: bool
 ):
     """Local disks: all; NFSv4 and SMB: that one is granted; others: nothing. What is mounted below counts if walked."""
-    monkeypatch.setattr(unseen_writers, "types_at", lambda *_: (holder, frozenset(below)))
+    monkeypatch.setattr(writer_visibility, "types_at", lambda *_: (holder, frozenset(below)))
     assert leases_at(tmp_path, with_mounts=False) == Leases(granted, refused)
     assert leases_at(tmp_path, with_mounts=True) == Leases(granted, refused and not below)
-    assert (foreseen(tmp_path, with_mounts=False) is None) == granted
+    assert (invisible_writers(tmp_path, with_mounts=False) is None) == granted
 
 
 @ROOT_ONLY
 def test_it_is_foreseen_where_other_users_may_write(top: Path):
     """Without CAP_LEASE, and a directory of another user's or open to others, the hint is there before any file is."""
-    told = as_service(lambda: foreseen(top, with_mounts=False))
-    assert told.startswith(f"of files of other users than uid {SERVICE} writers are not seen without CAP_LEASE")
+    told = as_service(lambda: invisible_writers(top, with_mounts=False))
+    assert told.startswith(f"writers to files of users other than uid {SERVICE} can't be seen without CAP_LEASE")
     os.chown(top, SERVICE, SERVICE)
-    assert as_service(lambda: foreseen(top, with_mounts=False))
+    assert as_service(lambda: invisible_writers(top, with_mounts=False))
     top.chmod(0o755)
-    assert as_service(lambda: foreseen(top, with_mounts=False)) == ""
-    assert foreseen(top, with_mounts=False) is None
+    assert as_service(lambda: invisible_writers(top, with_mounts=False)) == ""
+    assert invisible_writers(top, with_mounts=False) is None
 
 
 def test_of_a_record_of_old_nothing_is_known():
     """Without a reason in the journal a source stays for the longest."""
-    assert (patience(None), patience(SettleReason.QUIET), patience(SettleReason.CLOSED)) == (900, 900, 60)
+    assert (keep_seconds(None), keep_seconds(SettleReason.QUIET), keep_seconds(SettleReason.CLOSED)) == (900, 900, 60)

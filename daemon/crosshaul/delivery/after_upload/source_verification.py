@@ -1,7 +1,4 @@
-"""A delivered file that is about to go, open and looked at: whether it is the one, with those bytes, and nobody writes.
-
-Everything here blocks.
-"""
+"""Verify the source of a delivered file before it is deleted or moved: same file, same bytes, no writer. Blocking."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from crosshaul.delivery.after_upload import unseen_writers
-from crosshaul.delivery.after_upload.unseen_writers import Leases
+from crosshaul.delivery.after_upload import writer_visibility
+from crosshaul.delivery.after_upload.writer_visibility import Leases
 from crosshaul.display import printable
 from crosshaul.errors import ContentChangedError, FileChangedError, FileInUseError, WritersUnseenError
 from crosshaul.files.open_writers import ReadLease
@@ -21,7 +18,7 @@ from crosshaul.integrity.checksum import StreamingChecksum
 from crosshaul.model import Checksum, Fingerprint, SettleReason
 
 _CHUNK_BYTES = 1 << 20
-NOT_THAT_FILE = "it is not the file that was delivered any more, and is left alone"
+NOT_THAT_FILE = "it is no longer the file that was delivered, and is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,36 +28,37 @@ class ExpectedSource:
     path: bytes
     fingerprint: Fingerprint
     checksum: Checksum | None
-    """Of all its bytes; None where the store gave none, and then the bytes are not read again."""
+    """The checksum of all bytes; None if the store returned none, and then the bytes are not compared."""
     stamp: str
-    """Tells this delivery from others of the same name; appended to a name that is taken."""
+    """Time of the delivery; appended to the file's name if that is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemovalGuard:
-    """What is asked while a file is looked at."""
+    """The conditions for a removal."""
 
     is_open_for_writing: Callable[[int], bool]
-    """Of an open file on which no lease can be had: asked only of one that may go unseen."""
+    """Returns whether a program has an open file open for writing. Called only if leases can't tell and
+    ``unseen_may_go``."""
     interrupted: Callable[[], bool]
-    """Whether to leave off reading: the daemon ends."""
+    """Returns whether to stop reading because the daemon ends."""
     leases: Leases
-    """What they tell in this tree."""
+    """What leases tell in this tree."""
     settled_by: SettleReason | None = None
     unseen_may_go: bool = False
-    """Whether the file goes although it can't be seen who writes to it."""
+    """Whether the file may be removed although its writers can't be seen."""
 
 
 class Interrupted(Exception):
-    """The daemon ends; nothing was touched."""
+    """The daemon ends. Nothing was changed."""
 
 
 Identity = tuple[int, int, int, int]
-"""Device, inode, size and mtime: what a rename leaves as it is."""
+"""Device, inode, size and mtime: what a rename does not change."""
 
 
 class OpenSource:
-    """The delivered file, open, with a lease on it where one can be had."""
+    """The delivered file, open, with a lease on it if the kernel grants one."""
 
     def __init__(self, source: SourceFile, lease: ReadLease | None) -> None:
         self._source = source
@@ -68,41 +66,40 @@ class OpenSource:
         self._identity = _identity_of(os.fstat(source.descriptor))
 
     @property
-    def wanted(self) -> bool:
-        """Whether somebody wants to write to it now."""
+    def has_waiting_writer(self) -> bool:
+        """Whether a program waits to open the file for writing."""
         return self._lease is not None and self._lease.broken
 
     def is_at(self, directory: int, name: bytes) -> bool:
-        """Whether the name is this file's, its bytes are as old as ever, and nobody has come to write to it."""
+        """Return whether ``name`` is this file, unmodified, and no program waits to write to it."""
         now = _identity_of(os.fstat(self._source.descriptor))
-        return identity(directory, name) == self._identity == now and not self.wanted
+        return identity(directory, name) == self._identity == now and not self.has_waiting_writer
 
 
 @contextmanager
-def checked(directory: int, name: bytes, expected: ExpectedSource, guard: RemovalGuard) -> Iterator[OpenSource]:
-    """Open the file, and see that it is the delivered one. Raises SourceError, Interrupted.
+def open_verified(directory: int, name: bytes, expected: ExpectedSource, guard: RemovalGuard) -> Iterator[OpenSource]:
+    """Open the file and verify that it is the delivered one. Raises SourceError, Interrupted.
 
-    Its ctime may be another where its bytes prove it: it changes with the number of the file's names, so that of many
-    hard links the first one that goes would keep the others.
+    Its ctime may differ if its bytes are proven: removing a hard link changes the ctime of the file's other links.
     """
     _require(Fingerprint.of(_stat(directory, name, expected.path)), expected)
     with SourceFile.open_at(directory, name, expected.path) as source, _leased(source, guard) as lease:
         _require(source.fingerprint, expected)
-        held = OpenSource(source, lease)
+        opened = OpenSource(source, lease)
         try:
-            _compare_bytes(source, held, expected, guard)
+            _compare_bytes(source, opened, expected, guard)
         except ContentChangedError:
             if source.fingerprint == expected.fingerprint:
                 raise
-            raise _not_that_file(expected) from None  # a scan sees by its ctime that it changed
+            raise _not_that_file(expected) from None  # the next scan sees the new ctime and queues it
         source.unchanged()
-        yield held
+        yield opened
 
 
-def _require(found: Fingerprint, expected: ExpectedSource) -> None:
+def _require(fingerprint: Fingerprint, expected: ExpectedSource) -> None:
     """Raise FileChangedError if this can't be the delivered file."""
-    same = found.is_same_but_ctime(expected.fingerprint)
-    if found != expected.fingerprint and not (same and expected.checksum is not None):
+    same = fingerprint.is_same_but_ctime(expected.fingerprint)
+    if fingerprint != expected.fingerprint and not (same and expected.checksum is not None):
         raise _not_that_file(expected)
 
 
@@ -111,9 +108,9 @@ def _not_that_file(expected: ExpectedSource) -> FileChangedError:
 
 
 def is_delivered(directory: int, name: bytes, expected: ExpectedSource, guard: RemovalGuard) -> bool:
-    """Whether a file that was renamed, which changes its ctime, is the delivered one still, and nobody writes to it."""
-    known, there = expected.fingerprint, identity(directory, name)
-    if there is None or there[1:] != (known.inode, known.size, known.mtime_ns):
+    """Return whether a renamed file, whose ctime has changed, is still the delivered one and has no writer."""
+    delivered, current = expected.fingerprint, identity(directory, name)
+    if current is None or current[1:] != (delivered.inode, delivered.size, delivered.mtime_ns):
         return False
     try:
         with SourceFile.open_at(directory, name, expected.path) as source, _leased(source, guard) as lease:
@@ -141,38 +138,38 @@ def _leased(source: SourceFile, guard: RemovalGuard) -> Iterator[ReadLease | Non
 
 
 def _rule_out_writers(source: SourceFile, guard: RemovalGuard) -> None:
-    """Raise unless the file may go although no lease tells of its writers."""
+    """Raise WritersUnseenError or FileInUseError unless the file may be removed without a lease that tells."""
     if not guard.unseen_may_go:
-        why = unseen_writers.reason(source.descriptor, guard.settled_by)
+        why = writer_visibility.why_kept(source.descriptor, guard.settled_by)
         raise WritersUnseenError(f"{printable(source.path)}: {why}")
     if guard.is_open_for_writing(source.descriptor):
         raise _in_use(source.path)
 
 
 def _in_use(path: bytes) -> FileInUseError:
-    return FileInUseError(f"{printable(path)}: a program has it open for writing; it stays until that has closed it")
+    return FileInUseError(f"{printable(path)}: a program has it open for writing; it is kept until that closes it")
 
 
-def _compare_bytes(source: SourceFile, held: OpenSource, expected: ExpectedSource, guard: RemovalGuard) -> None:
-    """Hold the bytes against the receipt's checksum: a write through a mapping may leave size and times as they were.
+def _compare_bytes(source: SourceFile, opened: OpenSource, expected: ExpectedSource, guard: RemovalGuard) -> None:
+    """Compare the bytes with the receipt's checksum: a write through a memory map may not change size and times.
 
-    Whoever wants to write meanwhile has to wait for the lease no longer than for one chunk.
+    A program that wants to write meanwhile waits for the lease for at most one chunk.
     """
     if expected.checksum is None:
         return
     running = StreamingChecksum((expected.checksum.kind,))
-    for chunk in _chunks(source, held, guard):
+    for chunk in _chunks(source, opened, guard):
         running.update(chunk)
     if running.checksums() != (expected.checksum,):
-        reason = "its bytes are not those that were delivered, although size and times are; it is sent again"
+        reason = "its bytes differ from the delivered ones, although size and times are the same; it is sent again"
         raise ContentChangedError(f"{printable(source.path)}: {reason}")
 
 
-def _chunks(source: SourceFile, held: OpenSource, guard: RemovalGuard) -> Iterator[bytes | memoryview]:
+def _chunks(source: SourceFile, opened: OpenSource, guard: RemovalGuard) -> Iterator[bytes | memoryview]:
     for offset in range(0, source.fingerprint.size, _CHUNK_BYTES):
         if guard.interrupted():
             raise Interrupted
-        if held.wanted:
+        if opened.has_waiting_writer:
             raise _in_use(source.path)
         yield source.read(offset, min(_CHUNK_BYTES, source.fingerprint.size - offset))
 
@@ -185,13 +182,13 @@ def _stat(directory: int, name: bytes, path: bytes) -> os.stat_result:
 
 
 def identity(directory: int, name: bytes) -> Identity | None:
-    """What is at the name now; None if nothing can be seen there."""
+    """Return the identity of the file at ``name``; None if there is none or it can't be read."""
     try:
-        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError:
         return None
-    return _identity_of(found)
+    return _identity_of(status)
 
 
-def _identity_of(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+def _identity_of(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
