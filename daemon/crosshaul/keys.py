@@ -1,4 +1,4 @@
-"""Pure: a file's path and a template make the object's key, which always stays under the destination's prefix.
+"""Makes object keys from paths and key templates; a key always stays under the destination's prefix. Pure.
 
 Keys are UTF-8 of at most 1,024 bytes (S3's limit); paths are bytes of any kind. ``key_text`` maps one to the other so
 that no two paths share a text, and ``path_bytes`` takes it back.
@@ -26,7 +26,7 @@ _DIRECTIVE = re.compile("%(.?)", re.DOTALL)
 
 
 class KeyRefused(Exception):
-    """A file that can't have a key as it is: ``code`` for programs, ``str(error)`` a sentence with the cure.
+    """A file that can't have a key. ``code`` is for programs; ``str(error)`` says what to do.
 
     Codes: ``KeyTooLongError``, ``KeyOutsidePrefix``, ``KeyUndatable``.
     """
@@ -43,13 +43,13 @@ def key_text(path: bytes) -> str:
 
 
 def path_bytes(text: str) -> bytes:
-    """Give back the path that ``key_text`` was given."""
+    """Return the path from the text that ``key_text`` made."""
     return _ESCAPED.sub(lambda escape: bytes([int(escape[1], 16)]), text.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFields:
-    """What a key can be made of. ``path`` is relative to the route's root; ``sha256`` is lower-case hex."""
+    """Values of a template's fields. ``path`` is relative to the route's root; ``sha256`` is lower-case hex."""
 
     path: bytes
     route: str
@@ -83,15 +83,15 @@ def _split(path: bytes) -> tuple[bytes, bytes, bytes]:
     return (folder, stem, dot + suffix) if stem.strip(b".") else (folder, name, b"")
 
 
-def _sha256(facts: KeyFields, _: str) -> str:
-    if facts.sha256 is None:
+def _sha256(fields: KeyFields, _: str) -> str:
+    if fields.sha256 is None:
         raise ValueError("a template with {sha256} needs the file's sha256")
-    return facts.sha256
+    return fields.sha256
 
 
-def _mtime(facts: KeyFields, form: str) -> str:
+def _mtime(fields: KeyFields, form: str) -> str:
     try:
-        moment = _EPOCH + timedelta(microseconds=facts.mtime_ns // 1000)
+        moment = _EPOCH + timedelta(microseconds=fields.mtime_ns // 1000)
     except OverflowError:
         message = "its modification time lies outside the years 1 to 9999, so {mtime} has no value; touch the file"
         raise KeyRefused("KeyUndatable", message) from None
@@ -99,23 +99,23 @@ def _mtime(facts: KeyFields, form: str) -> str:
 
 
 _FIELDS: Mapping[str, Callable[[KeyFields, str], str]] = {
-    "path": lambda facts, _: key_text(facts.path),
-    "name": lambda facts, _: key_text(facts.path.rpartition(b"/")[2]),
-    "stem": lambda facts, _: key_text(_split(facts.path)[1]),
-    "suffix": lambda facts, _: key_text(_split(facts.path)[2]),
-    "dir": lambda facts, _: key_text(_split(facts.path)[0]),
-    "route": lambda facts, _: facts.route,
-    "hostname": lambda facts, _: facts.hostname,
+    "path": lambda fields, _: key_text(fields.path),
+    "name": lambda fields, _: key_text(fields.path.rpartition(b"/")[2]),
+    "stem": lambda fields, _: key_text(_split(fields.path)[1]),
+    "suffix": lambda fields, _: key_text(_split(fields.path)[2]),
+    "dir": lambda fields, _: key_text(_split(fields.path)[0]),
+    "route": lambda fields, _: fields.route,
+    "hostname": lambda fields, _: fields.hostname,
     "mtime": _mtime,
     "sha256": _sha256,
 }
-_TELLING = frozenset({"path", "name", "stem", "mtime", "sha256"})
-"""Fields that can tell one file's key from another's."""
+_DISTINGUISHING = frozenset({"path", "name", "stem", "mtime", "sha256"})
+"""Fields that make the keys of different files differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class _TemplatePart:
-    """Literal text, then perhaps a field with its format."""
+    """Literal text, optionally followed by a field with its format."""
 
     literal: str
     field: str | None
@@ -131,34 +131,34 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Parse a template; ValueError says in a sentence what is wrong and what to write."""
+        """Parse a template; raises ValueError with what is wrong and what to write."""
         pieces = tuple(_pieces(text))
-        if not any(piece.field in _TELLING for piece in pieces):
+        if not any(piece.field in _DISTINGUISHING for piece in pieces):
             raise ValueError("every file would get the same key; use {path}, {name}, {stem}, {mtime:...} or {sha256}")
         _check_shape(pieces)
         return cls(text, pieces)
 
     @property
     def needs_sha256(self) -> bool:
-        """Whether ``render`` must be given the content's SHA-256."""
+        """True if ``render`` needs the content's SHA-256."""
         return self._has("sha256")
 
     @property
     def needs_hostname(self) -> bool:
-        """Whether the key depends on the machine's name."""
+        """True if the key contains the machine's name."""
         return self._has("hostname")
 
     def _has(self, field: str) -> bool:
         return any(piece.field == field for piece in self._pieces)
 
-    def render(self, facts: KeyFields, key_prefix: str) -> str:
+    def render(self, fields: KeyFields, key_prefix: str) -> str:
         """Make the key: ``key_prefix`` as it is, then the filled template, with empty segments left out.
 
-        KeyRefused if the key would be too long, leave the prefix, or can't be made from these facts.
+        Raises KeyRefused if the key would be too long, leave the prefix, or have a field without a value.
         """
-        _check_path(facts.path)
+        _check_path(fields.path)
         filled = "".join(
-            piece.literal + (_FIELDS[piece.field](facts, piece.form) if piece.field else "") for piece in self._pieces
+            piece.literal + (_FIELDS[piece.field](fields, piece.form) if piece.field else "") for piece in self._pieces
         )
         key = key_prefix + "/".join(segment for segment in filled.split("/") if segment)
         _check_key(key)
@@ -180,8 +180,8 @@ def _piece(literal: str, field: str | None, form: str, conversion: str | None) -
     if field is None:
         return _TemplatePart(literal, None, "")
     if field not in _FIELDS:
-        fields = (f"{{{name}}}" for name in _FIELDS)
-        raise ValueError(f"{{{field}}} is not a field; {suggestion(f'{{{field}}}', fields)}")
+        names = (f"{{{name}}}" for name in _FIELDS)
+        raise ValueError(f"{{{field}}} is not a field; {suggestion(f'{{{field}}}', names)}")
     if conversion is not None:
         raise ValueError(f"{{{field}!{conversion}}} is not understood; write {{{field}}}")
     if field == "mtime":

@@ -71,7 +71,7 @@ def test_a_backlog_shows_uploads_pending_and_quarantined_files(tmp_path, window)
         until(lambda: int(here.locator("#uploading progress").first.get_attribute("value")) > 0)
         (row,) = table(here, "quarantined")
         assert row[0].endswith("4711.pdf")
-        assert "is already that of" in row[2]
+        assert "is already used by" in row[2]
         assert "crosshaul retry" in row[3]
         assert len(table(here, "pending")) == 10
         assert accessibility_problems(here) == []

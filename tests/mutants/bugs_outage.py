@@ -60,8 +60,8 @@ BUGS = (
     bug(
         "a canary is like the files that were refused",
         "journal/canary_choice.py",
-        "return (min(known[:3]), known, each.large,",
-        "return (each.large,",
+        "return (min(refused[:3]), refused, file.large,",
+        "return (file.large,",
         _UNIT,
     ),
     bug(

@@ -92,7 +92,7 @@ def test_a_disk_that_fills_up_stops_nothing_for_good(strict: PartnerProcess, sit
             until(lambda: got(f"{address}/readyz")[0] == 503)
             assert "the disk is full" in got(f"{address}/readyz")[1]
             assert "the disk is full" in json.loads(got(f"{address}/status.json")[1])["journal"]["error"]
-            assert "full: make room" in site.status()["journal"]["error"]
+            assert "full: free some space" in site.status()["journal"]["error"]
             until(lambda: any("the disk is full" in each["error"] for each in daemon.events("service_failed")))
             assert got(f"{address}/livez")[0] == 200
             ballast.unlink()
@@ -209,7 +209,7 @@ def test_a_shared_disk_empties_itself_while_others_go_on_writing(strict: Partner
 
 
 def test_a_disk_that_is_full_at_the_start_is_one_line(strict: PartnerProcess, site_for):
-    """No room for even an empty journal: code 75 and a line that says to make room; then it starts."""
+    """No room for even an empty journal: code 75 and a line that says to free some space; then it starts."""
     site = site_for(strict)
     site.add("file", b"1")
     with mounted(site.state_dir):

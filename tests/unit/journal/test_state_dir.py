@@ -102,7 +102,7 @@ def test_a_volume_as_kubernetes_mounts_it(tmp_path: Path, lost_and_found: bool) 
     for parent in (tmp_path, *tmp_path.parents[:-1]):
         set_mode(parent, mode(parent) | 0o011)
     told = as_user(volume)
-    assert f"name a directory below it that is free, such as {volume}/state" in told, told
+    assert f"set a new directory below it, such as {volume}/state" in told, told
     assert as_user(volume / "state") == ""
     assert mode(volume / "state") & 0o777 == 0o700
 
@@ -217,7 +217,7 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     (claim,) = await journal.claim([ROUTE], 1)
     connection = journal._writer._connection
     connection.execute("PRAGMA max_page_count = 1")
-    with pytest.raises(StateDirError, match=r"the disk is full .*Make room"):
+    with pytest.raises(StateDirError, match=r"the disk is full .*Free some space"):
         await journal.admit([settled(b"%06d" % number) for number in range(900)])
     assert await journal.find(ROUTE, b"000001") is None
     connection.execute("PRAGMA max_page_count = 1000000")

@@ -1,4 +1,4 @@
-"""Opens SQLite connections, and says in one line what is wrong with a journal."""
+"""Opens SQLite connections, and explains SQLite's errors in one line."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from crosshaul.journal.state_dir import obstacle
 DATABASE = "journal.db"
 _BUSY_SECONDS = 10.0
 _STRICT_TABLES_SINCE = (3, 38, 0)
-_OUT_OF_PLACE = (
-    "Restore it from a backup, or move it away (with its -wal and -shm): a fresh one is made, and what the bucket "
-    "holds already is recognised, not sent again"
+_REPLACE_ADVICE = (
+    "Restore it from a backup, or move it away (with its -wal and -shm): a new one is made, and files that are "
+    "already in the bucket are recognised, not sent again"
 )
-_OF_THE_DISK = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR})
-_PASSING = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY})
-_OF_NO_USE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DISK_CODES = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR})
+_TEMPORARY_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY})
+_DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FAULTS = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "Make room: Crosshaul goes on from where it was"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "Free some space: Crosshaul then continues"),
     sqlite3.SQLITE_READONLY: ("it can't be written to", "Make the directory and its files writable for this user"),
     sqlite3.SQLITE_PERM: ("access is denied", "Make the directory and its files writable for this user"),
     sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "Make the directory and its files writable for this user"),
-    sqlite3.SQLITE_IOERR: ("the disk reports an input/output error", "Look after the disk and its free space"),
-    sqlite3.SQLITE_CORRUPT: ("it is damaged", _OUT_OF_PLACE),
-    sqlite3.SQLITE_NOTADB: ("it is not a journal", _OUT_OF_PLACE),
-    sqlite3.SQLITE_BUSY: ("another process keeps it locked", "Find out which one has it open, and end that"),
+    sqlite3.SQLITE_IOERR: ("the disk reports an input/output error", "Check the disk and its free space"),
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", _REPLACE_ADVICE),
+    sqlite3.SQLITE_NOTADB: ("it is not a journal", _REPLACE_ADVICE),
+    sqlite3.SQLITE_BUSY: ("another process keeps it locked", "Find the process that has it open, and stop it"),
 }
 
 
 def storage_error(database: Path, error: sqlite3.Error) -> StateDirError:
-    """What SQLite's error means for the person who looks after ``database``."""
+    """Return the error to raise for SQLite's error, with what the operator has to do."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    what, cure = _FAULTS.get(code, ("SQLite refuses", "Please report this"))
-    in_the_way = obstacle(database.parent) if code in _OF_THE_DISK else None
-    return _kind(code, in_the_way)(
-        f"The journal {database} can't be used: {what} ({error}). {(in_the_way or cure).rstrip('.')}."
+    what, advice = _FAULTS.get(code, ("SQLite reports an error", "Please report this"))
+    blocker = obstacle(database.parent) if code in _DISK_CODES else None
+    return _kind(code, blocker)(
+        f"The journal {database} can't be used: {what} ({error}). {(blocker or advice).rstrip('.')}."
     )
 
 
-def _kind(code: int, in_the_way: str | None) -> type[StateDirError]:
-    if code in _OF_NO_USE:
+def _kind(code: int, blocker: str | None) -> type[StateDirError]:
+    if code in _DAMAGE_CODES:
         return JournalDamagedError
-    return StateDirUnavailableError if in_the_way or code in _PASSING else StateDirError
+    return StateDirUnavailableError if blocker or code in _TEMPORARY_CODES else StateDirError
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def writable_database(state_dir: Path) -> Path:
 
 
 def check_whole(connection: sqlite3.Connection, database: Path) -> None:
-    """Have SQLite look at every page, since a damaged index hides files in silence: some 4 s for a million of them.
+    """Check every page, since a damaged index hides files without an error: about 4 s for a million files.
 
     Raises JournalDamagedError, sqlite3.Error.
     """
@@ -94,12 +94,12 @@ def check_whole(connection: sqlite3.Connection, database: Path) -> None:
 
 
 def damaged(database: Path, found: str) -> JournalDamagedError:
-    """What to say of a journal in which this was found."""
-    return JournalDamagedError(f"The journal {database} can't be used: it is damaged ({found}). {_OUT_OF_PLACE}.")
+    """Return the error for a journal that ``found`` shows to be damaged."""
+    return JournalDamagedError(f"The journal {database} can't be used: it is damaged ({found}). {_REPLACE_ADVICE}.")
 
 
 def identity(database: Path) -> tuple[int, int] | None:
-    """Which file has this name; None if none has."""
+    """Return device and inode of the file; None if there is none."""
     try:
         found = database.stat()
     except OSError:
@@ -108,16 +108,16 @@ def identity(database: Path) -> tuple[int, int] | None:
 
 
 def moved(database: Path) -> JournalMovedError:
-    """What to say of a journal that is not the file any more which was opened."""
+    """Return the error for a journal that is no longer the file that was opened."""
     return JournalMovedError(
-        f"The journal {database} was deleted or replaced while it was in use: nothing more is written down. "
-        "Start again: what is there then is used, or a fresh one made, and what the bucket holds already is "
-        "recognised, not sent again."
+        f"The journal {database} was deleted or replaced while it was in use: nothing more is recorded. "
+        "Start Crosshaul again: it uses the journal that is there, or makes a new one, and recognises files that are "
+        "already in the bucket."
     )
 
 
 def open_writable(database: Path) -> sqlite3.Connection:
-    """The connection that writes; made in one thread and used in another. Raises sqlite3.Error, StateDirError."""
+    """Open the writing connection; another thread may use it. Raises sqlite3.Error, StateDirError."""
     _check_version()
     connection = sqlite3.connect(database, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
@@ -125,7 +125,7 @@ def open_writable(database: Path) -> sqlite3.Connection:
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
-            "temp_store = MEMORY",  # what a statement may have to undo: a file for each one takes a third of the time
+            "temp_store = MEMORY",  # statement journals; as files they take a third of the time
             "journal_size_limit = 67108864",
         ):
             connection.execute(f"PRAGMA {pragma}")
@@ -136,7 +136,7 @@ def open_writable(database: Path) -> sqlite3.Connection:
 
 
 def open_readable(database: Path) -> sqlite3.Connection:
-    """A connection that can only read, and sees whatever was committed before. Raises sqlite3.Error, StateDirError."""
+    """Open a read-only connection that sees all earlier commits. Raises sqlite3.Error, StateDirError."""
     _check_version()
     uri = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)

@@ -107,8 +107,8 @@ def _conflict(one: Settled, route: str, path: bytes) -> Denial:
     other = text(path)
     refusal = Refusal(
         "KeyConflict",
-        f"its key {one.key} in {one.destination} is already that of {other} (route {route}): give one of the "
-        "two another name, or tell them apart in the route's key template; once the other is deleted or moved away, "
-        "this one is sent",
+        f"its key {one.key} in {one.destination} is already used by {other} (route {route}): rename one of the "
+        "two, or change the route's key template so that their keys differ; this file is sent once the other is "
+        "deleted or moved away",
     )
     return Denial(one, refusal, (route, path))

@@ -1,9 +1,9 @@
-"""A file that keeps room on the disk of ``state_dir``, and is given up piece by piece when that disk is full.
+"""A file that reserves space on the disk of ``state_dir``, and is released piece by piece when that disk is full.
 
-Where the watched files share that disk, only a receipt allows a source to be deleted, and only deleting makes room: a
-receipt that finds no room would wait for ever. Whoever fills the disk goes on doing so, and takes what a piece leaves
-over: given up at once, all of it would be theirs. For the same reason the journal's log gets the room that it works in
-beforehand: written to within that, it needs none.
+If the watched files share that disk, only a receipt allows a source to be deleted, and only deleting frees space: a
+receipt that finds no space would wait for ever. The program that fills the disk takes all space that is released and
+not used at once, so the reserve is released piece by piece. For the same reason the journal's write-ahead log gets its
+space in advance.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ RESERVE = "reserve"
 SIZE_BYTES = 8 * 1024 * 1024
 PIECE_BYTES = SIZE_BYTES // 8
 LOG_BYTES = 5 * 1024 * 1024
-"""SQLite writes its log anew from the start after each 1,000 pages of 4 KiB, and whatever the last commit adds."""
+"""SQLite restarts its log after 1,000 pages of 4 KiB; the last commit may exceed that."""
 _LEFT_FREE_BYTES = SIZE_BYTES // 4
-"""What the disk must have left beside it: a reserve that takes the last room would be given up at once."""
+"""Space that must stay free beside the reserve: a reserve that fills the disk would be released at once."""
 _RETRY_SECONDS = 30.0
 _BLOCK_BYTES = 512
 
 
 class Reserve:
-    """Holds the room, from one ENOSPC to the next. Its calls block, and never fail: a reserve is no condition."""
+    """Reserves space for receipts. Its calls block, and never fail: Crosshaul also works without a reserve."""
 
     def __init__(self, state_dir: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.spent = False
-        """Whether a piece was given up and there is no room yet for another: then little more may be queued."""
+        """True from the release of a piece until it can be allocated again: then little more may be queued."""
         self._file = state_dir / RESERVE
         self._log = state_dir / f"{DATABASE}-wal"
         self._monotonic = monotonic
@@ -42,12 +42,12 @@ class Reserve:
         self._next_try = 0.0
 
     def keep(self) -> None:
-        """Make it where it is missing and the disk has room, which is looked at every 30 s at the most."""
+        """Allocate the reserve if it is incomplete; tries at most every 30 s."""
         if not self._held and self._monotonic() >= self._next_try:
             self.make()
 
     def make(self) -> bool:
-        """Make it where it is missing, or a piece of it; True if all of it is there."""
+        """Allocate the reserve, as far as there is space; return True if it is complete."""
         self._next_try = self._monotonic() + _RETRY_SECONDS
         with contextlib.suppress(OSError, StateDirError):
             self._held = self._fill() and self._fill_log()
@@ -55,7 +55,7 @@ class Reserve:
         return self._held
 
     def release(self) -> bool:
-        """Give up a piece; True if that made room."""
+        """Release a piece; return True if that freed space."""
         self._held = False
         with contextlib.suppress(OSError, StateDirError):
             size = self._file.lstat().st_size
@@ -68,11 +68,11 @@ class Reserve:
         return False
 
     def check(self) -> None:
-        """Raise StateDirUnavailableError while it is spent: what room there is belongs to receipts."""
+        """Raise StateDirUnavailableError while the reserve is spent: the space left is for receipts."""
         if self.spent and not self.make():
             raise StateDirUnavailableError(
-                f"The disk of {self._file.parent} is full: what is queued is sent, and nothing new is queued. "
-                "Make room: Crosshaul goes on from where it was."
+                f"The disk of {self._file.parent} is full: queued files are sent, but no new ones are queued. "
+                "Free some space: Crosshaul then continues."
             )
 
     def _fill(self) -> bool:
@@ -87,7 +87,7 @@ class Reserve:
 
 
 def _filled(file: Path, size: int) -> bool:
-    """Whether all of it is allocated; done now if it isn't and there is room. Raises OSError, StateDirError."""
+    """Allocate the file, if there is space; return True if it is allocated. Raises OSError, StateDirError."""
     missing = size - _allocated(file)
     if missing <= 0:
         return True
@@ -105,7 +105,7 @@ def _allocate(file: Path, size: int) -> bool:
     descriptor = private_file(file)
     try:
         os.posix_fallocate(descriptor, 0, size)
-    except OSError:  # no room after all, or a file system that can't do it
+    except OSError:  # no space after all, or unsupported by the file system
         return False
     finally:
         os.close(descriptor)
