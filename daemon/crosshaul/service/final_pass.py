@@ -45,8 +45,9 @@ class FinalPass:
         await stop.wait()
 
     def _log_result(self, sources: int) -> None:
-        log = self._log.warning if self.undelivered else self._log.info
-        log("final_pass", undelivered=self.undelivered, sources_left=sources)
+        (self._log.warning if self.undelivered else self._log.info)(
+            "final_pass", undelivered=self.undelivered, sources_left=sources
+        )
 
     async def _deliver_all(self) -> None:
         scans = (route.intake.sweep() for route in self._runtime.routes.values())
