@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from crosshaul.aws import http1
-from crosshaul.concurrency.adaptive_limit import RateStep
+from crosshaul.concurrency.token_bucket import RateStep
 from crosshaul.model import RetryLater, State
 from crosshaul.partner import PartnerAccount, Rule, Stall
 from support.pipeline import MIB, open_pipeline

@@ -73,15 +73,15 @@ BUGS = (
     # The line
     bug(
         "all parts share a slow line, and a break costs them all",
-        "concurrency/adaptive_limit.py",
+        "concurrency/send_window.py",
         "return bodies < self._bodies or in_flight + size <= self._bytes()",
         "return True",
         "tests/unit/concurrency/test_adaptive_limit.py",
     ),
     bug(
         "a line on which each connection is slow is left half empty",
-        "concurrency/adaptive_limit.py",
-        "if self._usual is not None or self._left <= 0:",
+        "concurrency/send_window.py",
+        "if self._baseline is not None or self._until_trial <= 0:",
         "if False:",
         "tests/unit/concurrency/test_adaptive_limit.py",
     ),
@@ -123,8 +123,8 @@ BUGS = (
     ),
     bug(
         "under a limit every file has a connection of its own, and each starves",
-        "concurrency/adaptive_limit.py",
-        "return in_flight + size <= min(self._bytes(), limit * _SECONDS_OF_A_LIMITED_BODY)",
+        "concurrency/send_window.py",
+        "return in_flight + size <= min(self._bytes(), limit * _LIMITED_BODY_SECONDS)",
         "return True",
         "tests/unit/concurrency/test_adaptive_limit.py",
     ),

@@ -17,11 +17,12 @@ from crosshaul.aws.conditional_writes import Conditions
 from crosshaul.aws.control_client import Location, S3ControlClient
 from crosshaul.aws.refresher import Refresher
 from crosshaul.aws.upload_client import S3UploadClient
-from crosshaul.concurrency.adaptive_limit import AdaptiveLimit, RateStep
+from crosshaul.concurrency.adaptive_limit import AdaptiveLimit
 from crosshaul.concurrency.bandwidth import BandwidthLimiter
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.concurrency.request_slots import RequestSlots
 from crosshaul.concurrency.semaphore import ByteSemaphore
+from crosshaul.concurrency.token_bucket import RateStep
 from crosshaul.config import AfterUploadConfig, Destination, IdentityConfig, Route, TransferConfig
 from crosshaul.delivery.retry import RetryPolicy
 from crosshaul.delivery.transfer import Transfer

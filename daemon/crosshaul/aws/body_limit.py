@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crosshaul.concurrency.adaptive_limit import SendWindow
 from crosshaul.concurrency.semaphore import ByteSemaphore
+from crosshaul.concurrency.send_window import SendWindow
 from crosshaul.model import LARGE
 
 _INITIAL_SMALL_BYTES = 1024 * 1024

@@ -1,1 +1,1 @@
-"""Time, threads, limits and budgets."""
+"""Clock, waiting, threads, limits and back-off."""

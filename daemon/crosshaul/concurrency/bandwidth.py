@@ -1,4 +1,4 @@
-"""The bandwidth limit: one rate for the process, shared by its destinations piece by piece."""
+"""Limit the bandwidth of the process, shared by its destinations piece by piece."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import asyncio
 from collections import deque
 from datetime import datetime
 
-from crosshaul.concurrency.adaptive_limit import RateStep, TokenBucket, rate_at
 from crosshaul.concurrency.clock import Clock
+from crosshaul.concurrency.token_bucket import RateStep, TokenBucket, rate_at
 
-_PIECES_A_SECOND = 10
-"""Pieces are small, so that no connection waits in silence until its server closes it, and no destination for long."""
-_LEAST_PIECE = 512
-_LARGEST_PIECE = 256 * 1024
-_LONGEST_SLEEP_SECONDS = 1.0
-"""A step of the timetable begins meanwhile."""
+_PIECES_PER_SECOND = 10
+"""Pieces are small, so that no server closes a connection that waits, and no destination waits long."""
+_MIN_PIECE_BYTES = 512
+_MAX_PIECE_BYTES = 256 * 1024
+_MAX_SLEEP_SECONDS = 1.0
+"""The timetable may change the rate meanwhile."""
 
 _Waiter = tuple[int, asyncio.Future[None]]
 
 
 class BandwidthLimiter:
-    """Grants turns to send: so many bytes a second in all, and as many to each destination that wants them.
+    """Grants turns to send at a total rate, in equal shares to the destinations that have something to send.
 
-    Turns go round by destination (deficit round robin), within one in the order in which they were asked for. What is
-    owed to the line is counted in bytes: another rate acts at once. Belongs to the loop that it is used in.
+    Destinations take turns (deficit round robin); within a destination the order is first come, first served. Overdraft
+    is counted in bytes, so that a new rate acts at once. Use it in one event loop only.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -36,15 +36,15 @@ class BandwidthLimiter:
         self._ring: deque[BandwidthShare] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.limits = False
-        """Whether there is any limit, be it at another time of day."""
+        """True if there is a limit at any time of day."""
 
     def schedule(self, steps: tuple[RateStep, ...]) -> None:
-        """Go by this timetable."""
+        """Set the configured timetable."""
         self._timetable = steps
         self._change()
 
     def override(self, steps: tuple[RateStep, ...] | None) -> None:
-        """Go by what an operator asks for instead of the timetable; None = by the timetable again."""
+        """Replace the configured timetable by an operator's; None = use the configured one again."""
         self._override = steps
         self._change()
 
@@ -58,7 +58,7 @@ class BandwidthLimiter:
         return self._timetable if self._override is None else self._override
 
     def rate(self) -> int | None:
-        """Bytes a second now; None = as many as there are."""
+        """Return the current rate in bytes per second; None = no limit."""
         if not self.limits:
             return None
         second = int(self._clock.now())
@@ -68,31 +68,31 @@ class BandwidthLimiter:
         return self._rate
 
     def piece(self) -> int:
-        """Bytes of one turn, at most."""
+        """Return the most bytes of one turn."""
         rate = self.rate()
         if rate is None:
-            return _LARGEST_PIECE
-        return max(_LEAST_PIECE, min(_LARGEST_PIECE, rate // _PIECES_A_SECOND))
+            return _MAX_PIECE_BYTES
+        return max(_MIN_PIECE_BYTES, min(_MAX_PIECE_BYTES, rate // _PIECES_PER_SECOND))
 
     def share(self) -> BandwidthShare:
-        """A destination's part in it."""
+        """Return a new share, for one destination."""
         return BandwidthShare(self)
 
     def take(self, size: int) -> bool:
-        """Take a turn if it can be had now, and nobody waits."""
+        """Take a turn if it is possible now and no share waits."""
         if self._ring or self._bucket.wait(self.rate(), self._clock.monotonic()) > 0:
             return False
         self._bucket.take(size)
         return True
 
     def enqueue(self, share: BandwidthShare) -> None:
-        """Someone of this share waits."""
+        """Add a share that has waiting turns."""
         if share not in self._ring:
             self._ring.append(share)
             self._serve()
 
     def give_back(self, size: int) -> None:
-        """A turn was not used: the next one may be had so much earlier."""
+        """Return the bytes of an unused turn."""
         self._bucket.take(-size)
         self._serve()
 
@@ -104,7 +104,7 @@ class BandwidthLimiter:
             wait = self._bucket.wait(self.rate(), self._clock.monotonic())
             if wait > 0:
                 loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(min(wait, _LONGEST_SLEEP_SECONDS), self._serve)
+                self._timer = loop.call_later(min(wait, _MAX_SLEEP_SECONDS), self._serve)
                 return
             self._bucket.take(self._ring[0].grant(self.piece()))
             if self._ring[0].waits:
@@ -114,7 +114,7 @@ class BandwidthLimiter:
 
 
 class BandwidthShare:
-    """One destination's turns. False where nothing limits it, also at another time of day."""
+    """The turns of one destination. False if there is no limit at any time of day."""
 
     def __init__(self, limiter: BandwidthLimiter) -> None:
         self._limiter = limiter
@@ -126,15 +126,15 @@ class BandwidthShare:
 
     @property
     def waits(self) -> bool:
-        """Whether anybody waits for a turn."""
+        """Return whether a turn is waited for."""
         return bool(self._queue)
 
     def piece(self) -> int:
-        """Bytes to ask a turn for, at most."""
+        """Return the most bytes of one turn."""
         return self._limiter.piece()
 
     async def turn(self, size: int) -> None:
-        """Wait until ``size`` bytes may go."""
+        """Wait until ``size`` bytes may be sent."""
         if self._limiter.take(size):
             return
         turn = asyncio.get_running_loop().create_future()
@@ -148,21 +148,21 @@ class BandwidthShare:
             raise
 
     def give_back(self, size: int) -> None:
-        """A turn that was had is not used: its connection is gone."""
+        """Return the bytes of a turn whose connection has closed."""
         self._limiter.give_back(size)
 
     def grant(self, quantum: int) -> int:
-        """Let go whose bytes are there, a quantum more with each call; tell how many bytes went."""
+        """Add ``quantum`` to the deficit, grant the turns that it covers, and return their bytes."""
         self._deficit += quantum
-        went = 0
+        granted = 0
         while self._queue:
             size, turn = self._queue[0]
             if not turn.done():  # else it was cancelled
                 if self._deficit < size:
-                    return went
+                    return granted
                 turn.set_result(None)
                 self._deficit -= size
-                went += size
+                granted += size
             self._queue.popleft()
         self._deficit = 0
-        return went
+        return granted

@@ -1,4 +1,4 @@
-"""Time as an argument: loops are given a Clock, so that tests can turn it."""
+"""The Clock protocol, so that tests can control time, and the system's clock."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall time for what outlives the process, monotonic time for what does not."""
+    """Wall time for what outlives the process, monotonic time for everything else."""
 
     def now(self) -> float:
-        """Seconds since the epoch; may jump."""
+        """Return seconds since the epoch. The value may jump."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never jumps."""
+        """Return seconds since an arbitrary moment. The value never jumps."""
 
     async def sleep(self, seconds: float) -> None:
-        """Come back after ``seconds``."""
+        """Wait ``seconds``."""
 
 
 class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return seconds since the epoch."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds since some moment."""
+        """Return seconds since an arbitrary moment."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Come back after ``seconds``."""
+        """Wait ``seconds``."""
         await asyncio.sleep(max(0.0, seconds))

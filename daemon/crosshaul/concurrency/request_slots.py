@@ -1,4 +1,4 @@
-"""Requests in flight to one destination: shared so that neither parts nor files that stalled hold all of them."""
+"""Share a destination's requests in flight among small files, large files and files that stalled before."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from crosshaul.errors import HeldBackError
 
 
 class SlotKind(IntEnum):
-    """Whose request it is."""
+    """The kind of file that a request is for."""
 
     SMALL = 0
-    """Of a small file."""
+    """A small file."""
     LARGE = 1
-    """Of a large file, or a part of one: at most three quarters."""
+    """A large file or a part of one: at most three quarters of the slots."""
     STALLED = 2
-    """Of a file whose earlier try stalled: at most a quarter."""
+    """A file whose earlier attempt stalled: at most a quarter of the slots."""
 
 
-class _Waiting(NamedTuple):
-    """Who waits for a slot."""
+class _SlotRequest(NamedTuple):
+    """A queued request for a slot."""
 
     number: int
     file: int
@@ -32,28 +32,28 @@ class _Waiting(NamedTuple):
 
 
 class RequestSlots:
-    """As many requests as the adaptive limit allows; who has to wait is served in the order of coming.
+    """Grants as many slots as the adaptive limit allows, first come, first served.
 
-    One small file and one large one may go even where the limit has fallen so low that the others hold all there is.
+    One small and one large file may be sent even when the limit has fallen so far that others hold all slots.
     """
 
     def __init__(self, limit: Callable[[], int], ceiling: int) -> None:
         self._limit = limit
         self._ceiling = ceiling
         self._in_use = [0, 0, 0]
-        self._queues: tuple[deque[_Waiting], ...] = (deque(), deque(), deque())
+        self._queues: tuple[deque[_SlotRequest], ...] = (deque(), deque(), deque())
         self._number = 0
         self._may_go: Callable[[int], bool] | None = None
         self.used = 0
 
     async def hold(self, kind: SlotKind, file: int = 0) -> HeldSlot:
-        """Wait for a slot, which is given back at the end of its block. Raises HeldBackError: ``file`` may not go."""
+        """Wait for a slot, which its block releases at its end. Raises HeldBackError while ``file`` may not be sent."""
         if self._may_go is not None or not self.take(kind):
             await self.acquire(kind, file)
         return HeldSlot(self, kind)
 
     def close(self, may_go: Callable[[int], bool]) -> None:
-        """Give slots to no files but those that may go; whoever else waits is held back."""
+        """Give slots only to files that ``may_go`` accepts. Raise HeldBackError in the waits of all others."""
         self._may_go = may_go
         for waiting in chain(*self._queues):
             if not may_go(waiting.file) and not waiting.turn.done():
@@ -65,7 +65,7 @@ class RequestSlots:
         self._may_go = None
 
     def take(self, kind: SlotKind) -> bool:
-        """Take a slot if one is free and nobody of this kind queues for it."""
+        """Take a slot if one is free and no request of this kind queues."""
         if self._queues[kind] or not self._fits(kind):
             return False
         self._in_use[kind] += 1
@@ -73,25 +73,25 @@ class RequestSlots:
         return True
 
     async def acquire(self, kind: SlotKind, file: int = 0) -> None:
-        """Wait for a slot; the caller owes a ``release`` of it. Raises HeldBackError while ``file`` may not go."""
+        """Wait for a slot. The caller must release it. Raises HeldBackError while ``file`` may not be sent."""
         if self._may_go is not None and not self._may_go(file):
             raise HeldBackError("the destination takes nothing for now")
         if self.take(kind):
             return
         turn = asyncio.get_running_loop().create_future()
         self._number += 1
-        self._queues[kind].append(_Waiting(self._number, file, turn))
+        self._queues[kind].append(_SlotRequest(self._number, file, turn))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._admit()  # it may have been the one in the way
-            elif turn.exception() is None:  # else it was held back in the same moment, and has none
+                self._admit()  # its request may have blocked the next one
+            elif turn.exception() is None:  # else it was held back at the same moment, and has no slot
                 self.release(kind)
             raise
 
     def release(self, kind: SlotKind) -> None:
-        """Give a slot back and let the next in."""
+        """Release a slot and admit the next requests."""
         self._in_use[kind] -= 1
         self.used -= 1
         if any(self._queues):
@@ -104,7 +104,7 @@ class RequestSlots:
             self._queues[kind].popleft().turn.set_result(None)
 
     def _next(self) -> SlotKind | None:
-        """The kind whose first has waited longest, of those that fit."""
+        """Return the kind whose first request has waited longest, of the kinds that fit."""
         best, first = None, 0
         for kind in SlotKind:
             queue = self._queues[kind]
@@ -116,7 +116,7 @@ class RequestSlots:
 
     def _fits(self, kind: SlotKind) -> bool:
         if self._may_go is not None:
-            return self.used < self._ceiling  # canaries: what hangs meanwhile must not be in their way
+            return self.used < self._ceiling  # canaries: hanging requests must not block them
         limit, mine = self._limit(), self._in_use[kind]
         if kind is SlotKind.STALLED:
             return self.used < limit and mine < max(1, limit // 4)
@@ -128,7 +128,7 @@ class RequestSlots:
 
 
 class HeldSlot:
-    """``with`` for a slot: a class, since a generator for each file costs more than the waiting."""
+    """A slot that ``with`` releases. A class, because a generator per file costs more than the wait."""
 
     __slots__ = ("_kind", "_slots")
 
@@ -137,7 +137,7 @@ class HeldSlot:
         self._kind = kind
 
     def __enter__(self) -> None:
-        """Nothing: it is held already."""
+        """Do nothing: the slot is held already."""
 
     def __exit__(self, *_: object) -> None:
         self._slots.release(self._kind)

@@ -1,4 +1,4 @@
-"""Back-pressure in asyncio: budgets that callers queue for."""
+"""Back-pressure in asyncio: a semaphore over an amount, such as bytes of memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Self
 
 
 class ByteSemaphore:
-    """An amount shared by callers who queue for it, first come, first served: bytes of memory, requests in flight.
+    """An amount that callers acquire and release, first come, first served.
 
-    A request for more than there is in all is served alone, so that it can't wait for ever.
+    A request for more than the capacity is served alone, so that it can't wait for ever.
     """
 
     def __init__(self, capacity: Callable[[], int]) -> None:
@@ -22,17 +22,17 @@ class ByteSemaphore:
 
     @property
     def capacity(self) -> int:
-        """How much there is in all, now."""
+        """Return the current capacity."""
         return self._capacity()
 
     async def hold(self, amount: int) -> Reservation:
-        """Wait for ``amount``, which is given back at the end of the lease's block."""
+        """Wait for ``amount`` and return a reservation, which releases it at the end of its block."""
         if not self.take(amount):
             await self.acquire(amount)
         return Reservation(self, amount)
 
     def take(self, amount: int) -> bool:
-        """Take ``amount`` if it is there and nobody queues for it; the caller owes a ``release`` of it then."""
+        """Take ``amount`` if it is free and no caller queues. The caller must release it."""
         if self._queue or not self._fits(amount):
             return False
         self.used += amount
@@ -40,7 +40,7 @@ class ByteSemaphore:
         return True
 
     async def acquire(self, amount: int) -> None:
-        """Wait for ``amount``; the caller owes a ``release`` of it."""
+        """Wait for ``amount``. The caller must release it."""
         if self.take(amount):
             return
         turn = asyncio.get_running_loop().create_future()
@@ -49,13 +49,13 @@ class ByteSemaphore:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._admit()  # it may have been the one in the way
+                self._admit()  # its request may have blocked the next one
             else:
                 self.release(amount)
             raise
 
     def release(self, amount: int) -> None:
-        """Give ``amount`` back and let the next in."""
+        """Release ``amount`` and admit the next callers."""
         self.used -= amount
         self.holders -= 1
         if self._queue:
@@ -77,12 +77,12 @@ class ByteSemaphore:
 
 
 class Reservation:
-    """An amount of a budget that was acquired, to be given back once by whoever is first to see that it can be."""
+    """An acquired amount, released once, by the first call of ``end`` or at the end of the block."""
 
-    __slots__ = ("_budget", "amount")
+    __slots__ = ("_semaphore", "amount")
 
-    def __init__(self, budget: ByteSemaphore, amount: int) -> None:
-        self._budget: ByteSemaphore | None = budget
+    def __init__(self, semaphore: ByteSemaphore, amount: int) -> None:
+        self._semaphore: ByteSemaphore | None = semaphore
         self.amount = amount
 
     def __enter__(self) -> Self:
@@ -92,7 +92,7 @@ class Reservation:
         self.end()
 
     def end(self, *_: object) -> None:
-        """Give it back, unless that was done before."""
-        budget, self._budget = self._budget, None
-        if budget is not None:
-            budget.release(self.amount)
+        """Release the amount, unless that was done before."""
+        semaphore, self._semaphore = self._semaphore, None
+        if semaphore is not None:
+            semaphore.release(self.amount)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crosshaul.concurrency.adaptive_limit import RateStep
+from crosshaul.concurrency.token_bucket import RateStep
 from crosshaul.errors import ControlError
 from crosshaul.service.control_socket import Handler
 from crosshaul.service.reload import ConfigReloader

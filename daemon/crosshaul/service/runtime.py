@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crosshaul.aws.base_credentials import BaseCredentials
-from crosshaul.concurrency.adaptive_limit import RateStep
 from crosshaul.concurrency.bandwidth import BandwidthLimiter
 from crosshaul.concurrency.clock import Clock
+from crosshaul.concurrency.token_bucket import RateStep
 from crosshaul.config import Config, Route
 from crosshaul.discovery.followed_links import FollowedLinks
 from crosshaul.discovery.retargeting import Retarget

@@ -8,7 +8,9 @@ from datetime import time
 
 import pytest
 
-from crosshaul.concurrency.adaptive_limit import AdaptiveLimit, RateStep, SendWindow, TokenBucket, rate_at
+from crosshaul.concurrency.adaptive_limit import AdaptiveLimit
+from crosshaul.concurrency.send_window import SendWindow
+from crosshaul.concurrency.token_bucket import RateStep, TokenBucket, rate_at
 
 MIB = 1 << 20
 DAY = (RateStep(time(8), 2_000), RateStep(time(19), None))

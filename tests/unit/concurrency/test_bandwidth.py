@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from crosshaul.concurrency.adaptive_limit import RateStep
 from crosshaul.concurrency.bandwidth import BandwidthLimiter, BandwidthShare
+from crosshaul.concurrency.token_bucket import RateStep
 from support.virtual_time import VirtualClock, VirtualLoop
 
 KIB = 1024
