@@ -18,8 +18,8 @@ BUGS = (
     bug(
         "a store that throttles some calls is taken for one that is out of reach",
         "delivery/breaker.py",
-        "now - max(self._last_success_at, self._silent_since)",
-        "now - self._last_success_at",
+        "now - max(last_success_at, self._silent_since)",
+        "now - last_success_at",
         _UNIT,
     ),
     bug(
@@ -45,7 +45,7 @@ BUGS = (
     ),
     bug(
         "a file that is denied parks the destination again and again",
-        "delivery/breaker.py",
+        "delivery/refusal_history.py",
         "            known.file_specific = True\n",
         "            pass\n",
         _UNIT,

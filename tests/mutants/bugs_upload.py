@@ -145,9 +145,9 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "nobody finds out that a store ignores conditions",
-        "delivery/upload.py",
-        "            return False, await self.request.send(condition)\n",
-        "            return True, await self.request.send(condition)\n",
+        "delivery/condition_probe.py",
+        "        return False, await request.send(condition)\n",
+        "        return True, await request.send(condition)\n",
         f"{_FOREIGN} -k still_delivers",
     ),
     bug(

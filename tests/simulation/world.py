@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from crosshaul import model
 from crosshaul.aws import refresher as identity
-from crosshaul.delivery import upload
+from crosshaul.delivery import condition_probe, upload
 from crosshaul.delivery.after_upload import batch_finisher, source_removal, source_verification
 from crosshaul.delivery.after_upload.writer_visibility import Leases
 from crosshaul.discovery import intake, ownership, scanner
@@ -224,7 +224,8 @@ class World:
             (move_target, "os", disk_os),
             (ownership, "identity_at", self._identity),
             (source_file, "_MAPPED_BYTES", 1 << 40),
-            (upload, "_MIN_HEAD_BYTES", 100),
+            (upload, "MIN_HEAD_BYTES", 100),
+            (condition_probe, "MIN_HEAD_BYTES", 100),
             (
                 model.claim,
                 "LARGE",

@@ -183,7 +183,7 @@ async def _hashed(payload: Payload) -> Payload:
     running, data = StreamingChecksum((), hashed=True), payload.data
     if isinstance(data, StreamedBody):
         for start in range(0, payload.size, _READ_BYTES):
-            piece = await data.piece(start, start + _READ_BYTES).data()
+            piece = await data.slice(start, start + _READ_BYTES).data()
             await asyncio.to_thread(running.update, piece)
     else:
         await asyncio.to_thread(running.update, data)

@@ -8,9 +8,9 @@ Times are monotonic seconds. Files are identified by their record ids.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from crosshaul.delivery.refusal_history import RefusalHistory
 from crosshaul.delivery.retry import RetryPolicy
 
 _TRIP_AFTER = 5
@@ -22,8 +22,6 @@ _MIN_SILENCE_SECONDS = 0.5
 the calls accepts others meanwhile, but refuses faster than it accepts."""
 _CANARY_GAP_SHARE = 0.25
 """Longest gap between the canaries of an outage, as a share of its length: recovery is noticed no later than that."""
-_RECENT_SECONDS = 600.0
-"""Within this time, a success after a file's refusal means that the refusal may concern the file alone."""
 _CONCURRENT_SECONDS = 5.0
 """A success within this time before a refusal counts as concurrent: a large file makes many requests."""
 _ARRIVAL_GAP_SECONDS, _ARRIVAL_GAP_SHARE, _MAX_ARRIVAL_GAP_SECONDS = 1.0, 1 / 30, 10.0
@@ -32,8 +30,6 @@ _CANARY_PATIENCE_SECONDS, _MAX_CANARIES = 5.0, 4
 """A new file waits this long for a canary in flight; then it is sent beside it, up to the maximum in flight."""
 _NEXT_CANARY_SECONDS = 0.1
 """Time from an inconclusive canary to the next one."""
-_MAX_REMEMBERED_FILES = 10_000
-"""Refused files that are remembered."""
 
 
 class TripReason(Enum):
@@ -57,15 +53,27 @@ class FaultScope(Enum):
     """The destination: the attempt was in flight when the breaker tripped, and says nothing new."""
 
 
-@dataclass(slots=True)
-class _Refusals:
-    """The refusals of one file."""
+class _PushbackStreak:
+    """Consecutive pushbacks."""
 
-    first_at: float
-    uncounted: int = 0
-    """Refusals that were not counted as the file's attempts."""
-    file_specific: bool = False
-    """Whether other files succeeded after this one was refused, and it was refused again."""
+    def __init__(self) -> None:
+        self.length = 0
+        self._first_file: int | None = None
+        self._has_several_files = False
+        self._silent_since = 0.0
+
+    def add(self, file: int, now: float, *, hung: bool) -> None:
+        """Count a pushback."""
+        if self.length == 0:
+            self._first_file, self._has_several_files = file, False
+            self._silent_since = float("-inf") if hung else now  # a deadline has passed already
+        self.length += _PUSHBACKS_PER_HANG if hung else 1
+        self._has_several_files |= file != self._first_file
+
+    def is_outage(self, now: float, last_success_at: float) -> bool:
+        """Return whether enough files were pushed back, for long enough, without a success."""
+        silent = now - max(last_success_at, self._silent_since) >= _MIN_SILENCE_SECONDS
+        return self.length >= _TRIP_AFTER and self._has_several_files and silent
 
 
 class Breaker:
@@ -74,6 +82,7 @@ class Breaker:
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self.reason: TripReason | None = None
+        self.refusals = RefusalHistory()
         self.retry_at: float | None = None
         """When the next canary may be sent; None if not tripped."""
         self._canaries: set[int] = set()
@@ -83,12 +92,8 @@ class Breaker:
         self._not_before = 0.0
         self._last_success_file: int | None = None
         self._last_success_at = self._last_other_success_at = float("-inf")
-        self._pushbacks = 0
-        """Consecutive pushbacks."""
-        self._first_pushback_file: int | None = None
-        self._several_files_pushed_back = False
-        self._silent_since = 0.0
-        self._refusals: dict[int, _Refusals] = {}
+        self._pushbacks = _PushbackStreak()
+        self._refused_files = self.refusals.files
 
     @property
     def tripped(self) -> bool:
@@ -100,9 +105,9 @@ class Breaker:
         if file != self._last_success_file:
             self._last_success_file, self._last_other_success_at = file, self._last_success_at
         self._last_success_at = now
-        self._pushbacks = 0
-        if self._refusals:
-            self._refusals.pop(file, None)
+        self._pushbacks.length = 0
+        if self._refused_files:
+            self._refused_files.pop(file, None)
         return self._reset() if self.reason is not None else None
 
     def record_response(self, file: int, now: float) -> TripReason | None:
@@ -113,7 +118,7 @@ class Breaker:
         if self.reason is TripReason.UNREACHABLE:
             return self._reset()
         if self.reason is None:
-            self._pushbacks = 0
+            self._pushbacks.length = 0
         self.record_inconclusive(file, now)
         return None
 
@@ -129,12 +134,14 @@ class Breaker:
     ) -> FaultScope:
         """Record a refusal of an attempt that began at ``started``, and return what it is attributed to."""
         concurrent_success = self._other_success_at(file) >= max(started, now - _CONCURRENT_SECONDS)
-        if may_be_file_specific and self._is_file_specific(file, now, concurrent_success=concurrent_success):
+        if may_be_file_specific and (
+            self.refusals.is_file_specific(file, now, self._other_success_at(file)) or concurrent_success
+        ):
             self.record_inconclusive(file, now)
             return FaultScope.THIS_FILE
         if concurrent_success:
             return FaultScope.UNDECIDED
-        self._remember(file, now)
+        self.refusals.add(file, now)
         if self.reason is None:
             return self._trip(TripReason.REFUSED, now, jitter)
         if file not in self._canaries:
@@ -158,23 +165,10 @@ class Breaker:
                 return FaultScope.IN_FLIGHT
             self._canaries.discard(file)
             return self._back_off(now, jitter)
-        if self._pushbacks == 0:
-            self._first_pushback_file, self._several_files_pushed_back = file, False
-            self._silent_since = float("-inf") if hung else now  # a deadline has passed already
-        self._pushbacks += _PUSHBACKS_PER_HANG if hung else 1
-        self._several_files_pushed_back |= file != self._first_pushback_file
-        silent = now - max(self._last_success_at, self._silent_since) >= _MIN_SILENCE_SECONDS
-        if self._pushbacks >= _TRIP_AFTER and self._several_files_pushed_back and silent:
+        self._pushbacks.add(file, now, hung=hung)
+        if self._pushbacks.is_outage(now, self._last_success_at):
             return self._trip(TripReason.UNREACHABLE, now, jitter)
         return FaultScope.THIS_FILE
-
-    def take_uncounted(self, file: int) -> int:
-        """Return the number of refusals of ``file`` that were not counted, and count them from now on."""
-        known = self._refusals.get(file)
-        if known is None:
-            return 0
-        count, known.uncounted = known.uncounted, 0
-        return count
 
     # Canaries
 
@@ -224,21 +218,6 @@ class Breaker:
     def _other_success_at(self, file: int) -> float:
         return self._last_success_at if file != self._last_success_file else self._last_other_success_at
 
-    def _is_file_specific(self, file: int, now: float, *, concurrent_success: bool) -> bool:
-        """Return whether other files succeeded during this attempt, or after an earlier refusal of this file."""
-        known, others_at = self._refusals.get(file), self._other_success_at(file)
-        if known is not None and known.first_at < others_at and now - others_at <= _RECENT_SECONDS:
-            known.file_specific = True
-        return concurrent_success or (known is not None and known.file_specific)
-
-    def _remember(self, file: int, now: float) -> None:
-        known = self._refusals.get(file)
-        if known is None:
-            if len(self._refusals) >= _MAX_REMEMBERED_FILES:
-                del self._refusals[next(iter(self._refusals))]
-            known = self._refusals[file] = _Refusals(now)
-        known.uncounted += 1
-
     def _trip(self, reason: TripReason, now: float, jitter: float) -> FaultScope:
         self.reason = reason
         self._tripped_at = self._canary_at = now
@@ -268,5 +247,5 @@ class Breaker:
         self._canaries.clear()
         self._not_before = 0.0
         self._failed_canaries = 0
-        self._pushbacks = 0
+        self._pushbacks.length = 0
         return reason

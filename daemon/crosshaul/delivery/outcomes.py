@@ -143,7 +143,7 @@ class Outcomes:
         specific = may_be_file_specific(diagnosis)
         scope = breaker.record_refusal(claim.id, started, now, _jitter(), may_be_file_specific=specific)
         if scope is FaultScope.THIS_FILE:
-            return self._for_file(claim, diagnosis, breaker.take_uncounted(claim.id))
+            return self._for_file(claim, diagnosis, breaker.refusals.take_uncounted(claim.id))
         if diagnosis.status in _REFUSAL_STATUSES:
             self._suspect_session()
         if scope is FaultScope.UNDECIDED:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from crosshaul.aws.conditional_writes import NEVER_TRUE, NEW, Condition
+from crosshaul.aws.conditional_writes import NEW, Condition
+from crosshaul.delivery.condition_probe import MIN_HEAD_BYTES, probe_conditions
 from crosshaul.delivery.existing_object import (
     ExistingObject,
     ObjectOwner,
@@ -24,18 +25,14 @@ from crosshaul.delivery.single_put import SinglePut
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.display import printable
 from crosshaul.errors import Diagnosis, Fault, FaultKind, FileChangedError, FileGoneError, SourceError
-from crosshaul.model import LARGE, MAX_OBJECT_BYTES, Claim, Receipt
+from crosshaul.model import MAX_OBJECT_BYTES, Claim, Receipt
 
-_MIN_HEAD_BYTES = LARGE
-"""From this size on a HEAD costs less than a body that turns out to be in the bucket already."""
 _MAX_SENDS = 4
 """Uploads with changing conditions in one attempt, while others write to the same key."""
 _CONDITIONAL_OPERATIONS = frozenset({"PutObject", "CompleteMultipartUpload"})
 _CONDITION_WORDS = re.compile(r"if-(none-)?match|condition", re.IGNORECASE)
 _MISSING_CODES = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
 _UNSUPPORTED_STATUSES = frozenset({400, 501})
-_REFUSAL_KINDS = frozenset({FaultKind.UNSUPPORTED, FaultKind.DESTINATION, FaultKind.FILE})
-"""Faults of a store that does not support If-Match, or requires a permission for it that the role lacks."""
 
 
 async def upload_file(claim: Claim, context: UploadContext) -> Receipt:
@@ -114,7 +111,7 @@ class _Upload:
         claim = self._claim
         if claim.ambiguous:
             return True
-        return claim.fingerprint.size >= _MIN_HEAD_BYTES and (self._never_overwrite or _is_first(claim))
+        return claim.fingerprint.size >= MIN_HEAD_BYTES and (self._never_overwrite or _is_first(claim))
 
     async def _send(self, condition: Condition | None) -> Receipt:
         for turn in range(1, _MAX_SENDS + 1):
@@ -128,7 +125,9 @@ class _Upload:
             else:
                 if condition == NEW and self._previous is not None:
                     self._context.conditions.taken_away = True
-                return await self._test_conditions(receipt) if self._must_check and condition == NEW else receipt
+                if self._must_check and condition == NEW:
+                    return await probe_conditions(self.request, self._claim, self._context, receipt)
+                return receipt
             if isinstance(outcome, Receipt):
                 return outcome
             # On a route that overwrites, a key that others keep writing to must not block the file for ever.
@@ -193,34 +192,6 @@ class _Upload:
         if fault is not None:
             await self.request.abandon()
             raise fault
-
-    async def _test_conditions(self, receipt: Receipt) -> Receipt:
-        """Once per store, send a small new file again to see which conditions the store honours; return the receipt."""
-        conditions = self._context.conditions
-        if self._claim.fingerprint.size >= _MIN_HEAD_BYTES or conditions.proving:
-            return receipt
-        conditions.proving = True
-        try:
-            if conditions.new_honoured is None:
-                conditions.new_honoured, receipt = await self._is_refused(NEW, receipt)
-                if conditions.new_honoured is False:
-                    self._context.observer.on_conditions_ignored(self._context.destination.bucket)
-            if conditions.match_honoured is None:
-                conditions.match_honoured, receipt = await self._is_refused(NEVER_TRUE, receipt)
-        finally:
-            conditions.proving = False
-        return receipt
-
-    async def _is_refused(self, condition: Condition, receipt: Receipt) -> tuple[bool | None, Receipt]:
-        """..."""
-        if self._context.conditions.usable(condition) is None:
-            return False, receipt
-        try:
-            return False, await self.request.send(condition)
-        except Fault as fault:
-            if fault.kind is FaultKind.EXISTS:
-                return True, receipt
-            return (False if condition != NEW and fault.kind in _REFUSAL_KINDS else None), receipt
 
 
 def _is_first(claim: Claim) -> bool:

@@ -1,6 +1,6 @@
-"""Checksums as S3 writes them, and their combination over parts. The one owner of awscrt.
+"""Compute checksums in S3's notation, and combine those of parts. The only module that imports awscrt. Pure.
 
-Pure computation; awscrt lets other threads run meanwhile, so big buffers belong in a thread.
+awscrt releases the interpreter lock, so compute checksums of large buffers in a thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COMBINE: dict[ChecksumKind, Callable[[int, int, int], int]] = {
 
 
 def compute(kind: ChecksumKind, data: _Buffer) -> Checksum:
-    """The checksum of ``data``, base64 of the big-endian value (for MD5: RFC 1864)."""
+    """Return the checksum of ``data``: base64 of the big-endian value (for MD5: RFC 1864)."""
     if kind is ChecksumKind.MD5:
         digest = hashlib.md5(data, usedforsecurity=False).digest()
     else:
@@ -38,10 +38,7 @@ def compute(kind: ChecksumKind, data: _Buffer) -> Checksum:
 
 
 def combine(parts: Iterable[Part]) -> Checksum | None:
-    """The full-object checksum of parts in order, without reading them again; None where there is none.
-
-    MD5s can't be combined, nor can checksums of different kinds.
-    """
+    """Return the full-object checksum of parts in order; None for MD5 and for different kinds, which don't combine."""
     total: int | None = None
     kind: ChecksumKind | None = None
     for part in parts:
@@ -56,7 +53,7 @@ def combine(parts: Iterable[Part]) -> Checksum | None:
 
 
 class StreamingChecksum:
-    """Checksums of bytes that come piece by piece: what does not fit into memory as a whole."""
+    """Computes checksums of bytes that arrive in chunks."""
 
     def __init__(self, kinds: tuple[ChecksumKind, ...], *, hashed: bool = False) -> None:
         self._kinds = kinds
@@ -64,20 +61,20 @@ class StreamingChecksum:
         self._md5 = hashlib.md5(usedforsecurity=False) if ChecksumKind.MD5 in kinds else None
         self._sha256 = hashlib.sha256() if hashed else None
 
-    def update(self, piece: _Buffer) -> None:
-        """Take in the next piece."""
+    def update(self, chunk: _Buffer) -> None:
+        """Add the next chunk."""
         for kind, value in self._crcs.items():
-            self._crcs[kind] = _COMPUTE[kind](piece, value)
+            self._crcs[kind] = _COMPUTE[kind](chunk, value)
         for digest in (self._md5, self._sha256):
             if digest is not None:
-                digest.update(piece)
+                digest.update(chunk)
 
     def checksums(self) -> tuple[Checksum, ...]:
-        """Of all that came, in the order in which they were asked for."""
+        """Return the checksums of all chunks, in the order of the kinds."""
         return tuple(self._of(kind) for kind in self._kinds)
 
     def sha256(self) -> str | None:
-        """The SHA-256 of all that came, in hex, if it was asked for."""
+        """Return the SHA-256 of all chunks in hex; None unless ``hashed``."""
         return self._sha256.hexdigest() if self._sha256 is not None else None
 
     def _of(self, kind: ChecksumKind) -> Checksum:
@@ -86,30 +83,30 @@ class StreamingChecksum:
 
 
 def md5_hex(checksum: Checksum) -> str:
-    """The MD5 as an ETag writes it."""
+    """Return an MD5 checksum in hex, as in an ETag."""
     return base64.b64decode(checksum.value).hex()
 
 
 def _sha256_hex(data: _Buffer) -> str:
-    """The SHA-256 that SigV4 wants of a payload sent without TLS."""
+    """Return the SHA-256 in hex, which SigV4 requires of a payload that is sent without TLS."""
     return hashlib.sha256(data).hexdigest()
 
 
 class Payload(NamedTuple):
-    """The body of one upload with all that has to be computed of it before the first byte goes."""
+    """The body of one upload, with the values that its headers need."""
 
     data: bytes | bytearray | memoryview | StreamedBody
     checksums: tuple[Checksum, ...]
     sha256: str | None
-    """Hex; None where TLS guards the body and SigV4 may leave it unsigned."""
+    """In hex; None if the body is sent over TLS, where SigV4 allows an unsigned payload."""
 
     @classmethod
     def of(cls, data: bytes | bytearray | memoryview, kinds: tuple[ChecksumKind, ...], *, hashed: bool) -> Payload:
-        """Compute; 8 MiB take some milliseconds, so call it in a thread."""
+        """Compute the checksums of ``data``. Call this in a thread: 8 MiB take some milliseconds."""
         checksums = tuple(compute(kind, data) for kind in kinds)
         return cls(data, checksums, _sha256_hex(data) if hashed else None)
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The body's size in bytes."""
         return len(self.data)

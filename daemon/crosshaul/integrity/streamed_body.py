@@ -1,15 +1,15 @@
-"""A body that is read while it is sent, since it is more than memory is there for."""
+"""A request body that is read while it is sent, because it exceeds the memory budget."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
 Read = Callable[[int, int], Awaitable["bytes | memoryview"]]
-"""Gives so many bytes from an offset of the body; may be asked for the same again."""
+"""Reads bytes of the body: (offset, length) -> data. May be called again for the same bytes."""
 
 
 class BodySlice:
-    """A piece of it."""
+    """A slice of a streamed body."""
 
     def __init__(self, read: Read, offset: int, length: int) -> None:
         self._read = read
@@ -20,7 +20,7 @@ class BodySlice:
         return self._length
 
     async def data(self) -> bytes | memoryview:
-        """Read it now; raises what ``read`` raises."""
+        """Read the slice. Raises what ``read`` raises."""
         return await self._read(self._offset, self._length)
 
 
@@ -34,6 +34,6 @@ class StreamedBody:
     def __len__(self) -> int:
         return self._size
 
-    def piece(self, start: int, end: int) -> BodySlice:
-        """From one offset to another, or to the end of the body."""
+    def slice(self, start: int, end: int) -> BodySlice:
+        """Return the slice from ``start`` to ``end``, or to the end of the body."""
         return BodySlice(self._read, start, min(end, self._size) - start)

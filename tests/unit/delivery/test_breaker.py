@@ -76,8 +76,8 @@ def test_a_file_refused_again_after_others_got_through_is_at_fault_itself_for_go
     assert refuse(breaker, 1, 101.1) is FaultScope.STILL_TRIPPED
     assert breaker.record_success(2, 102.0) is TripReason.REFUSED
     assert refuse(breaker, 1, 160.0) is FaultScope.THIS_FILE
-    assert breaker.take_uncounted(1) == 2
-    assert breaker.take_uncounted(1) == 0
+    assert breaker.refusals.take_uncounted(1) == 2
+    assert breaker.refusals.take_uncounted(1) == 0
     assert refuse(breaker, 1, 7_200.0) is FaultScope.THIS_FILE
     assert not breaker.tripped
 
@@ -265,4 +265,4 @@ def test_refused_files_are_remembered_within_bounds(breaker):
     parked(breaker)
     for file in range(100_000):
         refuse(breaker, file, 101.0)
-    assert len(breaker._refusals) == 10_000
+    assert len(breaker.refusals.files) == 10_000

@@ -47,7 +47,7 @@ class Request:
             view, start = part if isinstance(part, StreamedBody) else memoryview(part), 0
             while start < len(view):
                 end = start + most()
-                yield view.piece(start, end) if isinstance(view, StreamedBody) else view[start:end]
+                yield view.slice(start, end) if isinstance(view, StreamedBody) else view[start:end]
                 start = end
 
 
