@@ -75,10 +75,10 @@ _SOURCES = {
         "check that the machine has a role and its metadata service answers",
     ),
 }
-_OTHER = ("the AWS files", "correct the keys in AWS_SHARED_CREDENTIALS_FILE or AWS_CONFIG_FILE")
-_OWN_ADVICE = frozenset({"TLSError", "ProxyError", "ProfileNotFound"})
+_OTHER_SOURCE = ("the AWS files", "correct the keys in AWS_SHARED_CREDENTIALS_FILE or AWS_CONFIG_FILE")
+_SPECIFIC_CODES = frozenset({"TLSError", "ProxyError", "ProfileNotFound"})
 """Codes with better advice than the provider's."""
-_TIDY = re.compile(r"[\x21-\x7e]+")
+_NO_BLANKS = re.compile(r"[\x21-\x7e]+")
 _SECRET = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 """Other stores accept phrases with blanks."""
 
@@ -99,11 +99,11 @@ class ProviderResolver(AioCredentialResolver):  # type: ignore[misc] # aiobotoco
         """Return the credentials of the first provider that has any, or None. Raises ProviderError."""
         for provider in self.providers:
             try:
-                found = await provider.load()
+                credentials = await provider.load()
             except Exception as error:
                 raise ProviderError(provider.METHOD, error) from error
-            if found is not None:
-                return found
+            if credentials is not None:
+                return credentials
         return None
 
 
@@ -174,7 +174,7 @@ def _token_loader(path: str) -> Callable[[], str]:
 def _read_token(path: str) -> str:
     """Return the token in a file, without the final line break that editors and ``echo`` write."""
     token = Path(path).expanduser().read_text("utf-8").strip()
-    if not _TIDY.fullmatch(token):
+    if not _NO_BLANKS.fullmatch(token):
         raise _TokenError(f"{path} is empty or contains blanks or line breaks, so it holds no token")
     return token
 
@@ -201,15 +201,15 @@ def _refuse_prompt(_prompt: str) -> str:
 def checked(frozen: Any, method: str) -> Credentials:  # noqa: ANN401 - botocore's ReadOnlyCredentials
     """Return botocore's credentials as ours. Raises Fault for values that can't be sent in a header."""
     if (wrong := flaw(frozen.access_key, frozen.secret_key, frozen.token)) is not None:
-        source, advice = _SOURCES.get(method, _OTHER)
+        source, advice = _SOURCES.get(method, _OTHER_SOURCE)
         raise _fault(f"{source}: {wrong}", advice)
     return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
 
 def flaw(access_key_id: object, secret_access_key: object, session_token: object) -> str | None:
     """Return why a request can't be signed with these values, or None. The text quotes nothing of them."""
-    parts = [("access key id", access_key_id, _TIDY), ("secret access key", secret_access_key, _SECRET)]
-    parts += [("session token", session_token, _TIDY)] if session_token else []
+    parts = [("access key id", access_key_id, _NO_BLANKS), ("secret access key", secret_access_key, _SECRET)]
+    parts += [("session token", session_token, _NO_BLANKS)] if session_token else []
     for name, value, form in parts:
         if not isinstance(value, str):  # JSON has null and numbers too
             return f"the {name} is not a string"
@@ -220,11 +220,12 @@ def flaw(access_key_id: object, secret_access_key: object, session_token: object
 
 def fault_of(method: str, error: Exception) -> Fault:
     """Return the fault of the provider ``method`` (botocore's name for it), which raised ``error``."""
-    source, advice = _SOURCES.get(method, _OTHER)
+    source, advice = _SOURCES.get(method, _OTHER_SOURCE)
     if isinstance(error, error_map.FOREIGN):
-        found = error_map.from_botocore("Credentials", error).diagnosis
-        keep = found.kind is FaultKind.NETWORK or found.code in _OWN_ADVICE
-        return Fault(replace(found, message=f"{source}: {found.message}", advice=found.advice if keep else _do(advice)))
+        diagnosis = error_map.from_botocore("Credentials", error).diagnosis
+        keep = diagnosis.kind is FaultKind.NETWORK or diagnosis.code in _SPECIFIC_CODES
+        advice = diagnosis.advice if keep else _for_account_a(advice)
+        return Fault(replace(diagnosis, message=f"{source}: {diagnosis.message}", advice=advice))
     return _fault(f"{source}: {_why(error)}", advice)
 
 
@@ -247,8 +248,10 @@ def _why(error: Exception) -> str:
 
 def _fault(text: str, advice: str) -> Fault:
     message = error_map.one_line(text)
-    return Fault(Diagnosis(FaultKind.DESTINATION, "CredentialRetrieval", message, "Credentials", advice=_do(advice)))
+    return Fault(
+        Diagnosis(FaultKind.DESTINATION, "CredentialRetrieval", message, "Credentials", advice=_for_account_a(advice))
+    )
 
 
-def _do(advice: str) -> str:
+def _for_account_a(advice: str) -> str:
     return f"Account A: {advice}."

@@ -217,8 +217,8 @@ class Refresher:
 
     async def _next_attempt(self) -> None:
         with contextlib.suppress(TimeoutError):
-            patience = 2 * STS_DEADLINE_SECONDS if self._attempting or self._fault is None else _RETRY_WAIT_SECONDS
-            async with asyncio.timeout(patience), self._attempt_ended:
+            timeout = 2 * STS_DEADLINE_SECONDS if self._attempting or self._fault is None else _RETRY_WAIT_SECONDS
+            async with asyncio.timeout(timeout), self._attempt_ended:
                 await self._attempt_ended.wait()
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""The session policy that narrows each assumed session to what its destination needs (``session_policy: auto``)."""
+"""Session policy that limits each assumed session to the needs of its destination (``session_policy: auto``)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from crosshaul.config import Destination
 from crosshaul.config.place import partition_of_region
 from crosshaul.errors import Diagnosis, Fault, FaultKind
 
-_LONGEST = 2048
-"""Characters of an inline session policy (STS API reference, AssumeRole, Policy)."""
+_MAX_CHARACTERS = 2048
+"""Limit of an inline session policy (STS API reference, AssumeRole, Policy)."""
 
 
 def session_policies(destination: Destination) -> tuple[str | None, ...]:
-    """The inline session policies to ask AssumeRole for, in order, as compact JSON; None = none.
+    """Return the inline session policies for AssumeRole in order of preference, as compact JSON; None: no policy.
 
-    The next is for where STS finds one too large (PackedPolicyTooLarge). Blocks; raises Fault where its file is no use.
-
-    A session policy only ever takes away (IAM user guide, "Session policies"), so rights that the role may not have
-    (Abort, ListParts) can stand here and do no harm.
+    The next one is for a policy that STS finds too large (PackedPolicyTooLarge). Blocks; raises Fault for an unreadable
+    file. A session policy never adds permissions (IAM user guide, "Session policies"), so it may list permissions that
+    the role lacks (Abort, ListParts).
     """
     match destination.session_policy:
         case "none":
@@ -29,26 +28,26 @@ def session_policies(destination: Destination) -> tuple[str | None, ...]:
         case Path() as path:
             return (_from_file(path),)
         case _:
-            return tuple(dict.fromkeys((_fitting(destination), _compact(_narrowed(destination, "")))))
+            return tuple(dict.fromkeys((_within_limit(destination), _compact(_limited_policy(destination, "")))))
 
 
-def _fitting(destination: Destination) -> str:
-    """The policy for as much of the prefix as there is room for: to a cut one the same keys belong, and more."""
+def _within_limit(destination: Destination) -> str:
+    """Return the policy for the longest part of the prefix that fits; a shorter prefix covers more keys."""
     prefix = destination.key_prefix
-    while len(text := _compact(_narrowed(destination, prefix))) > _LONGEST:
-        prefix = prefix[: -max(1, (len(text) - _LONGEST) // _WIDEST)]
+    while len(text := _compact(_limited_policy(destination, prefix))) > _MAX_CHARACTERS:
+        prefix = prefix[: -max(1, (len(text) - _MAX_CHARACTERS) // _MAX_ESCAPED_CHARACTERS)]
     return text
 
 
-_WIDEST = len(json.dumps("\N{GRINNING FACE}")) - 2
-"""Characters that one character of a prefix may take."""
+_MAX_ESCAPED_CHARACTERS = len(json.dumps("\N{GRINNING FACE}")) - 2
+"""JSON characters of one character of a prefix, at most."""
 
 
 def _compact(document: object) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def _narrowed(destination: Destination, prefix: str) -> dict[str, Any]:
+def _limited_policy(destination: Destination, prefix: str) -> dict[str, Any]:
     actions = ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     if destination.tags:
         actions.append("s3:PutObjectTagging")
@@ -60,8 +59,8 @@ def _narrowed(destination: Destination, prefix: str) -> dict[str, Any]:
         "Statement": [
             {"Effect": "Allow", "Action": actions, "Resource": objects},
             {
-                # The bucket's own default encryption may need the key, whatever the destination asks for. Only calls to
-                # KMS carry kms:ViaService; NotAction, because Ceph's gateway refuses a policy that names kms: actions.
+                # The bucket's default encryption may need the key, whatever the destination sets. Only KMS calls have
+                # kms:ViaService. NotAction, because Ceph's gateway refuses a policy with kms: actions.
                 "Effect": "Allow",
                 "NotAction": "s3:*",
                 "Resource": "*",
@@ -72,7 +71,7 @@ def _narrowed(destination: Destination, prefix: str) -> dict[str, Any]:
 
 
 def partition_of(destination: Destination) -> str:
-    """The AWS partition of a destination: ``aws``, ``aws-cn``, ``aws-us-gov`` and others; ``aws`` for other stores."""
+    """Return a destination's AWS partition, such as ``aws`` or ``aws-cn``; ``aws`` for other stores."""
     given = (destination.role_arn or "").split(":")
     if len(given) > 1 and re.fullmatch(r"aws(-[a-z]+)*", given[1]):
         return given[1]
@@ -80,13 +79,13 @@ def partition_of(destination: Destination) -> str:
 
 
 def objects_of(destination: Destination, prefix: str | None = None) -> str:
-    """All keys below the destination's prefix (or another), as a policy's resource: nothing in it is a wildcard."""
+    """Return the policy resource of all keys below ``prefix`` (default: the destination's), with wildcards escaped."""
     prefix = destination.key_prefix if prefix is None else prefix
     return f"arn:{partition_of(destination)}:s3:::{destination.bucket}/{_literal(prefix)}*"
 
 
 def _literal(prefix: str) -> str:
-    """``prefix`` with what IAM reads as wildcards or variables written out (IAM user guide, "Policy variables")."""
+    """Return ``prefix`` with IAM's wildcards and variables escaped (IAM user guide, "Policy variables")."""
     return "".join({"*": "${*}", "?": "${?}", "$": "${$}"}.get(character, character) for character in prefix)
 
 

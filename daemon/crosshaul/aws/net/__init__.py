@@ -1,6 +1,6 @@
-"""Where connections go and whom they trust: origins, the proxy rule, the trust store. For every client of the process.
+"""Origins, proxy rule and trust store of every client in the process.
 
-Nothing here connects, so that a verb which only reads the configuration can ask as well.
+Nothing here connects, so that commands which only read the configuration can use it, too.
 """
 
 from crosshaul.aws.net.origin import Origin

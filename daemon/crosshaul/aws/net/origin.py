@@ -1,4 +1,4 @@
-"""Where requests go."""
+"""Origin of a URL: scheme, host and port."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where requests go: ``scheme`` is http or https."""
+    """Scheme (http or https), host and port of a server."""
 
     scheme: str
     host: str

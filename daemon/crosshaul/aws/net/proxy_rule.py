@@ -1,4 +1,4 @@
-"""The proxy rule: which proxy the environment asks for, for every connection of the process."""
+"""Proxy rule: choose the proxy of a connection from the environment."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Proxy:
 
     @property
     def name(self) -> str:
-        """Host and port, for people."""
+        """Host and port, for messages."""
         return f"{self.host}:{self.port}"
 
 
 def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
     """Return the proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name for ``origin``.
 
-    The rule is that of Python's urllib: a lower-case name counts before its upper-case twin, and switches it off where
-    it is empty; an empty upper-case one is unset. NO_PROXY takes host names and their suffixes, ``host:port``,
+    The rule is that of Python's urllib: a lower-case name precedes its upper-case form and, if empty, disables it;
+    an empty upper-case name counts as unset. NO_PROXY takes host names and their suffixes, ``host:port``,
     addresses, networks (10.0.0.0/8) and ``*``. Raises ConfigError for a proxy that is not
     ``http://[user:password@]host[:port]``.
     """
@@ -43,7 +43,7 @@ def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
     try:
         return _parse(url if "://" in url else f"http://{url}")
     except ValueError:
-        # The value may hold a password, and so may the error about it.
+        # The value, and the error about it, may contain a password.
         message = (
             f"{variable}: write it as http://[user:password@]host[:port], with %23, %2F, %3F for #, / and ? in the "
             "password; no other kind of proxy is supported"
@@ -52,23 +52,23 @@ def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _settings(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """The variables that count and their values, by scheme; ``no`` and ``all`` among them."""
-    ours = [(name, name[:-6].lower(), value) for name, value in environ.items() if name.lower().endswith("_proxy")]
-    found = {scheme: (name, value) for name, scheme, value in ours if value}
+    """Return the effective variables and their values by scheme, including ``no`` and ``all``."""
+    variables = [(name, name[:-6].lower(), value) for name, value in environ.items() if name.lower().endswith("_proxy")]
+    settings = {scheme: (name, value) for name, scheme, value in variables if value}
     if "REQUEST_METHOD" in environ:
-        found.pop("http", None)  # in a CGI program HTTP_PROXY is a header that the other side chose
-    for name, scheme, value in ours:
+        settings.pop("http", None)  # in a CGI program HTTP_PROXY is a header that the client chose
+    for name, scheme, value in variables:
         if name.endswith("_proxy"):
-            found[scheme] = (name, value)
-    return {scheme: setting for scheme, setting in found.items() if setting[1]}
+            settings[scheme] = (name, value)
+    return {scheme: setting for scheme, setting in settings.items() if setting[1]}
 
 
 def _parse(url: str) -> Proxy:
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname or parts.port == 0:
         raise ValueError
-    # What follows the host is mostly the rest of a password, cut at a sign that ends the host: the part before it would
-    # be looked up as a name, and told as one.
+    # Text after the host is usually the rest of a password with an unescaped character: the part before it would be
+    # resolved and logged as a host name.
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ValueError
     authorization = None

@@ -1,6 +1,6 @@
-"""The trust store: which certificate authorities this process believes, for every connection that it makes.
+"""Trust store: the certificate authorities of every connection of the process.
 
-No setting turns the checks off. A context is built once for each set of files, and built anew when a file changes.
+No setting turns certificate checks off. A context is built once per set of files, and again when a file changes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from crosshaul.errors import ConfigError
 
-_ONE_AT_A_TIME = threading.Lock()
+_BUILDING = threading.Lock()
 _contexts: dict[object, ssl.SSLContext] = {}
-_MOST = 64
-"""Contexts kept; each is some hundreds of KiB."""
+_MAX_CONTEXTS = 64
+"""Contexts in the cache, of some hundreds of KiB each."""
 
 
 class Bundle(NamedTuple):
@@ -28,9 +28,9 @@ class Bundle(NamedTuple):
 
 
 def process_bundle(environ: Mapping[str, str], profile_bundle: str | None = None) -> Bundle | None:
-    """Return the bundle that holds for the whole process, or None for the system's authorities.
+    """Return the bundle of the whole process, or None for the system's authorities.
 
-    An empty variable is an unset one.
+    An empty variable counts as unset.
     """
     if path := environ.get("AWS_CA_BUNDLE"):
         return Bundle("AWS_CA_BUNDLE", path)
@@ -48,8 +48,8 @@ def tls_context(
 ) -> ssl.SSLContext:
     """Return a context that checks certificate and host name, TLS 1.2 at least.
 
-    ``instead`` is a bundle to trust and no other. Without it, the process's bundle is trusted, or, if there is none,
-    the system's authorities: SSL_CERT_FILE and SSL_CERT_DIR say where those are, and REQUESTS_CA_BUNDLE adds to them.
+    ``instead`` is the only bundle to trust. Without it, the process's bundle is trusted or, if there is none, the
+    system's authorities (in SSL_CERT_FILE and SSL_CERT_DIR) and REQUESTS_CA_BUNDLE.
     ``besides`` adds a bundle, ``system`` adds the system's authorities.
 
     Raises ConfigError for a bundle that can't be used. Blocks while it reads files.
@@ -62,9 +62,9 @@ def tls_context(
     if with_system and (path := os.environ.get("REQUESTS_CA_BUNDLE")):
         bundles.append(Bundle("REQUESTS_CA_BUNDLE", path))
     key = (*bundles, with_system, *map(_version, _files(bundles, with_system=with_system)))
-    with _ONE_AT_A_TIME:
+    with _BUILDING:
         if key not in _contexts:
-            if len(_contexts) >= _MOST:
+            if len(_contexts) >= _MAX_CONTEXTS:
                 _contexts.clear()
             _contexts[key] = _build(bundles, with_system=with_system)
         return _contexts[key]
@@ -76,7 +76,7 @@ def _files(bundles: Sequence[Bundle], *, with_system: bool) -> list[str]:
 
 
 def _version(path: str) -> tuple[str, int, int, int]:
-    """Tell one state of a file from the next."""
+    """Return a value that changes with the file."""
     try:
         stat = Path(path).stat()
     except (OSError, ValueError):
@@ -92,23 +92,23 @@ def _build(bundles: Sequence[Bundle], *, with_system: bool) -> ssl.SSLContext:
     for bundle in bundles:
         _load(context, bundle)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION  # sending never waits for something to be read
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a renegotiation would make a write wait for a read
     context.options |= ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 def _load_system(context: ssl.SSLContext) -> None:
-    """Load what OpenSSL itself would, but take an empty variable for an unset one and tell of a file that is gone."""
+    """Load OpenSSL's default authorities; an empty variable counts as unset, and a missing file is an error."""
     paths = ssl.get_default_verify_paths()
     file, directory = (os.environ.get(name) or "" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
     if file:
         _load(context, Bundle("SSL_CERT_FILE", file))
     elif Path(paths.openssl_cafile).is_file():
         context.load_verify_locations(cafile=paths.openssl_cafile)
-    for each in (directory or paths.openssl_capath).split(os.pathsep):  # a list, as OpenSSL takes it
-        if Path(each).is_dir():
-            context.load_verify_locations(capath=each)
+    for path in (directory or paths.openssl_capath).split(os.pathsep):  # a list, as in OpenSSL
+        if Path(path).is_dir():
+            context.load_verify_locations(capath=path)
 
 
 def _load(context: ssl.SSLContext, bundle: Bundle) -> None:
