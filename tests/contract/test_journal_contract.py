@@ -1,4 +1,4 @@
-"""What any store of the journal owes to everybody: deletions, counts, crashes and other processes."""
+"""The contract of every store: after-upload tasks, counts, crashes and other processes."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ async def test_requeued_files_go_again(
     assert {claim.path for claim in await store.claim([ROUTE], 5)} == {b"a", b"b"}
 
 
-async def test_a_requeued_refusal_is_judged_anew(factory: Factory, store: JournalStore, state_dir: Path) -> None:
+async def test_a_requeued_refusal_is_decided_again(factory: Factory, store: JournalStore, state_dir: Path) -> None:
     """A refused file has no key to be sent under: requeueing makes the next scan see it as changed."""
     await store.admit([settled(b"a", refusal=TOO_LONG)])
     assert await changed_sightings(store, [sighting(b"a")]) == []
@@ -227,7 +227,7 @@ asyncio.run(main())
 
 
 async def test_one_process_at_a_time(state_dir: Path, factory: Factory, clock: TurnableClock) -> None:
-    """While another process has the directory the error names its pid; when that dies uncleanly the way is free."""
+    """While another process holds the directory, the error names its pid; after its death the directory is free."""
     other = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",

@@ -26,8 +26,8 @@ from support.journal_samples import (
 )
 
 
-async def test_a_settled_file_waits_to_be_sent(store: JournalStore, clock: TurnableClock) -> None:
-    """Admitting a new file records all that was told of it, pending and due now."""
+async def test_a_settled_file_is_pending(store: JournalStore, clock: TurnableClock) -> None:
+    """A newly admitted file is recorded as it was given, pending and due now."""
     await store.admit([settled(b"dir/\xff", 3)])
     record = await record_of(store, b"dir/\xff")
     told = (record.path, record.fingerprint, record.destination, record.key)
@@ -43,7 +43,7 @@ async def test_a_fingerprint_of_any_size_comes_back(store: JournalStore) -> None
     assert (await record_of(store)).fingerprint == odd
 
 
-async def test_what_is_recorded_is_familiar(store: JournalStore) -> None:
+async def test_only_new_and_changed_files_are_returned(store: JournalStore) -> None:
     """filter_changed returns only new and changed files, route by route, in the order in which they were given."""
     await store.admit([settled(b"same"), settled(b"changed")])
     seen = [sighting(b"new"), sighting(b"same"), sighting(b"changed", 2)]
@@ -59,8 +59,8 @@ async def test_many_sightings_are_compared_at_once(store: JournalStore) -> None:
     assert [int(one.path) for one in await changed_sightings(store, seen)] == [0, 1000, 2000, *range(2500, 2600)]
 
 
-async def test_what_was_taken_last_is_told_with_its_reason(store: JournalStore) -> None:
-    """Of many paths at once: the state and why it counted as at rest, for those that have a record."""
+async def test_the_last_fingerprint_is_returned_with_its_reason(store: JournalStore) -> None:
+    """The last fingerprint, and why it counted as settled, is returned for the paths that have a record."""
     await store.admit([replace(settled(b"%05d" % number), reason=SettleReason.MARKER) for number in range(700)])
     recorded = await store.recorded(ROUTE, [b"%05d" % number for number in range(600, 1300)])
     assert set(recorded) == {b"%05d" % number for number in range(600, 700)}
@@ -69,7 +69,7 @@ async def test_what_was_taken_last_is_told_with_its_reason(store: JournalStore) 
 
 @pytest.mark.parametrize("state", State)
 async def test_which_states_are_changed(store: JournalStore, state: State) -> None:
-    """An unchanged file has to be seen at rest again only when it was found changed, or gone."""
+    """An unchanged file has to settle again only if it is changed or gone."""
     await reach(store, state)
     expected = [sighting(b"a")] if state in MUST_SETTLE else []
     assert await changed_sightings(store, [sighting(b"a")]) == expected
@@ -77,7 +77,7 @@ async def test_which_states_are_changed(store: JournalStore, state: State) -> No
 
 @pytest.mark.parametrize("state", NOT_UPLOADING)
 async def test_a_changed_file_goes_again(store: JournalStore, state: State, clock: TurnableClock) -> None:
-    """From every state but uploading a changed file is pending anew: next generation, nothing of the former left."""
+    """A changed file that is not uploading is pending as a new generation, without diagnosis and receipt."""
     await reach(store, state)
     clock.at += 60
     await store.admit([settled(b"a", 2)])
@@ -155,7 +155,7 @@ async def test_keys_change_hands_within_a_batch(store: JournalStore) -> None:
 
 
 @pytest.mark.parametrize("state", State)
-async def test_only_what_was_not_sent_can_vanish(store: JournalStore, state: State) -> None:
+async def test_only_undelivered_files_can_be_gone(store: JournalStore, state: State) -> None:
     """A file that disappears is gone if it was pending, settling or quarantined; else nothing changes."""
     await reach(store, state)
     await store.mark_gone(ROUTE, [b"a", b"never seen"])

@@ -77,7 +77,7 @@ async def test_a_receipt_outlasts_a_crash(
 
 
 async def test_a_receipt_is_gone_before_anything_else_is_sent(store: JournalStore) -> None:
-    """Whoever drops it may send: no later state takes it up, not even one that was admitted before it was dropped."""
+    """A dropped receipt is not kept by a later state, not even by one that was admitted before the drop."""
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2))
     await store.admit([touched(3)])
@@ -91,7 +91,7 @@ async def test_a_receipt_is_gone_before_anything_else_is_sent(store: JournalStor
 
 
 async def test_a_stale_answer_that_nothing_changed_changes_nothing(store: JournalStore) -> None:
-    """A newer state is compared by itself, however the older one's comparison ended."""
+    """A newer state is compared with the receipt again, whatever the result for the older one."""
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2))
     await store.admit([touched(3)])

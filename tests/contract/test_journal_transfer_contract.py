@@ -206,8 +206,8 @@ async def test_a_stale_outcome_sends_the_new_state(store: JournalStore, name: st
 
 @pytest.mark.parametrize("name", OUTCOMES)
 @pytest.mark.parametrize("state", NOT_UPLOADING)
-async def test_only_a_claim_can_be_settled(store: JournalStore, state: State, name: str) -> None:
-    """Settling a file that isn't uploading is an illegal transition, whatever the outcome, and changes nothing."""
+async def test_only_a_claim_can_finish(store: JournalStore, state: State, name: str) -> None:
+    """Finishing a file that is not uploading is an illegal transition, whatever the outcome, and changes nothing."""
     claim = await reach(store, state)
     before = await record_of(store)
     with pytest.raises(IllegalTransition):
@@ -226,8 +226,8 @@ async def test_a_claim_of_an_earlier_round_is_none(store: JournalStore) -> None:
     assert await store.finish(second, DONE) == State.DELIVERED
 
 
-async def test_one_bad_settlement_harms_no_other(store: JournalStore) -> None:
-    """Of settlements that are waiting at once only the illegal one fails, also if it is the same claim twice."""
+async def test_one_illegal_outcome_fails_alone(store: JournalStore) -> None:
+    """Of outcomes in one transaction only the illegal one fails, also if one claim finishes twice."""
     await store.admit([settled(b"%d" % number) for number in range(10)])
     claims = await store.claim([ROUTE], 10)
     waiting = [store.finish(claim, DONE) for claim in (*claims[:5], claims[2], *claims[5:])]

@@ -141,7 +141,7 @@ MOVE = "UPDATE files SET holds_key = ?, state = ?, claimed = ?, delivered_at = ?
 
 
 @pytest.mark.parametrize(("old", "new"), list(permutations(State, 2)))
-def test_the_schema_knows_the_same_moves(connection: sqlite3.Connection, old: State, new: State) -> None:
+def test_the_schema_allows_the_same_transitions(connection: sqlite3.Connection, old: State, new: State) -> None:
     """The trigger allows each move of ``model.TRANSITIONS`` and stops every other one."""
     put(connection, old)
     if new in TRANSITIONS[old]:

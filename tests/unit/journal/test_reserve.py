@@ -55,7 +55,7 @@ def test_it_is_made_again_when_there_is_room(tmp_path: Path, monkeypatch: pytest
 def test_what_is_left_of_it_stays_when_it_can_not_be_made_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fills up again meanwhile costs none of the pieces that are still there."""
+    """A disk that fills up again costs no piece that is still there."""
     reserve = Reserve(tmp_path)
     assert reserve.make()
     assert reserve.release()
@@ -82,7 +82,7 @@ def test_a_file_system_that_can_not_allocate_is_no_trouble(tmp_path: Path, monke
 
 
 async def test_what_stands_in_its_place_stops_nothing(tmp_path: Path) -> None:
-    """Where something that is no file has its name, at the start or later, the journal opens, and goes on writing."""
+    """The journal opens and keeps writing if something other than a file has the reserve's name."""
     state_dir, clock = tmp_path / "state", TurnableClock()
     state_dir.mkdir(mode=0o700)
     (state_dir / RESERVE).mkdir()

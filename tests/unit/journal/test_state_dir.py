@@ -82,7 +82,7 @@ def own(path: Path, uid: int) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make what is another's")
 @pytest.mark.parametrize("wanted", [0o700, 0o755, 0o2777])
 async def test_another_users_directory_is_refused(tmp_path: Path, wanted: int) -> None:
-    """Root makes nothing in a service's state_dir, which would lock that out; it is told whose it is."""
+    """Root creates nothing in another user's state_dir; the error names the owner."""
     own(tmp_path, 65532)
     set_mode(tmp_path, wanted)
     assert "belongs to another user (uid 65532; this is uid 0): run Crosshaul as that user" in await refusal(tmp_path)
@@ -188,7 +188,7 @@ async def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
 
 
 async def test_a_damaged_journal(tmp_path: Path) -> None:
-    """Overwritten pages are reported as damage by whoever comes across them, with what to do."""
+    """Every reader and writer reports overwritten pages as damage, with what to do."""
     journal = await opened(tmp_path / "state")
     await journal.admit([settled(b"%06d" % number) for number in range(2000)])
     await journal.close()
@@ -211,7 +211,7 @@ async def test_the_lock_is_free_after_a_failed_start(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
-    """When there is no room the write fails with a line that says so; with room again the journal goes on."""
+    """On a full disk a write fails with an error that says so; with free space again the journal continues."""
     journal = await opened(tmp_path / "state")
     await journal.admit([settled(b"first")])
     (claim,) = await journal.claim([ROUTE], 1)

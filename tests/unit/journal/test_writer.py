@@ -52,7 +52,7 @@ def noted(tmp_path: Path) -> set[str]:
     return found
 
 
-async def test_many_settlements_share_a_commit(tmp_path: Path) -> None:
+async def test_many_outcomes_share_a_commit(tmp_path: Path) -> None:
     """500 settlements that wait at once take a handful of commits, not 500, and each gets its own answer."""
     journal = await Journal.open(tmp_path / "state", TurnableClock())
     await journal.admit([settled(b"%d" % number) for number in range(500)])
@@ -88,7 +88,7 @@ async def test_the_answer_comes_after_the_commit(notes: Writer, tmp_path: Path) 
 
 
 async def test_a_failing_unit_fails_alone(notes: Writer, tmp_path: Path) -> None:
-    """Of units that wait together the one that raises is undone and told; the others are committed and answered."""
+    """Of units in one transaction, the one that raises is undone and gets its error; the others are committed."""
     texts = ["one", "bad", "two", "two", "three"]
     answers = await asyncio.gather(*(notes.execute(NOTE, text) for text in texts), return_exceptions=True)
     assert [answer for answer in answers if isinstance(answer, str)] == ["ONE", "TWO", "THREE"]
@@ -97,7 +97,7 @@ async def test_a_failing_unit_fails_alone(notes: Writer, tmp_path: Path) -> None
 
 
 async def test_a_failing_commit_fails_all(notes: Writer, connection: sqlite3.Connection, tmp_path: Path) -> None:
-    """If the transaction can't be committed everybody in it is told, nothing is kept, and the writer goes on."""
+    """If a transaction can't be committed, all its callers get the error, nothing is kept, and the writer continues."""
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("CREATE TABLE strings (note TEXT REFERENCES notes (text) DEFERRABLE INITIALLY DEFERRED)")
 
