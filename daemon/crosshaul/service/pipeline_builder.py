@@ -176,35 +176,39 @@ class PipelineBuilder:
             return current
         threads = ThreadPool(1, f"after-{route.name}")
         return RoutePipeline(
-            built_from, self._intake(route, prefix, plan), self._source_finisher(route, threads), threads
-        )
-
-    def _intake(self, route: Route, prefix: str, plan: PlanId) -> Intake:
-        runtime, log = self._runtime, logs.get("intake").bind(route=route.name)
-        return Intake(
-            route,
-            runtime.journal,
-            runtime.clock,
-            runtime.metrics,
-            log,
-            socket.gethostname(),
-            prefix,
-            plan,
-            runtime.stat_paths,
-            lambda: OwnPaths.read(runtime.config),
-            runtime.links,
-        )
-
-    def _source_finisher(self, route: Route, threads: ThreadPool) -> SourceFinisher:
-        runtime = self._runtime
-        ownership = Ownership(lambda: runtime.config, runtime.links)
-        return SourceFinisher(
-            route,
-            runtime.journal,
-            runtime.clock,
+            built_from,
+            _intake(self._runtime, route, prefix, plan),
+            _source_finisher(self._runtime, self._config, route, threads),
             threads,
-            logs.get("after"),
-            ownership,
-            lambda: runtime.destination_of(route.name).object_check,  # a reload may replace the pipeline
-            [each.path for each in self._config.routes],
         )
+
+
+def _intake(runtime: Runtime, route: Route, prefix: str, plan: PlanId) -> Intake:
+    log = logs.get("intake").bind(route=route.name)
+    return Intake(
+        route,
+        runtime.journal,
+        runtime.clock,
+        runtime.metrics,
+        log,
+        socket.gethostname(),
+        prefix,
+        plan,
+        runtime.stat_paths,
+        lambda: OwnPaths.read(runtime.config),
+        runtime.links,
+    )
+
+
+def _source_finisher(runtime: Runtime, config: Config, route: Route, threads: ThreadPool) -> SourceFinisher:
+    ownership = Ownership(lambda: runtime.config, runtime.links)
+    return SourceFinisher(
+        route,
+        runtime.journal,
+        runtime.clock,
+        threads,
+        logs.get("after"),
+        ownership,
+        lambda: runtime.destination_of(route.name).object_check,  # a reload may replace the pipeline
+        [other.path for other in config.routes],
+    )
