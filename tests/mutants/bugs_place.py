@@ -24,7 +24,7 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "files that are excluded while they wait are waited for, for ever",
         "discovery/leftovers.py",
-        "await self._journal.mark_excluded(self._route, look.unwanted)",
+        "await self._journal.mark_excluded(self._route, stats.unwanted)",
         "pass",
         f"{_PLACES} -k excluded",
     ),

@@ -87,14 +87,14 @@ BUGS = (
     ),
     bug(
         "a file that is written to after one of its writers has closed it counts as closed",
-        "discovery/settle.py",
+        "discovery/unsettled.py",
         "        candidate.closed = closed\n",
         "        candidate.closed = candidate.closed or closed\n",
         "tests/unit/discovery/test_intake.py",
     ),
     bug(
         "a close counts although events were lost since",
-        "discovery/settle.py",
+        "discovery/unsettled.py",
         "            candidate.closed = False\n",
         "            pass\n",
         "tests/unit/discovery/test_intake.py",
@@ -218,16 +218,16 @@ BUGS = (
     ),
     bug(
         "the journal is delivered through a bind mount or a link that nobody foresaw",
-        "discovery/scanner.py",
-        "        if directory.length and identity_of(found) in self._own.paths.directories:",
+        "discovery/tree_scan.py",
+        "        if directory.length and identity_of(status) in self._own.paths.directories:",
         "        if directory.length and directory.path in self._own.below:",
         "tests/unit/files/test_own_paths.py",
     ),
     bug(
         "our own log is delivered, line by line, for ever",
-        "discovery/scanner.py",
-        "        if self._own.paths.logs and identity_of(found) in self._own.paths.logs:",
-        "        if self._own.paths.logs and found is None:",
+        "discovery/tree_scan.py",
+        "        if self._own.paths.logs and identity_of(status) in self._own.paths.logs:",
+        "        if self._own.paths.logs and status is None:",
         "tests/unit/files/test_own_paths.py",
     ),
     bug(

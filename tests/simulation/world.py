@@ -17,7 +17,7 @@ from crosshaul.aws import refresher as identity
 from crosshaul.delivery import condition_probe, upload
 from crosshaul.delivery.after_upload import batch_finisher, source_removal, source_verification
 from crosshaul.delivery.after_upload.writer_visibility import Leases
-from crosshaul.discovery import intake, ownership, scanner
+from crosshaul.discovery import directory_trail, intake, ownership, scanner, tree_scan
 from crosshaul.discovery.watch import EventKind as Event
 from crosshaul.files import growing, move_target, open_writers, read_threads, root, source_file
 from crosshaul.files.file_clock import FileClock
@@ -65,13 +65,13 @@ class Watcher:
         self._prefix = bytes(root) + b"/"
         self._listener = listener
 
-    def entering(self, directory: bytes, descriptor: int) -> None: ...
+    def watch_directory(self, directory: bytes, descriptor: int) -> None: ...
 
-    def walked(self) -> None: ...
+    def scan_finished(self) -> None: ...
 
     async def run(self) -> None:
-        self._listener.watcher_is("watching")
-        self._listener.rescan()
+        self._listener.on_watcher_state("watching")
+        self._listener.request_scan()
         self._world.watchers.append(self)
         try:
             await asyncio.Event().wait()
@@ -86,9 +86,9 @@ class Watcher:
             return
         loop = asyncio.get_running_loop()
         if roll < 0.2:
-            loop.call_later(chance.random(), self._listener.lost, 1)
+            loop.call_later(chance.random(), self._listener.on_events_lost, 1)
         else:
-            loop.call_later(chance.random() * 0.05, self._listener.heard, path.removeprefix(self._prefix), event)
+            loop.call_later(chance.random() * 0.05, self._listener.on_event, path.removeprefix(self._prefix), event)
 
 
 async def _no_tls(_: object) -> None:
@@ -207,7 +207,8 @@ class World:
         quiet, disk_os = Quiet(self), DiskOs(self.disk, self._reading, self.oracles.leaving, self.broken)
         journal.TurnWriter.chance, journal.TurnWriter.committed = self.chance, self.oracles.committed
         for owner, name, stand_in in (
-            (scanner, "os", disk_os),
+            (directory_trail, "os", disk_os),
+            (tree_scan, "os", disk_os),
             (scanner, "file_clock_at", lambda _: self._file_clock()),
             (read_threads, "time", SimpleNamespace(monotonic=self.now)),
             (root, "os", disk_os),

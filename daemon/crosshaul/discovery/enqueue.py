@@ -1,7 +1,7 @@
-"""Give the journal what came to rest, and deal with what it sets aside: its key is another file's, or it can have none.
+"""Queue settled files in the journal, and handle refusals: the key belongs to another file, or there is no valid key.
 
-A key is held while its holder lives. What the journal can't know of a holder, whether it is there still and selected,
-is looked up here before a conflict stands; a conflict that stands is logged, as is any other refusal.
+A file holds its key while it exists and is selected. The journal can't know that, so the holder is checked here before
+a conflict is final. Final conflicts are logged, as are all other refusals.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from crosshaul.discovery.scanner import PathStats
+from crosshaul.discovery.scan_results import PathStats
 from crosshaul.display import printable
 from crosshaul.model import Denial, Settled
 from crosshaul.telemetry.failure_streak import is_power_of_two
 from crosshaul.telemetry.logger import Logger
 
-_PATIENCE_SECONDS = 5.0
-"""How long another route's file system is waited for; one that does not answer has its keys as before."""
+_STAT_TIMEOUT_SECONDS = 5.0
+"""Time limit for another route's file system. If it does not answer, its files keep their keys."""
 
-Looker = Callable[[str, Sequence[bytes]], Awaitable[PathStats | None]]
-"""Looks at paths of a route; None where nothing can be said of them."""
+StatPaths = Callable[[str, Sequence[bytes]], Awaitable[PathStats | None]]
+"""Stats paths of a route; returns None if the route can't be read."""
 
 
 class EnqueueJournal(Protocol):
-    """What is needed of the journal."""
+    """The journal as Enqueuer uses it."""
 
     async def admit(self, settled: Sequence[Settled]) -> Sequence[Denial]: ...  # noqa: D102 - see journal/store.py
     async def mark_gone(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
@@ -34,26 +34,26 @@ class EnqueueJournal(Protocol):
 
 
 class Enqueuer:
-    """Admits the files of one route."""
+    """Queues the settled files of one route."""
 
-    def __init__(self, journal: EnqueueJournal, look: Looker, log: Logger) -> None:
+    def __init__(self, journal: EnqueueJournal, stat_paths: StatPaths, log: Logger) -> None:
         self._journal = journal
-        self._look = look
+        self._stat_paths = stat_paths
         self._log = log
         self._denied: Counter[str] = Counter()
 
-    async def admit(self, settled: Sequence[Settled]) -> None:
-        """Queue them; those whose key was held by a file that is there no more as well."""
+    async def enqueue(self, settled: Sequence[Settled]) -> None:
+        """Queue files, including those whose key was held by a file that is gone."""
         denied = await self._journal.admit(settled)
         in_conflict = [denial for denial in denied if denial.holder is not None]
-        if in_conflict and await self._free(in_conflict):
-            again = await self._journal.admit([denial.settled for denial in in_conflict])
-            denied = [denial for denial in denied if denial.holder is None] + list(again)
+        if in_conflict and await self._release_keys(in_conflict):
+            still_denied = await self._journal.admit([denial.settled for denial in in_conflict])
+            denied = [denial for denial in denied if denial.holder is None] + list(still_denied)
         for denial in denied:
-            self._tell(denial)
+            self._log_denial(denial)
 
-    async def _free(self, denied: Sequence[Denial]) -> bool:
-        """Whether any of the holders has no right to its key any more."""
+    async def _release_keys(self, denied: Sequence[Denial]) -> bool:
+        """Release the keys of holders that are gone or excluded; return whether there was one."""
         holders: dict[str, list[bytes]] = {}
         for denial in denied:
             if denial.holder is not None:
@@ -61,16 +61,16 @@ class Enqueuer:
         freed = False
         for route, paths in holders.items():
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    look = await self._look(route, paths)
-                if look is not None:
-                    await self._journal.mark_gone(route, look.without_file)
-                    await self._journal.mark_excluded(route, look.unwanted)
-                    freed = freed or bool(look.without_file or look.unwanted)
+                async with asyncio.timeout(_STAT_TIMEOUT_SECONDS):
+                    stats = await self._stat_paths(route, paths)
+                if stats is not None:
+                    await self._journal.mark_gone(route, stats.without_file)
+                    await self._journal.mark_excluded(route, stats.unwanted)
+                    freed = freed or bool(stats.without_file or stats.unwanted)
         return freed
 
-    def _tell(self, denial: Denial) -> None:
-        """The 1st, 2nd, 4th, ... of a kind: whoever may write files may make a million that are refused."""
+    def _log_denial(self, denial: Denial) -> None:
+        """Log the 1st, 2nd, 4th, ... refusal of a kind: users can create a million files that are refused."""
         sighting, refusal = denial.settled.sighting, denial.refusal
         self._denied[refusal.code] += 1
         count = self._denied[refusal.code]

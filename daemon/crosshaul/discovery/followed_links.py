@@ -1,4 +1,4 @@
-"""Where the symlinks lead that a route follows, as its walks saw them: another way to the files of a directory."""
+"""Targets of the symlinks that routes follow, as their scans found them: further paths to a directory's files."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 from crosshaul.config import Route
 
 ByTarget = Mapping[bytes, tuple[bytes, ...]]
-"""The paths of the links, by what they lead to; all relative to the route's root."""
+"""The paths of the links by their target; all relative to the route's root."""
 
 
 class FollowedLinks:
-    """What is known of all routes. Threads that walk write it, and those that delete read it: no entry ever changes."""
+    """The links of all routes. Threads that scan write it and others read it, so entries are never modified."""
 
     def __init__(self) -> None:
-        self._of: dict[tuple[str, Path], ByTarget] = {}
+        self._routes: dict[tuple[str, Path], ByTarget] = {}
 
-    def walked(self, route: Route, found: ByTarget) -> None:
-        """All of the tree was walked, and these are there."""
-        self._of[route.name, route.path] = found
+    def replace(self, route: Route, links: ByTarget) -> None:
+        """Set the links that a full scan found."""
+        self._routes[route.name, route.path] = links
 
-    def seen(self, route: Route, found: ByTarget) -> None:
-        """These are there, too."""
-        if found and (known := self._of.get((route.name, route.path))) is not None:
-            more = {target: (*dict.fromkeys((*known.get(target, ()), *links)),) for target, links in found.items()}
-            self._of[route.name, route.path] = {**known, **more}
+    def add(self, route: Route, links: ByTarget) -> None:
+        """Add links to those of the last full scan."""
+        if links and (known := self._routes.get((route.name, route.path))) is not None:
+            more = {target: (*dict.fromkeys((*known.get(target, ()), *paths)),) for target, paths in links.items()}
+            self._routes[route.name, route.path] = {**known, **more}
 
-    def known(self, route: Route) -> ByTarget | None:
-        """Those of a route; None if its tree was not walked yet."""
-        return self._of.get((route.name, route.path))
+    def find(self, route: Route) -> ByTarget | None:
+        """Return the links of a route; None before its first full scan."""
+        return self._routes.get((route.name, route.path))

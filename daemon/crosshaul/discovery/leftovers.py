@@ -1,6 +1,6 @@
-"""What was queued under another plan, and a walk under this one did not meet: excluded now, or not there.
+"""Clean up files that another plan queued and that a scan under the present plan did not find: excluded or gone.
 
-None of it may be sent, and none of it may wait for ever.
+They must not be sent, and must not stay pending for ever.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from crosshaul.concurrency.thread_pool import ThreadPool
-from crosshaul.discovery.scanner import PathStats, Scanner
+from crosshaul.discovery.scan_results import PathStats
+from crosshaul.discovery.scanner import Scanner
 from crosshaul.model import PlanId
 
 
 class LeftoversJournal(Protocol):
-    """What is needed of the journal."""
+    """The journal as Leftovers uses it."""
 
     async def leftovers(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]: ...  # noqa: D102 - see journal/store.py
     async def mark_gone(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
@@ -22,7 +23,7 @@ class LeftoversJournal(Protocol):
 
 
 class Leftovers:
-    """The leftovers of one route, looked for after each scan until there are none."""
+    """The leftovers of one route, checked after each full scan until there are none."""
 
     def __init__(
         self, route: str, plan: PlanId, journal: LeftoversJournal, scanner: Scanner, threads: ThreadPool
@@ -32,22 +33,22 @@ class Leftovers:
         self._journal = journal
         self._scanner = scanner
         self._threads = threads
-        self._all_judged = False
+        self._done = False
 
-    async def judge(self, hint: Callable[[bytes], None]) -> None:
-        """Say what became of them; ``hint`` is given those that are there and wanted. Raises SourceError.
+    async def clean_up(self, hint: Callable[[bytes], None]) -> None:
+        """Mark leftovers gone or excluded; call ``hint`` for those that exist and are selected. Raises SourceError.
 
-        To be called after a walk of everything that did not fail.
+        To be called after a successful full scan.
         """
         after: int | None = 0
-        all_judged = True
-        while after is not None and not self._all_judged:
+        done = True
+        while after is not None and not self._done:
             paths, after = await self._journal.leftovers(self._route, self._plan.id, after)
             if paths:
-                all_judged = False
-                look: PathStats = await self._threads.run(self._scanner.look, paths)
-                await self._journal.mark_gone(self._route, look.without_file)
-                await self._journal.mark_excluded(self._route, look.unwanted)
-                for sighting in look.sightings:
+                done = False
+                stats: PathStats = await self._threads.run(self._scanner.stat_paths, paths)
+                await self._journal.mark_gone(self._route, stats.without_file)
+                await self._journal.mark_excluded(self._route, stats.unwanted)
+                for sighting in stats.sightings:
                     hint(sighting.path)
-        self._all_judged = self._all_judged or all_judged
+        self._done = self._done or done

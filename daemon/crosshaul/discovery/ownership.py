@@ -98,7 +98,7 @@ class _Question:
         places = dict.fromkeys(place for each in seen for place in self._places(each, name, _join(self.top, folder)))
         places.pop(RoutePath(own.name, path), None)
         routes = {each.route.name: each.route for each in seen if each.route.symlinks == "follow_inside"}
-        unwalked = [name for name, route in routes.items() if self.links and self.links.known(route) is None]
+        unwalked = [name for name, route in routes.items() if self.links and self.links.find(route) is None]
         return FileOwners(tuple(places), tuple(routes), tuple(unwalked))
 
     def _above(self, directory: bytes) -> Iterator[_Seen]:
@@ -146,7 +146,7 @@ class _Question:
                 yield RoutePath(seen.route.name, link)
 
     def _links_of(self, route: Route) -> ByTarget:
-        known = self.links.known(route) if self.links and route.symlinks == "follow_inside" else None
+        known = self.links.find(route) if self.links and route.symlinks == "follow_inside" else None
         return known or {}
 
     def _places_at(self, seen: _Seen, name: bytes, directory: bytes) -> Iterator[RoutePath]:

@@ -50,10 +50,10 @@ class FinalPass:
         )
 
     async def _deliver_all(self) -> None:
-        scans = (route.intake.sweep() for route in self._runtime.routes.values())
+        scans = (route.intake.scan_once() for route in self._runtime.routes.values())
         for result in await asyncio.gather(*scans, return_exceptions=True):
             if isinstance(result, SourceError):
-                self._log.warning("walk_failed", reason=str(result))
+                self._log.warning("scan_failed", reason=str(result))
             elif isinstance(result, BaseException):
                 raise result
         while await self._count_unfinished(self._can_deliver):  # noqa: ASYNC110 - the journal has no event for it

@@ -48,7 +48,7 @@ async def _push_routes(
         await runtime.journal.make_due(list(runtime.routes))
         support, transfers = (Supervisor(clock, log, config.shutdown_timeout) for _ in range(2))
         push_pass = _PushPass(runtime, observer)
-        attending = [Service(f"attend.{name}", route.intake.attend) for name, route in runtime.routes.items()]
+        attending = [Service(f"attend.{name}", route.intake.run_checks) for name, route in runtime.routes.items()]
         services = [*attending, *runtime.transfer_services(), *runtime.abort_services()]
         async with support.around(runtime.support_services(), forced), transfers.around(services, forced):
             await push_pass.run()
@@ -78,7 +78,7 @@ class _PushPass:
         self._observer.tick(await self.report.progress())
 
     async def _scan(self) -> None:
-        scans = (route.intake.sweep() for route in self._runtime.routes.values())
+        scans = (route.intake.scan_once() for route in self._runtime.routes.values())
         for result in await asyncio.gather(*scans, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result

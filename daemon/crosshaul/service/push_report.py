@@ -84,7 +84,7 @@ class PushReport:
             delivered_bytes=counter.delivered_bytes,
             seconds=self._runtime.clock.monotonic() - self._began,
             staying=await asyncio.to_thread(self._read_overdue),
-            left_out=tuple(line for route in self._runtime.routes.values() for line in route.intake.problems),
+            left_out=tuple(line for route in self._runtime.routes.values() for line in route.intake.unreadable),
         )
 
     def _read_overdue(self) -> tuple[Record, ...]:

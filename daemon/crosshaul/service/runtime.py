@@ -15,7 +15,7 @@ from crosshaul.concurrency.token_bucket import RateStep
 from crosshaul.config import Config, Route
 from crosshaul.discovery.followed_links import FollowedLinks
 from crosshaul.discovery.retargeting import Retarget
-from crosshaul.discovery.scanner import PathStats
+from crosshaul.discovery.scan_results import PathStats
 from crosshaul.journal import Journal
 from crosshaul.model import LARGE, PlanId
 from crosshaul.service.pipelines import DestinationPipeline, Pipeline, RoutePipeline
@@ -163,7 +163,7 @@ class Runtime:
 
     async def stat_paths(self, route: str, paths: Sequence[bytes]) -> PathStats | None:
         """Return the state of paths of ``route``; None where it can't be known."""
-        return await self.routes[route].intake.look(paths) if route in self.routes else None
+        return await self.routes[route].intake.stat_paths(paths) if route in self.routes else None
 
     async def close(self) -> None:
         """Close the pipelines. The journal stays open."""

@@ -3,7 +3,6 @@
 # ruff: noqa: ASYNC240 - tests poll what other threads and the kernel do, and their files are small
 
 import asyncio
-import functools
 import hashlib
 import itertools
 import os
@@ -22,7 +21,7 @@ import pytest
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.config import Route
 from crosshaul.discovery.intake import Intake
-from crosshaul.discovery.settle import Settler
+from crosshaul.discovery.scanner import Scanner
 from crosshaul.discovery.watch import EventKind
 from crosshaul.errors import SourceError
 from crosshaul.files.file_clock import FileClock
@@ -296,30 +295,30 @@ async def test_where_events_were_lost_no_close_counts(world: World):
     async with world.running(settle={"quiet": 0.5}) as intake:
         (world.root / "f").write_text("x")
         await world.eventually(lambda: intake.settling == 1)
-        intake.lost(1)
+        intake.events.on_events_lost(1)
         assert await settled_by(world, "f") is SettleReason.QUIET
 
 
-async def test_a_file_that_is_written_to_all_the_time_is_looked_at_when_it_is_due(
+async def test_a_file_that_is_written_to_all_the_time_is_checked_when_it_is_due(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
     """A writer that never pauses costs a few looks for each quiet time, not one for each write."""
-    looks = []
-    async with world.running(settle={"quiet": 0.5, "max_wait": "1h"}) as intake:
-        look = intake._scanner.look
+    checks: list[object] = []
+    stat_paths = Scanner.stat_paths
 
-        def noted(paths: Any) -> Any:
-            looks.append(paths)
-            return look(paths)
+    def noted(scanner: Scanner, paths: Any) -> Any:
+        checks.append(paths)
+        return stat_paths(scanner, paths)
 
-        monkeypatch.setattr(intake._scanner, "look", noted)
+    monkeypatch.setattr(Scanner, "stat_paths", noted)
+    async with world.running(settle={"quiet": 0.5, "max_wait": "1h"}):
         with (world.root / "f").open("wb", buffering=0) as file:
             for _ in range(300):
                 file.write(b"x")
                 await asyncio.sleep(0.01)
         record = await world.until(b"f")
     assert record.fingerprint.size == 300
-    assert len(looks) < 40
+    assert len(checks) < 40
 
 
 async def test_new_nested_directories_are_walked_and_watched(world: World):
@@ -370,13 +369,13 @@ async def test_a_directory_that_becomes_readable_is_walked_at_once(world: World,
 
     monkeypatch.setattr(os, "open", denied)  # these tests may run as root, whom no mode stops
     async with world.running(settle={"quiet": 0}, rescan_interval=600) as intake:
-        await world.eventually(lambda: bool(intake.problems))
+        await world.eventually(lambda: bool(intake.unreadable))
         (world.root / "closed/f").write_text("x")
         await asyncio.sleep(0.1)
         closed = False
         (world.root / "closed").chmod(0o755)
         await world.until(b"closed/f", within=2)
-        assert intake.problems == ()
+        assert intake.unreadable == ()
 
 
 async def test_a_directory_heard_of_twice_is_still_a_new_one(world: World):
@@ -384,14 +383,14 @@ async def test_a_directory_heard_of_twice_is_still_a_new_one(world: World):
     async with world.running(settle={"quiet": 0}, rescan_interval=600) as intake:
         (world.root / "d").mkdir()
         (world.root / "d/f").write_text("x")
-        intake.heard(b"d", EventKind.RENAMED)
-        intake.heard(b"d", EventKind.CHANGED)
+        intake.events.on_event(b"d", EventKind.RENAMED)
+        intake.events.on_event(b"d", EventKind.CHANGED)
         await world.until(b"d/f", within=2)
 
 
 async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: World, monkeypatch: pytest.MonkeyPatch):
     """More files at once than are kept an eye on: the others follow without waiting for the next scan."""
-    monkeypatch.setattr("crosshaul.discovery.intake.Settler", functools.partial(Settler, limit=50))
+    monkeypatch.setattr("crosshaul.discovery.unsettled.MAX_FILES", 50)
     async with world.running(settle={"quiet": 0.2, "max_wait": 60}, rescan_interval=600) as intake:
         for number in range(300):
             (world.root / f"{number}").touch()
@@ -402,21 +401,21 @@ async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: Worl
 
 async def test_a_sweep_brings_what_it_had_to_turn_away(world: World, monkeypatch: pytest.MonkeyPatch):
     """One pass over more fresh files than are kept an eye on admits all of them."""
-    monkeypatch.setattr("crosshaul.discovery.intake.Settler", functools.partial(Settler, limit=50))
+    monkeypatch.setattr("crosshaul.discovery.unsettled.MAX_FILES", 50)
     for number in range(200):
         (world.root / f"{number}").touch()
-    await world.intake(settle={"quiet": 0.2, "max_wait": 5}).sweep()
+    await world.intake(settle={"quiet": 0.2, "max_wait": 5}).scan_once()
     assert len(world.records()) == 200
 
 
 async def test_a_sweep_does_not_walk_for_files_without_their_markers(world: World, monkeypatch: pytest.MonkeyPatch):
     """More files without markers than are kept an eye on: a pass takes what has one, and ends."""
-    monkeypatch.setattr("crosshaul.discovery.intake.Settler", functools.partial(Settler, limit=50))
+    monkeypatch.setattr("crosshaul.discovery.unsettled.MAX_FILES", 50)
     for number in range(60):
         (world.root / f"{number}").touch()
     (world.root / "7.done").touch()
     async with asyncio.timeout(5):
-        await world.intake(settle={"marker": "{path}.done"}).sweep()
+        await world.intake(settle={"marker": "{path}.done"}).scan_once()
     assert set(world.records()) == {b"7"}
 
 
@@ -436,15 +435,15 @@ async def test_a_rename_nobody_heard_is_known_by_the_file_itself(world: World):
     intake = world.intake(settle={"quiet": 30, "max_wait": 60})
     (world.root / ".tmp").write_text("x")
     intake.hint(b".tmp")
-    await intake._attend()
+    await intake.check_hints()
     os.link(world.root / ".tmp", world.root / "second")
     intake.hint(b"second")
-    await intake._attend()
+    await intake.check_hints()
     assert await world.record(b"second") is None
     (world.root / "second").unlink()
     (world.root / ".tmp").rename(world.root / "final")
     intake.hint(b"final")
-    await intake._attend()
+    await intake.check_hints()
     assert (await world.until(b"final")).fingerprint.size == 1
 
 
@@ -467,7 +466,7 @@ async def test_a_root_that_comes_late_is_picked_up(world: World):
     world.root.rmdir()
     intake, stop = world.intake(settle={"quiet": 0}), asyncio.Event()
     task = asyncio.create_task(intake.run(stop))
-    await world.eventually(lambda: (s := world.status()) is not None and s.watcher == "root missing")
+    await world.eventually(lambda: (s := world.first_status()) is not None and s.watcher == "root missing")
     world.root.mkdir()
     (world.root / "f").write_text("x")
     await world.until(b"f")
@@ -563,13 +562,13 @@ async def test_what_changed_while_it_was_sent_comes_back_by_a_hint(world: World)
 async def test_keys_by_content_and_keys_that_can_t_be(world: World):
     """{sha256} is the content's digest, and a file without a possible key is quarantined with the reason."""
     (world.root / "f").write_text("content")
-    await world.intake(key="{sha256}/{name}", settle={"quiet": 0}).sweep()
+    await world.intake(key="{sha256}/{name}", settle={"quiet": 0}).scan_once()
     digest = hashlib.sha256(b"content").hexdigest()
     assert (await world.until(b"f")).key == f"in/{digest}/f"
     long = "/".join(["d" * 200] * 5 + ["f" * 100])
     (world.root / long).parent.mkdir(parents=True)
     (world.root / long).touch()
-    await world.intake(settle={"quiet": 0}).sweep()
+    await world.intake(settle={"quiet": 0}).scan_once()
     record = await world.until(long.encode(), State.QUARANTINED)
     assert record.diagnosis is not None
     assert record.diagnosis.code == "KeyTooLongError"
@@ -581,7 +580,7 @@ async def test_a_sweep_waits_for_what_has_not_settled(world: World):
     os.utime(world.root / "old", OLD)
     (world.root / "fresh").touch()
     began = time.monotonic()
-    await world.intake(settle={"quiet": 0.3, "max_wait": 5}).sweep()
+    await world.intake(settle={"quiet": 0.3, "max_wait": 5}).scan_once()
     assert 0.2 < time.monotonic() - began < 1.5
     assert set(world.records()) == {b"old", b"fresh"}
     assert world.status().settling == 0
@@ -590,17 +589,17 @@ async def test_a_sweep_waits_for_what_has_not_settled(world: World):
 async def test_a_sweep_of_a_missing_root_says_so(world: World):
     """A root that can't be read ends the sweep and the preview with one line."""
     world.root.rmdir()
-    for pass_ in (world.intake().sweep, world.intake().preview):
+    for pass_ in (world.intake().scan_once, world.intake().preview):
         with pytest.raises(SourceError, match="root"):
             await pass_()
 
 
 async def test_beside_a_sweep_hints_are_answered(world: World):
-    """attend() brings back a file that transfer found changed, without watching or walking."""
+    """run_checks() brings back a file that transfer found changed, without watching or walking."""
     (world.root / "f").write_text("x")
     intake, stop = world.intake(settle={"quiet": 0}), asyncio.Event()
-    beside = asyncio.create_task(intake.attend(stop))
-    await intake.sweep()
+    beside = asyncio.create_task(intake.run_checks(stop))
+    await intake.scan_once()
     (claim,) = await world.journal.claim(["r"], 1)
     (world.root / "f").write_text("longer")
     await world.journal.finish(claim, Changed())
@@ -622,7 +621,7 @@ async def test_lost_events_are_counted_and_walked_for(world: World):
     """When the kernel's queue overflows, the loss is counted and a walk finds what nobody heard of."""
     async with world.running(settle={"quiet": 0}) as intake:
         before = world.last_scan_at()
-        intake.lost(1)
+        intake.events.on_events_lost(1)
         await world.eventually(lambda: world.last_scan_at() > before)
     assert world.metrics.lost == 1
     assert world.status().lost_events == 1
@@ -642,13 +641,12 @@ async def test_while_the_root_is_away_what_waited_is_left_to_the_next_walk(world
     intake = world.intake(settle={"quiet": 0.05, "max_wait": 60})
     (world.root / "f").write_text("x")
     intake.hint(b"f")
-    await intake._attend()
-    assert len(intake._settler) == 1
+    await intake.check_hints()
+    assert intake.settling == 1
     world.root.rename(tmp_path / "away")
     await asyncio.sleep(0.1)
-    await intake._attend()
-    assert len(intake._settler) == 0
-    assert intake._walk_wanted.is_set()
+    await intake.check_hints()
+    assert intake.settling == 0
 
 
 async def test_what_went_back_to_its_recorded_state_is_not_waited_for(world: World):
@@ -656,11 +654,11 @@ async def test_what_went_back_to_its_recorded_state_is_not_waited_for(world: Wor
     (world.root / "f").write_text("x")
     intake = world.intake(settle={"quiet": 0.05, "max_wait": 60})
     intake.hint(b"f")
-    await intake._attend()
-    await world.intake(settle={"quiet": 0}).sweep()
+    await intake.check_hints()
+    await world.intake(settle={"quiet": 0}).scan_once()
     await asyncio.sleep(0.1)
-    await intake._attend()
-    assert len(intake._settler) == 0
+    await intake.check_hints()
+    assert intake.settling == 0
     assert world.admissions == 1
 
 
@@ -818,7 +816,7 @@ async def test_what_no_object_can_hold_is_refused_before_it_is_read(world: World
         world.root = Path(shm)
         (world.root / "huge").touch()
         os.truncate(world.root / "huge", 1 << 56)
-        await world.intake(key="{sha256}", settle={"quiet": 0}).sweep()
+        await world.intake(key="{sha256}", settle={"quiet": 0}).scan_once()
         record = await world.until(b"huge", State.QUARANTINED)
         assert record.diagnosis is not None
         assert record.diagnosis.code == "EntityTooLarge"
@@ -849,6 +847,7 @@ async def test_where_inodes_are_made_up_nothing_is_sent_again_for_them(world: Wo
 
     monkeypatch.setattr("crosshaul.discovery.scanner.file_clock_at", lambda _: FileClock())
     monkeypatch.setattr("crosshaul.discovery.scanner.Fingerprint", MadeUp)
+    monkeypatch.setattr("crosshaul.discovery.tree_scan.Fingerprint", MadeUp)
     for number in range(10):
         (world.root / f"{number}").write_text("x")
         os.utime(world.root / f"{number}", OLD)

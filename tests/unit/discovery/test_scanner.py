@@ -1,4 +1,4 @@
-"""Walking and looking, on a real file system."""
+"""Scans and stats of single paths, on a real file system."""
 
 import functools
 import os
@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from crosshaul.config import Route
-from crosshaul.discovery.scanner import BATCH, Batch, Scanner
+from crosshaul.discovery.scan_results import ScanBatch
+from crosshaul.discovery.scanner import Scanner
+from crosshaul.discovery.tree_scan import BATCH_ENTRIES
 from crosshaul.errors import FileChangedError, FileGoneError
 from crosshaul.model import Fingerprint, Sighting
 
@@ -99,7 +101,7 @@ def test_an_excluded_directory_is_not_entered(top: Path):
         (["node/", "!z"], {b"", b"node", b"node/x"}),
     ):
         entered: set[bytes] = set()
-        assert found(scanner(top, exclude=exclude).scan(entering=functools.partial(note_path, entered))) == {b"f"}
+        assert found(scanner(top, exclude=exclude).scan(on_directory=functools.partial(note_path, entered))) == {b"f"}
         assert entered == expected
 
 
@@ -111,7 +113,7 @@ def test_markers_are_not_delivered_themselves(top: Path):
     assert found(batches) == {b"a", b"b"}
     markers = marked.markers([sighting for batch in batches for sighting in batch.sightings])
     assert markers == {b"a": Fingerprint.of((top / "a.done").stat())}
-    assert marked.look([b"a.done"]).markers == [b"a.done"]
+    assert marked.stat_paths([b"a.done"]).markers == [b"a.done"]
 
 
 def test_links_inside_are_followed_on_request_and_links_outside_never(top: Path, tmp_path: Path):
@@ -132,7 +134,7 @@ def test_links_inside_are_followed_on_request_and_links_outside_never(top: Path,
     batches = list(follows.scan())
     assert found(batches) == real | {b"file", b"dir/f", b"dir/deep/g"}
     assert len(problems(batches)) == 2
-    look = follows.look([b"file", b"leak", b"nowhere"])
+    look = follows.stat_paths([b"file", b"leak", b"nowhere"])
     assert [sighting.path for sighting in look.sightings] == [b"file"]
     assert look.sightings[0].fingerprint == Fingerprint.of((top / "real/f").stat())
     assert look.absent == [b"leak", b"nowhere"]
@@ -151,7 +153,7 @@ def test_directories_that_link_to_each_other_don_t_go_round_for_ever(top: Path):
 def test_a_directory_that_becomes_a_symlink_during_the_walk_is_not_entered(top: Path, tmp_path: Path):
     """What was a directory when it was listed, and is a link when it is its turn, is passed by."""
     make(tmp_path, "outside/secret")
-    make(top, "d/f", *(f"n{number:04}" for number in range(BATCH)))
+    make(top, "d/f", *(f"n{number:04}" for number in range(BATCH_ENTRIES)))
     walk = scanner(top).scan()
     seen = found([next(walk)])
     (top / "d").rename(tmp_path / "was")
@@ -159,7 +161,7 @@ def test_a_directory_that_becomes_a_symlink_during_the_walk_is_not_entered(top: 
     seen |= found(walk)
     assert b"d/secret" not in seen
     assert b"d/f" not in seen
-    assert len(seen) == BATCH
+    assert len(seen) == BATCH_ENTRIES
 
 
 def test_an_unreadable_directory_hides_nobody_else(top: Path, monkeypatch: pytest.MonkeyPatch):
@@ -175,7 +177,7 @@ def test_an_unreadable_directory_hides_nobody_else(top: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "open", denied)  # these tests may run as root, whom no mode stops
     batches = list(scanner(top).scan())
     assert found(batches) == {b"a/f", b"c/f"}
-    assert problems(batches) == ["b: Permission denied; it is left out until that is mended"]
+    assert problems(batches) == ["b: Permission denied; skipped until it can be read"]
 
 
 def test_other_file_systems_are_crossed_only_when_asked(top: Path):
@@ -187,7 +189,7 @@ def test_other_file_systems_are_crossed_only_when_asked(top: Path):
         include = [f"/shm/{name}"]
         stays = list(scanner(Path("/dev"), include=include).scan())
         assert found(stays) == set()
-        assert any(line.startswith("shm: it is on another file system") for line in problems(stays))
+        assert any(line.startswith("shm: on another file system") for line in problems(stays))
         assert found(scanner(Path("/dev"), include=include, cross_filesystems=True).scan()) == {f"shm/{name}".encode()}
     finally:
         Path("/dev/shm", name).unlink()
@@ -198,21 +200,21 @@ def test_a_missing_or_replaced_root_never_looks_like_deletion(top: Path, tmp_pat
     make(top, "f")
     walks = scanner(top)
     list(walks.scan())
-    assert walks.look([b"g"]).absent == [b"g"]
+    assert walks.stat_paths([b"g"]).absent == [b"g"]
     top.rename(tmp_path / "away")
     with pytest.raises(FileGoneError):
         list(walks.scan())
     with pytest.raises(FileGoneError):
-        walks.look([b"f"])
+        walks.stat_paths([b"f"])
     top.mkdir()
     with pytest.raises(FileChangedError, match="took its place"):
-        walks.look([b"f"])
-    assert "is it mounted" in next(walks.scan()).problems[0].message
+        walks.stat_paths([b"f"])
+    assert "is the volume mounted" in next(walks.scan()).problems[0].message
     with pytest.raises(FileChangedError, match="took its place"):
-        walks.look([b"f"])
+        walks.stat_paths([b"f"])
     make(top, "other")
     list(walks.scan())
-    assert walks.look([b"f"]).absent == [b"f"]
+    assert walks.stat_paths([b"f"]).absent == [b"f"]
 
 
 def nest(top: Path, name: bytes, levels: int, files_every: int) -> None:
@@ -240,7 +242,7 @@ def test_a_tree_of_a_thousand_levels_is_walked_with_few_descriptors(deep: Path):
         most = max(most, len(list(Path("/proc/self/fd").iterdir())))
 
     before = len(list(Path("/proc/self/fd").iterdir()))
-    batches = list(scanner(deep).scan(entering=count))
+    batches = list(scanner(deep).scan(on_directory=count))
     assert problems(batches) == []
     assert found(batches) == {b"/".join([*[name] * level, b"f"]) for level in range(0, levels, 500)} | {
         b"/".join([*[name] * levels, b"bottom"])
@@ -255,7 +257,7 @@ def test_thousands_of_nested_directories_cost_little_and_are_told_in_a_line(deep
     nest(deep, b"d" * size, 4_000, 1)
     directories = []
     tracemalloc.start()
-    batches = list(scanner(deep).scan(entering=lambda directory, _: directories.append(directory)))
+    batches = list(scanner(deep).scan(on_directory=lambda directory, _: directories.append(directory)))
     peak = tracemalloc.get_traced_memory()[1]
     batches.clear()
     watched = tracemalloc.get_traced_memory()[0]
@@ -296,7 +298,7 @@ def test_a_large_tree_comes_in_small_batches_and_little_memory(top: Path):
     tracemalloc.start()
     total = 0
     for batch in scanner(top).scan():
-        assert len(batch.sightings) <= BATCH
+        assert len(batch.sightings) <= BATCH_ENTRIES
         total += len(batch.sightings)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -306,11 +308,11 @@ def test_a_large_tree_comes_in_small_batches_and_little_memory(top: Path):
 
 def test_a_walk_that_is_given_up_leaves_no_descriptor(top: Path):
     """Closing the generator half way closes what it had open."""
-    make(top, *(f"d/e/{number}" for number in range(2 * BATCH)))
+    make(top, *(f"d/e/{number}" for number in range(2 * BATCH_ENTRIES)))
     before = len(list(Path("/proc/self/fd").iterdir()))
     walk = scanner(top).scan()
     assert isinstance(walk, Generator)
-    assert isinstance(next(walk), Batch)
+    assert isinstance(next(walk), ScanBatch)
     walk.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
@@ -326,7 +328,7 @@ def test_looking_tells_files_directories_and_what_is_absent(top: Path):
     """Single paths are sorted into what they are; excluded ones are of no interest."""
     make(top, "f", "d/g", "x.tmp")
     os.mkfifo(top / "fifo")
-    look = scanner(top, exclude=["*.tmp"]).look([b"f", b"d", b"d/g", b"none", b"f/below", b"x.tmp", b"fifo"])
+    look = scanner(top, exclude=["*.tmp"]).stat_paths([b"f", b"d", b"d/g", b"none", b"f/below", b"x.tmp", b"fifo"])
     assert [sighting.path for sighting in look.sightings] == [b"f", b"d/g"]
     assert look.directories == [b"d"]
     assert look.absent == [b"none", b"f/below", b"fifo"]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from crosshaul.discovery.settle import AtRest, Settler, TurnedAway, WaitForMarker, WaitUntil
+from crosshaul.discovery.unsettled import UnsettledFiles
 from crosshaul.files.file_clock import FileClock
 from crosshaul.files.marker import Marker
 from crosshaul.model import Fingerprint, SettleReason, Sighting
@@ -25,7 +26,7 @@ def settler(
     limit: int = 100,
     file_clock: FileClock = LOCAL,
 ) -> Settler:
-    rule = Settler(quiet, max_wait, marker, limit)
+    rule = Settler(quiet, max_wait, marker, UnsettledFiles(limit))
     rule.file_clock = file_clock
     return rule
 
@@ -57,10 +58,10 @@ def test_a_fresh_file_is_at_rest_after_quiet_and_its_age_counts():
     rule = settler()
     assert rule.observe(sighting(age=0.5), 100, WALL) == WaitUntil(101.5)
     assert rule.observe(sighting(age=0.5), 101, wall(1)) == WaitUntil(101.5)
-    assert rule.due(101.4) == []
-    assert rule.due(101.5) == [b"f"]
+    assert rule.unsettled.due(101.4) == []
+    assert rule.unsettled.due(101.5) == [b"f"]
     assert rule.observe(sighting(age=0.5), 101.5, wall(1.5)) == AtRest(SettleReason.QUIET)
-    assert len(rule) == 0
+    assert len(rule.unsettled) == 0
 
 
 def test_each_change_starts_the_wait_anew():
@@ -68,8 +69,8 @@ def test_each_change_starts_the_wait_anew():
     rule = settler()
     rule.observe(sighting(), 0, WALL)
     assert rule.observe(sighting(size=2, age=-1.0), 1.0, wall(1)) == WaitUntil(3.0)
-    assert rule.due(2.0) == []
-    assert rule.due(3.0) == [b"f"]
+    assert rule.unsettled.due(2.0) == []
+    assert rule.unsettled.due(3.0) == [b"f"]
 
 
 def test_times_in_the_future_don_t_make_it_wait_for_ever():
@@ -99,7 +100,7 @@ def test_a_writer_that_never_ends_is_cut_off_at_the_ceiling():
     for second in range(10):
         verdict = rule.observe(sighting(size=second, age=-second), second, wall(second))
         assert verdict == WaitUntil(min(second + 2.0, 10.0))
-    assert rule.due(10) == [b"f"]
+    assert rule.unsettled.due(10) == [b"f"]
     assert rule.observe(sighting(size=99, age=-10), 10, wall(10)) == AtRest(SettleReason.CEILING)
     assert rule.observe(sighting(size=100, age=-11), 11, wall(11)) == WaitUntil(13.0)
 
@@ -109,7 +110,7 @@ def test_a_rename_into_place_is_quiet_at_once():
     rule = settler()
     rule.observe(sighting(), 0, WALL)
     assert rule.observe(sighting(), 0.1, wall(0.1), finished=True) == AtRest(SettleReason.FINISHED)
-    assert len(rule) == 0
+    assert len(rule.unsettled) == 0
 
 
 def test_a_twin_is_the_same_unwritten_file_under_another_name():
@@ -117,20 +118,20 @@ def test_a_twin_is_the_same_unwritten_file_under_another_name():
     rule = settler()
     rule.observe(sighting(b"tmp"), 0, WALL)
     renamed = Sighting("r", b"final", Fingerprint(1, WALL, WALL + 5, 7))
-    assert rule.twin(renamed) == b"tmp"
-    assert rule.twin(sighting(b"tmp")) is None
-    assert rule.twin(sighting(b"final", size=2)) is None
-    assert rule.twin(sighting(b"final", inode=8)) is None
+    assert rule.unsettled.other_path(renamed) == b"tmp"
+    assert rule.unsettled.other_path(sighting(b"tmp")) is None
+    assert rule.unsettled.other_path(sighting(b"final", size=2)) is None
+    assert rule.unsettled.other_path(sighting(b"final", inode=8)) is None
 
 
 def test_the_marker_alone_decides():
     """With a marker, neither age nor rename counts; the file waits for its marker, without a timer."""
     rule = settler(marker="{path}.done")
     assert rule.observe(sighting(age=1e6), 0, WALL, finished=True) == WaitForMarker(b"f.done")
-    assert rule.next_due() is None
-    assert rule.waiting_for(b"f.done") == [b"f"]
+    assert rule.unsettled.next_due() is None
+    assert rule.unsettled.waiting_for(b"f.done") == [b"f"]
     assert rule.observe(sighting(age=1e6), 1, WALL, marked=True) == AtRest(SettleReason.MARKER)
-    assert rule.waiting_for(b"f.done") == []
+    assert rule.unsettled.waiting_for(b"f.done") == []
 
 
 def test_many_files_may_wait_for_one_marker():
@@ -138,7 +139,7 @@ def test_many_files_may_wait_for_one_marker():
     rule = settler(marker="{dir}/_SUCCESS")
     for number, path in enumerate((b"d/a", b"d/b", b"e/a")):
         rule.observe(sighting(path, inode=number), 0, WALL)
-    assert rule.waiting_for(b"d/_SUCCESS") == [b"d/a", b"d/b"]
+    assert rule.unsettled.waiting_for(b"d/_SUCCESS") == [b"d/a", b"d/b"]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_what_is_waited_for_is_bounded():
     for number in range(3):
         verdict = rule.observe(sighting(b"%d" % number, inode=number), 0, WALL)
     assert verdict == TurnedAway()
-    assert (len(rule), rule.turned_away) == (2, 1)
+    assert (len(rule.unsettled), rule.unsettled.turned_away) == (2, 1)
     assert rule.observe(sighting(b"1", size=5, age=-1, inode=1), 1, wall(1)) == WaitUntil(3.0)
 
 
@@ -183,12 +184,12 @@ def test_the_timers_of_a_busy_file_don_t_pile_up():
     rule = settler(quiet=50, max_wait=1e9)
     for number in range(20_000):
         rule.observe(sighting(size=number, age=-number / 1e3), number / 1e3, wall(number / 1e3))
-    assert len(rule._queue) == 1
+    assert rule.unsettled.queue_length == 1
     for number in range(20_000):
         rule.observe(sighting(b"g", size=number, inode=8), 0, WALL)
-        rule.forget(b"g")
-    assert len(rule._queue) < 2_000
-    assert rule.due(1e6) == [b"f"]
+        rule.unsettled.forget(b"g")
+    assert rule.unsettled.queue_length < 2_000
+    assert rule.unsettled.due(1e6) == [b"f"]
 
 
 SERVER = FileClock(keeps_inodes=True)
@@ -196,24 +197,24 @@ SERVER = FileClock(keeps_inodes=True)
 
 def test_a_file_server_s_clock_that_is_behind_does_not_shorten_quiet():
     """Seen by a scan or hinted at, a file whose stamps look 5 s old waits for quiet of our own clock."""
-    for walked in (True, False):
+    for scanned in (True, False):
         rule = settler(file_clock=SERVER)
-        assert rule.observe(sighting(age=5), 0, WALL, walked=walked) == WaitUntil(2.0)
-        assert rule.observe(sighting(age=5), 2.0, wall(2), walked=walked) == AtRest(SettleReason.QUIET)
+        assert rule.observe(sighting(age=5), 0, WALL, scanned=scanned) == WaitUntil(2.0)
+        assert rule.observe(sighting(age=5), 2.0, wall(2), scanned=scanned) == AtRest(SettleReason.QUIET)
 
 
 def test_a_change_seen_on_a_file_server_starts_quiet_whatever_its_stamps_say():
     """Written to between two looks, a file is waited for again, although its stamps look days old."""
     rule = settler(file_clock=SERVER)
-    rule.observe(sighting(age=5), 0, WALL, walked=True)
-    assert rule.observe(sighting(size=2, age=1e6), 1.5, wall(1.5), walked=True) == WaitUntil(3.5)
+    rule.observe(sighting(age=5), 0, WALL, scanned=True)
+    assert rule.observe(sighting(size=2, age=1e6), 1.5, wall(1.5), scanned=True) == WaitUntil(3.5)
     assert rule.observe(sighting(size=3, age=1e6), 3.5, wall(3.5)) == WaitUntil(5.5)
 
 
 def test_a_backlog_on_a_file_server_is_taken_at_once():
     """A file that has been there for days is not waited for at the start; one that was hinted at is."""
     rule = settler(file_clock=SERVER)
-    assert rule.observe(sighting(age=2 * 86_400), 0, WALL, walked=True) == AtRest(SettleReason.QUIET)
+    assert rule.observe(sighting(age=2 * 86_400), 0, WALL, scanned=True) == AtRest(SettleReason.QUIET)
     assert rule.observe(sighting(age=2 * 86_400), 0, WALL) == WaitUntil(2.0)
 
 
@@ -231,7 +232,7 @@ def test_a_state_is_taken_only_when_its_tick_is_over():
     """Renamed into place, a file waits for the kernel's tick; where each change has a stamp of its own, not at all."""
     ticking = settler(file_clock=FileClock(ours=True, keeps_inodes=True))
     assert seconds_of(ticking.observe(sighting(age=0.004), 0, WALL, finished=True)) == pytest.approx(0.006)
-    assert ticking.due(0.007) == [b"f"]
+    assert ticking.unsettled.due(0.007) == [b"f"]
     assert ticking.observe(sighting(age=0.004), 0.007, wall(0.007)) == AtRest(SettleReason.FINISHED)
     assert settler().observe(sighting(), 0, WALL, finished=True) == AtRest(SettleReason.FINISHED)
 
@@ -246,7 +247,7 @@ def test_whole_seconds_are_waited_out(file_clock: FileClock, settle: dict[str, A
     verdict = rule.observe(fresh, 0, WALL, **how)
     left = 2.0 if not file_clock.ours else 2.0 - 0.123456789
     assert seconds_of(verdict) == pytest.approx(left)
-    assert rule.due(left + 0.01) == [b"f"]
+    assert rule.unsettled.due(left + 0.01) == [b"f"]
     assert isinstance(rule.observe(fresh, left + 0.01, wall(left + 0.01)), AtRest)
 
 
@@ -278,13 +279,13 @@ def test_a_renamed_file_stays_finished_while_its_tick_lasts():
 
 def test_the_paths_that_are_waited_for_are_bounded_in_bytes():
     """Beyond so many bytes of paths, more files are turned away, and taken in again when half of it is free."""
-    rule = Settler(2.0, 600.0, None, limit=1_000, limit_bytes=10_000)
+    rule = Settler(2.0, 600.0, None, UnsettledFiles(1_000, 10_000))
     for number in range(6):
         rule.observe(sighting(b"%d" % number + b"x" * 2_500, inode=number), 0, WALL)
-    assert (len(rule), rule.turned_away, rule.has_room) == (4, 2, False)
+    assert (len(rule.unsettled), rule.unsettled.turned_away, rule.unsettled.has_room) == (4, 2, False)
     for number in range(3):
-        rule.forget(b"%d" % number + b"x" * 2_500)
-    assert rule.has_room
+        rule.unsettled.forget(b"%d" % number + b"x" * 2_500)
+    assert rule.unsettled.has_room
 
 
 def test_an_inode_that_is_made_up_at_each_look_is_no_change():

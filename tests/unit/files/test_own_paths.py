@@ -32,7 +32,7 @@ def scanner(top: Path, *, state_dir: Path, **route: object) -> Scanner:
 
 def scanned(scanner: Scanner, entered: list[bytes] | None = None) -> set[bytes]:
     watched = [] if entered is None else entered
-    batches = scanner.scan(entering=lambda directory, _: watched.append(directory.path))
+    batches = scanner.scan(on_directory=lambda directory, _: watched.append(directory.path))
     return {sighting.path for batch in batches for sighting in batch.sightings}
 
 
@@ -52,7 +52,7 @@ def test_state_dir_and_move_to_are_neither_scanned_nor_watched_nor_looked_at(
         assert scanned(scan, entered) == {b"f"}
         assert not [path for path in entered if path.startswith(place.encode())]
         inside = [f"{place}/journal.db".encode(), f"{place}/deeper/f".encode(), f"{place}/deeper".encode()]
-        look = scan.look([*inside, b"f"])
+        look = scan.stat_paths([*inside, b"f"])
         assert ([sighting.path for sighting in look.sightings], look.directories, look.absent) == ([b"f"], [], [])
         assert list(scan.scan(f"{place}/deeper".encode()))[-1].sightings == []
 
@@ -89,7 +89,7 @@ def test_a_bind_mount_is_the_same_directory(top: Path, tmp_path: Path, monkeypat
         lambda: OwnPaths(frozenset([identity_at(top / "sub") or (0, 0)])),
     )
     assert scanned(scan) == {b"f"}
-    assert scan.look([b"sub/journal.db"]).sightings == []
+    assert scan.stat_paths([b"sub/journal.db"]).sightings == []
 
 
 def test_our_own_log_is_left_out_and_told(top: Path):
@@ -101,12 +101,13 @@ def test_our_own_log_is_left_out_and_told(top: Path):
         "config = Config.model_construct(state_dir=Path('/none'), routes=(route,))\n"
         "scan = Scanner(route, lambda: OwnPaths.read(config))\n"
         "(batch,) = scan.scan()\n"
-        "print([s.path for s in batch.sightings], [p.message for p in batch.problems], scan.look([b'log']).sightings)"
+        "stats = scan.stat_paths([b'log'])\n"
+        "print([s.path for s in batch.sightings], [p.message for p in batch.problems], stats.sightings)"
     )
     with (top / "log").open("ab") as log:
         command = [sys.executable, "-c", script, str(top)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=True)
-    assert done.stdout.decode().startswith("[b'f'] [\"log: it is this program's own log"), done
+    assert done.stdout.decode().startswith("[b'f'] ['log: the daemon writes its log"), done
     assert done.stdout.decode().rstrip().endswith("[]")
 
 

@@ -1,4 +1,4 @@
-"""Hears that something happened in a watched directory, and says where to look. Only a hint: scans are the truth."""
+"""Watch a directory tree for changes. Events are hints of what to check; scans are the truth."""
 
 from crosshaul.discovery.watch.backend import EventKind, WatchListener
 from crosshaul.discovery.watch.watcher import Watcher

@@ -1,4 +1,4 @@
-"""What is heard, who is told, and what an ear owes."""
+"""The interfaces of a watch backend and of its listener, and the kinds of events."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from crosshaul.files.directory import Directory
 
 
 class EventKind(StrEnum):
-    """What seems to have happened at a path."""
+    """What an event says about a path."""
 
     APPEARED = "appeared"
     CHANGED = "changed"
     CLOSED = "closed"
-    """Closed by someone who could write to it."""
+    """Closed by a program that had it open for writing."""
     RENAMED = "renamed"
-    """Renamed into place: whoever did it has finished writing."""
+    """Renamed into place: its writer has finished."""
     TOUCHED = "touched"
-    """Its attributes changed, its bytes did not."""
+    """Its attributes changed, but not its bytes."""
     GONE = "gone"
 
 
 class WatchListener(Protocol):
-    """Who is told. All of it is called in the loop and must return at once."""
+    """Receives events. All methods are called on the loop and must return at once."""
 
-    def heard(self, path: bytes, kind: EventKind) -> None:
-        """Look at ``path``, relative to the root."""
+    def on_event(self, path: bytes, kind: EventKind) -> None:
+        """Handle an event of ``path``, relative to the root."""
 
-    def lost(self, events: int) -> None:
-        """At least so many events were lost: only a scan can tell what happened."""
+    def on_events_lost(self, count: int) -> None:
+        """Handle the loss of at least ``count`` events: only a scan can find the changes."""
 
-    def rescan(self) -> None:
-        """Walk the whole tree: what happened up to now may not have been heard."""
+    def request_scan(self) -> None:
+        """Scan the whole tree: there may be changes without events."""
 
-    def watcher_is(self, state: str) -> None:
-        """How the watcher is, as ``RouteStatus.watcher`` has it; called on change."""
+    def on_watcher_state(self, state: str) -> None:
+        """Handle a new state of the watcher, as in ``RouteStatus.watcher``."""
 
 
 class WatchUnavailableError(Exception):
-    """This ear hears nothing (any more); the message says why, and what to do."""
+    """This backend delivers no events (any more); the message says why, and what to do."""
 
 
 class WatchBackend(Protocol):
-    """Listens to one root, which is one directory for as long as the ear lives."""
+    """Watches one root, which stays the same directory for the life of the backend."""
 
-    def entering(self, directory: Directory, descriptor: int) -> None:
-        """A walk is about to list this open directory. May be called from any thread."""
+    def watch_directory(self, directory: Directory, descriptor: int) -> None:
+        """Watch an open directory that a scan is about to list. May be called from any thread."""
 
-    def walked(self) -> str | None:
-        """A walk of the whole tree is over. Gives what keeps the ear from hearing all of it, or None."""
+    def scan_finished(self) -> str | None:
+        """Handle the end of a full scan; return why the tree can't be watched completely, or None."""
 
     async def listen(self) -> None:
-        """Tell what happens, until the root is gone. Raises DeafError."""
+        """Deliver events until the root is gone. Raises WatchUnavailableError."""
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all resources."""

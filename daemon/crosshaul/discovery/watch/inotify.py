@@ -1,8 +1,8 @@
-"""The ear on Linux: one inotify watch on each directory, set by the walk before it lists the directory.
+"""The backend on Linux: an inotify watch for each directory, set by a scan before it lists the directory.
 
-Read raw, some 2 us an event, and at most every ``_PACE`` seconds: a file that is written to in small pieces would keep
-the loop busy otherwise, and the kernel merges what repeats meanwhile. Its queue overflows with a notice. A watch costs
-1 KB of kernel memory, and counts against fs.inotify.max_user_watches.
+Events are parsed here, at some 2 us each, and read at most every ``_READ_INTERVAL_SECONDS``: otherwise a file that is
+written in small pieces would keep the loop busy, and meanwhile the kernel merges repeated events. An overflow of the
+kernel's queue is an event as well. A watch costs 1 KB of kernel memory and counts against fs.inotify.max_user_watches.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from inotify_simple import INotify, flags, parse_events
 from crosshaul.discovery.watch.backend import EventKind, WatchListener, WatchUnavailableError
 from crosshaul.files.directory import MAX_PATH, Directory
 
-_PACE = 0.005
-_AT_ONCE = 1 << 16
-"""Bytes of events that are read at once: some 2,000 events, 4 ms."""
+_READ_INTERVAL_SECONDS = 0.005
+_READ_BYTES = 1 << 16
+"""Size of a read: some 2,000 events, 4 ms."""
 
-# As plain numbers: each operation on an IntFlag costs more than the rest of an event.
+# Plain numbers: one operation on an IntFlag costs more than all other work for an event.
 _OVERFLOW, _IGNORED = int(flags.Q_OVERFLOW), int(flags.IGNORED)
 _KINDS = (
     (int(flags.MOVED_TO), EventKind.RENAMED),
@@ -36,10 +36,10 @@ _MASK = sum(bits for bits, _ in _KINDS) | int(flags.ONLYDIR)
 
 
 class InotifyBackend:
-    """Hears everything below a root, in the order in which it happened."""
+    """Delivers the events below a root in their order."""
 
     def __init__(self, _root: Path, listener: WatchListener) -> None:
-        """Raises DeafError if the kernel has no inotify instance to give."""
+        """Raises WatchUnavailableError if the kernel has no inotify instance left."""
         self._listener = listener
         try:
             self._inotify = INotify(nonblocking=True)
@@ -48,15 +48,15 @@ class InotifyBackend:
             raise WatchUnavailableError(
                 "fs.inotify.max_user_instances is used up; raise it" if full else str(error)
             ) from error
-        self._names: dict[int, Directory] = {}
-        """Watch descriptor to directory, as the last walk called it."""
-        self._visited: set[int] = set()
+        self._directories: dict[int, Directory] = {}
+        """Watch descriptor to directory, as named by the last scan."""
+        self._scanned: set[int] = set()
         self._full = False
-        """In this walk the kernel had no more watches for us."""
+        """The kernel had no watch left in this scan."""
         self._root_gone = asyncio.Event()
 
-    def entering(self, directory: Directory, descriptor: int) -> None:
-        """Watch it; through /proc, so that it is this very directory, however long its path."""
+    def watch_directory(self, directory: Directory, descriptor: int) -> None:
+        """Set the watch through /proc, so that it is on this directory, however long its path is."""
         try:
             watch = self._inotify.add_watch(b"/proc/self/fd/%d" % descriptor, _MASK)
         except ValueError:
@@ -64,24 +64,24 @@ class InotifyBackend:
         except OSError as error:
             self._full = self._full or error.errno == errno.ENOSPC
             return
-        self._names[watch] = directory
-        self._visited.add(watch)
+        self._directories[watch] = directory
+        self._scanned.add(watch)
 
-    def walked(self) -> str | None:
-        """Stop watching what the walk did not come by: directories that were moved out of the tree."""
-        for watch in self._names.keys() - self._visited:
-            del self._names[watch]
-            # It may have been deleted just now, and its watch with it.
+    def scan_finished(self) -> str | None:
+        """Remove the watches of directories that the scan did not find: they were moved out of the tree."""
+        for watch in self._directories.keys() - self._scanned:
+            del self._directories[watch]
+            # The directory may have been deleted just now, and its watch with it.
             with suppress(OSError):
                 self._inotify.rm_watch(watch)
-        self._visited.clear()
+        self._scanned.clear()
         full, self._full = self._full, False
-        return (
-            f"fs.inotify.max_user_watches is used up after {len(self._names)} directories; raise it" if full else None
-        )
+        if not full:
+            return None
+        return f"fs.inotify.max_user_watches is used up after {len(self._directories)} directories; raise it"
 
     async def listen(self) -> None:
-        """Pass on what happens, until the root itself is deleted or unmounted."""
+        """Deliver events until the root itself is deleted or unmounted."""
         self._await_events()
         await self._root_gone.wait()
 
@@ -90,33 +90,33 @@ class InotifyBackend:
             asyncio.get_running_loop().add_reader(self._inotify, self._read)
 
     def _read(self) -> None:
-        data = os.read(self._inotify.fileno(), _AT_ONCE)
+        data = os.read(self._inotify.fileno(), _READ_BYTES)
         for watch, mask, _, name in parse_events(data):
-            self._pass_on(watch, mask, name)
-        if len(data) < _AT_ONCE // 2:
+            self._dispatch(watch, mask, name)
+        if len(data) < _READ_BYTES // 2:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._inotify)
-            loop.call_later(_PACE, self._await_events)
+            loop.call_later(_READ_INTERVAL_SECONDS, self._await_events)
 
-    def _pass_on(self, watch: int, mask: int, name: str) -> None:
+    def _dispatch(self, watch: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
-            self._listener.lost(1)
+            self._listener.on_events_lost(1)
         elif mask & _IGNORED:
-            directory = self._names.pop(watch, None)
+            directory = self._directories.pop(watch, None)
             if directory is not None and not directory.path:
                 self._root_gone.set()
         elif name:
-            self._tell(self._names.get(watch), os.fsencode(name), mask)
+            self._deliver(self._directories.get(watch), os.fsencode(name), mask)
 
-    def _tell(self, directory: Directory | None, name: bytes, mask: int) -> None:
-        # None: the watch was set this very moment, and the walk lists the directory after that.
+    def _deliver(self, directory: Directory | None, name: bytes, mask: int) -> None:
+        # None: the watch was set just now, and the scan lists the directory after that.
         kind = next((kind for bits, kind in _KINDS if mask & bits), None)
         if directory is not None and kind is not None:
             path = directory.prefix + name
             if len(path) <= MAX_PATH:
-                self._listener.heard(path, kind)
+                self._listener.on_event(path, kind)
 
     def close(self) -> None:
-        """Give all watches back."""
+        """Remove all watches."""
         asyncio.get_running_loop().remove_reader(self._inotify)
         self._inotify.close()

@@ -1,6 +1,6 @@
-"""Keeps an ear on one root, wherever it comes from and however often it is replaced.
+"""Keep a watch backend on one root, which may be missing at first and may be replaced by another directory.
 
-Whatever happens in between, the tree is walked after each change of ears: what was not heard is seen.
+The tree is scanned after each change of the backend, so changes without events are status.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from crosshaul.discovery.watch.backend import WatchBackend, WatchListener, Watch
 from crosshaul.files.directory import Directory
 
 if sys.platform == "linux":
-    from crosshaul.discovery.watch.inotify import InotifyBackend as NativeEar
+    from crosshaul.discovery.watch.inotify import InotifyBackend as NativeBackend
 else:
-    from crosshaul.discovery.watch.portable import WatchfilesBackend as NativeEar
+    from crosshaul.discovery.watch.portable import WatchfilesBackend as NativeBackend
 
-_ROOT_POLL = 1.0
-_BREATH = 0.05
-_DEAF = 60.0
-"""Seconds until another ear is tried."""
+_ROOT_POLL_SECONDS = 1.0
+_MIN_PAUSE_SECONDS = 0.05
+_RETRY_SECONDS = 60.0
+"""Pause before another backend is tried."""
 
 
 class Watcher:
@@ -36,28 +36,28 @@ class Watcher:
         listener: WatchListener,
         clock: Clock,
         threads: ThreadPool,
-        ear: Callable[[Path, WatchListener], WatchBackend] = NativeEar,
+        backend: Callable[[Path, WatchListener], WatchBackend] = NativeBackend,
     ) -> None:
         self._root = root
         self._listener = listener
         self._clock = clock
         self._threads = threads
-        self._new_ear = ear
-        self._ear: WatchBackend | None = None
+        self._new_backend = backend
+        self._backend: WatchBackend | None = None
         self._state = "off"
 
-    def entering(self, directory: Directory, descriptor: int) -> None:
-        """A walk is about to list this directory. May be called from any thread."""
-        ear = self._ear
-        if ear is not None:
-            ear.entering(directory, descriptor)
+    def watch_directory(self, directory: Directory, descriptor: int) -> None:
+        """Watch a directory that a scan is about to list. May be called from any thread."""
+        backend = self._backend
+        if backend is not None:
+            backend.watch_directory(directory, descriptor)
 
-    def walked(self) -> None:
-        """A walk of the whole tree is over."""
-        ear = self._ear
-        if ear is not None:
-            hindrance = ear.walked()
-            self._say(f"scanning only: {hindrance}" if hindrance else "watching")
+    def scan_finished(self) -> None:
+        """Handle the end of a full scan."""
+        backend = self._backend
+        if backend is not None:
+            obstacle = backend.scan_finished()
+            self._set_state(f"scanning only: {obstacle}" if obstacle else "watching")
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -65,61 +65,61 @@ class Watcher:
             while True:
                 identity = await self._identity()
                 if identity is None:
-                    self._say("root missing")
+                    self._set_state("root missing")
                 else:
                     await self._session(identity)
-                await self._clock.sleep(_ROOT_POLL if identity is None else _BREATH)
+                await self._clock.sleep(_ROOT_POLL_SECONDS if identity is None else _MIN_PAUSE_SECONDS)
         finally:
-            self._say("off")
+            self._set_state("off")
 
-    def _say(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         if state != self._state:
             self._state = state
-            self._listener.watcher_is(state)
+            self._listener.on_watcher_state(state)
 
     async def _identity(self) -> tuple[int, int] | None:
         return await self._threads.run(_identity, self._root)
 
     async def _session(self, identity: tuple[int, int]) -> None:
-        """Watch the directory that is at the root's path now, until it is another one."""
-        await wait_any(self._guard(identity), self._listen())
+        """Watch the directory at the root's path until another one takes its place."""
+        await wait_any(self._wait_for_replacement(identity), self._listen())
 
-    async def _guard(self, identity: tuple[int, int]) -> None:
-        """Come back when the root is gone or another directory (a mount, a symlink that was turned)."""
+    async def _wait_for_replacement(self, identity: tuple[int, int]) -> None:
+        """Return when the root is gone or another directory (a mount, a changed symlink)."""
         while await self._identity() == identity:
-            await self._clock.sleep(_ROOT_POLL)
+            await self._clock.sleep(_ROOT_POLL_SECONDS)
 
     async def _listen(self) -> None:
-        """Have an ear on the root until it is gone; without one, try again now and then."""
-        heard = True
+        """Run a backend until the root is gone; if there is none, try again after a pause."""
+        delivered = True
         while True:
             try:
-                self._ear = self._new_ear(self._root, self._listener)
-                self._say("watching")
-                heard = True
-                self._listener.rescan()
-                await self._ear.listen()
+                self._backend = self._new_backend(self._root, self._listener)
+                self._set_state("watching")
+                delivered = True
+                self._listener.request_scan()
+                await self._backend.listen()
                 return
-            except WatchUnavailableError as deaf:
-                self._say(f"scanning only: {deaf}")
+            except WatchUnavailableError as error:
+                self._set_state(f"scanning only: {error}")
             finally:
-                self._hang_up()
-            # What happened since an ear was last there has to be looked for once, and then as often as is configured.
-            if heard:
-                self._listener.rescan()
-            heard = False
-            await self._clock.sleep(_DEAF)
+                self._close_backend()
+            # Changes since the last backend need one scan; further scans come at the configured interval.
+            if delivered:
+                self._listener.request_scan()
+            delivered = False
+            await self._clock.sleep(_RETRY_SECONDS)
 
-    def _hang_up(self) -> None:
-        ear, self._ear = self._ear, None
-        if ear is not None:
-            ear.close()
+    def _close_backend(self) -> None:
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.close()
 
 
 def _identity(root: Path) -> tuple[int, int] | None:
-    """Device and inode of the root; None if there is no such directory to be seen."""
+    """Return device and inode of the root; None if there is no such directory."""
     try:
-        found = root.stat()
+        status = root.stat()
     except OSError:
         return None
-    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
