@@ -84,7 +84,8 @@ class RequestSender:
 
     def interrupt(self) -> None:
         """Stop waiting, because the response began or the connection is closed."""
-        self.resume()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
         if self._turn_timeout is not None:
             self._turn_timeout.reschedule(self._loop.time())
             self._turn_timeout = None
