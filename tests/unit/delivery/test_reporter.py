@@ -1,4 +1,4 @@
-"""report: an outage is a few lines with a beginning and an end, and a state that the page can show."""
+"""reporter: an outage is a few log lines with a beginning and an end, and a status that the page can show."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def succeed(reporter, number=0):
     reporter.on_finished(claim(number), DONE, State.DELIVERED, 0.1)
 
 
-def test_an_outage_is_told_at_first_then_counted_then_recovered(reporter, log):
-    """Of a hundred files that fail one after the other seven lines tell, with the count; then one that it is over."""
+def test_an_outage_is_logged_at_each_doubling_and_at_its_end(reporter, log):
+    """A hundred consecutive failures are seven log lines with the count, then one line when uploads recover."""
     for number in range(100):
         fail(reporter, number)
     succeed(reporter)
@@ -76,8 +76,8 @@ def test_an_outage_is_told_at_first_then_counted_then_recovered(reporter, log):
     assert log.fields("uploads_recovered", "failures") == [100]
 
 
-def test_what_is_not_reached_says_so_until_something_gets_through(reporter):
-    """After three failures in a row the state says that it is not reached, and why; the first success ends it."""
+def test_three_consecutive_failures_set_the_status_to_failing(reporter):
+    """After three consecutive failures the status is failing, with the error; the first success ends that."""
     for number in range(2):
         fail(reporter, number)
     assert not reporter.status.failing
@@ -87,8 +87,8 @@ def test_what_is_not_reached_says_so_until_something_gets_through(reporter):
     assert (reporter.status.failing, reporter.status.last_error) == (False, None)
 
 
-def test_now_and_then_is_no_outage(reporter, log):
-    """Failures with successes between are not called an outage; a file's own tries are counted by doublings."""
+def test_failures_with_successes_between_are_no_outage(reporter, log):
+    """Failures with successes between set no status; they are logged at each doubling of the file's attempts."""
     for attempts in range(9):
         fail(reporter, 1, attempts=attempts)
         succeed(reporter)
@@ -97,16 +97,16 @@ def test_now_and_then_is_no_outage(reporter, log):
     assert log.fields("uploads_recovered", "failures") == []
 
 
-def test_a_file_that_can_not_be_read_is_no_outage(reporter, log):
-    """What is wrong with files here says nothing of the way there: each file tells for itself."""
+def test_unreadable_files_are_no_outage(reporter, log):
+    """Local failures don't set the status to failing; each file is logged."""
     for number in range(5):
         fail(reporter, number, UNREADABLE)
     assert not reporter.status.failing
     assert log.fields("upload_failed", "tries") == [1] * 5
 
 
-def test_a_heap_of_unreadable_files_is_a_count(reporter, log):
-    """Of a hundred thousand files that can't be read some twenty lines tell; a quiet while later the next one does."""
+def test_many_unreadable_files_are_logged_at_each_doubling(reporter, log):
+    """A hundred thousand unreadable files are some twenty log lines; hours later a new count starts."""
     for number in range(100_000):
         fail(reporter, number, UNREADABLE)
     assert log.fields("upload_failed", "consecutive_failures") == [0] * 10 + [2**power for power in range(4, 17)]
@@ -116,8 +116,8 @@ def test_a_heap_of_unreadable_files_is_a_count(reporter, log):
     assert log.fields("upload_failed", "tries")[-1] == 1
 
 
-def test_an_outage_that_the_breaker_waits_for_says_when_it_tries_again(reporter, log):
-    """The pause in the log is the destination's; what gets through at last is told, and the state says so meanwhile."""
+def test_while_unreachable_the_next_canary_is_logged(reporter, log):
+    """The logged retry time is that of the next canary; the status is failing until the store is reachable."""
     assert reporter.unreachable_seconds == 0.0
     reporter.on_unreachable(LOST, 40.0)
     reporter.on_finished(claim(1), RetryLater(0.0, LOST, 0), State.PENDING, 0.1)
@@ -131,22 +131,22 @@ def test_an_outage_that_the_breaker_waits_for_says_when_it_tries_again(reporter,
 
 
 def test_reads_that_hang_are_events(reporter, log):
-    """A file that has been read for over a minute, and the end of that, are told with their route."""
+    """A read that hangs, and its end, are logged with their route."""
     reporter.on_read_hang("r", b"f1", 61.26)
     reporter.on_read_recovered("r", 130.0)
     assert log.fields("read_hangs", "seconds") == [61.3]
     assert log.fields("read_recovered", "route") == ["r"]
 
 
-def test_a_success_does_not_hide_that_credentials_are_not_renewed(reporter):
-    """A file that gets through with the old session leaves the refresh's error in the status."""
+def test_a_success_does_not_hide_a_failed_renewal(reporter):
+    """A file that is delivered with the old session leaves the renewal's error in the status."""
     reporter.refused("partner", LOST, 60.0)
     succeed(reporter)
     assert reporter.status.last_error == LOST
 
 
-def test_renewed_credentials_tell_how_many_tries_it_took(reporter, log):
-    """After failed refreshes the event says how many there were."""
+def test_a_renewal_logs_the_number_of_failures_before_it(reporter, log):
+    """The event of a renewal has the number of failed renewals before it."""
     reporter.renewed("partner", 60.0, None)
     for _ in range(3):
         reporter.refused("partner", LOST, 60.0)
@@ -155,8 +155,8 @@ def test_renewed_credentials_tell_how_many_tries_it_took(reporter, log):
     assert log.fields("credentials_renewed", "failures") == [0, 3]
 
 
-def test_a_receipt_alone_counts_as_through(reporter):
-    """A file that changed while it was sent was taken all the same: the way is open."""
+def test_a_receipt_of_a_changed_file_ends_an_outage(reporter):
+    """A delivery of a file that has changed since shows that the store is reachable."""
     for number in range(3):
         fail(reporter, number)
     reporter.on_finished(claim(9), Delivered(DONE.receipt), State.PENDING, 0.1)
@@ -164,7 +164,7 @@ def test_a_receipt_alone_counts_as_through(reporter):
 
 
 def test_failures_and_receipts_carry_code_and_request_id(reporter, log):
-    """Whoever asks the partner, or AWS, finds the request: it is a field of its own, as the code is."""
+    """Each failure event has the error code and the request id as fields."""
     refused = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "Denied", "PutObject", 403, "id-1")
     fail(reporter, 1, refused)
     reporter.on_parked(refused, 1.0)
@@ -179,8 +179,8 @@ def test_failures_and_receipts_carry_code_and_request_id(reporter, log):
     assert log.fields("file_delivered", "request_id") == [DONE.receipt.request_id]
 
 
-async def test_a_status_that_could_not_be_saved_is_saved_later(reporter):
-    """A full disk loses no status: it is written as soon as the journal takes it."""
+async def test_a_status_that_can_not_be_saved_is_saved_later(reporter):
+    """A status that the journal could not store is saved by the next flush."""
     saved, full = [], [True]
 
     class Disk:
