@@ -39,7 +39,7 @@ test-container: $(READY) ## The image, built and run by podman (Debian, root; in
 test-browser: $(READY) ## The status page in a real browser (Debian, root; installs Chromium)
 	tests/browser/run $(BIN)/python
 
-screenshots: $(READY) ## Take the pictures of the status page for the docs anew
+screenshots: $(READY) ## Take the pictures of the status page for the docs again
 	tests/browser/run $(BIN)/python screenshots
 
 PASSINGS ?= 2
@@ -109,7 +109,7 @@ bench-parts: $(READY) ## Measure parts by themselves: journal, signer, wire, mem
 	$(BIN)/python benchmarks/short_sessions.py
 	$(BIN)/python benchmarks/start.py
 
-lock: $(READY) ## Make the lock anew, from the ranges in pyproject.toml
+lock: $(READY) ## Make the lock again, from the ranges in pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group test --constraints requirements/run.txt --output-file requirements/test.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev --constraints requirements/test.txt --output-file requirements/dev.txt

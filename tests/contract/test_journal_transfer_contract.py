@@ -1,4 +1,4 @@
-"""What any store of the journal has to do for the transfer loop: claims, and what becomes of them."""
+"""What any store of the journal has to do for the transfer loop: claims, and the outcome of them."""
 
 from __future__ import annotations
 

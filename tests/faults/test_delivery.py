@@ -325,7 +325,7 @@ async def test_never_overwrite_recognises_its_own_lost_put(partner: PartnerAccou
 
 
 async def test_a_file_that_changed_since_it_settled_is_not_sent(partner: PartnerAccount, tmp_path: Path):
-    """What was recorded is not what is there: it goes back to be settled anew, without a request and without a try."""
+    """What was recorded is not what is there: it goes back to be settled again, without a request and without a try."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("a", b"as it was")
         (pipeline.root / "a").write_bytes(b"as it is now")
@@ -602,7 +602,7 @@ async def test_an_error_that_nobody_thought_of_is_one_files_alone(
 
 
 async def test_what_was_claimed_under_another_plan_is_not_sent(partner: PartnerAccount, tmp_path: Path):
-    """A claim of before a change of the configuration goes back unsent: only intake gives it its key anew."""
+    """A claim of before a change of the configuration goes back unsent: only intake gives it its key again."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("a", b"x")
         pipeline.transfer.set_routes(pipeline.context.routes, ["r"], {"r": 7})

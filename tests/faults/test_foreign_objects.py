@@ -289,7 +289,7 @@ async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
 async def test_equal_bytes_under_a_key_that_is_their_hash_are_the_file(
     overwrite: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """With {sha256} in the template an object of the same size and checksum counts as delivered, whoever put it."""
+    """With {sha256} in the template an object of the same size and checksum is a delivery, no matter who put it."""
     partner_s = tmp_path / "other"
     partner_s.mkdir()
     async with open_pipeline(partner, partner_s, source="elsewhere") as pipeline:

@@ -216,7 +216,7 @@ async def test_a_root_that_is_away_sets_no_file_aside(partner: PartnerAccount, t
         await until(lambda: len(partner.objects) == 20)
 
 
-async def test_what_is_set_aside_begins_anew(partner: PartnerAccount, tmp_path: Path):
+async def test_what_is_set_aside_begins_again(partner: PartnerAccount, tmp_path: Path):
     """A file in parts that is quarantined forgets its upload: `retry` does not go on with one that S3 has ended."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=2, action=Error(404, "NoSuchUpload", "gone")))
     async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=1)) as pipeline:

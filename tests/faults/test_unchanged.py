@@ -63,7 +63,7 @@ async def delivered(pipeline: Pipeline, data: bytes = SMALL) -> None:
     pipeline.account.calls.clear()
 
 
-async def delivered_anew(pipeline: Pipeline) -> None:
+async def delivered_again(pipeline: Pipeline) -> None:
     """The file as it is now, admitted and delivered."""
     await pipeline.admit("a")
     await pipeline.comes_to("a", State.DELIVERED)
@@ -104,7 +104,7 @@ async def test_what_leaves_the_bytes_alone_sends_nothing(
         await delivered(pipeline, data)
         before = await pipeline.record("a")
         CHANGES[change](pipeline.root / "a")
-        await delivered_anew(pipeline)
+        await delivered_again(pipeline)
         after = await pipeline.record("a")
         assert (bodies(pipeline), after.receipt) == (0, before.receipt)
         assert (after.generation, after.fingerprint) != (before.generation, before.fingerprint)
@@ -119,12 +119,12 @@ async def test_other_bytes_behind_the_old_time_are_sent(data: bytes, partner: Pa
     async with open_pipeline(partner, tmp_path) as pipeline:
         await delivered(pipeline, data)
         forge(pipeline.root / "a", b"X")
-        await delivered_anew(pipeline)
+        await delivered_again(pipeline)
         assert partner.read("a") == b"X" + data[1:]
         assert await outcomes(pipeline) == [Delivered]
         sent = bodies(pipeline)
         (pipeline.root / "a").chmod(0o600)
-        await delivered_anew(pipeline)
+        await delivered_again(pipeline)
         assert bodies(pipeline) == sent
 
 
@@ -165,7 +165,7 @@ async def test_what_lies_under_the_key_decides(whose: str, partner: PartnerAccou
             denied = Error(403, "AccessDenied", "Denied.")
             partner.faults.add(Rule(operation="HeadObject", times=2, action=denied))
         (pipeline.root / "a").chmod(0o600)
-        await delivered_anew(pipeline)
+        await delivered_again(pipeline)
         assert puts(pipeline) == (whose == "another's object")
 
 
@@ -180,7 +180,7 @@ async def test_a_receipt_without_a_checksum_of_the_whole_proves_nothing(
         pipeline.start()
         await pipeline.journal.finish(claim, Delivered(Receipt("e" * 32, len(SMALL), 1.0, proof)))
         (pipeline.root / "a").chmod(0o600)
-        await delivered_anew(pipeline)
+        await delivered_again(pipeline)
         assert puts(pipeline) == 1
 
 
@@ -213,7 +213,7 @@ async def test_a_change_while_it_is_read_is_no_proof(
         await pipeline.admit("a")
         await pipeline.comes_to("a", State.CHANGED)
         assert await outcomes(pipeline) == [Changed]
-        await delivered_anew(pipeline)
+        await delivered_again(pipeline)
         assert partner.read("a") == b"X" + SMALL[1:]
 
 

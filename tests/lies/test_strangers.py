@@ -184,7 +184,7 @@ async def test_garbage_is_told_in_one_line_that_quotes_none_of_it(operation: str
 
 
 @pytest.mark.parametrize("body", [XHTML, b"<html><p>Sign in<br></html>", b"", b"{}"])
-async def test_a_sign_in_page_is_blamed_on_whoever_shows_it(operation: str, body: bytes):
+async def test_a_sign_in_page_is_blamed_on_the_server_that_shows_it(operation: str, body: bytes):
     """A 200 that is a page, or nothing, is believed by no call, and the words lead to the proxy."""
     said = await told(operation, says(answer(200, body, content_type="text/html")))
     assert "proxy" in said.message

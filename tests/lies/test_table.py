@@ -134,7 +134,7 @@ async def test_a_session_that_is_refused_costs_a_refresh_and_no_try(
 
 
 @pytest.mark.parametrize("operation", calls(Outcome.STARTS_OVER))
-async def test_an_upload_that_can_t_be_finished_is_begun_anew(operation: str, partner: PartnerAccount, tmp_path: Path):
+async def test_an_upload_that_can_t_be_finished_is_restarted(operation: str, partner: PartnerAccount, tmp_path: Path):
     """Each such code at a part or at the end: a second upload of the same file carries it."""
     rows = of(Outcome.STARTS_OVER, operation)
     async with pipeline_of(partner, tmp_path) as pipeline:
@@ -236,7 +236,7 @@ class Touching(Error):
 
 
 async def test_an_abort_that_fails_masks_nothing(partner: PartnerAccount, tmp_path: Path):
-    """A file changes in mid-upload, and the Abort is refused in each way: the file is read anew, nobody is blamed."""
+    """A file changes in mid-upload, and the Abort is refused in each way: the file is read again, nobody is blamed."""
     codes = {row.code: row for row in S3}
     async with pipeline_of(partner, tmp_path) as pipeline:
         partner.faults.add(Rule(operation=PART, times=len(codes), action=Touching(pipeline.root)))
@@ -331,7 +331,7 @@ async def test_every_error_of_sts_parks_and_passes(
         refresher = pipeline.bucket._refresher
         monkeypatch.setattr(
             refresher._base_credentials, "forget", lambda: None
-        )  # or most of the time goes into reading the SDK's models anew
+        )  # or most of the time goes into reading the SDK's models again
         for code, status in STS.items():
             while refresher._attempting or refresher._requested.is_set():
                 await asyncio.sleep(0.01)

@@ -97,7 +97,7 @@ BUGS = (
         "tests/unit/files/test_reader.py",
     ),
     bug(
-        "whoever cuts the line can shorten an answer",
+        "anyone who cuts the line can shorten an answer",
         "aws/http1/tls.py",
         "            self._incoming.write_eof()\n",
         "            self._tls = self._tls.unwrap() or self._tls\n",
@@ -261,7 +261,7 @@ BUGS = (
         "tests/unit/journal/test_migrate.py",
     ),
     bug(
-        "whoever waits hears of success before it is committed, also when it never is",
+        "anyone who waits hears of success before it is committed, also when it never is",
         "journal/sqlite/transaction.py",
         "            self._fail(units, storage_error(self._database, error))\n",
         "            self._fail([], storage_error(self._database, error))\n",
@@ -477,7 +477,7 @@ BUGS = (
         "tests/unit/config/test_config.py",
     ),
     bug(
-        "whoever asks without the token is answered",
+        "anyone who asks without the token is answered",
         "telemetry/web/guard.py",
         "if not request[TRUSTED] and",
         "if False and",

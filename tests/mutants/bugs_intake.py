@@ -13,7 +13,7 @@ BUGS = (
         "tests/unit/discovery/test_settle.py tests/unit/discovery/test_intake.py -k server",
     ),
     bug(
-        "a change seen on a file server does not start quiet anew",
+        "a change seen on a file server does not start quiet again",
         "discovery/settle.py",
         "first=before is None and scanned)",
         "first=True)",

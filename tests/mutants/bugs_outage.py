@@ -90,7 +90,7 @@ BUGS = (
         "delivery/workers.py",
         "            await self._journal.drop_multipart(claim)  # `retry`",
         "            pass  # `retry`",
-        _SHARED + " -k begins_anew",
+        _SHARED + " -k begins_again",
     ),
     bug(
         "a file system that hangs takes all routes along",

@@ -13,14 +13,14 @@ BUGS = (
         "tests/state/test_bad_disk.py",
     ),
     bug(
-        "whoever fills a full disk gets all the room that was kept for receipts, at once",
+        "anyone who fills a full disk gets all the room that was kept for receipts, at once",
         "journal/sqlite/reserve.py",
         "            if size > PIECE_BYTES:\n",
         "            if False:\n",
         "tests/unit/journal/test_reserve.py",
     ),
     bug(
-        "whoever fills a full disk takes the room that the journal's log needs",
+        "anyone who fills a full disk takes the room that the journal's log needs",
         "journal/sqlite/reserve.py",
         " and self._fill_log()\n",
         "\n",

@@ -1,4 +1,4 @@
-"""Bugs in what becomes of the sources of delivered files."""
+"""Bugs in the outcome of the sources of delivered files."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ BUGS = (
         _UNSEEN,
     ),
     bug(
-        "a source whose writers can't be seen goes after a minute, whoever may have it open",
+        "a source whose writers can't be seen goes after a minute, no matter who has it open",
         "delivery/after_upload/writer_visibility.py",
         "_KEEP_SECONDS.get(settled_by, _QUIET_SECONDS)",
         "_KEEP_SECONDS.get(settled_by, _FINISHED_SECONDS)",

@@ -122,7 +122,7 @@ class Model:
             self.files[holder].recheck = True
 
     def free(self, file: File) -> None:
-        """Those who wanted the key are judged anew."""
+        """Those who wanted the key are judged again."""
         self.files[file].holds_key = False
         for other, one in self.files.items():
             waits = one.state == State.QUARANTINED and not one.holds_key and one.key == self.files[file].key
@@ -135,7 +135,7 @@ class Model:
         one.state, one.multipart, one.recheck = State.GONE, None, False
 
     def source_gone(self, file: File) -> None:
-        """Those who wait for its key are judged anew."""
+        """Those who wait for its key are judged again."""
         self.files[file].source_gone = True
         for other, one in self.files.items():
             waits = one.state == State.QUARANTINED and not one.holds_key and one.key == self.files[file].key

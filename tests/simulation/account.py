@@ -239,7 +239,7 @@ class Chain:
         return self
 
     def forget(self) -> None:
-        """There is nothing to read anew."""
+        """There is nothing to read again."""
 
 
 class Control:

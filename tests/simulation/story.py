@@ -27,7 +27,7 @@ THEMES = ("plain", "plain", "plain", "shared", "shared", "retargeted", "forbidde
 
 @dataclass(frozen=True)
 class Kind:
-    """A route of the story: the directory it watches, what its keys begin with, what becomes of its sources."""
+    """A route of the story: the directory it watches, what its keys begin with, the outcome of its sources."""
 
     name: str
     folder: str

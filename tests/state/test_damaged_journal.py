@@ -107,7 +107,7 @@ async def test_a_flipped_byte_anywhere_is_no_surprise(tmp_path: Path) -> None:
 
 
 async def test_a_record_that_makes_no_sense_is_damage(tmp_path: Path) -> None:
-    """A value that rotted is told as damage by whoever reads it: the claim, and those who look from outside."""
+    """A value that rotted is told as damage by every reader: the claim, and those who look from outside."""
     database = await filled(tmp_path / "state")
     connection = sqlite3.connect(database)
     connection.execute("UPDATE files SET fingerprint = replace(fingerprint, ' ', '!')")

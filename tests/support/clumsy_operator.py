@@ -38,7 +38,7 @@ def refused(site, verb, *arguments):
 
 
 def unprivileged(call):
-    """Call it in a thread whose programs have to heed the modes of files, whoever starts them."""
+    """Call it in a thread whose programs have to heed the modes of files, no matter who starts them."""
 
     def humbly():
         for capability in (DAC_OVERRIDE, DAC_READ_SEARCH):

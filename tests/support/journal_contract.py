@@ -65,7 +65,7 @@ async def claimed(store: JournalStore, path: bytes = b"a") -> Claim:
 
 @asynccontextmanager
 async def after_crash(factory: Factory, state_dir: Path, clock: Clock) -> AsyncIterator[JournalStore]:
-    """The state directory as a power cut would leave it now, opened anew."""
+    """The state directory as a power cut would leave it now, opened again."""
     shutil.copytree(state_dir, state_dir.with_name("after-crash"))
     reopened = await factory.open(state_dir.with_name("after-crash"), clock)
     yield reopened

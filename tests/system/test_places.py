@@ -107,7 +107,7 @@ def test_a_reload_has_all_files_go_to_the_new_place(strict, site):
     assert writes(strict) == DELIVERED | {f"new/{name}": 1 for name in DELIVERED}
 
 
-# What was queued is judged anew
+# What was queued is judged again
 
 
 def queued(site, strict, *names):

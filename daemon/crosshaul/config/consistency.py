@@ -80,7 +80,7 @@ def _pair_errors(
 
 
 def _same_objects(one: dict[str, Value], other: dict[str, Value], destinations: dict[str, Value]) -> bool:
-    """Whether two routes use the same keys in the same place for the same files."""
+    """True if two routes use the same keys in the same place for the same files."""
     rules = [
         {**_DEFAULTS, **{key: value for key, value in route.items() if key in _DEFAULTS}} for route in (one, other)
     ]

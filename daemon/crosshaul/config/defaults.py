@@ -1,4 +1,4 @@
-"""What the file may leave out because something else in it says so. Works on values that nothing has checked yet."""
+"""Defaults that follow from other keys of the file. Works on values that are not validated yet."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Directories:
                 probe.join(max(0.0, deadline - time.monotonic()))
 
     def holds(self, directory: PurePosixPath, path: PurePosixPath) -> bool:
-        """Whether ``path`` is the directory or is inside it, by name or by inode."""
+        """True if ``path`` is the directory or is inside it, by name or by inode."""
         if directory == path or directory in path.parents:
             return True
         outer, inner = self._probes[directory].result, self._probes[path].result

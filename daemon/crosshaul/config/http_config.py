@@ -33,7 +33,7 @@ class HostPort(Section):
 
     @property
     def local(self) -> bool:
-        """Whether only this machine can reach the address."""
+        """True if only this machine can reach the address."""
         return is_loopback(self.host)
 
     def __str__(self) -> str:

@@ -43,7 +43,7 @@ def _place(destination: Destination) -> object:
 
 
 def _share_files(one: Route, other: Route) -> bool:
-    """Whether the directories are equal or nested, so that most of the files are the same."""
+    """True if the directories are equal or nested, so that most of the files are the same."""
     first, second = (os.path.join(os.path.realpath(route.path), "") for route in (one, other))  # noqa: PTH118 - the slash
     return first.startswith(second) or second.startswith(first)
 
@@ -60,7 +60,7 @@ def _literal_ends(route: Route, destination: Destination) -> tuple[str, str]:
 
 
 def _may_be_equal(one: tuple[str, str], other: tuple[str, str]) -> bool:
-    """Whether keys may be equal; a directory that is named like the other prefix is not expected."""
+    """True if keys may be equal; a directory that is named like the other prefix is not expected."""
     (head, tail), (other_head, other_tail) = one, other
     (directory, _, begun), (other_directory, _, other_begun) = head.rpartition("/"), other_head.rpartition("/")
     if directory != other_directory or not (begun.startswith(other_begun) or other_begun.startswith(begun)):

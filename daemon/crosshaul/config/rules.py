@@ -54,12 +54,12 @@ _REGION_PREFIXES: Mapping[str, tuple[str, str]] = {
 
 
 def is_region(value: str) -> bool:
-    """Whether a text has the form of a region name."""
+    """True if a text has the form of a region name."""
     return re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is a loopback address."""
+    """True if a host is a loopback address."""
     try:
         return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -33,14 +33,14 @@ _NEXT_CANARY_SECONDS = 0.1
 
 
 class TripReason(Enum):
-    """Why the breaker is tripped."""
+    """The reason why the breaker is tripped."""
 
     REFUSED = auto()
     UNREACHABLE = auto()
 
 
 class FaultScope(Enum):
-    """What a failed attempt is attributed to."""
+    """The scope that a failed attempt is attributed to."""
 
     THIS_FILE = auto()
     UNDECIDED = auto()
@@ -97,7 +97,7 @@ class Breaker:
 
     @property
     def tripped(self) -> bool:
-        """Whether only canaries may be sent."""
+        """True if only canaries may be sent."""
         return self.reason is not None
 
     def record_success(self, file: int, now: float) -> TripReason | None:

@@ -45,9 +45,9 @@ class Dispatcher:
         self._is_hung = is_hung
         self._awake = asyncio.Event()
         self._has_arrivals = False
-        """Whether a file may have settled since the last canary."""
+        """True if a file may have settled since the last canary."""
         self._prefer_arrival = False
-        """Whether the last canary was to be a file that settled after the breaker tripped."""
+        """True if the last canary was to be a file that settled after the breaker tripped."""
         self._tripped_at: float | None = None
         """Wall-clock time at which the breaker was first seen tripped."""
         self._wall_ahead = float("inf")

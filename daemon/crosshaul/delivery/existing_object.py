@@ -20,7 +20,7 @@ from crosshaul.model import Checksum, ChecksumKind, Claim, Receipt
 
 
 class ObjectOwner(Enum):
-    """Whose object lies under the key."""
+    """The owner of the object under the key."""
 
     UNKNOWN = auto()
     """There is no object, or S3 doesn't say: without ListBucket it responds with 403 in both cases."""

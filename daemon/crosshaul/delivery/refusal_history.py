@@ -17,7 +17,7 @@ class _Refusals:
     uncounted: int = 0
     """Refusals that were not counted as the file's attempts."""
     file_specific: bool = False
-    """Whether other files succeeded after this one was refused, and it was refused again."""
+    """True if other files succeeded after this one was refused, and it was refused again."""
 
 
 class RefusalHistory:

@@ -74,7 +74,7 @@ class _Upload:
         self._context = context
         self._never_overwrite = route.overwrite == "never"
         self._must_check = self._never_overwrite or route.after_upload.action != "keep"
-        """Whether an existing object has to be looked at before it is replaced."""
+        """True if an existing object has to be looked at before it is replaced."""
         previous = claim.previous
         self._previous = Condition(previous.etag) if previous is not None and previous.etag else None
         """The condition that the object is still the one that this daemon uploaded last, if it did."""

@@ -81,7 +81,7 @@ class NullUploadObserver:
 
 @dataclass(frozen=True, slots=True)
 class UploadContext:
-    """What all uploads to one destination share."""
+    """The parts that all uploads to one destination share."""
 
     destination: Destination
     bucket: ObjectStore

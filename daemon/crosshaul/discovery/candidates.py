@@ -17,7 +17,7 @@ from crosshaul.model import ChangedFiles, Settled, SettleReason, Sighting
 
 _INODES_HINT = "its inode numbers are not stable and are ignored; mount it with serverino (SMB) or use_ino (FUSE)"
 _CLOSED = {EventKind.CLOSED: True, EventKind.CHANGED: False, EventKind.APPEARED: False}
-"""Whether an event says that the file's writer has closed it; other events say neither."""
+"""True if an event says that the file's writer has closed it; other events say neither."""
 
 SettledSighting = tuple[Sighting, SettleReason]
 Hints = Mapping[bytes, EventKind]

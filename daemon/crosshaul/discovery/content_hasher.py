@@ -1,7 +1,7 @@
 """Read files for keys by content ({sha256}), beside everything else: a large file holds up no other.
 
 Two threads: one takes small files first, then the large one with the least left; the other takes the oldest large one.
-A large file is read in slices, between which others get their turn, and is opened anew for each: what is waited for
+A large file is read in slices, between which others get their turn, and is opened again for each: what is waited for
 holds no descriptor.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LIMIT = 10_000
 LIMIT_BYTES = 8 << 20
-"""How many files may wait, and how long their paths may be together."""
+"""Limits of the queue: files, and bytes of their paths."""
 _LARGE = 4 << 20
 """Bytes from which a file is read in slices of its own; smaller ones are read many at once."""
 _AT_ONCE = 100
@@ -83,7 +83,7 @@ class ContentHasher:
 
     @property
     def has_room(self) -> bool:
-        """Whether there is room for half of what may wait."""
+        """True if there is room for half of what may wait."""
         return len(self._jobs) <= LIMIT // 2 and self._bytes <= LIMIT_BYTES // 2
 
     def add(self, sighting: Sighting, reason: SettleReason) -> bool:
@@ -160,7 +160,7 @@ class ContentHasher:
             self._news.set()
 
     async def _watched(self, jobs: list[_Job], reading: asyncio.Future[_Results]) -> _Results:
-        """What is read; that a file system hangs is told, and its end: nobody sees it by the files otherwise."""
+        """Read the file; log when its file system hangs and when it recovers, because no other sign shows it."""
         began = time.monotonic()
         try:
             await asyncio.wait({reading}, timeout=_TOLD_AFTER_SECONDS)

@@ -78,12 +78,12 @@ class Intake:
 
     @property
     def busy(self) -> bool:
-        """Whether a hint or a file that was seen is still to be processed."""
+        """True if a hint or a file that was seen is still to be processed."""
         return bool(self._checker.busy or self.settling)
 
     @property
     def unreadable(self) -> tuple[str, ...]:
-        """What the last scan could not read, one line each."""
+        """Paths that the last scan could not read, one line each."""
         path, skipped = self._context.route.path, self._rescans.skipped
         lines = sorted(f"{path}/{message}" for message in skipped.messages)
         return (*lines, f"{path}: {skipped.unnamed:,} more could not be read") if skipped.unnamed else tuple(lines)

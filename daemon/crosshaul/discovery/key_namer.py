@@ -41,7 +41,7 @@ class KeyNamer:
 
     @staticmethod
     def refuses(sighting: Sighting) -> bool:
-        """Whether the file is too large for any object, whatever its key."""
+        """True if the file is too large for any object, whatever its key."""
         return sighting.fingerprint.size > MAX_OBJECT_BYTES
 
     def name(self, sighting: Sighting, reason: SettleReason, sha256: str | None) -> Settled:

@@ -32,10 +32,10 @@ class RoutePath(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileOwners:
-    """Who has to have delivered one file."""
+    """The routes that must have delivered one file."""
 
     places: tuple[RoutePath, ...] = ()
-    """Where it is seen, besides the place that was asked about."""
+    """Other places where the file is seen."""
     following: tuple[str, ...] = ()
     """Routes that follow symlinks, one of which may lead to it."""
     unwalked: tuple[str, ...] = ()
@@ -50,10 +50,10 @@ class Ownership:
         self._config = config
         self._links = links
         self._seen: dict[str, Identity] = {}
-        """Where each route's root was last seen: one that is away (unmounted) takes its files still."""
+        """Last known device and inode of each route's root: an unmounted root still owns its files."""
 
     def owners(self, own: Route, paths: Sequence[bytes]) -> list[FileOwners]:
-        """Who else takes the files at ``paths`` of the route ``own`` (blocking)."""
+        """Find the other owners of the files at ``paths`` of the route ``own`` (blocking)."""
         config = self._config()
         mounts, top = Mounts(), os.path.realpath(os.fsencode(own.path))
         if len(config.routes) == 1 and own.symlinks == "skip" and not mounts.any_below(top):
@@ -121,7 +121,7 @@ class _Question:
                     yield _Seen(route, b"/".join(parts[depth:]), way[depth:])
 
     def _enters(self, seen: _Seen) -> bool:
-        """Whether the route's scan comes to the directory."""
+        """True if the route's scan comes to the directory."""
         if not seen.route.cross_filesystems and len({at[0] for at in seen.way if at is not None}) > 1:
             return False
         if self._own & set(seen.way[1:]):

@@ -36,7 +36,7 @@ class PathChecker:
 
     @property
     def busy(self) -> bool:
-        """Whether there are hints, or paths are being checked."""
+        """True if there are hints, or paths are being checked."""
         return bool(self._inbox) or self._lock.locked()
 
     async def run(self) -> None:

@@ -93,7 +93,7 @@ def _name(glob: str) -> str:
 
 
 def _chunks(glob: str) -> list[str]:
-    """What stands between the stars, each a regular expression of fixed length."""
+    """The texts between the stars, each a regular expression of fixed length."""
     chunks, at = [""], 0
     while at < len(glob):
         char = glob[at]

@@ -1,4 +1,4 @@
-"""How much of what is delivered goes again because the configuration has it go elsewhere: said before it begins."""
+"""Count the delivered files that a changed configuration sends again to another place, before the upload begins."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from crosshaul.journal import Reader
 from crosshaul.model import Place, PlanId, RoutePlan, SettleReason, Sighting
 
 _PATIENCE_SECONDS = 5.0
-"""How long is counted, for all routes: a start must not wait for millions of records."""
+"""Time limit for counting all routes: a start must not wait for millions of records."""
 
 Receipted = tuple[Sighting, Place, str]
 """A delivered file, and the place and key that its receipt is for."""
 
 
 class RetargetJournal(Protocol):
-    """What is needed of the journal."""
+    """The part of the journal that counting needs."""
 
     async def is_in_force(self, wanted: RoutePlan) -> bool: ...  # noqa: D102 - see journal/store.py
     async def plan(self, wanted: RoutePlan) -> PlanId: ...  # noqa: D102
@@ -39,7 +39,7 @@ class Retarget:
 
     route: str
     source: str
-    """Where they are."""
+    """The place where they are now."""
     target: str
     files: int
     bytes: int
@@ -85,12 +85,12 @@ class _RetargetCounter:
         return settled.refusal is None and settled.key != key
 
     def goes_on(self) -> bool:
-        """Whether there is time to count more."""
+        """True if there is time to count more."""
         self.counted_all = time.monotonic() < self._until
         return self.counted_all
 
     def result(self) -> Iterator[Retarget]:
-        """What was counted, if anything."""
+        """The counts, or None if nothing was counted."""
         if self._files:
             target = f"s3://{self._destination.bucket}/{self._destination.key_prefix}"
             sources = " and ".join(sorted(self._sources))
@@ -98,7 +98,7 @@ class _RetargetCounter:
 
 
 def retargets(reader: Reader, config: Config, hostname: str) -> list[Retarget]:
-    """What ``config`` has go again, by the journal (blocking)."""
+    """Count what ``config`` sends again, from the journal (blocking)."""
     found, until = list[Retarget](), time.monotonic() + _PATIENCE_SECONDS
     for route in config.routes:
         destination = config.destinations[route.destination]

@@ -1,4 +1,4 @@
-"""What decides whether and where a route's files go, as one value: a change of it has everything judged anew."""
+"""The settings that decide if and where a route's files go, as one value. A change of it judges all files again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crosshaul.keys import Template
 from crosshaul.model import Place, RoutePlan
 
 _RULES = 1
-"""How keys are made and files selected from the same configuration: a change of that code counts this up."""
+"""Version of the code that makes keys and selects files; a change of that code increments it."""
 
 
 def plan_of(route: Route, destination: Destination, hostname: str) -> RoutePlan:

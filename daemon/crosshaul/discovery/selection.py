@@ -20,7 +20,7 @@ class Selection:
         self._marker = Marker(marker) if marker else None
 
     def takes(self, path: bytes) -> bool:
-        """Whether the file at ``path`` is to be delivered."""
+        """True if the file at ``path`` is to be delivered."""
         if REMOVAL_PREFIX in path:
             return False  # it is being deleted
         if self._include is None and self._exclude is None:
@@ -30,11 +30,11 @@ class Selection:
         return included and not (self._exclude and self._exclude.match_file(text)) and not self.is_marker(path)
 
     def enters(self, directory: bytes) -> bool:
-        """Whether anything below ``directory`` can be of interest."""
+        """True if anything below ``directory`` can be of interest."""
         if self._exclude is None or not self._prunes:
             return True
         return not self._exclude.match_file(directory.decode("utf-8", "surrogateescape") + "/")
 
     def is_marker(self, path: bytes) -> bool:
-        """Whether the file only says that another is finished."""
+        """True if the file only says that another is finished."""
         return self._marker is not None and self._marker.is_marker(path)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crosshaul.discovery.unsettled import Candidate, UnsettledFiles, is_same_file
+from crosshaul.discovery.unsettled import UnsettledFile, UnsettledFiles, is_same_file
 from crosshaul.files.file_clock import ClockSteps, FileClock, is_coarse
 from crosshaul.files.marker import Marker
 from crosshaul.model import Fingerprint, Recorded, SettleReason, Sighting
@@ -102,23 +102,23 @@ class Settler:
         return AtRest(reason)
 
     def _candidate(
-        self, sighting: Sighting, before: Candidate | None, now: float, wall_ns: int, *, scanned: bool
-    ) -> Candidate:
+        self, sighting: Sighting, before: UnsettledFile | None, now: float, wall_ns: int, *, scanned: bool
+    ) -> UnsettledFile:
         if before is not None and self._previous_state(before, sighting) == sighting.fingerprint:
-            return Candidate(sighting, before.first_seen, before.seen, before.still_since)
+            return UnsettledFile(sighting, before.first_seen, before.seen, before.still_since)
         proven = self._proven_rest(sighting.fingerprint, wall_ns, first=before is None and scanned)
         if proven and is_coarse(sighting.fingerprint):
             # The change may be later than a truncated time stamp says, by up to a tick.
             proven = max(0.0, proven - self.file_clock.tick(sighting.fingerprint))
-        return Candidate(sighting, before.first_seen if before is not None else now, now, now - proven)
+        return UnsettledFile(sighting, before.first_seen if before is not None else now, now, now - proven)
 
-    def _previous_state(self, before: Candidate, sighting: Sighting) -> Fingerprint:
+    def _previous_state(self, before: UnsettledFile, sighting: Sighting) -> Fingerprint:
         """Return the previous state; with the new inode if the file system does not keep inode numbers."""
         state = before.sighting.fingerprint
         return state if self.file_clock.keeps_inodes else state._replace(inode=sighting.fingerprint.inode)
 
     def _reason(
-        self, candidate: Candidate, before: Candidate | None, now: float, *, finished: bool, marked: bool
+        self, candidate: UnsettledFile, before: UnsettledFile | None, now: float, *, finished: bool, marked: bool
     ) -> SettleReason | None:
         """Return why the file has settled, or None. A marker or a finished write counts until the content changes."""
         known = None
@@ -148,7 +148,7 @@ class Settler:
             return 0.0
         return max(0.0, (wall_ns - latest) / 1e9 - doubt)
 
-    def _left_of_tick(self, candidate: Candidate, now: float, wall_ns: int, *, scanned: bool) -> float:
+    def _left_of_tick(self, candidate: UnsettledFile, now: float, wall_ns: int, *, scanned: bool) -> float:
         """Return for how many seconds the file could still change without a change of its time stamps."""
         fingerprint = candidate.sighting.fingerprint
         tick = self.file_clock.tick(fingerprint)
@@ -157,14 +157,14 @@ class Settler:
         first = scanned and candidate.seen == now
         return tick - max(now - candidate.seen, self._proven_rest(fingerprint, wall_ns, first=first))
 
-    def _wait_for_rest(self, candidate: Candidate, before: Candidate | None) -> Verdict:
+    def _wait_for_rest(self, candidate: UnsettledFile, before: UnsettledFile | None) -> Verdict:
         if self.marker is None:
             candidate.due = min(candidate.still_since + self._quiet, candidate.first_seen + self._max_wait)
             return self._wait(candidate, before)
         candidate.marker = self.marker.of(candidate.sighting.path)
         return WaitForMarker(candidate.marker) if self.unsettled.keep(candidate, before) else TurnedAway()
 
-    def _wait(self, candidate: Candidate, before: Candidate | None) -> Verdict:
+    def _wait(self, candidate: UnsettledFile, before: UnsettledFile | None) -> Verdict:
         if not self.unsettled.keep(candidate, before):
             return TurnedAway()
         self.unsettled.schedule(candidate, before)

@@ -16,7 +16,7 @@ _MAX_STALE_ENTRIES = 1_000
 
 
 @dataclass(slots=True)
-class Candidate:
+class UnsettledFile:
     """A file that was seen and has not settled."""
 
     sighting: Sighting
@@ -27,7 +27,7 @@ class Candidate:
     due: float = float("inf")
     marker: bytes | None = None
     reason: SettleReason | None = None
-    """Why it has settled, except that its tick is not over."""
+    """The reason for which it has settled, except that its clock tick is not over."""
     closed: bool = False
     """The latest event is that a writer closed it."""
     queued: bool = False
@@ -37,7 +37,7 @@ class UnsettledFiles:
     """Candidates by path, with indexes by inode and marker and a queue by due time."""
 
     def __init__(self, max_files: int | None = None, max_path_bytes: int = MAX_PATH_BYTES) -> None:
-        self.by_path: dict[bytes, Candidate] = {}
+        self.by_path: dict[bytes, UnsettledFile] = {}
         self.turned_away = 0
         """Files that had to be left to a later scan; the caller resets it."""
         self._max_files = MAX_FILES if max_files is None else max_files
@@ -57,10 +57,10 @@ class UnsettledFiles:
 
     @property
     def has_room(self) -> bool:
-        """Whether at least half of the limits is free."""
+        """True if at least half of the limits is free."""
         return len(self.by_path) <= self._max_files // 2 and self._bytes <= self._max_path_bytes // 2
 
-    def keep(self, candidate: Candidate, before: Candidate | None) -> bool:
+    def keep(self, candidate: UnsettledFile, before: UnsettledFile | None) -> bool:
         """Store ``candidate`` in the place of ``before``; return False and count it if there is no room."""
         path = candidate.sighting.path
         if before is None and (len(self.by_path) >= self._max_files or self._bytes >= self._max_path_bytes):
@@ -75,14 +75,14 @@ class UnsettledFiles:
             self._by_marker.setdefault(candidate.marker, set()).add(path)
         return True
 
-    def schedule(self, candidate: Candidate, before: Candidate | None) -> None:
+    def schedule(self, candidate: UnsettledFile, before: UnsettledFile | None) -> None:
         """Queue a kept candidate for its due time."""
         # One entry for each file is enough: when its time comes it is compared with the candidate's latest due time.
         candidate.queued = True
         if before is None or not before.queued or candidate.due < before.due:
             self._push(candidate)
 
-    def _push(self, candidate: Candidate) -> None:
+    def _push(self, candidate: UnsettledFile) -> None:
         if len(self._queue) > 2 * len(self.by_path) + _MAX_STALE_ENTRIES:
             # Files that settled early leave their entries behind. These must not accumulate.
             self._queue = [(c.due, path) for path, c in self.by_path.items() if c.queued and c is not candidate]
@@ -157,5 +157,5 @@ def is_same_file(one: Fingerprint, other: Fingerprint) -> bool:
     return (one.inode, one.size, one.mtime_ns) == (other.inode, other.size, other.mtime_ns)
 
 
-def _length(candidate: Candidate) -> int:
+def _length(candidate: UnsettledFile) -> int:
     return len(candidate.sighting.path) + len(candidate.marker or b"")

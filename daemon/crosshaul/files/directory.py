@@ -46,7 +46,7 @@ class Directory:
 
     @property
     def linked(self) -> bool:
-        """Whether it is, or lies below, the target of a followed symlink."""
+        """True if it is, or lies below, the target of a followed symlink."""
         return self.real is not self
 
     def child(self, name: bytes) -> Directory:

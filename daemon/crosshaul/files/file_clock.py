@@ -1,4 +1,4 @@
-"""How a file system's time stamps relate to this machine's clock, and their resolution. Pure.
+"""Relation of a file system's time stamps to this machine's clock, and their resolution. Pure.
 
 This kernel makes the stamps of a local disk. A file server makes its own, and its clock may be seconds or hours away
 from ours, so its stamps are compared with each other and never with our clock.

@@ -43,7 +43,7 @@ class ReadLease:
 
     @property
     def broken(self) -> bool:
-        """Whether a program waits to open the file for writing."""
+        """True if a program waits to open the file for writing."""
         return fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE) != fcntl.F_RDLCK
 
     def release(self) -> None:

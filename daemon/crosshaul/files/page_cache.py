@@ -33,7 +33,7 @@ _AT_FDCWD = -100
 _NO_SYMLINKS, _CACHED = 0x04, 0x20
 _LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "xfs", "zfs"})
 _MOUNTS_TTL_SECONDS = 1.0
-"""How long the mount table is cached."""
+"""Seconds for which the mount table is cached."""
 
 
 class _How(ctypes.Structure):

@@ -11,7 +11,7 @@ from crosshaul.model.plan import NO_PLAN, PlanId
 
 
 class SettleReason(StrEnum):
-    """Why a file counts as settled."""
+    """The reason why a file counts as settled."""
 
     QUIET = "quiet"
     FINISHED = "finished"
@@ -32,7 +32,7 @@ class Recorded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a file can't be delivered as it is: a code, and a sentence that says what to do."""
+    """A reason against delivering a file as it is: a code, and a sentence that says what to do."""
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""Where a route's files go: the part of the configuration that records depend on."""
+"""The target of a route's files: the part of the configuration that records depend on."""
 
 from __future__ import annotations
 

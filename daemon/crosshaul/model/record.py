@@ -40,7 +40,7 @@ class Record:
     """Place of its key; None if an older version wrote the record and its destination is no longer configured."""
     plan: int = 0
     settled_by: SettleReason | None = None
-    """Why this content counted as settled; None if an older version wrote the record."""
+    """The reason why this content counted as settled; None if an older version wrote the record."""
 
     @property
     def sent_bytes(self) -> int:

@@ -166,7 +166,7 @@ class Decoder:
         return b""
 
     def _separator(self) -> bool:
-        """Whether a blank line separates the trailers from their signature, as in AWS's example."""
+        """True if a blank line separates the trailers from their signature, as in AWS's example."""
         return self._kind == SIGNED_TRAILER and self._signature is None
 
     def _take_trailer(self, line: bytes) -> None:

@@ -105,7 +105,7 @@ class Exchange:
 
     @property
     def secure(self) -> bool:
-        """Whether the request came over TLS."""
+        """True if the request came over TLS."""
         return self.request.secure
 
     @property
@@ -133,7 +133,7 @@ class Exchange:
         return self.headers.get("expect", "").lower() == "100-continue"
 
     def has_unread_body(self) -> bool:
-        """Whether the client has not sent its whole body, or still waits for 100 Continue."""
+        """True if the client has not sent its whole body, or still waits for 100 Continue."""
         if self._expects_continue() and not self.continued:
             return True
         return self.request.body_exists and not self.request.content.at_eof()

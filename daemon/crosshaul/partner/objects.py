@@ -40,7 +40,7 @@ def check_write_condition(exchange: Exchange, bucket: Bucket) -> None:
 
 
 def _enforces_conditions(exchange: Exchange) -> bool:
-    """Whether the store checks conditions of this operation; raises ApiError (NotImplemented) where it has none."""
+    """True if the store checks conditions of this operation; raises ApiError (NotImplemented) where it has none."""
     conditions = exchange.settings.conditions
     if conditions == "refused":
         raise not_implemented()

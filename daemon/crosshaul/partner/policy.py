@@ -173,7 +173,7 @@ class Statement:
         self._tests = _tests(source.get("Condition", {}))
 
     def applies(self, access: AccessRequest) -> bool:
-        """Whether the statement matches a request."""
+        """True if the statement matches a request."""
         return (
             self._actions(access.action) is not self._not_actions
             and self._resources(access.resource) is not self._not_resources

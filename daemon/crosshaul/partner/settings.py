@@ -65,7 +65,7 @@ class Settings:
     session_seconds: float | None = None
     """The lifetime of sessions in seconds, whatever is requested; Expiration in the response is correct."""
     role_chaining: bool = False
-    """Whether sessions are limited to an hour, as when the base credentials are a role's."""
+    """True if sessions are limited to an hour, as when the base credentials are a role's."""
 
     bucket: str = "partner-inbox"
     bucket_policy: Document | None = None
@@ -85,7 +85,7 @@ class Settings:
     unsigned: Unsigned = "accepted"
     """Handling of UNSIGNED-PAYLOAD over TLS; stores and policies that refuse it use different codes."""
     complete_repeatable: bool = False
-    """Whether a repeated CompleteMultipartUpload succeeds like the first one; otherwise it gets NoSuchUpload."""
+    """True if a repeated CompleteMultipartUpload succeeds like the first one; otherwise it gets NoSuchUpload."""
 
     clock_skew: float = 0.0
     """Seconds that the account's clock is ahead of the machine's."""

@@ -19,7 +19,7 @@ MAX_LINES = 8192
 MAX_BYTES = 8 * 1024 * 1024
 _LINES_PER_WRITE = 256
 _GATHER_SECONDS = 0.01
-"""How long a line waits for others: a burst takes one write, and one turn of this thread."""
+"""Seconds that a line waits for others, so that a burst takes one write."""
 
 
 class Sink(Protocol):

@@ -63,7 +63,7 @@ def get(name: str) -> Logger:
 
 
 def writes(level: Level) -> bool:
-    """Whether lines of this level are written: for who would make one of each file, only to have it dropped."""
+    """True if lines of this level are written; callers skip making a line per file that would be dropped."""
     return _LEVELS[level] >= _Output.least
 
 

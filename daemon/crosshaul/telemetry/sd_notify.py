@@ -16,7 +16,7 @@ class Notifier:
         # An "@" stands for the null byte of Linux's abstract sockets.
         self._address = "\0" + address[1:] if address and address[0] == "@" else address
         self.watchdog_seconds = watchdog_seconds
-        """How often systemd expects ``keep_alive`` at least; None = it has no watchdog."""
+        """Longest interval between two calls of ``keep_alive`` that systemd accepts; None = no watchdog."""
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_UNIX, kind) if address else None
 

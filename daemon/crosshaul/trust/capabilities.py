@@ -27,9 +27,9 @@ class Capabilities:
     checksum: ChecksumKind | None = None
     """The checksum that the store verifies."""
     abort_allowed: bool | None = None
-    """Whether the role may call AbortMultipartUpload."""
+    """True if the role may call AbortMultipartUpload."""
     conditions: bool | None = None
-    """Whether the store supports If-None-Match in PutObject."""
+    """True if the store supports If-None-Match in PutObject."""
 
 
 def save(state_dir: Path, destination: Destination, findings: Iterable[Finding]) -> None:

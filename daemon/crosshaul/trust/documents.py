@@ -79,11 +79,11 @@ class PolicyRequest:
     """Account A's identity: the ARN of a user or role, or of an account's root."""
     external_ids: tuple[str | Variable, ...] = ()
     optional: bool = False
-    """Whether to include the optional permissions: AbortMultipartUpload, ListMultipartUploadParts."""
+    """True to include the optional permissions: AbortMultipartUpload, ListMultipartUploadParts."""
     kms_key: str | None = None
     """The ARN of the bucket's default encryption key."""
     never_overwrites: bool = False
-    """Whether all routes to the destination have ``overwrite: never``."""
+    """True if all routes to the destination have ``overwrite: never``."""
     overwritten: tuple[str, ...] = ()
     """Resources of other destinations in this bucket that the same role may overwrite."""
 

@@ -134,7 +134,7 @@ def sdk(status: int, body: bytes, operation: str = "AssumeRole", **headers: str)
 
 @pytest.mark.parametrize(("code", "status", "kind", "advice"), S3)
 def test_s3_codes(code, status, kind, advice):
-    """Each code of S3 has its kind and advice, be it the wire or aioboto3 that brings it."""
+    """Each code of S3 has its kind and advice, even the wire or aioboto3 that brings it."""
     diagnoses = [wire(status, s3_body(code))]
     if status >= 301:
         diagnoses.append(sdk(status, s3_body(code), "PutObject", x_amz_request_id="4442587FB7D0A2F9"))

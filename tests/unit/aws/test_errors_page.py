@@ -18,7 +18,7 @@ _MADE_HERE = re.compile(
 
 
 def test_the_page_is_what_the_code_says():
-    """Whoever changes the table or the advice makes the page anew (tests/support/errors_page.py)."""
+    """A change of the table or the advice makes the page again (tests/support/errors_page.py)."""
     assert PAGE.read_text() == page()
 
 
@@ -32,7 +32,7 @@ def test_every_code_that_is_our_own_is_on_the_page():
     assert {"ConnectionReset", "ChecksumMismatch", "NoCredentials"} <= made, "the pattern finds them no more"
     known = {*OURS, *STS, *(row.code for row in S3)}
     assert made | {code for _, code, _ in _CODES} <= known, (
-        "add it to OURS in tests/support/fault_table.py, make the page anew"
+        "add it to OURS in tests/support/fault_table.py, make the page again"
     )
 
 

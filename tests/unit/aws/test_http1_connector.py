@@ -132,7 +132,7 @@ async def test_a_name_server_that_is_silent(monkeypatch):
 
 
 async def test_a_lookup_that_hangs_is_one_for_all_and_goes_on(monkeypatch):
-    """Whoever gives up waiting for a name leaves its one lookup under way, for whoever comes later."""
+    """A caller that gives up waiting for a name leaves its one lookup under way, for later callers."""
     loop, asked = asyncio.get_running_loop(), []
     answer = loop.create_future()
 

@@ -310,7 +310,7 @@ async def test_a_body_that_was_answered_before_it_left_is_not_in_the_next_ones_w
 
 
 async def test_a_close_that_is_cancelled_leaves_nothing_behind():
-    """Whoever gives up waiting for the connections to close leaves none of them half closed."""
+    """A caller that gives up waiting for the connections to close leaves none of them half closed."""
     async with scripted(polite) as server, client_of(server.port) as client:
         await put(client)
         closing = asyncio.create_task(client.close())

@@ -240,7 +240,7 @@ async def test_a_context_that_does_not_check_is_never_used(pki):
                     await client.send("PUT", "/k", [], b"x")
 
 
-def test_contexts_are_made_once_and_anew_when_a_file_changes(pki, tmp_path, monkeypatch):
+def test_contexts_are_made_once_and_again_when_a_file_changes(pki, tmp_path, monkeypatch):
     """Reading a store takes tens of milliseconds; a bundle that was exchanged counts at the next use."""
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)

@@ -93,7 +93,7 @@ def test_a_delivered_file_is_told_with_its_proof():
 
 
 def test_a_file_that_never_stood_still_is_told_as_such():
-    """One that was taken at max_wait may not have been finished, and whoever asks for it is told."""
+    """One that was taken at max_wait may not have been finished, and explain says so."""
     ceiling = replace(delivered(), settled_by=SettleReason.CEILING)
     assert "did not settle within max_wait (10 min)" in told(ceiling)[-1]
     assert not any("max_wait" in line for line in told(replace(delivered(), settled_by=SettleReason.QUIET)))

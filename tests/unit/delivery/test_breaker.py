@@ -107,7 +107,7 @@ def test_each_refused_canary_doubles_the_interval_up_to_the_bound():
     assert waits == [10, 20, 40, 60, 60]
 
 
-def test_whatever_is_taken_ends_a_parking_and_the_next_begins_anew(breaker):
+def test_whatever_is_taken_ends_a_parking_and_the_next_begins_again(breaker):
     """A part of a file is enough; the first interval of the next parking is the shortest again."""
     parked(breaker)
     breaker.record_canary(2, 101.0)
@@ -148,7 +148,7 @@ def test_a_new_file_is_tried_a_second_after_the_last_canary(breaker):
 
 
 def test_a_canary_that_hangs_keeps_no_new_file_waiting_for_its_deadline(breaker):
-    """After five seconds a new file goes beside it; four at the most are under way."""
+    """After five seconds a new file goes beside it; four at most are under way."""
     parked(breaker)
     for file in range(4):
         assert breaker.next_arrival_canary_at() == 101.0 + (4.0 + 5.0 * (file - 1) + 1.0 if file else 0.0)

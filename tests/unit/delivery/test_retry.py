@@ -1,4 +1,4 @@
-"""retry: what becomes of a file after each kind of fault, and when a destination is parked."""
+"""retry: the outcome of a file after each kind of fault, and when a destination is parked."""
 
 from __future__ import annotations
 

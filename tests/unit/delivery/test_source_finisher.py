@@ -393,7 +393,7 @@ async def test_a_clock_that_is_set_forward_shortens_nothing(world: World):
 
 
 async def test_other_bytes_are_sent_again_although_nothing_tells_of_them(world: World):
-    """With size, times and inode as delivered but other bytes, the file is queued anew and not deleted."""
+    """With size, times and inode as delivered but other bytes, the file is queued again and not deleted."""
     path = await world.deliver("f")
     record = await world.record("f")
     await world.journal.admit([])
@@ -675,7 +675,7 @@ async def test_on_stores_without_if_match_the_object_is_looked_at_before_the_sou
     whole = {name: tasks[name].receipt.checksum for name in names}
     world.bucket.objects = {
         "r/etag": HeadResult(len("etag"), "?", "etag"),
-        "r/token": HeadResult(len("token"), token_of(tasks["token"]), "encrypted anew"),
+        "r/token": HeadResult(len("token"), token_of(tasks["token"]), "encrypted again"),
         "r/bytes": HeadResult(len("bytes"), None, "copied", whole["bytes"]),
         "r/late": HeadResult(len("late"), "older", "older", source="us"),
         "r/size": HeadResult(99, token_of(tasks["size"]), "etag", source="us"),

@@ -822,7 +822,7 @@ async def test_what_no_object_can_hold_is_refused_before_it_is_read(world: World
         assert record.diagnosis.code == "EntityTooLarge"
 
 
-async def test_a_file_that_changes_while_it_is_read_for_its_key_is_judged_anew(world: World):
+async def test_a_file_that_changes_while_it_is_read_for_its_key_is_judged_again(world: World):
     """The digest in the key is that of one state, and of the last one in the end."""
     file = world.root / "f"
     with file.open("wb") as writing:

@@ -64,7 +64,7 @@ def test_a_fresh_file_is_at_rest_after_quiet_and_its_age_counts():
     assert len(rule.unsettled) == 0
 
 
-def test_each_change_starts_the_wait_anew():
+def test_each_change_starts_the_wait_again():
     """A change of size, times or inode restarts quiet."""
     rule = settler()
     rule.observe(sighting(), 0, WALL)
@@ -180,7 +180,7 @@ def test_what_is_waited_for_is_bounded():
 
 
 def test_the_timers_of_a_busy_file_don_t_pile_up():
-    """A file observed a hundred thousand times, and taken and seen anew, keeps few entries in the queue."""
+    """A file observed a hundred thousand times, and taken and seen again, keeps few entries in the queue."""
     rule = settler(quiet=50, max_wait=1e9)
     for number in range(20_000):
         rule.observe(sighting(size=number, age=-number / 1e3), number / 1e3, wall(number / 1e3))

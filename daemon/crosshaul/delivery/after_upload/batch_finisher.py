@@ -48,7 +48,7 @@ class FinishResult(NamedTuple):
     """None: the source is not due yet."""
     diagnosis: Diagnosis | None = None
     send_again: bool = False
-    """Whether the file has to be sent again."""
+    """True if the file has to be sent again."""
     due_in: float | None = None
     """Seconds until the source is due, if it is not due yet."""
 
@@ -58,7 +58,7 @@ class BatchFinisher:
 
     def __init__(self, route: Route, roots: Sequence[Path], interrupted: Callable[[], bool], clock: Clock) -> None:
         self.unseen: str | None = None
-        """Why the writers of a file could not be seen; of the first such file."""
+        """The reason why the writers of a file could not be seen; of the first such file."""
         self._route = route
         self._roots = roots
         self._interrupted = interrupted

@@ -33,7 +33,7 @@ class ObjectCheck:
 
     def __init__(self, name: str, bucket: HeadBucket, conditions: Conditions) -> None:
         self.unseen = False
-        """Whether S3 has shown none of the objects so far: the role may not read them, or the partner removes them."""
+        """True if S3 has shown none of the objects so far: the role may not read them, or the partner removes them."""
         self._name = name
         self._bucket = bucket
         self._conditions = conditions

@@ -43,7 +43,7 @@ class OwnerPath(Protocol):
 
     @property
     def marked(self) -> bool:
-        """Whether the path is another file's, of which the file in question is the marker."""
+        """True if the path is another file's, of which the file in question is the marker."""
 
 
 class RouteOwners(Protocol):

@@ -43,10 +43,10 @@ class RemovalGuard:
     interrupted: Callable[[], bool]
     """Returns whether to stop reading because the daemon ends."""
     leases: Leases
-    """What leases tell in this tree."""
+    """The meaning of leases in this tree."""
     settled_by: SettleReason | None = None
     unseen_may_go: bool = False
-    """Whether the file may be removed although its writers can't be seen."""
+    """True if the file may be removed although its writers can't be seen."""
 
 
 class Interrupted(Exception):
@@ -67,7 +67,7 @@ class OpenSource:
 
     @property
     def has_waiting_writer(self) -> bool:
-        """Whether a program waits to open the file for writing."""
+        """True if a program waits to open the file for writing."""
         return self._lease is not None and self._lease.broken
 
     def is_at(self, directory: int, name: bytes) -> bool:

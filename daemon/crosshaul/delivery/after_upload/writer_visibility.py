@@ -42,7 +42,7 @@ RULE = (
 
 @dataclass(frozen=True, slots=True)
 class Leases:
-    """What leases tell on a file system; by default nothing."""
+    """The meaning of leases on a file system; by default they tell nothing."""
 
     granted_tells: bool = False
     """A granted lease means that no program has the file open for writing."""

@@ -9,7 +9,7 @@ from crosshaul.files.directory import Directory
 
 
 class EventKind(StrEnum):
-    """What an event says about a path."""
+    """The meaning of an event for a path."""
 
     APPEARED = "appeared"
     CHANGED = "changed"

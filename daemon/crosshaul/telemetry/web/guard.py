@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 _PROBES: Final = frozenset({"/livez", "/readyz"})
 """Open without the token, which kubelet and load balancers don't have; the reasons are left out then."""
 TRUSTED: Final = web.RequestKey("trusted", bool)
-"""Whether the response may have reasons, which name accounts."""
+"""True if the response may give reasons: they name accounts."""
 
 
 def by_local_name(listening_on: str) -> Middleware:

@@ -34,7 +34,7 @@ class CheckContext:
     open_unrestricted: Callable[[], AbstractAsyncContextManager[Bucket]]
     """Open the bucket with a session that no session policy restricts."""
     test_confused_deputy: bool = True
-    """Whether to call AssumeRole without the right external ID."""
+    """True to call AssumeRole without the right external ID."""
     passed: set[str] = field(default_factory=set)
     """The names of the steps that passed."""
     caller: CallerIdentity | None = None
