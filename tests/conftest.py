@@ -2,7 +2,7 @@ import os
 import signal
 import sys
 
-pytest_plugins = ["support.partner_fixtures", "support.system_fixtures"]
+pytest_plugins = ["support.blocked_loop", "support.partner_fixtures", "support.system_fixtures"]
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and what they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

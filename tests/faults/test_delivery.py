@@ -567,12 +567,12 @@ async def test_a_journal_that_fails_in_mid_upload_leaves_no_memory_taken(
         async def disk_full(*_: object) -> None:
             raise StateDirError("the disk is full")
 
-        monkeypatch.setattr(pipeline.journal, "add_part", disk_full)
-        with pytest.raises(ExceptionGroup):
-            await pipeline.transfer.run(pipeline.stop)
+        with monkeypatch.context() as failing:
+            failing.setattr(pipeline.journal, "add_part", disk_full)
+            with pytest.raises(ExceptionGroup):
+                await pipeline.transfer.run(pipeline.stop)
         assert pipeline.context.memory.used == 0
         assert pipeline.context.slots.used == 0
-        del pipeline.journal.add_part
         await run_until_idle(pipeline)
         await pipeline.comes_to("big", State.DELIVERED)
     assert partner.read("big") == BIG

@@ -42,10 +42,15 @@ class Manager:
         self.hears("")
         self.heard.clear()
 
+    def close(self):
+        self._socket.close()
+
 
 @pytest.fixture
 def manager(tmp_path):
-    return Manager(tmp_path / "notify")
+    manager = Manager(tmp_path / "notify")
+    yield manager
+    manager.close()
 
 
 @pytest.fixture
@@ -155,6 +160,7 @@ def test_an_abstract_socket_is_reached(tmp_path):
     )
     notifier.ready()
     assert manager.hears("^READY=1$")
+    manager.close()
     assert notifier.watchdog_seconds is None  # another process's
     nobody = Notifier.from_environment({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     nobody.ready()
