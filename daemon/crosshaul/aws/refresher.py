@@ -79,7 +79,7 @@ def _as_fault(error: Exception) -> Fault:
         text = f"no response from Account A's credential provider or STS within {STS_DEADLINE_SECONDS:.0f} s"
         return Fault(Diagnosis(FaultKind.NETWORK, "ReadTimeout", text, "AssumeRole"))
     # Only the type's name: the text may quote what a provider read, such as a program's output.
-    text = f"can't load Account A's credentials: {type(error).__name__} in the credential base_credentials"
+    text = f"can't load Account A's credentials: {type(error).__name__} in the credential chain"
     return Fault(Diagnosis(FaultKind.DESTINATION, type(error).__name__, text, "Credentials"))
 
 

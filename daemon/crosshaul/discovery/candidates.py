@@ -38,6 +38,10 @@ class Candidates:
         self._unsettled = context.unsettled
         self._inodes_logged = False
 
+    def __len__(self) -> int:
+        """Return how many files were seen and are not queued yet."""
+        return len(self._unsettled) + len(self._hasher)
+
     async def process(self, sightings: list[Sighting], hints: Hints | None = None) -> set[bytes]:
         """Queue the files that have settled; return the paths whose present state the journal knows.
 

@@ -74,7 +74,7 @@ class Intake:
     @property
     def settling(self) -> int:
         """Files that were seen and are not queued yet."""
-        return len(self._context.unsettled) + len(self._hasher)
+        return len(self._candidates)
 
     @property
     def busy(self) -> bool:

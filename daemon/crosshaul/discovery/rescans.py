@@ -132,6 +132,6 @@ class Rescans:
         unsettled = self._context.unsettled
         if unsettled.turned_away:
             left = unsettled.turned_away
-            self._context.log.warning("too_many_unsettled", unsettled=len(unsettled), left_to_next_scan=left)
+            self._context.log.warning("too_many_unsettled", unsettled=len(self._candidates), left_to_next_scan=left)
             unsettled.turned_away = 0
             self.incomplete = True

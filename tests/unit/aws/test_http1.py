@@ -104,6 +104,25 @@ async def test_head_has_no_body_whatever_its_headers_say():
         assert server.accepted == 1
 
 
+async def test_an_answer_that_waits_for_a_late_loop_is_in_time_and_its_connection_is_kept():
+    """When the loop is free again, the answer is taken before the deadline is looked at."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await asyncio.sleep(0.15)  # the request has been received by now, for the client
+        peer.writer.write(OK)
+        late = time.monotonic() + 0.4
+        while time.monotonic() < late:
+            pass
+        await peer.request()
+        await peer.say(OK)
+
+    async with scripted(script) as server, client_of(server.port, response=0.2) as client:
+        for _ in range(2):
+            assert (await client.send("GET", "/k", [], b"")).body == b"ok"
+        assert server.accepted == 1
+
+
 async def test_repeated_headers_are_joined():
     """Header names come in lower case, and repeated ones as one value."""
     answer = await answer_of(HEAD + b"X-A: 1\r\nx-a: 2\r\ncontent-length: 0\r\n\r\n")

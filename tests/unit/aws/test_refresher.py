@@ -233,6 +233,20 @@ async def test_a_provider_that_fails_oddly_is_a_fault_and_not_a_crash(
                 await asyncio.sleep(0.02)
 
 
+async def test_an_unexpected_error_in_the_credential_chain_is_told_by_its_type(partner, config_for, monkeypatch):
+    """Its text may hold a secret, so that the line says where it came from and of which type it was."""
+
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(BaseCredentials, "assume_role", fail)
+    async with refreshing(config_for(role(partner))) as (refresher, _):
+        with pytest.raises(Fault) as caught:
+            await refresher.credentials()
+    text = "can't load Account A's credentials: ZeroDivisionError in the credential chain"
+    assert caught.value.diagnosis.message == text
+
+
 async def test_many_callers_at_the_start_wait_for_one_assumption(partner, config_for):
     """A hundred uploads that begin together cause one AssumeRole."""
     async with refreshing(config_for(role(partner))) as (refresher, _):

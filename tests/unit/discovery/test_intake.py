@@ -822,6 +822,20 @@ async def test_what_no_object_can_hold_is_refused_before_it_is_read(world: World
         assert record.diagnosis.code == "EntityTooLarge"
 
 
+async def test_files_that_wait_to_be_read_for_their_keys_count_among_the_unsettled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """More settled files than may wait to be read: the log counts those that wait."""
+    monkeypatch.setattr("crosshaul.discovery.content_hasher.LIMIT", 5)
+    for number in range(8):
+        (world.root / f"{number}").touch()
+    await world.intake(key="{sha256}/{name}", settle={"quiet": 0}).scan_once()
+    (logged,) = world.log.events("too_many_unsettled")
+    assert logged["left_to_next_scan"] == 3
+    assert logged["unsettled"] == 5
+    assert len(world.records()) == 8
+
+
 async def test_a_file_that_changes_while_it_is_read_for_its_key_is_judged_again(world: World):
     """The digest in the key is that of one state, and of the last one in the end."""
     file = world.root / "f"

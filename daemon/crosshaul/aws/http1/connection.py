@@ -128,6 +128,7 @@ class Connection:
     def _take_response(self) -> None:
         if self._reader.done and self._response is not None and not self._response.done():
             self._response.set_result(self._reader.response())
+            self._watchdog.active = False
         if self._reader.has_status:
             self._sender.interrupt()
 
