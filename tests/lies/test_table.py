@@ -307,7 +307,7 @@ async def test_more_than_the_range_is_refused(partner: PartnerAccount, tmp_path:
         await pipeline.admit("there")
         await arrives(pipeline, "there")
         partner.faults.add(Rule(operation=GET, action=Whole()))
-        with pytest.raises(Fault, match="not the range"):
+        with pytest.raises(Fault, match="not the requested range"):
             await pipeline.bucket.get_range("there", 0, 26)
         assert await pipeline.bucket.get_range("there", 0, 26) == b"This is from cross account!"
 

@@ -220,7 +220,7 @@ def test_a_disk_that_is_full_at_the_start_is_one_line(strict: PartnerProcess, si
             [line] = done.stderr.splitlines()
             assert (done.returncode, str(site.state_dir) in line) == (75, True)
             assert "full" in line or "No space left" in line
-            assert "ake room" in line
+            assert "Free some space" in line
         ballast.unlink()
         site.push()
     assert held(strict) == sha256_of(site.root)

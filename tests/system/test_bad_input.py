@@ -101,7 +101,7 @@ IDENTITIES = {
     ),
     "no external ID": (
         lambda site, _: site.destination.pop("external_id_file"),
-        ["AccessDenied", "trust policy (Account B)", "external ID"],
+        ["AccessDenied", "the trust policy of", "external ID"],
     ),
     "external ID file missing": (
         lambda site, _: site.external_id_file.rename(site.home / "gone"),
@@ -297,7 +297,7 @@ STATE_DIRS = {
     "in /proc": (lambda _: None, "/proc/crosshaul", ["/proc/crosshaul"]),
     "closed": (lambda site: site.state_dir.mkdir(mode=0o500), "", ["Permission denied", "writable"]),
     "under a closed one": (lambda site: site.state_dir.mkdir(mode=0o500), "x", ["Permission denied"]),
-    "somebody else's": (somebody_elses, "", ["0755", "holds other files"]),
+    "somebody else's": (somebody_elses, "", ["0755", "contains other files"]),
     "garbage": (lambda site: broken_journal(site, os.urandom(9000)), "", ["journal.db", "move it away"]),
     "from the future": (journal_of_the_future, "", ["version 9999", "newer Crosshaul"]),
 }

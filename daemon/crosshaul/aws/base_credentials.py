@@ -20,6 +20,7 @@ from crosshaul.aws.sigv4 import Credentials
 from crosshaul.concurrency.loop_thread import LoopThread
 from crosshaul.config import IdentityConfig
 from crosshaul.errors import Diagnosis, Fault, FaultKind
+from crosshaul.telemetry.redact import conceal
 
 T = TypeVar("T")
 
@@ -124,7 +125,9 @@ class BaseCredentials:
             frozen = await loaded.get_frozen_credentials()
         except Exception as error:
             raise credential_providers.fault_of(loaded.method, error) from error
-        return credential_providers.checked(frozen, loaded.method), loaded.method
+        credentials = credential_providers.checked(frozen, loaded.method)
+        conceal(credentials.secret_access_key, credentials.session_token or "")
+        return credentials, loaded.method
 
     def _opened(self) -> aioboto3.Session:
         session = self._session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from functools import lru_cache
 
 REDACTED = "[redacted]"
@@ -47,18 +48,23 @@ class _Registered:
     secrets: tuple[tuple[str, re.Pattern[str] | None], ...] = ()
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Credentials are loaded in a thread of their own."""
+
+
 def conceal(*secrets: str) -> None:
     """Register secrets (external IDs, session tokens), to be removed from every text from now on.
 
     Secrets of 2 to 5 characters are removed where they are whole words. Only the latest 256 are kept.
     """
-    known = dict(_Registered.secrets)
-    for secret in secrets:
-        if len(secret) >= _MIN_SECRET_CHARACTERS:
-            known.pop(secret, None)
-            short = len(secret) < _MIN_SUBSTRING_CHARACTERS
-            known[secret] = re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)") if short else None
-    _Registered.secrets = tuple(known.items())[-_MAX_SECRETS:]
+    with _ONE_AT_A_TIME:
+        known = dict(_Registered.secrets)
+        for secret in secrets:
+            if len(secret) >= _MIN_SECRET_CHARACTERS:
+                known.pop(secret, None)
+                short = len(secret) < _MIN_SUBSTRING_CHARACTERS
+                known[secret] = re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)") if short else None
+        _Registered.secrets = tuple(known.items())[-_MAX_SECRETS:]
 
 
 @lru_cache(maxsize=1024)

@@ -25,8 +25,8 @@ def abandon(connection: sqlite3.Connection, files: Sequence[int]) -> None:
 
 def abandon_gone(connection: sqlite3.Connection) -> None:
     """Forget the uploads of all files that are gone, and remember to abort them."""
-    if connection.execute(SQL["abandon_gone"]).rowcount:
-        connection.execute(SQL["forget_gone"])
+    connection.execute(SQL["abandon_gone"])
+    connection.execute(SQL["forget_gone"])
 
 
 class DueRequest(NamedTuple):
