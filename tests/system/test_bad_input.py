@@ -101,7 +101,7 @@ IDENTITIES = {
     ),
     "no external ID": (
         lambda site, _: site.destination.pop("external_id_file"),
-        ["AccessDenied", "the trust policy of", "external ID"],
+        ["AccessDenied", "trust policy", "external ID"],
     ),
     "external ID file missing": (
         lambda site, _: site.external_id_file.rename(site.home / "gone"),
