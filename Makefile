@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench bench-parts lock clean site coverage changelog distribution release
+.PHONY: help setup demo test test-random test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench bench-parts lock clean site coverage changelog distribution release
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ demo: $(READY) ## The whole story on an embedded partner account, in under a min
 
 test: $(READY) ## Unit, contract, property, fault and system tests
 	$(PYTEST) -m 'not real and not host and not container and not browser' --numprocesses 4 --dist loadfile
+
+test-random: $(READY) ## The same tests in random order; the seed is printed
+	$(PYTEST) -o addopts='--strict-markers --import-mode=importlib -p randomly' -m 'not real and not host and not container and not browser' --numprocesses 4 --dist loadfile
 
 test-real: $(READY) ## The end-to-end cases against Ceph's gateway (Debian, root; installs it)
 	tests/real/run $(BIN)/python

@@ -121,7 +121,7 @@ async def test_a_bandwidth_limit_is_used_and_kept(partner: PartnerAccount, tmp_p
             for number in range(files):
                 await pipeline.comes_to(f"{number}", State.DELIVERED, timeout=60)
             took = time.monotonic() - began
-        assert 0.93 < line.carried / (took * rate) < 1.05
+        assert 0.8 < line.carried / (took * rate) < 1.05
         assert line.connections < files
         assert not [outcome for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater)]
 
