@@ -131,24 +131,25 @@ def test_a_disk_that_fills_up_in_mid_upload_loses_no_file(strict: PartnerProcess
     assert {name: strict.read(name) for name in list(files)[::20]} == {name: files[name] for name in list(files)[::20]}
 
 
-def shared_disk(strict: PartnerProcess, site_for, home: Path) -> Site:
-    """Watched files and journal on one small disk, and a delivered file leaves it."""
-    site = site_for(strict, after_upload="delete")
-    site.config["state_dir"] = str(home / "state")
-    (home / "spool").mkdir()
-    site.write(path=str(home / "spool"))
-    return site
+@contextlib.contextmanager
+def shared_disk(strict: PartnerProcess, site_for, home: Path) -> Iterator[tuple[Site, Path]]:
+    """Put the watched files and the journal on one small disk; sources are deleted, and one was delivered already."""
+    spool = home / "spool"
+    with mounted(home, size="40m"):
+        site = site_for(strict, after_upload="delete")
+        site.config["state_dir"] = str(home / "state")
+        spool.mkdir()
+        site.write(path=str(spool))
+        (spool / "first").touch()
+        site.push()
+        yield site, spool
 
 
 @pytest.mark.parametrize("full", ["while it runs", "before it starts"])
 def test_a_disk_shared_with_the_watched_files_empties_itself(strict: PartnerProcess, site_for, tmp_path, full: str):
     """Full to the last byte, receipts still get through, so that sources are deleted and the disk is free again."""
     home = tmp_path / "disk"
-    with mounted(home, size="40m"):
-        site = shared_disk(strict, site_for, home)
-        spool = home / "spool"
-        (spool / "first").touch()
-        site.push()
+    with shared_disk(strict, site_for, home) as (site, spool):
         strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.2)
         names = [f"{number:04}-{'x' * 150}" for number in range(500)]
         with contextlib.ExitStack() as running:
@@ -190,11 +191,7 @@ def greedy(directory: Path) -> Iterator[None]:
 def test_a_shared_disk_empties_itself_while_others_go_on_writing(strict: PartnerProcess, site_for, tmp_path):
     """Whoever fills the disk takes what is given up, too: there is still room for every receipt."""
     home = tmp_path / "disk"
-    with mounted(home, size="40m"):
-        site = shared_disk(strict, site_for, home)
-        spool = home / "spool"
-        (spool / "first").touch()
-        site.push()
+    with shared_disk(strict, site_for, home) as (site, spool):
         strict.fault("error", rule={"times": None})
         names = [f"{number:04}-{'x' * 150}" for number in range(1000)]
         with site.daemon() as daemon:

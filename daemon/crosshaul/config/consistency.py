@@ -70,7 +70,7 @@ def _pair_errors(
     if outer.get("name") == inner.get("name") and isinstance(outer.get("name"), str):
         yield ("routes", second, "name"), f"routes[{first}] has the name {outer['name']!r} too; write another name"
     above, below = _path(outer, "path"), _path(inner, "path")
-    if above is None or below is None or not (tree.holds(above, below) or tree.holds(below, above)):
+    if above is None or below is None or not tree.either_holds(above, below):
         return
     if _same_objects(outer, inner, destinations):
         same = tree.holds(above, below) and tree.holds(below, above)

@@ -43,6 +43,10 @@ class Directories:
             return False
         return directory in inner.names or outer.identity in inner.identities
 
+    def either_holds(self, one: PurePosixPath, other: PurePosixPath) -> bool:
+        """True if the directories are equal, or one is inside the other."""
+        return self.holds(one, other) or self.holds(other, one)
+
 
 class _Ancestry:
     """The names and identities of a directory and its parents."""

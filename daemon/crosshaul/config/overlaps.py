@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections import defaultdict
 from itertools import combinations
+from pathlib import PurePosixPath
 from string import Formatter
+from typing import NamedTuple
 
 from crosshaul.config.destination import Destination
+from crosshaul.config.directories import Directories
 from crosshaul.config.model import Config
 from crosshaul.config.place import place_at
 from crosshaul.config.route import Route
+from crosshaul.model import Place
+
+
+class _Keys(NamedTuple):
+    """The place of a route's keys, and the literal text that all of them begin and end with."""
+
+    route: Route
+    root: PurePosixPath
+    place: Place
+    directory: str
+    begin: str
+    end: str
+
+    @classmethod
+    def of(cls, route: Route, destination: Destination) -> _Keys:
+        """Take them from the route's key template."""
+        place = place_at(destination.endpoint_url, destination.region, destination.bucket)
+        pieces = list(Formatter().parse(route.key.replace("{route}", route.name)))
+        directory, _, begin = (destination.key_prefix + pieces[0][0]).rpartition("/")
+        end = pieces[-1][0] if pieces[-1][1] is None else ""
+        return cls(route, PurePosixPath(route.path), place, directory, begin, end)
 
 
 def overlaps(config: Config) -> list[str]:
@@ -19,50 +42,29 @@ def overlaps(config: Config) -> list[str]:
     While both files exist, equal keys are reported as a conflict; after one file is deleted or moved, the other one
     replaces its object. Pairs that both keep their files are left out. Naming rules of the user are not known here.
     """
-    return list(_warnings(config))
+    # Only keys below the same literal prefix are compared: a directory that is named like the other prefix is unlikely.
+    groups: defaultdict[tuple[Place, str], list[_Keys]] = defaultdict(list)
+    for route in config.routes:
+        keys = _Keys.of(route, config.destinations[route.destination])
+        groups[keys.place, keys.directory].append(keys)
+    equal = [pair for group in groups.values() for pair in combinations(group, 2) if _may_replace(*pair)]
+    # If the directories are equal or nested, most of the files are the same.
+    tree = Directories({keys.root for pair in equal for keys in pair})
+    return [_warning(one, other) for one, other in equal if not tree.either_holds(one.root, other.root)]
 
 
-def _warnings(config: Config) -> Iterator[str]:
-    for one, other in combinations(config.routes, 2):
-        first, second = (config.destinations[route.destination] for route in (one, other))
-        keeps = one.after_upload.action == other.after_upload.action == "keep"
-        if keeps or _place(first) != _place(second) or _share_files(one, other):
-            continue
-        if _may_be_equal(_literal_ends(one, first), _literal_ends(other, second)) and not _both_contain(
-            one, other, "{sha256}"
-        ):
-            yield (
-                f"routes {one.name} and {other.name} can use the same keys in bucket {first.bucket}, and not both "
-                "keep their files: one route may replace an object whose source file is gone; "
-                "give one destination another key_prefix, or add {route} to key"
-            )
-
-
-def _place(destination: Destination) -> object:
-    return place_at(destination.endpoint_url, destination.region, destination.bucket)
-
-
-def _share_files(one: Route, other: Route) -> bool:
-    """True if the directories are equal or nested, so that most of the files are the same."""
-    first, second = (os.path.join(os.path.realpath(route.path), "") for route in (one, other))  # noqa: PTH118 - the slash
-    return first.startswith(second) or second.startswith(first)
-
-
-def _both_contain(one: Route, other: Route, field: str) -> bool:
-    return field in one.key and field in other.key
-
-
-def _literal_ends(route: Route, destination: Destination) -> tuple[str, str]:
-    """Return the common beginning and end of all keys of a route."""
-    pieces = list(Formatter().parse(route.key.replace("{route}", route.name)))
-    tail = pieces[-1][0] if pieces[-1][1] is None else ""
-    return destination.key_prefix + pieces[0][0], tail
-
-
-def _may_be_equal(one: tuple[str, str], other: tuple[str, str]) -> bool:
-    """True if keys may be equal; a directory that is named like the other prefix is not expected."""
-    (head, tail), (other_head, other_tail) = one, other
-    (directory, _, begun), (other_directory, _, other_begun) = head.rpartition("/"), other_head.rpartition("/")
-    if directory != other_directory or not (begun.startswith(other_begun) or other_begun.startswith(begun)):
+def _may_replace(one: _Keys, other: _Keys) -> bool:
+    if one.route.after_upload.action == other.route.after_upload.action == "keep":
         return False
-    return tail.endswith(other_tail) or other_tail.endswith(tail)
+    if "{sha256}" in one.route.key and "{sha256}" in other.route.key:
+        return False
+    begin_alike = one.begin.startswith(other.begin) or other.begin.startswith(one.begin)
+    return begin_alike and (one.end.endswith(other.end) or other.end.endswith(one.end))
+
+
+def _warning(one: _Keys, other: _Keys) -> str:
+    return (
+        f"routes {one.route.name} and {other.route.name} can use the same keys in bucket {one.place.bucket}, and not "
+        "both keep their files: one route may replace an object whose source file is gone; "
+        "give one destination another key_prefix, or add {route} to key"
+    )

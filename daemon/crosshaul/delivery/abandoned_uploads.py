@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from crosshaul.concurrency.backoff import Backoff
 from crosshaul.concurrency.clock import Clock
 from crosshaul.concurrency.waiting import wait_event
 from crosshaul.errors import Diagnosis, Fault, FaultKind
@@ -12,10 +13,12 @@ from crosshaul.model import AbandonedUpload, Place
 
 _INTERVAL_SECONDS = 60.0
 _BATCH_SIZE = 100
-_FIRST_DELAY_SECONDS, _MAX_DELAY_SECONDS = 60.0, 6 * 3600.0
+_BACKOFF = Backoff(initial=60.0, max=6 * 3600.0)
 _MAX_ATTEMPTS = 30
 """Attempts over about a week; after that the bucket's lifecycle rule has to remove the parts."""
 _MISSING_CODES = frozenset({"NoSuchUpload", "404", "NoSuchBucket"})
+_DENIED_CODES = frozenset({"AccessDenied", "403"})
+"""Final: s3:AbortMultipartUpload is a permission of its own."""
 
 
 class AbandonedUploadJournal(Protocol):
@@ -76,11 +79,11 @@ class UploadAborter:
             last = await self._abort(upload)
             if last is None:
                 aborted += 1
-            elif self._is_final(last) or upload.tries + 1 >= _MAX_ATTEMPTS:
+            elif last.code in _DENIED_CODES or upload.tries + 1 >= _MAX_ATTEMPTS:
                 given_up += 1
             else:
-                delay = min(_MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0 ** min(upload.tries, 10))
-                await self._journal.record_abort(upload, self._clock.now() + delay)
+                due_at = self._clock.now() + _BACKOFF.delay(upload.tries, jitter=1.0)
+                await self._journal.record_abort(upload, due_at)
                 break
             await self._journal.record_abort(upload)
         if aborted:
@@ -96,10 +99,6 @@ class UploadAborter:
         except Fault as fault:
             return None if fault.diagnosis.code in _MISSING_CODES else fault.diagnosis
         return None
-
-    def _is_final(self, diagnosis: Diagnosis) -> bool:
-        """Return whether the role lacks the permission s3:AbortMultipartUpload."""
-        return diagnosis.code in {"AccessDenied", "403"}
 
 
 _ABORT_DENIED = Diagnosis(

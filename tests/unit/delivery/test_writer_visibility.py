@@ -15,6 +15,7 @@ from crosshaul.files import rename
 from crosshaul.files.move_target import MoveTarget
 from crosshaul.files.root import Root
 from crosshaul.model import Fingerprint, SettleReason
+from support.other_user import as_user
 
 SERVICE, WRITER = 65532, 4711
 LOCAL = Leases(granted_tells=True, refused_tells=True)
@@ -56,23 +57,7 @@ def guard(leases: Leases = LOCAL, *, may_go: bool = False, reason: SettleReason 
 def as_service(deed, *closing: int) -> str:
     """What ``deed`` gives in a process of another user, without any capability and without our open files."""
     rename._renameat2()  # what is imported late may lie where other users read nothing
-    reading, writing = os.pipe()
-    if (child := os.fork()) == 0:
-        try:
-            for descriptor in closing:
-                os.close(descriptor)
-            os.setgroups([])
-            os.setgid(SERVICE)
-            os.setuid(SERVICE)
-            os.write(writing, (deed() or "").encode())
-        except BaseException as error:  # noqa: BLE001 - it would end the child unheard
-            os.write(writing, repr(error).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    os.waitpid(child, 0)
-    with os.fdopen(reading) as told:
-        return told.read()
+    return as_user(SERVICE, deed, closing=closing)
 
 
 @ROOT_ONLY

@@ -16,6 +16,7 @@ from crosshaul.journal.sqlite import connect
 from crosshaul.journal.state_dir import prepare, private_file
 from crosshaul.model import State
 from support.journal_samples import DONE, ROUTE, TurnableClock, settled
+from support.other_user import as_user
 
 
 async def opened(state_dir: Path) -> Journal:
@@ -101,29 +102,23 @@ def test_a_volume_as_kubernetes_mounts_it(tmp_path: Path, lost_and_found: bool) 
     set_mode(volume, 0o2775 if lost_and_found else 0o2777)
     for parent in (tmp_path, *tmp_path.parents[:-1]):
         set_mode(parent, mode(parent) | 0o011)
-    told = as_user(volume)
+    told = prepared_by_another(volume)
     assert f"set a new directory below it, such as {volume}/state" in told, told
-    assert as_user(volume / "state") == ""
+    assert prepared_by_another(volume / "state") == ""
     assert mode(volume / "state") & 0o777 == 0o700
 
 
-def as_user(state_dir: Path) -> str:
-    """Prepare it in a process of uid 65532 with the volume's group; gives the complaint."""
-    reading, writing = os.pipe()
-    if (child := os.fork()) == 0:
+def prepared_by_another(state_dir: Path) -> str:
+    """Prepare the directory in a process of uid 65532 with the volume's group; return the error."""
+
+    def action() -> str:
         try:
-            os.setgroups([10001])
-            os.setgid(65532)
-            os.setuid(65532)
             prepare(state_dir)
         except StateDirError as error:
-            os.write(writing, str(error).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    os.waitpid(child, 0)
-    with os.fdopen(reading) as told:
-        return told.read()
+            return str(error)
+        return ""
+
+    return as_user(65532, action, groups=[10001])
 
 
 async def test_what_a_check_leaves_is_no_stranger(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _FINISHED_SECONDS = 60.0
 for a moment longer, and another writer may still have it open."""
 _QUIET_SECONDS = 900.0
 """The same for a source of which only is known that it did not change."""
-_KEEP_SECONDS = {
+_KEEP_SECONDS: dict[SettleReason | None, float] = {
     SettleReason.MARKER: 0.0,
     SettleReason.FINISHED: _FINISHED_SECONDS,
     SettleReason.CLOSED: _FINISHED_SECONDS,
@@ -58,7 +58,7 @@ def leases_at(root: Path, *, with_mounts: bool) -> Leases:
 
 def keep_seconds(settled_by: SettleReason | None) -> float:
     """Return how long after its delivery a source is kept where its writers can't be seen, by how it settled."""
-    return _KEEP_SECONDS.get(settled_by, _QUIET_SECONDS) if settled_by is not None else _QUIET_SECONDS
+    return _KEEP_SECONDS.get(settled_by, _QUIET_SECONDS)
 
 
 def why_kept(descriptor: int, settled_by: SettleReason | None) -> str:
