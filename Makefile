@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench bench-parts lock clean
+.PHONY: help setup demo test test-random test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench bench-parts lock clean site coverage changelog distribution release
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ demo: $(READY) ## The whole story on an embedded partner account, in under a min
 test: $(READY) ## Unit, contract, property, fault and system tests
 	$(PYTEST) -m 'not real and not host and not container and not browser' --numprocesses 4 --dist loadfile
 
+test-random: $(READY) ## The same tests in random order; the seed is printed
+	$(PYTEST) -o addopts='--strict-markers --import-mode=importlib -p randomly' -m 'not real and not host and not container and not browser' --numprocesses 4 --dist loadfile
+
 test-real: $(READY) ## The end-to-end cases against Ceph's gateway (Debian, root; installs it)
 	tests/real/run $(BIN)/python
 
@@ -39,7 +42,7 @@ test-container: $(READY) ## The image, built and run by podman (Debian, root; in
 test-browser: $(READY) ## The status page in a real browser (Debian, root; installs Chromium)
 	tests/browser/run $(BIN)/python
 
-screenshots: $(READY) ## Take the pictures of the status page for the docs anew
+screenshots: $(READY) ## Take the pictures of the status page for the docs again
 	tests/browser/run $(BIN)/python screenshots
 
 PASSINGS ?= 2
@@ -60,19 +63,36 @@ overflow: $(READY) ## Make 60,000 files while the daemon is stopped: more than t
 mutants: $(READY) ## Put bugs in on purpose, and see each caught
 	$(BIN)/python tests/mutants/run.py
 
-lint: $(READY) ## Style and likely mistakes
+lint: $(READY) ## Style, spelling and likely mistakes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 format: $(READY) ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(READY) ## mypy, strict
+types: $(READY) ## mypy: the package strictly, the tests by what their bodies say
 	$(BIN)/mypy
 
 arch: $(READY) ## Who may import whom
 	$(BIN)/lint-imports
+
+site: $(READY) ## Build the documentation site into .site, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+coverage: $(READY) ## Measure branch coverage of unit, contract and property tests, and hold it where it stands
+	$(PYTEST) --numprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=$(COVERED) tests/unit tests/contract tests/properties tests/faults
+COVERED := 80
+
+changelog: $(READY) ## Show what the next release would say
+	$(BIN)/python -m towncrier build --draft --version next
+
+distribution: $(READY) ## Build wheel and sdist, and try each in a clean environment
+	tools/check-distribution $(BIN)/python
+
+release: $(READY) ## Release VERSION=1.2.3: date the changelog, build, try, commit, tag
+	tools/release $(BIN)/python $(VERSION)
 
 check: lint types arch test ## Everything that a change has to pass
 
@@ -92,7 +112,7 @@ bench-parts: $(READY) ## Measure parts by themselves: journal, signer, wire, mem
 	$(BIN)/python benchmarks/short_sessions.py
 	$(BIN)/python benchmarks/start.py
 
-lock: $(READY) ## Make the lock anew, from the ranges in pyproject.toml
+lock: $(READY) ## Make the lock again, from the ranges in pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group test --constraints requirements/run.txt --output-file requirements/test.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev --constraints requirements/test.txt --output-file requirements/dev.txt

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crosshaul.clock import SystemClock
+from crosshaul.concurrency.clock import SystemClock
 from crosshaul.journal import Journal
 from crosshaul.model import Checksum, ChecksumKind, Claim, Delivered, Fingerprint, Receipt, Settled, Sighting
 
@@ -53,7 +53,7 @@ async def settle_all(journal: Journal, claims: list[Claim], waiters: int) -> Non
 
     async def settle_some() -> None:
         for claim in queue:
-            await journal.settle(claim, Delivered(receipt))
+            await journal.finish(claim, Delivered(receipt))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(waiters):
@@ -64,14 +64,14 @@ async def measure(state_dir: Path, files: int, waiters: int) -> None:
     seen = sightings(files)
     batches = [seen[start : start + BATCH] for start in range(0, files, BATCH)]
     journal = await Journal.open(state_dir, SystemClock())
-    with timed("unfamiliar (all new)", files):
+    with timed("filter_changed (all new)", files):
         for batch in batches:
-            await journal.unfamiliar(ROUTE, batch)
+            await journal.filter_changed(ROUTE, batch)
     with timed("admit", files):
         for batch in batches:
             await journal.admit([Settled(one, "partner", one.path.decode()) for one in batch])
-    with timed("unfamiliar (none changed)", files):
-        assert not [batch for batch in batches if any(await journal.unfamiliar(ROUTE, batch))]
+    with timed("filter_changed (none changed)", files):
+        assert not [batch for batch in batches if any(await journal.filter_changed(ROUTE, batch))]
     moved = min(files, SETTLED_AT_MOST)
     with timed(f"claim ({CLAIMS} at once)", moved):
         claims = await claim_all(journal, moved)
@@ -81,7 +81,7 @@ async def measure(state_dir: Path, files: int, waiters: int) -> None:
     print(f"{'':<34} {journal.commits - before:>9,} commits")
     with timed("tallies, 100 times", 100):
         for _ in range(100):
-            await journal.tallies()
+            await journal.route_counts()
     await journal.close()
 
 

@@ -24,8 +24,8 @@ from crosshaul.aws import http1
 from crosshaul.model import State
 from crosshaul.partner import PartnerAccount
 from crosshaul.partner.settings import Settings
-from lane import MIB, lane_to
-from slow_line import slow_line
+from support.pipeline import MIB, open_pipeline
+from support.slow_line import slow_line
 
 _PATIENCE = 3600.0
 
@@ -36,12 +36,12 @@ async def measure(kbit: int, mib: int, home: Path) -> None:
         os.environ |= {"AWS_ACCESS_KEY_ID": account.access_key_id, "AWS_SECRET_ACCESS_KEY": account.secret_access_key}
         async with slow_line(urlsplit(account.endpoint_url).port or 80, rate) as line:
             endpoint = f"http://127.0.0.1:{line.port}"
-            async with lane_to(account, home, deadlines=http1.Deadlines(), endpoint_url=endpoint) as lane:
+            async with open_pipeline(account, home, deadlines=http1.Deadlines(), endpoint_url=endpoint) as pipeline:
                 began = time.monotonic()
-                await lane.drop("file", os.urandom(size))
-                await lane.comes_to("file", State.DELIVERED, timeout=_PATIENCE)
+                await pipeline.drop("file", os.urandom(size))
+                await pipeline.comes_to("file", State.DELIVERED, timeout=_PATIENCE)
                 took = time.monotonic() - began
-    sent = Counter(call.part for call in lane.calls("UploadPart"))
+    sent = Counter(call.part for call in pipeline.calls("UploadPart"))
     print(f"{mib} MiB at {kbit} kbit/s: {took:.0f} s, {took * rate / size:.1%} of the ideal time")
     again = sum(sent.values()) - len(sent)
     print(f"{line.carried / size:.1%} of the file's bytes went over the line; parts sent again: {again}")

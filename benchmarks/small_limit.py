@@ -19,7 +19,7 @@ from crosshaul.aws import http1
 from crosshaul.model import State
 from crosshaul.partner import PartnerAccount
 from crosshaul.partner.settings import Settings
-from lane import lane_to
+from support.pipeline import open_pipeline
 
 _PATIENCE = 3600.0
 
@@ -28,15 +28,15 @@ async def measure(files: int, size: int, rate: int, home: Path) -> None:
     async with PartnerAccount(Settings(spool=home / "spool")) as account:
         os.environ |= {"AWS_ACCESS_KEY_ID": account.access_key_id, "AWS_SECRET_ACCESS_KEY": account.secret_access_key}
         limits = {"deadlines": http1.Deadlines(), "bytes_per_second": rate, "max_concurrency": 64}
-        async with lane_to(account, home, running=False, **limits) as lane:
+        async with open_pipeline(account, home, running=False, **limits) as pipeline:
             for number in range(files):
-                await lane.drop(f"{number}", os.urandom(size))
+                await pipeline.drop(f"{number}", os.urandom(size))
             began = time.monotonic()
-            lane.start()
+            pipeline.start()
             for number in range(files):
-                await lane.comes_to(f"{number}", State.DELIVERED, timeout=_PATIENCE)
+                await pipeline.comes_to(f"{number}", State.DELIVERED, timeout=_PATIENCE)
             took = time.monotonic() - began
-        calls = len(lane.calls("PutObject"))
+        calls = len(pipeline.calls("PutObject"))
     print(
         f"{files} files of {size:,} bytes at {rate:,} bytes/s: {took:.0f} s, "
         f"{files * size / took / rate:.1%} of the limit"

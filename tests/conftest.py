@@ -2,7 +2,11 @@ import os
 import signal
 import sys
 
-pytest_plugins = ["partner_fixtures", "system_fixtures"]
+import pytest
+
+from crosshaul.telemetry import redact
+
+pytest_plugins = ["support.blocked_loop", "support.partner_fixtures", "support.system_fixtures"]
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and what they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -11,3 +15,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Images of Python often ask for no bytecode; hundreds of starts of the command would each compile all of the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test():
+    """Secrets that one test had the log conceal are words to the next."""
+    known = redact._Registered.secrets
+    yield
+    redact._Registered.secrets = known

@@ -1,4 +1,4 @@
-"""``python -m crosshaul`` is the command ``crosshaul``."""
+"""Run the command line: ``python -m crosshaul`` is the command ``crosshaul``."""
 
 from crosshaul.cli.main import main
 

@@ -1,19 +1,21 @@
-"""One tree of errors. Everything foreign is mapped into it once, by the owner of the foreign library.
+"""All errors. The module that owns a foreign library maps its errors to these.
 
-Each error reads as one line for a person: what happened, to which file or account, and what to do.
+Each error's text is one line: what happened, to which file or account, and what to do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 
 TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h: nothing in the configuration is at fault, and a service manager may start it again."""
+"""EX_TEMPFAIL of sysexits.h: the configuration is not at fault, and a service manager may restart the process."""
 
 
 class CrosshaulError(Exception):
-    """The root: ``str(error)`` is one line; ``exit_code`` is what the process ends with if nobody handles it."""
+    """Base class: ``str(error)`` is one line; ``exit_code`` is the process's exit code if the error is not handled."""
 
     exit_code = 1
 
@@ -26,6 +28,25 @@ class ConfigError(CrosshaulError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for a name (of a route, a destination) that the configuration does not have."""
+    names = list(known)
+    close = _closest(name, names)
+    return f"there is no {kind} {name}; {f'write {close}' if close else 'there are: ' + ', '.join(names)}"
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """Return what to write instead of an unknown word: the closest choice, or all of them."""
+    words = list(choices)
+    return f"write {_closest(word, words) or 'one of ' + ', '.join(words)}"
+
+
+def _closest(word: str, choices: Iterable[str]) -> str | None:
+    by_lower = {choice.lower(): choice for choice in choices}
+    close = get_close_matches(word.lower(), by_lower, 1)
+    return by_lower[close[0]] if close else None
 
 
 class NotReadyError(CrosshaulError):
@@ -53,43 +74,43 @@ class StateDirUnavailableError(StateDirError):
 
 
 class JournalDamagedError(StateDirError):
-    """The journal is damaged, or is none: somebody has to put another in its place."""
+    """The journal is damaged, or is not a journal: the operator has to replace it."""
 
 
 class JournalMovedError(StateDirError):
-    """The journal was deleted or replaced under us: a new start goes on with what is there then."""
+    """The journal was deleted or replaced while it was open: a restart uses the one that is there then."""
 
     exit_code = 1
 
 
 class StoppedError(CrosshaulError):
-    """SIGTERM ended a push before it was done; the code is what a shell would make of the signal."""
+    """SIGTERM ended a push before it was done; the exit code is the shell's for that signal."""
 
     exit_code = 143
 
 
 class ControlError(CrosshaulError):
-    """The running daemon could not be reached, or refused what was asked of it."""
+    """The running daemon could not be reached, or refused the request."""
 
 
 class ListenError(CrosshaulError):
-    """The HTTP address can't be listened on: the pages come later, and deliveries don't wait for them."""
+    """The HTTP address can't be bound. The server retries; deliveries go on without it."""
 
 
 class SourceError(CrosshaulError):
-    """Something about a local file or directory."""
+    """A fault of a local file or directory."""
 
 
 class FileGoneError(SourceError):
-    """The file is not there any more."""
+    """The file no longer exists."""
 
 
 class FileChangedError(SourceError):
-    """The file is not, or no longer, in the state that was recorded."""
+    """The file does not have the recorded fingerprint."""
 
 
 class ContentChangedError(FileChangedError):
-    """The file's bytes are others than those that were recorded, although size, times and inode are the same."""
+    """The file's content differs from the recorded checksum, although size, times and inode are the same."""
 
 
 class FileInUseError(SourceError):
@@ -97,100 +118,100 @@ class FileInUseError(SourceError):
 
 
 class WritersUnseenError(SourceError):
-    """Whether a program has the file open for writing can't be seen, and nothing else says that its writer ended."""
+    """It is unknown whether a program has the file open for writing, and no event shows that its writer ended."""
 
 
 class FileUnreadableError(SourceError):
-    """The file is there and can't be read (permissions, input/output error)."""
+    """The file exists and can't be read (permissions, input/output error)."""
 
 
 class LocalResourcesError(FileUnreadableError):
-    """The machine has no more of what reading takes (descriptors, memory); says nothing of the file."""
+    """The machine is out of descriptors or memory; not a fault of the file."""
 
 
 class FileSystemError(FileUnreadableError):
-    """The file system does not answer, or its server is gone; says nothing of the file."""
+    """The file system does not respond, or its server is gone; not a fault of the file."""
 
 
 class RootMissingError(SourceError):
-    """The watched directory is not there; says nothing of the files in it."""
+    """The watched directory is missing; not a fault of the files in it."""
 
 
 class RouteHangsError(SourceError):
-    """Reads below the watched directory hang, and this one was not begun; says nothing of the file."""
+    """Reads below the watched directory hang, and this one was not started; not a fault of the file."""
 
 
 class HeldBackError(CrosshaulError):
-    """The destination takes nothing at the moment: the file was not tried, and goes back as it was."""
+    """The destination accepts no files at the moment: the file was not tried, and is queued again unchanged."""
 
 
-class Kind(StrEnum):
-    """What a fault of a call means for what happens next (retry.py decides from it)."""
+class FaultKind(StrEnum):
+    """Kind of a fault; retry.py decides from it what happens next."""
 
     EXPIRED = "expired"
-    """The session's credentials are no longer accepted: refresh, sign again, no failure of the file."""
+    """The session's credentials are no longer accepted: refresh them and sign again; not a failed attempt."""
     THROTTLED = "throttled"
-    """SlowDown, 5xx, RequestTimeout: retry, and slow everyone down."""
+    """SlowDown, 5xx, RequestTimeout: retry, and send fewer requests at a time."""
     NETWORK = "network"
-    """Nothing, or only half an answer, came: retry, and slow everyone down."""
+    """No response, or an incomplete one: retry, and send fewer requests at a time."""
     DESTINATION = "destination"
-    """The fault is of the account or bucket (AccessDenied, NoSuchBucket, KMS.*, ...): park the destination."""
+    """A fault of the account or bucket (AccessDenied, NoSuchBucket, KMS.*, ...): park the destination."""
     FILE = "file"
-    """The fault is of this file for good (KeyTooLong, EntityTooLarge, ...): quarantine it."""
+    """A permanent fault of this file (KeyTooLong, EntityTooLarge, ...): quarantine it."""
     CORRUPT = "corrupt"
-    """What arrived is not what was sent (BadDigest, checksum mismatch): stat the file, then send again."""
+    """The store received other bytes than were sent (BadDigest, checksum mismatch): stat the file, then send again."""
     RESTART_UPLOAD = "restart_upload"
     """The multipart upload can't be finished (NoSuchUpload, InvalidPart, 409 on Complete): start it over."""
     EXISTS = "exists"
-    """412 on If-None-Match: an object is there already; it may be our own lost PUT."""
+    """412 on If-None-Match: the object exists already, perhaps from our own PUT whose response was lost."""
     LOCAL = "local"
-    """The file can't be read at the moment (permissions, input/output error): retry, it may be mended."""
+    """The file can't be read at the moment (permissions, input/output error): retry."""
     UNSUPPORTED = "unsupported"
-    """The store doesn't know something optional that was asked for (a checksum algorithm)."""
+    """The store does not support an optional feature (a checksum algorithm)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a fault was, in the words that AWS uses; kept in the journal and shown to people. No secrets."""
+    """Description of a fault in AWS's terms; kept in the journal and shown to operators. No secrets."""
 
-    kind: Kind
+    kind: FaultKind
     code: str
-    """AWS's error code, or our own for what never reached AWS (``ConnectTimeout``, ``TLSError``, ...)."""
+    """AWS's error code, or our own if AWS did not respond (``ConnectTimeout``, ``TLSError``, ...)."""
     message: str
     operation: str = ""
     """The API call, such as ``PutObject`` or ``AssumeRole``."""
     status: int | None = None
-    """HTTP status; None when nothing answered."""
+    """HTTP status; None without a response."""
     request_id: str | None = None
     advice: str = ""
-    """What to do, and who has to do it."""
+    """Instruction: who has to do what."""
     retry_after: float | None = None
-    """Seconds, where the server asked for a pause."""
+    """Seconds that the server asked to wait."""
     ambiguous: bool = False
-    """The request may have taken effect although no good answer came."""
+    """The request may have taken effect although no valid response came."""
 
     def line(self) -> str:
-        """One line for a person."""
+        """Return message and advice in one line."""
         return f"{self.fact()} {self.advice}".rstrip()
 
     def fact(self) -> str:
-        """What happened, without what to do."""
+        """Return the message without the advice."""
         where = f"{self.operation}: " if self.operation else ""
         status = f"HTTP {self.status}, " if self.status is not None else "no answer, "
-        if self.status is None and self.kind in {Kind.LOCAL, Kind.DESTINATION, Kind.FILE}:
-            status = ""  # nobody was asked
+        if self.status is None and self.kind in {FaultKind.LOCAL, FaultKind.DESTINATION, FaultKind.FILE}:
+            status = ""  # no request was sent
         request = f", request id {self.request_id}" if self.request_id else ""
         return f"{where}{self.message.rstrip('.')} ({status}{self.code}{request})."
 
 
 class Fault(CrosshaulError):
-    """A call to STS or S3 failed; ``diagnosis`` says how."""
+    """A call to STS or S3 failed; see ``diagnosis``."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         super().__init__(diagnosis.line())
         self.diagnosis = diagnosis
 
     @property
-    def kind(self) -> Kind:
-        """What the fault means for what happens next."""
+    def kind(self) -> FaultKind:
+        """Kind of the fault."""
         return self.diagnosis.kind

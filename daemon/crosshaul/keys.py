@@ -1,4 +1,4 @@
-"""Pure: a file's path and a template make the object's key, which always stays under the destination's prefix.
+"""Makes object keys from paths and key templates; a key always stays under the destination's prefix. Pure.
 
 Keys are UTF-8 of at most 1,024 bytes (S3's limit); paths are bytes of any kind. ``key_text`` maps one to the other so
 that no two paths share a text, and ``path_bytes`` takes it back.
@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from string import Formatter
+
+from crosshaul.errors import suggestion
 
 MAX_KEY_BYTES = 1024
 """S3's limit on a key's UTF-8 form (User Guide, "Naming Amazon S3 objects")."""
@@ -25,7 +26,7 @@ _DIRECTIVE = re.compile("%(.?)", re.DOTALL)
 
 
 class KeyRefused(Exception):
-    """A file that can't have a key as it is: ``code`` for programs, ``str(error)`` a sentence with the cure.
+    """A file that can't have a key. ``code`` is for programs; ``str(error)`` says what to do.
 
     Codes: ``KeyTooLongError``, ``KeyOutsidePrefix``, ``KeyUndatable``.
     """
@@ -42,13 +43,13 @@ def key_text(path: bytes) -> str:
 
 
 def path_bytes(text: str) -> bytes:
-    """Give back the path that ``key_text`` was given."""
+    """Return the path from the text that ``key_text`` made."""
     return _ESCAPED.sub(lambda escape: bytes([int(escape[1], 16)]), text.encode())
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a key can be made of. ``path`` is relative to the route's root; ``sha256`` is lower-case hex."""
+class KeyFields:
+    """Values of a template's fields. ``path`` is relative to the route's root; ``sha256`` is lower-case hex."""
 
     path: bytes
     route: str
@@ -82,39 +83,39 @@ def _split(path: bytes) -> tuple[bytes, bytes, bytes]:
     return (folder, stem, dot + suffix) if stem.strip(b".") else (folder, name, b"")
 
 
-def _sha256(facts: Facts, _: str) -> str:
-    if facts.sha256 is None:
+def _sha256(fields: KeyFields, _: str) -> str:
+    if fields.sha256 is None:
         raise ValueError("a template with {sha256} needs the file's sha256")
-    return facts.sha256
+    return fields.sha256
 
 
-def _mtime(facts: Facts, form: str) -> str:
+def _mtime(fields: KeyFields, form: str) -> str:
     try:
-        moment = _EPOCH + timedelta(microseconds=facts.mtime_ns // 1000)
+        moment = _EPOCH + timedelta(microseconds=fields.mtime_ns // 1000)
     except OverflowError:
         message = "its modification time lies outside the years 1 to 9999, so {mtime} has no value; touch the file"
         raise KeyRefused("KeyUndatable", message) from None
     return _DIRECTIVE.sub(lambda directive: _DATE_PARTS[directive[1]](moment), form)
 
 
-_FIELDS: Mapping[str, Callable[[Facts, str], str]] = {
-    "path": lambda facts, _: key_text(facts.path),
-    "name": lambda facts, _: key_text(facts.path.rpartition(b"/")[2]),
-    "stem": lambda facts, _: key_text(_split(facts.path)[1]),
-    "suffix": lambda facts, _: key_text(_split(facts.path)[2]),
-    "dir": lambda facts, _: key_text(_split(facts.path)[0]),
-    "route": lambda facts, _: facts.route,
-    "hostname": lambda facts, _: facts.hostname,
+_FIELDS: Mapping[str, Callable[[KeyFields, str], str]] = {
+    "path": lambda fields, _: key_text(fields.path),
+    "name": lambda fields, _: key_text(fields.path.rpartition(b"/")[2]),
+    "stem": lambda fields, _: key_text(_split(fields.path)[1]),
+    "suffix": lambda fields, _: key_text(_split(fields.path)[2]),
+    "dir": lambda fields, _: key_text(_split(fields.path)[0]),
+    "route": lambda fields, _: fields.route,
+    "hostname": lambda fields, _: fields.hostname,
     "mtime": _mtime,
     "sha256": _sha256,
 }
-_TELLING = frozenset({"path", "name", "stem", "mtime", "sha256"})
-"""Fields that can tell one file's key from another's."""
+_DISTINGUISHING = frozenset({"path", "name", "stem", "mtime", "sha256"})
+"""Fields that make the keys of different files differ."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """Literal text, then perhaps a field with its format."""
+class _TemplatePart:
+    """Literal text, optionally followed by a field with its format."""
 
     literal: str
     field: str | None
@@ -126,45 +127,45 @@ class Template:
     """A parsed key template such as ``{route}/{mtime:%Y/%m}/{name}``; ``{{`` and ``}}`` are literal braces."""
 
     text: str
-    _pieces: tuple[_Piece, ...]
+    _pieces: tuple[_TemplatePart, ...]
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Parse a template; ValueError says in a sentence what is wrong and what to write."""
+        """Parse a template; raises ValueError with what is wrong and what to write."""
         pieces = tuple(_pieces(text))
-        if not any(piece.field in _TELLING for piece in pieces):
+        if not any(piece.field in _DISTINGUISHING for piece in pieces):
             raise ValueError("every file would get the same key; use {path}, {name}, {stem}, {mtime:...} or {sha256}")
         _check_shape(pieces)
         return cls(text, pieces)
 
     @property
     def needs_sha256(self) -> bool:
-        """Whether ``render`` must be given the content's SHA-256."""
+        """True if ``render`` needs the content's SHA-256."""
         return self._has("sha256")
 
     @property
     def needs_hostname(self) -> bool:
-        """Whether the key depends on the machine's name."""
+        """True if the key contains the machine's name."""
         return self._has("hostname")
 
     def _has(self, field: str) -> bool:
         return any(piece.field == field for piece in self._pieces)
 
-    def render(self, facts: Facts, key_prefix: str) -> str:
+    def render(self, fields: KeyFields, key_prefix: str) -> str:
         """Make the key: ``key_prefix`` as it is, then the filled template, with empty segments left out.
 
-        KeyRefused if the key would be too long, leave the prefix, or can't be made from these facts.
+        Raises KeyRefused if the key would be too long, leave the prefix, or have a field without a value.
         """
-        _check_path(facts.path)
+        _check_path(fields.path)
         filled = "".join(
-            piece.literal + (_FIELDS[piece.field](facts, piece.form) if piece.field else "") for piece in self._pieces
+            piece.literal + (_FIELDS[piece.field](fields, piece.form) if piece.field else "") for piece in self._pieces
         )
         key = key_prefix + "/".join(segment for segment in filled.split("/") if segment)
         _check_key(key)
         return key
 
 
-def _pieces(text: str) -> list[_Piece]:
+def _pieces(text: str) -> list[_TemplatePart]:
     try:
         text.encode()
         parsed = list(Formatter().parse(text))
@@ -175,23 +176,19 @@ def _pieces(text: str) -> list[_Piece]:
     return [_piece(literal, field, form or "", conversion) for literal, field, form, conversion in parsed]
 
 
-def _piece(literal: str, field: str | None, form: str, conversion: str | None) -> _Piece:
+def _piece(literal: str, field: str | None, form: str, conversion: str | None) -> _TemplatePart:
     if field is None:
-        return _Piece(literal, None, "")
+        return _TemplatePart(literal, None, "")
     if field not in _FIELDS:
-        raise ValueError(f"{{{field}}} is not a field; {_suggestion(field)}")
+        names = (f"{{{name}}}" for name in _FIELDS)
+        raise ValueError(f"{{{field}}} is not a field; {suggestion(f'{{{field}}}', names)}")
     if conversion is not None:
         raise ValueError(f"{{{field}!{conversion}}} is not understood; write {{{field}}}")
     if field == "mtime":
         _check_date_form(form)
     elif form:
         raise ValueError(f"{{{field}:{form}}} is not understood; only mtime has a format; write {{{field}}}")
-    return _Piece(literal, field, form)
-
-
-def _suggestion(field: str) -> str:
-    close = get_close_matches(field, _FIELDS, 1)
-    return f"write {{{close[0]}}}" if close else "the fields are " + " ".join(f"{{{name}}}" for name in _FIELDS)
+    return _TemplatePart(literal, field, form)
 
 
 def _check_date_form(form: str) -> None:
@@ -204,7 +201,7 @@ def _check_date_form(form: str) -> None:
         raise ValueError(f"{{mtime:...}} doesn't know %{unknown[0]}; it knows {known}")
 
 
-def _check_shape(pieces: tuple[_Piece, ...]) -> None:
+def _check_shape(pieces: tuple[_TemplatePart, ...]) -> None:
     skeleton = "".join(
         piece.literal + (_DIRECTIVE.sub("x", piece.form) or "x" if piece.field else "") for piece in pieces
     )

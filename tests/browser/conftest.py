@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 
@@ -14,14 +15,17 @@ from browser.scenes import healthy
 def window():
     """Open a window: ``window(color_scheme="dark")`` and the like. What it logs as an error fails the test."""
     with contextlib.ExitStack() as stack:
-        troubles = []
+        troubles: list[str] = []
+
+        def refuse(dialog: Any) -> None:
+            troubles.append(f"a dialog: {dialog.message}")
+            dialog.dismiss()
 
         def opened(**options):
             window = stack.enter_context(page(**options))
             window.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
             window.on("pageerror", lambda error: troubles.append(str(error)))
-            window.on("dialog", lambda dialog: (troubles.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
-            window.troubles = troubles
+            window.on("dialog", refuse)
             return window
 
         yield opened

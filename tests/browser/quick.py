@@ -1,12 +1,12 @@
-"""Run `crosshaul` as its arguments say, but with a sample for the charts each second: a test has no hours."""
+"""Run `crosshaul` with a chart sample each second instead of every 20 seconds."""
 
 from __future__ import annotations
 
 import sys
 
-from crosshaul import telling
 from crosshaul.cli.main import main
+from crosshaul.service import monitoring
 
-telling.INTERVAL = 1.0
-sys.argv[:] = ["crosshaul", *sys.argv[4:]]  # what stands before it is: this file, PYTHON -m crosshaul
+vars(monitoring)["SAMPLE_SECONDS"] = 1.0
+sys.argv[:] = ["crosshaul", *sys.argv[4:]]  # the arguments before are this file, PYTHON, -m, crosshaul
 main()

@@ -1,4 +1,4 @@
-"""The situations that the status page is looked at in: a real daemon, a real account, and what befell them."""
+"""Scenes for the status page: a real daemon and account in several situations."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from partner_fixtures import PartnerProcess, partner_process
-from system_fixtures import Daemon, Site, made_for, until
+from support.partner_fixtures import PartnerProcess, partner_process
+from support.system_fixtures import Daemon, Site, made_for, until
 
 MIB = 1 << 20
 
@@ -26,7 +26,7 @@ class Stage:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The page's address."""
         return f"http://127.0.0.1:{self.daemon.event('listening')['port']}/"
 
     def deliver(self, *names: str) -> None:
@@ -38,7 +38,7 @@ class Stage:
 
 @contextlib.contextmanager
 def daemon(home: Path, prepare: Callable[[Site], None] = lambda _site: None, **http: Any) -> Iterator[Stage]:
-    """A daemon with two routes; ``prepare`` may change its configuration, keyword arguments go into ``http``."""
+    """Run a daemon with two routes; ``prepare`` may change its configuration, keyword arguments go into ``http``."""
     with partner_process(spool=home / "spool", session_seconds=3600) as account:
         site = made_for(account, home / "site", name="exports")
         site.under = [sys.executable, str(Path(__file__).with_name("quick.py"))]
@@ -60,7 +60,7 @@ def daemon(home: Path, prepare: Callable[[Site], None] = lambda _site: None, **h
 
 @contextlib.contextmanager
 def healthy(home: Path, seconds: float = 0) -> Iterator[Stage]:
-    """Everything is delivered; for so many seconds there was something to do."""
+    """Deliver files for so many seconds, until everything is delivered."""
     with daemon(home) as stage:
         stage.deliver("2026/november/orders.csv", "2026/november/stock.csv", "readme.txt")
         _busy(stage, seconds)
@@ -69,7 +69,7 @@ def healthy(home: Path, seconds: float = 0) -> Iterator[Stage]:
 
 
 def _busy(stage: Stage, seconds: float, unit: int = 20_000) -> None:
-    """Files of up to 50 units come in waves."""
+    """Add files of up to 50 units in waves."""
     ends, number = time.monotonic() + seconds, 0
     while time.monotonic() < ends:
         for _ in range(number * number % 17):
@@ -86,7 +86,7 @@ def _slow(site: Site) -> None:
 
 @contextlib.contextmanager
 def backlog(home: Path, seconds: float = 0) -> Iterator[Stage]:
-    """More comes than the line takes, and two files want the same key."""
+    """Add more files than the bandwidth allows, and two files with the same key."""
     with daemon(home, _slow) as stage:
         _busy(stage, seconds, 2_000)
         for name in ("november", "december"):
@@ -104,7 +104,7 @@ def backlog(home: Path, seconds: float = 0) -> Iterator[Stage]:
 
 @contextlib.contextmanager
 def partner_down(home: Path, seconds: float = 0) -> Iterator[Stage]:
-    """Nothing answers any more where the partner's account was, while files come."""
+    """Stop the partner's account while files are added."""
     with daemon(home) as stage:
         stage.deliver("2026/november/orders.csv")
         _busy(stage, seconds)

@@ -1,4 +1,4 @@
-"""The status page of a real daemon in a real browser, as people meet it."""
+"""The status page of a real daemon in a real browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from browser.scenes import backlog, daemon, partner_down
-from system_fixtures import until
+from support.system_fixtures import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -34,80 +34,80 @@ def mood(window):
 
 
 def table(window, name):
-    """The cells of a section's table, by row."""
+    """Return the cells of a section's table, by row."""
     return [row.locator("th,td").all_inner_texts() for row in window.locator(f"#{name} tbody tr").all()]
 
 
-def complaints(window):
-    """What axe-core finds against WCAG 2.2 AA and its own best practices."""
+def accessibility_problems(window):
+    """Return axe-core's findings against WCAG 2.2 AA and its own best practices."""
     found = Axe().run(window, options={"resultTypes": ["violations"]}).response["violations"]
     return [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
 
 
-def test_when_all_is_delivered_it_says_so(calm, window):
-    """The first sentence says that everything is delivered, in green, and so do the tab's title and icon."""
+def test_everything_delivered_is_green(calm, window):
+    """When everything is delivered the headline says so in green, and so do the tab's title and icon."""
     here = window()
     here.goto(calm.url)
     until(lambda: headline(here) == "Everything is delivered.")
     assert here.title() == "Everything is delivered. - Crosshaul"
     assert mood(here) == "good"
     assert here.request.get(calm.url.rstrip("/") + here.get_attribute("#icon", "href")).ok
-    assert here.locator("#wrong").count() == 0
+    assert here.locator("#problems").count() == 0
     assert table(here, "destinations")[0][:2] == ["partner", "ready"]
-    assert re.fullmatch(r"good for 5\d min( \d+ s)?", table(here, "destinations")[0][2])
+    assert re.fullmatch(r"valid for 5\d min( \d+ s)?", table(here, "destinations")[0][2])
     assert [row[0] for row in table(here, "routes")] == ["exports", "invoices"]
 
 
-def test_a_backlog_shows_what_is_sent_how_far_and_what_is_set_aside(tmp_path, window):
-    """How much waits, a bar for each large file that is sent, who waits longest, what was set aside and its cure."""
+def test_a_backlog_shows_uploads_pending_and_quarantined_files(tmp_path, window):
+    """A backlog has a bar for each multipart upload, the oldest pending files, and quarantined files with advice."""
     with backlog(tmp_path) as stage:
         here = window()
         here.goto(stage.url)
-        assert re.match(r"1 file set aside\. \d+ files to go", headline(here))
+        assert re.match(r"1 file quarantined\. \d+ files to go", headline(here))
         assert mood(here) == "warn"
-        bars = here.locator("#sending progress")
+        bars = here.locator("#uploading progress")
         assert bars.count() >= 1
         assert re.fullmatch(r"\d+ % \(\d+ of 12 parts\)", bars.first.get_attribute("aria-label"))
-        until(lambda: int(here.locator("#sending progress").first.get_attribute("value")) > 0)
-        (aside,) = table(here, "aside")
-        assert aside[0].endswith("4711.pdf")
-        assert "is already that of" in aside[2]
-        assert "crosshaul retry" in aside[3]
-        assert len(table(here, "waiting")) == 10
-        assert complaints(here) == []
+        until(lambda: int(here.locator("#uploading progress").first.get_attribute("value")) > 0)
+        (row,) = table(here, "quarantined")
+        assert row[0].endswith("4711.pdf")
+        assert "is already used by" in row[2]
+        assert "crosshaul retry" in row[3]
+        assert len(table(here, "pending")) == 10
+        assert accessibility_problems(here) == []
 
 
-def test_a_partner_that_is_down_is_red_with_the_reason_and_the_cure(tmp_path, window):
-    """When nothing answers the page is red, with what failed, what to do, and that nothing is lost."""
+def test_a_partner_that_is_down_is_red_with_error_and_hint(tmp_path, window):
+    """When nothing answers the page is red, with the error, a hint, and that no file is lost."""
     with partner_down(tmp_path) as stage:
         here = window()
         here.goto(stage.url)
         until(lambda: mood(here) == "bad")
-        assert headline(here) == "Nothing gets through to partner. 7 files wait."
-        assert "no connection to" in here.inner_text("#wrong")
-        assert "crosshaul check --destination partner" in here.inner_text("#wrong")
-        assert "Nothing is lost" in here.inner_text("#wrong")
-        assert table(here, "destinations")[0][1] == "not reached"
-        assert complaints(here) == []
+        assert headline(here) == "Nothing gets through to partner. 7 files pending."
+        assert "can't connect to" in here.inner_text("#problems")
+        assert "crosshaul check --destination partner" in here.inner_text("#problems")
+        assert "No file is lost" in here.inner_text("#problems")
+        assert table(here, "destinations")[0][1] == "unreachable"
+        assert accessibility_problems(here) == []
 
 
 def test_it_keeps_itself_up_to_date_without_a_reload(tmp_path, window):
-    """Without being loaded again it shows new deliveries, and keeps the focus and a part that has not changed."""
+    """The page shows new deliveries without a reload, and keeps the focus and unchanged sections."""
     with daemon(tmp_path) as stage:
         stage.deliver("a")
         here = window()
         here.goto(stage.url)
-        here.evaluate("window.mark = 1; document.getElementById('aside').mark = 1")
+        here.evaluate("window.mark = 1; document.getElementById('quarantined').mark = 1")
         here.focus("#routes-w")
         stage.deliver("a", "b", "c")
-        until(lambda: "3 files" in here.inner_text("#short"))
-        assert here.evaluate("[window.mark, document.getElementById('aside').mark]") == [1, 1]
+        until(lambda: "3 files" in here.inner_text("#summary"))
+        assert here.evaluate("[window.mark, document.getElementById('quarantined').mark]") == [1, 1]
         assert here.evaluate("document.activeElement.id") == "routes-w"
-        assert "kept up to date" in here.inner_text("#fresh")
+        assert "updated every" in here.inner_text("#fresh")
 
 
-def test_a_daemon_that_is_gone_does_not_look_well(tmp_path, window):
-    """When the daemon no longer answers, the green sentence gives way to one that says that all below is old."""
+def test_a_daemon_that_does_not_answer_is_red(tmp_path, window):
+    """When the daemon no longer answers, a red headline says that the figures are old."""
     with daemon(tmp_path) as stage:
         stage.deliver("a")
         here = window()
@@ -115,18 +115,18 @@ def test_a_daemon_that_is_gone_does_not_look_well(tmp_path, window):
         until(lambda: headline(here) == "Everything is delivered.")
         stage.daemon.kill()
         until(lambda: mood(here) == "bad")
-        assert "what stands below is old" in headline(here)
+        assert "The figures below are old" in headline(here)
         assert here.title().startswith("No answer from the daemon")
         here.troubles[:] = [each for each in here.troubles if "ERR_CONNECTION_REFUSED" not in each]
 
 
 def test_without_scripts_the_essentials_are_there(calm, window):
-    """With scripts switched off sentence, figures, charts and tables are there, and the page loads itself again."""
+    """Without scripts the page has headline, figures, charts and tables, and reloads."""
     here = window(java_script_enabled=False)
     here.goto(calm.url)
     until(lambda: headline(here) == "Everything is delivered.")
-    assert here.locator("#short dd").count() == 5
-    assert here.locator("#hours figure").count() == 3
+    assert here.locator("#summary dd").count() == 5
+    assert here.locator("#history figure").count() == 3
     assert here.locator("table").count() >= 2
     first = here.inner_text("#fresh")
     until(lambda: here.inner_text("#fresh") != first)
@@ -134,7 +134,7 @@ def test_without_scripts_the_essentials_are_there(calm, window):
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_names_of_files_are_text(tmp_path, window, scripts):
-    """Names made of markup and control characters show as they are: nothing of them runs, or turns the line."""
+    """Names with markup and control characters are shown as text: no script runs."""
     with daemon(tmp_path) as stage:
         stage.account.fault("stall", "PutObject", rule={"times": None})
         for name in (*HOSTILE, CONTROL):
@@ -142,17 +142,17 @@ def test_names_of_files_are_text(tmp_path, window, scripts):
         until(lambda: stage.site.status()["uploading"] == len(HOSTILE) + 1)
         here = window(java_script_enabled=scripts)
         here.goto(stage.url)
-        shown = {row[0] for row in table(here, "sending")}
+        shown = {row[0] for row in table(here, "uploading")}
         assert {name.replace("/", "\u2215") for name in HOSTILE} <= shown
         assert "line\\nbreak\\x1b[31m\\u202egpj.csv" in shown
-        assert here.locator("main script, main img, main [onfocus], main [onload], #sending svg").count() == 0
+        assert here.locator("main script, main img, main [onfocus], main [onload], #uploading svg").count() == 0
         if scripts:
-            until(lambda: "kept up to date" in here.inner_text("#fresh"))
-            assert {row[0] for row in table(here, "sending")} == shown
+            until(lambda: "updated every" in here.inner_text("#fresh"))
+            assert {row[0] for row in table(here, "uploading")} == shown
 
 
-def test_the_policy_would_stop_what_got_in(calm, window):
-    """Were markup to get in all the same, the policy keeps its script from running and its picture away."""
+def test_the_policy_blocks_injected_markup(calm, window):
+    """The content security policy blocks the script and the picture of injected markup."""
     here = window()
     here.goto(calm.url)
     here.evaluate(
@@ -163,8 +163,8 @@ def test_the_policy_would_stop_what_got_in(calm, window):
     here.troubles.clear()
 
 
-def test_all_can_be_reached_by_keyboard_and_the_focus_is_seen(calm, window):
-    """Tab leads through tables and links in the order of the page, each with a visible outline, and out again."""
+def test_keyboard_focus_is_visible_everywhere(calm, window):
+    """Tab moves through tables and links in the page's order, each with a visible outline."""
     here = window()
     here.goto(calm.url)
     reached = []
@@ -178,14 +178,14 @@ def test_all_can_be_reached_by_keyboard_and_the_focus_is_seen(calm, window):
     assert reached == ["destinations-w", "routes-w", "status.json", "metrics"]
 
 
-def test_a_screen_reader_finds_its_way(calm, window):
-    """There are landmarks, a heading for each part, heads for rows and columns, and words for each chart."""
+def test_a_screen_reader_gets_landmarks_headings_and_labels(calm, window):
+    """The page has landmarks, a heading per section, row and column headers, and a label per chart."""
     here = window()
     here.goto(calm.url)
     for landmark in ("banner", "main", "contentinfo", "navigation"):
         assert here.get_by_role(landmark).count() == 1, landmark
     assert here.get_by_role("heading", level=1).all_inner_texts() == ["Crosshaul"]
-    assert here.get_by_role("heading", level=2).count() == here.locator("main > section:not(#short)").count()
+    assert here.get_by_role("heading", level=2).count() == here.locator("main > section:not(#summary)").count()
     assert here.get_by_role("status").inner_text() == headline(here)
     assert here.get_by_role("columnheader").count() == here.locator("thead th").count() > 0
     assert here.get_by_role("rowheader").count() == here.locator("tbody tr").count() > 0
@@ -197,10 +197,10 @@ def test_a_screen_reader_finds_its_way(calm, window):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_axe_finds_nothing(calm, window, scheme, width):
-    """Light and dark, on a telephone and on a desk: axe-core finds no barrier, and nothing runs out at the side."""
+    """In light and dark, on a phone and a desktop, axe-core finds no barrier and nothing overflows."""
     here = window(color_scheme=scheme, viewport={"width": width, "height": 800})
     here.goto(calm.url)
-    assert complaints(here) == []
+    assert accessibility_problems(here) == []
     assert here.evaluate("document.documentElement.scrollWidth <= innerWidth")
     dark = here.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
     assert dark == (scheme == "dark")
@@ -222,9 +222,9 @@ def test_without_the_token_a_browser_gets_no_page(guarded, window):
     here.troubles[:] = [each for each in here.troubles if "401" not in each]
 
 
-def test_the_token_as_the_password_opens_the_page_and_keeps_it_open(guarded, window):
-    """Style, script and every later fetch are let in by the password that was given once."""
+def test_the_token_as_the_password_opens_the_page(guarded, window):
+    """A password that is entered once opens the page, style, script and every later fetch."""
     here = window(http_credentials={"username": "anybody", "password": TOKEN})
     here.goto(guarded.url)
     until(lambda: headline(here) == "Everything is delivered.")
-    until(lambda: "kept up to date" in here.inner_text("#fresh"))
+    until(lambda: "updated every" in here.inner_text("#fresh"))

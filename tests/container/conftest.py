@@ -2,8 +2,8 @@
 
 import pytest
 
-from containers import Pod
-from partner_fixtures import partner_process
+from support.containers import Pod
+from support.partner_fixtures import partner_process
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from containers import PODMAN, Pod
-from documents import REPOSITORY, block
+from support.containers import PODMAN, Pod
+from support.documents import REPOSITORY, block
 
 pytestmark = pytest.mark.container
 SOURCES = os.environ.get("CROSSHAUL_SOURCES", "")
@@ -29,7 +29,7 @@ def clone(tmp_path):
 
 def do(script: str, where: Path, pod: Pod) -> None:
     """Run a block of the document in the clone."""
-    path = os.pathsep.join([str(PODMAN.parent), os.environ["CROSSHAUL_COMPOSE"], os.environ["PATH"]])
+    path = os.pathsep.join([str(Path(PODMAN).parent), os.environ["CROSSHAUL_COMPOSE"], os.environ["PATH"]])
     environment = {**os.environ, **pod.keys(), "PATH": path}
     done = subprocess.run(
         ["bash", "-euc", script], cwd=where, env=environment, capture_output=True, text=True, timeout=600, check=False

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from containers import IMAGE, USER, run
-from system_fixtures import until
+from support.containers import IMAGE, USER, run
+from support.system_fixtures import until
 
 pytestmark = pytest.mark.container
 
@@ -48,7 +48,7 @@ def test_it_drains_at_sigterm_and_goes_on_with_its_state(pod, account):
     assert len(account.read("large")) == 20 << 20
     with pod.running("push") as process:
         assert process.wait(timeout=60) == 0
-    assert "there already" in pod.log()
+    assert "delivered before" in pod.log()
     assert {each["writes"] for each in account.objects().values()} == {1}
 
 

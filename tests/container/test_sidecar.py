@@ -10,9 +10,9 @@ import time
 import pytest
 import yaml
 
-from containers import IMAGE, PODMAN
-from documents import REPOSITORY
-from system_fixtures import until
+from support.containers import IMAGE, PODMAN
+from support.documents import REPOSITORY
+from support.system_fixtures import until
 
 pytestmark = pytest.mark.container
 WRITER = """

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from journal_contract import FACTORIES, Factory, Store
-from journal_samples import (
+from crosshaul.journal import JournalStore
+from support.journal_contract import FACTORIES, Factory
+from support.journal_samples import (
     TurnableClock,
 )
 
@@ -29,7 +30,7 @@ def state_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(factory: Factory, state_dir: Path, clock: TurnableClock) -> AsyncIterator[Store]:
+async def store(factory: Factory, state_dir: Path, clock: TurnableClock) -> AsyncIterator[JournalStore]:
     opened = await factory.open(state_dir, clock)
     yield opened
     await opened.close()

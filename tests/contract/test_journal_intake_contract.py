@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from crosshaul.journal import JournalStore
 from crosshaul.model import (
-    Reason,
     Recorded,
+    SettleReason,
     Sighting,
     State,
 )
-from journal_contract import BUT_UPLOADING, TO_SETTLE, Store, reach, the, to_judge
-from journal_samples import (
+from support.journal_contract import MUST_SETTLE, NOT_UPLOADING, changed_sightings, reach, record_of
+from support.journal_samples import (
     DONE,
     PARTNER,
     ROUTE,
@@ -25,145 +26,145 @@ from journal_samples import (
 )
 
 
-async def test_a_settled_file_waits_to_be_sent(store: Store, clock: TurnableClock) -> None:
-    """Admitting a new file records all that was told of it, pending and due now."""
+async def test_a_settled_file_is_pending(store: JournalStore, clock: TurnableClock) -> None:
+    """A newly admitted file is recorded as it was given, pending and due now."""
     await store.admit([settled(b"dir/\xff", 3)])
-    record = await the(store, b"dir/\xff")
+    record = await record_of(store, b"dir/\xff")
     told = (record.path, record.fingerprint, record.destination, record.key)
     assert told == (b"dir/\xff", sighting(b"", 3).fingerprint, PARTNER, "dir/\\xff")
     assert (record.state, record.generation, record.attempts) == (State.PENDING, 1, 0)
     assert (record.first_seen_at, record.changed_at, record.due_at) == (START, START, START)
 
 
-async def test_a_fingerprint_of_any_size_comes_back(store: Store) -> None:
+async def test_a_fingerprint_of_any_size_comes_back(store: JournalStore) -> None:
     """Times far from now and inode numbers beyond 63 bits survive the journal."""
     odd = sighting(b"a").fingerprint._replace(mtime_ns=15 * 10**18, ctime_ns=-(10**18), inode=2**64 - 1)
     await store.admit([replace(settled(b"a"), sighting=Sighting(ROUTE, b"a", odd))])
-    assert (await the(store)).fingerprint == odd
+    assert (await record_of(store)).fingerprint == odd
 
 
-async def test_what_is_recorded_is_familiar(store: Store) -> None:
-    """Only new and changed files are unfamiliar, each route for itself, and in the order in which they were given."""
+async def test_only_new_and_changed_files_are_returned(store: JournalStore) -> None:
+    """filter_changed returns only new and changed files, route by route, in the order in which they were given."""
     await store.admit([settled(b"same"), settled(b"changed")])
     seen = [sighting(b"new"), sighting(b"same"), sighting(b"changed", 2)]
-    assert await to_judge(store, seen) == [seen[0], seen[2]]
+    assert await changed_sightings(store, seen) == [seen[0], seen[2]]
     elsewhere = [sighting(b"same", route="other")]
-    assert await to_judge(store, elsewhere, "other") == elsewhere
+    assert await changed_sightings(store, elsewhere, "other") == elsewhere
 
 
-async def test_many_sightings_are_compared_at_once(store: Store) -> None:
+async def test_many_sightings_are_compared_at_once(store: JournalStore) -> None:
     """A batch larger than any one query is answered completely."""
     await store.admit([settled(b"%05d" % number) for number in range(2500)])
     seen = [sighting(b"%05d" % number, 2 if number % 1000 == 0 else 1) for number in range(2600)]
-    assert [int(one.path) for one in await to_judge(store, seen)] == [0, 1000, 2000, *range(2500, 2600)]
+    assert [int(one.path) for one in await changed_sightings(store, seen)] == [0, 1000, 2000, *range(2500, 2600)]
 
 
-async def test_what_was_taken_last_is_told_with_its_reason(store: Store) -> None:
-    """Of many paths at once: the state and why it counted as at rest, for those that have a record."""
-    await store.admit([replace(settled(b"%05d" % number), reason=Reason.MARKER) for number in range(700)])
+async def test_the_last_fingerprint_is_returned_with_its_reason(store: JournalStore) -> None:
+    """The last fingerprint, and why it counted as settled, is returned for the paths that have a record."""
+    await store.admit([replace(settled(b"%05d" % number), reason=SettleReason.MARKER) for number in range(700)])
     recorded = await store.recorded(ROUTE, [b"%05d" % number for number in range(600, 1300)])
     assert set(recorded) == {b"%05d" % number for number in range(600, 700)}
-    assert recorded[b"00650"] == Recorded(sighting(b"00650").fingerprint, Reason.MARKER)
+    assert recorded[b"00650"] == Recorded(sighting(b"00650").fingerprint, SettleReason.MARKER)
 
 
 @pytest.mark.parametrize("state", State)
-async def test_which_states_are_unfamiliar(store: Store, state: State) -> None:
-    """An unchanged file has to be seen at rest again only when it was found changed, or gone."""
+async def test_which_states_are_changed(store: JournalStore, state: State) -> None:
+    """An unchanged file has to settle again only if it is changed or gone."""
     await reach(store, state)
-    expected = [sighting(b"a")] if state in TO_SETTLE else []
-    assert await to_judge(store, [sighting(b"a")]) == expected
+    expected = [sighting(b"a")] if state in MUST_SETTLE else []
+    assert await changed_sightings(store, [sighting(b"a")]) == expected
 
 
-@pytest.mark.parametrize("state", BUT_UPLOADING)
-async def test_a_changed_file_goes_again(store: Store, state: State, clock: TurnableClock) -> None:
-    """From every state but uploading a changed file is pending anew: next generation, nothing of the former left."""
+@pytest.mark.parametrize("state", NOT_UPLOADING)
+async def test_a_changed_file_goes_again(store: JournalStore, state: State, clock: TurnableClock) -> None:
+    """A changed file that is not uploading is pending as a new generation, without diagnosis and receipt."""
     await reach(store, state)
     clock.at += 60
     await store.admit([settled(b"a", 2)])
-    record = await the(store)
+    record = await record_of(store)
     assert (record.state, record.generation, record.attempts, record.ambiguous) == (State.PENDING, 2, 0, False)
     assert (record.receipt, record.diagnosis, record.after_due_at, record.multipart) == (None, None, None, None)
     assert (record.first_seen_at, record.changed_at, record.due_at) == (START, START + 60, START + 60)
 
 
-@pytest.mark.parametrize("state", [state for state in State if state not in TO_SETTLE])
-async def test_admitting_the_same_again_changes_nothing(store: Store, state: State) -> None:
+@pytest.mark.parametrize("state", [state for state in State if state not in MUST_SETTLE])
+async def test_admitting_the_same_again_changes_nothing(store: JournalStore, state: State) -> None:
     """A hint and a scan may both report one state of a file: the second one is passed over."""
     await reach(store, state)
-    before = await the(store)
+    before = await record_of(store)
     await store.admit([settled(b"a")])
-    assert await the(store) == before
+    assert await record_of(store) == before
 
 
-@pytest.mark.parametrize("state", TO_SETTLE)
-async def test_a_file_that_is_seen_at_rest_again_goes(store: Store, state: State) -> None:
+@pytest.mark.parametrize("state", MUST_SETTLE)
+async def test_a_file_that_is_seen_at_rest_again_goes(store: JournalStore, state: State) -> None:
     """A file that was found changed, or gone, is pending again even if its fingerprint is the old one."""
     await reach(store, state)
     await store.admit([settled(b"a")])
-    assert (await the(store)).state == State.PENDING
+    assert (await record_of(store)).state == State.PENDING
 
 
 @pytest.mark.parametrize("state", State)
-async def test_a_refused_file_is_quarantined_with_its_reason(store: Store, state: State) -> None:
+async def test_a_refused_file_is_quarantined_with_its_reason(store: JournalStore, state: State) -> None:
     """A refusal puts the file aside from any state, at once or when its running upload is settled."""
     claim = await reach(store, state)
     await store.admit([settled(b"a", 2, refusal=TOO_LONG)])
     if state == State.UPLOADING:
-        assert await store.settle(claim, DONE) == State.QUARANTINED
-    record = await the(store)
+        assert await store.finish(claim, DONE) == State.QUARANTINED
+    record = await record_of(store)
     assert (record.state, record.receipt) == (State.QUARANTINED, None)
     assert record.diagnosis is not None
     assert (record.diagnosis.code, record.diagnosis.message) == (TOO_LONG.code, TOO_LONG.message)
 
 
-async def test_two_files_never_share_a_key(store: Store) -> None:
+async def test_two_files_never_share_a_key(store: JournalStore) -> None:
     """The second file of a key is quarantined with KeyConflict and the name of the first, within a batch and later."""
     await store.admit([settled(b"first", key="k"), settled(b"second", key="k")])
     await store.admit([settled(b"third", key="k", route="other")])
     for path, route in ((b"second", ROUTE), (b"third", "other")):
-        record = await the(store, path, route)
+        record = await record_of(store, path, route)
         assert record.diagnosis is not None
         assert (record.state, record.diagnosis.code) == (State.QUARANTINED, "KeyConflict")
         assert "first" in record.diagnosis.message
-    assert (await the(store, b"first")).state == State.PENDING
+    assert (await record_of(store, b"first")).state == State.PENDING
 
 
-async def test_a_refused_file_takes_no_key(store: Store) -> None:
+async def test_a_refused_file_takes_no_key(store: JournalStore) -> None:
     """A file that can't go anywhere doesn't keep its key from others, and lets go of one that it had."""
     await store.admit([settled(b"first", key="k")])
     await store.admit([settled(b"first", 2, key="k", refusal=TOO_LONG), settled(b"second", key="k")])
-    assert (await the(store, b"second")).state == State.PENDING
+    assert (await record_of(store, b"second")).state == State.PENDING
 
 
-async def test_a_key_is_free_when_its_file_is_gone(store: Store) -> None:
-    """When the first file disappears unsent the one in conflict is unfamiliar again, and takes the key."""
+async def test_a_key_is_free_when_its_file_is_gone(store: JournalStore) -> None:
+    """When the first file disappears unsent the one in conflict counts as changed again, and takes the key."""
     await store.admit([settled(b"first", key="k"), settled(b"second", key="k")])
-    assert await to_judge(store, [sighting(b"second")]) == []
-    await store.vanished(ROUTE, [b"first"])
-    assert await to_judge(store, [sighting(b"second")]) == [sighting(b"second")]
+    assert await changed_sightings(store, [sighting(b"second")]) == []
+    await store.mark_gone(ROUTE, [b"first"])
+    assert await changed_sightings(store, [sighting(b"second")]) == [sighting(b"second")]
     await store.admit([settled(b"second", key="k")])
-    assert (await the(store, b"second")).state == State.PENDING
+    assert (await record_of(store, b"second")).state == State.PENDING
 
 
-async def test_keys_change_hands_within_a_batch(store: Store) -> None:
+async def test_keys_change_hands_within_a_batch(store: JournalStore) -> None:
     """A file that moves to another key leaves its old one to the file that comes after it."""
     await store.admit([settled(b"a", key="one"), settled(b"b", key="two")])
     await store.admit([settled(b"a", 2, key="three"), settled(b"b", 2, key="one"), settled(b"c", key="two")])
-    states = [(await the(store, path)).state for path in (b"a", b"b", b"c")]
+    states = [(await record_of(store, path)).state for path in (b"a", b"b", b"c")]
     assert states == [State.PENDING] * 3
 
 
 @pytest.mark.parametrize("state", State)
-async def test_only_what_was_not_sent_can_vanish(store: Store, state: State) -> None:
+async def test_only_undelivered_files_can_be_gone(store: JournalStore, state: State) -> None:
     """A file that disappears is gone if it was pending, settling or quarantined; else nothing changes."""
     await reach(store, state)
-    await store.vanished(ROUTE, [b"a", b"never seen"])
-    unsent = {State.PENDING, State.SETTLING, State.QUARANTINED}
-    assert (await the(store)).state == (State.GONE if state in unsent else state)
+    await store.mark_gone(ROUTE, [b"a", b"never seen"])
+    unsent = {State.PENDING, State.CHANGED, State.QUARANTINED}
+    assert (await record_of(store)).state == (State.GONE if state in unsent else state)
 
 
-async def test_a_key_that_is_let_go_later_in_the_batch(store: Store) -> None:
-    """A file that asks for a key just before its holder lets go of it is unfamiliar again, not stuck."""
+async def test_a_key_that_is_let_go_later_in_the_batch(store: JournalStore) -> None:
+    """A file that asks for a key just before its holder lets go of it counts as changed again, not stuck."""
     await store.admit([settled(b"holder", key="k")])
     await store.admit([settled(b"early", key="k"), settled(b"holder", 2, key="other")])
-    assert await to_judge(store, [sighting(b"early"), sighting(b"holder", 2)]) == [sighting(b"early")]
+    assert await changed_sightings(store, [sighting(b"early"), sighting(b"holder", 2)]) == [sighting(b"early")]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.model import Changed, Claim, Outcome, Release, Retry, Settled, State, Unchanged
-from journal_contract import Factory, Store, after_crash, reach, the
-from journal_samples import LOST, PARTNER, RECEIPT, ROUTE, SLOW, START, TurnableClock, settled
+from crosshaul.journal import JournalStore
+from crosshaul.model import Changed, Claim, Outcome, Release, RetryLater, Settled, State, Unchanged
+from support.journal_contract import Factory, after_crash, reach, record_of
+from support.journal_samples import LOST, PARTNER, RECEIPT, ROUTE, SLOW, START, TurnableClock, settled
 
 
 def touched(ctime: int, *, key: str | None = None, **other: int) -> Settled:
@@ -19,21 +20,21 @@ def touched(ctime: int, *, key: str | None = None, **other: int) -> Settled:
     return replace(one, sighting=one.sighting._replace(fingerprint=changed))
 
 
-async def claim_of(store: Store, *admitted: Settled) -> Claim:
+async def claim_of(store: JournalStore, *admitted: Settled) -> Claim:
     """The claim of the last of these states, which the file came to one after the other."""
     for one in admitted:
         await store.admit([one])
     return (await store.claim([ROUTE], 1))[0]
 
 
-async def test_a_receipt_is_kept_whole_when_only_the_ctime_changes(store: Store, clock: TurnableClock) -> None:
+async def test_a_receipt_is_kept_whole_when_only_the_ctime_changes(store: JournalStore, clock: TurnableClock) -> None:
     """The next claim has it, also after a further such change, and a file that has it still is delivered by it."""
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2), touched(3))
     assert claim.kept_receipt == RECEIPT
-    assert (await the(store)).receipt is None
-    assert await store.settle(claim, Unchanged(RECEIPT, clock.now() + 60)) == State.DELIVERED
-    record = await the(store)
+    assert (await record_of(store)).receipt is None
+    assert await store.finish(claim, Unchanged(RECEIPT, clock.now() + 60)) == State.DELIVERED
+    record = await record_of(store)
     assert (record.receipt, record.after_due_at) == (RECEIPT, clock.now() + 60)
     assert (record.fingerprint, record.generation) == (touched(3).sighting.fingerprint, 3)
     assert (await claim_of(store, touched(4))).kept_receipt == RECEIPT
@@ -42,31 +43,31 @@ async def test_a_receipt_is_kept_whole_when_only_the_ctime_changes(store: Store,
 @pytest.mark.parametrize(
     "changed", [touched(2, mtime_ns=2), touched(2, size=12), touched(2, inode=7), touched(2, key="elsewhere")]
 )
-async def test_a_receipt_is_not_kept_for_another_file_or_place(store: Store, changed: Settled) -> None:
+async def test_a_receipt_is_not_kept_for_another_file_or_place(store: JournalStore, changed: Settled) -> None:
     """If the mtime, size, inode or key differs, or did so in between, the file is sent again."""
     await reach(store, State.DELIVERED)
     assert (await claim_of(store, changed)).kept_receipt is None
-    await store.settle((await the_claim(store)), Release())
+    await store.finish((await the_claim(store)), Release())
     assert (await claim_of(store, touched(3))).kept_receipt is None
 
 
-async def the_claim(store: Store) -> Claim:
+async def the_claim(store: JournalStore) -> Claim:
     """The claim of the file that is uploading."""
-    record = await the(store)
+    record = await record_of(store)
     fingerprint = record.fingerprint
     return Claim(record.id, record.generation, ROUTE, PARTNER, b"a", fingerprint, record.key)
 
 
-@pytest.mark.parametrize("outcome", [Release(), Retry(START, SLOW), Changed()])
-async def test_a_receipt_outlasts_tries_that_sent_nothing(store: Store, outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [Release(), RetryLater(START, SLOW), Changed()])
+async def test_a_receipt_outlasts_tries_that_sent_nothing(store: JournalStore, outcome: Outcome) -> None:
     """Put back, failed, or changed while it was read: as long as nothing was sent the receipt may stand."""
     await reach(store, State.DELIVERED)
-    await store.settle(await claim_of(store, touched(2)), outcome)
+    await store.finish(await claim_of(store, touched(2)), outcome)
     assert (await claim_of(store, touched(3))).kept_receipt == RECEIPT
 
 
 async def test_a_receipt_outlasts_a_crash(
-    store: Store, factory: Factory, state_dir: Path, clock: TurnableClock
+    store: JournalStore, factory: Factory, state_dir: Path, clock: TurnableClock
 ) -> None:
     """A crash while the file is read again loses nothing: the next life compares it."""
     await reach(store, State.DELIVERED)
@@ -75,24 +76,24 @@ async def test_a_receipt_outlasts_a_crash(
         assert (await reopened.claim([ROUTE], 1))[0].kept_receipt == RECEIPT
 
 
-async def test_a_receipt_is_gone_before_anything_else_is_sent(store: Store) -> None:
-    """Whoever drops it may send: no later state takes it up, not even one that was admitted before it was dropped."""
+async def test_a_receipt_is_gone_before_anything_else_is_sent(store: JournalStore) -> None:
+    """A dropped receipt is not kept by a later state, not even by one that was admitted before the drop."""
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2))
     await store.admit([touched(3)])
     await store.drop_kept_receipt(claim)
-    await store.settle(claim, Retry(START, LOST))
+    await store.finish(claim, RetryLater(START, LOST))
     assert (await claim_of(store)).kept_receipt is None
-    await store.settle(await the_claim(store), Release())
+    await store.finish(await the_claim(store), Release())
     again = await claim_of(store, touched(4))
     etag = again.previous and again.previous.etag
     assert (again.kept_receipt, etag) == (None, RECEIPT.etag)
 
 
-async def test_a_stale_answer_that_nothing_changed_changes_nothing(store: Store) -> None:
-    """A newer state is compared by itself, however the older one's comparison ended."""
+async def test_a_stale_answer_that_nothing_changed_changes_nothing(store: JournalStore) -> None:
+    """A newer state is compared with the receipt again, whatever the result for the older one."""
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2))
     await store.admit([touched(3)])
-    assert await store.settle(claim, Unchanged(RECEIPT)) == State.PENDING
+    assert await store.finish(claim, Unchanged(RECEIPT)) == State.PENDING
     assert (await claim_of(store)).kept_receipt == RECEIPT

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from crosshaul.journal import IllegalMove
+from crosshaul.journal import IllegalTransition, JournalStore
 from crosshaul.model import (
     Changed,
     Outcome,
     Quarantine,
     Release,
-    Retry,
+    RetryLater,
     State,
 )
-from journal_contract import BUT_UPLOADING, Store, claimed, reach, the
-from journal_samples import (
+from support.journal_contract import NOT_UPLOADING, claimed, reach, record_of
+from support.journal_samples import (
     DONE,
     LOST,
     ROUTE,
@@ -29,45 +29,45 @@ from journal_samples import (
 )
 
 
-async def test_an_unfinished_upload_comes_with_the_next_claim(store: Store) -> None:
+async def test_an_unfinished_upload_comes_with_the_next_claim(store: JournalStore) -> None:
     """Upload id, part size and parts are there again after a retry, the parts in order."""
     claim = await claimed(store)
     await store.begin_multipart(claim, multipart())
     for number in (3, 1, 2):
         await store.add_part(claim, part(number))
     await store.add_part(claim, part(2, size=9))
-    await store.settle(claim, Retry(START, LOST))
+    await store.finish(claim, RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
     assert again.multipart == replace(multipart(), parts=(part(1), part(2, size=9), part(3)))
-    assert (await the(store)).multipart == again.multipart
+    assert (await record_of(store)).multipart == again.multipart
 
 
-async def test_parts_are_added_together(store: Store) -> None:
+async def test_parts_are_added_together(store: JournalStore) -> None:
     """Parts of several files that finish at once each come to their own upload."""
     await store.admit([settled(b"a"), settled(b"b")])
     claims = await store.claim([ROUTE], 2)
     await asyncio.gather(*(store.begin_multipart(claim, multipart(key=claim.key)) for claim in claims))
     await asyncio.gather(*(store.add_part(claim, part(number)) for number in range(1, 20) for claim in claims))
     for claim in claims:
-        found = (await the(store, claim.path)).multipart
+        found = (await record_of(store, claim.path)).multipart
         assert found is not None
         assert (found.key, [one.number for one in found.parts]) == (claim.key, list(range(1, 20)))
 
 
-async def test_a_new_upload_takes_the_place_of_the_old(store: Store) -> None:
+async def test_a_new_upload_takes_the_place_of_the_old(store: JournalStore) -> None:
     """begin_multipart forgets an earlier upload and its parts, and drop_multipart forgets the last."""
     claim = await claimed(store)
     await store.begin_multipart(claim, multipart(1, 2))
     await store.begin_multipart(claim, multipart(upload_id="upload-2"))
-    assert (await the(store)).multipart == multipart(upload_id="upload-2")
+    assert (await record_of(store)).multipart == multipart(upload_id="upload-2")
     await store.drop_multipart(claim)
-    assert (await the(store)).multipart is None
+    assert (await record_of(store)).multipart is None
 
 
 ENDINGS: dict[str, tuple[Outcome, bool]] = {
     "delivered": (DONE, False),
-    "retry": (Retry(START, SLOW), True),
-    "retry from the start": (Retry(START, SLOW, drop_multipart=True), False),
+    "retry": (RetryLater(START, SLOW), True),
+    "retry from the start": (RetryLater(START, SLOW, drop_multipart=True), False),
     "quarantine": (Quarantine(SLOW), True),
     "release": (Release(), True),
     "changed": (Changed(), False),
@@ -75,16 +75,16 @@ ENDINGS: dict[str, tuple[Outcome, bool]] = {
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-async def test_which_outcomes_end_an_upload(store: Store, name: str) -> None:
+async def test_which_outcomes_end_an_upload(store: JournalStore, name: str) -> None:
     """The multipart upload is kept as long as it can be finished, and no longer."""
     outcome, kept = ENDINGS[name]
     claim = await claimed(store)
     await store.begin_multipart(claim, multipart(1))
-    await store.settle(claim, outcome)
-    assert (await the(store)).multipart == (multipart(1) if kept else None)
+    await store.finish(claim, outcome)
+    assert (await record_of(store)).multipart == (multipart(1) if kept else None)
 
 
-async def test_a_changed_file_starts_its_upload_over(store: Store) -> None:
+async def test_a_changed_file_starts_its_upload_over(store: JournalStore) -> None:
     """A new generation drops the upload, and the running claim can add nothing to it."""
     claim = await claimed(store)
     await store.begin_multipart(claim, multipart(1))
@@ -92,26 +92,26 @@ async def test_a_changed_file_starts_its_upload_over(store: Store) -> None:
     await store.add_part(claim, part(2))
     await store.begin_multipart(claim, multipart(1))
     await store.drop_multipart(claim)
-    assert (await the(store)).multipart is None
+    assert (await record_of(store)).multipart is None
 
 
-@pytest.mark.parametrize("state", BUT_UPLOADING)
-async def test_only_a_claim_has_parts(store: Store, state: State) -> None:
-    """Multipart state of a file that isn't uploading is an illegal move."""
+@pytest.mark.parametrize("state", NOT_UPLOADING)
+async def test_only_a_claim_has_parts(store: JournalStore, state: State) -> None:
+    """Multipart state of a file that isn't uploading is an illegal transition."""
     claim = await reach(store, state)
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         await store.begin_multipart(claim, multipart())
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         await store.add_part(claim, part(1))
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         await store.drop_multipart(claim)
 
 
-async def test_a_vanished_file_has_no_upload(store: Store) -> None:
+async def test_a_file_that_is_gone_has_no_upload(store: JournalStore) -> None:
     """When an unsent file disappears its unfinished upload is forgotten, and those of other files are kept."""
     for path in (b"a", b"b"):
         claim = await claimed(store, path)
         await store.begin_multipart(claim, multipart(1))
-        await store.settle(claim, Retry(START + 5, SLOW))
-    await store.vanished(ROUTE, [b"a"])
-    assert [(await the(store, path)).multipart for path in (b"a", b"b")] == [None, multipart(1)]
+        await store.finish(claim, RetryLater(START + 5, SLOW))
+    await store.mark_gone(ROUTE, [b"a"])
+    assert [(await record_of(store, path)).multipart for path in (b"a", b"b")] == [None, multipart(1)]

@@ -1,4 +1,4 @@
-"""What any store of the journal has to do for the transfer loop: claims, and what becomes of them."""
+"""What any store of the journal has to do for the transfer loop: claims, and the outcome of them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import asyncio
 
 import pytest
 
-from crosshaul.canaries import Canaries, CanaryWish
-from crosshaul.journal import IllegalMove
+from crosshaul.journal import IllegalTransition, JournalStore
+from crosshaul.journal.canary_choice import Canaries, CanaryCriteria
 from crosshaul.model import (
-    MOVES,
+    TRANSITIONS,
     Changed,
     Claim,
     Delivered,
     Outcome,
     Quarantine,
     Release,
-    Retry,
+    RetryLater,
     State,
 )
-from journal_contract import BUT_UPLOADING, Store, claimed, reach, the
-from journal_samples import (
+from support.journal_contract import NOT_UPLOADING, claimed, reach, record_of
+from support.journal_samples import (
     DONE,
     LOST,
     PARTNER,
@@ -34,20 +34,20 @@ from journal_samples import (
 )
 
 
-async def test_a_claim_carries_all_that_is_needed(store: Store) -> None:
+async def test_a_claim_carries_all_that_is_needed(store: JournalStore) -> None:
     """A claim has the file's route, destination, path, fingerprint and key, and the file is uploading."""
     await store.admit([settled(b"a", 4, key="k")])
     (claim,) = await store.claim([ROUTE], 5)
     fingerprint = sighting(b"a", 4).fingerprint
     assert claim == Claim(claim.id, 1, ROUTE, PARTNER, b"a", fingerprint, "k", 0, ambiguous=False, multipart=None)
-    assert (await the(store)).state == State.UPLOADING
+    assert (await record_of(store)).state == State.UPLOADING
     assert await store.claim([ROUTE], 5) == []
 
 
-async def test_only_due_files_of_the_named_routes_are_claimed(store: Store, clock: TurnableClock) -> None:
+async def test_only_due_files_of_the_named_routes_are_claimed(store: JournalStore, clock: TurnableClock) -> None:
     """A file that is due later, or of another route, isn't handed out; next_due tells when it will be."""
     claim = await claimed(store)
-    await store.settle(claim, Retry(START + 30, SLOW))
+    await store.finish(claim, RetryLater(START + 30, SLOW))
     await store.admit([settled(b"b", route="other")])
     assert await store.claim([ROUTE], 5) == []
     assert (await store.next_due([ROUTE]), await store.next_due([ROUTE, "other"])) == (START + 30, START)
@@ -56,7 +56,7 @@ async def test_only_due_files_of_the_named_routes_are_claimed(store: Store, cloc
     assert [one.path for one in await store.claim([ROUTE], 5)] == [b"a"]
 
 
-async def test_the_oldest_due_goes_first(store: Store, clock: TurnableClock) -> None:
+async def test_the_oldest_due_goes_first(store: JournalStore, clock: TurnableClock) -> None:
     """Within a route files are claimed in the order in which they became due."""
     for path in (b"c", b"a", b"b"):
         await store.admit([settled(path)])
@@ -65,7 +65,7 @@ async def test_the_oldest_due_goes_first(store: Store, clock: TurnableClock) -> 
     assert [one.path for one in await store.claim([ROUTE], 2)] == [b"b"]
 
 
-async def test_a_route_with_a_backlog_starves_nobody(store: Store, clock: TurnableClock) -> None:
+async def test_a_route_with_a_backlog_starves_nobody(store: JournalStore, clock: TurnableClock) -> None:
     """Two routes share a claim half and half, and one by one they take turns, however old the one's backlog is."""
     await store.admit([settled(b"%03d" % number, route="big", key=f"big/{number}") for number in range(200)])
     clock.at += 60
@@ -78,15 +78,15 @@ async def test_a_route_with_a_backlog_starves_nobody(store: Store, clock: Turnab
     assert (rest.count("big"), rest.count("small")) == (45, 5)
 
 
-async def failed_before(store: Store, count: int, clock: TurnableClock) -> None:
+async def failed_before(store: JournalStore, count: int, clock: TurnableClock) -> None:
     """Files that failed once, and are due again."""
     await store.admit([settled(b"old %03d" % number, key=f"old/{number}") for number in range(count)])
     for claim in await store.claim([ROUTE], count):
-        await store.settle(claim, Retry(clock.at, SLOW))
+        await store.finish(claim, RetryLater(clock.at, SLOW))
     clock.at += 1
 
 
-async def test_first_tries_go_before_repeated_ones(store: Store, clock: TurnableClock) -> None:
+async def test_first_tries_go_before_repeated_ones(store: JournalStore, clock: TurnableClock) -> None:
     """However many files that failed are due, a new one is in the next claim; they have a quarter of the places."""
     await failed_before(store, 100, clock)
     await store.admit([settled(b"new %03d" % number, key=f"new/{number}") for number in range(30)])
@@ -99,152 +99,152 @@ async def test_first_tries_go_before_repeated_ones(store: Store, clock: Turnable
     assert await store.next_due([ROUTE]) is not None
 
 
-async def test_a_canary_is_due_and_as_was_wished(store: Store, clock: TurnableClock) -> None:
+async def test_a_canary_is_due_and_as_was_wished(store: JournalStore, clock: TurnableClock) -> None:
     """One file of the named routes goes: unlike the refused ones, of those that came since, else what there is."""
     await failed_before(store, 3, clock)
-    assert await store.claim_canary(["other"], CanaryWish()) is None
+    assert await store.claim_canary(["other"], CanaryCriteria()) is None
     await store.admit([settled(b"setup.exe", key="1"), settled(b"report.csv", key="2"), settled(b"run.exe", key="3")])
     canaries = Canaries()
-    canaries.refused(ROUTE, b"more.exe", large=False)
-    canary = await store.claim_canary([ROUTE], canaries.wish(None))
+    canaries.add_refused(ROUTE, b"more.exe", large=False)
+    canary = await store.claim_canary([ROUTE], canaries.criteria(None))
     assert canary is not None
     assert canary.path == b"report.csv"
-    assert (await the(store, b"report.csv")).state is State.UPLOADING
-    assert await store.claim_canary([ROUTE], canaries.wish(clock.at)) is None
+    assert (await record_of(store, b"report.csv")).state is State.UPLOADING
+    assert await store.claim_canary([ROUTE], canaries.criteria(clock.at)) is None
     clock.at += 1
     await store.admit([settled(b"late.exe", key="4")])
-    late = await store.claim_canary([ROUTE], canaries.wish(clock.at - 1))
+    late = await store.claim_canary([ROUTE], canaries.criteria(clock.at - 1))
     assert late is not None
     assert late.path == b"late.exe"
-    left = [await store.claim_canary([ROUTE], canaries.wish(None)) for _ in range(6)]
+    left = [await store.claim_canary([ROUTE], canaries.criteria(None)) for _ in range(6)]
     assert [one and one.path[:3] for one in left] == [b"run", b"set", b"old", b"old", b"old", None]
 
 
-async def test_a_delivered_file_has_its_receipt(store: Store, clock: TurnableClock) -> None:
+async def test_a_delivered_file_has_its_receipt(store: JournalStore, clock: TurnableClock) -> None:
     """Delivered keeps the receipt and when the source is due, and clears what went wrong before."""
     claim = await claimed(store)
-    await store.settle(claim, Retry(START, LOST))
+    await store.finish(claim, RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
     clock.at += 9
-    assert await store.settle(again, Delivered(RECEIPT, after_due_at=START + 99)) == State.DELIVERED
-    record = await the(store)
+    assert await store.finish(again, Delivered(RECEIPT, after_due_at=START + 99)) == State.DELIVERED
+    record = await record_of(store)
     assert (record.state, record.receipt, record.after_due_at) == (State.DELIVERED, RECEIPT, START + 99)
     assert (record.attempts, record.ambiguous, record.diagnosis) == (0, False, None)
     assert record.changed_at == START + 9
 
 
-async def test_a_retry_keeps_count_and_reason(store: Store) -> None:
+async def test_a_retry_keeps_count_and_reason(store: JournalStore) -> None:
     """Retry counts tries of the file alone, keeps the diagnosis whole, and ambiguity stays until it is resolved."""
     claim = await claimed(store)
-    assert await store.settle(claim, Retry(START, LOST)) == State.PENDING
-    record = await the(store)
+    assert await store.finish(claim, RetryLater(START, LOST)) == State.PENDING
+    record = await record_of(store)
     assert (record.attempts, record.ambiguous, record.diagnosis) == (1, True, LOST)
     (again,) = await store.claim([ROUTE], 1)
     assert (again.attempts, again.ambiguous) == (1, True)
-    await store.settle(again, Retry(START + 3, SLOW, counts=False))
-    record = await the(store)
+    await store.finish(again, RetryLater(START + 3, SLOW, counts=False))
+    record = await record_of(store)
     assert (record.attempts, record.ambiguous, record.diagnosis, record.due_at) == (1, True, SLOW, START + 3)
 
 
-async def test_a_released_file_is_as_it_was(store: Store) -> None:
+async def test_a_released_file_is_as_it_was(store: JournalStore) -> None:
     """Release changes neither attempts nor diagnosis."""
     claim = await claimed(store)
-    await store.settle(claim, Retry(START, LOST))
-    before = await the(store)
+    await store.finish(claim, RetryLater(START, LOST))
+    before = await record_of(store)
     (again,) = await store.claim([ROUTE], 1)
-    assert await store.settle(again, Release(START)) == State.PENDING
-    assert await the(store) == before
+    assert await store.finish(again, Release(START)) == State.PENDING
+    assert await record_of(store) == before
 
 
-async def test_a_quarantined_file_keeps_the_reason(store: Store) -> None:
+async def test_a_quarantined_file_keeps_the_reason(store: JournalStore) -> None:
     """Quarantine keeps the diagnosis, and the file is not claimed any more."""
-    assert await store.settle(await claimed(store), Quarantine(SLOW)) == State.QUARANTINED
-    assert (await the(store)).diagnosis == SLOW
+    assert await store.finish(await claimed(store), Quarantine(SLOW)) == State.QUARANTINED
+    assert (await record_of(store)).diagnosis == SLOW
     assert await store.claim([ROUTE], 1) == []
 
 
-async def test_the_try_that_sets_a_file_aside_counts(store: Store) -> None:
+async def test_the_try_that_sets_a_file_aside_counts(store: JournalStore) -> None:
     """The count is that of all tries: the last one, and those before it that were not counted then."""
-    await store.settle(await claimed(store), Retry(START, LOST))
+    await store.finish(await claimed(store), RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
-    await store.settle(again, Quarantine(SLOW, counts=4))
-    assert (await the(store)).attempts == 5
+    await store.finish(again, Quarantine(SLOW, counts=4))
+    assert (await record_of(store)).attempts == 5
 
 
 OUTCOMES: dict[str, tuple[Outcome, State, State]] = {
     "delivered": (DONE, State.DELIVERED, State.PENDING),
-    "retry": (Retry(START + 50, LOST), State.PENDING, State.PENDING),
+    "retry": (RetryLater(START + 50, LOST), State.PENDING, State.PENDING),
     "quarantine": (Quarantine(SLOW), State.QUARANTINED, State.PENDING),
     "release": (Release(START + 50), State.PENDING, State.PENDING),
-    "changed": (Changed(), State.SETTLING, State.PENDING),
+    "changed": (Changed(), State.CHANGED, State.PENDING),
 }
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-async def test_where_each_outcome_leads(store: Store, name: str) -> None:
+async def test_where_each_outcome_leads(store: JournalStore, name: str) -> None:
     """Every outcome of a current claim moves the file to its state, and says so."""
     outcome, state, _ = OUTCOMES[name]
-    assert await store.settle(await claimed(store), outcome) == state
-    assert (await the(store)).state == state
+    assert await store.finish(await claimed(store), outcome) == state
+    assert (await record_of(store)).state == state
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-async def test_a_stale_outcome_sends_the_new_state(store: Store, name: str, clock: TurnableClock) -> None:
+async def test_a_stale_outcome_sends_the_new_state(store: JournalStore, name: str, clock: TurnableClock) -> None:
     """If the file changed while it was sent nothing of the outcome is kept, and it is due at once in its new state."""
     outcome, _, state = OUTCOMES[name]
     claim = await claimed(store)
     await store.admit([settled(b"a", 2)])
-    running = await the(store)
+    running = await record_of(store)
     assert (running.state, running.generation, running.fingerprint.mtime_ns) == (State.UPLOADING, 2, 2)
     assert await store.claim([ROUTE], 1) == []
     clock.at += 7
-    assert await store.settle(claim, outcome) == state
-    record = await the(store)
+    assert await store.finish(claim, outcome) == state
+    record = await record_of(store)
     assert (record.state, record.attempts, record.ambiguous, record.receipt) == (state, 0, False, None)
     assert (record.diagnosis, record.due_at, record.multipart) == (None, START + 7, None)
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-@pytest.mark.parametrize("state", BUT_UPLOADING)
-async def test_only_a_claim_can_be_settled(store: Store, state: State, name: str) -> None:
-    """Settling a file that isn't uploading is an illegal move, whatever the outcome, and changes nothing."""
+@pytest.mark.parametrize("state", NOT_UPLOADING)
+async def test_only_a_claim_can_finish(store: JournalStore, state: State, name: str) -> None:
+    """Finishing a file that is not uploading is an illegal transition, whatever the outcome, and changes nothing."""
     claim = await reach(store, state)
-    before = await the(store)
-    with pytest.raises(IllegalMove):
-        await store.settle(claim, OUTCOMES[name][0])
-    assert await the(store) == before
+    before = await record_of(store)
+    with pytest.raises(IllegalTransition):
+        await store.finish(claim, OUTCOMES[name][0])
+    assert await record_of(store) == before
 
 
-async def test_a_claim_of_an_earlier_round_is_none(store: Store) -> None:
+async def test_a_claim_of_an_earlier_round_is_none(store: JournalStore) -> None:
     """A stale claim that was settled can't be settled again while the file's new state is under way."""
     first = await claimed(store)
     await store.admit([settled(b"a", 2)])
-    await store.settle(first, DONE)
+    await store.finish(first, DONE)
     (second,) = await store.claim([ROUTE], 1)
-    with pytest.raises(IllegalMove):
-        await store.settle(first, DONE)
-    assert await store.settle(second, DONE) == State.DELIVERED
+    with pytest.raises(IllegalTransition):
+        await store.finish(first, DONE)
+    assert await store.finish(second, DONE) == State.DELIVERED
 
 
-async def test_one_bad_settlement_harms_no_other(store: Store) -> None:
-    """Of settlements that are waiting at once only the illegal one fails, also if it is the same claim twice."""
+async def test_one_illegal_outcome_fails_alone(store: JournalStore) -> None:
+    """Of outcomes in one transaction only the illegal one fails, also if one claim finishes twice."""
     await store.admit([settled(b"%d" % number) for number in range(10)])
     claims = await store.claim([ROUTE], 10)
-    waiting = [store.settle(claim, DONE) for claim in (*claims[:5], claims[2], *claims[5:])]
+    waiting = [store.finish(claim, DONE) for claim in (*claims[:5], claims[2], *claims[5:])]
     answers = await asyncio.gather(*waiting, return_exceptions=True)
-    assert isinstance(answers.pop(5), IllegalMove)
+    assert isinstance(answers.pop(5), IllegalTransition)
     assert answers == [State.DELIVERED] * 10
 
 
 def test_the_outcomes_reach_every_legal_move() -> None:
     """Each move of the model from uploading is the answer to one outcome at least."""
-    assert {state for _, state, _ in OUTCOMES.values()} == MOVES[State.UPLOADING]
+    assert {state for _, state, _ in OUTCOMES.values()} == TRANSITIONS[State.UPLOADING]
 
 
-async def test_make_due_calls_off_the_waiting(store: Store) -> None:
+async def test_make_due_calls_off_the_waiting(store: JournalStore) -> None:
     """When a destination works again the pending files of its routes are due now, those of others are not."""
     await store.admit([settled(b"a"), settled(b"b", route="other")])
     for claim in await store.claim([ROUTE, "other"], 2):
-        await store.settle(claim, Retry(START + 300, SLOW))
+        await store.finish(claim, RetryLater(START + 300, SLOW))
     await store.make_due([ROUTE])
     assert (await store.next_due([ROUTE]), await store.next_due(["other"])) == (START, START + 300)

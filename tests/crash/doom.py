@@ -13,11 +13,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from crosshaul import removal
-from crosshaul.aws.chain import Chain
-from crosshaul.aws.control import Control
-from crosshaul.aws.wire import Wire
-from crosshaul.journal import claims, settling, source_journal, store, writer
+from crosshaul.aws.base_credentials import BaseCredentials
+from crosshaul.aws.control_client import S3ControlClient
+from crosshaul.aws.upload_client import S3UploadClient
+from crosshaul.delivery.after_upload import source_removal
+from crosshaul.journal.sqlite import (
+    claims,
+    outcomes,
+    store_abandoned,
+    store_admissions,
+    store_claims,
+    store_sources,
+    store_status,
+    writer,
+)
 
 
 class Doom:
@@ -46,21 +55,21 @@ At = Callable[[str], None]
 
 _NAMES: dict[object, str] = {
     getattr(owner, name): name.strip("_").lower()
-    for owner in (store, source_journal)
+    for owner in (store_abandoned, store_admissions, store_claims, store_sources, store_status)
     for name in vars(owner)
     if name.isupper() and callable(getattr(owner, name))
 }
-_NAMES |= {settling.settle_after: "settle_after", claims.add_parts: "add_part"}
+_NAMES |= {outcomes.finish_after_tasks: "finish_after_task", claims.add_parts: "add_part"}
 
 
 def _kinds(units: Sequence[Any]) -> list[str]:
-    """What a transaction writes: each kind of work once, settlements by their outcome."""
+    """What a transaction writes: each kind of work once, claims by their outcome."""
     return sorted({_kind(unit) for unit in units})
 
 
 def _kind(unit: Any) -> str:
-    if unit.work is settling.settle:
-        return f"settle_{type(unit.argument.outcome).__name__.lower()}"
+    if unit.work is outcomes.finish:
+        return f"finish_{type(unit.argument.outcome).__name__.lower()}"
     return _NAMES.get(unit.work, "claim")
 
 
@@ -99,14 +108,14 @@ def _lay_journal(at: At) -> None:
             self._connection = connection
         each("committed, nobody told")
 
-    writer.Writer._transact = doomed
+    writer.Writer._transact = doomed  # type: ignore[method-assign]
 
 
 def _lay_calls(at: At) -> None:
     for owner, method, name_of in (
-        (Chain, "assume_role", lambda *_: "AssumeRole"),
-        (Control, "call", lambda operation, *_: operation),
-        (Wire, "_send", lambda operation, *_: operation),
+        (BaseCredentials, "assume_role", lambda *_: "AssumeRole"),
+        (S3ControlClient, "call", lambda operation, *_: operation),
+        (S3UploadClient, "_send", lambda operation, *_: operation),
     ):
         setattr(owner, method, _around(getattr(owner, method), name_of, at))
 
@@ -127,7 +136,7 @@ def _lay_sources(at: At) -> None:
     for name in ("unlink", "link"):
         setattr(os, name, _beside(getattr(os, name), f"source {name}", at))
     for name in ("rename_at_once", "rename_noreplace"):
-        setattr(removal, name, _around_rename(getattr(removal, name), f"source {name}", at))
+        setattr(source_removal, name, _around_rename(getattr(source_removal, name), f"source {name}", at))
 
 
 def _around_rename(rename: Callable[..., Any], name: str, at: At) -> Callable[..., Any]:

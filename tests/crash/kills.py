@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lives import configuration, credentials, integrity, life, unfinished
 
-from partner_fixtures import PartnerProcess, partner_process
+from support.partner_fixtures import PartnerProcess, partner_process
 
 _MIB = 1 << 20
 _LOOK_EVERY = 50

@@ -17,11 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# Imported for the children: a fork has them for nothing.
-from crosshaul import daemon as _daemon  # noqa: F401
 from crosshaul.cli import run as _run  # noqa: F401
 from crosshaul.cli.main import main
-from partner_fixtures import PartnerProcess
+
+# Imported for the children: a fork has them for nothing.
+from crosshaul.service import daemon as _daemon  # noqa: F401
+from support.partner_fixtures import PartnerProcess
 
 _UNCAUGHT = 70
 

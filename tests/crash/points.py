@@ -20,13 +20,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from doom import Doom
 from lives import configuration, credentials, integrity, life, unfinished
 
-from partner_fixtures import PartnerProcess, partner_process
+from support.partner_fixtures import PartnerProcess, partner_process
 
 MIB = 1 << 20
 _PATIENCE = 40.0
@@ -94,7 +95,7 @@ class World:
         last = FILES | {"keep/changing": _CHANGED}
         return {self.prefix + name: hashlib.sha256(data).hexdigest() for name, data in last.items()}
 
-    def held(self) -> dict[str, dict[str, object]]:
+    def held(self) -> dict[str, dict[str, Any]]:
         """What is in the bucket of this world."""
         objects = self.account.objects(sha256=True)
         return {key: each for key, each in objects.items() if key.startswith(self.prefix)}

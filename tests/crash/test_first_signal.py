@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from system_fixtures import Daemon, until
+from support.system_fixtures import Daemon, until
 
 UNSHARE = ["unshare", "--pid", "--fork", "--kill-child"]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from partner_fixtures import PartnerProcess
-from system_fixtures import Daemon, Site, sha256_of, until
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import Daemon, Site, sha256_of, until
 
 MIB = 1 << 20
 SLACK = 20.0
@@ -82,7 +82,7 @@ def test_a_put_that_stands_still_is_cut_off(strict: PartnerProcess, site_for, si
 
 @pytest.mark.parametrize("arguments", [[], ["--require-ready"]], ids=["waiting", "require-ready"])
 def test_an_sts_that_hangs_holds_up_no_end(strict: PartnerProcess, site_for, arguments: list[str]):
-    """SIGTERM while AssumeRole gets no answer, be it under --require-ready: it ends in time, and nothing is lost."""
+    """SIGTERM while AssumeRole gets no answer, even under --require-ready: it ends in time, and nothing is lost."""
     site = impatient(site_for(strict))
     site.add("file", b"1")
     strict.fault("stall", "AssumeRole", rule={"times": None}, seconds=90)

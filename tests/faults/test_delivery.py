@@ -9,29 +9,30 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from crosshaul import cached
-from crosshaul.config import AfterUpload
-from crosshaul.errors import Kind, StateDirError
-from crosshaul.model import Changed, ChecksumKind, Delivered, Retry, State
+from crosshaul.config import AfterUploadConfig
+from crosshaul.delivery.retry import RetryPolicy
+from crosshaul.errors import FaultKind, StateDirError
+from crosshaul.files import page_cache
+from crosshaul.files.source_file import SourceFile
+from crosshaul.model import Changed, ChecksumKind, Delivered, RetryLater, State
 from crosshaul.partner import (
     Close,
     Corrupt,
     Delay,
     Error,
-    ErrorInside,
-    HalfAnswer,
+    ErrorInBody,
     PartnerAccount,
     Reset,
     Rule,
     Stall,
+    TruncatedResponse,
     WrongETag,
 )
-from crosshaul.retry import Policy
-from crosshaul.source import SourceFile
-from lane import MIB, Lane, lane_to
+from support.pipeline import MIB, Pipeline, open_pipeline
 
 BIG = os.urandom(12 * MIB + 7)
 
@@ -49,7 +50,7 @@ TRANSIENT = {
     "reset in the body": Reset("mid_body"),
     "reset after the body": Reset("after_body"),
     "lost answer": Reset("after_commit"),
-    "half an answer": HalfAnswer(),
+    "half an answer": TruncatedResponse(),
     "corrupted on the way": Corrupt(),
     "closed after the answer": Close(),
 }
@@ -59,9 +60,9 @@ TRANSIENT = {
 async def test_a_small_file_gets_through_a_passing_fault(name: str, partner: PartnerAccount, tmp_path: Path):
     """Whatever happens to PutObject twice, the file is there in the end, byte for byte, and is not quarantined."""
     partner.faults.add(Rule(operation="PutObject", times=2, action=TRANSIENT[name]))
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("a.bin", b"x" * 70_000)
-        await lane.comes_to("a.bin", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("a.bin", b"x" * 70_000)
+        await pipeline.comes_to("a.bin", State.DELIVERED)
     assert partner.read("a.bin") == b"x" * 70_000
 
 
@@ -72,9 +73,9 @@ async def test_a_multipart_upload_gets_through_a_passing_fault(
 ):
     """A fault at any of the three calls costs a retry, never the file."""
     partner.faults.add(Rule(operation=operation, times=1, action=TRANSIENT[name]))
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("big", BIG)
-        record = await lane.comes_to("big", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("big", BIG)
+        record = await pipeline.comes_to("big", State.DELIVERED)
     assert partner.read("big") == BIG
     assert record.receipt is not None
     assert record.receipt.size == len(BIG)
@@ -83,10 +84,10 @@ async def test_a_multipart_upload_gets_through_a_passing_fault(
 async def test_a_lost_answer_is_settled_by_head_and_not_by_a_second_put(partner: PartnerAccount, tmp_path: Path):
     """The object that was put unheard is recognised by its token, and not written again."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_commit")))
-    async with lane_to(partner, tmp_path) as lane:
+    async with open_pipeline(partner, tmp_path) as pipeline:
         # The client sends once more by itself where a kept connection broke; this is the first on a new one.
-        await lane.drop("a", b"once")
-        record = await lane.comes_to("a", State.DELIVERED)
+        await pipeline.drop("a", b"once")
+        record = await pipeline.comes_to("a", State.DELIVERED)
     assert record.receipt is not None
     assert record.receipt.proven_by == "head"
     assert partner.objects["a"].writes == 1
@@ -94,25 +95,25 @@ async def test_a_lost_answer_is_settled_by_head_and_not_by_a_second_put(partner:
 
 async def test_an_object_under_the_key_that_is_not_ours_is_not_taken_for_ours(partner: PartnerAccount, tmp_path: Path):
     """HEAD finds an older state's token: the new state is sent."""
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("a", b"old")
-        await lane.comes_to("a", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("a", b"old")
+        await pipeline.comes_to("a", State.DELIVERED)
         partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_body")))
-        await lane.drop("a", b"new!")
-        await lane.comes_to("a", State.DELIVERED)
+        await pipeline.drop("a", b"new!")
+        await pipeline.comes_to("a", State.DELIVERED)
     assert partner.read("a") == b"new!"
 
 
 async def test_complete_that_says_200_with_an_error_inside_is_not_a_delivery(partner: PartnerAccount, tmp_path: Path):
     """A status of 200 alone proves nothing: the upload is completed again."""
-    partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=ErrorInside()))
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("big", BIG)
-        await lane.comes_to("big", State.DELIVERED)
-        retries = [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+    partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=ErrorInBody()))
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("big", BIG)
+        await pipeline.comes_to("big", State.DELIVERED)
+        retries = [outcome for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater)]
     assert len(retries) == 1
     assert partner.read("big") == BIG
-    assert len(lane.calls("UploadPart")) == 3
+    assert len(pipeline.calls("UploadPart")) == 3
 
 
 @pytest.mark.parametrize(
@@ -123,41 +124,41 @@ async def test_an_upload_that_cannot_be_finished_is_started_over(
 ):
     """The parts of an upload that the store forgot are sent to a new one."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=Error(status, code, "gone")))
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("big", BIG)
-        await lane.comes_to("big", State.DELIVERED)
-    assert len(lane.calls("CreateMultipartUpload")) == 2
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("big", BIG)
+        await pipeline.comes_to("big", State.DELIVERED)
+    assert len(pipeline.calls("CreateMultipartUpload")) == 2
     assert partner.read("big") == BIG
 
 
 async def test_a_part_that_fails_costs_no_other_part(partner: PartnerAccount, tmp_path: Path):
     """After a fault on part 2 of 3 only part 2 is sent again."""
     partner.faults.add(Rule(operation="UploadPart", part=2, times=1, action=TRANSIENT["InternalError"]))
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("big", BIG)
-        await lane.comes_to("big", State.DELIVERED)
-    assert sorted(call.part for call in lane.calls("UploadPart")) == [1, 2, 2, 3]
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("big", BIG)
+        await pipeline.comes_to("big", State.DELIVERED)
+    assert sorted(call.part for call in pipeline.calls("UploadPart")) == [1, 2, 2, 3]
 
 
 async def test_a_stalled_connection_is_given_up_and_the_file_sent_again(partner: PartnerAccount, tmp_path: Path):
     """A peer that neither reads nor answers costs the progress deadline, not the daemon."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Stall(seconds=30)))
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("a", b"x" * 1000)
-        await lane.comes_to("a", State.DELIVERED, timeout=10)
-        await lane.drop("b", b"y")
-        await lane.comes_to("b", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("a", b"x" * 1000)
+        await pipeline.comes_to("a", State.DELIVERED, timeout=10)
+        await pipeline.drop("b", b"y")
+        await pipeline.comes_to("b", State.DELIVERED)
 
 
 async def test_a_store_that_holds_other_bytes_is_not_believed(partner: PartnerAccount, tmp_path: Path):
     """An answer whose ETag or checksum is not that of the bytes sent is no delivery."""
     partner.change(checksums="ignored")
     partner.faults.add(Rule(operation="PutObject", times=1, action=WrongETag()))
-    async with lane_to(partner, tmp_path, known=ChecksumKind.MD5) as lane:
-        await lane.drop("a", b"bytes")
-        await lane.comes_to("a", State.DELIVERED)
-        kinds = [outcome.diagnosis.kind for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
-    assert kinds == [Kind.CORRUPT]
+    async with open_pipeline(partner, tmp_path, known=ChecksumKind.MD5) as pipeline:
+        await pipeline.drop("a", b"bytes")
+        await pipeline.comes_to("a", State.DELIVERED)
+        kinds = [outcome.diagnosis.kind for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater)]
+    assert kinds == [FaultKind.CORRUPT]
 
 
 @pytest.mark.parametrize("quality", ["honoured", "crc32 only", "ignored"])
@@ -167,30 +168,30 @@ async def test_the_checksum_that_the_store_knows_is_found_without_extra_calls(
     """CRC64NVME, else CRC32, else Content-MD5: small and large files arrive on each kind of store, and it is told."""
     partner.change(checksums=quality)
     wanted = {"honoured": ChecksumKind.CRC64NVME, "crc32 only": ChecksumKind.CRC32, "ignored": ChecksumKind.MD5}
-    async with lane_to(partner, tmp_path) as lane:
+    async with open_pipeline(partner, tmp_path) as pipeline:
         for name, data in {"a": b"1", "b": b"2", "big": BIG, "c": b"3", "d": b""}.items():
-            await lane.drop(name, data)
-            await lane.comes_to(name, State.DELIVERED)
+            await pipeline.drop(name, data)
+            await pipeline.comes_to(name, State.DELIVERED)
             assert partner.read(name) == data
-        assert lane.means.ladder.known is wanted[quality]
-    assert {call.key for call in lane.calls("HeadObject")} <= {"big"}  # asked for once, being large
+        assert pipeline.context.negotiator.confirmed is wanted[quality]
+    assert {call.key for call in pipeline.calls("HeadObject")} <= {"big"}  # asked for once, being large
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
 async def test_an_expired_session_is_no_failure_of_the_file(code: str, partner: PartnerAccount, tmp_path: Path):
     """One refresh, one more signature, and the journal has nothing to complain about."""
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("first", b"1")
-        await lane.comes_to("first", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("first", b"1")
+        await pipeline.comes_to("first", State.DELIVERED)
         partner.revoke_sessions(code)
         for number in range(20):
-            await lane.drop(f"f{number}", b"2")
-        await lane.drop("big", BIG)
-        await lane.comes_to("big", State.DELIVERED)
+            await pipeline.drop(f"f{number}", b"2")
+        await pipeline.drop("big", BIG)
+        await pipeline.comes_to("big", State.DELIVERED)
         for number in range(20):
-            await lane.comes_to(f"f{number}", State.DELIVERED)
-        assert all(isinstance(outcome, Delivered) for _, outcome in lane.ear.outcomes)
-    assert len(lane.calls("AssumeRole")) == 2
+            await pipeline.comes_to(f"f{number}", State.DELIVERED)
+        assert all(isinstance(outcome, Delivered) for _, outcome in pipeline.observer.outcomes)
+    assert len(pipeline.calls("AssumeRole")) == 2
 
 
 PARKING = {
@@ -211,21 +212,21 @@ async def test_a_fault_of_the_account_parks_the_destination_and_blames_no_file(
 ):
     """While the account refuses, one file at a time is tried; afterwards all are delivered with no try counted."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Error(PARKING[code], code, "refused")))
-    async with lane_to(partner, tmp_path) as lane:
+    async with open_pipeline(partner, tmp_path) as pipeline:
         for number in range(10):
-            await lane.drop(f"f{number}", b"x")
+            await pipeline.drop(f"f{number}", b"x")
         async with asyncio.timeout(15):
-            while not lane.ear.refusals:  # a canary was tried, too
+            while not pipeline.observer.refusals:  # a canary was tried, too
                 await asyncio.sleep(0.02)
-        records = [await lane.record(f"f{number}") for number in range(10)]
+        records = [await pipeline.record(f"f{number}") for number in range(10)]
         assert {record.state for record in records} <= {State.PENDING, State.UPLOADING}
         assert {record.attempts for record in records} == {0}
-        assert [said.code for said in lane.ear.parkings] == [code]
-        assert len(lane.calls("PutObject")) < 20
+        assert [said.code for said in pipeline.observer.parkings] == [code]
+        assert len(pipeline.calls("PutObject")) < 20
         partner.faults.clear()
         for number in range(10):
-            await lane.comes_to(f"f{number}", State.DELIVERED)
-        assert lane.ear.resumptions == 1
+            await pipeline.comes_to(f"f{number}", State.DELIVERED)
+        assert pipeline.observer.resumptions == 1
 
 
 async def test_one_file_that_is_refused_while_others_get_through_is_that_files_own_fault(
@@ -235,13 +236,13 @@ async def test_one_file_that_is_refused_while_others_get_through_is_that_files_o
     partner.faults.add(
         Rule(operation="PutObject", key="poison", times=None, action=Error(403, "AccessDenied", "not this one"))
     )
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("poison", b"x")
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("poison", b"x")
         for number in range(60):
-            await lane.drop(f"f{number}", b"x")
+            await pipeline.drop(f"f{number}", b"x")
         for number in range(60):
-            await lane.comes_to(f"f{number}", State.DELIVERED)
-        assert (await lane.record("poison")).state in {State.PENDING, State.UPLOADING}
+            await pipeline.comes_to(f"f{number}", State.DELIVERED)
+        assert (await pipeline.record("poison")).state in {State.PENDING, State.UPLOADING}
 
 
 @pytest.mark.parametrize(
@@ -252,11 +253,11 @@ async def test_a_fault_of_the_file_quarantines_it_with_its_reason(
 ):
     """What can't get better by waiting isn't tried again, and holds up nobody."""
     partner.faults.add(Rule(operation="PutObject", key="bad", action=Error(status, code, "too much")))
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("bad", b"x")
-        await lane.drop("good", b"x")
-        record = await lane.comes_to("bad", State.QUARANTINED)
-        await lane.comes_to("good", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("bad", b"x")
+        await pipeline.drop("good", b"x")
+        record = await pipeline.comes_to("bad", State.QUARANTINED)
+        await pipeline.comes_to("good", State.DELIVERED)
     assert record.diagnosis is not None
     assert record.diagnosis.code == code
     assert record.diagnosis.request_id
@@ -265,43 +266,45 @@ async def test_a_fault_of_the_file_quarantines_it_with_its_reason(
 async def test_quarantine_after_so_many_tries(partner: PartnerAccount, tmp_path: Path):
     """With quarantine_after: 3 the third failure that speaks of the file sets it aside."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=TRANSIENT["BadDigest"]))
-    async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=3)) as lane:
-        await lane.drop("a", b"x")
-        await lane.comes_to("a", State.QUARANTINED)
-    assert len(lane.calls("PutObject")) == 3
+    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=3)) as pipeline:
+        await pipeline.drop("a", b"x")
+        await pipeline.comes_to("a", State.QUARANTINED)
+    assert len(pipeline.calls("PutObject")) == 3
 
 
-async def test_throttling_slows_everyone_down_and_ends(partner: PartnerAccount, tmp_path: Path):
+async def test_throttling_slows_everyone_down_and_ends(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """SlowDown on a third of the calls lowers the limit; all files arrive all the same."""
     partner.faults.add(Rule(operation="PutObject", times=None, probability=0.3, action=TRANSIENT["SlowDown"]))
-    async with lane_to(partner, tmp_path, max_concurrency=16) as lane:
-        limits, pushed_back = [], lane.limit.pushed_back
+    async with open_pipeline(partner, tmp_path, max_concurrency=16) as pipeline:
+        limits, pushed_back = [], pipeline.limit.pushed_back
 
         def noted(now: float) -> None:
             pushed_back(now)
-            limits.append(lane.limit.limit)
+            limits.append(pipeline.limit.limit)
 
-        lane.limit.pushed_back = noted
+        monkeypatch.setattr(pipeline.limit, "pushed_back", noted)
         for number in range(100):
-            await lane.drop(f"f{number}", b"x")
+            await pipeline.drop(f"f{number}", b"x")
         for number in range(100):
-            await lane.comes_to(f"f{number}", State.DELIVERED)
+            await pipeline.comes_to(f"f{number}", State.DELIVERED)
     assert min(limits) <= 8
 
 
 async def test_never_overwrite_leaves_a_strangers_object_alone(partner: PartnerAccount, tmp_path: Path):
     """If-None-Match: * is answered 412, and the file is set aside, in one request as in parts."""
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("a", b"theirs")
-        await lane.drop("big", BIG)
-        await lane.comes_to("a", State.DELIVERED)
-        await lane.comes_to("big", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("a", b"theirs")
+        await pipeline.drop("big", BIG)
+        await pipeline.comes_to("a", State.DELIVERED)
+        await pipeline.comes_to("big", State.DELIVERED)
     (tmp_path / "second").mkdir()
-    async with lane_to(partner, tmp_path / "second", overwrite="never") as lane:
-        await lane.drop("a", b"ours")
-        await lane.drop("big", BIG[::-1])
-        record = await lane.comes_to("a", State.QUARANTINED)
-        await lane.comes_to("big", State.QUARANTINED)
+    async with open_pipeline(partner, tmp_path / "second", overwrite="never") as pipeline:
+        await pipeline.drop("a", b"ours")
+        await pipeline.drop("big", BIG[::-1])
+        record = await pipeline.comes_to("a", State.QUARANTINED)
+        await pipeline.comes_to("big", State.QUARANTINED)
     assert record.diagnosis is not None
     assert "overwrite: never" in record.diagnosis.line()
     assert partner.read("a") == b"theirs"
@@ -312,71 +315,71 @@ async def test_never_overwrite_recognises_its_own_lost_put(partner: PartnerAccou
     """A 412 that our own unheard PUT caused is a delivery."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_commit")))
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=Reset("after_commit")))
-    async with lane_to(partner, tmp_path, overwrite="never") as lane:
-        await lane.drop("a", b"once")
-        await lane.drop("big", BIG)
-        await lane.comes_to("a", State.DELIVERED)
-        await lane.comes_to("big", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
+        await pipeline.drop("a", b"once")
+        await pipeline.drop("big", BIG)
+        await pipeline.comes_to("a", State.DELIVERED)
+        await pipeline.comes_to("big", State.DELIVERED)
     assert partner.objects["a"].writes == 1
     assert partner.objects["big"].writes == 1
 
 
 async def test_a_file_that_changed_since_it_settled_is_not_sent(partner: PartnerAccount, tmp_path: Path):
-    """What was recorded is not what is there: it goes back to be settled anew, without a request and without a try."""
-    async with lane_to(partner, tmp_path, running=False) as lane:
-        await lane.drop("a", b"as it was")
-        (lane.root / "a").write_bytes(b"as it is now")
-        await lane.drop("gone", b"x")
-        (lane.root / "gone").unlink()
-        await run_until_idle(lane)
-        outcomes = dict(lane.ear.outcomes)
-        assert (await lane.record("a")).state is State.SETTLING
-        assert (await lane.record("gone")).state is State.SETTLING  # intake alone says that it is gone
+    """What was recorded is not what is there: it goes back to be settled again, without a request and without a try."""
+    async with open_pipeline(partner, tmp_path, running=False) as pipeline:
+        await pipeline.drop("a", b"as it was")
+        (pipeline.root / "a").write_bytes(b"as it is now")
+        await pipeline.drop("gone", b"x")
+        (pipeline.root / "gone").unlink()
+        await run_until_idle(pipeline)
+        outcomes = dict(pipeline.observer.outcomes)
+        assert (await pipeline.record("a")).state is State.CHANGED
+        assert (await pipeline.record("gone")).state is State.CHANGED  # intake alone says that it is gone
     assert outcomes == {b"a": Changed(), b"gone": Changed()}
-    assert lane.calls("PutObject") == []
+    assert pipeline.calls("PutObject") == []
 
 
 async def test_a_file_that_changes_between_its_parts_never_becomes_an_object(partner: PartnerAccount, tmp_path: Path):
     """A torn state is not completed; the multipart upload is dropped."""
     partner.faults.add(Rule(operation="UploadPart", part=1, times=1, action=Stall(seconds=0.3)))
-    async with lane_to(partner, tmp_path, memory=5 * MIB) as lane:
-        await lane.drop("big", BIG)
+    async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
+        await pipeline.drop("big", BIG)
         await asyncio.sleep(0.15)
-        with (lane.root / "big").open("r+b") as file:
+        with (pipeline.root / "big").open("r+b") as file:
             file.write(b"changed")
-        await lane.comes_to("big", State.SETTLING)
+        await pipeline.comes_to("big", State.CHANGED)
         assert "big" not in partner.objects
-        await lane.admit("big")
-        await lane.comes_to("big", State.DELIVERED)
+        await pipeline.admit("big")
+        await pipeline.comes_to("big", State.DELIVERED)
     assert partner.read("big") == b"changed" + BIG[7:]
 
 
 async def test_after_upload_is_due_only_with_the_receipt_and_after_the_grace(partner: PartnerAccount, tmp_path: Path):
     """The journal lists a source for deletion once it is delivered, and not before its grace is over."""
-    after = AfterUpload(action="delete", grace=60.0)
-    async with lane_to(partner, tmp_path, after=after) as lane:
-        await lane.drop("a", b"x")
-        record = await lane.comes_to("a", State.DELIVERED)
+    after = AfterUploadConfig(action="delete", grace=60.0)
+    async with open_pipeline(partner, tmp_path, after=after) as pipeline:
+        await pipeline.drop("a", b"x")
+        record = await pipeline.comes_to("a", State.DELIVERED)
         assert record.after_due_at is not None
-        assert 55 < record.after_due_at - lane.means.clock.now() <= 60
-        assert await lane.journal.after_due("r", 10) == []
+        assert 55 < record.after_due_at - pipeline.context.clock.now() <= 60
+        assert await pipeline.journal.due_after_tasks("r", 10) == []
 
 
 async def test_attributes_arrive_with_the_object(partner: PartnerAccount, tmp_path: Path):
     """Encryption, storage class, tags, metadata, type and time stand on small and large objects alike."""
     partner.change(role_actions=("s3:PutObjectTagging", "kms:GenerateDataKey", "kms:Decrypt"))
     key = partner.settings.kms_keys[0]
-    more = {
+    more: dict[str, Any] = {
         "server_side_encryption": "aws:kms", "ssekms_key_id": key, "bucket_key_enabled": True,
         "storage_class": "STANDARD_IA", "tags": {"team": "data + co"}, "metadata": {"origin": "host-1"},
     }  # fmt: skip
-    async with lane_to(partner, tmp_path, **more) as lane:
-        (lane.root / "a.csv").write_bytes(b"x")
-        os.utime(lane.root / "a.csv", ns=(0, 1_700_000_000_123_456_789))
-        await lane.admit("a.csv")
-        await lane.drop("b.csv", BIG)
-        await lane.comes_to("a.csv", State.DELIVERED)
-        await lane.comes_to("b.csv", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path, **more) as pipeline:
+        (pipeline.root / "a.csv").write_bytes(b"x")
+        os.utime(pipeline.root / "a.csv", ns=(0, 1_700_000_000_123_456_789))
+        await pipeline.admit("a.csv")
+        await pipeline.drop("b.csv", BIG)
+        await pipeline.comes_to("a.csv", State.DELIVERED)
+        await pipeline.comes_to("b.csv", State.DELIVERED)
     small, large = partner.objects["a.csv"], partner.objects["b.csv"]
     for stored in (small, large):
         described = str(stored)
@@ -391,75 +394,77 @@ async def test_attributes_arrive_with_the_object(partner: PartnerAccount, tmp_pa
 
 async def test_a_loop_that_starts_again_takes_up_what_it_had_claimed(partner: PartnerAccount, tmp_path: Path):
     """Files that a crashed loop left uploading are not forgotten until the next start of the process."""
-    async with lane_to(partner, tmp_path, running=False) as lane:
-        await lane.drop("a", b"x")
-        claims = await lane.journal.claim(["r"], 10)
+    async with open_pipeline(partner, tmp_path, running=False) as pipeline:
+        await pipeline.drop("a", b"x")
+        claims = await pipeline.journal.claim(["r"], 10)
         assert len(claims) == 1
-        await run_until_idle(lane)
-        assert (await lane.record("a")).state is State.DELIVERED
+        await run_until_idle(pipeline)
+        assert (await pipeline.record("a")).state is State.DELIVERED
 
 
 async def test_memory_is_bounded_by_the_budget(partner: PartnerAccount, tmp_path: Path):
     """With a budget of two parts no more than two are held at once, and large and small files get through."""
-    async with lane_to(partner, tmp_path, memory=10 * MIB) as lane:
+    async with open_pipeline(partner, tmp_path, memory=10 * MIB) as pipeline:
         most = 0
         for name in ("one", "two", "three"):
-            await lane.drop(name, BIG)
-        await lane.drop("small", b"x")
+            await pipeline.drop(name, BIG)
+        await pipeline.drop("small", b"x")
         async with asyncio.timeout(20):
             while len(partner.objects) < 4:
-                most = max(most, lane.means.memory.used)
+                most = max(most, pipeline.context.memory.used)
                 await asyncio.sleep(0.005)
     assert 0 < most <= 10 * MIB
-    assert lane.means.memory.used == 0
-    assert lane.means.slots.used == 0
+    assert pipeline.context.memory.used == 0
+    assert pipeline.context.slots.used == 0
 
 
 async def test_stopping_puts_back_what_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
     """After a stop nothing is left uploading: what was in flight ended, the rest is pending."""
-    async with lane_to(partner, tmp_path, max_concurrency=2) as lane:
+    async with open_pipeline(partner, tmp_path, max_concurrency=2) as pipeline:
         for number in range(40):
-            await lane.drop(f"f{number}", b"x")
+            await pipeline.drop(f"f{number}", b"x")
         await asyncio.sleep(0.05)
-        lane.stop.set()
-        await lane.stopped()
-        states = [(await lane.record(f"f{number}")).state for number in range(40)]
+        pipeline.stop.set()
+        await pipeline.stopped()
+        states = [(await pipeline.record(f"f{number}")).state for number in range(40)]
     assert set(states) <= {State.DELIVERED, State.PENDING}
 
 
 @asynccontextmanager
-async def lane_at_work(partner: PartnerAccount, home: Path, count: int) -> AsyncIterator[Lane]:
-    """A lane that has just begun to send so many small files, four at a time and each for a while."""
+async def pipeline_at_work(partner: PartnerAccount, home: Path, count: int) -> AsyncIterator[Pipeline]:
+    """A pipeline that has just begun to send so many small files, four at a time and each for a while."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.3)))
-    async with lane_to(partner, home, running=False, max_concurrency=4) as lane:
+    async with open_pipeline(partner, home, running=False, max_concurrency=4) as pipeline:
         for number in range(count):
-            await lane.drop(f"f{number}", b"x")
-        lane.start()
+            await pipeline.drop(f"f{number}", b"x")
+        pipeline.start()
         async with asyncio.timeout(10):
-            while not lane.means.slots.used:
+            while not pipeline.context.slots.used:
                 await asyncio.sleep(0.01)
-        yield lane
+        yield pipeline
 
 
 async def test_what_was_only_claimed_goes_back_together(partner: PartnerAccount, tmp_path: Path):
     """However many claims no worker has begun, a stop writes them back in a commit or two, not in one each."""
-    async with lane_at_work(partner, tmp_path, 60) as lane:
-        before = lane.journal.commits
-        lane.stop.set()
-        await lane.stopped()
-        assert lane.journal.commits - before < 20
-        states = [(await lane.record(f"f{number}")).state for number in range(60)]
+    async with pipeline_at_work(partner, tmp_path, 60) as pipeline:
+        before = pipeline.journal.commits
+        pipeline.stop.set()
+        await pipeline.stopped()
+        assert pipeline.journal.commits - before < 20
+        states = [(await pipeline.record(f"f{number}")).state for number in range(60)]
     assert states.count(State.PENDING) > 40
     assert set(states) == {State.DELIVERED, State.PENDING}
 
 
-async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tmp_path: Path):
+async def test_a_journal_that_fails_is_one_complaint(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """When receipts can't be written the loop fails once, and asyncio has no errors left that nobody heard."""
     unheard: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unheard.append(context))
-    async with lane_to(partner, tmp_path, running=False) as lane:
+    async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         for number in range(30):
-            await lane.drop(f"f{number}", b"x")
+            await pipeline.drop(f"f{number}", b"x")
 
         loop, waiting = asyncio.get_running_loop(), list[asyncio.Future[State]]()
 
@@ -474,59 +479,66 @@ async def test_a_journal_that_fails_is_one_complaint(partner: PartnerAccount, tm
             waiting.append(loop.create_future())
             return waiting[-1]
 
-        settle, lane.journal.begin_settle = lane.journal.begin_settle, disk_full
-        with pytest.raises(ExceptionGroup):
-            await lane.transfer.run(lane.stop)
+        with monkeypatch.context() as failing:
+            failing.setattr(pipeline.journal, "submit_outcome", disk_full)
+            with pytest.raises(ExceptionGroup):
+                await pipeline.transfer.run(pipeline.stop)
         assert len(waiting) == 30
         waiting.clear()
         gc.collect()
         assert unheard == []
-        lane.journal.begin_settle = settle
-        await run_until_idle(lane)
-        await lane.comes_to("f0", State.DELIVERED)
+        await run_until_idle(pipeline)
+        await pipeline.comes_to("f0", State.DELIVERED)
 
 
 async def test_a_route_that_is_paused_sends_nothing_that_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
     """Files that were claimed ahead go back when their route is served no more; those that are being sent end."""
-    async with lane_at_work(partner, tmp_path, 12) as lane:
-        lane.transfer.serve(lane.means.routes, [], {})
+    async with pipeline_at_work(partner, tmp_path, 12) as pipeline:
+        pipeline.transfer.set_routes(pipeline.context.routes, [], {})
         await asyncio.sleep(1.0)
-        states = [(await lane.record(f"f{number}")).state for number in range(12)]
+        states = [(await pipeline.record(f"f{number}")).state for number in range(12)]
         assert (states.count(State.DELIVERED), states.count(State.PENDING)) == (4, 8)
-        lane.transfer.serve(lane.means.routes, ["r"], {})
+        pipeline.transfer.set_routes(pipeline.context.routes, ["r"], {})
         for number in range(12):
-            await lane.comes_to(f"f{number}", State.DELIVERED)
+            await pipeline.comes_to(f"f{number}", State.DELIVERED)
 
 
 async def test_what_there_is_no_room_for_is_not_asked_for_again_and_again(partner: PartnerAccount, tmp_path: Path):
     """While large files take all their places and more of them are due, the journal is left in peace."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(2.0)))
-    async with lane_to(partner, tmp_path, max_concurrency=1) as lane:
+    async with open_pipeline(partner, tmp_path, max_concurrency=1) as pipeline:
         for number in range(5):
-            await lane.drop(f"f{number}", bytes(300_000))
+            await pipeline.drop(f"f{number}", bytes(300_000))
         await asyncio.sleep(0.5)
-        before = lane.journal.commits
+        before = pipeline.journal.commits
         await asyncio.sleep(1.0)
-        assert lane.journal.commits - before < 50
+        assert pipeline.journal.commits - before < 50
 
 
-async def test_short_last_parts_take_no_more_than_they_hold(partner: PartnerAccount, tmp_path: Path):
+async def test_short_last_parts_take_no_more_than_they_hold(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Memory that is in use for parts is what the budget was asked for, whatever the length of the part."""
     taken: list[int] = []
-    async with lane_to(partner, tmp_path) as lane:
-        take = lane.means.buffers.take
-        lane.means.buffers.take = lambda length: taken.append(length) or take(length)
-        await lane.drop("big", BIG)
-        await lane.comes_to("big", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        take = pipeline.context.buffers.take
+
+        def noted(length: int) -> Any:
+            taken.append(length)
+            return take(length)
+
+        monkeypatch.setattr(pipeline.context.buffers, "take", noted)
+        await pipeline.drop("big", BIG)
+        await pipeline.comes_to("big", State.DELIVERED)
     assert sum(taken) == len(BIG)
-    assert lane.means.buffers._spare == []
+    assert pipeline.context.buffers._spare == []
 
 
-async def run_until_idle(lane) -> None:
+async def run_until_idle(pipeline) -> None:
     """Run the loop until every file has been tried."""
-    running = asyncio.create_task(lane.transfer.run(lane.stop))
+    running = asyncio.create_task(pipeline.transfer.run(pipeline.stop))
     await asyncio.sleep(1.0)
-    lane.stop.set()
+    pipeline.stop.set()
     await running
 
 
@@ -534,33 +546,35 @@ async def test_a_parking_while_it_stops_leaves_no_worker_waiting(partner: Partne
     """Refusals that come in while the loop drains don't keep it from ending."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Error(403, "AccessDenied", "no")))
     for _ in range(5):
-        async with lane_to(partner, tmp_path, running=False, max_concurrency=4) as lane:
+        async with open_pipeline(partner, tmp_path, running=False, max_concurrency=4) as pipeline:
             for number in range(12):
-                await lane.drop(f"f{number}", b"x")
-            running = asyncio.create_task(lane.transfer.run(lane.stop))
-            while not lane.ear.sent:
+                await pipeline.drop(f"f{number}", b"x")
+            running = asyncio.create_task(pipeline.transfer.run(pipeline.stop))
+            while not pipeline.observer.sent:
                 await asyncio.sleep(0)
-            lane.stop.set()
+            pipeline.stop.set()
             async with asyncio.timeout(10):
                 await running
 
 
-async def test_a_journal_that_fails_in_mid_upload_leaves_no_memory_taken(partner: PartnerAccount, tmp_path: Path):
+async def test_a_journal_that_fails_in_mid_upload_leaves_no_memory_taken(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Parts that were about to be sent when the loop broke off give their share of the budget back."""
-    async with lane_to(partner, tmp_path, running=False, memory=10 * MIB) as lane:
-        await lane.drop("big", BIG)
+    async with open_pipeline(partner, tmp_path, running=False, memory=10 * MIB) as pipeline:
+        await pipeline.drop("big", BIG)
 
         async def disk_full(*_: object) -> None:
             raise StateDirError("the disk is full")
 
-        lane.journal.add_part = disk_full
-        with pytest.raises(ExceptionGroup):
-            await lane.transfer.run(lane.stop)
-        assert lane.means.memory.used == 0
-        assert lane.means.slots.used == 0
-        del lane.journal.add_part
-        await run_until_idle(lane)
-        await lane.comes_to("big", State.DELIVERED)
+        with monkeypatch.context() as failing:
+            failing.setattr(pipeline.journal, "add_part", disk_full)
+            with pytest.raises(ExceptionGroup):
+                await pipeline.transfer.run(pipeline.stop)
+        assert pipeline.context.memory.used == 0
+        assert pipeline.context.slots.used == 0
+        await run_until_idle(pipeline)
+        await pipeline.comes_to("big", State.DELIVERED)
     assert partner.read("big") == BIG
 
 
@@ -576,45 +590,47 @@ async def test_an_error_that_nobody_thought_of_is_one_files_alone(
         unchanged(self)
 
     monkeypatch.setattr(SourceFile, "unchanged", stale)
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("odd", bytes(cached.MOST + 1))
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("odd", bytes(page_cache.MAX_BYTES + 1))
         for number in range(5):
-            await lane.drop(f"f{number}", b"x")
-            await lane.comes_to(f"f{number}", State.DELIVERED)
+            await pipeline.drop(f"f{number}", b"x")
+            await pipeline.comes_to(f"f{number}", State.DELIVERED)
         monkeypatch.undo()
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        await lane.comes_to("odd", State.DELIVERED)
-        assert lane.ear.surprises
+        await pipeline.comes_to("odd", State.DELIVERED)
+        assert pipeline.observer.surprises
 
 
 async def test_what_was_claimed_under_another_plan_is_not_sent(partner: PartnerAccount, tmp_path: Path):
-    """A claim of before a change of the configuration goes back unsent: only intake gives it its key anew."""
-    async with lane_to(partner, tmp_path, running=False) as lane:
-        await lane.drop("a", b"x")
-        lane.transfer.serve(lane.means.routes, ["r"], {"r": 7})
-        await run_until_idle(lane)
-        assert (await lane.record("a")).state is State.PENDING
+    """A claim of before a change of the configuration goes back unsent: only intake gives it its key again."""
+    async with open_pipeline(partner, tmp_path, running=False) as pipeline:
+        await pipeline.drop("a", b"x")
+        pipeline.transfer.set_routes(pipeline.context.routes, ["r"], {"r": 7})
+        await run_until_idle(pipeline)
+        assert (await pipeline.record("a")).state is State.PENDING
     assert partner.objects == {}
 
 
 async def test_a_large_file_with_a_control_character_in_its_name_arrives(partner: PartnerAccount, tmp_path: Path):
     """S3 says the key in its answers to multipart calls as characters that no XML parser takes: it is delivered."""
     name = "esc\x1b-bell\x07-unit\x1f"
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop(name, bytes(7 * MIB))
-        await lane.comes_to(name, State.DELIVERED)
-        assert lane.calls("CreateMultipartUpload")
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop(name, bytes(7 * MIB))
+        await pipeline.comes_to(name, State.DELIVERED)
+        assert pipeline.calls("CreateMultipartUpload")
     assert name in partner.objects
 
 
-async def test_a_read_that_is_found_stuck_after_the_loop_failed_is_no_trouble(partner: PartnerAccount, tmp_path: Path):
+async def test_a_read_that_is_found_stuck_after_the_loop_failed_is_no_trouble(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Between a loop that ended in an error and its next life nobody takes a stuck worker's place."""
-    async with lane_to(partner, tmp_path, running=False) as lane:
+    async with open_pipeline(partner, tmp_path, running=False) as pipeline:
 
         async def fails(*_: object) -> None:
             raise StateDirError("the disk is full")
 
-        lane.transfer._dispatcher.run = fails  # type: ignore[method-assign]
+        monkeypatch.setattr(pipeline.transfer._dispatcher, "run", fails)
         with pytest.raises(BaseExceptionGroup):
-            await lane.transfer.run(asyncio.Event())
-        lane.transfer._reading_stuck(False)
+            await pipeline.transfer.run(asyncio.Event())
+        pipeline.transfer._workers.replace_stuck(False)

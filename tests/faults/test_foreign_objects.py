@@ -10,29 +10,29 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.config import AfterUpload
-from crosshaul.errors import Diagnosis, Kind
-from crosshaul.journal.reader import requeue
+from crosshaul.config import AfterUploadConfig
+from crosshaul.errors import Diagnosis, FaultKind
+from crosshaul.journal import requeue
 from crosshaul.model import Record, State
 from crosshaul.partner import Delay, PartnerAccount, Reset, Rule
 from crosshaul.partner.exchange import Exchange
 from crosshaul.partner.settings import document, statement
-from lane import MIB, Lane, lane_to
+from support.pipeline import MIB, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
 SIZES = {"empty": 0, "small": 1_000, "medium": 300_000, "parts": 7 * MIB}
 STORES = ["honoured", "ignored", "ignored at complete", "refused"]
-DELETE = AfterUpload(action="delete", grace=3600.0)
+DELETE = AfterUploadConfig(action="delete", grace=3600.0)
 
 
 async def put_by_another(partner: PartnerAccount, home: Path, source: str = "elsewhere") -> None:
     """Another host's daemon delivers files of other bytes under the same keys."""
     os.mkdir(home)  # noqa: PTH102 - nothing waits here
-    async with lane_to(partner, home, source=source) as lane:
+    async with open_pipeline(partner, home, source=source) as pipeline:
         for name, size in SIZES.items():
-            await lane.drop(name, b"theirs" + bytes(size))
-            await lane.comes_to(name, State.DELIVERED)
+            await pipeline.drop(name, b"theirs" + bytes(size))
+            await pipeline.comes_to(name, State.DELIVERED)
     partner.calls.clear()
 
 
@@ -40,10 +40,10 @@ def theirs(partner: PartnerAccount) -> bool:
     return all(partner.read(name) == b"theirs" + bytes(size) for name, size in SIZES.items())
 
 
-async def ours(lane: Lane, state: State) -> dict[str, Record]:
+async def ours(pipeline: Pipeline, state: State) -> dict[str, Record]:
     for name, size in SIZES.items():
-        await lane.drop(name, bytes(size))
-    return {name: await lane.comes_to(name, state) for name in SIZES}
+        await pipeline.drop(name, bytes(size))
+    return {name: await pipeline.comes_to(name, state) for name in SIZES}
 
 
 def without_metadata(partner: PartnerAccount) -> None:
@@ -61,8 +61,8 @@ async def test_never_means_never_on_every_store(store: str, whose: str, partner:
     if whose == "a tool's":
         without_metadata(partner)
     partner.change(conditions=store, role_actions=("s3:AbortMultipartUpload",))
-    async with lane_to(partner, tmp_path, overwrite="never") as lane:
-        records = await ours(lane, State.QUARANTINED)
+    async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
+        records = await ours(pipeline, State.QUARANTINED)
         for name, record in records.items():
             assert record.diagnosis is not None
             assert record.diagnosis.code == "PreconditionFailed"
@@ -71,39 +71,39 @@ async def test_never_means_never_on_every_store(store: str, whose: str, partner:
             assert record.multipart is None
     assert theirs(partner)
     assert not partner.uploads
-    assert not lane.calls("UploadPart")  # nothing large is sent in vain
+    assert not pipeline.calls("UploadPart")  # nothing large is sent in vain
 
 
 @pytest.mark.parametrize("store", STORES)
 async def test_never_still_delivers_what_is_new(store: str, partner: PartnerAccount, tmp_path: Path):
     """Files whose keys are free arrive on each kind of store; one that ignores conditions is found out and told."""
     partner.change(conditions=store)
-    async with lane_to(partner, tmp_path, overwrite="never") as lane:
-        await ours(lane, State.DELIVERED)
-        assert lane.ear.ignored == (1 if store == "ignored" else 0)
-        before = len(lane.calls("HeadObject"))
-        await lane.drop("more", b"more")
-        await lane.comes_to("more", State.DELIVERED)
-        asked = len(lane.calls("HeadObject")) - before
+    async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
+        await ours(pipeline, State.DELIVERED)
+        assert pipeline.observer.ignored == (1 if store == "ignored" else 0)
+        before = len(pipeline.calls("HeadObject"))
+        await pipeline.drop("more", b"more")
+        await pipeline.comes_to("more", State.DELIVERED)
+        asked = len(pipeline.calls("HeadObject")) - before
     assert asked == (0 if "honoured" in store or "complete" in store else 1)
 
 
 async def test_whether_conditions_are_kept_is_found_out_once(partner: PartnerAccount, tmp_path: Path):
     """On a store that keeps them one small file is put thrice, of which two are refused; others cost one request."""
-    async with lane_to(partner, tmp_path, overwrite="never") as lane:
+    async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
         for number in range(10):
-            await lane.drop(f"f{number}", b"x")
-            await lane.comes_to(f"f{number}", State.DELIVERED)
-        assert [len(lane.calls(each)) for each in ("PutObject", "HeadObject")] == [12, 1]
+            await pipeline.drop(f"f{number}", b"x")
+            await pipeline.comes_to(f"f{number}", State.DELIVERED)
+        assert [len(pipeline.calls(each)) for each in ("PutObject", "HeadObject")] == [12, 1]
     assert {stored.writes for stored in partner.objects.values()} == {1}
 
 
 async def test_on_aws_never_costs_one_request(partner: PartnerAccount, tmp_path: Path):
     """Where conditions are known to be kept nothing is put twice, and nothing small is asked for."""
-    async with lane_to(partner, tmp_path, overwrite="never", honoured=True) as lane:
-        await lane.drop("f", b"x")
-        await lane.comes_to("f", State.DELIVERED)
-        assert [len(lane.calls(each)) for each in ("PutObject", "HeadObject")] == [1, 0]
+    async with open_pipeline(partner, tmp_path, overwrite="never", honoured=True) as pipeline:
+        await pipeline.drop("f", b"x")
+        await pipeline.comes_to("f", State.DELIVERED)
+        assert [len(pipeline.calls(each)) for each in ("PutObject", "HeadObject")] == [1, 0]
 
 
 class _PutMeanwhile(Delay):
@@ -113,7 +113,7 @@ class _PutMeanwhile(Delay):
         super().__init__(0.0)
         self._partner = partner
 
-    async def before(self, exchange: Exchange) -> None:
+    async def on_request(self, exchange: Exchange) -> None:
         """Put it."""
         self._partner.objects[exchange.target.key] = self._partner.objects["small"]
 
@@ -125,9 +125,9 @@ async def test_an_object_that_appears_while_parts_are_sent_is_seen(store: str, p
     del partner.objects["parts"]
     partner.change(conditions=store, role_actions=("s3:AbortMultipartUpload",))
     partner.faults.add(Rule(operation="UploadPart", action=_PutMeanwhile(partner)))
-    async with lane_to(partner, tmp_path, overwrite="never") as lane:
-        await lane.drop("parts", os.urandom(7 * MIB))
-        record = await lane.comes_to("parts", State.QUARANTINED)
+    async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
+        await pipeline.drop("parts", os.urandom(7 * MIB))
+        record = await pipeline.comes_to("parts", State.QUARANTINED)
     assert record.multipart is None
     assert partner.objects["parts"] == partner.objects["small"]
     assert not partner.uploads
@@ -140,8 +140,8 @@ async def test_another_source_s_objects_are_not_replaced_by_files_that_would_the
     """Two hosts in one prefix, with `delete`: nothing is overwritten, and the text says whose it is and what to do."""
     await put_by_another(partner, tmp_path / "other")
     partner.change(conditions=store)
-    async with lane_to(partner, tmp_path, after=DELETE) as lane:
-        records = await ours(lane, State.QUARANTINED)
+    async with open_pipeline(partner, tmp_path, after=DELETE) as pipeline:
+        records = await ours(pipeline, State.QUARANTINED)
         for name, record in records.items():
             assert record.diagnosis is not None
             assert record.diagnosis.code == "KeyOfAnotherSource"
@@ -149,11 +149,11 @@ async def test_another_source_s_objects_are_not_replaced_by_files_that_would_the
                 assert word in record.diagnosis.line()
     assert theirs(partner)
     # Whoever takes the other's place says so, and gets its keys.
-    async with lane_to(partner, tmp_path, after=DELETE, source="elsewhere") as lane:
+    async with open_pipeline(partner, tmp_path, after=DELETE, source="elsewhere") as pipeline:
         requeue(tmp_path / "state", None)
-        lane.transfer.wake()
+        pipeline.transfer.wake()
         for name, size in SIZES.items():
-            await lane.comes_to(name, State.DELIVERED)
+            await pipeline.comes_to(name, State.DELIVERED)
             assert partner.read(name) == bytes(size)
 
 
@@ -162,26 +162,26 @@ async def test_another_source_s_objects_are_replaced_and_told_where_sources_are_
 ):
     """With `keep` the route replaces them, as `overwrite: always` says, and tells of each whose they were."""
     await put_by_another(partner, tmp_path / "other")
-    async with lane_to(partner, tmp_path) as lane:
-        await ours(lane, State.DELIVERED)
-        assert sorted(lane.ear.overwritten) == sorted((name, "elsewhere") for name in SIZES)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await ours(pipeline, State.DELIVERED)
+        assert sorted(pipeline.observer.overwritten) == sorted((name, "elsewhere") for name in SIZES)
 
 
 async def test_what_other_tools_put_is_replaced_as_ever(partner: PartnerAccount, tmp_path: Path):
     """An object without a token is nobody's that we know: `always` replaces it, with `delete` too."""
     await put_by_another(partner, tmp_path / "other")
     without_metadata(partner)
-    async with lane_to(partner, tmp_path, after=DELETE) as lane:
-        await ours(lane, State.DELIVERED)
-        assert lane.ear.overwritten == []
+    async with open_pipeline(partner, tmp_path, after=DELETE) as pipeline:
+        await ours(pipeline, State.DELIVERED)
+        assert pipeline.observer.overwritten == []
 
 
 async def test_our_own_older_state_is_no_other_source(partner: PartnerAccount, tmp_path: Path):
     """The journal is lost, and the files changed since: they are ours by their source, and are replaced."""
     await put_by_another(partner, tmp_path / "other", source="here")
-    async with lane_to(partner, tmp_path, after=DELETE) as lane:
-        await ours(lane, State.DELIVERED)
-        assert lane.ear.overwritten == []
+    async with open_pipeline(partner, tmp_path, after=DELETE) as pipeline:
+        await ours(pipeline, State.DELIVERED)
+        assert pipeline.observer.overwritten == []
 
 
 async def test_a_role_that_may_not_look_delivers_as_ever(partner: PartnerAccount, tmp_path: Path):
@@ -189,21 +189,21 @@ async def test_a_role_that_may_not_look_delivers_as_ever(partner: PartnerAccount
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     await put_by_another(partner, tmp_path / "other")
     partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))
-    async with lane_to(partner, tmp_path, after=DELETE) as lane:
-        await ours(lane, State.DELIVERED)
+    async with open_pipeline(partner, tmp_path, after=DELETE) as pipeline:
+        await ours(pipeline, State.DELIVERED)
 
 
 async def test_never_claims_nothing_of_an_object_that_the_role_may_not_look_at(partner: PartnerAccount, tmp_path: Path):
     """It may be the file, whose answer was lost: the text says what is known, and asks for s3:GetObject."""
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))
-    async with lane_to(partner, tmp_path, overwrite="never", honoured=True) as lane:
+    async with open_pipeline(partner, tmp_path, overwrite="never", honoured=True) as pipeline:
         partner.faults.add(Rule(operation="PutObject", action=Reset("after_commit"), times=1))
-        await lane.drop("small", bytes(1_000))
-        record = await lane.comes_to("small", State.QUARANTINED)
+        await pipeline.drop("small", bytes(1_000))
+        record = await pipeline.comes_to("small", State.QUARANTINED)
         assert record.diagnosis is not None
         assert record.diagnosis.status == 412
-        assert "the role may not see what it is" in record.diagnosis.line()
+        assert "the role may not read it" in record.diagnosis.line()
         assert "s3:GetObject" in record.diagnosis.line()
         assert "is not this file" not in record.diagnosis.line()
     assert partner.objects["small"].writes == 1
@@ -217,9 +217,9 @@ async def test_a_lost_answer_is_not_believed_against_the_bytes(
     """The store garbles a body, and the answer is lost: HEAD shows our token on other bytes; the file goes again."""
     partner.change(checksums=checksums)
     partner.faults.add(Rule(operation="PutObject", action=_Garbled(partner)))
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop(name, b"a" * SIZES[name])
-        record = await lane.comes_to(name, State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop(name, b"a" * SIZES[name])
+        record = await pipeline.comes_to(name, State.DELIVERED)
         assert record.receipt is not None
         assert record.receipt.proven_by == "answer"
     assert partner.read(name) == b"a" * SIZES[name]
@@ -233,7 +233,7 @@ class _Garbled(Reset):
         super().__init__("after_commit")
         self._partner = partner
 
-    async def after(self, exchange: Exchange, answer):
+    async def on_response(self, exchange: Exchange, response):
         """Put other bytes in their place."""
         from crosshaul.partner.checksums import ALGORITHMS, text
 
@@ -244,7 +244,7 @@ class _Garbled(Reset):
             running.update(b"other bytes")
             checksum = replace(stored.checksum, value=text(running.digest()))
         self._partner.objects[exchange.target.key] = replace(stored, etag="f" * 32, checksum=checksum)
-        return await super().after(exchange, answer)
+        return await super().on_response(exchange, response)
 
 
 @pytest.mark.parametrize("overwrite", ["always", "never"])
@@ -252,16 +252,16 @@ async def test_our_own_damaged_object_is_sent_again_after_a_lost_journal(
     overwrite: str, partner: PartnerAccount, tmp_path: Path
 ):
     """Our token over other bytes is no delivery and nobody else's object: the file replaces it, by either rule."""
-    async with lane_to(partner, tmp_path) as lane:
-        await ours(lane, State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await ours(pipeline, State.DELIVERED)
     for name in ("small", "medium"):
         stored = partner.objects[name]
         partner.objects[name] = replace(stored, etag="f" * 32, checksum=None)
     shutil.rmtree(tmp_path / "state")
-    async with lane_to(partner, tmp_path, overwrite=overwrite) as lane:
+    async with open_pipeline(partner, tmp_path, overwrite=overwrite) as pipeline:
         for name in SIZES:
-            await lane.admit(name)
-            record = await lane.comes_to(name, State.DELIVERED)
+            await pipeline.admit(name)
+            record = await pipeline.comes_to(name, State.DELIVERED)
             assert record.receipt is not None
             assert (record.receipt.proven_by == "answer") == (name in {"small", "medium"})
     assert {partner.objects[name].writes for name in ("small", "medium")} == {2}
@@ -272,16 +272,16 @@ async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
     told: str, writes: int, partner: PartnerAccount, tmp_path: Path
 ):
     """Its bytes may have changed under the same time stamps: the object counts if it is proven to hold those of now."""
-    async with lane_to(partner, tmp_path, overwrite="never", after=DELETE, honoured=True) as lane:
-        await lane.drop("parts", bytes(SIZES["parts"]))
-        await lane.comes_to("parts", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path, overwrite="never", after=DELETE, honoured=True) as pipeline:
+        await pipeline.drop("parts", bytes(SIZES["parts"]))
+        await pipeline.comes_to("parts", State.DELIVERED)
         stored = partner.objects["parts"]
         assert stored.checksum is not None
         checksums = {"the same": stored.checksum, "another": replace(stored.checksum, value="AAAAAAAAAAA=")}
         partner.objects["parts"] = replace(stored, checksum=checksums.get(told))
-        (task,) = await lane.journal.after_due("r", 1, by=1e12)
-        await lane.journal.send_again(task, Diagnosis(Kind.FILE, "ContentChanged", "other bytes"), 0.0)
-        await lane.comes_to("parts", State.DELIVERED)
+        (task,) = await pipeline.journal.due_after_tasks("r", 1, by=1e12)
+        await pipeline.journal.send_again(task, Diagnosis(FaultKind.FILE, "ContentChanged", "other bytes"), 0.0)
+        await pipeline.comes_to("parts", State.DELIVERED)
     assert partner.objects["parts"].writes == writes
 
 
@@ -289,13 +289,13 @@ async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
 async def test_equal_bytes_under_a_key_that_is_their_hash_are_the_file(
     overwrite: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """With {sha256} in the template an object of the same size and checksum counts as delivered, whoever put it."""
+    """With {sha256} in the template an object of the same size and checksum is a delivery, no matter who put it."""
     partner_s = tmp_path / "other"
     partner_s.mkdir()
-    async with lane_to(partner, partner_s, source="elsewhere") as lane:
-        await ours(lane, State.DELIVERED)
-    async with lane_to(partner, tmp_path, overwrite=overwrite, after=DELETE, key="{name}-{sha256}") as lane:
-        for name, record in (await ours(lane, State.DELIVERED)).items():
+    async with open_pipeline(partner, partner_s, source="elsewhere") as pipeline:
+        await ours(pipeline, State.DELIVERED)
+    async with open_pipeline(partner, tmp_path, overwrite=overwrite, after=DELETE, key="{name}-{sha256}") as pipeline:
+        for name, record in (await ours(pipeline, State.DELIVERED)).items():
             assert record.receipt is not None, name
             assert record.receipt.proven_by == "head"
     assert {stored.writes for stored in partner.objects.values()} == {1}
@@ -304,8 +304,8 @@ async def test_equal_bytes_under_a_key_that_is_their_hash_are_the_file(
 async def test_many_files_at_once_find_it_out_together(partner: PartnerAccount, tmp_path: Path):
     """Files that are sent at the same moment on an unknown store all arrive, and one of them is put thrice."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.05)))
-    async with lane_to(partner, tmp_path, overwrite="never") as lane:
-        await asyncio.gather(*(lane.drop(f"f{number}", b"x") for number in range(20)))
+    async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
+        await asyncio.gather(*(pipeline.drop(f"f{number}", b"x") for number in range(20)))
         for number in range(20):
-            await lane.comes_to(f"f{number}", State.DELIVERED)
-        assert len(lane.calls("PutObject")) == 22
+            await pipeline.comes_to(f"f{number}", State.DELIVERED)
+        assert len(pipeline.calls("PutObject")) == 22

@@ -8,14 +8,16 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from crosshaul import part_body
-from crosshaul.checksum import compute
-from crosshaul.model import ChecksumKind, Reason, State
+from crosshaul.delivery import part_body
+from crosshaul.delivery.multipart import part_size
+from crosshaul.files.source_file import SourceFile
+from crosshaul.integrity.checksum import compute
+from crosshaul.model import MAX_OBJECT_BYTES as LARGEST
+from crosshaul.model import ChecksumKind, SettleReason, State
 from crosshaul.partner import Close, Corrupt, Error, PartnerAccount, Reset, Rule, Settings
-from crosshaul.parts import LARGEST_OBJECT, part_size
-from crosshaul.source import SourceFile
-from lane import MIB, Lane, lane_to
-from partner_fixtures import Certificates
+from crosshaul.partner.exchange import FaultAction
+from support.partner_fixtures import Certificates
+from support.pipeline import MIB, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -39,25 +41,25 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("checksums", ["honoured", "crc32 only", "ignored"])
 async def test_parts_larger_than_memory_are_read_while_they_are_sent(
-    checksums: str, reads: list[int], partner: PartnerAccount, tmp_path: Path
+    checksums: str, reads: list[int], partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """With less memory than a part has, no more than a piece is held, and the file arrives, proven as any other."""
     partner.change(checksums=checksums)
-    async with lane_to(partner, tmp_path, memory=2 * MIB) as lane:
-        most, acquire = 0, lane.means.memory.acquire
+    async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:
+        most, acquire = 0, pipeline.context.memory.acquire
 
         async def noted(amount: int) -> None:
             nonlocal most
             await acquire(amount)
-            most = max(most, lane.means.memory.used)
+            most = max(most, pipeline.context.memory.used)
 
-        lane.means.memory.acquire = noted
-        await lane.drop("big", BIG)
-        record = await lane.comes_to("big", State.DELIVERED, timeout=30)
+        monkeypatch.setattr(pipeline.context.memory, "acquire", noted)
+        await pipeline.drop("big", BIG)
+        record = await pipeline.comes_to("big", State.DELIVERED, timeout=30)
         assert record.receipt is not None
         assert (record.receipt.checksum is not None) == (checksums != "ignored")
         assert (max(reads), most) == (MIB, 2 * MIB)
-        assert lane.means.memory.used == 0
+        assert pipeline.context.memory.used == 0
     assert partner.read("big") == BIG
 
 
@@ -72,9 +74,9 @@ async def test_a_large_part_is_read_in_steps(partner: PartnerAccount, tmp_path: 
 
     monkeypatch.setattr(part_body, "_STEP_BYTES", 2 * MIB)
     monkeypatch.setattr(part_body, "_step", noted)
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("big", BIG)
-        record = await lane.comes_to("big", State.DELIVERED, timeout=30)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("big", BIG)
+        record = await pipeline.comes_to("big", State.DELIVERED, timeout=30)
         assert record.receipt is not None
         assert record.receipt.checksum == compute(ChecksumKind.CRC64NVME, BIG)
     assert (partner.read("big"), most) == (BIG, 2 * MIB)
@@ -85,13 +87,13 @@ async def test_a_large_part_is_read_in_steps(partner: PartnerAccount, tmp_path: 
     [Reset("mid_body"), Reset("after_commit"), Error(503, "SlowDown", "slow"), Corrupt(), Close()],
     ids=lambda action: action.kind,
 )
-async def test_a_part_that_is_streamed_is_sent_again(action: object, partner: PartnerAccount, tmp_path: Path):
+async def test_a_part_that_is_streamed_is_sent_again(action: FaultAction, partner: PartnerAccount, tmp_path: Path):
     """Whatever becomes of it on its way, the part is read once more from its beginning."""
     partner.faults.add(Rule(operation="UploadPart", part=2, times=2, action=action))
-    async with lane_to(partner, tmp_path, memory=2 * MIB) as lane:
-        await lane.drop("big", BIG)
-        await lane.comes_to("big", State.DELIVERED, timeout=30)
-        assert lane.ear.surprises == []
+    async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:
+        await pipeline.drop("big", BIG)
+        await pipeline.comes_to("big", State.DELIVERED, timeout=30)
+        assert pipeline.observer.surprises == []
     assert partner.read("big") == BIG
 
 
@@ -112,9 +114,9 @@ async def test_a_file_that_changes_while_a_part_is_streamed_goes_back(
 
     monkeypatch.setattr(SourceFile, "read", changing)
     partner.change(role_actions=("s3:AbortMultipartUpload",))
-    async with lane_to(partner, tmp_path, memory=2 * MIB) as lane:
-        await lane.drop("big", BIG)
-        record = await lane.comes_to("big", State.SETTLING, timeout=30)
+    async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:
+        await pipeline.drop("big", BIG)
+        record = await pipeline.comes_to("big", State.CHANGED, timeout=30)
         assert (record.attempts, record.multipart) == (0, None)
     assert not partner.objects
     assert not partner.uploads
@@ -122,12 +124,12 @@ async def test_a_file_that_changes_while_a_part_is_streamed_goes_back(
 
 async def test_a_file_that_never_rests_is_streamed_as_well(partner: PartnerAccount, tmp_path: Path):
     """Parts larger than memory of a file that grows are held against their first reading, too."""
-    async with lane_to(partner, tmp_path, memory=2 * MIB) as lane:
-        (lane.root / "big").write_bytes(BIG)
-        await lane.admit("big", Reason.CEILING)
-        with (lane.root / "big").open("ab") as file:
+    async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:
+        (pipeline.root / "big").write_bytes(BIG)
+        await pipeline.admit("big", SettleReason.CEILING)
+        with (pipeline.root / "big").open("ab") as file:
             file.write(b"more")
-        await lane.comes_to("big", State.DELIVERED, timeout=30)
+        await pipeline.comes_to("big", State.DELIVERED, timeout=30)
     assert partner.read("big") == BIG
 
 
@@ -140,9 +142,9 @@ async def test_over_tls_parts_are_streamed_unsigned(
     async with PartnerAccount(settings) as account:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret_access_key)
-        async with lane_to(account, tmp_path, memory=2 * MIB, tls_ca_bundle=certificates.authority) as lane:
-            await lane.drop("big", BIG)
-            await lane.comes_to("big", State.DELIVERED, timeout=30)
+        async with open_pipeline(account, tmp_path, memory=2 * MIB, tls_ca_bundle=certificates.authority) as pipeline:
+            await pipeline.drop("big", BIG)
+            await pipeline.comes_to("big", State.DELIVERED, timeout=30)
         assert account.read("big") == BIG
 
 
@@ -150,15 +152,15 @@ async def test_a_file_below_the_threshold_and_above_memory_goes_in_parts(
     reads: list[int], partner: PartnerAccount, tmp_path: Path
 ):
     """`multipart_threshold` above the memory that there is holds no whole file in memory."""
-    async with lane_to(partner, tmp_path, memory=6 * MIB, multipart_threshold=1 << 40) as lane:
-        await lane.drop("big", BIG)
-        await lane.comes_to("big", State.DELIVERED)
-        assert len(lane.calls("UploadPart")) == 3
+    async with open_pipeline(partner, tmp_path, memory=6 * MIB, multipart_threshold=1 << 40) as pipeline:
+        await pipeline.drop("big", BIG)
+        await pipeline.comes_to("big", State.DELIVERED)
+        assert len(pipeline.calls("UploadPart")) == 3
         assert max(reads) == 5 * MIB
     assert partner.read("big") == BIG
 
 
-@pytest.mark.parametrize(("size", "wanted"), [(15 << 40, 1611 * MIB), (LARGEST_OBJECT, 5 * GIB), (1 << 40, 105 * MIB)])
+@pytest.mark.parametrize(("size", "wanted"), [(15 << 40, 1611 * MIB), (LARGEST, 5 * GIB), (1 << 40, 105 * MIB)])
 def test_no_part_is_larger_than_s3_takes(size: int, wanted: int):
     """Up to S3's largest object 10,000 parts of at most 5 GiB suffice."""
     parts = -(-size // part_size(size, 8 * MIB))
@@ -169,19 +171,24 @@ def test_no_part_is_larger_than_s3_takes(size: int, wanted: int):
 async def test_what_s3_can_t_take_is_set_aside_before_a_byte_is_read(reads: list[int], partner: PartnerAccount):
     """A sparse file of more than 48.8 TiB is quarantined with both figures; no upload is begun, and others go on."""
     with TemporaryDirectory(dir="/dev/shm") as home:  # ext4 has no file of more than 16 TiB
-        async with lane_to(partner, Path(home), known=ChecksumKind.CRC64NVME) as lane:
-            await _too_large(lane, reads)
+        async with open_pipeline(partner, Path(home), known=ChecksumKind.CRC64NVME) as pipeline:
+            await _too_large(pipeline, reads)
 
 
-async def _too_large(lane: Lane, reads: list[int]) -> None:
-    (lane.root / "sparse").touch()
-    os.truncate(lane.root / "sparse", LARGEST_OBJECT + 1)
-    await lane.admit("sparse")
-    record = await lane.comes_to("sparse", State.QUARANTINED)
+async def _too_large(pipeline: Pipeline, reads: list[int]) -> None:
+    (pipeline.root / "sparse").touch()
+    os.truncate(pipeline.root / "sparse", LARGEST + 1)
+    await pipeline.admit("sparse")
+    record = await pipeline.comes_to("sparse", State.QUARANTINED)
     assert record.diagnosis is not None
     assert record.diagnosis.code == "EntityTooLarge"
-    for word in ("sparse", f"s3://{lane.account.bucket}/sparse", f"{LARGEST_OBJECT:,}", f"{LARGEST_OBJECT + 1:,}"):
+    for word in (
+        "sparse",
+        f"s3://{pipeline.account.bucket}/sparse",
+        f"{LARGEST:,}",
+        f"{LARGEST + 1:,}",
+    ):
         assert word in record.diagnosis.line()
-    assert lane.calls("CreateMultipartUpload") == reads == []
-    await lane.drop("small", b"x")
-    await lane.comes_to("small", State.DELIVERED)
+    assert pipeline.calls("CreateMultipartUpload") == reads == []
+    await pipeline.drop("small", b"x")
+    await pipeline.comes_to("small", State.DELIVERED)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.config import AfterUpload
+from crosshaul.config import AfterUploadConfig
 from crosshaul.model import Delivered, State
-from crosshaul.partner import Late, PartnerAccount, Reset, Rule
+from crosshaul.partner import DelayedCommit, PartnerAccount, Reset, Rule
 from crosshaul.partner.settings import document, statement
-from lane import MIB, Lane, lane_to
+from support.pipeline import MIB, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -21,24 +21,24 @@ LATE = 2.0
 SIZES = {"small": 1_000, "medium": 300_000, "parts": 7 * MIB}
 
 
-async def late_one(lane: Lane) -> None:
+async def late_one(pipeline: Pipeline) -> None:
     """Wait until the request that was held back has been carried out."""
     async with asyncio.timeout(10):
-        while not any(call.fault == "late" for call in lane.calls("PutObject")):
+        while not any(call.fault == "delayed_commit" for call in pipeline.calls("PutObject")):
             await asyncio.sleep(0.02)
 
 
 def held_back(partner: PartnerAccount) -> None:
-    partner.faults.add(Rule(operation="PutObject", times=1, action=Late(LATE)))
+    partner.faults.add(Rule(operation="PutObject", times=1, action=DelayedCommit(LATE)))
 
 
-async def given_up(lane: Lane, name: str) -> None:
+async def given_up(pipeline: Pipeline, name: str) -> None:
     """Wait until the held-back try was given up, and before the next one brings the same state."""
-    before = len(lane.ear.outcomes)
+    before = len(pipeline.observer.outcomes)
     async with asyncio.timeout(10):
-        while len(lane.ear.outcomes) == before:
+        while len(pipeline.observer.outcomes) == before:
             await asyncio.sleep(0.005)
-    assert not isinstance(lane.ear.outcomes[-1][1], Delivered)
+    assert not isinstance(pipeline.observer.outcomes[-1][1], Delivered)
 
 
 @pytest.mark.parametrize("size", [10, 300_000])
@@ -47,30 +47,30 @@ async def test_an_older_state_that_comes_late_replaces_nothing(
     delivered_before: bool, size: int, partner: PartnerAccount, tmp_path: Path
 ):
     """A front end passes a PUT on when the next state is in the bucket already: it fails by itself."""
-    async with lane_to(partner, tmp_path) as lane:
+    async with open_pipeline(partner, tmp_path) as pipeline:
         if delivered_before:
-            await lane.drop("a", bytes(size))
-            await lane.comes_to("a", State.DELIVERED)
+            await pipeline.drop("a", bytes(size))
+            await pipeline.comes_to("a", State.DELIVERED)
         held_back(partner)
-        await lane.drop("a", b"o" * size)
-        await given_up(lane, "a")
-        await lane.drop("a", b"new" * size)
-        await lane.comes_to("a", State.DELIVERED)
+        await pipeline.drop("a", b"o" * size)
+        await given_up(pipeline, "a")
+        await pipeline.drop("a", b"new" * size)
+        await pipeline.comes_to("a", State.DELIVERED)
         assert partner.read("a") == b"new" * size
-        await late_one(lane)
+        await late_one(pipeline)
         assert partner.read("a") == b"new" * size
 
 
 async def test_a_changed_file_costs_one_request(partner: PartnerAccount, tmp_path: Path):
     """Each state after the first goes in one PutObject that names the ETag before it; parts need no more, either."""
-    async with lane_to(partner, tmp_path) as lane:
+    async with open_pipeline(partner, tmp_path) as pipeline:
         for name, size in SIZES.items():
             for state in range(3):
-                await lane.drop(name, bytes([state]) * (size + state))
-                await lane.comes_to(name, State.DELIVERED)
-        assert len(lane.calls("PutObject")) == 6
-        assert len(lane.calls("CompleteMultipartUpload")) == 3
-        assert len(lane.calls("HeadObject")) == 2  # before the first state of each large one
+                await pipeline.drop(name, bytes([state]) * (size + state))
+                await pipeline.comes_to(name, State.DELIVERED)
+        assert len(pipeline.calls("PutObject")) == 6
+        assert len(pipeline.calls("CompleteMultipartUpload")) == 3
+        assert len(pipeline.calls("HeadObject")) == 2  # before the first state of each large one
     for name, size in SIZES.items():
         assert partner.read(name) == b"\2" * (size + 2)
 
@@ -80,17 +80,17 @@ async def test_what_somebody_else_put_meanwhile_is_replaced_after_a_look(
     name: str, partner: PartnerAccount, tmp_path: Path
 ):
     """The object is not ours any more: 412, HEAD, and the file goes to replace just that one; parts are kept."""
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop(name, bytes(SIZES[name]))
-        await lane.comes_to(name, State.DELIVERED)
-        await lane.drop("other", b"other")
-        await lane.comes_to("other", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop(name, bytes(SIZES[name]))
+        await pipeline.comes_to(name, State.DELIVERED)
+        await pipeline.drop("other", b"other")
+        await pipeline.comes_to("other", State.DELIVERED)
         partner.objects[name] = partner.objects["other"]
-        await lane.drop(name, b"n" * SIZES[name])
-        await lane.comes_to(name, State.DELIVERED)
+        await pipeline.drop(name, b"n" * SIZES[name])
+        await pipeline.comes_to(name, State.DELIVERED)
         assert partner.read(name) == b"n" * SIZES[name]
         if name == "parts":
-            assert [len(lane.calls(each)) for each in ("UploadPart", "CompleteMultipartUpload")] == [4, 3]
+            assert [len(pipeline.calls(each)) for each in ("UploadPart", "CompleteMultipartUpload")] == [4, 3]
 
 
 @pytest.mark.parametrize("may_list", [False, True])
@@ -100,21 +100,21 @@ async def test_objects_that_the_partner_takes_away_cost_one_request_in_the_end(
     """Who reads and deletes what arrives makes If-Match miss: once, and then the next states go as new ones do."""
     if may_list:
         partner.change(role_actions=("s3:ListBucket",))
-    async with lane_to(partner, tmp_path) as lane:
+    async with open_pipeline(partner, tmp_path) as pipeline:
         for state in range(6):
-            await lane.drop("report", bytes([state]))
-            await lane.comes_to("report", State.DELIVERED)
+            await pipeline.drop("report", bytes([state]))
+            await pipeline.comes_to("report", State.DELIVERED)
             assert partner.read("report") == bytes([state])
             del partner.objects["report"]
-        assert len(lane.calls("PutObject")) == 7
+        assert len(pipeline.calls("PutObject")) == 7
         # One that stays is found to be there, and replaced as what it is.
-        await lane.drop("report", b"stays")
-        await lane.comes_to("report", State.DELIVERED)
+        await pipeline.drop("report", b"stays")
+        await pipeline.comes_to("report", State.DELIVERED)
         for state in range(3):
-            await lane.drop("report", b"and on" + bytes([state]))
-            await lane.comes_to("report", State.DELIVERED)
-        assert len(lane.calls("PutObject")) == 7 + 1 + 3 + 1
-        assert lane.calls("HeadObject") == []
+            await pipeline.drop("report", b"and on" + bytes([state]))
+            await pipeline.comes_to("report", State.DELIVERED)
+        assert len(pipeline.calls("PutObject")) == 7 + 1 + 3 + 1
+        assert pipeline.calls("HeadObject") == []
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -122,14 +122,14 @@ async def test_a_role_that_may_only_put_goes_on_as_ever(name: str, partner: Part
     """If-Match needs s3:GetObject: where it is refused, files go without, and the destination is not parked."""
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))
-    async with lane_to(partner, tmp_path) as lane:
+    async with open_pipeline(partner, tmp_path) as pipeline:
         for state in range(4):
-            await lane.drop(name, bytes([state]) * SIZES[name])
-            await lane.comes_to(name, State.DELIVERED)
+            await pipeline.drop(name, bytes([state]) * SIZES[name])
+            await pipeline.comes_to(name, State.DELIVERED)
             assert partner.read(name) == bytes([state]) * SIZES[name]
-        assert lane.ear.parkings == []
-        assert len(lane.calls("PutObject")) <= 6
-        assert len(lane.calls("UploadPart")) in {0, 8}
+        assert pipeline.observer.parkings == []
+        assert len(pipeline.calls("PutObject")) <= 6
+        assert len(pipeline.calls("UploadPart")) in {0, 8}
 
 
 @pytest.mark.parametrize("store", ["ignored", "ignored at complete", "refused"])
@@ -139,45 +139,48 @@ async def test_stores_without_conditions_take_every_state(
 ):
     """Whatever a store makes of If-Match, each state arrives, and the destination is not parked."""
     partner.change(conditions=store)
-    async with lane_to(partner, tmp_path) as lane:
+    async with open_pipeline(partner, tmp_path) as pipeline:
         for state in range(4):
-            await lane.drop(name, bytes([state]) * SIZES[name])
-            await lane.comes_to(name, State.DELIVERED)
+            await pipeline.drop(name, bytes([state]) * SIZES[name])
+            await pipeline.comes_to(name, State.DELIVERED)
             assert partner.read(name) == bytes([state]) * SIZES[name]
-        assert lane.ear.parkings == []
-        assert len(lane.calls("PutObject")) <= 6  # each kind of condition is refused once
+        assert pipeline.observer.parkings == []
+        assert len(pipeline.calls("PutObject")) <= 6  # each kind of condition is refused once
 
 
 async def test_a_denied_key_is_still_a_denial(partner: PartnerAccount, tmp_path: Path):
     """AccessDenied that has nothing to do with the condition parks as ever, with the code of the upload itself."""
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("a", b"1")
-        await lane.comes_to("a", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("a", b"1")
+        await pipeline.comes_to("a", State.DELIVERED)
         bucket = f"arn:aws:s3:::{partner.bucket}/*"
         partner.change(role_policy=document(statement(["s3:GetObject"], bucket)))
-        await lane.drop("a", b"2")
+        await pipeline.drop("a", b"2")
         async with asyncio.timeout(10):
-            while not lane.ear.parkings:
+            while not pipeline.observer.parkings:
                 await asyncio.sleep(0.01)
-        assert (lane.ear.parkings[0].code, lane.ear.parkings[0].operation) == ("AccessDenied", "PutObject")
+        assert (pipeline.observer.parkings[0].code, pipeline.observer.parkings[0].operation) == (
+            "AccessDenied",
+            "PutObject",
+        )
         partner.change(role_policy=None)
-        lane.transfer.probe()
-        await lane.comes_to("a", State.DELIVERED)
+        pipeline.transfer.probe_now()
+        await pipeline.comes_to("a", State.DELIVERED)
     assert partner.read("a") == b"2"
 
 
 async def test_a_lost_answer_to_a_changed_file_is_recognised(partner: PartnerAccount, tmp_path: Path):
     """The second state was taken unheard: HEAD shows it, and it is not sent again."""
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.drop("a", b"1")
-        await lane.comes_to("a", State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.drop("a", b"1")
+        await pipeline.comes_to("a", State.DELIVERED)
         partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_commit")))
-        await lane.drop("a", b"22")
-        record = await lane.comes_to("a", State.DELIVERED)
+        await pipeline.drop("a", b"22")
+        record = await pipeline.comes_to("a", State.DELIVERED)
         assert record.receipt is not None
         assert record.receipt.proven_by == "head"
-        await lane.drop("a", b"333")
-        await lane.comes_to("a", State.DELIVERED)
+        await pipeline.drop("a", b"333")
+        await pipeline.comes_to("a", State.DELIVERED)
     assert partner.objects["a"].writes == 3
 
 
@@ -185,8 +188,10 @@ async def test_under_kms_an_etag_is_as_good(partner: PartnerAccount, tmp_path: P
     """What is encrypted by KMS has an ETag that is no MD5: states follow each other in one request each."""
     (key,) = partner.settings.kms_keys
     partner.change(default_encryption=key, role_actions=("kms:GenerateDataKey", "kms:Decrypt"))
-    async with lane_to(partner, tmp_path, after=AfterUpload(action="delete", grace=3600.0), honoured=True) as lane:
+    async with open_pipeline(
+        partner, tmp_path, after=AfterUploadConfig(action="delete", grace=3600.0), honoured=True
+    ) as pipeline:
         for state in range(3):
-            await lane.drop("a", os.urandom(100 + state))
-            await lane.comes_to("a", State.DELIVERED)
-        assert [len(lane.calls(each)) for each in ("PutObject", "HeadObject")] == [3, 0]
+            await pipeline.drop("a", os.urandom(100 + state))
+            await pipeline.comes_to("a", State.DELIVERED)
+        assert [len(pipeline.calls(each)) for each in ("PutObject", "HeadObject")] == [3, 0]

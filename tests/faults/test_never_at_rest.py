@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.model import Reason, State
+from crosshaul.model import SettleReason, State
 from crosshaul.partner import Delay, Error, PartnerAccount, Rule
-from lane import MIB, Lane, lane_to
+from support.pipeline import MIB, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -39,8 +39,8 @@ async def written_to(path: Path, offset: int | None) -> AsyncIterator[None]:
         task.cancel()
 
 
-def begin(lane: Lane, name: str) -> Path:
-    path = lane.root / name
+def begin(pipeline: Pipeline, name: str) -> Path:
+    path = pipeline.root / name
     path.write_bytes(os.urandom(SIZES[name]))
     return path
 
@@ -51,21 +51,21 @@ async def test_what_is_appended_to_for_ever_arrives_as_it_was_at_one_moment(
 ):
     """However slowly it goes: the object is the beginning of the file, of the size that it had when it was taken."""
     partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(0.1)))
-    async with lane_to(partner, tmp_path) as lane:
-        path = begin(lane, name)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        path = begin(pipeline, name)
         async with written_to(path, None):
-            await lane.admit(name, Reason.CEILING)
-            record = await lane.comes_to(name, State.DELIVERED)
+            await pipeline.admit(name, SettleReason.CEILING)
+            record = await pipeline.comes_to(name, State.DELIVERED)
             grown = path.read_bytes()
         assert record.receipt is not None
         assert record.receipt.size == record.fingerprint.size
         assert len(grown) > record.fingerprint.size >= SIZES[name]
         assert partner.read(name) == grown[: record.fingerprint.size]
-        assert not lane.calls("AbortMultipartUpload")
+        assert not pipeline.calls("AbortMultipartUpload")
         # And once more: a later, longer state replaces it.
         async with written_to(path, None):
-            await lane.admit(name, Reason.CEILING)
-            later = await lane.comes_to(name, State.DELIVERED)
+            await pipeline.admit(name, SettleReason.CEILING)
+            later = await pipeline.comes_to(name, State.DELIVERED)
         assert partner.read(name) == path.read_bytes()[: later.fingerprint.size]
         assert later.fingerprint.size > record.fingerprint.size
 
@@ -75,18 +75,18 @@ async def test_parts_of_an_interrupted_upload_count_only_if_they_are_in_the_file
 ):
     """The upload goes on after a fault; a part whose bytes were rewritten since is sent again, the others are not."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=None, action=Error(503, "SlowDown", "slow")))
-    async with lane_to(partner, tmp_path) as lane:
-        path = begin(lane, "parts")
-        await lane.admit("parts", Reason.CEILING)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        path = begin(pipeline, "parts")
+        await pipeline.admit("parts", SettleReason.CEILING)
         async with asyncio.timeout(10):
-            while not lane.calls("CompleteMultipartUpload"):
+            while not pipeline.calls("CompleteMultipartUpload"):
                 await asyncio.sleep(0.01)
         with path.open("r+b") as file:
             file.write(b"rewritten")
         partner.faults.clear()
-        record = await lane.comes_to("parts", State.DELIVERED)
+        record = await pipeline.comes_to("parts", State.DELIVERED)
         assert partner.read("parts") == path.read_bytes()[: record.fingerprint.size]
-        assert sorted(call.part for call in lane.calls("UploadPart")) == [1, 1, 2, 3]
+        assert sorted(call.part for call in pipeline.calls("UploadPart")) == [1, 1, 2, 3]
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -94,34 +94,34 @@ async def test_what_is_rewritten_for_ever_is_told_and_not_sent_over_and_over(
     name: str, partner: PartnerAccount, tmp_path: Path
 ):
     """No mixture of two states arrives, the file is named, and further tries wait: nothing is sent in vain again."""
-    async with lane_to(partner, tmp_path) as lane:
-        path = begin(lane, name)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        path = begin(pipeline, name)
         partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(0.1)))
         async with written_to(path, SIZES[name] - len(LINE) - 7):
             for _ in range(5):
-                await lane.admit(name, Reason.CEILING)
+                await pipeline.admit(name, SettleReason.CEILING)
                 async with asyncio.timeout(10):
-                    while (await lane.record(name)).state not in {State.SETTLING, State.DELIVERED}:
+                    while (await pipeline.record(name)).state not in {State.CHANGED, State.DELIVERED}:
                         await asyncio.sleep(0.01)
         if name == "parts":
-            assert lane.ear.restless == [1]
-            assert len(lane.calls("CreateMultipartUpload")) <= 1
-            assert lane.calls("CompleteMultipartUpload") == []
+            assert pipeline.observer.restless == [1]
+            assert len(pipeline.calls("CreateMultipartUpload")) <= 1
+            assert pipeline.calls("CompleteMultipartUpload") == []
         elif name in partner.objects:
             assert len(partner.read(name)) == SIZES[name]
     # At rest it goes as any other.
-    async with lane_to(partner, tmp_path) as lane:
-        await lane.admit(name)
-        await lane.comes_to(name, State.DELIVERED)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await pipeline.admit(name)
+        await pipeline.comes_to(name, State.DELIVERED)
         assert partner.read(name) == path.read_bytes()
 
 
 async def test_what_became_shorter_is_another_state(partner: PartnerAccount, tmp_path: Path):
     """A log that was cut off (copytruncate) is not sent at its old size."""
-    async with lane_to(partner, tmp_path, running=False) as lane:
-        path = begin(lane, "parts")
-        await lane.admit("parts", Reason.CEILING)
+    async with open_pipeline(partner, tmp_path, running=False) as pipeline:
+        path = begin(pipeline, "parts")
+        await pipeline.admit("parts", SettleReason.CEILING)
         os.truncate(path, 100)
-        lane.start()
-        await lane.comes_to("parts", State.SETTLING)
+        pipeline.start()
+        await pipeline.comes_to("parts", State.CHANGED)
     assert partner.objects == {}

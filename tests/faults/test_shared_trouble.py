@@ -14,24 +14,24 @@ from pathlib import Path
 import pytest
 
 from crosshaul.aws.http1 import Deadlines
-from crosshaul.errors import Kind
-from crosshaul.model import Quarantine, Retry, State
+from crosshaul.delivery.retry import RetryPolicy
+from crosshaul.errors import FaultKind
+from crosshaul.model import Quarantine, RetryLater, State
 from crosshaul.partner import Delay, Error, PartnerAccount, Reset, Rule, Stall
-from crosshaul.retry import Policy
-from lane import MIB, Lane, lane_to
+from support.pipeline import MIB, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
-DEFAULT = Policy(1.0, 300.0)
+DEFAULT = RetryPolicy(1.0, 300.0)
 DENIED = Error(403, "AccessDenied", "not this one")
 
 
-async def drop_all(lane: Lane, names: list[str], size: int = 1) -> None:
+async def drop_all(pipeline: Pipeline, names: list[str], size: int = 1) -> None:
     for name in names:
-        path = lane.root / name
+        path = pipeline.root / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(os.urandom(size))
-    await lane.admit_all(names)
+    await pipeline.admit_all(names)
 
 
 async def until(condition, seconds: float = 20.0) -> float:
@@ -54,12 +54,12 @@ def has(partner: PartnerAccount, *names: str) -> bool:
 async def test_a_good_file_waits_seconds_behind_forbidden_ones(forbidden: int, partner: PartnerAccount, tmp_path: Path):
     """A policy denies *.exe: a file that comes after such files is in the bucket at once, and so is the next one."""
     partner.faults.add(Rule(operation="PutObject", key="*.exe", times=None, action=DENIED))
-    async with lane_to(partner, tmp_path, policy=DEFAULT) as lane:
-        await drop_all(lane, [f"setup{number}.exe" for number in range(forbidden)])
-        await until(lambda: lane.ear.parkings)
+    async with open_pipeline(partner, tmp_path, policy=DEFAULT) as pipeline:
+        await drop_all(pipeline, [f"setup{number}.exe" for number in range(forbidden)])
+        await until(lambda: pipeline.observer.parkings)
         await asyncio.sleep(1.5)
         for number in range(3):
-            await drop_all(lane, [f"good{number}.csv"])
+            await drop_all(pipeline, [f"good{number}.csv"])
             assert await until(lambda name=f"good{number}.csv": has(partner, name)) < 3.0
             await asyncio.sleep(0.5)
 
@@ -69,64 +69,68 @@ async def test_forbidden_files_that_were_there_first_hold_up_the_others_for_seco
 ):
     """Of a backlog of four hundred forbidden files and one that is not, that one goes within seconds."""
     partner.faults.add(Rule(operation="PutObject", key="denied/*", times=None, action=DENIED))
-    async with lane_to(partner, tmp_path, policy=DEFAULT, running=False) as lane:
+    async with open_pipeline(partner, tmp_path, policy=DEFAULT, running=False) as pipeline:
         denied = [f"denied/{number}" for number in range(400)]
-        await drop_all(lane, [*denied[:200], "fine/1", *denied[200:]])
-        lane.start()
+        await drop_all(pipeline, [*denied[:200], "fine/1", *denied[200:]])
+        pipeline.start()
         assert await until(lambda: has(partner, "fine/1")) < 8.0
 
 
 async def test_a_forbidden_file_alone_counts_its_tries_and_is_set_aside(partner: PartnerAccount, tmp_path: Path):
     """When another got through, the refused one is at fault itself: all its tries count, and it parks no more."""
     partner.faults.add(Rule(operation="PutObject", key="*.exe", times=None, action=DENIED))
-    async with lane_to(partner, tmp_path, policy=Policy(0.05, 0.4, quarantine_after=6)) as lane:
-        await drop_all(lane, ["setup.exe"])
-        await until(lambda: len(lane.calls("PutObject")) >= 3)
-        assert (await lane.record("setup.exe")).attempts == 0
-        await drop_all(lane, ["good.csv"])
-        await lane.comes_to("good.csv", State.DELIVERED)
-        record = await lane.comes_to("setup.exe", State.QUARANTINED)
-        refused = [call for call in lane.calls("PutObject") if call.key == "setup.exe"]
+    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.05, 0.4, quarantine_after=6)) as pipeline:
+        await drop_all(pipeline, ["setup.exe"])
+        await until(lambda: len(pipeline.calls("PutObject")) >= 3)
+        assert (await pipeline.record("setup.exe")).attempts == 0
+        await drop_all(pipeline, ["good.csv"])
+        await pipeline.comes_to("good.csv", State.DELIVERED)
+        record = await pipeline.comes_to("setup.exe", State.QUARANTINED)
+        refused = [call for call in pipeline.calls("PutObject") if call.key == "setup.exe"]
         assert len(refused) >= 4
         assert record.diagnosis is not None
         assert record.diagnosis.code == "AccessDenied"
-        assert len(lane.ear.parkings) == 1
-        counted = [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry) and outcome.counts]
-        last = lane.ear.outcomes[-1][1]
+        assert len(pipeline.observer.parkings) == 1
+        counted = [
+            outcome for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater) and outcome.counts
+        ]
+        last = pipeline.observer.outcomes[-1][1]
         assert isinstance(last, Quarantine)
         assert record.attempts == sum(outcome.counts for outcome in counted) + last.counts >= 4
 
 
 async def test_a_role_that_may_nothing_any_more_parks_after_a_few_calls(partner: PartnerAccount, tmp_path: Path):
     """Even right after files that got through: no try is counted, and canaries are few though files keep coming."""
-    async with lane_to(partner, tmp_path, policy=DEFAULT, max_concurrency=4) as lane:
-        await drop_all(lane, [f"before{number}" for number in range(20)])
+    async with open_pipeline(partner, tmp_path, policy=DEFAULT, max_concurrency=4) as pipeline:
+        await drop_all(pipeline, [f"before{number}" for number in range(20)])
         await until(lambda: len(partner.objects) == 20)
         partner.faults.add(Rule(operation="PutObject", times=None, action=DENIED))
-        sent, began = len(lane.calls("PutObject")), time.monotonic()
+        sent, began = len(pipeline.calls("PutObject")), time.monotonic()
         while time.monotonic() < began + 4.0:
-            await drop_all(lane, [f"during{time.monotonic()}"])
+            await drop_all(pipeline, [f"during{time.monotonic()}"])
             await asyncio.sleep(0.05)
-        assert len(lane.ear.parkings) == 1
-        assert len(lane.calls("PutObject")) - sent <= 16
-        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry) and outcome.counts]
+        assert len(pipeline.observer.parkings) == 1
+        assert len(pipeline.calls("PutObject")) - sent <= 16
+        assert not [
+            outcome for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater) and outcome.counts
+        ]
         partner.faults.clear()
-        await drop_all(lane, ["after"])
+        await drop_all(pipeline, ["after"])
         assert await until(lambda: has(partner, "after")) < 3.0
-        assert lane.ear.resumptions == 1
+        assert pipeline.observer.resumptions == 1
 
 
 async def test_the_first_part_that_is_taken_ends_a_parking(partner: PartnerAccount, tmp_path: Path):
     """With a large canary nobody waits for its last byte: small files go while its parts are still being sent."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=DENIED))
     partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(3.0)))
-    async with lane_to(partner, tmp_path, policy=Policy(0.2, 0.2), deadlines=Deadlines()) as lane:
-        await drop_all(lane, ["refused"])
-        await until(lambda: lane.ear.parkings)
-        await drop_all(lane, ["large"], 12 * MIB)
-        (lane.root / "refused").unlink()
-        await until(lambda: lane.calls("CreateMultipartUpload"))
-        await drop_all(lane, [f"small{number}" for number in range(20)])
+    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.2, 0.2), deadlines=Deadlines()) as pipeline:
+        await drop_all(pipeline, ["refused"])
+        await until(lambda: pipeline.observer.parkings)
+        await drop_all(pipeline, ["large"], 12 * MIB)
+        (pipeline.root / "refused").unlink()
+        await until(lambda: pipeline.calls("CreateMultipartUpload"))
+        await drop_all(pipeline, [f"small{number}" for number in range(20)])
         took = await until(lambda: sum(name.startswith("small") for name in partner.objects) == 20)
         assert "large" not in partner.objects
         assert took < 2.5
@@ -149,40 +153,40 @@ async def test_an_outage_with_a_backlog_costs_a_few_calls_and_hardly_a_write(
     """Two thousand files wait: after the first seconds fewer than 5 calls a second, and files go on when it is over."""
     partner.faults.add(Rule(operation="*", times=None, action=OUTAGES[name]))
     partner.faults.add(Rule(operation="AssumeRole", times=None, action=Delay(0.0)))
-    async with lane_to(partner, tmp_path, policy=DEFAULT, running=False, max_concurrency=64) as lane:
+    async with open_pipeline(partner, tmp_path, policy=DEFAULT, running=False, max_concurrency=64) as pipeline:
         partner.faults.clear()
-        await drop_all(lane, [f"f{number}" for number in range(2_000)])
+        await drop_all(pipeline, [f"f{number}" for number in range(2_000)])
         partner.faults.add(Rule(operation="PutObject", times=None, action=OUTAGES[name]))
         partner.faults.add(Rule(operation="HeadObject", times=None, action=OUTAGES[name]))
-        lane.start()
-        await until(lambda: lane.ear.outages)
+        pipeline.start()
+        await until(lambda: pipeline.observer.outages)
         await asyncio.sleep(1.0)
-        calls, commits = len(partner.calls), lane.journal.commits
+        calls, commits = len(partner.calls), pipeline.journal.commits
         await asyncio.sleep(3.0)
         assert len(partner.calls) - calls <= 15
-        assert lane.journal.commits - commits <= 40
-        assert lane.ear.parkings == []
+        assert pipeline.journal.commits - commits <= 40
+        assert pipeline.observer.parkings == []
         partner.faults.clear()
         assert await until(lambda: len(partner.objects) > 100) < 3.5
-        assert lane.ear.recoveries == 1
+        assert pipeline.observer.recoveries == 1
         assert {each.writes for each in partner.objects.values()} == {1}
 
 
 async def test_the_pause_that_the_store_asks_for_is_everybody_s(partner: PartnerAccount, tmp_path: Path):
     """Retry-After: 120 in answers to a few: nobody is sent, new files neither, until credentials are renewed."""
     asked = Error(503, "SlowDown", "Reduce your request rate.", headers={"Retry-After": "120"})
-    async with lane_to(partner, tmp_path, policy=DEFAULT, running=False) as lane:
+    async with open_pipeline(partner, tmp_path, policy=DEFAULT, running=False) as pipeline:
         partner.faults.add(Rule(operation="PutObject", times=None, action=asked))
-        await drop_all(lane, [f"f{number}" for number in range(2_000)])
-        lane.start()
-        await until(lambda: lane.ear.outages)
+        await drop_all(pipeline, [f"f{number}" for number in range(2_000)])
+        pipeline.start()
+        await until(lambda: pipeline.observer.outages)
         await asyncio.sleep(0.5)
-        calls = len(lane.calls("PutObject"))
-        await drop_all(lane, ["new"])
+        calls = len(pipeline.calls("PutObject"))
+        await drop_all(pipeline, ["new"])
         await asyncio.sleep(2.5)
-        assert len(lane.calls("PutObject")) == calls
+        assert len(pipeline.calls("PutObject")) == calls
         partner.faults.clear()
-        lane.transfer.probe()  # but those that were tried in the first half second keep to it
+        pipeline.transfer.probe_now()  # but those that were tried in the first half second keep to it
         assert await until(lambda: len(partner.objects) > 1_000) < 15.0
 
 
@@ -190,32 +194,34 @@ async def test_the_pause_that_the_store_asks_for_is_everybody_s(partner: Partner
 async def test_no_outage_sets_files_aside(name: str, partner: PartnerAccount, tmp_path: Path):
     """With quarantine_after: 2 an outage of many canaries leaves all files pending, and all arrive."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=OUTAGES[name]))
-    async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=2)) as lane:
-        await drop_all(lane, [f"f{number}" for number in range(20)])
-        await until(lambda: len(lane.ear.outages) > 20)
+    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=2)) as pipeline:
+        await drop_all(pipeline, [f"f{number}" for number in range(20)])
+        await until(lambda: len(pipeline.observer.outages) > 20)
         partner.faults.clear()
         await until(lambda: len(partner.objects) == 20)
-        kinds = {outcome.diagnosis.kind for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)}
-        assert kinds <= {Kind.THROTTLED, Kind.NETWORK}
+        kinds = {outcome.diagnosis.kind for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater)}
+        assert kinds <= {FaultKind.THROTTLED, FaultKind.NETWORK}
 
 
 async def test_a_root_that_is_away_sets_no_file_aside(partner: PartnerAccount, tmp_path: Path):
     """The volume is gone for many tries with quarantine_after: 2: its files wait, and go when it is back."""
-    async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=2), running=False) as lane:
-        await drop_all(lane, [f"f{number}" for number in range(20)])
-        lane.root.rename(tmp_path / "away")
-        lane.start()
-        await until(lambda: len(lane.ear.outcomes) > 100)
-        (tmp_path / "away").rename(lane.root)
+    async with open_pipeline(
+        partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=2), running=False
+    ) as pipeline:
+        await drop_all(pipeline, [f"f{number}" for number in range(20)])
+        pipeline.root.rename(tmp_path / "away")
+        pipeline.start()
+        await until(lambda: len(pipeline.observer.outcomes) > 100)
+        (tmp_path / "away").rename(pipeline.root)
         await until(lambda: len(partner.objects) == 20)
 
 
-async def test_what_is_set_aside_begins_anew(partner: PartnerAccount, tmp_path: Path):
+async def test_what_is_set_aside_begins_again(partner: PartnerAccount, tmp_path: Path):
     """A file in parts that is quarantined forgets its upload: `retry` does not go on with one that S3 has ended."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=2, action=Error(404, "NoSuchUpload", "gone")))
-    async with lane_to(partner, tmp_path, policy=Policy(0.02, 0.05, quarantine_after=1)) as lane:
-        await drop_all(lane, ["large"], 12 * MIB)
-        record = await lane.comes_to("large", State.QUARANTINED)
+    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=1)) as pipeline:
+        await drop_all(pipeline, ["large"], 12 * MIB)
+        record = await pipeline.comes_to("large", State.QUARANTINED)
         assert record.multipart is None
 
 
@@ -225,10 +231,10 @@ async def test_what_is_set_aside_begins_anew(partner: PartnerAccount, tmp_path: 
 async def test_files_that_stall_leave_room_for_those_that_do_not(partner: PartnerAccount, tmp_path: Path):
     """Sixty files whose PUTs are never answered, for eight slots: good files go, again and again."""
     partner.faults.add(Rule(operation="PutObject", key="stuck*", times=None, action=Stall(seconds=60)))
-    async with lane_to(partner, tmp_path, policy=Policy(0.1, 2.0), max_concurrency=8) as lane:
-        await drop_all(lane, [f"stuck{number}" for number in range(60)])
+    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.1, 2.0), max_concurrency=8) as pipeline:
+        await drop_all(pipeline, [f"stuck{number}" for number in range(60)])
         await asyncio.sleep(2.0)
         for number in range(5):
-            await drop_all(lane, [f"good{number}"])
+            await drop_all(pipeline, [f"good{number}"])
             assert await until(lambda name=f"good{number}": has(partner, name)) < 4.0
             await asyncio.sleep(0.7)

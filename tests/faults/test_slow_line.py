@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from crosshaul.aws import http1
-from crosshaul.model import Retry, State
-from crosshaul.pace import Step
+from crosshaul.concurrency.token_bucket import RateStep
+from crosshaul.model import RetryLater, State
 from crosshaul.partner import PartnerAccount, Rule, Stall
-from lane import MIB, lane_to
-from slow_line import slow_line
+from support.pipeline import MIB, open_pipeline
+from support.slow_line import slow_line
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
-SHORT = http1.Deadlines(connect=5.0, tls=5.0, progress=1.0, answer=1.0)
+SHORT = http1.Deadlines(connect=5.0, tls=5.0, progress=1.0, response=1.0)
 """A thirtieth of the real ones for a body that stands still, and a sixtieth for an answer."""
 
 
@@ -36,12 +36,12 @@ async def test_a_file_in_parts_crosses_a_slow_line_once(partner: PartnerAccount,
     rate = 2.5 * MIB
     async with slow_line(port_of(partner), rate) as line:
         endpoint = f"http://127.0.0.1:{line.port}"
-        async with lane_to(partner, tmp_path, deadlines=SHORT, endpoint_url=endpoint) as lane:
+        async with open_pipeline(partner, tmp_path, deadlines=SHORT, endpoint_url=endpoint) as pipeline:
             began = time.monotonic()
-            await lane.drop("big", data)
-            await lane.comes_to("big", State.DELIVERED, timeout=60)
+            await pipeline.drop("big", data)
+            await pipeline.comes_to("big", State.DELIVERED, timeout=60)
             took = time.monotonic() - began
-        assert Counter(call.part for call in lane.calls("UploadPart")) == {1: 1, 2: 1, 3: 1, 4: 1}
+        assert Counter(call.part for call in pipeline.calls("UploadPart")) == {1: 1, 2: 1, 3: 1, 4: 1}
         assert line.carried < 1.05 * len(data)
         assert took < 1.15 * len(data) / rate + 1
 
@@ -50,54 +50,54 @@ async def test_many_files_cross_a_slow_line_once(partner: PartnerAccount, tmp_pa
     """Sixty files that share a line for longer than any deadline are each sent once."""
     async with slow_line(port_of(partner), 1.5 * MIB) as line:
         endpoint = f"http://127.0.0.1:{line.port}"
-        async with lane_to(
+        async with open_pipeline(
             partner, tmp_path, deadlines=SHORT, endpoint_url=endpoint, max_concurrency=64, running=False
-        ) as lane:
+        ) as pipeline:
             for number in range(60):
-                await lane.drop(f"{number}", os.urandom(100_000))
-            lane.start()
+                await pipeline.drop(f"{number}", os.urandom(100_000))
+            pipeline.start()
             for number in range(60):
-                await lane.comes_to(f"{number}", State.DELIVERED, timeout=60)
-        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+                await pipeline.comes_to(f"{number}", State.DELIVERED, timeout=60)
+        assert not [outcome for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater)]
         assert line.carried < 1.05 * 60 * 100_000
 
 
-LATE = http1.Deadlines(connect=1.0, tls=1.0, progress=0.4, answer=0.6)
+LATE = http1.Deadlines(connect=1.0, tls=1.0, progress=0.4, response=0.6)
 
 
 @pytest.mark.parametrize(
-    ("slowness", "code"), [(Stall(seconds=1.4), "AnswerTimeout"), (Stall(1.0, where="unread"), "ProgressTimeout")]
+    ("slowness", "code"), [(Stall(seconds=1.4), "ResponseTimeout"), (Stall(1.0, where="unread"), "ProgressTimeout")]
 )
 async def test_parts_that_are_late_each_time_are_accepted(partner: PartnerAccount, tmp_path: Path, slowness, code):
     """A store that reads or answers each part far later than the usual deadline has the file after a few tries."""
     partner.faults.add(Rule(operation="UploadPart", times=None, action=slowness))
-    async with lane_to(partner, tmp_path, deadlines=LATE) as lane:
-        await lane.drop("file", os.urandom(12 * MIB))
-        await lane.comes_to("file", State.DELIVERED, timeout=60)
-        codes = {outcome.diagnosis.code for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)}
+    async with open_pipeline(partner, tmp_path, deadlines=LATE) as pipeline:
+        await pipeline.drop("file", os.urandom(12 * MIB))
+        await pipeline.comes_to("file", State.DELIVERED, timeout=60)
+        codes = {outcome.diagnosis.code for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater)}
         assert codes == {code}
-        assert len(lane.calls("UploadPart")) <= 9
+        assert len(pipeline.calls("UploadPart")) <= 9
 
 
 async def test_what_one_late_answer_taught_spares_the_next_file_a_try(partner: PartnerAccount, tmp_path: Path):
     """Once a late answer was waited for, the parts of another file are each sent once."""
     partner.faults.add(Rule(operation="UploadPart", times=None, action=Stall(seconds=1.0)))
-    async with lane_to(partner, tmp_path, deadlines=LATE) as lane:
-        await lane.drop("first", os.urandom(9 * MIB))
-        await lane.comes_to("first", State.DELIVERED, timeout=60)
-        sent = len(lane.calls("UploadPart"))
-        await lane.drop("second", os.urandom(9 * MIB))
-        await lane.comes_to("second", State.DELIVERED, timeout=60)
-        assert len(lane.calls("UploadPart")) == sent + 2
+    async with open_pipeline(partner, tmp_path, deadlines=LATE) as pipeline:
+        await pipeline.drop("first", os.urandom(9 * MIB))
+        await pipeline.comes_to("first", State.DELIVERED, timeout=60)
+        sent = len(pipeline.calls("UploadPart"))
+        await pipeline.drop("second", os.urandom(9 * MIB))
+        await pipeline.comes_to("second", State.DELIVERED, timeout=60)
+        assert len(pipeline.calls("UploadPart")) == sent + 2
 
 
 async def test_an_object_whose_answer_comes_late_is_not_sent_again(partner: PartnerAccount, tmp_path: Path):
     """A small file whose answer is given up is found by HEAD."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Stall(seconds=1.0)))
-    async with lane_to(partner, tmp_path, deadlines=LATE) as lane:
-        await lane.drop("small", b"x")
-        await lane.comes_to("small", State.DELIVERED, timeout=20)
-    assert len(lane.calls("PutObject")) <= 1
+    async with open_pipeline(partner, tmp_path, deadlines=LATE) as pipeline:
+        await pipeline.drop("small", b"x")
+        await pipeline.comes_to("small", State.DELIVERED, timeout=20)
+    assert len(pipeline.calls("PutObject")) <= 1
 
 
 @pytest.mark.parametrize(("files", "size", "rate"), [(60, 12_000, 160_000), (12, 100_000, 256_000)])
@@ -105,7 +105,7 @@ async def test_a_bandwidth_limit_is_used_and_kept(partner: PartnerAccount, tmp_p
     """Many files under a limit take the time that their bytes take at that rate."""
     async with slow_line(port_of(partner), 1e9) as line:
         endpoint = f"http://127.0.0.1:{line.port}"
-        async with lane_to(
+        async with open_pipeline(
             partner,
             tmp_path,
             deadlines=SHORT,
@@ -113,29 +113,29 @@ async def test_a_bandwidth_limit_is_used_and_kept(partner: PartnerAccount, tmp_p
             bytes_per_second=rate,
             max_concurrency=64,
             running=False,
-        ) as lane:
+        ) as pipeline:
             for number in range(files):
-                await lane.drop(f"{number}", os.urandom(size))
+                await pipeline.drop(f"{number}", os.urandom(size))
             began = time.monotonic()
-            lane.start()
+            pipeline.start()
             for number in range(files):
-                await lane.comes_to(f"{number}", State.DELIVERED, timeout=60)
+                await pipeline.comes_to(f"{number}", State.DELIVERED, timeout=60)
             took = time.monotonic() - began
         assert 0.8 < line.carried / (took * rate) < 1.05
         assert line.connections < files
-        assert not [outcome for _, outcome in lane.ear.outcomes if isinstance(outcome, Retry)]
+        assert not [outcome for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater)]
 
 
 async def test_a_limit_that_is_lifted_acts_at_once(partner: PartnerAccount, tmp_path: Path):
     """Files of which each would take half a minute are there in a moment after the limit went up."""
-    async with lane_to(partner, tmp_path, bytes_per_second=8_192, running=False) as lane:
+    async with open_pipeline(partner, tmp_path, bytes_per_second=8_192, running=False) as pipeline:
         for number in range(30):
-            await lane.drop(f"{number}", os.urandom(200_000))
-        lane.start()
+            await pipeline.drop(f"{number}", os.urandom(200_000))
+        pipeline.start()
         await asyncio.sleep(1)
-        assert (await lane.record("0")).state is not State.DELIVERED
-        lane.limiter.override((Step(None, 10 * MIB),))
+        assert (await pipeline.record("0")).state is not State.DELIVERED
+        pipeline.limiter.override((RateStep(None, 10 * MIB),))
         began = time.monotonic()
         for number in range(30):
-            await lane.comes_to(f"{number}", State.DELIVERED)
+            await pipeline.comes_to(f"{number}", State.DELIVERED)
         assert time.monotonic() - began < 3

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul import reading
-from crosshaul.config import AfterUpload
+from crosshaul.config import AfterUploadConfig
+from crosshaul.delivery import existing_object
+from crosshaul.files.source_file import SourceFile
 from crosshaul.model import (
     Changed,
     Checksum,
     ChecksumKind,
     Delivered,
     Outcome,
-    Reason,
     Receipt,
-    Retry,
+    RetryLater,
+    SettleReason,
     State,
     Unchanged,
 )
 from crosshaul.partner import Error, PartnerAccount, Reset, Rule
-from crosshaul.source import SourceFile
-from lane import MIB, Lane, lane_to
+from support.pipeline import MIB, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -35,38 +35,38 @@ SMALL, BIG = b"0123456789" * 50, b"0" + os.urandom(7 * MIB)
 _BODIES = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
 
 
-def bodies(lane: Lane) -> int:
+def bodies(pipeline: Pipeline) -> int:
     """Calls that send something."""
-    return sum(len(lane.calls(operation)) for operation in _BODIES)
+    return sum(len(pipeline.calls(operation)) for operation in _BODIES)
 
 
-def puts(lane: Lane) -> int:
+def puts(pipeline: Pipeline) -> int:
     """Objects that were written in one request; a condition may have held off others."""
-    return sum(call.status == HTTPStatus.OK for call in lane.calls("PutObject"))
+    return sum(call.status == HTTPStatus.OK for call in pipeline.calls("PutObject"))
 
 
-async def outcomes(lane: Lane) -> list[type[Outcome]]:
+async def outcomes(pipeline: Pipeline) -> list[type[Outcome]]:
     """What became of tries since this was asked last; they are told just after the journal has them."""
     async with asyncio.timeout(15):
-        while not lane.ear.outcomes:
+        while not pipeline.observer.outcomes:
             await asyncio.sleep(0.01)
-    told = [type(outcome) for _, outcome in lane.ear.outcomes]
-    lane.ear.outcomes.clear()
+    told = [type(outcome) for _, outcome in pipeline.observer.outcomes]
+    pipeline.observer.outcomes.clear()
     return told
 
 
-async def delivered(lane: Lane, data: bytes = SMALL) -> None:
+async def delivered(pipeline: Pipeline, data: bytes = SMALL) -> None:
     """The file ``a``, in the bucket; the account's calls are counted from here."""
-    await lane.drop("a", data)
-    await lane.comes_to("a", State.DELIVERED)
-    assert await outcomes(lane) == [Delivered]
-    lane.account.calls.clear()
+    await pipeline.drop("a", data)
+    await pipeline.comes_to("a", State.DELIVERED)
+    assert await outcomes(pipeline) == [Delivered]
+    pipeline.account.calls.clear()
 
 
-async def delivered_anew(lane: Lane) -> None:
+async def delivered_again(pipeline: Pipeline) -> None:
     """The file as it is now, admitted and delivered."""
-    await lane.admit("a")
-    await lane.comes_to("a", State.DELIVERED)
+    await pipeline.admit("a")
+    await pipeline.comes_to("a", State.DELIVERED)
 
 
 def forge(path: Path, data: bytes) -> None:
@@ -100,62 +100,62 @@ async def test_what_leaves_the_bytes_alone_sends_nothing(
     change: str, data: bytes, partner: PartnerAccount, tmp_path: Path
 ):
     """After chmod, link, rename or setxattr the record has the new state and the old receipt, and is due to go."""
-    async with lane_to(partner, tmp_path, after=AfterUpload(action="delete", grace=600.0)) as lane:
-        await delivered(lane, data)
-        before = await lane.record("a")
-        CHANGES[change](lane.root / "a")
-        await delivered_anew(lane)
-        after = await lane.record("a")
-        assert (bodies(lane), after.receipt) == (0, before.receipt)
+    async with open_pipeline(partner, tmp_path, after=AfterUploadConfig(action="delete", grace=600.0)) as pipeline:
+        await delivered(pipeline, data)
+        before = await pipeline.record("a")
+        CHANGES[change](pipeline.root / "a")
+        await delivered_again(pipeline)
+        after = await pipeline.record("a")
+        assert (bodies(pipeline), after.receipt) == (0, before.receipt)
         assert (after.generation, after.fingerprint) != (before.generation, before.fingerprint)
         assert (after.after_due_at or 0) > (before.after_due_at or 0)
-        assert await outcomes(lane) == [Unchanged]
-        assert lane.means.slots.used == lane.means.memory.used == 0
+        assert await outcomes(pipeline) == [Unchanged]
+        assert pipeline.context.slots.used == pipeline.context.memory.used == 0
 
 
 @pytest.mark.parametrize("data", [SMALL, BIG], ids=["small", "parts"])
 async def test_other_bytes_behind_the_old_time_are_sent(data: bytes, partner: PartnerAccount, tmp_path: Path):
     """Size and mtime as they were, one byte another: it is sent, once; a chmod after that sends nothing again."""
-    async with lane_to(partner, tmp_path) as lane:
-        await delivered(lane, data)
-        forge(lane.root / "a", b"X")
-        await delivered_anew(lane)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await delivered(pipeline, data)
+        forge(pipeline.root / "a", b"X")
+        await delivered_again(pipeline)
         assert partner.read("a") == b"X" + data[1:]
-        assert await outcomes(lane) == [Delivered]
-        sent = bodies(lane)
-        (lane.root / "a").chmod(0o600)
-        await delivered_anew(lane)
-        assert bodies(lane) == sent
+        assert await outcomes(pipeline) == [Delivered]
+        sent = bodies(pipeline)
+        (pipeline.root / "a").chmod(0o600)
+        await delivered_again(pipeline)
+        assert bodies(pipeline) == sent
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["HEAD tells", "the role may not HEAD"])
 async def test_bytes_that_come_back_are_sent_after_others_were(seen: bool, partner: PartnerAccount, tmp_path: Path):
     """Other bytes were sent, and no answer came: the first bytes, put back under the old time, are sent again."""
     denied = Rule(operation="HeadObject", times=None, action=Error(403, "AccessDenied", "Denied."))
-    async with lane_to(partner, tmp_path) as lane:
-        await delivered(lane)
-        forge(lane.root / "a", b"X")
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await delivered(pipeline)
+        forge(pipeline.root / "a", b"X")
         partner.faults.add(Rule(operation="PutObject", times=None, action=Reset("after_commit")))
         if not seen:
             partner.faults.add(denied)
-        await lane.admit("a")
+        await pipeline.admit("a")
         async with asyncio.timeout(15):
             while partner.read("a") == SMALL:
                 await asyncio.sleep(0.01)
-        forge(lane.root / "a", SMALL)
-        await lane.admit("a")
+        forge(pipeline.root / "a", SMALL)
+        await pipeline.admit("a")
         partner.faults.clear()
         if not seen:
             partner.faults.add(denied)
-        await lane.comes_to("a", State.DELIVERED)
+        await pipeline.comes_to("a", State.DELIVERED)
     assert partner.read("a") == SMALL
 
 
 @pytest.mark.parametrize("whose", ["another's object", "nobody's", "not to be seen"])
 async def test_what_lies_under_the_key_decides(whose: str, partner: PartnerAccount, tmp_path: Path):
     """An object that is not the receipt's is replaced; what the partner took away, or hides, is not sent again."""
-    async with lane_to(partner, tmp_path) as lane:
-        await delivered(lane)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await delivered(pipeline)
         ours = partner.objects["a"]
         if whose == "another's object":
             partner.objects["a"] = replace(ours, etag="0" * 32, checksum=None)
@@ -164,9 +164,9 @@ async def test_what_lies_under_the_key_decides(whose: str, partner: PartnerAccou
         else:
             denied = Error(403, "AccessDenied", "Denied.")
             partner.faults.add(Rule(operation="HeadObject", times=2, action=denied))
-        (lane.root / "a").chmod(0o600)
-        await delivered_anew(lane)
-        assert puts(lane) == (whose == "another's object")
+        (pipeline.root / "a").chmod(0o600)
+        await delivered_again(pipeline)
+        assert puts(pipeline) == (whose == "another's object")
 
 
 @pytest.mark.parametrize("proof", [None, Checksum(ChecksumKind.CRC64NVME, "AAAAAAAAAAA=-2")])
@@ -174,46 +174,46 @@ async def test_a_receipt_without_a_checksum_of_the_whole_proves_nothing(
     proof: Checksum | None, partner: PartnerAccount, tmp_path: Path
 ):
     """With no checksum, or one of the parts' checksums, the file is sent as before."""
-    async with lane_to(partner, tmp_path, running=False) as lane:
-        await lane.drop("a", SMALL)
-        (claim,) = await lane.journal.claim(["r"], 1)
-        lane.start()
-        await lane.journal.settle(claim, Delivered(Receipt("e" * 32, len(SMALL), 1.0, proof)))
-        (lane.root / "a").chmod(0o600)
-        await delivered_anew(lane)
-        assert puts(lane) == 1
+    async with open_pipeline(partner, tmp_path, running=False) as pipeline:
+        await pipeline.drop("a", SMALL)
+        (claim,) = await pipeline.journal.claim(["r"], 1)
+        pipeline.start()
+        await pipeline.journal.finish(claim, Delivered(Receipt("e" * 32, len(SMALL), 1.0, proof)))
+        (pipeline.root / "a").chmod(0o600)
+        await delivered_again(pipeline)
+        assert puts(pipeline) == 1
 
 
 async def test_a_file_that_never_rests_is_sent(partner: PartnerAccount, tmp_path: Path):
     """What is taken while it changes has no state that could be compared."""
-    async with lane_to(partner, tmp_path) as lane:
-        await delivered(lane)
-        (lane.root / "a").chmod(0o600)
-        await lane.admit("a", Reason.CEILING)
-        await lane.comes_to("a", State.DELIVERED)
-        assert puts(lane) == 1
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await delivered(pipeline)
+        (pipeline.root / "a").chmod(0o600)
+        await pipeline.admit("a", SettleReason.CEILING)
+        await pipeline.comes_to("a", State.DELIVERED)
+        assert puts(pipeline) == 1
 
 
 async def test_a_change_while_it_is_read_is_no_proof(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A byte written behind the reader makes it wait to rest again, and then it is sent."""
-    async with lane_to(partner, tmp_path) as lane:
-        await delivered(lane)
-        (lane.root / "a").chmod(0o600)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await delivered(pipeline)
+        (pipeline.root / "a").chmod(0o600)
         read = SourceFile.read
 
         def raced(self: SourceFile, *arguments: object) -> object:
             data = read(self, *arguments)  # type: ignore[arg-type]
             monkeypatch.setattr(SourceFile, "read", read)
-            forge(lane.root / "a", b"X")
+            forge(pipeline.root / "a", b"X")
             return data
 
         monkeypatch.setattr(SourceFile, "read", raced)
-        await lane.admit("a")
-        await lane.comes_to("a", State.SETTLING)
-        assert await outcomes(lane) == [Changed]
-        await delivered_anew(lane)
+        await pipeline.admit("a")
+        await pipeline.comes_to("a", State.CHANGED)
+        assert await outcomes(pipeline) == [Changed]
+        await delivered_again(pipeline)
         assert partner.read("a") == b"X" + SMALL[1:]
 
 
@@ -221,12 +221,13 @@ async def test_a_directory_that_hangs_or_is_away_costs_no_receipt(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """What can't be read is tried again, and compared then."""
-    async with lane_to(partner, tmp_path) as lane:
-        await delivered(lane)
-        (lane.root / "a").chmod(0o600)
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await delivered(pipeline)
+        (pipeline.root / "a").chmod(0o600)
         with monkeypatch.context() as away:
-            away.setattr(reading, "opened", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
-            await lane.admit("a")
-            assert (await outcomes(lane))[0] is Retry
-        await lane.comes_to("a", State.DELIVERED)
-        assert bodies(lane) == 0
+            unreadable = OSError(5, "Input/output error")
+            away.setattr(existing_object, "open_claimed", lambda *_: (_ for _ in ()).throw(unreadable))
+            await pipeline.admit("a")
+            assert (await outcomes(pipeline))[0] is RetryLater
+        await pipeline.comes_to("a", State.DELIVERED)
+        assert bodies(pipeline) == 0

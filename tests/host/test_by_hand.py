@@ -10,9 +10,9 @@ import subprocess
 
 import pytest
 
-from documents import REPOSITORY, block
-from partner_fixtures import partner_process
-from system_fixtures import until
+from support.documents import REPOSITORY, block
+from support.partner_fixtures import partner_process
+from support.system_fixtures import until
 
 pytestmark = pytest.mark.host
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from documents import block
-from partner_fixtures import partner_process
-from system_fixtures import until
+from support.documents import block
+from support.partner_fixtures import partner_process
+from support.system_fixtures import until
 
 pytestmark = pytest.mark.host
 CONFIG = Path("etc/crosshaul/config.yaml")
@@ -193,7 +193,7 @@ def test_reload_with_a_good_and_a_bad_file(host, account):
     until(lambda: "a" in account.objects())
 
 
-def test_a_hung_process_is_ended_and_begun_anew(host, account):
+def test_a_hung_process_is_ended_and_restarted(host, account):
     """A daemon that stands still feeds no watchdog: systemd kills it, starts it again, and files arrive."""
     settle(host, account)
     (host.root / "etc/systemd/system/crosshaul.service.d/watch.conf").write_text("[Service]\nWatchdogSec=4\n")
@@ -220,7 +220,7 @@ def test_a_stop_in_mid_upload_drains(host, account):
     assert host.shown("crosshaul", "Result") == "success"
 
 
-def test_it_is_begun_anew_after_kill_9(host, account):
+def test_it_is_restarted_after_kill_9(host, account):
     """Killed, it comes back, and goes on with the upload that was under way."""
     settle(host, account, transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
     account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.4)
@@ -250,7 +250,7 @@ def test_it_belongs_to_the_boot_after_the_network(host):
 
 
 def test_it_is_back_after_a_reboot_and_goes_on(host, account):
-    """A machine that is rebooted in mid-upload starts it behind the network, and the upload is not begun anew."""
+    """A machine that is rebooted in mid-upload starts it behind the network, and the upload is not restarted."""
     settle(host, account, transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
     host.run("systemctl", "start", "crosshaul")
     account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.5)

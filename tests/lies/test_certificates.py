@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.errors import Kind
+from crosshaul.errors import FaultKind
 from crosshaul.model import State
 from crosshaul.partner import PartnerAccount, Settings
-from overheard import overheard
-from partner_fixtures import Certificates, make_certificates
+from support.overheard import overheard
+from support.partner_fixtures import Certificates, make_certificates
 
 SIZES = {"PutObject": 3_000, "HeadObject": 300 * 1024}
 """A small file goes by the wire at once; about a large one aioboto3 asks first."""
@@ -46,19 +46,19 @@ async def test_a_certificate_that_ran_out_parks_until_there_is_another(
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret_access_key)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
         account.show(expired if operation == "AssumeRole" else certificates)
-        async with overheard(account, tmp_path, tls_ca_bundle=bundle) as lane:
+        async with overheard(account, tmp_path, tls_ca_bundle=bundle) as pipeline:
             if operation != "AssumeRole":
-                await lane.bucket._refresher.credentials()
+                await pipeline.bucket._refresher.credentials()
                 account.show(expired)
-            await lane.drop("f", bytes(SIZES.get(operation, 3_000)))
+            await pipeline.drop("f", bytes(SIZES.get(operation, 3_000)))
             async with asyncio.timeout(60):
-                while not lane.ear.parkings:
+                while not pipeline.observer.parkings:
                     await asyncio.sleep(0.01)
-            said = lane.ear.parkings[0]
-            assert (said.kind, said.code, said.operation) == (Kind.DESTINATION, "TLSError", operation)
+            said = pipeline.observer.parkings[0]
+            assert (said.kind, said.code, said.operation) == (FaultKind.DESTINATION, "TLSError", operation)
             assert "expired" in said.message
             assert "dates" in said.advice
             account.show(certificates)
-            lane.bucket._refresher._wanted.set()
-            lane.transfer.probe()
-            assert (await lane.comes_to("f", State.DELIVERED, timeout=60)).attempts == 0
+            pipeline.bucket._refresher._requested.set()
+            pipeline.transfer.probe_now()
+            assert (await pipeline.comes_to("f", State.DELIVERED, timeout=60)).attempts == 0

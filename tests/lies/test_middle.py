@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from authorities import Authority
-from crosshaul.app import visited
-from crosshaul.aws.chain import Chain
+from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.errors import Fault
-from strangers import AWS_NAMES, CLIENTS, SECRETS, away, in_the_middle, told
+from crosshaul.service.bucket_access import open_destination
+from support.authorities import Authority
+from support.strangers import AWS_NAMES, CLIENTS, SECRETS, away, in_the_middle, told
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,10 @@ async def test_a_destination_s_session_trusts_the_destination_s_bundle(trusted, 
                 "external_id": SECRETS["external"],
             }
             config = world.config()
-            async with visited(config, config.destinations["d"], Chain(config.identity)) as (refresher, _):
+            async with open_destination(config, config.destinations["d"], BaseCredentials(config.identity)) as (
+                refresher,
+                _,
+            ):
                 with pytest.raises(Fault):
                     await refresher.credentials()
             assert b"Action=AssumeRole" in middle.heard[0]

@@ -5,21 +5,23 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 
 from crosshaul.aws import http1
+from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.bucket import Bucket
-from crosshaul.aws.chain import Chain
-from crosshaul.aws.control import Control, locate
+from crosshaul.aws.control_client import S3ControlClient, location_of
+from crosshaul.aws.refresher import Refresher
 from crosshaul.aws.sigv4 import Credentials
-from crosshaul.aws.wire import Wire
-from crosshaul.checksum import Payload
-from crosshaul.clock import SystemClock
-from crosshaul.config import Destination, Identity
-from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.aws.upload_client import S3UploadClient
+from crosshaul.concurrency.clock import SystemClock
+from crosshaul.config import Destination, IdentityConfig
+from crosshaul.errors import Diagnosis, Fault, FaultKind
+from crosshaul.integrity.checksum import Payload
 from crosshaul.model import ChecksumKind
-from scripted_http import Peer, Script, says, scripted
+from support.scripted_http import Peer, Script, says, scripted
 
 ERROR = (
     b"<ErrorResponse><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -49,10 +51,10 @@ class Given:
 
 
 async def put(url: str) -> None:
-    location = locate(f"{url}/bucket/", "")
+    location = location_of(f"{url}/bucket/", "")
     origin = http1.Origin(location.scheme, location.host, location.port)
     client = http1.Client(origin, tls=None, max_connections=1, deadlines=http1.Deadlines(), proxy=None)
-    wire = Wire(client, location, "us-east-1", SystemClock())
+    wire = S3UploadClient(client, location, "us-east-1", SystemClock())
     try:
         await wire.put_object(CREDENTIALS, "key", [], Payload.of(b"x", (ChecksumKind.MD5,), hashed=True))
     finally:
@@ -60,8 +62,11 @@ async def put(url: str) -> None:
 
 
 async def create(url: str) -> None:
-    destination, given = Destination(name="d", bucket="bucket", region="us-east-1", endpoint_url=url), Given()
-    bucket = Bucket(destination, given, Control(destination, given), lambda _: pytest.fail("no body is sent"))
+    destination, given = (
+        Destination(name="d", bucket="bucket", region="us-east-1", endpoint_url=url),
+        cast("Refresher", Given()),
+    )
+    bucket = Bucket(destination, given, S3ControlClient(destination, given), lambda _: pytest.fail("no body is sent"))
     try:
         await bucket.create_multipart_upload("key", 0, "token", ChecksumKind.MD5)
     finally:
@@ -70,7 +75,7 @@ async def create(url: str) -> None:
 
 async def assume(url: str) -> None:
     role = {"RoleArn": "arn:aws:iam::222222222222:role/partner", "RoleSessionName": "session", "ExternalId": SECRET}
-    await Chain(Identity(sts_endpoint_url=url, region="us-east-1")).assume_role(role)
+    await BaseCredentials(IdentityConfig(sts_endpoint_url=url, region="us-east-1")).assume_role(role)
 
 
 CALLS = {"PutObject": put, "CreateMultipartUpload": create, "AssumeRole": assume}
@@ -111,21 +116,21 @@ async def told(operation: str, script: Script) -> Diagnosis:
 async def test_an_error_that_was_packed_on_its_way_keeps_its_code(operation: str, encoding: str, body: bytes):
     """A proxy that zips answers, asked or not, hides neither code nor request id."""
     said = await told(operation, says(answer(503, body, content_encoding=encoding)))
-    assert (said.kind, said.code, said.status, said.request_id) == (Kind.THROTTLED, "SlowDown", 503, "R1")
+    assert (said.kind, said.code, said.status, said.request_id) == (FaultKind.THROTTLED, "SlowDown", 503, "R1")
 
 
 async def test_a_packed_bomb_stays_small(operation: str):
     """What unpacks to a gigabyte is unpacked only as far as an error reaches, and the status speaks."""
     bomb = gzip.compress(b"<Error>" + bytes(64 * MIB))
     said = await told(operation, says(answer(503, bomb, content_encoding="gzip")))
-    assert (said.kind, said.code) == (Kind.THROTTLED, "503")
+    assert (said.kind, said.code) == (FaultKind.THROTTLED, "503")
 
 
 async def test_a_refusal_with_a_huge_page_is_a_refusal(operation: str):
     """A 403 whose body is 3 MB of HTML is judged by its status, and the connection is given up."""
     page = answer(403, b"<html>" + b"<p>No.</p>\n" * (3 * MIB // 11), content_type="text/html", connection="keep-alive")
     said = await told(operation, says(page))
-    assert (said.kind, said.code, said.status) == (Kind.DESTINATION, "403", 403)
+    assert (said.kind, said.code, said.status) == (FaultKind.DESTINATION, "403", 403)
     assert "web page" in said.message
 
 
@@ -155,7 +160,7 @@ async def test_an_endless_good_answer_is_refused(operation: str):
             await peer.say(b"10000\r\n" + bytes(0x10000) + b"\r\n")
 
     said = await told(operation, script)
-    assert (said.kind, said.code) == (Kind.NETWORK, "AnswerTooLarge")
+    assert (said.kind, said.code) == (FaultKind.NETWORK, "ResponseTooLarge")
 
 
 @pytest.mark.parametrize(
@@ -173,17 +178,17 @@ async def test_an_endless_good_answer_is_refused(operation: str):
 async def test_garbage_is_told_in_one_line_that_quotes_none_of_it(operation: str, garbage: bytes):
     """What isn't HTTP is a fault of the network, and is told in our words."""
     said = await told(operation, says(garbage))
-    assert said.kind is Kind.NETWORK or said.status == 403
+    assert said.kind is FaultKind.NETWORK or said.status == 403
     assert "second line" not in said.message
     assert said.code in {"ProtocolError", "403"}
 
 
 @pytest.mark.parametrize("body", [XHTML, b"<html><p>Sign in<br></html>", b"", b"{}"])
-async def test_a_sign_in_page_is_blamed_on_whoever_shows_it(operation: str, body: bytes):
+async def test_a_sign_in_page_is_blamed_on_the_server_that_shows_it(operation: str, body: bytes):
     """A 200 that is a page, or nothing, is believed by no call, and the words lead to the proxy."""
     said = await told(operation, says(answer(200, body, content_type="text/html")))
     assert "proxy" in said.message
-    assert (said.kind in {Kind.NETWORK, Kind.THROTTLED}, said.status) == (True, 200)
+    assert (said.kind in {FaultKind.NETWORK, FaultKind.THROTTLED}, said.status) == (True, 200)
     assert "captive portal" in said.advice
 
 
@@ -218,7 +223,7 @@ async def test_keys_that_nobody_can_sign_with_are_the_answer_s_fault(
     result = f"<AssumeRoleResult><Credentials>{given}</Credentials></AssumeRoleResult>"
     body = f"<AssumeRoleResponse>{result}</AssumeRoleResponse>".encode()
     said = await told("AssumeRole", says(answer(200, body, content_type="text/xml")))
-    assert (said.kind, said.code) == (Kind.NETWORK, "SenselessAnswer")
+    assert (said.kind, said.code) == (FaultKind.NETWORK, "UnexpectedResponse")
     assert what in said.message
 
 
@@ -227,15 +232,15 @@ async def test_a_redirect_says_where_it_would_lead(operation: str, status: int):
     """No redirect is followed, and the diagnosis names the place, without what else stands in the URL."""
     script = says(answer(status, location=f"https://portal.example:8443/login?token={SECRET}"))
     said = await told(operation, script)
-    assert (said.kind, said.status) == (Kind.DESTINATION, status)
-    assert "(portal.example)" in said.message
+    assert (said.kind, said.status) == (FaultKind.DESTINATION, status)
+    assert "redirected to portal.example;" in said.message
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 206])
 async def test_another_success_is_none(status: int):
     """S3 answers 200 to a PutObject; any other success is not believed, may have happened, and says why."""
     said = await told("PutObject", says(answer(status)))
-    assert (said.kind, said.code, said.ambiguous) == (Kind.THROTTLED, str(status), True)
+    assert (said.kind, said.code, said.ambiguous) == (FaultKind.THROTTLED, str(status), True)
     assert "proxy" in said.message
 
 
@@ -251,7 +256,7 @@ async def test_a_good_answer_keeps_its_connection():
     async with scripted(script) as server:
         url = f"http://127.0.0.1:{server.port}"
         destination = Destination(name="d", bucket="bucket", region="us-east-1", endpoint_url=url)
-        control = Control(destination, Given())
+        control = S3ControlClient(destination, cast("Refresher", Given()))
         for _ in range(3):
             assert (await control.call("create_multipart_upload", "key", {}))["UploadId"] == "U"
         await control.close()

@@ -13,26 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.aws.codes import _KINDS, _KMS_PASSES, _NOT_IMPLEMENTED, _REFUSALS
-from crosshaul.conditions import NEW
-from crosshaul.errors import Fault, Kind
+from crosshaul.aws.conditional_writes import NEW
+from crosshaul.aws.error_codes import _INVALID_REQUESTS, _KINDS, _NOT_IMPLEMENTED, _TRANSIENT_KMS_CODES
+from crosshaul.errors import Fault, FaultKind
 from crosshaul.model import Changed, ChecksumKind, Delivered, Record, State
 from crosshaul.partner import (
     Close,
     Corrupt,
     Error,
-    ErrorInside,
-    HalfAnswer,
+    ErrorInBody,
     PartnerAccount,
     Reset,
     Rule,
     Stall,
+    TruncatedResponse,
     WrongETag,
 )
-from crosshaul.partner.exchange import Answer, Exchange
-from crosshaul.partner.faults import Action
+from crosshaul.partner.exchange import Exchange, FaultAction, Response
 from crosshaul.partner.settings import document, statement
-from fault_table import (
+from support.fault_table import (
     ABORT,
     COMPLETE,
     CREATE,
@@ -48,8 +47,8 @@ from fault_table import (
     Outcome,
     Row,
 )
-from lane import Lane, lane_to
-from overheard import Indiscreet, check_lines, diagnoses, overheard
+from support.overheard import Indiscreet, check_lines, diagnoses, overheard
+from support.pipeline import Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -67,27 +66,29 @@ def calls(outcome: Outcome) -> list[str]:
     return [operation for operation in SENDING if of(outcome, operation)]
 
 
-def lane_of(partner: PartnerAccount, home: Path) -> AbstractAsyncContextManager[Lane]:
+def pipeline_of(partner: PartnerAccount, home: Path) -> AbstractAsyncContextManager[Pipeline]:
     """Large files go in one part, which is as good as many here, and quick."""
     return overheard(partner, home, multipart_threshold=ASKED_FOR)
 
 
-async def drop(lane: Lane, name: str, operation: str) -> None:
+async def drop(pipeline: Pipeline, name: str, operation: str) -> None:
     """A file that goes by this call; its bytes are its own."""
-    threshold = lane.means.sizes.multipart_threshold
+    threshold = pipeline.context.sizes.multipart_threshold
     size = SMALL if operation == PUT else ASKED_FOR if operation == "HeadObject" else threshold + 1
-    with (lane.root / name).open("wb") as file:
+    with (pipeline.root / name).open("wb") as file:
         file.write(name.encode())
         file.truncate(size)
-    await lane.admit(name)
+    await pipeline.admit(name)
 
 
-async def arrives(lane: Lane, name: str) -> Record:
-    record = await lane.comes_to(name, State.DELIVERED, timeout=PATIENCE)
+async def arrives(pipeline: Pipeline, name: str) -> Record:
+    record = await pipeline.comes_to(name, State.DELIVERED, timeout=PATIENCE)
     async with asyncio.timeout(PATIENCE):
-        while not any(path == name.encode() and isinstance(each, Delivered) for path, each in lane.ear.outcomes):
+        while not any(
+            path == name.encode() and isinstance(each, Delivered) for path, each in pipeline.observer.outcomes
+        ):
             await asyncio.sleep(0.01)  # the journal knows it first
-    assert lane.account.read(name) == (lane.root / name).read_bytes()
+    assert pipeline.account.read(name) == (pipeline.root / name).read_bytes()
     return record
 
 
@@ -96,8 +97,8 @@ def error(row: Row) -> Error:
 
 
 def test_the_table_has_a_row_for_every_code_that_the_daemon_knows():
-    """A code that is given a meaning in aws/codes.py must be played here, or be listed with the test that plays it."""
-    known = {*_KINDS, *_NOT_IMPLEMENTED, *_REFUSALS, *(f"KMS.{name}" for name in _KMS_PASSES)}
+    """A code of aws/error_codes.py is played here, or listed with the test that plays it."""
+    known = {*_KINDS, *_NOT_IMPLEMENTED, *_INVALID_REQUESTS, *(f"KMS.{name}" for name in _TRANSIENT_KMS_CODES)}
     assert known - {row.code for row in S3} - set(ELSEWHERE) == set()
 
 
@@ -105,15 +106,15 @@ def test_the_table_has_a_row_for_every_code_that_the_daemon_knows():
 async def test_a_passing_error_costs_another_try_and_no_file(operation: str, partner: PartnerAccount, tmp_path: Path):
     """Each such code strikes one file once: all files arrive, byte for byte, and the session is not doubted."""
     rows = of(Outcome.AGAIN, operation)
-    async with lane_of(partner, tmp_path) as lane:
+    async with pipeline_of(partner, tmp_path) as pipeline:
         for row in rows:
             partner.faults.add(Rule(operation=operation, key=row.code, action=error(row)))
-            await drop(lane, row.code, operation)
+            await drop(pipeline, row.code, operation)
         for row in rows:
-            await arrives(lane, row.code)
+            await arrives(pipeline, row.code)
         assert [rule.hits for rule in partner.faults.rules] == [1] * len(rows)
-        assert lane.ear.parkings == lane.ear.surprises == []
-    assert len(lane.calls("AssumeRole")) == 1
+        assert pipeline.observer.parkings == pipeline.observer.surprises == []
+    assert len(pipeline.calls("AssumeRole")) == 1
 
 
 @pytest.mark.parametrize("operation", calls(Outcome.REFRESHES))
@@ -122,44 +123,44 @@ async def test_a_session_that_is_refused_costs_a_refresh_and_no_try(
 ):
     """S3 refuses the session: another one is had from STS, and the file is delivered at its first try."""
     rows = of(Outcome.REFRESHES, operation)
-    async with lane_of(partner, tmp_path) as lane:
+    async with pipeline_of(partner, tmp_path) as pipeline:
         for number, row in enumerate(rows, 1):
             partner.faults.add(Rule(operation=operation, action=error(row)))
-            lane.bucket._refresher._forced_at = float("-inf")  # it is asked more often here than it lets itself be
-            await drop(lane, row.code, operation)
-            await arrives(lane, row.code)
-            assert len(lane.calls("AssumeRole")) == number + 1, row
-        assert [type(outcome) for _, outcome in lane.ear.outcomes] == [Delivered] * len(rows)
+            pipeline.bucket._refresher._forced_at = float("-inf")  # it is asked more often here than it lets itself be
+            await drop(pipeline, row.code, operation)
+            await arrives(pipeline, row.code)
+            assert len(pipeline.calls("AssumeRole")) == number + 1, row
+        assert [type(outcome) for _, outcome in pipeline.observer.outcomes] == [Delivered] * len(rows)
 
 
 @pytest.mark.parametrize("operation", calls(Outcome.STARTS_OVER))
-async def test_an_upload_that_can_t_be_finished_is_begun_anew(operation: str, partner: PartnerAccount, tmp_path: Path):
+async def test_an_upload_that_can_t_be_finished_is_restarted(operation: str, partner: PartnerAccount, tmp_path: Path):
     """Each such code at a part or at the end: a second upload of the same file carries it."""
     rows = of(Outcome.STARTS_OVER, operation)
-    async with lane_of(partner, tmp_path) as lane:
+    async with pipeline_of(partner, tmp_path) as pipeline:
         for row in rows:
             partner.faults.add(Rule(operation=operation, key=row.code, action=error(row)))
-            await drop(lane, row.code, operation)
+            await drop(pipeline, row.code, operation)
         for row in rows:
-            await arrives(lane, row.code)
-        begun = [call.key for call in lane.calls(CREATE)]
+            await arrives(pipeline, row.code)
+        begun = [call.key for call in pipeline.calls(CREATE)]
     assert [begun.count(row.code) for row in rows] == [2] * len(rows)
 
 
 @pytest.mark.parametrize("operation", calls(Outcome.DOES_WITHOUT))
 async def test_what_the_store_does_not_know_is_left_out(operation: str, partner: PartnerAccount, tmp_path: Path):
     """Each such code once, from a store that nobody knows yet: without what it refused, the file arrives."""
-    async with lane_of(partner, tmp_path) as lane:
+    async with pipeline_of(partner, tmp_path) as pipeline:
         for number, row in enumerate(of(Outcome.DOES_WITHOUT, operation)):
-            lane.means.ladder.__init__()
-            lane.means.conditions.__init__()
+            type(pipeline.context.negotiator).__init__(pipeline.context.negotiator)
+            type(pipeline.context.conditions).__init__(pipeline.context.conditions)
             partner.faults.add(Rule(operation=operation, action=error(row)))
-            await drop(lane, f"{number}", operation)
-            await arrives(lane, f"{number}")
-            ladder = lane.means.ladder
-            without = lane.means.conditions.usable(NEW) is None
-            assert operation == COMPLETE or without or ladder.kind is not ChecksumKind.CRC64NVME, row
-        assert lane.ear.parkings == lane.ear.surprises == []
+            await drop(pipeline, f"{number}", operation)
+            await arrives(pipeline, f"{number}")
+            negotiator = pipeline.context.negotiator
+            without = pipeline.context.conditions.usable(NEW) is None
+            assert operation == COMPLETE or without or negotiator.preferred is not ChecksumKind.CRC64NVME, row
+        assert pipeline.observer.parkings == pipeline.observer.surprises == []
 
 
 @pytest.mark.parametrize("operation", calls(Outcome.PARKS))
@@ -167,26 +168,26 @@ async def test_an_account_that_refuses_is_parked_and_comes_back(
     operation: str, partner: PartnerAccount, tmp_path: Path
 ):
     """Each such code for a while: the destination parks with it, no try is counted, and at its end the file arrives."""
-    async with lane_of(partner, tmp_path) as lane:
+    async with pipeline_of(partner, tmp_path) as pipeline:
         for row in of(Outcome.PARKS, operation):
             partner.faults.add(Rule(operation=operation, times=None, action=error(row)))
-            await drop(lane, row.code, operation)
-            await _parks(lane, row.code)
-            record = await lane.record(row.code)
+            await drop(pipeline, row.code, operation)
+            await _parks(pipeline, row.code)
+            record = await pipeline.record(row.code)
             assert (record.attempts, record.state == State.QUARANTINED) == (0, False), row
             partner.faults.clear()
-            lane.transfer.probe()
-            await arrives(lane, row.code)
-        assert lane.ear.surprises == []
+            pipeline.transfer.probe_now()
+            await arrives(pipeline, row.code)
+        assert pipeline.observer.surprises == []
 
 
-async def _parks(lane: Lane, code: str, hasten: Callable[[], None] = lambda: None) -> None:
+async def _parks(pipeline: Pipeline, code: str, hasten: Callable[[], None] = lambda: None) -> None:
     """Wait until the destination is parked with this code; ``hasten`` spares a back-off that has a test of its own."""
     async with asyncio.timeout(PATIENCE):
-        while not lane.ear.parkings or lane.ear.parkings[-1].code != code:
+        while not pipeline.observer.parkings or pipeline.observer.parkings[-1].code != code:
             hasten()
             await asyncio.sleep(0.01)
-    assert lane.ear.parkings[-1].kind is Kind.DESTINATION
+    assert pipeline.observer.parkings[-1].kind is FaultKind.DESTINATION
 
 
 @pytest.mark.parametrize("operation", calls(Outcome.SETS_ASIDE))
@@ -195,28 +196,28 @@ async def test_a_fault_of_the_file_sets_it_aside_with_its_reason(
 ):
     """Each such code: the file is quarantined with code and request id, and nobody else is held up."""
     rows = of(Outcome.SETS_ASIDE, operation)
-    async with lane_of(partner, tmp_path) as lane:
+    async with pipeline_of(partner, tmp_path) as pipeline:
         for row in rows:
             partner.faults.add(Rule(operation=operation, key=f"bad-{row.code}", action=error(row)))
-            await drop(lane, f"bad-{row.code}", operation)
-        await drop(lane, "good", operation)
+            await drop(pipeline, f"bad-{row.code}", operation)
+        await drop(pipeline, "good", operation)
         for row in rows:
-            record = await lane.comes_to(f"bad-{row.code}", State.QUARANTINED, timeout=PATIENCE)
+            record = await pipeline.comes_to(f"bad-{row.code}", State.QUARANTINED, timeout=PATIENCE)
             assert record.diagnosis is not None
             assert (record.diagnosis.code, bool(record.diagnosis.request_id)) == (row.code, True)
-        await arrives(lane, "good")
-        assert lane.ear.parkings == []
-    assert (lane.root / f"bad-{rows[0].code}").exists()
+        await arrives(pipeline, "good")
+        assert pipeline.observer.parkings == []
+    assert (pipeline.root / f"bad-{rows[0].code}").exists()
 
 
 @pytest.mark.parametrize("status", HEAD)
 async def test_head_that_can_t_say_never_costs_the_file(status: int, partner: PartnerAccount, tmp_path: Path):
     """HEAD asks whether a large file is there already; whatever it answers, the file is delivered in the end."""
-    async with overheard(partner, tmp_path) as lane:
+    async with overheard(partner, tmp_path) as pipeline:
         partner.faults.add(Rule(operation="HeadObject", action=Error(status, "Ignored", "HEAD has no body")))
-        await drop(lane, "asked", "HeadObject")
-        await arrives(lane, "asked")
-        parked, tries = bool(lane.ear.parkings), len(lane.ear.outcomes)
+        await drop(pipeline, "asked", "HeadObject")
+        await arrives(pipeline, "asked")
+        parked, tries = bool(pipeline.observer.parkings), len(pipeline.observer.outcomes)
     assert parked == (HEAD[status] is Outcome.PARKS)
     assert tries == (1 if HEAD[status] in {None, Outcome.REFRESHES} else 2)
 
@@ -228,67 +229,67 @@ class Touching(Error):
         super().__init__()
         self._root = root
 
-    async def before(self, exchange: Exchange) -> None:
+    async def on_request(self, exchange: Exchange) -> None:
         """Append to the file, and let the call go well."""
         with (self._root / exchange.target.key).open("ab") as file:
             file.write(b" and more")
 
 
 async def test_an_abort_that_fails_masks_nothing(partner: PartnerAccount, tmp_path: Path):
-    """A file changes in mid-upload, and the Abort is refused in each way: the file is read anew, nobody is blamed."""
+    """A file changes in mid-upload, and the Abort is refused in each way: the file is read again, nobody is blamed."""
     codes = {row.code: row for row in S3}
-    async with lane_of(partner, tmp_path) as lane:
-        partner.faults.add(Rule(operation=PART, times=len(codes), action=Touching(lane.root)))
+    async with pipeline_of(partner, tmp_path) as pipeline:
+        partner.faults.add(Rule(operation=PART, times=len(codes), action=Touching(pipeline.root)))
         for row in codes.values():
             partner.faults.add(Rule(operation=ABORT, key=row.code, times=None, action=error(row)))
-            await drop(lane, row.code, PART)
+            await drop(pipeline, row.code, PART)
         async with asyncio.timeout(PATIENCE):
-            while len(lane.ear.outcomes) < len(codes):
+            while len(pipeline.observer.outcomes) < len(codes):
                 await asyncio.sleep(0.02)
-        assert {type(outcome) for _, outcome in lane.ear.outcomes} == {Changed}
-        assert {call.key for call in lane.calls(ABORT) if call.fault} == set(codes)
+        assert {type(outcome) for _, outcome in pipeline.observer.outcomes} == {Changed}
+        assert {call.key for call in pipeline.calls(ABORT) if call.fault} == set(codes)
         for code in codes:
-            await lane.admit(code)
+            await pipeline.admit(code)
         for code in codes:
-            assert (await arrives(lane, code)).attempts == 0
-        assert lane.ear.parkings == lane.ear.refusals == lane.ear.surprises == []
-    assert len(lane.calls("AssumeRole")) <= 2
+            assert (await arrives(pipeline, code)).attempts == 0
+        assert pipeline.observer.parkings == pipeline.observer.refusals == pipeline.observer.surprises == []
+    assert len(pipeline.calls("AssumeRole")) <= 2
 
 
 async def test_every_error_of_get_is_told(partner: PartnerAccount, tmp_path: Path):
     """GetObject, which no delivery needs, fails with code and request id, after a refresh where that might help."""
-    async with overheard(partner, tmp_path) as lane:
-        await drop(lane, "there", PUT)
-        await arrives(lane, "there")
+    async with overheard(partner, tmp_path) as pipeline:
+        await drop(pipeline, "there", PUT)
+        await arrives(pipeline, "there")
         rows = [*{row.code: row for row in S3 if row.code not in {"200", "201", "204"}}.values()]
         for row in (*rows, *(Row(code, status, Outcome.AGAIN) for code, status in ONLY_AT_GET)):
             rule = partner.faults.add(Rule(operation=GET, times=None, action=error(row)))
             with pytest.raises(Fault) as caught:
-                await lane.bucket.get_range("there", 0, 26)
-            lane.ear.refusals.append(caught.value.diagnosis)
+                await pipeline.bucket.get_range("there", 0, 26)
+            pipeline.observer.refusals.append(caught.value.diagnosis)
             assert (caught.value.diagnosis.code, caught.value.diagnosis.status) == (row.code, row.status)
             assert rule.hits == (2 if row.outcome is Outcome.REFRESHES else 1)
             partner.faults.clear()
-        check_lines(lane)
-        assert await lane.bucket.get_range("there", 0, 4) == b"there"
+        check_lines(pipeline)
+        assert await pipeline.bucket.get_range("there", 0, 4) == b"there"
 
 
 async def test_whatever_happens_to_the_connection_a_get_is_right_or_told(partner: PartnerAccount, tmp_path: Path):
     """GetObject gives the very bytes, or a fault in one line; half of them, or a stranger's, are not taken for all."""
     data = bytes(range(256)) * 800
-    async with overheard(partner, tmp_path) as lane:
-        (lane.root / "there").write_bytes(data)
-        await lane.admit("there")
-        await arrives(lane, "there")
+    async with overheard(partner, tmp_path) as pipeline:
+        (pipeline.root / "there").write_bytes(data)
+        await pipeline.admit("there")
+        await arrives(pipeline, "there")
         stored = partner.objects["there"]
 
-        async def one(name: str, action: Action) -> None:
+        async def one(name: str, action: FaultAction) -> None:
             partner.objects[name] = stored
             partner.faults.add(Rule(operation=GET, key=name, action=action))
             try:
-                assert await lane.bucket.get_range(name, 0, len(data) - 1) == data, name
+                assert await pipeline.bucket.get_range(name, 0, len(data) - 1) == data, name
             except Fault as fault:
-                lane.ear.refusals.append(fault.diagnosis)
+                pipeline.observer.refusals.append(fault.diagnosis)
                 told.add(name)
 
         told: set[str] = set()
@@ -296,51 +297,55 @@ async def test_whatever_happens_to_the_connection_a_get_is_right_or_told(partner
             for name, action in LIES.items():
                 group.create_task(one(name, action))
         assert told >= {"half an answer", "200 with an error inside", "200 that proves nothing"}
-        check_lines(lane)
+        check_lines(pipeline)
 
 
 async def test_more_than_the_range_is_refused(partner: PartnerAccount, tmp_path: Path):
     """A store, or a proxy, that answers a ranged GET with the whole object is heard only as far as the range."""
-    async with overheard(partner, tmp_path) as lane:
-        (lane.root / "there").write_bytes(b"This is from cross account!" * 10_000)
-        await lane.admit("there")
-        await arrives(lane, "there")
+    async with overheard(partner, tmp_path) as pipeline:
+        (pipeline.root / "there").write_bytes(b"This is from cross account!" * 10_000)
+        await pipeline.admit("there")
+        await arrives(pipeline, "there")
         partner.faults.add(Rule(operation=GET, action=Whole()))
-        with pytest.raises(Fault, match="not the range"):
-            await lane.bucket.get_range("there", 0, 26)
-        assert await lane.bucket.get_range("there", 0, 26) == b"This is from cross account!"
+        with pytest.raises(Fault, match="not the requested range"):
+            await pipeline.bucket.get_range("there", 0, 26)
+        assert await pipeline.bucket.get_range("there", 0, 26) == b"This is from cross account!"
 
 
-class Whole(Action):
-    """The range is not heard of."""
+class Whole(FaultAction):
+    """A response to a ranged GET that ignores the range."""
 
-    async def after(self, exchange: Exchange, answer: Answer) -> Answer:
+    async def on_response(self, exchange: Exchange, response: Response) -> Response:
         """Send all of the object."""
-        assert answer.source is not None
-        stored = answer.source[0]
-        headers = {name: value for name, value in answer.headers.items() if name != "Content-Range"}
-        return replace(answer, status=200, headers=headers, source=(stored, 0, stored.size))
+        assert response.source is not None
+        stored = response.source[0]
+        headers = {name: value for name, value in response.headers.items() if name != "Content-Range"}
+        return replace(response, status=200, headers=headers, source=(stored, 0, stored.size))
 
 
-async def test_every_error_of_sts_parks_and_passes(partner: PartnerAccount, tmp_path: Path):
+async def test_every_error_of_sts_parks_and_passes(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """AssumeRole fails in each way: no file is blamed, the code is told, and the file goes when STS is well again."""
-    async with lane_of(partner, tmp_path) as lane:
-        refresher = lane.bucket._refresher
-        refresher._chain.forget = lambda: None  # or most of the time goes into reading the SDK's models anew
+    async with pipeline_of(partner, tmp_path) as pipeline:
+        refresher = pipeline.bucket._refresher
+        monkeypatch.setattr(
+            refresher._base_credentials, "forget", lambda: None
+        )  # or most of the time goes into reading the SDK's models again
         for code, status in STS.items():
-            while refresher._attempting or refresher._wanted.is_set():
+            while refresher._attempting or refresher._requested.is_set():
                 await asyncio.sleep(0.01)
             partner.faults.add(Rule(operation="AssumeRole", times=None, action=error(Row(code, status, Outcome.PARKS))))
             refresher._session = None
-            await drop(lane, code, PUT)
-            await _parks(lane, code, refresher._wanted.set)
-            assert (await lane.record(code)).attempts == 0
-            assert not [call for call in lane.calls(PUT) if call.key == code]
+            await drop(pipeline, code, PUT)
+            await _parks(pipeline, code, refresher._requested.set)
+            assert (await pipeline.record(code)).attempts == 0
+            assert not [call for call in pipeline.calls(PUT) if call.key == code]
             partner.faults.clear()
-            refresher._wanted.set()
-            lane.transfer.probe()
-            await arrives(lane, code)
-        assert lane.ear.surprises == []
+            refresher._requested.set()
+            pipeline.transfer.probe_now()
+            await arrives(pipeline, code)
+        assert pipeline.observer.surprises == []
 
 
 LIES = {
@@ -348,7 +353,7 @@ LIES = {
     "reset in the body": Reset("mid_body"),
     "reset after the body": Reset("after_body"),
     "reset after the commit": Reset("after_commit"),
-    "half an answer": HalfAnswer(),
+    "half an answer": TruncatedResponse(),
     "silence before 100-continue": Stall(3, "continue"),
     "silence while reading": Stall(3, "unread"),
     "silence in the head": Stall(3, "head"),
@@ -356,7 +361,7 @@ LIES = {
     "damage on the way": Corrupt(),
     "damage in the store": Corrupt(seen=False),
     "another ETag": WrongETag(),
-    "200 with an error inside": ErrorInside(),
+    "200 with an error inside": ErrorInBody(),
     "200 that proves nothing": Error(200, "", ""),
     "closed after the answer": Close(),
 }
@@ -365,63 +370,63 @@ FOREIGN = {"x-request-id": "none of ours", "ETag": '"5f3-62a1c0de"'}
 
 async def test_a_stranger_s_200_is_not_believed_where_the_store_is_known(partner: PartnerAccount, tmp_path: Path):
     """An answer with an ETag of its own, but without the checksum that this store echoes, is settled by another try."""
-    async with lane_to(partner, tmp_path) as lane:
-        await drop(lane, "first", PUT)
-        await arrives(lane, "first")
+    async with open_pipeline(partner, tmp_path) as pipeline:
+        await drop(pipeline, "first", PUT)
+        await arrives(pipeline, "first")
         partner.faults.add(Rule(operation=PUT, action=Error(200, "", "", headers=FOREIGN)))
-        await drop(lane, "second", PUT)
-        await arrives(lane, "second")
-        await drop(lane, "third", PUT)
-        await arrives(lane, "third")
-        assert lane.means.ladder.known is ChecksumKind.CRC64NVME
+        await drop(pipeline, "second", PUT)
+        await arrives(pipeline, "second")
+        await drop(pipeline, "third", PUT)
+        await arrives(pipeline, "third")
+        assert pipeline.context.negotiator.confirmed is ChecksumKind.CRC64NVME
 
 
 async def test_a_stranger_s_200_is_not_believed_before_the_store_is_known_either(
     partner: PartnerAccount, tmp_path: Path
 ):
     """The very first answer has an odd ETag and no checksum: HEAD doesn't find our token, the file is sent again."""
-    async with overheard(partner, tmp_path) as lane:
+    async with overheard(partner, tmp_path) as pipeline:
         partner.faults.add(Rule(operation=PUT, action=Error(200, "", "", headers=FOREIGN)))
-        await drop(lane, "first", PUT)
-        await arrives(lane, "first")
-        assert [said.code for said in lane.ear.parkings] == ["UnprovenAnswer"]
-        assert lane.means.ladder.known is ChecksumKind.CRC64NVME
+        await drop(pipeline, "first", PUT)
+        await arrives(pipeline, "first")
+        assert [said.code for said in pipeline.observer.parkings] == ["UnverifiedUpload"]
+        assert pipeline.context.negotiator.confirmed is ChecksumKind.CRC64NVME
 
 
 async def test_a_store_that_proves_nothing_is_asked(partner: PartnerAccount, tmp_path: Path):
     """No checksums, and ETags that are no MD5 (some encrypting stores): one HEAD per file, and all are delivered."""
     partner.change(checksums="ignored")
     partner.faults.add(Rule(operation=PUT, times=None, action=WrongETag("5f3-62a1c0de")))
-    async with overheard(partner, tmp_path) as lane:
+    async with overheard(partner, tmp_path) as pipeline:
         for name in ("a", "b", "c", "d"):
-            await drop(lane, name, PUT)
-            await arrives(lane, name)
-        assert (len(lane.calls(PUT)), len(lane.calls("HeadObject"))) == (4, 4)
-        assert lane.ear.parkings == []
+            await drop(pipeline, name, PUT)
+            await arrives(pipeline, name)
+        assert (len(pipeline.calls(PUT)), len(pipeline.calls("HeadObject"))) == (4, 4)
+        assert pipeline.observer.parkings == []
 
 
 async def test_an_older_state_of_the_file_is_no_proof_of_the_new_one(partner: PartnerAccount, tmp_path: Path):
     """A stranger answers for a file of which the bucket holds an older state: HEAD shows another token; it is sent."""
     partner.change(checksums="ignored")
-    async with overheard(partner, tmp_path) as lane:
-        await drop(lane, "f", PUT)
-        await arrives(lane, "f")
+    async with overheard(partner, tmp_path) as pipeline:
+        await drop(pipeline, "f", PUT)
+        await arrives(pipeline, "f")
         partner.faults.add(Rule(operation=PUT, action=Error(200, "", "", headers=FOREIGN)))
-        (lane.root / "f").write_bytes(b"n" * SMALL)
-        await lane.admit("f")
-        await _parks(lane, "UnprovenAnswer")
-        await arrives(lane, "f")
+        (pipeline.root / "f").write_bytes(b"n" * SMALL)
+        await pipeline.admit("f")
+        await _parks(pipeline, "UnverifiedUpload")
+        await arrives(pipeline, "f")
 
 
 async def test_a_store_that_says_kms_is_not_asked(partner: PartnerAccount, tmp_path: Path):
     """An ETag that is no MD5 because of KMS is a store's, in AWS's own words."""
     (key,) = partner.settings.kms_keys
     partner.change(checksums="ignored", default_encryption=key, role_actions=("kms:GenerateDataKey", "kms:Decrypt"))
-    async with overheard(partner, tmp_path) as lane:
+    async with overheard(partner, tmp_path) as pipeline:
         for name in ("a", "b", "c"):
-            await drop(lane, name, PUT)
-            await arrives(lane, name)
-        assert lane.calls("HeadObject") == lane.ear.parkings == []
+            await drop(pipeline, name, PUT)
+            await arrives(pipeline, name)
+        assert pipeline.calls("HeadObject") == pipeline.observer.parkings == []
 
 
 async def test_what_head_shows_is_held_against_the_bytes(partner: PartnerAccount, tmp_path: Path):
@@ -429,10 +434,10 @@ async def test_what_head_shows_is_held_against_the_bytes(partner: PartnerAccount
     partner.change(checksums="ignored")
     partner.faults.add(Rule(operation=PUT, action=WrongETag("5f3-62a1c0de")))
     partner.faults.add(Rule(operation="HeadObject", action=WrongETag()))
-    async with overheard(partner, tmp_path) as lane:
-        await drop(lane, "f", PUT)
-        await arrives(lane, "f")
-        assert [said.code for said in diagnoses(lane)] == ["ChecksumMismatch"]
+    async with overheard(partner, tmp_path) as pipeline:
+        await drop(pipeline, "f", PUT)
+        await arrives(pipeline, "f")
+        assert [said.code for said in diagnoses(pipeline)] == ["ChecksumMismatch"]
 
 
 async def test_a_store_that_neither_proves_nor_may_be_asked_says_what_is_missing(
@@ -442,13 +447,13 @@ async def test_a_store_that_neither_proves_nor_may_be_asked_says_what_is_missing
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     partner.change(checksums="ignored", role_policy=document(statement(["s3:PutObject"], bucket)))
     partner.faults.add(Rule(operation=PUT, times=None, action=WrongETag("5f3-62a1c0de")))
-    async with overheard(partner, tmp_path) as lane:
-        await drop(lane, "f", PUT)
-        await _parks(lane, "UnprovenAnswer")
-        assert "s3:GetObject" in lane.ear.parkings[-1].advice
+    async with overheard(partner, tmp_path) as pipeline:
+        await drop(pipeline, "f", PUT)
+        await _parks(pipeline, "UnverifiedUpload")
+        assert "s3:GetObject" in pipeline.observer.parkings[-1].advice
         partner.change(role_policy=None)
-        lane.transfer.probe()
-        assert (await arrives(lane, "f")).attempts == 0
+        pipeline.transfer.probe_now()
+        assert (await arrives(pipeline, "f")).attempts == 0
 
 
 @pytest.mark.parametrize("operation", ["AssumeRole", "HeadObject", CREATE])
@@ -465,9 +470,9 @@ async def test_no_call_follows_a_redirect(operation: str, status: int, partner: 
         port = elsewhere.sockets[0].getsockname()[1]
         moved = Error(status, "Moved", "elsewhere", headers={"Location": f"http://localhost:{port}/there"})
         partner.faults.add(Rule(operation=operation, action=moved))
-        async with lane_to(partner, tmp_path) as lane:
-            await drop(lane, "f", operation)
-            await arrives(lane, "f")
+        async with open_pipeline(partner, tmp_path) as pipeline:
+            await drop(pipeline, "f", operation)
+            await arrives(pipeline, "f")
     assert heard == []
 
 
@@ -483,10 +488,10 @@ async def test_whatever_happens_to_the_connection_the_file_arrives(
 ):
     """Each lie strikes one file's call twice: every file arrives, byte for byte, and none is set aside."""
     lies = {name: action for name, action in LIES.items() if (operation, name) not in NOT_SEEN}
-    async with lane_to(partner, tmp_path) as lane:
+    async with open_pipeline(partner, tmp_path) as pipeline:
         for number, action in enumerate(lies.values()):
             partner.faults.add(Rule(operation=operation, key=str(number), times=2, action=action))
-            await drop(lane, str(number), operation)
+            await drop(pipeline, str(number), operation)
         for number in range(len(lies)):
-            await arrives(lane, str(number))
-        assert lane.ear.surprises == []
+            await arrives(pipeline, str(number))
+        assert pipeline.observer.surprises == []

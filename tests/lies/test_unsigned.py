@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crosshaul.model import State
 from crosshaul.partner import PartnerAccount, Settings
-from lane import MIB, lane_to
-from partner_fixtures import Certificates
+from support.partner_fixtures import Certificates
+from support.pipeline import MIB, open_pipeline
 
 BIG = os.urandom(11 * MIB)
 WORDS = ["InvalidRequest", "AccessDenied", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch"]
@@ -19,7 +20,7 @@ WORDS = ["InvalidRequest", "AccessDenied", "SignatureDoesNotMatch", "XAmzContent
 @pytest.mark.parametrize("first", ["small", "big", "streamed"])
 @pytest.mark.parametrize("words", WORDS)
 async def test_bodies_are_signed_where_they_have_to_be(
-    words: str, first: str, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: Any, first: str, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """One body is sent twice, whatever the words of the refusal; all others go signed, and no destination parks."""
     settings = Settings(tls_certificate=certificates.certificate, tls_key=certificates.key, unsigned=words)
@@ -28,17 +29,17 @@ async def test_bodies_are_signed_where_they_have_to_be(
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret_access_key)
         memory = 2 * MIB if first == "streamed" else 64 * MIB
-        async with lane_to(
+        async with open_pipeline(
             account, tmp_path, tls_ca_bundle=certificates.authority, memory=memory, max_concurrency=1
-        ) as lane:
-            await lane.drop("first", b"small" if first == "small" else BIG)
-            await lane.comes_to("first", State.DELIVERED, timeout=30)
+        ) as pipeline:
+            await pipeline.drop("first", b"small" if first == "small" else BIG)
+            await pipeline.comes_to("first", State.DELIVERED, timeout=30)
             for number in range(3):
-                await lane.drop(f"f{number}", b"x")
-                await lane.comes_to(f"f{number}", State.DELIVERED)
-            bodies = [call for each in ("PutObject", "UploadPart") for call in lane.calls(each)]
+                await pipeline.drop(f"f{number}", b"x")
+                await pipeline.comes_to(f"f{number}", State.DELIVERED)
+            bodies = [call for each in ("PutObject", "UploadPart") for call in pipeline.calls(each)]
             assert [call.code for call in bodies if call.code] == [words]
-            assert lane.ear.parkings == lane.ear.surprises == []
+            assert pipeline.observer.parkings == pipeline.observer.surprises == []
         assert account.read("first") == (b"small" if first == "small" else BIG)
 
 
@@ -51,12 +52,12 @@ async def test_a_refusal_of_something_else_is_told_as_it_is(
     async with PartnerAccount(settings) as account:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret_access_key)
-        async with lane_to(account, tmp_path, tls_ca_bundle=certificates.authority) as lane:
-            await lane.drop("a", b"1")
-            await lane.comes_to("a", State.DELIVERED)
+        async with open_pipeline(account, tmp_path, tls_ca_bundle=certificates.authority) as pipeline:
+            await pipeline.drop("a", b"1")
+            await pipeline.comes_to("a", State.DELIVERED)
             account.change(unsigned="AccessDenied")
-            await lane.drop("b", b"2")
-            await lane.comes_to("b", State.PENDING)
-            while not lane.ear.parkings:
-                await lane.comes_to("b", State.PENDING)
-            assert not await lane.bucket.needs_hash()
+            await pipeline.drop("b", b"2")
+            await pipeline.comes_to("b", State.PENDING)
+            while not pipeline.observer.parkings:
+                await pipeline.comes_to("b", State.PENDING)
+            assert not await pipeline.bucket.needs_hash()

@@ -4,87 +4,87 @@ from __future__ import annotations
 
 from bugs import Bug, bug
 
-_AFTER = "tests/unit/test_after.py"
-_ABANDONED = "tests/unit/test_abandoned_uploads.py"
-_LOST = "tests/unit/test_lost_claims.py"
+_AFTER = "tests/unit/delivery/test_source_finisher.py"
+_ABANDONED = "tests/unit/delivery/test_abandoned_uploads.py"
+_LOST = "tests/unit/delivery/test_lost_claims.py"
 
 BUGS: tuple[Bug, ...] = (
     bug(
         "a source goes although its object was replaced since",
-        "object_check.py",
-        "        return self._is_replaced(task, held)\n",
+        "delivery/after_upload/object_check.py",
+        "        return self._replaced(task, head)\n",
         "        return None\n",
         f"{_AFTER} -k without_if_match",
     ),
     bug(
         "a source goes although the store could not be asked",
-        "object_check.py",
-        '            return _stays(task, "SourceKept", f',
-        '            return None and _stays(task, "SourceKept", f',
+        "delivery/after_upload/object_check.py",
+        '            return _kept(task, "SourceKept", f',
+        '            return None and _kept(task, "SourceKept", f',
         f"{_AFTER} -k without_if_match",
     ),
     bug(
         "a store counts as keeping If-Match before it was seen to",
-        "conditions.py",
+        "aws/conditional_writes.py",
         "return bool(self.match_honoured) and",
         "return self.match_honoured is not False and",
         f"{_AFTER} -k without_if_match",
     ),
     bug(
         "a file that nobody sends waits for a restart",
-        "lost_claims.py",
+        "delivery/lost_claims.py",
         "        if lost and (released :=",
         "        if not lost and (released :=",
         f"{_LOST} -k nobody_holds",
     ),
     bug(
         "a file that is being sent is taken from its sender",
-        "lost_claims.py",
+        "delivery/lost_claims.py",
         "{claim for claim in claims if claim.id not in held}",
         "set(claims)",
         f"{_LOST} -k slow",
     ),
     bug(
         "a file that was claimed again is taken from its sender",
-        "journal/queries/recovery.sql",
+        "journal/sqlite/queries/recovery.sql",
         "AND claimed = ?3 AND changed_at = ?4",
         "AND claimed = ?3 AND coalesce(?4, 1)",
         f"{_LOST} -k claimed_again",
     ),
     bug(
         "parts of a file that changed while it waited stay in the bucket",
-        "journal/admission.py",
+        "journal/sqlite/admission.py",
         "            abandoned.abandon(connection, self.restarted)\n",
         "            pass\n",
         f"{_ABANDONED} -k journal_drops",
     ),
     bug(
         "an upload is aborted in another bucket than it was begun in",
-        "journal/queries/abandoned.sql",
+        "journal/sqlite/queries/abandoned.sql",
         "WHERE endpoint = ? AND bucket = ? AND abandoned.due_at",
         "WHERE coalesce(?, ?, 1) <> 2 AND abandoned.due_at",
         f"{_ABANDONED} -k journal_drops",
     ),
     bug(
         "an upload is aborted under the try that is at it",
-        "journal/queries/abandoned.sql",
+        "journal/sqlite/queries/abandoned.sql",
         "    AND NOT coalesce(files.state = 'uploading' AND files.claimed = abandoned.claimed, 0)\n",
         "",
         f"{_ABANDONED} -k under_a_claim",
     ),
     bug(
         "the parts of a route that is taken out for an hour are thrown away",
-        "journal/abandoned.py",
+        "journal/sqlite/abandoned.py",
         "_UNROUTED_SECONDS = 86_400.0",
         "_UNROUTED_SECONDS = 3_600.0",
         f"{_ABANDONED} -k gone_for_a_day",
     ),
     bug(
         "what a removed route is sending replaces what its successor sent",
-        "app.py",
-        "        return not stay.issuperset(self._house.routes_of(name))\n",
+        "service/pipeline_builder.py",
+        "        return not stay.issuperset(self._runtime.routes_of(name))\n",
         "        moved = {route.name for route in self._config.routes} - stay\n"
-        "        return bool(moved.intersection(self._house.routes_of(name)))\n",
+        "        return bool(moved.intersection(self._runtime.routes_of(name)))\n",
         "tests/system/test_places.py -k replaced_route",
     ),
 )

@@ -7,10 +7,12 @@ import time
 
 import pytest
 
-from crosshaul.partner import document, statement
-from system_fixtures import sha256_of, until
+from crosshaul.partner import document
+from support.system_fixtures import sha256_of, until
 
-NOBODY = document(statement(["sts:AssumeRole"], None, Principal={"AWS": "arn:aws:iam::333333333333:root"}))
+NOBODY = document(
+    {"Effect": "Allow", "Action": ["sts:AssumeRole"], "Principal": {"AWS": "arn:aws:iam::333333333333:root"}}
+)
 TWENTY_MINUTES = 1200.0
 
 

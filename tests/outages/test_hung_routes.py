@@ -8,11 +8,12 @@ import threading
 
 import pytest
 
-from crosshaul import app, cached, reading
-from crosshaul.clock import SystemClock
+from crosshaul.concurrency.clock import SystemClock
 from crosshaul.config import load
-from crosshaul.source import SourceFile
-from system_fixtures import until
+from crosshaul.files import page_cache, read_threads
+from crosshaul.files.source_file import SourceFile
+from crosshaul.service import builder
+from support.system_fixtures import until
 
 HANGING = 120.0
 PATIENCE = 30.0
@@ -40,7 +41,7 @@ def site(strict, site_for, monkeypatch):
 @pytest.fixture
 def gate(monkeypatch):
     """Until it is open, no read of a file called `stuck` comes back, and nothing of it is in memory."""
-    gate, read, fetch, cached_read = threading.Event(), SourceFile.read, cached.fetch, cached.read
+    gate, read, fetch, cached_read = threading.Event(), SourceFile.read, page_cache.fetch, page_cache.read
 
     def hanging(self, offset, length, into=None):
         if self.path.startswith(b"stuck"):
@@ -56,10 +57,10 @@ def gate(monkeypatch):
         return None if path.startswith(b"stuck") else cached_read(root, path, fingerprint)
 
     monkeypatch.setattr(SourceFile, "read", hanging)
-    monkeypatch.setattr(cached, "fetch", fetching)
-    monkeypatch.setattr(cached, "read", from_memory)
-    monkeypatch.setattr(reading, "_STUCK_SECONDS", 1.0)
-    monkeypatch.setattr(reading, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(page_cache, "fetch", fetching)
+    monkeypatch.setattr(page_cache, "read", from_memory)
+    monkeypatch.setattr(read_threads, "_STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(read_threads, "_CHECK_SECONDS", 0.2)
     yield gate
     gate.set()
 
@@ -69,9 +70,11 @@ async def test_reads_that_hang_stop_their_own_route_only(kind, strict, site, gat
     """Sixty files whose reads hang, for sixteen workers: the other route's files of each size arrive, then all do."""
     stuck = 60 if SIZES[kind] < 2_000_000 else 6
     config = await asyncio.to_thread(load, site.config_file)
-    async with app.opened(config, config.routes, SystemClock()) as house:
+    async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
         stop = asyncio.Event()
-        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        tasks = [
+            asyncio.create_task(each.run(stop)) for each in [*runtime.delivery_services(), *runtime.support_services()]
+        ]
         for number in range(stuck):
             site.add(f"hangs/stuck-{number}", bytes(SIZES[kind]))
         await asyncio.sleep(1.5)
@@ -95,14 +98,16 @@ async def there(strict, prefix, count):
 async def test_a_root_that_hangs_is_an_event_and_so_is_its_end(strict, site, gate, monkeypatch):
     """A read that takes too long is told once, with its route; so is that reads come back."""
     config = await asyncio.to_thread(load, site.config_file)
-    monkeypatch.setattr(reading, "_STUCK_SECONDS", 0.2)
-    monkeypatch.setattr(reading, "_TOLD_SECONDS", 0.5)
-    async with app.opened(config, config.routes, SystemClock()) as house:
-        (lane,) = house.lanes.values()
+    monkeypatch.setattr(read_threads, "_STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(read_threads, "_HANGING_SECONDS", 0.5)
+    async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
+        (pipeline,) = runtime.destinations.values()
         said = []
-        lane.transfer._means.files.observe(lambda _: None, lambda *of: said.append(of), lambda *of: said.append(of))
+        pipeline.context.files.observe(lambda _: None, lambda *of: said.append(of), lambda *of: said.append(of))
         stop = asyncio.Event()
-        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        tasks = [
+            asyncio.create_task(each.run(stop)) for each in [*runtime.delivery_services(), *runtime.support_services()]
+        ]
         for number in range(30):
             site.add(f"hangs/stuck-{number}", bytes(100_000))
         await asyncio.to_thread(until, lambda: said)

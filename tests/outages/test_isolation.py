@@ -1,4 +1,4 @@
-"""One destination's trouble is nobody else's: the real house with two destinations, in this process."""
+"""One destination's trouble is nobody else's: the real runtime with two destinations, in this process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul import app, cached
-from crosshaul.aws import identity
-from crosshaul.clock import SystemClock
+from crosshaul.aws import refresher
+from crosshaul.concurrency.clock import SystemClock
 from crosshaul.config import load
-from crosshaul.source import SourceFile
-from system_fixtures import destination, until
+from crosshaul.files import page_cache
+from crosshaul.files.source_file import SourceFile
+from crosshaul.service import builder
+from support.system_fixtures import destination, until
 
 PATIENCE = 30.0
 HANGING = 10 * PATIENCE
@@ -53,12 +54,14 @@ async def test_a_file_system_that_hangs_stops_its_own_destination_only(strict, s
 
     monkeypatch.setattr(SourceFile, "read", hanging)
     config = await asyncio.to_thread(load, site.config_file)
-    async with app.opened(config, config.routes, SystemClock()) as house:
+    async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
         stop = asyncio.Event()
-        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        tasks = [
+            asyncio.create_task(each.run(stop)) for each in [*runtime.delivery_services(), *runtime.support_services()]
+        ]
         try:
             for number in range(40):
-                site.add(f"hangs/stuck-{number}", bytes(cached.MOST + 1))
+                site.add(f"hangs/stuck-{number}", bytes(page_cache.MAX_BYTES + 1))
             await asyncio.sleep(2)
             for number in range(40):
                 site.add(f"works/{number}", b"y")
@@ -90,9 +93,11 @@ async def test_twenty_hung_roots_stop_nobody_else(strict, site, monkeypatch):
     site.config["routes"] = [*dead, works | {"after_upload": "delete"}]
     site.config_file.write_text(json.dumps(site.config))
     config = await asyncio.to_thread(load, site.config_file)
-    async with app.opened(config, config.routes, SystemClock()) as house:
+    async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
         stop = asyncio.Event()
-        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        tasks = [
+            asyncio.create_task(each.run(stop)) for each in [*runtime.delivery_services(), *runtime.support_services()]
+        ]
         try:
             await asyncio.sleep(2)
             for number in range(40):
@@ -123,11 +128,13 @@ async def test_names_that_hang_in_the_resolver_stop_nobody_else(strict, site, mo
     site.config["identity"]["sts_endpoint_url"] = strict.sts_endpoint_url.replace("127.0.0.1", "localhost")
     site.config_file.write_text(json.dumps(site.config))
     config = await asyncio.to_thread(load, site.config_file)
-    async with app.opened(config, config.routes, SystemClock()) as house:
+    async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
         loop = asyncio.get_running_loop()
         hung = [asyncio.create_task(loop.getaddrinfo(f"hangs-{number}.test", 80)) for number in range(30)]
         stop = asyncio.Event()
-        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        tasks = [
+            asyncio.create_task(each.run(stop)) for each in [*runtime.delivery_services(), *runtime.support_services()]
+        ]
         try:
             for number in range(40):
                 site.add(f"works/{number}", b"y")
@@ -148,11 +155,13 @@ async def _there(strict, prefix, count):
 
 async def test_sessions_that_a_policy_revokes_are_replaced(strict, site, monkeypatch):
     """AWS revokes by a policy that denies older sessions: plain AccessDenied, upon which a new session is fetched."""
-    monkeypatch.setattr(identity, "_SUSPECT_AFTER", 1.0)
+    monkeypatch.setattr(refresher, "_SUSPECT_AGE_SECONDS", 1.0)
     config = await asyncio.to_thread(load, site.config_file)
-    async with app.opened(config, config.routes, SystemClock()) as house:
+    async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
         stop = asyncio.Event()
-        tasks = [asyncio.create_task(each.run(stop)) for each in [*house.carriers(), *house.helpers()]]
+        tasks = [
+            asyncio.create_task(each.run(stop)) for each in [*runtime.delivery_services(), *runtime.support_services()]
+        ]
         site.add("works/before", b"1")
         await _there(strict, "works/", 1)
         await asyncio.sleep(1.5)
@@ -208,5 +217,5 @@ def test_a_backlog_in_one_route_is_not_before_a_new_file_in_another(strict, site
         daemon.kill()
     calls = strict.calls("PutObject")
     new = next(call["at"] for call in calls if call["key"] == "works/new")
-    # It comes to rest in 0.1 s, and a house of four workers holds eight claims; the rest is a slow machine's.
+    # It comes to rest in 0.1 s, and a runtime of four workers holds eight claims; the rest is a slow machine's.
     assert len([call for call in calls if added + 1.0 < call["at"] < new]) < 200

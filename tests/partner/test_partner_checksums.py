@@ -1,4 +1,4 @@
-"""Checksums: given, verified, kept and echoed; over TLS in trailers, as boto3 sends them."""
+"""Checksums in headers and trailers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from crosshaul.partner import Settings
 from crosshaul.partner.checksums import ALGORITHMS, of_parts
-from partner_client import checksum as value
-from partner_client import raw, refused, s3, serving, session
+from support.partner_client import checksum as value
+from support.partner_client import raw, refused, s3, serving, session
 
 NAMES = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]
 CHECK = b"123456789"

@@ -1,4 +1,4 @@
-"""The script of faults: each kind does to a client what it says."""
+"""Scripted faults, one test per kind."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from crosshaul.partner import (
     Close,
     Corrupt,
     Delay,
+    DelayedCommit,
     Error,
-    ErrorInside,
-    HalfAnswer,
-    Late,
+    ErrorInBody,
     PartnerAccount,
     Reset,
     Rule,
     Settings,
     Stall,
+    TruncatedResponse,
     WrongETag,
 )
-from partner_client import refused, s3, serving, session, sign, sts
+from support.partner_client import refused, s3, serving, session, sign, sts
 
 BODY = b"body" * 1000
 
@@ -88,7 +88,7 @@ def test_a_conflict_can_be_scripted(account, client):
     ("when", "stored"), [("before_body", False), ("mid_body", False), ("after_body", False), ("after_commit", True)]
 )
 def test_a_reset_connection(account, client, when, stored):
-    """A connection reset before, amid or after the body leaves no object; one after the commit leaves it."""
+    """A connection reset before, within or after the body leaves no object; one after the commit leaves it."""
     account.faults.add(Rule(Reset(when), "PutObject"))
     with pytest.raises(HTTPClientError):
         put(account, client, body=b"x" * 3_000_000)
@@ -97,8 +97,8 @@ def test_a_reset_connection(account, client, when, stored):
 
 
 def test_half_an_answer(account, client):
-    """Half an answer breaks off in the head of a put, which was done, and in the body of a get."""
-    account.faults.add(Rule(HalfAnswer(), "[PG]*Object", times=2))
+    """A truncated response ends in the head of a completed put, and in the body of a get."""
+    account.faults.add(Rule(TruncatedResponse(), "[PG]*Object", times=2))
     received = _talk(account, BODY, b"")
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\n\r\n" not in received
@@ -116,7 +116,7 @@ def test_silence_ends_in_the_clients_own_timeout(account, client, where):
 
 
 def test_silence_in_the_body_of_an_answer(account, client):
-    """A get that stalls halfway gives its head, and then nothing."""
+    """A get that stalls halfway sends its head, and then nothing."""
     put(account, client)
     account.faults.add(Rule(Stall(2, "body"), "GetObject"))
     answer = client.get_object(Bucket=account.bucket, Key="a")
@@ -150,8 +150,8 @@ def _talk(account, sent: bytes, extra: bytes, seconds: float = 3.0) -> bytes:
 
 
 def test_a_late_request_is_judged_when_it_is_carried_out(account, client):
-    """A front end that holds a whole request back passes it on later: its condition is judged then."""
-    account.faults.add(Rule(Late(0.3), "PutObject"))
+    """The condition of a delayed commit is checked at the commit."""
+    account.faults.add(Rule(DelayedCommit(0.3), "PutObject"))
     with ThreadPoolExecutor(1) as pool, refused() as refusal:
         held_back = pool.submit(client.put_object, Bucket=account.bucket, Key="late", Body=BODY, IfNoneMatch="*")
         time.sleep(0.1)
@@ -162,7 +162,7 @@ def test_a_late_request_is_judged_when_it_is_carried_out(account, client):
 
 
 def test_a_delay_changes_nothing_else(account, client):
-    """A delayed call goes well, later."""
+    """A delayed call succeeds."""
     account.faults.add(Rule(Delay(0.2), "PutObject"))
     started = time.monotonic()
     put(account, client)
@@ -171,7 +171,7 @@ def test_a_delay_changes_nothing_else(account, client):
 
 
 def test_damage_on_the_way_is_seen_by_a_checksum(account):
-    """A bit that turns on the way is BadDigest for a client that gave a checksum."""
+    """A bit that flips in transit gives BadDigest to a client that sent a checksum."""
     account.faults.add(Rule(Corrupt(seen=True), "PutObject"))
     with refused() as refusal:
         s3(account).put_object(Bucket=account.bucket, Key="a", Body=BODY, ChecksumAlgorithm="CRC64NVME")
@@ -180,7 +180,7 @@ def test_damage_on_the_way_is_seen_by_a_checksum(account):
 
 
 def test_damage_on_the_disk_is_seen_by_nobody_but_a_reader(account, client):
-    """A bit that turns on the disk leaves ETag and checksum as they should be, and other bytes."""
+    """A bit that flips on the disk changes the bytes, but not ETag and checksum."""
     good = put(account, client)
     account.faults.add(Rule(Corrupt(seen=False), "PutObject"))
     assert put(account, client)["ETag"] == good["ETag"]
@@ -188,18 +188,18 @@ def test_damage_on_the_disk_is_seen_by_nobody_but_a_reader(account, client):
 
 
 def test_a_wrong_etag(account, client):
-    """The answer's ETag can be another than the body's."""
+    """A response can have a wrong ETag."""
     account.faults.add(Rule(WrongETag(), "PutObject"))
     assert put(account, client)["ETag"] == '"00000000000000000000000000000000"'
 
 
 def test_200_with_an_error_inside(account, client):
-    """Complete can answer 200 with an error in its body, which boto3 takes for the error it is."""
+    """Complete can return 200 with an error in its body, which boto3 raises."""
     created = client.create_multipart_upload(Bucket=account.bucket, Key="m")
     target = {"Bucket": account.bucket, "Key": "m", "UploadId": created["UploadId"]}
     part = client.upload_part(**target, PartNumber=1, Body=b"x")
     parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-    account.faults.add(Rule(ErrorInside(), "CompleteMultipartUpload"))
+    account.faults.add(Rule(ErrorInBody(), "CompleteMultipartUpload"))
     with refused() as refusal:
         client.complete_multipart_upload(**target, MultipartUpload=parts)
     assert refusal.code == "InternalError"
@@ -208,13 +208,13 @@ def test_200_with_an_error_inside(account, client):
 
 
 def test_the_connection_closes_after_the_answer(account, client):
-    """A good answer can carry Connection: close."""
+    """A good response can have Connection: close."""
     account.faults.add(Rule(Close(), "PutObject"))
     assert put(account, client)["ResponseMetadata"]["HTTPHeaders"]["connection"] == "close"
 
 
 def test_sts_can_fail_too(account):
-    """AssumeRole fails by script as well, in STS's own shape."""
+    """A scripted error of AssumeRole has STS's XML."""
     account.faults.add(Rule(Error(503, "ServiceUnavailable", "no"), "AssumeRole"))
     with refused() as refusal:
         session(account)
@@ -223,7 +223,7 @@ def test_sts_can_fail_too(account):
 
 
 def test_a_rule_chooses_its_calls(account, client):
-    """A rule skips the first calls, strikes so many times, and looks at operation, key and part."""
+    """A rule skips the first calls, fires a number of times, and matches operation, key and part."""
     account.faults.add(Rule(Error(), "Put*", key="in/*", after=1, times=1))
     outcomes = []
     for key in ("out/1", "in/1", "in/2", "in/3"):
@@ -242,7 +242,7 @@ def test_a_rule_chooses_its_calls(account, client):
 
 
 def test_chance_is_between_none_and_all(account, client):
-    """A rule with a probability strikes some calls."""
+    """A rule with a probability fires for some calls."""
     rule = account.faults.add(Rule(WrongETag(), "PutObject", times=None, probability=0.5))
     for _ in range(40):
         put(account, client)
@@ -271,7 +271,7 @@ def test_the_log_tells_what_happened(account, client):
 
 
 def test_a_body_that_stops_coming_is_a_request_timeout(account):
-    """A client that stops sending is answered RequestTimeout."""
+    """A client that stops sending gets RequestTimeout."""
     received = _talk(account, BODY[:10], b"", seconds=1.0)
     assert received.startswith(b"HTTP/1.1 400")
     assert b"<Code>RequestTimeout</Code>" in received
@@ -279,7 +279,7 @@ def test_a_body_that_stops_coming_is_a_request_timeout(account):
 
 def test_a_rule_that_makes_no_sense_is_refused():
     """A rule with an unknown kind or field is a ValueError that says which there are."""
-    with pytest.raises(ValueError, match="half_answer"):
+    with pytest.raises(ValueError, match="truncated_response"):
         Rule.from_json({"action": {"kind": "explode"}})
     with pytest.raises(ValueError, match="probability"):
         Rule.from_json({"chance": 1, "action": {"kind": "reset"}})

@@ -1,4 +1,4 @@
-"""Objects, and the rights that they need, as boto3 meets them."""
+"""Objects and the permissions that they need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gc
 import pytest
 
 from crosshaul.partner import Settings, document, statement
-from partner_client import raw, refused, s3, serving, session
+from support.partner_client import raw, refused, s3, serving, session
 
 ODD_KEYS = [
     "a//b", "/lead", "//lead", "../up", "a/./b", "a%20b", "a%2Fb", "sp ace+plus", "ünï\u0308", "new\nline", "tab\t",
@@ -238,7 +238,7 @@ def test_conditional_writes(account, client):
     ("refused", (501, "NotImplemented"))],
 )  # fmt: skip
 def test_stores_that_know_no_conditional_writes(quality, answer):
-    """Some stores write all the same, some refuse the header, and Ceph 16 minds it at PutObject alone."""
+    """Conditions can be ignored, refused, or checked in PutObject only, as Ceph 16 does."""
     with serving(Settings(conditions=quality)) as account:
         client = s3(account)
         target = {"Bucket": account.bucket, "Key": "once"}
@@ -254,7 +254,7 @@ def test_stores_that_know_no_conditional_writes(quality, answer):
 
 
 def test_one_condition_at_a_time(account, client):
-    """If-Match beside If-None-Match is nothing that S3 implements."""
+    """If-Match together with If-None-Match is NotImplemented."""
     with refused() as refusal:
         client.put_object(Bucket=account.bucket, Key="both", Body=b"", IfNoneMatch="*", IfMatch='"0"')
     assert refusal == (501, "NotImplemented")

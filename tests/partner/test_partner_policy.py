@@ -1,19 +1,19 @@
-"""Policy documents say what IAM would say."""
+"""Evaluation of policy documents."""
 
 from __future__ import annotations
 
 import pytest
 
-from crosshaul.partner.errors import Refusal
-from crosshaul.partner.policy import Ask, Policy, Verdict
+from crosshaul.partner.errors import ApiError
+from crosshaul.partner.policy import AccessRequest, Policy, Verdict
 
 KEY = "arn:aws:s3:::bucket/in/a b"
 
 
 def verdict(context=None, principals=(), denials=(), **statement):
     policy = Policy({"Statement": {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*", **statement}})
-    ask = Ask("s3:PutObject", KEY, context or {}, frozenset(principals), frozenset(denials))
-    return policy.verdict(ask) is not Verdict.SILENT
+    request = AccessRequest("s3:PutObject", KEY, context or {}, frozenset(principals), frozenset(denials))
+    return policy.verdict(request) is not Verdict.NO_MATCH
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def test_what_is_not_named():
     """NotAction and NotResource match what they don't name."""
     for names, applies in ((["s3:Get*"], True), (["s3:*"], False)):
         policy = Policy({"Statement": [{"Effect": "Allow", "NotAction": names, "Resource": "*"}]})
-        assert (policy.verdict(Ask("s3:PutObject", KEY, {})) is Verdict.ALLOW) is applies
+        assert (policy.verdict(AccessRequest("s3:PutObject", KEY, {})) is Verdict.ALLOW) is applies
     policy = Policy({"Statement": [{"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:s3:::bucket/in/*"}]})
-    assert policy.verdict(Ask("s3:PutObject", KEY, {})) is Verdict.SILENT
+    assert policy.verdict(AccessRequest("s3:PutObject", KEY, {})) is Verdict.NO_MATCH
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_a_deny_wins_wherever_it_stands():
     """Deny wins over Allow, before or after it; nothing is allowed by default."""
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     deny = {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*"}
-    ask = Ask("s3:PutObject", KEY, {})
+    request = AccessRequest("s3:PutObject", KEY, {})
     for statements in ([allow, deny], [deny, allow]):
-        assert Policy({"Statement": statements}).verdict(ask) is Verdict.DENY
-    assert Policy(None).verdict(ask) is Verdict.SILENT
+        assert Policy({"Statement": statements}).verdict(request) is Verdict.DENY
+    assert Policy(None).verdict(request) is Verdict.NO_MATCH
 
 
 def test_principals():
-    """A resource policy speaks of whom it names: an account's root denies to all in it, and allows only outsiders."""
+    """An account's root in a resource policy denies all its principals, and allows only those of other accounts."""
     root = {"AWS": "arn:aws:iam::1:root"}
     assert verdict(Principal="*", principals=["*"])
     assert not verdict(Principal=root, principals=["arn:aws:iam::1:role/x"], denials=["arn:aws:iam::1:root"])
@@ -107,5 +107,5 @@ def test_principals():
 )
 def test_a_malformed_document_is_refused(statement):
     """Unknown effects, elements and operators are MalformedPolicyDocument."""
-    with pytest.raises(Refusal, match="MalformedPolicyDocument"):
+    with pytest.raises(ApiError, match="MalformedPolicyDocument"):
         verdict(**statement)

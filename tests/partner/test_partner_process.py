@@ -1,4 +1,4 @@
-"""The partner account in a process of its own, and its control."""
+"""The partner account in its own process, and its control API."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from partner_client import refused, s3, session
-from partner_fixtures import partner_process
+from support.partner_client import refused, s3, session
+from support.partner_fixtures import partner_process
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_all_that_is_needed_is_on_one_line(process, certificates):
 
 
 def test_faults_and_settings_come_from_outside(process, certificates):
-    """Faults, settings, revocation and forgetting work through the control."""
+    """Faults, settings, revocation and the call log work through the control API."""
     client = s3(process, verify=certificates.authority)
     process.fault("error", "PutObject", rule={"key": "f"}, status=500, code="InternalError")
     with refused() as fault:
@@ -56,7 +56,7 @@ def test_faults_and_settings_come_from_outside(process, certificates):
 
 
 def test_a_setting_that_isnt_one_is_refused(process):
-    """An unknown setting, and a policy that is malformed, are refused and change nothing."""
+    """An unknown setting and a malformed policy are refused and change nothing."""
     with pytest.raises(ValueError, match="unknown settings: colour"):
         process.settings(colour="blue")
     with pytest.raises(ValueError, match="MalformedPolicyDocument"):
@@ -64,9 +64,10 @@ def test_a_setting_that_isnt_one_is_refused(process):
 
 
 def test_the_process_ends_quietly(tmp_path):
-    """By its command it prints one line, all that a client needs, and SIGTERM ends it with 0."""
+    """The command prints one line with all that a client needs, and exits with 0 at SIGTERM."""
     command = [sys.executable, "-m", "crosshaul.partner", "--spool", str(tmp_path), "--config", '{"bucket": "theirs"}']
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         process.terminate()
         rest = process.stdout.read()

@@ -1,4 +1,4 @@
-"""Signatures: what must be refused although boto3 would never send it."""
+"""Signatures, including requests that boto3 never sends."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pytest
 import requests
 
 from crosshaul.partner import Settings
-from crosshaul.partner.chunked import SIGNED, SIGNED_TRAILER, Chain, Decoder
-from crosshaul.partner.errors import Refusal
-from crosshaul.partner.signature import Claimed, Received, Verifier
-from partner_client import raw, refused, s3, send, serving, session
+from crosshaul.partner.authorization import Authorization
+from crosshaul.partner.chunked import SIGNED, SIGNED_TRAILER, ChunkSigning, Decoder
+from crosshaul.partner.errors import ApiError
+from crosshaul.partner.raw_request import RawRequest
+from crosshaul.partner.signature import SignatureVerifier
+from support.partner_client import raw, refused, s3, send, serving, session
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def put(account, keys, **how):
 
 
 def test_a_good_signature_is_accepted(account, keys):
-    """What the other tests spoil is accepted when it is not spoilt."""
+    """The unmodified request of the other tests is accepted."""
     assert put(account, keys).status == 200
 
 
@@ -62,7 +64,7 @@ def test_a_good_signature_is_accepted(account, keys):
     ],
 )
 def test_a_spoilt_request_is_refused(account, keys, spoil, answer):
-    """Each way to spoil a signed request has AWS's own refusal."""
+    """Each modification of a signed request gives AWS's own error."""
     refusal = put(account, keys, after_signing=spoil)
     assert (refusal.status, refusal.code) == answer
 
@@ -151,7 +153,7 @@ def test_a_bare_plus_is_a_space(account, keys):
 
 
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-EXAMPLE = Claimed(
+EXAMPLE = Authorization(
     credential=("AKIAIOSFODNN7EXAMPLE", "20130524", "us-east-1", "s3"),
     stamp="20130524T000000Z",
     signed_headers=("host", "range", "x-amz-content-sha256", "x-amz-date"),
@@ -169,18 +171,18 @@ def test_the_example_of_the_documentation_verifies():
         "x-amz-content-sha256": EXAMPLE.payload,
         "x-amz-date": EXAMPLE.stamp,
     }
-    request = Received("GET", "/test.txt", "", headers)
-    Verifier().verify(request, EXAMPLE, AWS_SECRET, EXAMPLE.payload)
-    with pytest.raises(Refusal):
-        Verifier().verify(Received("GET", "/test.tx", "", headers), EXAMPLE, AWS_SECRET, EXAMPLE.payload)
+    request = RawRequest("GET", "/test.txt", "", headers)
+    SignatureVerifier().verify(request, EXAMPLE, AWS_SECRET, EXAMPLE.payload)
+    with pytest.raises(ApiError):
+        SignatureVerifier().verify(RawRequest("GET", "/test.tx", "", headers), EXAMPLE, AWS_SECRET, EXAMPLE.payload)
 
 
 def chunk(size: int, signature: str) -> bytes:
     return b"%x;chunk-signature=%s\r\n%s\r\n" % (size, signature.encode(), b"a" * size)
 
 
-def chain(seed: str) -> Chain:
-    return Chain(Verifier().signing_key(AWS_SECRET, EXAMPLE), EXAMPLE.stamp, EXAMPLE.scope, seed)
+def chain(seed: str) -> ChunkSigning:
+    return ChunkSigning(SignatureVerifier().signing_key(AWS_SECRET, EXAMPLE), EXAMPLE.stamp, EXAMPLE.scope, seed)
 
 
 def test_the_chunked_example_of_the_documentation_decodes():
@@ -193,7 +195,7 @@ def test_the_chunked_example_of_the_documentation_decodes():
     pieces = [piece for start in range(0, len(body), 1000) for piece in decoder.feed(body[start : start + 1000])]
     decoder.finish()
     assert b"".join(pieces) == b"a" * 66560
-    with pytest.raises(Refusal, match="SignatureDoesNotMatch"):
+    with pytest.raises(ApiError, match="SignatureDoesNotMatch"):
         list(Decoder(SIGNED, chain(seed)).feed(body.replace(b"aaa\r\n", b"aab\r\n", 1)))
 
 
@@ -209,18 +211,18 @@ def test_the_chunked_example_with_a_trailer_decodes():
     assert b"".join(decoder.feed(body + trailer + end)) == b"a" * 66560
     decoder.finish()
     assert decoder.trailers == {"x-amz-checksum-crc32c": "sOO8/Q=="}
-    with pytest.raises(Refusal, match="SignatureDoesNotMatch"):
+    with pytest.raises(ApiError, match="SignatureDoesNotMatch"):
         list(Decoder(SIGNED_TRAILER, chain(seed)).feed(body + trailer.replace(b"sOO8", b"sOO9") + end))
 
 
 def test_a_chunk_too_small_and_a_missing_end_are_refused():
     """A chunk under 8 KiB that isn't the last is refused, and so is a body that just ends."""
     decoder = Decoder("STREAMING-UNSIGNED-PAYLOAD-TRAILER", None)
-    with pytest.raises(Refusal, match="InvalidChunkSizeError"):
+    with pytest.raises(ApiError, match="InvalidChunkSizeError"):
         list(decoder.feed(b"3\r\nabc\r\n3\r\nabc\r\n0\r\n\r\n"))
     cut = Decoder("STREAMING-UNSIGNED-PAYLOAD-TRAILER", None)
     list(cut.feed(b"3\r\nabc\r\n0\r\n"))
-    with pytest.raises(Refusal, match="IncompleteBody"):
+    with pytest.raises(ApiError, match="IncompleteBody"):
         cut.finish()
 
 

@@ -1,4 +1,4 @@
-"""STS and the trust between the two accounts, as boto3 meets it."""
+"""STS and the trust between the two accounts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import pytest
 
 from crosshaul.partner import PartnerAccount, Settings, document, statement
-from partner_client import refused, s3, serving, session, sts
+from support.partner_client import refused, s3, serving, session, sts
 
 DENIED = "is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::222222222222:role/partner-upload"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosshaul.checksum import combine, compute
+from crosshaul.integrity.checksum import combine, compute
 from crosshaul.model import ChecksumKind, Part
 
 

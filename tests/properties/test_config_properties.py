@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crosshaul.config import Config, load
-from crosshaul.config.document import Location, parse
+from crosshaul.config.yaml_document import Location, parse
 from crosshaul.errors import ConfigError
 
 EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_text("utf-8")
@@ -42,13 +42,16 @@ def test_odd_values(tmp_path: Path, one: Location, first: object, other: Locatio
     """Any values in any two places give lines with file, line and sentence, and no line shows the external ID."""
     root = copy.deepcopy(ROOT)
     for location, value in ((one, first), (other, second)):
-        section = root
+        section: Any = root
         for step in location[:-1]:
             if not isinstance(section, (dict, list)) or (isinstance(section, dict) and step not in section):
                 return
-            if isinstance(section, list) and (not isinstance(step, int) or step >= len(section)):
-                return
-            section = section[step]
+            if isinstance(section, list):
+                if not isinstance(step, int) or step >= len(section):
+                    return
+                section = section[step]
+            else:
+                section = section[step]
         if not isinstance(section, dict):
             return
         section[location[-1]] = value

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crosshaul.aws.faults import from_answer
-from crosshaul.aws.http1 import Answer
+from crosshaul.aws.error_map import from_response
+from crosshaul.aws.http1 import Response
 
 PIECES = st.sampled_from(
     [
@@ -57,7 +57,7 @@ OPERATIONS = st.sampled_from(["PutObject", "UploadPart", "CompleteMultipartUploa
 @example("PutObject", 503, {"retry-after": "5\x1f"}, b"", False)
 def test_every_answer_makes_a_fault(operation, status, headers, body, resent):
     """Any status, headers and body give one printable line, a plain code and a pause of at most an hour."""
-    fault = from_answer(operation, Answer(status, headers, body, resent))
+    fault = from_response(operation, Response(status, headers, body, resent))
     diagnosis = fault.diagnosis
     assert str(fault).isprintable() or "\N{SOFT HYPHEN}" in str(fault) or "\N{NO-BREAK SPACE}" in str(fault)
     assert len(str(fault)) < 1_200

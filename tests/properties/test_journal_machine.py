@@ -24,11 +24,22 @@ from crosshaul.model import (
     Receipt,
     Record,
     Release,
-    Retry,
+    RetryLater,
     Settled,
     State,
 )
-from journal_samples import LOST, RECEIPT, SLOW, START, TOO_LONG, TurnableClock, multipart, part, settled, sighting
+from support.journal_samples import (
+    LOST,
+    RECEIPT,
+    SLOW,
+    START,
+    TOO_LONG,
+    TurnableClock,
+    multipart,
+    part,
+    settled,
+    sighting,
+)
 
 File = tuple[str, bytes]
 ROUTES = ("one", "two")
@@ -63,8 +74,8 @@ class Expected:
         theirs = (record.state, record.generation, seen, record.key, record.due_at, record.attempts, record.ambiguous)
         return mine == theirs and (self.receipt, self.multipart) == (record.receipt, record.multipart)
 
-    def is_news(self, fingerprint: int) -> bool:
-        return self.fingerprint != fingerprint or self.state in {State.SETTLING, State.GONE} or self.recheck
+    def is_changed(self, fingerprint: int) -> bool:
+        return self.fingerprint != fingerprint or self.state in {State.CHANGED, State.GONE} or self.recheck
 
 
 class Model:
@@ -76,12 +87,12 @@ class Model:
     def admit(self, batch: list[Settled], now: float) -> None:
         for route in dict.fromkeys(one.sighting.route for one in batch):
             mine = [one for one in batch if one.sighting.route == route]
-            for one in [one for one in mine if self.is_news(one)]:
+            for one in [one for one in mine if self.is_changed(one)]:
                 self.admit_one(one, now)
 
-    def is_news(self, one: Settled) -> bool:
+    def is_changed(self, one: Settled) -> bool:
         old = self.files.get((one.sighting.route, one.sighting.path))
-        return old is None or old.is_news(one.sighting.fingerprint.mtime_ns)
+        return old is None or old.is_changed(one.sighting.fingerprint.mtime_ns)
 
     def admit_one(self, one: Settled, now: float) -> None:
         file = (one.sighting.route, one.sighting.path)
@@ -111,7 +122,7 @@ class Model:
             self.files[holder].recheck = True
 
     def free(self, file: File) -> None:
-        """Those who wanted the key are judged anew."""
+        """Those who wanted the key are judged again."""
         self.files[file].holds_key = False
         for other, one in self.files.items():
             waits = one.state == State.QUARANTINED and not one.holds_key and one.key == self.files[file].key
@@ -124,13 +135,13 @@ class Model:
         one.state, one.multipart, one.recheck = State.GONE, None, False
 
     def source_gone(self, file: File) -> None:
-        """Those who wait for its key are judged anew."""
+        """Those who wait for its key are judged again."""
         self.files[file].source_gone = True
         for other, one in self.files.items():
             waits = one.state == State.QUARANTINED and not one.holds_key and one.key == self.files[file].key
             one.recheck = one.recheck or (waits and other != file)
 
-    def settle(self, claim: Claim, outcome: Outcome, now: float) -> None:
+    def finish(self, claim: Claim, outcome: Outcome, now: float) -> None:
         file = (claim.route, claim.path)
         one = self.files[file]
         one.claimed = None
@@ -147,7 +158,7 @@ class Model:
             case Delivered(receipt, after_due_at):
                 one.state, one.receipt, one.after_due_at = State.DELIVERED, receipt, after_due_at
                 one.attempts, one.ambiguous, one.multipart, one.previous = 0, False, None, None
-            case Retry(due_at, diagnosis, counts, drop):
+            case RetryLater(due_at, diagnosis, counts, drop):
                 one.state, one.due_at, one.attempts = State.PENDING, due_at, one.attempts + counts
                 one.ambiguous = one.ambiguous or diagnosis.ambiguous
                 one.multipart = None if drop else one.multipart
@@ -157,13 +168,13 @@ class Model:
             case Release(due_at):
                 one.state, one.due_at = State.PENDING, due_at
             case Changed():
-                one.state, one.multipart = State.SETTLING, None
+                one.state, one.multipart = State.CHANGED, None
 
     def crash(self, now: float) -> None:
         for one in self.files.values():
-            if one.state in {State.UPLOADING, State.SETTLING}:
+            if one.state in {State.UPLOADING, State.CHANGED}:
                 one.ambiguous = one.ambiguous or one.claimed == one.generation
-                one.due_at = now if one.state == State.SETTLING else min(now, one.due_at)
+                one.due_at = now if one.state == State.CHANGED else min(now, one.due_at)
                 one.state = State.PENDING if one.holds_key else State.QUARANTINED
                 one.claimed = None
 
@@ -177,9 +188,9 @@ def outcomes(now: float) -> list[Outcome]:
     return [
         Delivered(RECEIPT),
         Delivered(RECEIPT, now + 3),
-        Retry(now + 3, LOST),
-        Retry(now, SLOW, counts=False),
-        Retry(now, SLOW, drop_multipart=True),
+        RetryLater(now + 3, LOST),
+        RetryLater(now, SLOW, counts=False),
+        RetryLater(now, SLOW, drop_multipart=True),
         Quarantine(LOST),
         Release(now),
         Changed(),
@@ -235,9 +246,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(file=st.sampled_from(FILES))
     def vanish(self, file: File) -> None:
-        self.runner.run(self.journal.vanished(file[0], [file[1]]))
+        self.runner.run(self.journal.mark_gone(file[0], [file[1]]))
         one = self.model.files.get(file)
-        if one and one.state in {State.PENDING, State.SETTLING, State.QUARANTINED}:
+        if one and one.state in {State.PENDING, State.CHANGED, State.QUARANTINED}:
             self.model.gone(file)
         if one and one.state is State.DELIVERED and one.after_due_at is None:
             self.model.source_gone(file)
@@ -265,8 +276,8 @@ class JournalMachine(RuleBasedStateMachine):
             changed = self.model.files[claim.route, claim.path].fingerprint + 1
             self.admit([admission((claim.route, claim.path), changed, meanwhile, refused=False)])
         outcome = outcomes(self.clock.at)[how]
-        state = self.runner.run(self.journal.settle(claim, outcome))
-        self.model.settle(claim, outcome, self.clock.at)
+        state = self.runner.run(self.journal.finish(claim, outcome))
+        self.model.finish(claim, outcome, self.clock.at)
         assert state == self.model.files[claim.route, claim.path].state
 
     @precondition(lambda self: self.claims)
@@ -332,18 +343,18 @@ class JournalMachine(RuleBasedStateMachine):
             assert one.matches(record), (one, record)
 
     @invariant()
-    def what_may_have_changed_is_unfamiliar(self) -> None:
+    def what_may_have_changed_is_not_filtered_out(self) -> None:
         """The journal may have a file judged once more than needed; the model follows it then."""
         for (route, path), one in self.model.files.items():
             seen = [sighting(path, one.fingerprint, route)]
-            news = any(self.runner.run(self.journal.unfamiliar(route, seen)))
-            assert news >= one.is_news(one.fingerprint)
+            news = any(self.runner.run(self.journal.filter_changed(route, seen)))
+            assert news >= one.is_changed(one.fingerprint)
             one.recheck = news and one.state in {State.QUARANTINED, State.DELIVERED}
 
     @invariant()
     def counts_are_right(self) -> None:
         counted = Counter((route, one.state) for (route, _), one in self.model.files.items())
-        tallies = self.runner.run(self.journal.tallies())
+        tallies = self.runner.run(self.journal.route_counts())
         assert {(tally.route, state): n for tally in tallies for state, n in tally.files.items() if n} == counted
 
     def teardown(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosshaul.keys import Facts, KeyRefused, Template, key_text, path_bytes
+from crosshaul.keys import KeyFields, KeyRefused, Template, key_text, path_bytes
 
 TRICKY = st.sampled_from(
     [b"%", b"2", b"5", b"%25", b"E9", b"\xe9", b"\xc3", b"\xa9", "é".encode(), b"F", b".", b"..", b"/"]
@@ -44,7 +44,7 @@ def test_valid_text_is_left_alone(text: str) -> None:
 def test_never_outside_the_prefix(template: str, path: bytes, prefix: str, mtime_ns: int) -> None:
     """Whatever the path, the key is under the prefix, at most 1,024 bytes, without odd segments, or refused."""
     try:
-        key = Template.parse(template).render(Facts(path, "r", "h", mtime_ns), prefix)
+        key = Template.parse(template).render(KeyFields(path, "r", "h", mtime_ns), prefix)
     except KeyRefused:
         return
     assert key.startswith(prefix)
@@ -59,7 +59,7 @@ def test_whole_paths_never_collide(one: bytes, other: bytes) -> None:
     keys = []
     for path in (one, other):
         try:
-            keys.append(Template.parse("{dir}/{name}").render(Facts(path, "r", "h", 0), "p/"))
+            keys.append(Template.parse("{dir}/{name}").render(KeyFields(path, "r", "h", 0), "p/"))
         except KeyRefused:
             return
     assert (keys[0] == keys[1]) == (one == other)
@@ -69,7 +69,7 @@ def test_whole_paths_never_collide(one: bytes, other: bytes) -> None:
 def test_path_comes_back_from_the_key(path: bytes) -> None:
     """With the template {path}, what follows the prefix is the path's own text."""
     try:
-        key = Template.parse("{path}").render(Facts(path, "r", "h", 0), "100%/")
+        key = Template.parse("{path}").render(KeyFields(path, "r", "h", 0), "100%/")
     except KeyRefused:
         return
     assert path_bytes(key.removeprefix("100%/")) == path

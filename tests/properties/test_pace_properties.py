@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosshaul.pace import AdaptiveLimit, TokenBucket
+from crosshaul.concurrency.adaptive_limit import AdaptiveLimit
+from crosshaul.concurrency.token_bucket import TokenBucket
 
 RATE = 1_000_000
 WINDOW = 3.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosshaul.breaker import Breaker
-from crosshaul.retry import Policy
+from crosshaul.delivery.breaker import Breaker
+from crosshaul.delivery.retry import RetryPolicy
 
 JITTER = st.floats(0.0, 1.0, exclude_max=True)
-POLICIES = st.builds(Policy, initial=st.floats(0.01, 60.0), max=st.floats(60.0, 86400.0))
+POLICIES = st.builds(RetryPolicy, initial=st.floats(0.01, 60.0), max=st.floats(60.0, 86400.0))
 
 
 @given(POLICIES, st.integers(0, 10**9), JITTER)
@@ -37,17 +37,17 @@ def test_a_tripped_breaker_always_has_a_next_canary_within_bounds(policy, steps)
         now += pause
         if what == "taken":
             before = breaker.reason
-            assert breaker.taken(file, now) is before
+            assert breaker.record_success(file, now) is before
             assert not breaker.tripped
         elif what == "refused":
-            breaker.refused(file, now, now, jitter, file_specific=file % 2 == 0)
+            breaker.record_refusal(file, now, now, jitter, may_be_file_specific=file % 2 == 0)
         elif what == "pushed back":
             asked = max(asked, now + (retry_after or 0.0))
-            breaker.pushed_back(file, now, retry_after, jitter)
+            breaker.record_pushback(file, now, retry_after, jitter)
         elif what == "canary" and breaker.canary_due(now):
-            breaker.canary_goes(file, now)
+            breaker.record_canary(file, now)
         else:
-            breaker.said_nothing(file, now)
+            breaker.record_inconclusive(file, now)
         assert breaker.tripped is (breaker.retry_at is not None)
         assert breaker.tripped or not any(map(breaker.is_canary, range(5)))
         if breaker.retry_at is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosshaul.parts import part_size
+from crosshaul.delivery.multipart import part_size
 
 MIB = 1 << 20
 

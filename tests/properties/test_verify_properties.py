@@ -1,12 +1,13 @@
-"""verify, proven over all states: tokens tell them apart, and the ladder always leaves something to check by."""
+"""verify and negotiation over generated inputs: tokens are unique, and some checksum is always sent."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosshaul.integrity.negotiation import ChecksumNegotiator
+from crosshaul.integrity.verify import token_of
 from crosshaul.model import ChecksumKind, Claim, Fingerprint
-from crosshaul.verify import Ladder, token_of
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
 STATES = st.tuples(
@@ -29,23 +30,23 @@ def test_tokens_tell_states_apart(one, other):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(KINDS), st.sampled_from([*KINDS, None])), max_size=40))
-def test_the_ladder_only_leads_down_and_keeps_a_proof(events):
-    """Whatever stores answer, the rung never rises, and what is not known to be honoured goes with MD5."""
-    ladder = Ladder()
+def test_negotiation_only_goes_down_and_keeps_a_proof(events):
+    """For all responses, preference never rises, and an unconfirmed checksum is sent together with MD5."""
+    negotiator = ChecksumNegotiator()
     for refused, tried, echoed in events:
-        before = KINDS.index(ladder.kind)
+        before = KINDS.index(negotiator.preferred)
         if refused:
-            ladder.refuse(tried)
+            negotiator.record_refusal(tried)
         else:
-            ladder.learn(tried, echoed)
-        assert before <= KINDS.index(ladder.kind) <= before + 1
-        assert ladder.known is not None or ladder.kinds()[-1] is ChecksumKind.MD5
+            negotiator.record_echo(tried, echoed)
+        assert before <= KINDS.index(negotiator.preferred) <= before + 1
+        assert negotiator.confirmed is not None or negotiator.kinds()[-1] is ChecksumKind.MD5
 
 
 @given(st.sampled_from([None, *KINDS]))
 def test_a_store_that_refuses_everything_is_given_up_on(known):
-    """Trying for as long as there is another checksum ends, from wherever it begins."""
-    ladder, tries = Ladder(known), 1
-    while ladder.refuse(ladder.kind):
+    """Retrying while there is another checksum ends, from each starting point."""
+    negotiator, tries = ChecksumNegotiator(known), 1
+    while negotiator.record_refusal(negotiator.preferred):
         tries += 1
         assert tries <= len(KINDS)

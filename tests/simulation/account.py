@@ -12,29 +12,29 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
-from crosshaul.aws.control import Location
-from crosshaul.checksum import compute
-from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.aws.control_client import Location
+from crosshaul.errors import Diagnosis, Fault, FaultKind
+from crosshaul.integrity.checksum import compute
+from crosshaul.integrity.verify import UploadResult
 from crosshaul.model import ChecksumKind
-from crosshaul.verify import Answer
 
 _CRC = ChecksumKind.CRC64NVME
 SESSION_SECONDS = 60.0
 _SKEW_ALLOWED = 900.0
 
 
-def fault(kind: Kind, code: str, operation: str, *, status: int | None = None, ambiguous: bool = False) -> Fault:
+def fault(kind: FaultKind, code: str, operation: str, *, status: int | None = None, ambiguous: bool = False) -> Fault:
     """A fault as aws/faults.py would make it."""
     return Fault(Diagnosis(kind, code, "by chance", operation, status=status, ambiguous=ambiguous))
 
 
 _BEFORE = (
-    (Kind.THROTTLED, "SlowDown", 503),
-    (Kind.NETWORK, "ConnectError", None),
-    (Kind.CORRUPT, "BadDigest", 400),
-    (Kind.EXPIRED, "ExpiredToken", 400),
+    (FaultKind.THROTTLED, "SlowDown", 503),
+    (FaultKind.NETWORK, "ConnectError", None),
+    (FaultKind.CORRUPT, "BadDigest", 400),
+    (FaultKind.EXPIRED, "ExpiredToken", 400),
 )
-_AFTER = ((Kind.THROTTLED, "InternalError", 500), (Kind.NETWORK, "ConnectionReset", None))
+_AFTER = ((FaultKind.THROTTLED, "InternalError", 500), (FaultKind.NETWORK, "ConnectionReset", None))
 """The call was done, and its answer is lost: ambiguous."""
 
 
@@ -108,7 +108,7 @@ class Account:
             if self.late_commits and operation in {"PutObject", "complete_multipart_upload"}:
                 self.late.append((self.now() + self.chance.random() * 60.0, act))
             await asyncio.sleep(20.0)
-            raise fault(Kind.NETWORK, "ProgressTimeout", operation, ambiguous=True)
+            raise fault(FaultKind.NETWORK, "ProgressTimeout", operation, ambiguous=True)
         if roll < 0.12:
             kind, code, status = self.chance.choice(_BEFORE)
             raise fault(kind, code, operation, status=status)
@@ -129,7 +129,7 @@ class Account:
 
     def _admit(self, operation: str, place: Place, token: str | None) -> None:
         if _within(self.s3_away, self.now()):
-            raise fault(Kind.NETWORK, "ConnectError", operation)
+            raise fault(FaultKind.NETWORK, "ConnectError", operation)
         if token is None or token not in self.sessions:
             self.broken(f"{operation} without a session")
         elif self.now() >= self.sessions[token]:
@@ -137,11 +137,11 @@ class Account:
         self._check_time(operation)
         denied = self.forbidden and place[1].endswith(self.forbidden) and operation != "head_object"
         if denied or _within(self.refusing, self.now()):
-            raise fault(Kind.DESTINATION, "AccessDenied", operation, status=403)
+            raise fault(FaultKind.DESTINATION, "AccessDenied", operation, status=403)
 
     def _check_time(self, operation: str) -> None:
         if abs(self.skew()) > _SKEW_ALLOWED:
-            raise fault(Kind.DESTINATION, "RequestTimeTooSkewed", operation, status=403)
+            raise fault(FaultKind.DESTINATION, "RequestTimeTooSkewed", operation, status=403)
 
     # STS
 
@@ -149,7 +149,7 @@ class Account:
         """A session of a minute."""
         await asyncio.sleep(self.chance.random() * 0.2)
         if _within(self.sts_away, self.now()):
-            raise fault(Kind.NETWORK, "ConnectError", "AssumeRole")
+            raise fault(FaultKind.NETWORK, "ConnectError", "AssumeRole")
         self._check_time("AssumeRole")
         token = f"session-{len(self.sessions)}"
         self.sessions[token] = ends = self.now() + SESSION_SECONDS
@@ -164,19 +164,19 @@ class Account:
         """If-None-Match: * and If-Match."""
         there = self.objects.get(place)
         if match is not None and there is None:
-            raise fault(Kind.DESTINATION, "AccessDenied", operation, status=403)
+            raise fault(FaultKind.DESTINATION, "AccessDenied", operation, status=403)
         if (none_match and there) or (match is not None and there and match.strip('"') != there.etag):
-            raise fault(Kind.EXISTS, "PreconditionFailed", operation, status=412)
+            raise fault(FaultKind.EXISTS, "PreconditionFailed", operation, status=412)
 
-    def put(self, place: Place, data: bytes, given: Mapping[str, str]) -> Answer:
+    def put(self, place: Place, data: bytes, given: Mapping[str, str]) -> UploadResult:
         """PutObject; now and then the store garbles what it keeps, and its checksum says so."""
         token = given["x-amz-meta-crosshaul-token"]
         self._hold_off("PutObject", place, given.get("if-none-match"), given.get("if-match"))
         if self._troubled() and data and self.chance.random() < 0.01:
             garbled = bytes([data[0] ^ 1]) + data[1:]
-            return Answer(self._keep(place, garbled, "garbled"), compute(_CRC, garbled))
+            return UploadResult(self._keep(place, garbled, "garbled"), compute(_CRC, garbled))
         self.written(*place, data)
-        return Answer(self._keep(place, data, token), compute(_CRC, data))
+        return UploadResult(self._keep(place, data, token), compute(_CRC, data))
 
     def _keep(self, place: Place, data: bytes, token: str, parts: int = 0) -> str:
         """Keep an object; gives its ETag."""
@@ -190,9 +190,9 @@ class Account:
         self.uploads[upload] = (place, token, {})
         return {"UploadId": upload}
 
-    def part(self, upload: str, number: int, data: bytes) -> Answer:
+    def part(self, upload: str, number: int, data: bytes) -> UploadResult:
         self._upload(upload, "UploadPart")[2][number] = data
-        return Answer(f"etag-{number}", compute(_CRC, data))
+        return UploadResult(f"etag-{number}", compute(_CRC, data))
 
     def complete(self, upload: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """The parts joined; a wrong list, size or checksum is refused."""
@@ -205,7 +205,7 @@ class Account:
         data = b"".join(parts[number] for number in numbers)
         whole = compute(_CRC, data).value
         if parameters.get("ChecksumCRC64NVME", whole) != whole:
-            raise fault(Kind.CORRUPT, "BadDigest", "CompleteMultipartUpload", status=400)
+            raise fault(FaultKind.CORRUPT, "BadDigest", "CompleteMultipartUpload", status=400)
         self.written(*place, data)
         etag = self._keep(place, data, token, len(numbers))
         del self.uploads[upload]
@@ -215,13 +215,13 @@ class Account:
         if self._troubled() and self.chance.random() < 0.01:
             self.uploads.pop(upload, None)
         if upload not in self.uploads:
-            raise fault(Kind.RESTART_UPLOAD, "NoSuchUpload", operation, status=404)
+            raise fault(FaultKind.RESTART_UPLOAD, "NoSuchUpload", operation, status=404)
         return self.uploads[upload]
 
     def head(self, place: Place) -> dict[str, Any]:
         found = self.objects.get(place)
         if found is None:
-            raise fault(Kind.DESTINATION, "AccessDenied", "HeadObject", status=403)
+            raise fault(FaultKind.DESTINATION, "AccessDenied", "HeadObject", status=403)
         metadata = {"crosshaul-token": found.token}
         return {"ContentLength": len(found.data), "ETag": f'"{found.etag}"', "Metadata": metadata}
 
@@ -239,7 +239,7 @@ class Chain:
         return self
 
     def forget(self) -> None:
-        """There is nothing to read anew."""
+        """There is nothing to read again."""
 
 
 class Control:
@@ -280,14 +280,16 @@ class Wire:
 
     async def close(self) -> None: ...
 
-    async def put_object(self, credentials: Any, key: str, headers: list[tuple[str, str]], payload: Any) -> Answer:
+    async def put_object(
+        self, credentials: Any, key: str, headers: list[tuple[str, str]], payload: Any
+    ) -> UploadResult:
         given = dict(headers)
         data, place = self._checked(payload), (self._bucket, key)
         return await self._carry(credentials, "PutObject", place, data, lambda: self._account.put(place, data, given))
 
     async def upload_part(
         self, credentials: Any, key: str, upload: str, number: int, headers: list[tuple[str, str]], payload: Any
-    ) -> Answer:
+    ) -> UploadResult:
         data, place = self._checked(payload), (self._bucket, key)
         return await self._carry(
             credentials, "UploadPart", place, data, lambda: self._account.part(upload, number, data)
@@ -295,12 +297,12 @@ class Wire:
 
     async def _carry(
         self, credentials: Any, operation: str, place: Place, data: bytes, act: Callable[[], Any]
-    ) -> Answer:
+    ) -> UploadResult:
         account = self._account
         account.in_flight += len(data)
         account.most_in_flight = max(account.most_in_flight, account.in_flight)
         try:
-            answer: Answer = await account.call(operation, place, credentials.session_token, act)
+            answer: UploadResult = await account.call(operation, place, credentials.session_token, act)
         finally:
             account.in_flight -= len(data)
         return answer

@@ -1,4 +1,4 @@
-"""A file system in memory: the calls of ``os`` that scan.py and source.py make, and times from a made-up clock."""
+"""A file system in memory: the calls of ``os`` that discovery and files make, and times from a made-up clock."""
 
 from __future__ import annotations
 

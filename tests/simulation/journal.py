@@ -7,13 +7,14 @@ import random
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from crosshaul.journal import migrate, store
-from crosshaul.journal.connect import identity
-from crosshaul.journal.reader import Reader
-from crosshaul.journal.reserve import Reserve
-from crosshaul.journal.writer import CommitStats, Writer
+from crosshaul.journal import CommitStats
+from crosshaul.journal.sqlite import migrate, opening
+from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.journal.sqlite.reserve import Reserve
+from crosshaul.journal.sqlite.transaction import Transactions, Unit
+from crosshaul.journal.sqlite.writer import Writer
 
 _DATABASE = Path("journal.db")
 _template: sqlite3.Connection | None = None
@@ -62,11 +63,11 @@ class _Lock:
 
 
 def opener(connection: sqlite3.Connection) -> Any:
-    """What opens the journal of this world, in place of ``store._open``."""
+    """What opens the journal of this world, in place of ``opening.open_state_dir``."""
 
     def opened(state_dir: Path, now: float) -> Any:
-        kept = Kept(connection)
-        store._recover(kept, now)
+        kept = cast("sqlite3.Connection", Kept(connection))
+        opening.recover(kept, now)
         return _Lock(), kept, Reader(state_dir, kept)
 
     return opened
@@ -79,28 +80,22 @@ class TurnWriter(Writer):
     committed: Callable[[], None]
     """Both are set for each seed."""
 
-    def __init__(self, connection: Any, database: Path, reserve: Reserve) -> None:
+    def __init__(self, connection: Any, database: Path, opened: tuple[int, int] | None, reserve: Reserve) -> None:
         self.commits = 0
         self.last_commit = None
         self.on_commit = None
-        self.trouble = None
-        self._identity = identity(database)
-        self._reserve = reserve
-        self._connection = connection
-        self._database = database
+        Transactions.__init__(self, connection, database, opened, reserve)
         self._loop = asyncio.get_running_loop()
         self._units: list[Any] = []
         self._slots = asyncio.Semaphore(4096)
 
-    async def begin(self, work: Any, argument: Any) -> asyncio.Future[Any]:
+    async def submit(self, work: Any, argument: Any) -> asyncio.Future[Any]:
         """As the real one."""
-        from crosshaul.journal.writer import _Unit
-
         await self._slots.acquire()
         future = self._loop.create_future()
         if not self._units:
             self._loop.call_later(self.chance.random() * 0.004, self._turn)
-        self._units.append(_Unit(work, argument, future))
+        self._units.append(Unit(work, argument, future))
         return future
 
     def _turn(self) -> None:

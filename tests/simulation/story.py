@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from crosshaul.config import AfterUpload, Config, Destination, Retry, Route, Settle
-from crosshaul.config import Transfer as TransferConfig
+from crosshaul.config import AfterUploadConfig, Config, Destination, RetryConfig, Route, SettleConfig, TransferConfig
 
 TOP = b"/simulated"
 WRITING_SECONDS = 25.0
@@ -28,7 +27,7 @@ THEMES = ("plain", "plain", "plain", "shared", "shared", "retargeted", "forbidde
 
 @dataclass(frozen=True)
 class Kind:
-    """A route of the story: the directory it watches, what its keys begin with, what becomes of its sources."""
+    """A route of the story: the directory it watches, what its keys begin with, the outcome of its sources."""
 
     name: str
     folder: str
@@ -90,7 +89,7 @@ class Setting:
             destinations={name: _destination(name, bucket, self.prefix) for name, bucket in self.buckets},
             routes=tuple(_route(kind) for kind in self.kinds),
             transfer=sizes,
-            retry=Retry(initial=0.5, max=self.longest_pause),
+            retry=RetryConfig(initial=0.5, max=self.longest_pause),
             shutdown_timeout=30.0,
         )
 
@@ -103,14 +102,14 @@ def _destination(name: str, bucket: str, prefix: str) -> Destination:
 
 
 _AFTER = {
-    "keep": AfterUpload(),
-    "delete": AfterUpload(action="delete"),
-    "move": AfterUpload(action="move", move_to=Path("/simulated/moved")),
+    "keep": AfterUploadConfig(),
+    "delete": AfterUploadConfig(action="delete"),
+    "move": AfterUploadConfig(action="move", move_to=Path("/simulated/moved")),
 }
 
 
 def _route(kind: Kind) -> Route:
-    settle = Settle(marker=kind.marker) if kind.marker else Settle(quiet=kind.quiet, max_wait=5.0)
+    settle = SettleConfig(marker=kind.marker) if kind.marker else SettleConfig(quiet=kind.quiet, max_wait=5.0)
     return Route(
         name=kind.name, path=Path("/simulated") / kind.folder, destination=kind.destination, key=kind.head + "{path}",
         settle=settle, rescan_interval=10.0, overwrite=kind.overwrite, after_upload=_AFTER[kind.action],
@@ -252,7 +251,7 @@ class Story:
 
 
 def _with(kind: Kind, **changes: object) -> Kind:
-    return Kind(**{**kind.__dict__, **changes})  # type: ignore[arg-type]
+    return Kind(**{**kind.__dict__, **changes})
 
 
 def _span(start: float, seconds: float) -> tuple[float, float]:

@@ -12,35 +12,25 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from crosshaul import (
-    app,
-    delivered_file,
-    growing,
-    house,
-    intake,
-    model,
-    move_target,
-    open_files,
-    ownership,
-    reading,
-    removal,
-    removing,
-    scan,
-    source,
-    upload,
-)
-from crosshaul.aws import identity
-from crosshaul.file_clock import FileClock
-from crosshaul.journal import store
-from crosshaul.unseen_writers import Leases
-from crosshaul.watch import Kind as Event
+from crosshaul import model
+from crosshaul.aws import refresher as identity
+from crosshaul.delivery import condition_probe, upload
+from crosshaul.delivery.after_upload import batch_finisher, source_removal, source_verification
+from crosshaul.delivery.after_upload.writer_visibility import Leases
+from crosshaul.discovery import directory_trail, intake, ownership, scanner, tree_scan
+from crosshaul.discovery.watch import EventKind as Event
+from crosshaul.files import growing, move_target, open_writers, read_threads, root, source_file
+from crosshaul.files.file_clock import FileClock
+from crosshaul.journal.sqlite import opening, store
+from crosshaul.service import bucket_access, builder, pipeline_builder, runtime
+from crosshaul.telemetry import logs
 from simulation import journal
 from simulation.account import Account, Chain, Control, Wire
 from simulation.disk import Disk, DiskOs
-from simulation.loop import VirtualClock, VirtualLoop
 from simulation.oracles import Oracles
 from simulation.story import FORBIDDEN, PART, THRESHOLD, TOP, WRITING_SECONDS, Setting, Story, by_chance
 from simulation.writers import Writers
+from support.virtual_time import VirtualClock, VirtualLoop
 
 _PATIENCE_SECONDS = 360.0
 """After the last trouble, in which everything has to come to rest."""
@@ -75,13 +65,13 @@ class Watcher:
         self._prefix = bytes(root) + b"/"
         self._listener = listener
 
-    def entering(self, directory: bytes, descriptor: int) -> None: ...
+    def watch_directory(self, directory: bytes, descriptor: int) -> None: ...
 
-    def walked(self) -> None: ...
+    def scan_finished(self) -> None: ...
 
     async def run(self) -> None:
-        self._listener.watcher_is("watching")
-        self._listener.rescan()
+        self._listener.on_watcher_state("watching")
+        self._listener.request_scan()
         self._world.watchers.append(self)
         try:
             await asyncio.Event().wait()
@@ -96,9 +86,13 @@ class Watcher:
             return
         loop = asyncio.get_running_loop()
         if roll < 0.2:
-            loop.call_later(chance.random(), self._listener.lost, 1)
+            loop.call_later(chance.random(), self._listener.on_events_lost, 1)
         else:
-            loop.call_later(chance.random() * 0.05, self._listener.heard, path.removeprefix(self._prefix), event)
+            loop.call_later(chance.random() * 0.05, self._listener.on_event, path.removeprefix(self._prefix), event)
+
+
+async def _no_tls(_: object) -> None:
+    """Load no certificates: the simulated account has no connections."""
 
 
 class World:
@@ -213,33 +207,42 @@ class World:
         quiet, disk_os = Quiet(self), DiskOs(self.disk, self._reading, self.oracles.leaving, self.broken)
         journal.TurnWriter.chance, journal.TurnWriter.committed = self.chance, self.oracles.committed
         for owner, name, stand_in in (
-            (scan, "os", disk_os),
-            (scan, "file_clock_at", lambda _: self._file_clock()),
-            (reading, "time", SimpleNamespace(monotonic=self.now)),
-            (source, "os", disk_os),
+            (directory_trail, "os", disk_os),
+            (tree_scan, "os", disk_os),
+            (scanner, "file_clock_at", lambda _: self._file_clock()),
+            (read_threads, "time", SimpleNamespace(monotonic=self.now)),
+            (root, "os", disk_os),
+            (source_file, "os", disk_os),
             (growing, "os", disk_os),
-            (removal, "os", disk_os),
-            (removing, "os", disk_os),
-            (delivered_file, "os", disk_os),
-            (removal, "rename_at_once", disk_os.rename_at_once),
-            (removal, "rename_noreplace", disk_os.rename_noreplace),
-            (delivered_file.Lease, "take", disk_os.take_lease),
-            (open_files, "open_for_writing", frozenset),
-            (removing, "leases_at", lambda *_, **__: Leases(granted_tells=True, refused_tells=True)),
+            (source_removal, "os", disk_os),
+            (batch_finisher, "os", disk_os),
+            (source_verification, "os", disk_os),
+            (source_removal, "rename_at_once", disk_os.rename_at_once),
+            (source_removal, "rename_noreplace", disk_os.rename_noreplace),
+            (open_writers.ReadLease, "take", disk_os.take_lease),
+            (open_writers, "open_for_writing", frozenset),
+            (batch_finisher, "leases_at", lambda *_, **__: Leases(granted_tells=True, refused_tells=True)),
             (move_target, "os", disk_os),
             (ownership, "identity_at", self._identity),
-            (source, "_MAPPED", 1 << 40),
-            (upload, "_ASK_FROM", 100),
-            (model, "LARGE", PART),  # the journal's queries keep the real number: files change sides after the claim
-            (house, "LARGE", PART),
-            (app, "Metrics", lambda: quiet),
-            (app, "Chain", lambda _: Chain(self.account)),
-            (app, "Control", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
-            (app, "_wire", lambda to, *_: lambda _: Wire(self.account, to.bucket)),
-            (app.logs, "get", lambda _: quiet),
+            (source_file, "_MAPPED_BYTES", 1 << 40),
+            (upload, "MIN_HEAD_BYTES", 100),
+            (condition_probe, "MIN_HEAD_BYTES", 100),
+            (
+                model.claim,
+                "LARGE",
+                PART,
+            ),  # not the journal's queries: files change sides after the claim
+            (runtime, "LARGE", PART),
+            (builder, "Metrics", lambda: quiet),
+            (builder, "BaseCredentials", lambda _: Chain(self.account)),
+            (pipeline_builder, "BaseCredentials", lambda _: Chain(self.account)),
+            (bucket_access, "S3ControlClient", lambda to, refresher, _: Control(self.account, to.bucket, refresher)),
+            (bucket_access, "_tls_context", _no_tls),
+            (bucket_access, "_upload_client", lambda _, to, *__: Wire(self.account, to.bucket)),
+            (logs, "get", lambda _: quiet),
             (identity, "conceal", lambda *_: None),
             (intake, "Watcher", lambda root, listener, *_: Watcher(self, root, listener)),
-            (store, "_open", journal.opener(self.database)),
+            (opening, "open_state_dir", journal.opener(self.database)),
             (store, "Writer", journal.TurnWriter),
         ):
             patches.enter_context(patch.object(owner, name, stand_in))
@@ -305,9 +308,9 @@ class World:
     async def _live(self, setting: Setting) -> None:
         assert self.loop is not None
         stop, writing = asyncio.Event(), asyncio.create_task(self._write())
-        config, clock = setting.config(), VirtualClock(self.loop, self.skew)
-        async with app.opened(config, config.routes, clock) as opened:
-            services = [*opened.carriers(), *opened.helpers()]
+        config, clock = setting.config(), VirtualClock(self.skew)
+        async with builder.open_runtime(config, config.routes, clock) as opened:
+            services = [*opened.delivery_services(), *opened.support_services()]
             tasks = [asyncio.create_task(service.run(stop), name=service.name) for service in services]
             while not self._over(tasks, writing):
                 await asyncio.sleep(1.0)
@@ -341,11 +344,11 @@ class World:
                 self.broken(f"{task.get_name()} did not drain")
             elif task.exception() is not None:
                 self.broken(f"{task.get_name()}: {task.exception()!r}")
-        for name, lane in opened.lanes.items():
-            means = lane.transfer._means
-            held = means.memory.used + means.memory_of_small.used
-            if held or means.slots.used:
-                self.broken(f"{name}: {held} bytes and {means.slots.used} requests were never given back")
+        for name, pipeline in opened.destinations.items():
+            context = pipeline.context
+            held = context.memory.used + context.memory_of_small.used
+            if held or context.slots.used:
+                self.broken(f"{name}: {held} bytes and {context.slots.used} requests were never given back")
         limit = self.story.setting(self.moment).memory
         if self.account.most_in_flight > max(limit, THRESHOLD):
             self.broken(f"{self.account.most_in_flight} bytes were in flight, and the limit is {limit}")

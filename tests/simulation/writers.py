@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
-from crosshaul.watch import Kind as Event
+from crosshaul.discovery.watch import EventKind as Event
 from simulation.disk import Disk, Node
 from simulation.story import BACKLOG_FILES, FORBIDDEN, TOP, Kind, Story
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from partner_fixtures import PartnerProcess
-from system_fixtures import Site, sha256_of, until
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import Site, sha256_of, until
 
 MIB = 1 << 20
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounts need root")
@@ -92,7 +92,7 @@ def test_a_disk_that_fills_up_stops_nothing_for_good(strict: PartnerProcess, sit
             until(lambda: got(f"{address}/readyz")[0] == 503)
             assert "the disk is full" in got(f"{address}/readyz")[1]
             assert "the disk is full" in json.loads(got(f"{address}/status.json")[1])["journal"]["error"]
-            assert "full: make room" in site.status()["journal"]["error"]
+            assert "full: free some space" in site.status()["journal"]["error"]
             until(lambda: any("the disk is full" in each["error"] for each in daemon.events("service_failed")))
             assert got(f"{address}/livez")[0] == 200
             ballast.unlink()
@@ -133,7 +133,7 @@ def test_a_disk_that_fills_up_in_mid_upload_loses_no_file(strict: PartnerProcess
 
 @contextlib.contextmanager
 def shared_disk(strict: PartnerProcess, site_for, home: Path) -> Iterator[tuple[Site, Path]]:
-    """Watched files and journal on one small disk, and a delivered file leaves it: the first has already."""
+    """Put the watched files and the journal on one small disk; sources are deleted, and one was delivered already."""
     spool = home / "spool"
     with mounted(home, size="40m"):
         site = site_for(strict, after_upload="delete")
@@ -206,7 +206,7 @@ def test_a_shared_disk_empties_itself_while_others_go_on_writing(strict: Partner
 
 
 def test_a_disk_that_is_full_at_the_start_is_one_line(strict: PartnerProcess, site_for):
-    """No room for even an empty journal: code 75 and a line that says to make room; then it starts."""
+    """No room for even an empty journal: code 75 and a line that says to free some space; then it starts."""
     site = site_for(strict)
     site.add("file", b"1")
     with mounted(site.state_dir):
@@ -217,7 +217,7 @@ def test_a_disk_that_is_full_at_the_start_is_one_line(strict: PartnerProcess, si
             [line] = done.stderr.splitlines()
             assert (done.returncode, str(site.state_dir) in line) == (75, True)
             assert "full" in line or "No space left" in line
-            assert "ake room" in line
+            assert "Free some space" in line
         ballast.unlink()
         site.push()
     assert held(strict) == sha256_of(site.root)

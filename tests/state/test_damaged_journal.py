@@ -11,11 +11,12 @@ from random import Random
 import pytest
 
 from crosshaul.errors import JournalDamagedError, JournalMovedError, StateDirError
-from crosshaul.journal import Journal, Reader, connect
+from crosshaul.journal import Journal, Reader
+from crosshaul.journal.sqlite import connect
 from crosshaul.model import State
-from journal_samples import DONE, ROUTE, TOO_LONG, TurnableClock, settled
-from partner_fixtures import PartnerProcess
-from system_fixtures import sha256_of, until
+from support.journal_samples import DONE, ROUTE, TOO_LONG, TurnableClock, settled
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import sha256_of, until
 
 FILES = {b"%06d" % number for number in range(1500)}
 PAGE = 4096
@@ -26,7 +27,7 @@ async def filled(state_dir: Path) -> Path:
     journal = await Journal.open(state_dir, TurnableClock())
     await journal.admit([settled(path) for path in sorted(FILES)])
     for claim in await journal.claim([ROUTE], 300):
-        await journal.settle(claim, DONE)
+        await journal.finish(claim, DONE)
     await journal.close()
     return state_dir / connect.DATABASE
 
@@ -106,7 +107,7 @@ async def test_a_flipped_byte_anywhere_is_no_surprise(tmp_path: Path) -> None:
 
 
 async def test_a_record_that_makes_no_sense_is_damage(tmp_path: Path) -> None:
-    """A value that rotted is told as damage by whoever reads it: the claim, and those who look from outside."""
+    """A value that rotted is told as damage by every reader: the claim, and those who look from outside."""
     database = await filled(tmp_path / "state")
     connection = sqlite3.connect(database)
     connection.execute("UPDATE files SET fingerprint = replace(fingerprint, ' ', '!')")
@@ -168,7 +169,7 @@ async def test_nothing_is_written_to_a_journal_that_lost_its_name(tmp_path: Path
         before = {each.name: each.read_bytes() for each in state_dir.glob("journal.db*")}
         with pytest.raises(JournalMovedError, match="deleted or replaced while it was in use"):
             await journal.admit([settled(b"after")])
-        assert journal.trouble is not None
+        assert journal.last_error is not None
         await journal.close()
         assert {each.name: each.read_bytes() for each in state_dir.glob("journal.db*")} == before
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from crosshaul.config import load
-from crosshaul.journal import connect, rows
-from crosshaul.journal.migrate import migrations
+from crosshaul.journal.sqlite import connect, rows
+from crosshaul.journal.sqlite.migrate import migrations
 from crosshaul.model import Fingerprint, Place
-from partner_fixtures import PartnerProcess
-from system_fixtures import sha256_of
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import sha256_of
 
 MIB = 1 << 20
 SCHEMAS = Path(__file__).parent / "schema"

@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
-from partner_fixtures import PartnerProcess
-from system_fixtures import is_empty
-from traced_disk import Disk, calls, removed, traced
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import is_empty
+from support.traced_disk import Disk, calls, removed, traced
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 TEARS = 3
@@ -59,11 +59,12 @@ def test_no_source_goes_before_its_receipt_is_synced(strict: PartnerProcess, sit
     assert done.returncode == 0, done
     assert is_empty(site.root)
 
-    disk, gone, known, chance = Disk(site.state_dir), set(), set(), Random(7)
+    disk, chance = Disk(site.state_dir), Random(7)
+    gone, known = set[bytes](), set[bytes]()
     for number, call in enumerate(calls(trace)):
-        name = removed(call, site.root)
+        taken = removed(call, site.root)
         durable = disk.take(call)
-        if name is None and not durable:
+        if taken is None and not durable:
             continue
         for tear in range(TEARS + 1 if durable else 1):
             left = tmp_path / f"left-{number}-{tear}"
@@ -71,8 +72,9 @@ def test_no_source_goes_before_its_receipt_is_synced(strict: PartnerProcess, sit
             found = receipts(left)
             shutil.rmtree(left)
             assert found >= gone | known, "a receipt that was on disk is there no more"
-            assert name is None or name in found, f"{name!r} is taken away, and its receipt is not on disk"
+            assert taken is None or taken in found, f"{taken!r} is taken away, and its receipt is not on disk"
             known = found if not tear else known
-        gone |= {name} - {None}
+        if taken is not None:
+            gone.add(taken)
     assert gone == names
     assert disk.syncs > 5

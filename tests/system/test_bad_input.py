@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from clumsy_operator import lacks, refused, told, unprivileged
-from partner_fixtures import make_certificates, partner_process
-from system_fixtures import complaints, until
+from support.clumsy_operator import lacks, refused, told, unprivileged
+from support.partner_fixtures import make_certificates, partner_process
+from support.system_fixtures import complaints, until
 
 DEAD = "http://127.0.0.1:1"
 """Nothing listens there."""
@@ -31,10 +31,10 @@ def unused_account():
 
 
 CONFIGS = {
-    "broken": (b"state_dir: /x\nroutes: [{name: a\n", ["config.yaml:3", "not YAML"]),
+    "broken": (b"state_dir: /x\nroutes: [{name: a\n", ["config.yaml:3", "invalid YAML"]),
     "tab": (b"state_dir: /x\n\troutes: []\n", ["config.yaml:2", "spaces"]),
     "empty": (b"", ["config.yaml:1", "empty", "state_dir"]),
-    "a list": (b"- a\n", ["config.yaml:1", "no mapping"]),
+    "a list": (b"- a\n", ["config.yaml:1", "not a mapping"]),
     "binary": (b"\x7fELF\x02\x01\x01\x00\xff\xfe", ["config.yaml:1", "UTF-8"]),
     "zero byte": (b"state_dir: /x\x00\n", ["config.yaml:1", "U+0000"]),
     "escape sequence": (b"state_dir: /x\nroutes\x1b[31m: []\n", ["config.yaml:2", "U+001B"]),
@@ -101,7 +101,7 @@ IDENTITIES = {
     ),
     "no external ID": (
         lambda site, _: site.destination.pop("external_id_file"),
-        ["AccessDenied", "trust policy (Account B)", "external ID"],
+        ["AccessDenied", "trust policy", "external ID"],
     ),
     "external ID file missing": (
         lambda site, _: site.external_id_file.rename(site.home / "gone"),
@@ -194,7 +194,7 @@ def test_a_push_that_is_refused_says_why_and_loses_nothing(strict, site_for):
         site.write()
         return (
             code,
-            lacks(["destination partner", "3 files wait", str(site.root), *words], line),
+            lacks(["destination partner", "3 files pending", str(site.root), *words], line),
             soon,
             site.push()[:19],
         )
@@ -215,7 +215,7 @@ def test_an_acl_on_a_bucket_without_acls_is_told_so(tmp_path, site_for):
         site.destination["acl"] = "public-read"
         site.write()
         code, line = refused(site, "push")
-    assert (code, lacks(["AccessControlListNotSupported", "`acl: null`", "1 file waits"], line)) == (1, []), line
+    assert (code, lacks(["AccessControlListNotSupported", "`acl: null`", "1 file pending"], line)) == (1, []), line
 
 
 def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path, site_for, certificates):
@@ -297,7 +297,7 @@ STATE_DIRS = {
     "in /proc": (lambda _: None, "/proc/crosshaul", ["/proc/crosshaul"]),
     "closed": (lambda site: site.state_dir.mkdir(mode=0o500), "", ["Permission denied", "writable"]),
     "under a closed one": (lambda site: site.state_dir.mkdir(mode=0o500), "x", ["Permission denied"]),
-    "somebody else's": (somebody_elses, "", ["0755", "holds other files"]),
+    "somebody else's": (somebody_elses, "", ["0755", "contains other files"]),
     "garbage": (lambda site: broken_journal(site, os.urandom(9000)), "", ["journal.db", "move it away"]),
     "from the future": (journal_of_the_future, "", ["version 9999", "newer Crosshaul"]),
 }
@@ -350,8 +350,8 @@ def test_an_address_that_cannot_be_listened_on_is_one_line(unused_account, site_
 MISUSES = {
     "route": (["push", "--route", "no\x1b[31mpe"], ["no route no", "there are: r"]),
     "state": (["list", "--state", "nonsense"], ["nonsense", "quarantined"]),
-    "explain": (["explain", "/etc/pass\x1b[31mwd\n"], ["in no route", "Watched are", "root (r)"]),
-    "retry": (["retry", "/etc/passwd"], ["in no route", "Watched are", "root (r)"]),
+    "explain": (["explain", "/etc/pass\x1b[31mwd\n"], ["in no route", "The routes' directories are", "root (r)"]),
+    "retry": (["retry", "/etc/passwd"], ["in no route", "The routes' directories are", "root (r)"]),
     "timeout": (["wait", "--timeout", "soon"], ["'soon' is not a duration", "10m"]),
     "option": (["push", "--nope"], ["No such option", "--nope"]),
 }

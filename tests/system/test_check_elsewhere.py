@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ def checked(site, *arguments):
     """Exit code; the first thing wrong, as step and cause; and all findings."""
     done = site.crosshaul("check", "--json", *arguments, timeout=180)
     told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
-    bad = [(each["step"], each["diagnosis"]["cause"]) for each in told if each["verdict"] == "bad"]
+    bad = [(each["step"], each["diagnosis"]["cause"]) for each in told if each["outcome"] == "fail"]
     return done.returncode, bad[:1], told
 
 
@@ -19,21 +20,21 @@ def test_the_right_set_up_is_green(account, site_for):
     """On each store: the confused deputy is refused, upload, download and multipart go well."""
     code, bad, told = checked(site_for(account))
     assert (code, bad) == (0, []), told
-    good = {each["step"] for each in told if each["verdict"] == "good"}
+    good = {each["step"] for each in told if each["outcome"] == "pass"}
     assert good >= {"assume_role", "confused_deputy", "upload", "download", "multipart", "store", "machine"}
 
 
-WRONG = {
-    "another external ID": (
+WRONG: dict[str, tuple[Any, ...]] = {
+    "a wrong external ID": (
         {},
         {},
         {},
         "another-external-id",
         ("assume_role", "trust policy in B, or STS policy in A"),
     ),
-    "a bucket that is not there": ({}, {"bucket": "nowhere-at-all"}, {}, None, ("upload", "name of the bucket")),
-    "STS out of reach": ({}, {}, {"sts_endpoint_url": "http://127.0.0.1:9"}, None, ("identity", "endpoint")),
-    "S3 out of reach": ({}, {"endpoint_url": "http://127.0.0.1:9"}, {}, None, ("upload", "endpoint")),
+    "a bucket that does not exist": ({}, {"bucket": "nowhere-at-all"}, {}, None, ("upload", "name of the bucket")),
+    "STS unreachable": ({}, {}, {"sts_endpoint_url": "http://127.0.0.1:9"}, None, ("identity", "endpoint")),
+    "S3 unreachable": ({}, {"endpoint_url": "http://127.0.0.1:9"}, {}, None, ("upload", "endpoint")),
 }
 
 

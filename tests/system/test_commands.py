@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from crosshaul.cli.main import VERBS
-from system_fixtures import complaints, until
+from support.system_fixtures import complaints, until
 
 
 def crosshaul(*arguments):
@@ -69,13 +69,13 @@ def test_a_port_that_is_taken_stops_no_delivery(strict, site_for):
 
 
 def test_without_credentials_a_push_says_so(strict, site_for):
-    """With no credentials anywhere in the chain a push ends with 1 and says what to give it."""
+    """Without credentials a push exits with 1 and names the settings that provide them."""
     site = site_for(strict)
     site.environment = {"HOME": str(site.home)}
     site.add("file")
     code, line = refused(site, "push")
     assert code == 1
-    assert "Give Account A credentials" in line
+    assert "Configure Account A's credentials" in line
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from crosshaul.journal import Reader
-from system_fixtures import is_empty, sha256_of, until
+from support.system_fixtures import is_empty, sha256_of, until
 
 MIB = 1 << 20
 PARTS = 8
@@ -112,7 +112,7 @@ def test_kill_between_commit_and_answer_writes_once(strict, site_for, operation,
     ("operation", "size", "fault"),
     [
         ("PutObject", 3, {"kind": "reset", "when": "after_commit"}),
-        ("PutObject", 3, {"kind": "half_answer"}),
+        ("PutObject", 3, {"kind": "truncated_response"}),
         ("CompleteMultipartUpload", 6 * MIB, {"kind": "reset", "when": "after_commit"}),
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 
 from crosshaul.journal import Reader
 from crosshaul.partner import document, statement
-from partner_fixtures import partner_process
-from system_fixtures import Site, sha256_of, until
+from support.partner_fixtures import partner_process
+from support.system_fixtures import Site, sha256_of, until
 
 FAILURES = ("upload_failed", "file_quarantined")
 NOTHING = document(statement(["s3:GetObjectTagging"], "*"))

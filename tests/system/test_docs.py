@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from documents import REPOSITORY, block, blocks
-from partner_fixtures import PartnerProcess, partner_process
+from support.documents import REPOSITORY, block, blocks
+from support.partner_fixtures import PartnerProcess, partner_process
 
 EXTERNAL_ID = "an-external-id-for-the-docs"
 

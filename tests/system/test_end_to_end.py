@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from system_fixtures import complaints, is_empty, sha256_of, until
+from support.system_fixtures import complaints, is_empty, sha256_of, until
 
 MIB = 1 << 20
 ODD_NAMES = {
@@ -188,7 +188,7 @@ def test_a_second_push_sends_only_what_changed(account, site_for):
     assert site.push().startswith("Delivered 60 files ")
     first = account.marks()
     assert account.sha256() == sha256_of(site.root)
-    assert site.push() == "Delivered 0 files; 60 were there already."
+    assert site.push() == "Delivered 0 files; 60 were delivered before."
     assert account.marks() == first
     changed = {f"{number % 7}/{number}" for number in range(10)}
     for name in changed:

@@ -40,7 +40,7 @@ def test_a_bundle_that_can_t_be_used_is_told_at_the_start(strict, site_for):
         site.environment |= {"REQUESTS_CA_BUNDLE": "", "SSL_CERT_FILE": ""} | {name: "/nonexistent.pem"}
         done = site.crosshaul("validate")
         assert done.returncode == 2, done
-        assert f"{name}: /nonexistent.pem can't be used" in done.stderr
+        assert f"{name}: /nonexistent.pem is not a readable file" in done.stderr
 
 
 PROVIDERS = {
@@ -79,7 +79,7 @@ def test_an_endpoint_of_the_environment_is_announced(strict, site_for):
     port = urlsplit(site.destination.pop("endpoint_url")).port
     site.write()
     site.environment["AWS_ENDPOINT_URL_S3"] = f"http://localhost:{port}"
-    told = f"destination partner: S3 is asked at http://localhost:{port}, from AWS_ENDPOINT_URL_S3"
+    told = f"destination partner: S3 endpoint http://localhost:{port}, from AWS_ENDPOINT_URL_S3"
     for verb in ("validate", "check", "push"):
         done = site.crosshaul(verb)
         assert done.returncode == 0, done

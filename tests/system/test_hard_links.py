@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from partner_fixtures import PartnerProcess
-from system_fixtures import sha256_of, until
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import sha256_of, until
 
 LINKS = 30
 
@@ -50,7 +50,7 @@ def test_chmod_and_links_of_kept_files_send_nothing(strict: PartnerProcess, site
     strict.forget_calls()
     for file in files:
         file.chmod(0o640)
-    assert site.push() == "Delivered 0 files; 20 were there already."
+    assert site.push() == "Delivered 0 files; 20 were delivered before."
     assert strict.calls("PutObject") == strict.calls("CreateMultipartUpload") == []
     (site.root / "snapshot").mkdir()
     for file in files:

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from system_fixtures import sha256_of, until
+from support.system_fixtures import sha256_of, until
 
 MIB = 1 << 20
 
@@ -64,7 +64,7 @@ def test_a_push_and_a_run_arrive_at_moto(moto, site_for):
     site.add("n\N{LATIN SMALL LETTER E WITH ACUTE}w dir/100% + sure?", b"odd")
     assert site.push().startswith("Delivered 4 files ")
     assert moto.sha256() == sha256_of(site.root)
-    assert site.push() == "Delivered 0 files; 4 were there already."
+    assert site.push() == "Delivered 0 files; 4 were delivered before."
     with site.daemon() as daemon:
         site.add("later", b"while it runs")
         site.add("large", random.Random(4).randbytes(7 * MIB))
@@ -83,7 +83,7 @@ def test_check_at_moto(moto, site_for):
     def findings(*arguments):
         done = site.crosshaul("check", "--json", *arguments)
         told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
-        return done.returncode, [each for each in told if each["verdict"] == "bad"]
+        return done.returncode, [each for each in told if each["outcome"] == "fail"]
 
     code, bad = findings()
     assert (code, {each["step"] for each in bad}) == (1, {"confused_deputy"})

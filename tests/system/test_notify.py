@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import signal
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.telemetry.systemd import Notifier
-from system_fixtures import until
+from crosshaul.telemetry.sd_notify import Notifier
+from support.system_fixtures import until
 
 UNITS = Path(__file__).parents[2] / "systemd"
 MOST_EXPOSED = 1.5
@@ -41,10 +42,15 @@ class Manager:
         self.hears("")
         self.heard.clear()
 
+    def close(self):
+        self._socket.close()
+
 
 @pytest.fixture
 def manager(tmp_path):
-    return Manager(tmp_path / "notify")
+    manager = Manager(tmp_path / "notify")
+    yield manager
+    manager.close()
 
 
 @pytest.fixture
@@ -60,7 +66,7 @@ def test_a_start_asks_for_time_while_the_journal_is_opened(strict, site, manager
         until(lambda: manager.hears("READY=1"))
     before = manager.heard[: next(number for number, told in enumerate(manager.heard) if "READY=1" in told)]
     assert any(told.startswith("EXTEND_TIMEOUT_USEC=") for told in before)
-    assert any("the journal is opened" in told for told in before)
+    assert any("opening and checking the journal" in told for told in before)
 
 
 def test_a_stop_that_cuts_off_is_no_failure_of_the_unit(strict, site, manager):
@@ -83,7 +89,7 @@ def test_it_is_ready_when_the_first_credentials_are_had(strict, site, manager):
         until(lambda: manager.hears("^READY=1$"))
         assert daemon.event("credentials_renewed")
         until(lambda: manager.hears("^WATCHDOG=1$"))
-        until(lambda: manager.hears("^STATUS=Running: 0 files wait, 0 are being sent; partner ready.$"))
+        until(lambda: manager.hears("^STATUS=Running: 0 files pending, 0 uploading; partner ready.$"))
         assert daemon.stop() == 0
 
 
@@ -109,6 +115,10 @@ def test_a_process_that_stands_still_feeds_no_watchdog(site, manager):
         assert daemon.stop() == 0
 
 
+def has_reloads(daemon, count):
+    return len(daemon.events("reloaded", "not_reloaded")) == count
+
+
 def test_a_reload_is_told_from_its_begin_to_its_end(site, manager):
     """RELOADING=1 with the monotonic time, then READY=1, whether the new file is good or bad."""
     with site.daemon() as daemon:
@@ -119,7 +129,7 @@ def test_a_reload_is_told_from_its_begin_to_its_end(site, manager):
             daemon.process.send_signal(signal.SIGHUP)
             until(lambda: manager.hears("^READY=1$"))
             assert manager.hears(r"^RELOADING=1\nMONOTONIC_USEC=\d+$")
-            until(lambda number=number: len(daemon.events("reloaded", "not_reloaded")) == number + 1)
+            until(functools.partial(has_reloads, daemon, number + 1))
         assert daemon.stop() == 0
     assert [each["event"] for each in daemon.events("reloaded", "not_reloaded")] == ["reloaded", "not_reloaded"]
 
@@ -145,13 +155,16 @@ def test_a_drain_that_gets_on_asks_for_time(strict, site, manager):
 def test_an_abstract_socket_is_reached(tmp_path):
     """NOTIFY_SOCKET may begin with @, and one that is not there disturbs nobody."""
     manager = Manager(f"@crosshaul-{tmp_path.name}-{time.monotonic_ns()}")
-    notifier = Notifier.of({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"})
+    notifier = Notifier.from_environment(
+        {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}
+    )
     notifier.ready()
     assert manager.hears("^READY=1$")
-    assert notifier.watchdog is None  # another process's
-    nobody = Notifier.of({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
+    manager.close()
+    assert notifier.watchdog_seconds is None  # another process's
+    nobody = Notifier.from_environment({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     nobody.ready()
-    assert not Notifier.of({})
+    assert not Notifier.from_environment({})
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there")

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from clumsy_operator import secrets_in, told, unprivileged
-from system_fixtures import until
-from terminal import terminal
+from support.clumsy_operator import secrets_in, told, unprivileged
+from support.system_fixtures import until
+from support.terminal import terminal
 
 MIB = 1 << 20
 ODD_NAMES = [

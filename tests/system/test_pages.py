@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from system_fixtures import destination, until
+from support.system_fixtures import destination, until
 
 TOKEN = "token-of-the-pages-0123456789"
 
@@ -74,7 +74,7 @@ def test_a_file_that_settles_is_told_only_while_it_does(site):
         until(lambda: 'crosshaul_settling_files{route="r"} 0.0' in got(daemon, "/metrics")[1])
         site.add("a", b"a")
         until(lambda: '"settling": 1' in got(daemon, "/status.json")[1])
-        assert "1 file is still changing" in got(daemon, "/")[1]
+        assert "1 file is still settling" in got(daemon, "/")[1]
         until(lambda: '"settling": 0' in got(daemon, "/status.json")[1])
         until(lambda: daemon.events("file_delivered"))
 
@@ -113,7 +113,7 @@ def test_a_token_file_that_is_missing_ends_the_start(site):
     site.write()
     done = site.crosshaul("run")
     assert done.returncode == 2
-    assert f"http.token_file: {site.home}/missing can't be read" in done.stderr
+    assert f"http.token_file: {site.home}/missing cannot be read" in done.stderr
 
 
 def test_a_monitor_hears_from_it_only_while_all_is_well(strict, site):

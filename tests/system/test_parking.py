@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 
-from system_fixtures import sha256_of, until
+from support.system_fixtures import sha256_of, until
 
 
 def test_two_revocations_in_quick_succession_blame_no_file(strict, site_for):

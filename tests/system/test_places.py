@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from system_fixtures import destination, until
+from support.system_fixtures import destination, until
 
 MIB = 1 << 20
 
@@ -64,7 +64,7 @@ def test_a_bucket_that_is_not_there_has_nothing(strict, site):
     site.write()
     told = site.crosshaul("explain", str(site.root / "one")).stdout
     assert f"as s3://{old}/one:" in told
-    assert "go to s3://production-inbox/one now" in told
+    assert "The present configuration sends it to s3://production-inbox/one:" in told
     assert f"-> s3://{old}/one" in site.crosshaul("list").stdout
     assert site.records()["one"]["bucket"] == old
     assert site.crosshaul("wait", "--timeout", "200ms").returncode == 1
@@ -81,7 +81,7 @@ def test_another_name_of_the_destination_sends_nothing(strict, site):
     site.config["destinations"] = {"renamed": site.config["destinations"]["partner"]}
     site.write(destination="renamed")
     assert previewed(site) == ""
-    assert "3 were there already" in site.push()
+    assert "3 were delivered before" in site.push()
     assert writes(strict) == DELIVERED
     assert {each["destination"] for each in site.records().values()} == {"renamed"}
 
@@ -107,7 +107,7 @@ def test_a_reload_has_all_files_go_to_the_new_place(strict, site):
     assert writes(strict) == DELIVERED | {f"new/{name}": 1 for name in DELIVERED}
 
 
-# What was queued is judged anew
+# What was queued is judged again
 
 
 def queued(site, strict, *names):
@@ -183,7 +183,7 @@ def test_what_waits_goes_by_the_template_of_now(strict, site):
 def test_a_renamed_route_takes_its_keys_along(strict, site):
     """Nothing is sent twice, nothing is in conflict, and later changes arrive."""
     site.write(name="renamed")
-    assert "3 were there already" in site.push()
+    assert "3 were delivered before" in site.push()
     site.add("one", b"changed")
     assert "Delivered 1 file" in site.push()
     assert writes(strict) == DELIVERED | {"one": 2}
@@ -197,7 +197,7 @@ def test_a_route_that_is_split_takes_its_keys_along(strict, site):
         site.route | {"name": "below", "path": str(site.root / "sub"), "key": "sub/{path}"},
     ]
     site.write()
-    assert "3 were there already" in site.push()
+    assert "3 were delivered before" in site.push()
     assert writes(strict) == DELIVERED
 
 
@@ -309,7 +309,7 @@ def test_what_a_replaced_route_is_sending_ends_before_its_successor_begins(stric
 
 def test_what_goes_again_is_announced_with_its_number(strict, site):
     """validate, the dry run, the log and reload say how many files, and bytes, a change of the target sends again."""
-    line = f"route r: 3 files (15 B) delivered to s3://{strict.bucket} go again, to s3://{strict.bucket}/new/"
+    line = f"route r: 3 files (15 Bytes) delivered to s3://{strict.bucket} go again, to s3://{strict.bucket}/new/"
     site.destination["key_prefix"] = "new"
     site.write()
     assert line in site.crosshaul("validate").stdout
@@ -333,7 +333,7 @@ def test_resend_sends_delivered_files_again(strict, site):
     """By path, by directory, by route, or all whose file is there; what is not known is named, with exit code 1."""
     (site.root / "two").unlink()
     done = site.crosshaul("resend", str(site.root / "sub"), str(site.root / "one"))
-    assert (done.returncode, "2 files (12 B) go again" in done.stdout) == (0, True), done
+    assert (done.returncode, "2 files (12 Bytes) queued again" in done.stdout) == (0, True), done
     site.push()
     assert writes(strict) == {"one": 2, "two": 1, "sub/three": 2}
     done = site.crosshaul("resend", str(site.root / "two"), str(site.root / "nothing"))

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from system_fixtures import destination, until
+from support.system_fixtures import destination, until
 
 MIB = 1 << 20
 

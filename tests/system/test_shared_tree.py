@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from partner_client import s3
-from partner_fixtures import PartnerProcess
-from system_fixtures import until
+from support.partner_client import s3
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import until
 
 FILES = {f"d/f{number}": b"x" * number for number in range(5)}
 
@@ -41,11 +41,11 @@ def test_a_push_keeps_the_source_until_the_other_route_has_it_and_says_so(strict
     first = site.crosshaul("push", "--route", site.route["name"])
     assert (first.returncode, len(strict.objects())) == (0, len(FILES)), first
     assert f"{len(FILES)} sources stay, such as" in first.stderr
-    assert "until route second has delivered it, too: it has not taken it up yet" in first.stderr
+    assert "until route second has delivered it too: the route has not queued it yet" in first.stderr
     assert all((site.root / name).exists() for name in FILES)
     told = site.crosshaul("explain", str(site.root / "d/f1")).stdout
     assert "is not deleted yet" in told
-    assert "until route second has delivered it, too" in told
+    assert "until route second has delivered it too" in told
     assert f"Route second: {site.home}/link/d/f1 is not in the journal yet" in told
     other = json.loads(site.crosshaul("explain", "--json", str(site.root / "d/f1")).stdout)["other_routes"]
     assert [(each["route"], each["record"]) for each in other] == [("second", None)]
@@ -87,10 +87,10 @@ def test_a_source_stays_until_a_route_that_reaches_it_by_a_symlink_has_it(
     site.write(path=str(site.root / "sub"))
     first = site.crosshaul("push", "--route", site.route["name"])
     assert file.exists(), first
-    assert "until route linked, whose symlinks may lead to it, has been walked" in first.stderr
+    assert "until route linked, whose symlinks may lead to it, has been scanned" in first.stderr
     both = site.crosshaul("push")
     assert file.exists(), both
-    assert f"until route linked has delivered it, too: it has not taken it up yet (there {path})" in both.stderr
+    assert f"until route linked has delivered it too: the route has not queued it yet (as {path})" in both.stderr
     site.add("go")
     last = site.crosshaul("push")
     assert (last.returncode, set(strict.objects())) == (0, {"f", f"second/{path}"}), last

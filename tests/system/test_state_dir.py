@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from system_fixtures import until
+from support.system_fixtures import until
 
 SERVICE = 65532
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make what is another's")

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from partner_fixtures import PartnerProcess
-from system_fixtures import Site, until
+from support.partner_fixtures import PartnerProcess
+from support.system_fixtures import Site, until
 
 FILES = 700
 

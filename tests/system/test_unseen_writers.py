@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from system_fixtures import until
+from support.system_fixtures import until
 
 SERVICE, WRITER = 65532, 4711
 pytestmark = pytest.mark.skipif(
@@ -71,14 +71,14 @@ def test_a_push_says_which_sources_stay_and_ends(strict, site):
     done = site.crosshaul("push")
     assert time.monotonic() - began < 20
     assert done.returncode == 0, done
-    assert "a source stays f: whether a program still writes to it can't be seen" in done.stderr
-    assert "it stays for 15 min after its delivery" in done.stderr
+    assert "a source stays f: programs that write to it can't be seen" in done.stderr
+    assert "it is kept for 15 min after its delivery" in done.stderr
     assert len(json.loads(site.crosshaul("push", "--json").stdout)["staying"]) == 1
     told = site.crosshaul("explain", str(site.root / "f")).stdout
     assert "is not deleted yet" in told
     assert "give the service CAP_LEASE" in told
-    assert "whether a program still writes to it can't be seen" in site.crosshaul("status").stdout
-    assert "writers are not seen without CAP_LEASE" in " ".join(site.crosshaul("check").stdout.split())
+    assert "programs that write to it can't be seen" in site.crosshaul("status").stdout
+    assert "can't be seen without CAP_LEASE" in " ".join(site.crosshaul("check").stdout.split())
     assert (site.root / "f").exists()
 
 
@@ -91,13 +91,13 @@ def test_with_a_marker_another_users_file_goes_at_once(site):
     assert list(site.root.iterdir()) == []
 
 
-def test_the_last_round_ends_and_leaves_the_sources(strict, site):
+def test_the_final_pass_ends_and_leaves_the_sources(strict, site):
     """`run --finish` delivers what is there, ends, says that a source stays, and deletes nothing that may be open."""
     with site.daemon("--finish") as daemon:
         add(site, "f", b"1")
         began = time.monotonic()
         assert daemon.stop() == 0
         assert time.monotonic() - began < 20
-        assert [(each["left"], each["sources_stay"]) for each in daemon.events("last_round")] == [(0, 1)]
+        assert [(each["undelivered"], each["sources_left"]) for each in daemon.events("final_pass")] == [(0, 1)]
     assert list(strict.objects()) == ["f"]
     assert (site.root / "f").exists()

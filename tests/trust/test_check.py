@@ -1,4 +1,4 @@
-"""`crosshaul check` on the strict account: green where all is right, and for each thing wrong the one that it is."""
+"""`crosshaul check` on the strict account: it passes a correct set-up, and finds each error in a wrong one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from crosshaul.partner import document, statement
-from partner_fixtures import make_certificates, partner_process
-from system_fixtures import until
+from support.partner_fixtures import make_certificates, partner_process
+from support.system_fixtures import until
 
 PAGE = Path(__file__).parents[2] / "docs/TROUBLESHOOTING.md"
 OBJECTS = "arn:aws:s3:::partner-inbox/*"
@@ -34,15 +34,15 @@ def checked(site, *arguments):
 
 def bad(found):
     """The first thing wrong: its step, cause and party."""
-    first = next(each for several in found.values() for each in several if each["verdict"] == "bad")
+    first = next(each for several in found.values() for each in several if each["outcome"] == "fail")
     return first["step"], first["diagnosis"]["cause"], first["diagnosis"]["party"]
 
 
 def test_all_is_well(strict, site_for):
-    """The set-up of the guide is green in every step, in words and in JSON, and one object is left behind."""
+    """The set-up of the guide passes every step, as text and as JSON, and leaves one object behind."""
     site = site_for(strict)
     code, found = checked(site)
-    assert (code, [each["step"] for several in found.values() for each in several if each["verdict"] == "bad"]) == (
+    assert (code, [each["step"] for several in found.values() for each in several if each["outcome"] == "fail"]) == (
         0,
         [],
     )
@@ -50,7 +50,7 @@ def test_all_is_well(strict, site_for):
         "identity", "assume_role", "confused_deputy", "upload", "download", "multipart", "store", "least_privilege",
         "machine",
     ]  # fmt: skip
-    assert [each["verdict"] for each in found["confused_deputy"]] == ["good", "good"]
+    assert [each["outcome"] for each in found["confused_deputy"]] == ["pass", "pass"]
     assert found["download"][0]["content"] == "This is from cross account!"
     assert set(strict.objects()) == {".crosshaul/check"}
     assert strict.uploads() == []
@@ -63,7 +63,7 @@ def test_all_is_well(strict, site_for):
 
 
 def test_a_user_s_object_is_left_alone(strict, site_for):
-    """A file that is called like the check's object keeps its object; the check writes another one."""
+    """A check leaves an object alone that has its key and was not written by a check, and uses another key."""
     site = site_for(strict)
     (site.root / ".crosshaul").mkdir()
     site.add(".crosshaul/check", b"a user's own")
@@ -76,18 +76,18 @@ def test_a_user_s_object_is_left_alone(strict, site_for):
 
 @pytest.mark.parametrize(("quality", "kept"), [("honoured", True), ("ignored", False), ("refused", False)])
 def test_whether_conditions_are_kept_is_told_and_remembered(strict, site_for, quality, kept):
-    """The check's object is put twice with If-None-Match: it says whether `overwrite: never` can rely on that."""
+    """A check finds out whether the store supports If-None-Match, and saves the result."""
     strict.settings(conditions=quality)
     site = site_for(strict)
     site.push()
     code, found = checked(site)
     (told,) = [each for each in found["store"] if "conditions" in each]
-    assert (code, told["conditions"], told["verdict"]) == (0, kept, "good" if kept else "note")
+    assert (code, told["conditions"], told["outcome"]) == (0, kept, "pass" if kept else "warn")
     assert json.loads((site.state_dir / "capabilities.json").read_text())["partner"]["conditions"] is kept
 
 
 def test_a_refusal_is_told_with_all_that_aws_said(strict, site_for):
-    """Message, status, code, type and request id, then cause, party, cure, and a letter without secrets."""
+    """The output has the error's fields, cause, party, action, and a message to the partner without secrets."""
     strict.settings(role_policy=document(statement(["s3:GetObject"], OBJECTS)))
     site = site_for(strict)
     done = site.crosshaul("check")
@@ -99,7 +99,7 @@ def test_a_refusal_is_told_with_all_that_aws_said(strict, site_for):
 
 
 def test_when_nothing_answers_it_says_so(strict, site_for):
-    """A dead endpoint is told as one that could not be reached."""
+    """An endpoint that does not answer is reported as unreachable."""
     site = site_for(strict)
     site.destination["endpoint_url"] = "http://127.0.0.1:9"
     site.write()
@@ -175,14 +175,14 @@ WRONG = (
         environment=lambda: {"AWS_SESSION_TOKEN": "stale"},
     ),
     Wrong(
-        "a profile that is not there",
+        "a profile that does not exist",
         "identity",
         "profile",
         "the configuration",
         identity=lambda: {"profile": "nobody"},
     ),
     Wrong(
-        "STS out of reach",
+        "STS unreachable",
         "identity",
         "endpoint",
         "this machine",
@@ -217,28 +217,28 @@ WRONG = (
         account=lambda: {"role_exists": False},
     ),
     Wrong(
-        "the role trusts somebody else",
+        "the role trusts another principal",
         "assume_role",
         "trust policy in B, or STS policy in A",
         "Account B",
         account=lambda: trusting({"AWS": "arn:aws:iam::333333333333:root"}),
     ),
     Wrong(
-        "another external ID",
+        "a wrong external ID",
         "assume_role",
         "trust policy in B, or STS policy in A",
         "Account B",
         external_id="another-one",
     ),
     Wrong(
-        "an external ID that is demanded and not configured",
+        "a required external ID that is not configured",
         "assume_role",
         "external ID",
         "the configuration",
         destination=lambda: {"external_id_file": None},
     ),
     Wrong(
-        "a role that demands no external ID",
+        "a role that requires no external ID",
         "confused_deputy",
         "trust policy in B",
         "Account B",
@@ -260,7 +260,7 @@ WRONG = (
         destination=lambda: {"duration_seconds": 7200},
     ),
     Wrong(
-        "a session policy that is no policy",
+        "an invalid session policy",
         "assume_role",
         "session policy",
         "the configuration",
@@ -274,7 +274,7 @@ WRONG = (
         account=lambda: role(["s3:GetObject"]),
     ),
     Wrong(
-        "the role may put elsewhere only",
+        "the role may put objects only elsewhere",
         "upload",
         "role permission",
         "Account B",
@@ -297,28 +297,28 @@ WRONG = (
         },
     ),
     Wrong(
-        "a bucket that is not there",
+        "a bucket that does not exist",
         "upload",
         "name of the bucket",
         "the configuration",
         destination=lambda: {"bucket": "partner-nowhere"},
     ),
     Wrong(
-        "another region",
+        "a wrong region",
         "upload",
         "region",
         "the configuration",
         destination=lambda: {"region": "eu-west-1"},
     ),
     Wrong(
-        "another owner",
+        "a wrong owner",
         "upload",
         "owner of the bucket, or role permission",
         "Account B",
         destination=lambda: {"expected_bucket_owner": "999999999999"},
     ),
     Wrong(
-        "an ACL where the bucket enforces its owner",
+        "an ACL for a bucket with enforced ownership",
         "upload",
         "Object Ownership",
         "the configuration",
@@ -326,14 +326,14 @@ WRONG = (
         account=lambda: role([*BOTH, "s3:PutObjectAcl"]),
     ),
     Wrong(
-        "tags without the right to them",
+        "tags without s3:PutObjectTagging",
         "upload",
         "role permission",
         "Account B",
         destination=lambda: {"tags": {"a": "b"}},
     ),
     Wrong(
-        "a KMS key that is not there",
+        "a KMS key that does not exist",
         "upload",
         "KMS key",
         "Account B",
@@ -355,7 +355,7 @@ WRONG = (
         destination=lambda: {"server_side_encryption": "aws:kms", "ssekms_key_id": KEY},
     ),
     Wrong(
-        "a KMS key whose own policy has nothing of the role",
+        "a KMS key whose policy does not allow the role",
         "upload",
         "KMS key policy",
         "Account B",
@@ -388,7 +388,7 @@ WRONG = (
         answers=lambda: denying("AssumeRole", " with an explicit deny in a service control policy"),
     ),
     Wrong(
-        "a permissions boundary without the right",
+        "a permissions boundary that does not allow the call",
         "upload",
         "permissions boundary",
         "Account B",
@@ -402,14 +402,14 @@ WRONG = (
         answers=lambda: denying("PutObject", " because no VPC endpoint policy allows the s3:PutObject action"),
     ),
     Wrong(
-        "a certificate that nobody vouches for",
+        "a certificate of an unknown authority",
         "upload",
         "TLS",
         "this machine",
         over_tls=True,
     ),
     Wrong(
-        "a proxy that is not there",
+        "an unreachable proxy",
         "upload",
         "endpoint",
         "this machine",
@@ -417,7 +417,7 @@ WRONG = (
         environment=lambda: {"HTTPS_PROXY": "http://127.0.0.1:9"},
     ),
     Wrong(
-        "S3 out of reach",
+        "S3 unreachable",
         "upload",
         "endpoint",
         "this machine",
@@ -427,7 +427,7 @@ WRONG = (
 
 
 def test_rights_that_nobody_needs_are_noted(strict, site_for):
-    """A role that may list, delete and abort is told of, and the check still passes; nothing is deleted."""
+    """Permissions to list, delete and abort give warnings, not failures, and nothing is deleted."""
     actions = [*BOTH, "s3:ListBucket", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"]
     strict.settings(role_policy=document(statement(actions, [OBJECTS, "arn:aws:s3:::partner-inbox"])))
     site = site_for(strict)
@@ -444,25 +444,25 @@ def test_rights_that_nobody_needs_are_noted(strict, site_for):
 
 
 def test_a_role_that_is_not_asked_again_proves_nothing(strict, site_for):
-    """If STS gives no answer to the confused deputy, that is no pass; and the question can be left out."""
+    """The confused-deputy step fails when STS gives another error, and can be disabled."""
     strict.fault("error", "AssumeRole", rule={"times": None, "after": 1}, status=503, code="ServiceUnavailable")
     site = site_for(strict)
     code, found = checked(site)
-    assert (code, found["confused_deputy"][0]["verdict"]) == (1, "bad")
+    assert (code, found["confused_deputy"][0]["outcome"]) == (1, "fail")
     code, found = checked(site, "--no-confused-deputy")
-    assert found["confused_deputy"][0]["verdict"] == "skipped"
+    assert found["confused_deputy"][0]["outcome"] == "skipped"
 
 
 def row(wrong, found):
     """The line of docs/TROUBLESHOOTING.md that this set-up has."""
     step, cause, party = bad(found)
-    first = next(each for several in found.values() for each in several if each["verdict"] == "bad")
-    return f"| {wrong.what} | {step} | {cause} | {party} | {first['diagnosis']['do']} |"
+    first = next(each for several in found.values() for each in several if each["outcome"] == "fail")
+    return f"| {wrong.what} | {step} | {cause} | {party} | {first['diagnosis']['action']} |"
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=[each.what for each in WRONG])
 def test_each_thing_that_is_wrong_is_found(strict, site_for, wrong):
-    """The step that fails, the part that is the cause, and whose it is, are named; the exit code is 1."""
+    """The output has the failed step, the cause and the party, and the exit code is 1."""
     found = found_wrong(wrong, strict, site_for(strict))
     assert bad(found) == (wrong.step, wrong.cause, wrong.party), found
     assert row(wrong, found) in PAGE.read_text(), "run tests/trust/troubleshooting.py"
@@ -504,7 +504,7 @@ def over_tls(site):
 
 
 def test_what_the_role_may_is_seen_past_our_own_narrowing(strict, site_for):
-    """With session_policy: auto, rights of the role that no session of ours has are told of all the same."""
+    """The least-privilege step sees permissions of the role that the session policy hides."""
     actions = [*BOTH, "s3:ListBucket", "s3:GetBucketPolicy", "s3:ListAllMyBuckets"]
     strict.settings(role_policy=document(statement(actions, "*")))
     code, found = checked(site_for(strict))
@@ -514,7 +514,7 @@ def test_what_the_role_may_is_seen_past_our_own_narrowing(strict, site_for):
 
 
 def test_it_tells_what_came_back_of_what_was_asked_for(strict, site_for):
-    """Encryption, key and owner stand in the findings; another encryption than the one asked for is a note."""
+    """The findings have encryption, key and owner, and a missing expected owner gives a warning."""
     strict.settings(role_actions=["kms:GenerateDataKey", "kms:Decrypt"])
     site = site_for(strict)
     site.destination.update(server_side_encryption="aws:kms", ssekms_key_id=KEY)
@@ -526,26 +526,26 @@ def test_it_tells_what_came_back_of_what_was_asked_for(strict, site_for):
     )  # fmt: skip
     site.destination.update(expected_bucket_owner="none")
     site.write()
-    notes = [each["told"] for each in checked(site)[1]["store"] if each["verdict"] == "note"]
-    assert notes == ["nothing guards against the bucket's name going to another account: set `expected_bucket_owner`"]
+    notes = [each["message"] for each in checked(site)[1]["store"] if each["outcome"] == "warn"]
+    assert notes == ["the owner of the bucket is not verified; set `expected_bucket_owner`"]
 
 
 def test_which_external_id_works_is_told(strict, site_for):
-    """While a list is rotated, check says which of them the partner takes now, and so does the daemon's log."""
+    """Check and the daemon's log say which external ID of a list the role accepts."""
     site = site_for(strict)
     old = site.external_id_file.read_text()
     site.external_id_file.write_text(f"the-new-one\n{old}\n")
     code, found = checked(site)
     assert (code, [each["external_id"] for each in found["assume_role"] if "external_id" in each]) == (0, ["2 of 2"])
     with site.daemon() as daemon:
-        assert daemon.event("credentials_renewed")["id_in_use"] == "2 of 2"
+        assert daemon.event("credentials_renewed")["external_id_index"] == "2 of 2"
         assert daemon.stop() == 0
     strict.settings(external_id="the-new-one")
     assert [each["external_id"] for each in checked(site)[1]["assume_role"] if "external_id" in each] == ["1 of 2"]
 
 
 def test_what_was_learned_steers_the_daemon(strict, site_for):
-    """After a check the daemon sends the best checksum alone from the first file on, and asks for no Abort in vain.
+    """After a check the daemon uses the best checksum from the first file on, and does not call a denied Abort.
 
     Of another role or bucket nothing is taken for known.
     """
@@ -580,7 +580,7 @@ def test_what_was_learned_steers_the_daemon(strict, site_for):
 
 
 def test_the_running_daemon_says_which_part_it_is(strict, site_for):
-    """Log, status and explain of a parked destination name the cause, whose it is and what they do."""
+    """Log, status and explain of a parked destination have the cause, the party and its action."""
     strict.settings(role_policy=document(statement(["s3:GetObject"], OBJECTS)))
     site = site_for(strict)
     path = site.add("a", b"x")
@@ -598,7 +598,7 @@ def test_the_running_daemon_says_which_part_it_is(strict, site_for):
 
 
 def test_base_credentials_that_rotate_on_disk_are_picked_up(strict, site_for):
-    """New keys in the credentials file serve at the next refresh; the daemon is not restarted, and nothing fails."""
+    """New keys in the credentials file are used at the next refresh, without a restart and without failures."""
     strict.settings(session_seconds=4)
     site = site_for(strict)
     file = site.home / "credentials"

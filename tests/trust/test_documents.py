@@ -1,9 +1,10 @@
-"""The documents of several destinations together, of other partitions, and made from hostile configurations."""
+"""Policy documents of several destinations, of other partitions, and of hostile configurations."""
 
 from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import hcl2
 import pytest
@@ -11,32 +12,32 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from crosshaul.aws.attributes import CHECK_KEY
+from crosshaul.aws.object_headers import CHECK_KEY
 from crosshaul.config import Destination
-from crosshaul.config.document import written
-from crosshaul.errors import Diagnosis, Kind
+from crosshaul.config.yaml_document import dump
+from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.trust.cloudformation import cloudformation
 from crosshaul.trust.diagnosis import Evidence, advise
-from crosshaul.trust.documents import Variable, Wish, principal_of
+from crosshaul.trust.documents import PolicyRequest, Variable, principal_of
 from crosshaul.trust.findings import Party
-from crosshaul.trust.merging import merged
+from crosshaul.trust.merging import merge
 from crosshaul.trust.rendering import plain
-from crosshaul.trust.terraform import _quoted, terraform
+from crosshaul.trust.terraform import quoted, terraform
 
 ROLE = "arn:aws:iam::222222222222:role/partner-upload"
 WHO = "arn:aws:iam::111111111111:root"
 
 
-def wish(name="partner", bucket="inbox", who=WHO, never=False, ids=("an-id",), **more):
+def request(name="partner", bucket="inbox", who=WHO, never=False, ids=("an-id",), **more):
     given = {"name": name, "bucket": bucket, "region": "us-east-1", "role_arn": ROLE, "external_id": "an-id"}
-    return Wish(Destination(**(given | more)), who, ids, never_overwrites=never)
+    return PolicyRequest(Destination(**(given | more)), who, ids, never_overwrites=never)
 
 
-def documents(*wishes):
+def documents(*requests):
     """Name -> the documents of this name, in JSON's types."""
-    found = {}
-    for plan in merged(wishes):
-        found.setdefault(plan.piece.name, []).append(plain(plan.piece.document()))
+    found: dict[str, list[Any]] = {}
+    for merged in merge(requests):
+        found.setdefault(merged.name, []).append(plain(merged.content()))
     return found
 
 
@@ -44,8 +45,8 @@ def documents(*wishes):
 
 
 def test_destinations_that_share_a_role_and_a_bucket_have_each_document_once():
-    """Two prefixes of one bucket and role: one trust, one set of rights, one bucket policy, two rules."""
-    found = documents(wish("one", key_prefix="one/"), wish("two", key_prefix="two/"))
+    """Two prefixes of one bucket and role share trust, role and bucket policy, and have two lifecycle rules."""
+    found = documents(request("one", key_prefix="one/"), request("two", key_prefix="two/"))
     assert {name: len(each) for name, each in found.items()} == {
         "identity-policy": 1, "trust-policy": 1, "role-policy": 1, "bucket-policy": 1, "lifecycle": 1,
     }  # fmt: skip
@@ -62,7 +63,7 @@ def test_destinations_that_share_a_role_and_a_bucket_have_each_document_once():
 
 def test_statements_that_differ_keep_names_of_their_own():
     """Two external IDs for one role are two statements, and no two statements of a policy have one Sid."""
-    found = documents(wish("one", ids=("an-id",)), wish("two", ids=("another",), tags={"a": "b"}))
+    found = documents(request("one", ids=("an-id",)), request("two", ids=("another",), tags={"a": "b"}))
     (trust,) = found["trust-policy"]
     assert [each["Sid"] for each in trust["Statement"]] == ["TrustAccountA", "TrustAccountA2"]
     for policies in found.values():
@@ -73,11 +74,11 @@ def test_statements_that_differ_keep_names_of_their_own():
 
 def test_never_overwriting_one_prefix_leaves_the_other_alone():
     """Where one role may overwrite below one prefix only, the policy forbids it below the other only."""
-    found = documents(wish("one", key_prefix="one/", never=True), wish("two", key_prefix="two/"))
+    found = documents(request("one", key_prefix="one/", never=True), request("two", key_prefix="two/"))
     (policy,) = found["bucket-policy"]
     (deny,) = [each for each in policy["Statement"] if each["Sid"] == "NeverOverwrite"]
     assert deny["NotResource"] == [f"arn:aws:s3:::inbox/one/{CHECK_KEY}", "arn:aws:s3:::inbox/two/*"]
-    found = documents(wish("one", key_prefix="one/", never=True), wish("two", key_prefix="two/", never=True))
+    found = documents(request("one", key_prefix="one/", never=True), request("two", key_prefix="two/", never=True))
     (policy,) = found["bucket-policy"]
     (deny,) = [each for each in policy["Statement"] if each["Sid"] == "NeverOverwrite"]
     assert deny["NotResource"] == [f"arn:aws:s3:::inbox/one/{CHECK_KEY}", f"arn:aws:s3:::inbox/two/{CHECK_KEY}"]
@@ -88,7 +89,7 @@ NAMES = ("partner-a", "partnerA", "partner.a", "p.a", "p-a", "p_a", "1a", "1-a")
 
 def several():
     return [
-        wish(
+        request(
             name,
             f"bucket-{number}",
             ids=(Variable(f"external_id_{name}", "the external ID", secret=True),),
@@ -99,8 +100,8 @@ def several():
 
 
 def test_names_that_fold_together_stay_apart():
-    """Destinations whose names differ in signs or capitals only have identifiers of their own."""
-    plans = merged(several())
+    """Destinations whose names differ only in punctuation or case have different identifiers."""
+    plans = merge(several())
     text = terraform(plans, Party.B, replace_bucket_policy=True)
     hcl2.loads(text)
     declared = re.findall(r'^(resource "\w+" "\S+"|variable "\S+"|output "\S+"|data "\w+" "\S+")', text, re.MULTILINE)
@@ -127,22 +128,22 @@ def test_names_that_fold_together_stay_apart():
 )
 @pytest.mark.parametrize("direct", [False, True])
 def test_every_arn_is_of_the_role_s_partition(partition, region, direct):
-    """Documents, principals by account number, advice and the letter name ARNs of one partition only."""
+    """Documents, principals, advice and partner message have ARNs of one partition only."""
     role = {} if direct else {"role_arn": f"arn:{partition}:iam::222222222222:role/up", "external_id": "an-id"}
     more = {"role_arn": None, "external_id": None} | role
     who = principal_of("111111111111", partition, custom=False)
-    made = wish(who=who, never=True, ids=() if direct else ("an-id",), region=region, **more)
-    texts = [json.dumps(plain(plan.piece.document())) for plan in merged([made])]
-    error = Diagnosis(Kind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)
+    made = request(who=who, never=True, ids=() if direct else ("an-id",), region=region, **more)
+    texts = [json.dumps(plain(merged.content())) for merged in merge([made])]
+    error = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)
     advice = advise(Evidence(made.destination, error, ("identity", "assume_role"), who))
     texts.append(str(advice))
     assert set(re.findall(r"arn:([a-z-]*):", "".join(texts))) == {partition}
 
 
 def test_a_prefix_with_braces_breaks_no_advice():
-    """Advice names what is to be allowed, also where the prefix looks like a field."""
-    to = wish(key_prefix="{x}/{0}/*").destination
-    error = Diagnosis(Kind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)
+    """Advice contains the resource unchanged when the prefix has braces."""
+    to = request(key_prefix="{x}/{0}/*").destination
+    error = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)
     assert "inbox/{x}/{0}/${*}/*" in str(advise(Evidence(to, error, ("identity", "assume_role"), WHO)))
 
 
@@ -150,8 +151,8 @@ def test_a_prefix_with_braces_breaks_no_advice():
 
 
 def test_wildcards_in_a_prefix_are_none_in_a_policy():
-    """A star, a question mark and a variable in key_prefix mean themselves, in every statement."""
-    made = wish(key_prefix="a*b?c${aws:username}/", never=True)
+    """A star, a question mark and a variable in key_prefix are literal in every statement."""
+    made = request(key_prefix="a*b?c${aws:username}/", never=True)
     text = json.dumps(documents(made)["role-policy"] + documents(made)["bucket-policy"])
     assert "inbox/a${*}b${?}c${$}{aws:username}/*" in text
     assert "inbox/a${*}b${?}c${$}{aws:username}/" + CHECK_KEY in text
@@ -199,6 +200,7 @@ def unquoted(text):
         else:
             assert not re.match(r'[$%]\{|["\\\n\r]', rest), text
             found = re.match(r".", rest, re.DOTALL)
+            assert found
             made += found[0]
         at += found.end()
     return made
@@ -213,15 +215,15 @@ def values(of):
 
 @given(EVIL)
 def test_a_string_of_hcl_s_is_what_it_was(text):
-    """Whatever characters a string has, HCL reads just these, and no template, escape or end among them."""
-    assert unquoted(_quoted(text)) == text
+    """HCL reads any quoted string as its own characters, without templates, escapes or an early end."""
+    assert unquoted(quoted(text)) == text
 
 
 @settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(EVIL, EVIL, EVIL, EVIL)
 def test_no_text_of_the_configuration_becomes_a_resource(prefix, key, tag, value):
-    """Whatever prefix, key, tags and IDs say, the text holds the resources that it should, and nothing else."""
-    to = wish().destination.model_copy(
+    """No prefix, key, tag or ID adds a resource to the output."""
+    to = request().destination.model_copy(
         update={
             "key_prefix": prefix,
             "ssekms_key_id": key,
@@ -231,7 +233,7 @@ def test_no_text_of_the_configuration_becomes_a_resource(prefix, key, tag, value
             "role_arn": f"arn:aws:iam::2:role/{tag}",
         }
     )
-    plans = merged([Wish(to, key, (value,), optional=True, never_overwrites=True)])
+    plans = merge([PolicyRequest(to, key, (value,), optional=True, never_overwrites=True)])
     for party, kinds in (
         (Party.A, ["aws_iam_policy"]),
         (
@@ -245,6 +247,6 @@ def test_no_text_of_the_configuration_becomes_a_resource(prefix, key, tag, value
         assert re.findall(r'(?m)^resource "(\w+)"', text) == kinds
         assert not re.search(r"\$\{|%\{|[^\x20-\x7e\n]", outside)
         template = cloudformation(plans, party, replace_bucket_policy=True)
-        assert yaml.safe_load(written(template)) == json.loads(json.dumps(template))
+        assert yaml.safe_load(dump(template)) == json.loads(json.dumps(template))
         assert not [each for resource in template["Resources"].values() for each in values(resource["Properties"])
                     if "{{resolve:" in each]  # fmt: skip

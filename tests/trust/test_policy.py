@@ -1,4 +1,4 @@
-"""`crosshaul policy`: documents that linters take, that are enough, and of which nothing can be left out."""
+"""`crosshaul policy`: the documents pass linters, are sufficient, and contain nothing superfluous."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import parliament
 import pytest
 import yaml
 
-from partner_fixtures import partner_process
-from system_fixtures import made_for
+from support.partner_fixtures import partner_process
+from support.system_fixtures import made_for
 
 KEY = "arn:aws:kms:us-east-1:222222222222:key/11111111-2222-3333-4444-555555555555"
 PLAIN: dict[str, Any] = {}
@@ -76,7 +76,7 @@ def _of_a_resource_policy(finding, kind):
 
 
 def test_the_iam_linter_would_find_something():
-    """The linter does see an action that does not exist."""
+    """The linter finds an action that does not exist."""
     wrong = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:PutObjekt", "Resource": "*"}]}
     assert [each.issue for each in parliament.analyze_policy_string(json.dumps(wrong)).findings] == ["UNKNOWN_ACTION"]
 
@@ -87,7 +87,7 @@ def test_cloudformation_passes_cfn_lint(site, tmp_path, account):
     text = printed(site, "--format", "cloudformation", "--only", account, "--optional")
     template = tmp_path / "template.yaml"
     template.write_text(text)
-    linter = [Path(sys.executable).with_name("cfn-lint"), "--regions", "us-east-1", "--", str(template)]
+    linter = [str(Path(sys.executable).with_name("cfn-lint")), "--regions", "us-east-1", "--", str(template)]
     done = subprocess.run(linter, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done
     parsed = yaml.safe_load(text)
@@ -102,7 +102,7 @@ def test_cloudformation_passes_cfn_lint(site, tmp_path, account):
 
 @pytest.mark.parametrize("account", ["account-a", "account-b"])
 def test_terraform_is_hcl_and_says_the_same_as_the_json(site, account):
-    """Each account's HCL parses, and its policies are the JSON's, statement by statement."""
+    """The HCL of each account parses, and has the same statements as the JSON."""
     text = printed(site, "--format", "terraform", "--only", account, "--show-external-id")
     hcl2.loads(text)
     assert not misaligned(text)
@@ -137,12 +137,12 @@ def misaligned(text):
 
 
 def test_what_a_bucket_has_is_merged_with_and_replaced_only_on_demand(site):
-    """By default nothing replaces the bucket's policy or lifecycle; with the flag it does, with a warning."""
+    """Bucket policy and lifecycle are replaced only with the flag, and then with a warning."""
     terraform = printed(site, "--format", "terraform", "--only", "account-b")
     assert "aws_s3_bucket_policy" not in terraform
     assert "aws_s3_bucket_lifecycle_configuration" not in terraform
     assert 'data "aws_iam_policy_document" "crosshaul_partner_bucket_policy"' in terraform
-    assert "merge" in terraform
+    assert "Merge" in terraform
     template = yaml.safe_load(printed(site, "--format", "cloudformation", "--only", "account-b"))
     assert not [each for each in template["Resources"].values() if each["Type"] == "AWS::S3::BucketPolicy"]
     told = json.loads(template["Outputs"]["PartnerBucketPolicy"]["Value"])
@@ -161,7 +161,7 @@ def test_what_a_bucket_has_is_merged_with_and_replaced_only_on_demand(site):
 
 
 def test_each_account_gets_a_file_of_its_own(strict, site_for, tmp_path):
-    """With --directory each account's template is whole by itself; without, both are, one after the other."""
+    """--directory writes a complete template per account; without it both are in one output."""
     site = site_for(strict)
     printed(site, "--format", "cloudformation", "--directory", str(tmp_path / "out"))
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["account-a.yaml", "account-b.yaml"]
@@ -174,7 +174,7 @@ def test_each_account_gets_a_file_of_its_own(strict, site_for, tmp_path):
 
 @pytest.mark.parametrize("form", ["json", "terraform", "cloudformation"])
 def test_no_partner_gets_what_is_anothers(form, strict, site_for, tmp_path):
-    """Two accounts B, and a bucket of an unknown owner: a file for each, with no other's name or external ID in it."""
+    """Each account B gets a file without names and external IDs of other partners."""
     site = site_for(strict)
     first = site.destination
     first.pop("external_id_file")
@@ -198,7 +198,7 @@ def test_no_partner_gets_what_is_anothers(form, strict, site_for, tmp_path):
 
 
 def test_destinations_of_one_role_share_the_identitys_policy_too(strict, site_for):
-    """Two destinations with one role need one right of Account A's identity: one policy, not two of the same."""
+    """Two destinations with one role share one identity policy in Account A."""
     site = site_for(strict)
     site.config["destinations"]["beside"] = site.destination | {"key_prefix": "beside/"}
     site.write()
@@ -220,7 +220,7 @@ def test_destinations_of_one_role_share_the_identitys_policy_too(strict, site_fo
     ],
 )
 def test_what_is_not_there_or_no_identity_is_refused(strict, site_for, arguments):
-    """What can't be printed, or IAM would not take, ends with 2, a sentence, and nothing to apply by mistake."""
+    """Invalid options end with code 2 and a message, without any output to apply by mistake."""
     site = site_for(strict)
     del site.destination["endpoint_url"]
     del site.config["identity"]["sts_endpoint_url"]
@@ -231,7 +231,7 @@ def test_what_is_not_there_or_no_identity_is_refused(strict, site_for, arguments
 
 
 def test_hcl_takes_nothing_for_a_template_of_its_own(strict, site_for):
-    """What Terraform would interpolate stands escaped."""
+    """Terraform templates in the configuration are escaped."""
     site = site_for(strict)
     site.destination["tags"] = {"a": "b"}
     site.destination["key_prefix"] = "$${x}/%{y}/"  # in the configuration, $$ stands for one dollar
@@ -242,7 +242,7 @@ def test_hcl_takes_nothing_for_a_template_of_its_own(strict, site_for):
 
 
 def test_the_external_id_is_shown_only_when_asked_for(strict, site_for):
-    """Without --show-external-id no form has it; with it the trust policy can be applied as it is printed."""
+    """The external ID is printed only with --show-external-id."""
     site = site_for(strict)
     secret = site.external_id_file.read_text()
     for form in ("json", "terraform", "cloudformation"):
@@ -252,7 +252,7 @@ def test_the_external_id_is_shown_only_when_asked_for(strict, site_for):
 
 
 def test_who_account_a_is_stands_in_the_trust_policy(strict, site_for):
-    """The principal is whom STS says we are; else whom the operator says; else a variable, with a word about it."""
+    """The principal is the identity from STS or from --principal, else a variable with a message."""
     site = site_for(strict)
 
     def principal(*arguments):
@@ -286,25 +286,24 @@ def checked(site):
     """Exit code of check, and all it says is wrong or worth a note."""
     done = site.crosshaul("check", "--json")
     told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
-    return done.returncode, [each for each in told if each["verdict"] in {"bad", "note"}]
+    return done.returncode, [each for each in told if each["outcome"] in {"fail", "warn"}]
 
 
 @pytest.fixture(params=[PLAIN, FULL, DIRECT], ids=["plain", "full", "direct"])
 def secure_site(request, certificates, tmp_path):
-    """A site whose account is reached over TLS, as the bucket policy demands."""
+    """A site whose account is reached over TLS, as the bucket policy demands; and the account."""
     with partner_process(certificates=certificates, spool=tmp_path / "spool") as account:
         made = made_for(account, tmp_path / "site", overwrite="never")
         made.destination["tls_ca_bundle"] = str(certificates.authority)
         made.environment["AWS_CA_BUNDLE"] = str(certificates.authority)
         made.destination.update(request.param)
         made.write()
-        made.account = account
-        yield made
+        yield made, account
 
 
 def test_the_documents_are_enough_and_each_statement_is_needed(secure_site):
-    """Applied as printed, check is green and files arrive; without any one Allow, check names the right that went."""
-    site, account = secure_site, secure_site.account
+    """With the printed policies check passes and files arrive; check finds each Allow that is removed."""
+    site, account = secure_site
     found = documents(site)
     account.settings(**applied(found))
     code, told = checked(site)
@@ -319,8 +318,8 @@ def test_the_documents_are_enough_and_each_statement_is_needed(secure_site):
                 account.settings(**applied(found | {name: {**document, "Statement": rest}}))
                 code, told = checked(site)
                 assert code == 1, (name, statement["Sid"])
-                first = next(each for each in told if each["verdict"] == "bad")["diagnosis"]
-                assert statement["Action"] in first["do"], (name, statement["Sid"], first)
+                first = next(each for each in told if each["outcome"] == "fail")["diagnosis"]
+                assert statement["Action"] in first["action"], (name, statement["Sid"], first)
                 assert _part(name, site) in first["cause"], (name, statement["Sid"], first)
         account.settings(**applied(found))
 
@@ -335,8 +334,8 @@ def _part(name, site):
 
 
 def test_what_the_bucket_policy_denies_is_denied(secure_site):
-    """Each Deny that is suggested does deny: no overwriting, no other encryption; and check says it is that policy."""
-    site, account = secure_site, secure_site.account
+    """Each suggested Deny takes effect against overwriting and other encryption, and check finds the policy."""
+    site, account = secure_site
     found = documents(site)
     account.settings(**applied(found))
     denied = {each["Sid"] for each in found["bucket-policy"]["Statement"] if each["Effect"] == "Deny"}
@@ -352,11 +351,11 @@ def test_what_the_bucket_policy_denies_is_denied(secure_site):
         site.write(overwrite="never")
         code, told = checked(site)
         assert code == 1
-        assert next(each for each in told if each["verdict"] == "bad")["diagnosis"]["cause"] == "bucket policy"
+        assert next(each for each in told if each["outcome"] == "fail")["diagnosis"]["cause"] == "bucket policy"
 
 
 def test_a_keys_own_policy_is_enough_where_iam_has_no_say(strict, site_for):
-    """With the key's statements added to a policy without the root's, check is green; without either, it names it."""
+    """The printed key policy statements are sufficient without the root statement, and check finds each missing one."""
     site = site_for(strict)
     site.destination.update(FULL)
     site.write()
@@ -368,12 +367,12 @@ def test_a_keys_own_policy_is_enough_where_iam_has_no_say(strict, site_for):
         rest = [each for each in found["key-policy"]["Statement"] if each is not statement]
         strict.settings(kms_key_policy={"Version": "2012-10-17", "Statement": rest})
         code, told = checked(site)
-        first = next(each for each in told if each["verdict"] == "bad")["diagnosis"]
-        assert (code, first["cause"], statement["Action"] in first["do"]) == (1, "KMS key policy", True), first
+        first = next(each for each in told if each["outcome"] == "fail")["diagnosis"]
+        assert (code, first["cause"], statement["Action"] in first["action"]) == (1, "KMS key policy", True), first
 
 
 def test_session_tags_and_source_identity_reach_account_b(strict, site_for):
-    """What is configured goes along with AssumeRole, {hostname} filled in, and needs Account B's leave."""
+    """Source identity and tags are sent with AssumeRole, with {hostname} replaced, and need permission."""
     site = site_for(strict)
     site.destination.update(source_identity="{hostname}", session_tags={"host": "on {hostname}"})
     site.write()
@@ -387,7 +386,7 @@ def test_session_tags_and_source_identity_reach_account_b(strict, site_for):
 
 
 def test_nothing_of_this_needs_the_network(strict, site_for):
-    """With --principal, policy opens no connection."""
+    """With --principal, `policy` opens no connection."""
     site = site_for(strict)
     site.environment["AWS_ENDPOINT_URL"] = site.config["identity"]["sts_endpoint_url"] = "http://127.0.0.1:9"
     site.write()

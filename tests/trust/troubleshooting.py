@@ -10,15 +10,16 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from test_check import PAGE, WRONG, found_wrong, row  # noqa: E402 - the path comes first
 
-from partner_fixtures import partner_process  # noqa: E402
-from system_fixtures import made_for  # noqa: E402
+from support.partner_fixtures import partner_process  # noqa: E402
+from support.system_fixtures import made_for  # noqa: E402
 
 HEAD = """# Troubleshooting
 
-`crosshaul check -c FILE` walks from Account A's credentials to bytes in Account B's bucket, and says at the first step
-that fails what the cause is, whose it is, and what they do; with `--json` for programs. This table is what it says of
-set-ups with one thing wrong, each tried against the strict partner account (`tests/trust`). STS and S3 answer much of
-it with the same "AccessDenied": what can't be told apart from outside is said to be so.
+`crosshaul check -c FILE` checks the chain from Account A's credentials to bytes in Account B's
+bucket. For the first step that fails it gives the cause, the party that has to act, and what to do;
+`--json` is for programs. Each row is the output for a set-up with one error, tested against a strict
+simulated account (`tests/trust`). STS and S3 return the same "AccessDenied" for several errors; where
+they cannot be distinguished, the row names all possible causes.
 
 | what is wrong | step that fails | cause | who | what to do |
 |---|---|---|---|---|

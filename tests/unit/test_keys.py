@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from crosshaul.keys import Facts, KeyRefused, Template, key_text, path_bytes
+from crosshaul.keys import KeyFields, KeyRefused, Template, key_text, path_bytes
 
 NOON = 1_709_208_000_123_456_789  # 2024-02-29 12:00:00.123456789 UTC
 
 
-def render(template: str, path: bytes = b"in/a.tar.gz", prefix: str = "", **more: object) -> str:
-    facts = Facts(path, "exports", "host-1", **{"mtime_ns": NOON, **more})
+def render(template: str, path: bytes = b"in/a.tar.gz", prefix: str = "", **more: Any) -> str:
+    facts = KeyFields(path, "exports", "host-1", **{"mtime_ns": NOON, **more})
     return Template.parse(template).render(facts, prefix)
 
 
@@ -128,7 +130,7 @@ def test_leaving_the_prefix_is_refused(template: str, path: bytes, prefix: str) 
     ("template", "sentence"),
     [
         ("{pth}", "{pth} is not a field; write {path}"),
-        ("{zzz}", "{zzz} is not a field; the fields are {path} {name}"),
+        ("{zzz}", "{zzz} is not a field; write one of {path}, {name}"),
         ("{path.x}", "{path.x} is not a field"),
         ("{}", "{} is not a field"),
         ("{path!r}", "write {path}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from system_fixtures import sha256_of, until
+from support.system_fixtures import sha256_of, until
 
 MIB = 1 << 20
 PATIENCE = 60.0
@@ -22,6 +23,10 @@ PATIENCE = 60.0
 
 def bucket(strict):
     return {key: each["sha256"] for key, each in strict.objects(sha256=True).items()}
+
+
+def holds(strict, key, content):
+    return key in strict.objects() and strict.read(key) == content
 
 
 def same(strict, site):
@@ -106,9 +111,9 @@ def test_a_rewrite_of_the_same_size_just_after_the_delivery_goes_again(strict, s
         for number in range(10):
             before, after = b"%04d" % number, b"%04x" % (number + 0xA000)
             site.add("f", before)
-            until(lambda before=before: "f" in bucket(strict) and strict.read("f") == before)
+            until(functools.partial(holds, strict, "f", before))
             site.add("f", after)
-            until(lambda after=after: strict.read("f") == after)
+            until(functools.partial(holds, strict, "f", after))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from system_fixtures import sha256_of, until
+from support.system_fixtures import sha256_of, until
 
 MINUTES = 240.0
 SETTLED_IN = 3.0
@@ -99,9 +99,9 @@ def test_thousands_of_nested_directories_stop_nobody(strict, site_for):
         with site.daemon() as daemon:
             site.add("good", b"good")
             until(lambda: "good" in keys(strict))
-            until(lambda: any("longer than 4,096" in line["reason"] for line in daemon.events("left_out")))
+            until(lambda: any("longer than 4,096" in line["reason"] for line in daemon.events("path_skipped")))
             time.sleep(2.5)
-            assert len(daemon.events("left_out")) == 1
+            assert len(daemon.events("path_skipped")) == 1
             assert resident_mib(daemon.process.pid) < 200
     finally:
         subprocess.run(["rm", "-rf", site.root], check=True)
@@ -139,7 +139,7 @@ def test_a_root_may_come_late_go_and_come_again(strict, site_for):
     site = site_for(strict, rescan_interval="2s")
     site.root.rmdir()
     with site.daemon() as daemon:
-        until(lambda: daemon.events("walk_failed"))
+        until(lambda: daemon.events("scan_failed"))
         site.add("first", b"1")
         until(lambda: "first" in keys(strict))
         shutil.rmtree(site.root)
@@ -160,9 +160,9 @@ def test_what_takes_the_root_s_place_is_no_deletion(strict, site_for):
         until(lambda: daemon.events("destination_parked"))
         site.root.rename(site.home / "away")
         site.root.symlink_to(tempfile.mkdtemp(dir=site.home))
-        until(lambda: daemon.events("left_out"))
+        until(lambda: daemon.events("path_skipped"))
         strict.clear_faults()
-        assert site.records()["waits"]["state"] in {"pending", "settling", "uploading"}
+        assert site.records()["waits"]["state"] in {"pending", "changed", "uploading"}
         site.root.unlink()
         (site.home / "away").rename(site.root)
         until(lambda: "waits" in keys(strict))
@@ -188,12 +188,12 @@ def test_an_unmounted_volume_s_files_wait_for_it(strict, site_for):
             until(lambda: daemon.events("destination_parked"))
             subprocess.run(["umount", "--lazy", site.root], check=True)
             mounted = False
-            until(lambda: daemon.events("left_out"))
+            until(lambda: daemon.events("path_skipped"))
             strict.clear_faults()
             assert {each["state"] for each in site.records().values()} <= {
                 "delivered",
                 "pending",
-                "settling",
+                "changed",
                 "uploading",
             }
             subprocess.run(["mount", "--bind", volume, site.root], check=True)

@@ -1,1 +1,1 @@
-"""Everything that is AWS: whose credentials, which calls, what their errors mean."""
+"""S3 and STS: credentials, calls, and the meaning of their errors."""

@@ -1,307 +1,200 @@
-"""One partner's bucket as the transfer loop sees it: aioboto3 talks, the wire carries, and both use one session.
+"""One partner's bucket for delivery: uploads through the upload client, all other calls through the control client.
 
-Everything here needs PutObject and GetObject only. Every method raises Fault and nothing else.
+Both use one session. Delivery needs PutObject and GetObject only. Every method raises Fault and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from crosshaul.aws import identifiers
-from crosshaul.aws.attributes import CHECK_KEY, SOURCE, TOKEN, Attributes
-from crosshaul.aws.codes import STRANGER
-from crosshaul.aws.control import Control, Location
-from crosshaul.aws.identity import Refresher
-from crosshaul.aws.sigv4 import Credentials
-from crosshaul.aws.wire import Wire
-from crosshaul.checksum import Payload, Running
-from crosshaul.conditions import Condition
+from crosshaul.aws.bucket_queries import BucketQueries, unexpected_response, upload_result
+from crosshaul.aws.conditional_writes import Condition
+from crosshaul.aws.control_client import Location, S3ControlClient
+from crosshaul.aws.error_codes import CHECK_PROXY
+from crosshaul.aws.object_headers import ObjectAttributes
+from crosshaul.aws.refresher import Refresher
+from crosshaul.aws.upload_client import S3UploadClient
 from crosshaul.config import Destination
-from crosshaul.errors import Diagnosis, Fault, Kind
+from crosshaul.errors import Diagnosis, Fault, FaultKind
+from crosshaul.integrity.checksum import Payload, StreamingChecksum
+from crosshaul.integrity.streamed_body import StreamedBody
+from crosshaul.integrity.verify import UploadResult, proves_storage, verify_upload
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
-from crosshaul.streamed import Streamed
-from crosshaul.telemetry.plain import printable
-from crosshaul.verify import Answer, Held, check, proves
 
-_T = TypeVar("_T")
-_ANSWERS = frozenset({"NoSuchKey", "AccessDenied", "InvalidRange"})
-_MISSES = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucketPolicy", "NoSuchUpload"})
-_LONGEST_SOURCE = 64
-_PIECE_BYTES = 1 << 20
-_REFUSES_UNSIGNED = frozenset({400, 403, 501})
-_MAY_BE_UNSIGNED = frozenset({Kind.DESTINATION, Kind.CORRUPT, Kind.UNSUPPORTED})
-_DONT_KNOW = frozenset({"403", "404", "AccessDenied", "NoSuchKey", "NotFound"})
+_READ_BYTES = 1 << 20
+_UNSIGNED_REFUSED_STATUSES = frozenset({400, 403, 501})
+_UNSIGNED_REFUSED_KINDS = frozenset({FaultKind.DESTINATION, FaultKind.CORRUPT, FaultKind.UNSUPPORTED})
 
 
-class Bucket:
-    """The calls on one bucket; one that is refused as expired is signed once more, with a new session."""
+class Bucket(BucketQueries):
+    """Calls on one bucket; one that is refused as expired is repeated once, with a new session."""
 
     def __init__(
         self,
         destination: Destination,
         refresher: Refresher,
-        control: Control,
-        wire_to: Callable[[Location], Wire],
+        control_client: S3ControlClient,
+        connect: Callable[[Location], Awaitable[S3UploadClient]],
         source: str = "",
     ) -> None:
+        """``connect`` creates the upload client for the bucket's location."""
+        super().__init__(refresher, control_client)
         self.source = source
         self._destination = destination
-        self._attributes = Attributes(destination, source)
-        self._refresher = refresher
-        self._control = control
-        self._wire_to = wire_to
-        self._wire: Wire | None = None
+        self._attributes = ObjectAttributes(destination, source)
+        self._connect = connect
+        self._upload_client: S3UploadClient | None = None
         self._locating = asyncio.Lock()
-        self._signed: bool = True
-        self._unsigned_taken = False
-        """Whether a body was taken that SigV4 left unsigned."""
+        self._signs_bodies = True
+        self._accepts_unsigned = False
+        """The store has accepted a body that SigV4 left unsigned."""
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._wire is not None:
-            await self._wire.close()
-        await self._control.close()
+        if self._upload_client is not None:
+            await self._upload_client.close()
+        await self._control_client.close()
 
     async def needs_hash(self) -> bool:
-        """Whether the body has to be signed, as it has without TLS."""
-        if self._wire is None:
+        """Return whether bodies have to be signed, as without TLS."""
+        if self._upload_client is None:
             await self._opened()
-        return self._signed
+        return self._signs_bodies
 
     async def put_object(
         self, key: str, payload: Payload, mtime_ns: int, token: str, *, condition: Condition | None
-    ) -> Answer:
-        """PutObject, proven by its answer, or else by HEAD; only if ``condition`` is true of the key."""
+    ) -> UploadResult:
+        """PutObject, proven by its response or else by HEAD; ``condition`` has to be true of the key."""
         headers = self._attributes.headers(key, mtime_ns, token)
         if condition is not None:
             headers.append(condition.header())
-        wire = self._wire or await self._opened()
+        client = self._upload_client or await self._opened()
         try:
-            answer = await self._with_session(lambda session: wire.put_object(session, key, headers, payload))
-            self._unsigned_taken = True
+            response = await self._with_session(lambda session: client.put_object(session, key, headers, payload))
+            self._accepts_unsigned = True
         except Fault as fault:
             signed = await self._signed_instead(payload, fault)
-            answer = await self._with_session(lambda session: wire.put_object(session, key, headers, signed))
-            self._signed = True
-        check("PutObject", payload.checksums, answer)
-        if not proves(payload.checksums, answer):
+            response = await self._with_session(lambda session: client.put_object(session, key, headers, signed))
+            self._signs_bodies = True
+        verify_upload("PutObject", payload.checksums, response)
+        if not proves_storage(payload.checksums, response):
             await self._confirm(key, token, payload)
-        return answer
+        return response
 
     async def _confirm(self, key: str, token: str, payload: Payload) -> None:
-        """Ask for what an answer left open: some stores give neither a checksum nor an MD5, and strangers never do."""
-        held = await self.head_object(key)
-        if held is None or (held.token, held.size) != (token, payload.size):
-            raise _unproven()
-        check("HeadObject", payload.checksums, Answer(held.etag, held.checksum, encrypted_by_kms=held.encrypted_by_kms))
+        """Prove an upload by HEAD: some stores return neither a checksum nor an MD5, and a proxy returns none."""
+        head = await self.head_object(key)
+        if head is None or (head.token, head.size) != (token, payload.size):
+            raise _unverified_upload()
+        verify_upload(
+            "HeadObject",
+            payload.checksums,
+            UploadResult(head.etag, head.checksum, encrypted_by_kms=head.encrypted_by_kms),
+        )
 
     async def create_multipart_upload(self, key: str, mtime_ns: int, token: str, kind: ChecksumKind) -> str:
-        """CreateMultipartUpload; returns the upload id."""
-        carried = self._attributes.of_object(key, mtime_ns, token)
+        """CreateMultipartUpload; return the upload id."""
+        parameters = self._attributes.parameters_of(key, mtime_ns, token)
         if kind is not ChecksumKind.MD5:
-            carried |= {"ChecksumAlgorithm": kind.value, "ChecksumType": "FULL_OBJECT"}
-        created = await self._call("create_multipart_upload", key, **carried)
-        if not 0 < len(str(created.get("UploadId") or "")) <= identifiers.LONGEST:
-            raise _senseless("CreateMultipartUpload", "an upload id")
+            parameters |= {"ChecksumAlgorithm": kind.value, "ChecksumType": "FULL_OBJECT"}
+        created = await self._call("create_multipart_upload", key, **parameters)
+        if not 0 < len(str(created.get("UploadId") or "")) <= identifiers.MAX_CHARACTERS:
+            raise unexpected_response("CreateMultipartUpload", "an upload id")
         return str(created["UploadId"])
 
-    async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> Answer:
-        """UploadPart, checked against its answer."""
+    async def upload_part(self, key: str, upload_id: str, number: int, payload: Payload) -> UploadResult:
+        """UploadPart, verified by its response."""
         owner = self._destination.expected_bucket_owner
         headers = [("x-amz-expected-bucket-owner", owner)] if owner else []
-        wire = await self._opened()
-        send = partial(self._part, wire, key, upload_id, number, headers)
-        if self._signed and payload.sha256 is None:
-            payload = await _hashed(payload)  # it was read before another part found that out
+        client = await self._opened()
+        send = partial(self._part, client, key, upload_id, number, headers)
+        if self._signs_bodies and payload.sha256 is None:
+            payload = await _hashed(payload)  # read before another part was refused unsigned
         try:
-            answer = await send(payload)
-            self._unsigned_taken = True
+            response = await send(payload)
+            self._accepts_unsigned = True
         except Fault as fault:
-            answer = await send(await self._signed_instead(payload, fault))
-            self._signed = True
-        check("UploadPart", payload.checksums, answer)
-        return answer
+            response = await send(await self._signed_instead(payload, fault))
+            self._signs_bodies = True
+        verify_upload("UploadPart", payload.checksums, response)
+        return response
 
     async def _part(
-        self, wire: Wire, key: str, upload_id: str, number: int, headers: list[tuple[str, str]], payload: Payload
-    ) -> Answer:
+        self,
+        client: S3UploadClient,
+        key: str,
+        upload_id: str,
+        number: int,
+        headers: list[tuple[str, str]],
+        payload: Payload,
+    ) -> UploadResult:
         return await self._with_session(
-            lambda session: wire.upload_part(session, key, upload_id, number, headers, payload)
+            lambda session: client.upload_part(session, key, upload_id, number, headers, payload)
         )
 
     async def _signed_instead(self, payload: Payload, fault: Fault) -> Payload:
-        """The payload with its hash, for a store that may refuse UNSIGNED-PAYLOAD; raises ``fault`` if that is not it.
+        """Return the payload with its hash if ``fault`` may be a refusal of UNSIGNED-PAYLOAD; else raise it.
 
-        Stores and policies refuse it in many words. One that took such a body before means something else.
+        Stores and policies refuse unsigned bodies with many codes. A store that has accepted one means another fault.
         """
-        refused = fault.diagnosis.status in _REFUSES_UNSIGNED and fault.kind in _MAY_BE_UNSIGNED
-        if payload.sha256 is not None or self._unsigned_taken or not refused:
+        refused = fault.diagnosis.status in _UNSIGNED_REFUSED_STATUSES and fault.kind in _UNSIGNED_REFUSED_KINDS
+        if payload.sha256 is not None or self._accepts_unsigned or not refused:
             raise fault
         return await _hashed(payload)
 
     async def complete_multipart_upload(
         self, multipart: Multipart, whole: Checksum | None, *, size: int, condition: Condition | None
-    ) -> Answer:
-        """CompleteMultipartUpload, with the full object's checksum and size where the store knows them."""
+    ) -> UploadResult:
+        """CompleteMultipartUpload, with the checksum and size of the whole object where the store supports them."""
         extra: dict[str, Any] = {"MultipartUpload": {"Parts": [_completed(part) for part in multipart.parts]}}
         if whole is not None:
             extra |= {"ChecksumType": "FULL_OBJECT", f"Checksum{whole.kind.value}": whole.value, "MpuObjectSize": size}
         if condition is not None:
             extra |= condition.parameter()
-        answer = await self._with_session(
-            lambda _: self._control.complete(multipart.key, {"UploadId": multipart.upload_id, **extra})
+        response = await self._with_session(
+            lambda _: self._control_client.complete(multipart.key, {"UploadId": multipart.upload_id, **extra})
         )
-        told = _answer(answer)
-        if not answer.keys() & {"ETag", "Key", "Location"}:  # Ceph's gateway may leave out the ETag
-            raise _senseless("CompleteMultipartUpload", "what says of which object it is")
-        check("CompleteMultipartUpload", (whole,) if whole and told.checksum else (), told)
-        return told
+        result = upload_result(response)
+        if not response.keys() & {"ETag", "Key", "Location"}:  # Ceph's gateway may leave out the ETag
+            raise unexpected_response("CompleteMultipartUpload", "the object's name and ETag")
+        verify_upload("CompleteMultipartUpload", (whole,) if whole and result.checksum else (), result)
+        return result
 
     async def abort_multipart_upload(self, key: str, upload_id: str) -> None:
-        """AbortMultipartUpload, where the role may."""
+        """AbortMultipartUpload."""
         await self._call("abort_multipart_upload", key, UploadId=upload_id)
 
-    async def head_object(self, key: str, *, expected: bool = False) -> Held | None:
-        """What lies under ``key``; None for "nothing, or don't know" (without ListBucket, S3 says 403 to both).
-
-        ``expected``: it is likely to be there. A role without kms:Decrypt may not see the checksum of what is encrypted
-        by KMS, and gets a 403 for asking; then it is worth asking without.
-        """
-        try:
-            answer = await self._call("head_object", key, ChecksumMode="ENABLED")
-        except Fault as fault:
-            if fault.diagnosis.code not in _DONT_KNOW:
-                raise
-            if not expected:
-                return None
-            return await self._head_without_checksum(key)
-        return _held(answer)
-
-    async def _head_without_checksum(self, key: str) -> Held | None:
-        try:
-            return _held(await self._call("head_object", key))
-        except Fault as fault:
-            if fault.diagnosis.code in _DONT_KNOW:
-                return None
-            raise
-
-    async def get_range(self, key: str, first: int, last: int) -> bytes:
-        """The bytes ``first`` to ``last``, both included, by a ranged GET."""
-        return await self._with_session(lambda _: self._control.get_range(key, first, last))
-
-    async def probe(self, prefix: str) -> None:
-        """Whether the bucket answers this session at all; a missing key's 403 or 404 is a good answer."""
-        try:
-            await self._call("get_object", prefix + CHECK_KEY, Range="bytes=0-0")
-        except Fault as fault:
-            if fault.diagnosis.operation != "GetObject" or fault.diagnosis.code not in _ANSWERS:
-                raise
-
-    async def status_of(self, key: str) -> int | None:
-        """HEAD's HTTP status."""
-        try:
-            await self._call("head_object", key)
-        except Fault as fault:
-            return fault.diagnosis.status
-        return 200
-
-    async def may(self, operation: str, key: str | None = None, **parameters: object) -> bool:
-        """Whether this session was seen to be allowed a call: it succeeds, or misses only what it asked for."""
-        try:
-            await self._call(operation, key, **parameters)
-        except Fault as fault:
-            return fault.diagnosis.code in _MISSES
-        return True
-
-    async def sees_other_buckets(self) -> bool:
-        """Whether this session may list the account's buckets."""
-        try:
-            await self._with_session(lambda _: self._control.ask("list_buckets", {}))
-        except Fault:
-            return False
-        return True
-
-    async def sees_iam(self) -> bool:
-        """Whether this session may look into the account's IAM, where there is one to ask."""
-        return await self._control.reads_iam()
-
-    async def encryption_of(self, key: str) -> tuple[str | None, str | None]:
-        """How an object is encrypted, as S3 tells it: the mode, and the ARN of the KMS key."""
-        answer = await self._call("head_object", key)
-        return answer.get("ServerSideEncryption"), answer.get("SSEKMSKeyId")
-
-    async def _call(self, operation: str, key: str | None, **parameters: object) -> dict[str, Any]:
-        return await self._with_session(lambda _: self._control.call(operation, key, parameters))
-
-    async def _with_session(self, call: Callable[[Credentials], Awaitable[_T]]) -> _T:
-        credentials = await self._refresher.credentials()
-        try:
-            return await call(credentials)
-        except Fault as fault:
-            if fault.kind is not Kind.EXPIRED:
-                raise
-        await self._refresher.renew(credentials)
-        try:
-            return await call(await self._refresher.credentials())
-        except Fault as fault:
-            raise _advised(fault) from fault
-
-    async def _opened(self) -> Wire:
-        if self._wire is None:
+    async def _opened(self) -> S3UploadClient:
+        if self._upload_client is None:
             async with self._locating:
-                if self._wire is None:
-                    location = await self._control.location()
-                    self._signed = location.scheme != "https"
-                    self._wire = self._wire_to(location)
-        return self._wire
+                if self._upload_client is None:
+                    location = await self._control_client.location()
+                    self._signs_bodies = location.scheme != "https"
+                    self._upload_client = await self._connect(location)
+        return self._upload_client
 
 
 async def _hashed(payload: Payload) -> Payload:
-    """The same with its SHA-256, which takes another reading."""
-    running, data = Running((), hashed=True), payload.data
-    if isinstance(data, Streamed):
-        for start in range(0, payload.size, _PIECE_BYTES):
-            piece = await data.piece(start, start + _PIECE_BYTES).data()
+    """Return the payload with its SHA-256, which reads the data once more."""
+    running, data = StreamingChecksum((), hashed=True), payload.data
+    if isinstance(data, StreamedBody):
+        for start in range(0, payload.size, _READ_BYTES):
+            piece = await data.slice(start, start + _READ_BYTES).data()
             await asyncio.to_thread(running.update, piece)
     else:
         await asyncio.to_thread(running.update, data)
     return payload._replace(sha256=running.sha256())
 
 
-def _held(answer: dict[str, Any]) -> Held:
-    if "ContentLength" not in answer:
-        raise _senseless("HeadObject", "a content length")
-    told, metadata, size = _answer(answer), answer.get("Metadata", {}), int(answer["ContentLength"])
-    source = printable(metadata.get(SOURCE, ""))[:_LONGEST_SOURCE] or None  # whoever may write there wrote it
-    kms = told.encrypted_by_kms
-    return Held(size, metadata.get(TOKEN), told.etag, told.checksum, told.version_id, kms, source)
-
-
-def _advised(fault: Fault) -> Fault:
-    """New credentials were called expired as well: that may be the clock's fault."""
-    if fault.kind is not Kind.EXPIRED or fault.diagnosis.advice:
-        return fault
-    return Fault(replace(fault.diagnosis, advice="Is this machine's clock right?"))
-
-
-def _senseless(operation: str, what: str) -> Fault:
-    """A 200 that lacks what makes it one: a proxy, or half an answer."""
-    text = f"the answer lacks {what} (is there a proxy?)"
-    return Fault(
-        Diagnosis(Kind.NETWORK, "SenselessAnswer", text, operation, status=200, advice=STRANGER, ambiguous=True)
-    )
-
-
-def _unproven() -> Fault:
-    text = "the answer proves nothing (no checksum, no MD5), and HEAD doesn't show the file in the bucket"
-    advice = f"Account B's admin: does the role's policy allow s3:GetObject? {STRANGER}"
-    return Fault(
-        Diagnosis(Kind.DESTINATION, "UnprovenAnswer", text, "PutObject", status=200, advice=advice, ambiguous=True)
-    )
+def _unverified_upload() -> Fault:
+    text = "the upload is not verified: the response has no checksum and no MD5, and HEAD does not find the object"
+    advice = f"Account B's admin: allow s3:GetObject in the role's policy. {CHECK_PROXY}"
+    code, kind = "UnverifiedUpload", FaultKind.DESTINATION
+    return Fault(Diagnosis(kind, code, text, "PutObject", status=200, advice=advice, ambiguous=True))
 
 
 def _completed(part: Part) -> dict[str, Any]:
@@ -309,15 +202,3 @@ def _completed(part: Part) -> dict[str, Any]:
     if part.checksum.kind is not ChecksumKind.MD5:
         entry[f"Checksum{part.checksum.kind.value}"] = part.checksum.value
     return entry
-
-
-def _answer(answer: dict[str, Any]) -> Answer:
-    kinds = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32)
-    checksum = next((Checksum(kind, value) for kind in kinds if (value := answer.get(f"Checksum{kind.value}"))), None)
-    return Answer(
-        etag=str(answer.get("ETag", "")).strip('"')[: identifiers.LONGEST],
-        checksum=checksum if answer.get("ChecksumType") != "COMPOSITE" else None,
-        version_id=identifiers.version_id(answer.get("VersionId")),
-        request_id=identifiers.request_id(answer.get("ResponseMetadata", {}).get("RequestId")),
-        encrypted_by_kms=str(answer.get("ServerSideEncryption", "")).startswith("aws:kms"),
-    )

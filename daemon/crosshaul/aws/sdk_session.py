@@ -1,36 +1,35 @@
-"""The SDK's session: each of its clients, those of the credential providers among them, speaks over our own HTTP."""
+"""botocore session whose clients, including those of credential providers, use our own HTTP client."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
-from crosshaul.aws import providers
-from crosshaul.aws.direct import DirectSession, MetadataSession, refuse_unless_json, refuse_unless_xml
+from crosshaul.aws import credential_providers
+from crosshaul.aws.sdk_transport import MetadataSession, SdkHttpSession, refuse_unless_json, refuse_unless_xml
+from crosshaul.aws.tls_contexts import ContextLoader
 
 _XML = frozenset({"s3", "sts", "iam"})
-"""The services that speak XML; what else the credential providers ask (SSO) speaks JSON."""
+"""Services with XML; the others that credential providers call (SSO) use JSON."""
 _FORCED = {
-    "defaults_mode": "legacy",  # or botocore asks the metadata service where it is, over HTTP of its own
-    "ignore_configured_endpoint_urls": True,  # where calls go is said by our configuration, see config/endpoints.py
+    "defaults_mode": "legacy",  # else botocore calls the metadata service with its own HTTP client
+    "ignore_configured_endpoint_urls": True,  # endpoints come from our configuration, see config/endpoints.py
 }
 _DEFAULTS = {
     "connect_timeout": 10,
     "read_timeout": 15,
-    "retries": {"total_max_attempts": 1, "mode": "legacy"},  # who asks has a back-off of his own
+    "retries": {"total_max_attempts": 1, "mode": "legacy"},  # the callers have back-off of their own
 }
 
 
 class SdkSession(AioSession):  # type: ignore[misc] # aiobotocore ships no types
-    """botocore's session. It makes no client that has an HTTP session of botocore's own."""
+    """botocore session that never creates a client with botocore's own HTTP session."""
 
-    def __init__(self, tls: Callable[[], ssl.SSLContext], sts_endpoint_url: str | None = None) -> None:
-        """``sts_endpoint_url`` is for all clients of STS, the credential providers' as well; None = AWS."""
+    def __init__(self, tls: ContextLoader, sts_endpoint_url: str | None = None) -> None:
+        """``sts_endpoint_url`` applies to every STS client, including the credential providers'; None: AWS."""
         super().__init__()
         self._tls = tls
         self._sts_endpoint_url = sts_endpoint_url
@@ -49,7 +48,7 @@ class SdkSession(AioSession):  # type: ignore[misc] # aiobotocore ships no types
         client = await super()._create_client(
             service_name, *arguments, endpoint_url=endpoint_url, config=config, **options
         )
-        if not isinstance(client._endpoint.http_session, DirectSession):  # noqa: SLF001 - so that no upgrade undoes it
+        if not isinstance(client._endpoint.http_session, SdkHttpSession):  # noqa: SLF001 - so that no upgrade undoes it
             raise TypeError("the SDK made a client that does not use our HTTP session")
         return client
 
@@ -58,11 +57,11 @@ class SdkSession(AioSession):  # type: ignore[misc] # aiobotocore ships no types
         if given is not None:
             config = config.merge(given)
         config = config.merge(AioConfig(**_FORCED))
-        # After the last merge, which would forget it.
+        # After the last merge, which would drop it.
         judge = refuse_unless_xml if service in _XML else refuse_unless_json
-        config.http_session_cls = partial(DirectSession, tls=self._tls, judge=judge)
+        config.http_session_cls = partial(SdkHttpSession, tls=self._tls, judge=judge)
         return config
 
-    def _create_credential_resolver(self) -> providers.Resolver:
+    def _create_credential_resolver(self) -> credential_providers.ProviderResolver:
         metadata = partial(MetadataSession, self._tls)
-        return providers.adapted(super()._create_credential_resolver(), metadata)
+        return credential_providers.adapted(super()._create_credential_resolver(), metadata)

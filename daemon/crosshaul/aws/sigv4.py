@@ -1,7 +1,7 @@
-"""Signature Version 4 for S3, with the signing key derived once per session and day.
+"""Sign S3 requests with Signature Version 4; the signing key is derived once per session and day.
 
-The rules are those of "Signature Calculations for the Authorization Header" in the Amazon S3 API Reference: unlike the
-other services, S3 wants the path neither normalised nor encoded twice. Pure: the time comes as an argument.
+The rules are those of "Signature Calculations for the Authorization Header" in the Amazon S3 API Reference: unlike
+other services, S3 requires the path neither normalised nor encoded twice. Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-"""The payload hash of a body that TLS and a checksum header protect."""
+"""Payload hash of a body that TLS and a checksum header protect."""
 EMPTY_SHA256 = sha256(b"").hexdigest()
-"""The payload hash of an empty body."""
+"""Payload hash of an empty body."""
 
-_OWN = frozenset({"authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"})
-# What a proxy or the client itself may still change on the way.
+_SIGNER_HEADERS = frozenset({"authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"})
+# A proxy, or the client itself, may change these.
 _UNSIGNED = frozenset({"connection", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
-_BLANKS = re.compile(r"[ \t]+")
+_BLANK_RUNS = re.compile(r"[ \t]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who signs. The secrets stay out of ``repr``."""
+    """AWS credentials; ``repr`` omits the secrets."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -36,18 +36,18 @@ class Credentials:
 
 
 class _Mac:
-    """HMAC-SHA-256 (RFC 2104) under one key, whose part is worked out once: it is twice as fast as ``hmac.digest``."""
+    """HMAC-SHA-256 (RFC 2104) with a prepared key: twice as fast as ``hmac.digest``."""
 
     __slots__ = ("_inner", "_outer")
 
     def __init__(self, key: bytes) -> None:
-        """Take a key of at most 64 bytes, SHA-256's block."""
+        """Prepare a key of at most 64 bytes, SHA-256's block size."""
         block = key.ljust(64, b"\0")
         self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
         self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
 
     def hexdigest(self, message: bytes) -> str:
-        """Return the code of a message."""
+        """Return the HMAC of a message in hexadecimal."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(message)
         outer.update(inner.digest())
@@ -55,7 +55,7 @@ class _Mac:
 
 
 class _Day(NamedTuple):
-    """What is the same for each signature of one UTC day; ``date`` is YYYYMMDD."""
+    """Common parts of all signatures of one UTC day; ``date`` is YYYYMMDD."""
 
     date: str
     scope: str
@@ -63,12 +63,12 @@ class _Day(NamedTuple):
 
 
 def encode_key(key: str) -> str:
-    """Percent-encode an object key as S3 wants it in a path: unreserved characters and ``/`` stay."""
+    """Percent-encode an object key for a path; unreserved characters and ``/`` stay."""
     return quote(key, safe="/~")
 
 
 def encode_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """Encode and sort query parameters: what is signed, and fit to go on the wire as it is."""
+    """Return the query string, encoded and sorted: the one form that is both signed and sent."""
     encoded = sorted((quote(name, safe="~"), quote(value, safe="~")) for name, value in pairs)
     return "&".join(f"{name}={value}" for name, value in encoded)
 
@@ -89,15 +89,15 @@ class Signer:
         method: str,
         host: str,
         path: str,
-        query: str | Sequence[tuple[str, str]],
+        query: str,
         headers: Sequence[tuple[str, str]],
         payload_hash: str,
         now: float,
     ) -> list[tuple[str, str]]:
         """Return the headers to add to the request.
 
-        ``host``: as in the Host header. ``path``: percent-encoded, as it goes on the wire. ``query``: plain pairs, or
-        the encoded string that goes on the wire. ``headers``: all others of the request, names in lower case (``host``
+        ``host``: as in the Host header. ``path``: percent-encoded, as it is sent. ``query``: from
+        ``encode_query``, as it is sent. ``headers``: all others of the request, names in lower case (``host``
         counts from the argument); all are signed but those that may change on the way. ``payload_hash``: hex SHA-256
         of the body or ``UNSIGNED_PAYLOAD``. ``now``: seconds since the epoch. Raises ValueError when ``headers`` has
         one that is set here.
@@ -106,7 +106,7 @@ class Signer:
         day = self._day(stamp[:8])
         added = self._added(stamp, payload_hash)
         names, lines = _canonical_headers(host, added, headers)
-        canonical = f"{method}\n{path}\n{_canonical_query(query)}\n{lines}\n{names}\n{payload_hash}"
+        canonical = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{payload_hash}"
         digest = sha256(canonical.encode()).hexdigest()
         signature = day.mac.hexdigest(f"AWS4-HMAC-SHA256\n{stamp}\n{day.scope}\n{digest}".encode())
         credential = f"{self._credentials.access_key_id}/{day.scope}"
@@ -143,7 +143,7 @@ def _canonical_headers(host: str, own: list[tuple[str, str]], others: Sequence[t
     for name, value in others:
         if name in _UNSIGNED:
             continue
-        if name in _OWN:
+        if name in _SIGNER_HEADERS:
             raise ValueError(f"the signer sets the header {name}")
         trimmed = value if plain else _trim(value)
         values[name] = f"{values[name]},{trimmed}" if name in values else trimmed
@@ -153,7 +153,7 @@ def _canonical_headers(host: str, own: list[tuple[str, str]], others: Sequence[t
 
 
 def _are_plain(values: Sequence[str]) -> bool:
-    """Whether none has anything to trim: asked of all at once, since hardly any ever has."""
+    """Return whether no value needs trimming; one test for all, since trimming is rarely needed."""
     text = "".join(values)
     return text.isascii() and text.isprintable() and " " not in text
 
@@ -161,14 +161,5 @@ def _are_plain(values: Sequence[str]) -> bool:
 def _trim(value: str) -> str:
     if value.isascii():
         return " ".join(value.split())
-    # str.split would also take away what only Unicode calls a blank, such as U+00A0, and S3 would not.
-    return _BLANKS.sub(" ", value).strip(" ")
-
-
-def _canonical_query(query: str | Sequence[tuple[str, str]]) -> str:
-    if not query:
-        return ""
-    if not isinstance(query, str):
-        return encode_query(query)
-    pairs = sorted(pair.partition("=")[::2] for pair in query.split("&"))
-    return "&".join([f"{name}={value}" for name, value in pairs])
+    # str.split also removes Unicode blanks such as U+00A0, which S3 keeps.
+    return _BLANK_RUNS.sub(" ", value).strip(" ")

@@ -4,6 +4,6 @@ import os
 import signal
 
 if os.getpid() == 1:
-    # The kernel passes over a signal to the first process of a container that has no handler for it. What takes long
-    # to import takes over later; until then nothing is begun, and it ends as any other process would.
+    # The kernel ignores a signal to a container's first process unless that has a handler. The daemon installs its own
+    # handler after its imports; until then this one ends the process, as the default would elsewhere.
     signal.signal(signal.SIGTERM, lambda number, _frame: os._exit(128 + number))

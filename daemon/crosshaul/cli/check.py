@@ -1,4 +1,4 @@
-"""`crosshaul check`: the chain from Account A's credentials to Account B's bucket, tried step by step."""
+"""`crosshaul check`: tries each step from Account A's credentials to Account B's bucket."""
 
 from __future__ import annotations
 
@@ -8,16 +8,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crosshaul.cli.options import config_path_option, destination_names, json_option, loaded, warn_of_surroundings
+from crosshaul.cli.options import (
+    check_destinations,
+    config_path_option,
+    destination_names,
+    json_option,
+    load_config,
+    print_warnings,
+)
 from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from crosshaul.config import Config
     from crosshaul.trust.findings import Finding
 
+_HELP = """Try each step from Account A's credentials to Account B's bucket; say what is missing, and who can fix it.
 
-@click.command(cls=Verb)
+For each destination: the caller's identity; AssumeRole; AssumeRole without the external ID, which must be refused; an
+upload and its download; a multipart upload; the capabilities of the store and the session; and this machine's
+directories. The check writes one object, `.crosshaul/check` under the prefix, and leaves it there. It does not touch an
+object of that name that is not a check's.
+
+Examples:
+  crosshaul check
+  crosshaul check --destination partner --json | jq .destinations.partner.ok
+
+Exit codes:
+  0  no problem (there may be warnings)
+  1  a problem; each finding says what, and who can fix it
+  2  bad usage, or invalid configuration
+"""
+
+
+@click.command(cls=Verb, help=_HELP)
 @config_path_option
 @click.option(
     "--destination",
@@ -25,7 +50,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME",
     shell_complete=destination_names,
-    help="This one only; may be given again.",
+    help="Only this destination; may be repeated.",
 )
 @json_option
 @click.option("--no-confused-deputy", is_flag=True, help="Don't try the role without the external ID.")
@@ -33,51 +58,34 @@ if TYPE_CHECKING:
 def command(
     context: click.Context, config_path: Path, *, names: tuple[str, ...], as_json: bool, no_confused_deputy: bool
 ) -> None:
-    """Walk from Account A's credentials to bytes in Account B's bucket, and say what is missing, and whose it is.
-
-    Each destination in turn: whose credentials these are; AssumeRole; the same without the external ID, which has to be
-    refused; an upload and its download; a multipart upload; what the store and the session are capable of; and this
-    machine's directories. One object is written, `.crosshaul/check` under the prefix, and it stays;
-    an object of that name that is not a check's is left alone.
-
-    Examples:
-      crosshaul check
-      crosshaul check --destination partner --json | jq .destinations.partner.ok
-
-    Exit codes:
-      0  all is well (there may be notes)
-      1  something is wrong; each finding says what, and who mends it
-      2  bad usage, or bad configuration
-    """
-    from crosshaul.check import check  # noqa: PLC0415 - --help does without the AWS libraries
-    from crosshaul.cli.findings import Shown  # noqa: PLC0415 - --help does without rich
-
-    config = loaded(config_path)
-    warn_of_surroundings(config, config_path)
-    unknown = [name for name in names if name not in config.destinations]
-    if unknown:
-        known = ", ".join(config.destinations)
-        raise click.BadParameter(
-            f"there is no destination {unknown[0]}; there are: {known}.", param_hint="--destination"
-        )
-    found: dict[str, list[Finding]] = {}
-    shown = None if as_json else Shown()
-
-    async def walk() -> None:
-        async for name, finding in check(config, names, deputy=not no_confused_deputy):
-            found.setdefault(name, []).append(finding)
-            if shown is not None:
-                shown.show(name, finding)
-
-    asyncio.run(walk())
-    well = {name: all(each.verdict != "bad" for each in findings) for name, findings in found.items()}
+    """Check the destinations."""
+    config = load_config(config_path)
+    print_warnings(config, config_path)
+    check_destinations(config, names)
+    findings = asyncio.run(_check(config, names, test_confused_deputy=not no_confused_deputy, as_json=as_json))
+    ok = {name: all(one.outcome != "fail" for one in of_name) for name, of_name in findings.items()}
     if as_json:
-        click.echo(json.dumps({"ok": all(well.values()), "destinations": _as_json(found, well)}, indent=2))
-    context.exit(0 if all(well.values()) else 1)
+        click.echo(json.dumps({"ok": all(ok.values()), "destinations": _json(findings, ok)}, indent=2))
+    context.exit(0 if all(ok.values()) else 1)
 
 
-def _as_json(found: dict[str, list[Finding]], well: dict[str, bool]) -> dict[str, Any]:
+async def _check(
+    config: Config, names: tuple[str, ...], *, test_confused_deputy: bool, as_json: bool
+) -> dict[str, list[Finding]]:
+    """Return the findings by destination; print each as it comes, unless ``as_json``."""
+    from crosshaul.cli.findings import FindingPrinter  # noqa: PLC0415 - --help does without rich
+    from crosshaul.service.check import check  # noqa: PLC0415 - --help does without the AWS libraries
+
+    findings: dict[str, list[Finding]] = {}
+    printer = None if as_json else FindingPrinter()
+    async for name, finding in check(config, names, test_confused_deputy=test_confused_deputy):
+        findings.setdefault(name, []).append(finding)
+        if printer is not None:
+            printer.show(name, finding)
+    return findings
+
+
+def _json(findings: dict[str, list[Finding]], ok: dict[str, bool]) -> dict[str, Any]:
     return {
-        name: {"ok": well[name], "findings": [finding.as_json() for finding in findings]}
-        for name, findings in found.items()
+        name: {"ok": ok[name], "findings": [one.as_json() for one in of_name]} for name, of_name in findings.items()
     }

@@ -1,4 +1,4 @@
-"""`crosshaul completion`: what a shell has to be told to complete verbs, options, routes and files."""
+"""`crosshaul completion`: the script with which a shell completes verbs, options, names and files."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from click.shell_completion import get_completion_class
 
 from crosshaul.cli.verb import Verb
 
-_ASKED_BY = "_CROSSHAUL_COMPLETE"
-"""The variable by which click knows that a shell asks."""
+_COMPLETE_VARIABLE = "_CROSSHAUL_COMPLETE"
+"""The environment variable by which click recognizes a completing shell."""
 
 
 @click.command(cls=Verb)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print what makes SHELL complete verbs, options, files, and the configuration's routes and destinations.
+    """Print the script with which SHELL completes verbs, options, files, routes and destinations.
 
     Examples:
       crosshaul completion bash > ~/.local/share/bash-completion/completions/crosshaul
@@ -26,7 +26,7 @@ def command(context: click.Context, shell: str) -> None:
       0  printed
       2  bad usage
     """
-    found = get_completion_class(shell)
-    if found is None:  # click has all three
-        raise click.BadParameter(f"{shell} is not known.", param_hint="SHELL")
-    click.echo(found(context.find_root().command, {}, "crosshaul", _ASKED_BY).source())
+    completion = get_completion_class(shell)
+    if completion is None:  # click has all three
+        raise click.BadParameter(f"{shell} is not supported.", param_hint="SHELL")
+    click.echo(completion(context.find_root().command, {}, "crosshaul", _COMPLETE_VARIABLE).source())

@@ -1,4 +1,4 @@
-"""What `crosshaul wait` waits for: every file that is there now, or on its way, until the journal has it delivered."""
+"""The files that `crosshaul wait` waits for: all that exist or are queued when it starts."""
 
 from __future__ import annotations
 
@@ -8,43 +8,53 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crosshaul.cli.places import Place
+from crosshaul.cli.paths import RoutePosition
+from crosshaul.display import text
 from crosshaul.errors import SourceError
-from crosshaul.journal.reader import Reader
-from crosshaul.marker import marked
-from crosshaul.model import NO_PLAN, Fingerprint, News, Plan, PushProgress, Record, RoutePlan, Sighting, State
-from crosshaul.telemetry.plain import text
+from crosshaul.files.marker import marked
+from crosshaul.journal import Reader
+from crosshaul.model import (
+    NO_PLAN,
+    UNFINISHED,
+    ChangedFiles,
+    Fingerprint,
+    PlanId,
+    PushProgress,
+    Record,
+    RoutePlan,
+    Sighting,
+    State,
+)
 
 if TYPE_CHECKING:
     from crosshaul.config import Config, Route
 
-_AT_ONCE = 100
-"""Files that are not done, looked at each time: one that is stuck must not hide what becomes of those behind it."""
-_UNFINISHED = (State.PENDING, State.UPLOADING, State.SETTLING)
+_FILES_PER_POLL = 100
+"""Unfinished files that are checked in a poll: a stuck file must not hide the progress of those behind it."""
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A file to be waited for, as it was at the start."""
+class ExpectedFile:
+    """A file as it was at the start."""
 
-    place: Place
+    position: RoutePosition
     fingerprint: Fingerprint
 
 
-class Expected:
-    """The files still to be waited for, looked at in turn, and no more of them at a time than a moment allows."""
+class ExpectedFiles:
+    """The files that are not delivered yet. A poll checks a bounded number of them, in turn."""
 
-    def __init__(self, files: Iterable[File], wanted: Mapping[str, RoutePlan], began: float) -> None:
-        self._wanted = wanted
+    def __init__(self, files: Iterable[ExpectedFile], plans: Mapping[str, RoutePlan], began: float) -> None:
+        self._route_plans = plans
         self._left = deque(files)
         self._began = began
         self._found = len(self._left)
         self._bytes = self._bytes_left = sum(file.fingerprint.size for file in self._left)
 
-    def first_left(self, reader: Reader | None) -> File | None:
-        """Drop what is done with, up to the first files that are not; one of these, or None if nothing is left."""
+    def first_left(self, reader: Reader | None) -> ExpectedFile | None:
+        """Drop files that are done; return the first one that is not, or None if all are done."""
         first, plans = None, self._plans(reader)
-        for _ in range(min(_AT_ONCE, len(self._left))):
+        for _ in range(min(_FILES_PER_POLL, len(self._left))):
             file = self._drop_done(reader, plans)
             if file is None:
                 return None
@@ -53,23 +63,23 @@ class Expected:
         return first
 
     def _plans(self, reader: Reader | None) -> dict[str, int]:
-        """How the journal numbers the routes' plans: anew each time, since a daemon may not have this one yet."""
-        return {route: reader.plan(plan).id for route, plan in self._wanted.items()} if reader else {}
+        """Return the journal's numbers of the routes' plans; a daemon may write them only after the start."""
+        return {route: reader.plan(plan).id for route, plan in self._route_plans.items()} if reader else {}
 
-    def _drop_done(self, reader: Reader | None, plans: Mapping[str, int]) -> File | None:
+    def _drop_done(self, reader: Reader | None, plans: Mapping[str, int]) -> ExpectedFile | None:
         while self._left and _is_done(self._left[0], reader, plans, self._began):
             self._bytes_left -= self._left.popleft().fingerprint.size
         return self._left[0] if self._left else None
 
     def count(self, reader: Reader | None) -> int:
-        """How many are left; looks at each."""
+        """Count the files that are left; checks each of them."""
         plans = self._plans(reader)
         return sum(not _is_done(file, reader, plans, self._began) for file in self._left)
 
     def progress(self, reader: Reader | None) -> PushProgress:
-        """How far it is, as far as it was looked; the parts that are in the bucket count."""
-        sending = reader.uploading(_AT_ONCE) if reader else []
-        parts = sum(record.multipart.sent for record in sending if record.multipart)
+        """Return the progress so far, with the parts that are in the bucket."""
+        sending = reader.uploading(_FILES_PER_POLL) if reader else []
+        parts = sum(record.sent_bytes for record in sending)
         return PushProgress(
             found=self._found,
             delivered=self._found - len(self._left),
@@ -81,51 +91,57 @@ class Expected:
 
 
 def expected(
-    config: Config, wanted: Mapping[str, RoutePlan], reader: Reader | None, problems: list[str]
-) -> Iterator[File]:
-    """Everything in the routes' directories that the journal does not have as delivered, and all it has on its way.
+    config: Config, plans: Mapping[str, RoutePlan], reader: Reader | None, problems: list[str]
+) -> Iterator[ExpectedFile]:
+    """Yield the files in the routes' directories that are not delivered, and those that the journal has queued.
 
-    A directory that can't be read adds a line to ``problems``: then only what the journal knows of it is waited for.
+    A directory that can't be read adds a line to ``problems``; of its files only the queued ones are yielded then.
     """
     for route in config.routes:
-        plan = reader.plan(wanted[route.name]) if reader else NO_PLAN
+        plan = reader.plan(plans[route.name]) if reader else NO_PLAN
         try:
-            yield from (File(Place(route, seen.path), seen.fingerprint) for seen in _there(route, plan, reader))
+            yield from (
+                ExpectedFile(RoutePosition(route, seen.path), seen.fingerprint)
+                for seen in _undelivered(route, plan, reader)
+            )
         except SourceError as error:
             problems.append(str(error))
-        for state in _UNFINISHED if reader else ():
+        for state in UNFINISHED if reader else ():
             for record in reader.records(state, route.name) if reader else ():
-                if record.plan == plan.id:  # else it goes only if it is seen
-                    yield File(Place(route, record.path), record.fingerprint)
+                if record.plan == plan.id:  # else it is delivered only if a scan finds it
+                    yield ExpectedFile(RoutePosition(route, record.path), record.fingerprint)
 
 
-def _there(route: Route, plan: Plan, reader: Reader | None) -> Iterator[Sighting]:
-    """Files in the route's directory that are news to the journal, and finished where a marker says so."""
-    from crosshaul.scan import Scanner  # noqa: PLC0415 - --help does without pathspec and pydantic
+def _undelivered(route: Route, plan: PlanId, reader: Reader | None) -> Iterator[Sighting]:
+    """Yield the files in the route's directory that are not delivered; on a route with markers those with one."""
+    from crosshaul.discovery.scanner import Scanner  # noqa: PLC0415 - --help does without pathspec and pydantic
 
     scanner = Scanner(route)
     for batch in scanner.scan():
-        news = reader.unfamiliar(route.name, batch.sightings, plan.id) if reader else News(batch.sightings, [])
-        fresh = news.fresh
+        if reader:
+            filtered = reader.filter_changed(route.name, batch.sightings, plan.id)
+        else:
+            filtered = ChangedFiles(batch.sightings, [])
+        changed = filtered.changed
         if route.settle.marker is not None:
-            recorded = reader.recorded(route.name, [seen.path for seen in fresh]) if reader else {}
-            done = marked(fresh, scanner.markers(fresh), recorded)
-            fresh = [seen for seen in fresh if seen.path in done]
-        yield from fresh
-        yield from news.rested
+            recorded = reader.recorded(route.name, [seen.path for seen in changed]) if reader else {}
+            done = marked(changed, scanner.markers(changed), recorded)
+            changed = [seen for seen in changed if seen.path in done]
+        yield from changed
+        yield from filtered.other_plan
 
 
-def _is_done(file: File, reader: Reader | None, plans: Mapping[str, int], began: float) -> bool:
-    """Whether it is delivered, set aside (which is told apart), or gone."""
-    record = reader.find(file.place.route.name, file.place.relative) if reader else None
+def _is_done(file: ExpectedFile, reader: Reader | None, plans: Mapping[str, int], began: float) -> bool:
+    """Return whether the file is delivered, quarantined (reported at the end) or gone."""
+    record = reader.find(file.position.route.name, file.position.relative) if reader else None
     if record is None or record.state is State.GONE or record.plan != plans[record.route]:
-        return not os.path.lexists(file.place.absolute)
+        return not os.path.lexists(file.position.absolute)
     if record.state is State.QUARANTINED:
         return record.fingerprint == file.fingerprint
     return record.state is State.DELIVERED and _covers(record, file, began)
 
 
-def _covers(record: Record, file: File, began: float) -> bool:
-    """The file as it was then, or any later state of it: one that is always being changed must not block for ever."""
+def _covers(record: Record, file: ExpectedFile, began: float) -> bool:
+    """Return whether the delivered state is the file's first one or a later one: a file may never stop changing."""
     delivered_at = record.receipt.delivered_at if record.receipt else 0.0
     return record.fingerprint == file.fingerprint or delivered_at >= began

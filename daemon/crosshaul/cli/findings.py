@@ -1,19 +1,19 @@
-"""What a check finds, for people: a line a finding, and below what is wrong all that helps."""
+"""Prints the findings of a check: a line for each, and details and advice below a failure."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.text import Text
 
+from crosshaul.display import printable
 from crosshaul.errors import Diagnosis
-from crosshaul.telemetry.plain import printable
-from crosshaul.trust.findings import Advice, Finding, Verdict
+from crosshaul.trust.findings import Advice, Finding, Outcome
 
-_STYLES = {Verdict.GOOD: "green", Verdict.BAD: "bold red", Verdict.NOTE: "yellow", Verdict.SKIPPED: "dim"}
-_WIDTH = 16
+_STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.WARN: "yellow", Outcome.SKIPPED: "dim"}
+_STEP_COLUMNS = 16
 
 
-class Shown:
+class FindingPrinter:
     """Prints findings as they come."""
 
     def __init__(self) -> None:
@@ -21,15 +21,15 @@ class Shown:
         self._destination = ""
 
     def show(self, destination: str, finding: Finding) -> None:
-        """One more."""
+        """Print a finding."""
         if destination != self._destination:
             self._destination = destination
             self._console.print(Text(f"{printable(destination)}", style="bold"))
-        mark = Text(f"  {finding.verdict:<8}", style=_STYLES[finding.verdict])
+        mark = Text(f"  {finding.outcome:<8}", style=_STYLES[finding.outcome])
         self._console.print(
-            mark.append(f"{finding.step:<{_WIDTH}}", style="").append(printable(finding.told), style="")
+            mark.append(f"{finding.step:<{_STEP_COLUMNS}}", style="").append(printable(finding.message), style="")
         )
-        if finding.verdict is Verdict.BAD:
+        if finding.outcome is Outcome.FAIL:
             self._explain(finding.error, finding.advice)
 
     def _explain(self, error: Diagnosis | None, advice: Advice | None) -> None:
@@ -45,8 +45,8 @@ class Shown:
                 f"Request ID:       {error.request_id or '-'}",
             ]
         if advice is not None:
-            lines += [f"Cause:            {advice.cause} ({advice.party})", f"What to do:       {advice.do}"]
+            lines += [f"Cause:            {advice.cause} ({advice.party})", f"What to do:       {advice.action}"]
             lines += [f"Ruled out:        {', '.join(advice.ruled_out)}"] if advice.ruled_out else []
-            lines += ["To send to your partner:", f"  {advice.letter}"] if advice.letter else []
+            lines += ["To send to your partner:", f"  {advice.partner_message}"] if advice.partner_message else []
         for line in lines:
             self._console.print(f"          {printable(line)}")

@@ -1,4 +1,4 @@
-"""Opening the journal for a look, also where there is none yet."""
+"""Opens the journal for reading."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crosshaul.errors import StateDirError
-from crosshaul.journal.connect import DATABASE
-from crosshaul.journal.reader import Reader
+from crosshaul.journal import DATABASE, Reader
 
-_PATIENCE = 1.0
-_PAUSE = 0.02
+_OPEN_TIMEOUT_SECONDS = 1.0
+_RETRY_SECONDS = 0.02
 
 
 @contextmanager
-def looked_into(state_dir: Path) -> Iterator[Reader | None]:
-    """The journal for the block; None where nothing has run yet. Raises StateDirError where it can't be read."""
-    if _nothing_yet(state_dir / DATABASE):
+def journal_reader(state_dir: Path) -> Iterator[Reader | None]:
+    """Open the journal for the block; None if no journal exists yet. Raises StateDirError if it can't be read."""
+    if _is_missing(state_dir / DATABASE):
         yield None
         return
-    with _opened(state_dir) as reader:
+    with _open(state_dir) as reader:
         yield reader
 
 
-def _opened(state_dir: Path) -> Reader:
-    """A daemon that starts this moment has made the file, and not yet what is in it: it is given a second."""
-    deadline = time.monotonic() + _PATIENCE
+def _open(state_dir: Path) -> Reader:
+    """Open the journal, and retry for a second: a daemon that starts may have created the file but no tables."""
+    deadline = time.monotonic() + _OPEN_TIMEOUT_SECONDS
     while True:
         try:
             return Reader.open(state_dir)
         except StateDirError:
             if time.monotonic() >= deadline:
                 raise
-        time.sleep(_PAUSE)
+        time.sleep(_RETRY_SECONDS)
 
 
-def _nothing_yet(database: Path) -> bool:
+def _is_missing(database: Path) -> bool:
     try:
         database.stat()
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
-        return False  # not allowed, for instance: the reader says so better
+        return False  # permission denied, for instance: the reader's error is clearer
     return False

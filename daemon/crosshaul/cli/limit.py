@@ -1,4 +1,4 @@
-"""`crosshaul limit`: how much of the line the running daemon may take."""
+"""`crosshaul limit`: changes the bandwidth limit of the running daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from crosshaul.cli.options import config_option
 from crosshaul.cli.verb import Verb
-from crosshaul.control_socket import ask
+from crosshaul.service.control_socket import send_request
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @config_option
 @click.argument("rate", metavar="RATE|off|config")
 def command(config: Config, rate: str) -> None:
-    """Have the running daemon send at most RATE, all its destinations together, until told otherwise.
+    """Change the bandwidth limit of the running daemon, for all its destinations together.
 
-    RATE is such as 5MiB/s. `off` lifts every limit; `config` goes back to the configuration's. A daemon that is
-    started anew goes by the configuration.
+    RATE is, for example, 5MiB/s. `off` removes the limit; `config` restores the configuration's. A restarted daemon
+    uses the configuration's limit.
 
     Examples:
       crosshaul limit 5MiB/s
@@ -30,17 +30,20 @@ def command(config: Config, rate: str) -> None:
     Exit codes:
       0  done
       1  no daemon is running
-      2  bad usage, or bad configuration
+      2  bad usage, or invalid configuration
     """
-    ask(config.state_dir, {"do": "limit", "bytes_per_second": _rate(rate)})
-    click.echo(_TOLD.get(rate, f"At most {rate} from now on."))
+    send_request(config.state_dir, {"do": "limit", "bytes_per_second": _rate(rate)})
+    click.echo(_SENTENCES.get(rate, f"The bandwidth limit is {rate} now."))
 
 
-_TOLD = {"off": "No limit from now on.", "config": "The configuration's bandwidth is in force again."}
+_SENTENCES = {
+    "off": "The bandwidth is not limited now.",
+    "config": "The configuration's bandwidth limit applies again.",
+}
 
 
 def _rate(text: str) -> int | str | None:
-    """Bytes per second; None for no limit."""
+    """Return bytes per second, None for no limit, or ``config``."""
     from crosshaul.config.units import parse_rate  # noqa: PLC0415 - --help does without pydantic
 
     if text == "config":

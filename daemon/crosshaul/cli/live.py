@@ -1,4 +1,4 @@
-"""`status --watch`: the same again every second, until Ctrl-C."""
+"""`crosshaul status --watch`: the status every second, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,91 +13,89 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from crosshaul.cli.facts import gathered
-from crosshaul.cli.journals import looked_into
-from crosshaul.cli.tables import picture, terminal
-from crosshaul.cli.trend import Trend
-from crosshaul.cli.watching import put_in_order
+from crosshaul.cli.journals import journal_reader
+from crosshaul.cli.progress import terminal_restored
+from crosshaul.cli.rate import Rate
+from crosshaul.cli.snapshot import read_status
+from crosshaul.cli.tables import render, terminal
+from crosshaul.display import printable
 from crosshaul.errors import CrosshaulError
 from crosshaul.model import Record
-from crosshaul.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
 
-_EVERY = 1.0
-_MANY = 1000
-_NAMED = 5
-"""Files that are being sent, told by name."""
+_PERIOD_SECONDS = 1.0
+_MAX_UPLOADS = 1000
+"""Uploads whose progress is read."""
+_MAX_NAMES = 5
+"""Uploads that are shown by name."""
 
 
 def watch(config: Config, *, as_json: bool) -> None:
-    """Come back at Ctrl-C, which is how this is meant to end."""
+    """Show the status every second; return at Ctrl-C."""
     console = terminal()
     with suppress(KeyboardInterrupt):
         if as_json:
-            _lines(config)
+            _print_json(config)
         elif console.is_terminal and not console.is_dumb_terminal:
-            _screen(console, config)
+            _redraw(console, config)
         else:
-            _one_after_another(console, config)
+            _print(console, config)
 
 
-def _lines(config: Config) -> None:
+def _print_json(config: Config) -> None:
     while True:
-        with looked_into(config.state_dir) as reader:
-            click.echo(json.dumps(gathered(config, reader)))
-        time.sleep(_EVERY)
+        with journal_reader(config.state_dir) as reader:
+            click.echo(json.dumps(read_status(config, reader)))
+        time.sleep(_PERIOD_SECONDS)
 
 
-def _one_after_another(console: Console, config: Config) -> None:
-    trend = Trend()
+def _print(console: Console, config: Config) -> None:
+    rate = Rate()
     while True:
-        console.print(_drawn(console, config, trend), "")
-        time.sleep(_EVERY)
+        console.print(_picture(console, config, rate), "")
+        time.sleep(_PERIOD_SECONDS)
 
 
-def _screen(console: Console, config: Config) -> None:
-    """On a screen of its own; the last picture stays on the one that was there before."""
-    trend, drawn = Trend(), _drawn(console, config, Trend())
+def _redraw(console: Console, config: Config) -> None:
+    """Redraw the terminal's alternate screen; the last picture stays on the normal one."""
+    rate = Rate()
+    picture: RenderableType = ""
     try:
-        with put_in_order(), Live(drawn, console=console, screen=True, auto_refresh=False) as live:
+        with terminal_restored(), Live(picture, console=console, screen=True, auto_refresh=False) as live:
             while True:
-                drawn = _drawn(console, config, trend)
-                live.update(drawn, refresh=True)
-                time.sleep(_EVERY)
+                picture = _picture(console, config, rate)
+                live.update(picture, refresh=True)
+                time.sleep(_PERIOD_SECONDS)
     finally:
-        console.print(drawn)
+        console.print(picture)
 
 
-def _drawn(console: Console, config: Config, trend: Trend) -> RenderableType:
-    """A picture; a journal that can't be read now may be readable in a second, and is no reason to end."""
+def _picture(console: Console, config: Config, rate: Rate) -> RenderableType:
+    """Return the status to draw. An unreadable journal is shown as such: it may be readable in a second."""
     try:
-        with looked_into(config.state_dir) as reader:
-            facts, sending = gathered(config, reader), reader.uploading(_MANY) if reader else []
+        with journal_reader(config.state_dir) as reader:
+            status, uploads = read_status(config, reader), reader.uploading(_MAX_UPLOADS) if reader else []
     except CrosshaulError as error:
         return Text(printable(error), style="bold red")
-    shown = picture(console, facts, nothing_yet=reader is None, state_dir=config.state_dir)
-    return Group(shown, "", *(Text(line, overflow="fold") for line in _going_on(facts, sending, trend) if line))
+    tables = render(console, status, no_journal=reader is None, state_dir=config.state_dir)
+    lines = (_rate_sentence(status, uploads, rate), _upload_names(uploads))
+    return Group(tables, "", *(Text(line, overflow="fold") for line in lines if line))
 
 
-def _going_on(facts: dict[str, Any], sending: Sequence[Record], trend: Trend) -> tuple[str, str]:
-    parts = sum(map(_sent, sending))
-    whole = sum(record.fingerprint.size for record in sending)
-    left = facts["pending_bytes"] + whole - parts
-    return trend.told(facts["now"], facts["delivered"], facts["delivered_bytes"] + parts, left), _named(sending)
+def _rate_sentence(status: dict[str, Any], uploads: Sequence[Record], rate: Rate) -> str:
+    sent = sum(record.sent_bytes for record in uploads)
+    left = status["pending_bytes"] + sum(record.fingerprint.size for record in uploads) - sent
+    return rate.sentence(status["now"], status["delivered"], status["delivered_bytes"] + sent, left)
 
 
-def _named(sending: Sequence[Record]) -> str:
-    """Which files are being sent; those that have been longest at it first."""
-    longest = sorted(sending, key=lambda record: record.changed_at)
-    told = [
-        f"{printable(record.path)} ({_sent(record) * 100 // max(1, record.fingerprint.size)}%)"
-        for record in longest[:_NAMED]
+def _upload_names(uploads: Sequence[Record]) -> str:
+    """Name the uploads that have taken longest."""
+    longest = sorted(uploads, key=lambda record: record.changed_at)[:_MAX_NAMES]
+    names = [
+        f"{printable(record.path)} ({record.sent_bytes * 100 // max(1, record.fingerprint.size)}%)"
+        for record in longest
     ]
-    more = [f"{len(sending) - _NAMED:,} more"] if len(sending) > _NAMED else []
-    return f"Being sent: {', '.join([*told, *more])}." if told else ""
-
-
-def _sent(record: Record) -> int:
-    return record.multipart.sent if record.multipart else 0
+    more = [f"{len(uploads) - _MAX_NAMES:,} more"] if len(uploads) > _MAX_NAMES else []
+    return f"Uploading: {', '.join([*names, *more])}." if names else ""

@@ -1,4 +1,4 @@
-"""The command `crosshaul`: finds the verb, runs it, and turns what went wrong into lines and an exit code."""
+"""The command `crosshaul`: runs a verb, and turns errors into lines and an exit code."""
 
 from __future__ import annotations
 
@@ -15,37 +15,36 @@ import click
 from click.shell_completion import CompletionItem
 
 from crosshaul import __version__
+from crosshaul.display import printable
 from crosshaul.errors import CrosshaulError
-from crosshaul.telemetry.plain import printable
 
-# Told here as well as in each verb's own file, because importing those would make --help slow.
+# The summaries are here, and not in each verb's module, because importing all of these would make --help slow.
 VERBS = {
-    "run": "The daemon: watch, and deliver for ever.",
-    "push": "Deliver once what is there now, then end.",
+    "run": "Run the daemon: watch, and deliver every file.",
+    "push": "Deliver the present files once, then exit.",
     "validate": "Check the configuration, offline.",
-    "check": "Try the way into the partner's bucket, step by step.",
-    "policy": "What each account's admin has to apply.",
-    "status": "How much is delivered, and what waits.",
-    "list": "The journal, file by file.",
-    "explain": "Why a file is, or is not yet, in the bucket.",
+    "check": "Try each step into the partner's bucket.",
+    "policy": "Print the policies that each account's admin has to apply.",
+    "status": "Show what is delivered and what is pending.",
+    "list": "List the journal, file by file.",
+    "explain": "Explain why a file is, or is not yet, in the bucket.",
     "retry": "Put quarantined files back in the queue.",
     "resend": "Send delivered files again.",
-    "reload": "Bring a changed configuration into force.",
-    "pause": "Send nothing more for now.",
-    "resume": "Send again.",
-    "limit": "Give sending less of the line, or all of it.",
-    "wait": "Until everything that is there now is delivered.",
-    "completion": "Teach a shell to complete all this.",
-    "demo": "See it at work on this machine, without AWS.",
-    "version": "The versions of Crosshaul and of what it uses.",
+    "reload": "Apply a changed configuration.",
+    "pause": "Pause routes.",
+    "resume": "Resume paused routes.",
+    "limit": "Change the bandwidth limit of the running daemon.",
+    "wait": "Wait until all present files are delivered.",
+    "completion": "Print a shell's completion script.",
+    "demo": "Show a complete run on this machine, without AWS.",
+    "version": "Print the versions of Crosshaul and its libraries.",
 }
 _INTERRUPTED = 130
-_BROKEN_PIPE = 1
-_UNWRITTEN = 1
+_OUTPUT_FAILED = 1
 
 
 class _Verbs(click.Group):
-    """Imports a verb's module when the verb is run, and not for the list in --help."""
+    """Imports a verb's module when the verb is run, not for the list in --help."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
         return list(VERBS)
@@ -56,7 +55,7 @@ class _Verbs(click.Group):
         return cast("click.Command", import_module(f"crosshaul.cli.{name}").command)
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
-        verbs = [CompletionItem(name, help=told) for name, told in VERBS.items() if name.startswith(incomplete)]
+        verbs = [CompletionItem(name, help=summary) for name, summary in VERBS.items() if name.startswith(incomplete)]
         return [*verbs, *click.Command.shell_complete(self, context, incomplete)]
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -74,22 +73,22 @@ class _Verbs(click.Group):
 def crosshaul() -> None:
     """Deliver the files of watched directories to an S3 bucket in a partner's AWS account.
 
-    What is delivered, and where to, stands in a YAML file: -c FILE, or the variable CROSSHAUL_CONFIG, or
+    A YAML file says what is delivered, and where to: -c FILE, the environment variable CROSSHAUL_CONFIG, or
     /etc/crosshaul/config.yaml. The variable CROSSHAUL_CONFIG_YAML may hold the YAML itself.
     """
 
 
 def main() -> NoReturn:
-    """Run what the command line says, and end the process."""
-    gc.set_threshold(20_000, 20, 20)  # after every 700 objects, as it comes, it takes a tenth of the start
+    """Run the command line, and end the process."""
+    gc.set_threshold(20_000, 20, 20)  # the default of 700 objects costs a tenth of the start-up time
     _replace_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does of itself
-    _leave(run(sys.argv[1:]))
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does by default
+    _exit(run(sys.argv[1:]))
 
 
-def _leave(code: int) -> NoReturn:
-    """End here and now: tidying up a process that ends takes 50 ms, and waits for threads that a file system holds."""
+def _exit(code: int) -> NoReturn:
+    """End the process at once: cleaning up takes 50 ms, and waits for threads that hang in a file system."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
@@ -97,14 +96,14 @@ def _leave(code: int) -> NoReturn:
 
 
 def _replace_closed_streams() -> None:
-    """What whoever started us has closed (``>&-``) goes nowhere, and no file of ours gets its number."""
+    """Open /dev/null for standard streams that are closed (``>&-``), so that no other file gets their numbers."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            _send_nowhere(number)
+            _redirect_to_null(number)
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - stays open
 
 
-def _send_nowhere(number: int) -> None:
+def _redirect_to_null(number: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     if null != number:
         os.dup2(null, number)
@@ -112,66 +111,66 @@ def _send_nowhere(number: int) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code. Errors that are ours are lines on stderr, never tracebacks."""
+    """Run a command line; return the exit code. Crosshaul's own errors are lines on stderr, never tracebacks."""
     try:
         code = crosshaul.main(list(arguments), prog_name="crosshaul", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        return _misused(error)
+        return _usage_error(error)
     except click.Abort as abort:
         return _interrupted(abort)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        return _without_reader()
+        return _broken_pipe()
     except OSError as error:
-        return _unwritten(error)
+        return _output_error(error)
     except (CrosshaulError, BaseExceptionGroup) as error:
-        return _complain(error)
+        return _print_errors(error)
     return code if isinstance(code, int) else 0
 
 
 def _interrupted(abort: click.Abort) -> int:
-    """Click makes an Abort of Ctrl-C, but also of any EOFError, which is no wish of the user's."""
+    """Return the code of Ctrl-C; click also turns an EOFError, which is a bug, into an Abort."""
     if isinstance(abort.__cause__, EOFError):
         raise abort.__cause__
     return _INTERRUPTED
 
 
-def _without_reader() -> int:
-    """Whoever read our output (head, less) has left: what is still buffered goes nowhere, quietly."""
-    _send_nowhere(sys.stdout.fileno())
-    return _BROKEN_PIPE
+def _broken_pipe() -> int:
+    """Drop the buffered output: its reader (head, less) has exited."""
+    _redirect_to_null(sys.stdout.fileno())
+    return _OUTPUT_FAILED
 
 
-def _unwritten(error: OSError) -> int:
-    """Standard output takes nothing (its disk is full, say). Any other such error is a bug, and raised."""
+def _output_error(error: OSError) -> int:
+    """Report that standard output can't be written (a full disk). Any other OSError is a bug, and raised."""
     try:
         sys.stdout.write("\n")
         sys.stdout.flush()
     except OSError as again:
         if again.errno == error.errno:
-            click.echo(f"crosshaul: the output can't be written: {again.strerror}. Send it elsewhere.", err=True)
-            _send_nowhere(sys.stdout.fileno())
-            return _UNWRITTEN
+            click.echo(f"crosshaul: the output can't be written: {again.strerror}. Redirect it elsewhere.", err=True)
+            _redirect_to_null(sys.stdout.fileno())
+            return _OUTPUT_FAILED
     raise error
 
 
-def _misused(error: click.ClickException) -> int:
-    """Click's own words, without what an argument that they quote could do to the terminal."""
-    told = StringIO()
-    error.show(told)
-    for line in told.getvalue().splitlines():
+def _usage_error(error: click.ClickException) -> int:
+    """Print click's message with control characters escaped, since it quotes arguments."""
+    message = StringIO()
+    error.show(message)
+    for line in message.getvalue().splitlines():
         click.echo(printable(line), err=True)
     return error.exit_code
 
 
-def _complain(error: CrosshaulError | BaseExceptionGroup) -> int:
-    """One line for each thing that is wrong; a group with anything that is not ours in it is a bug, and raised."""
-    ours = list(_leaves(error))
-    for line in dict.fromkeys(line for each in ours for line in str(each).splitlines()):
+def _print_errors(error: CrosshaulError | BaseExceptionGroup) -> int:
+    """Print a line for each error. A group with an error that is not Crosshaul's own is a bug, and raised."""
+    errors = list(_leaves(error))
+    for line in dict.fromkeys(line for error in errors for line in str(error).splitlines()):
         click.echo(f"crosshaul: {printable(line)}", err=True)
-    return ours[0].exit_code
+    return errors[0].exit_code
 
 
 def _leaves(error: BaseException) -> Iterator[CrosshaulError]:

@@ -1,16 +1,16 @@
-"""`crosshaul pause`: routes send nothing for now."""
+"""`crosshaul pause`: pauses routes of the running daemon."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from crosshaul.cli.options import check_routes, config_option, json_option, route_names
 from crosshaul.cli.verb import Verb
-from crosshaul.control_socket import ask
-from crosshaul.telemetry.words import paused_now
+from crosshaul.service.control_socket import send_request
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -22,7 +22,7 @@ routes_option = click.option(
     multiple=True,
     metavar="NAME",
     shell_complete=route_names,
-    help="This route; may be given again.",
+    help="Only this route; may be repeated.",
 )
 
 
@@ -31,24 +31,28 @@ routes_option = click.option(
 @routes_option
 @json_option
 def command(config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
-    """Have the running daemon send nothing more of these routes, or of all.
+    """Pause these routes of the running daemon, or all.
 
-    What is being sent is sent to its end. Files are still found and queued, and go when they are resumed (`crosshaul
-    resume`). A daemon that is started anew sends everything again.
+    Uploads in progress are finished. Files are still found and queued; `crosshaul resume` sends them. A restarted
+    daemon has no paused routes.
 
     Examples:
       crosshaul pause
       crosshaul pause --route exports
 
     Exit codes:
-      0  done
+      0  paused
       1  no daemon is running
-      2  bad usage (no such route), or bad configuration
+      2  bad usage (unknown route), or invalid configuration
     """
-    order("pause", config, routes, as_json=as_json)
+    send_order("pause", config, routes, as_json=as_json)
 
 
-def order(what: str, config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
-    """Have the daemon pause or resume routes, and tell which are paused then."""
-    answer = ask(config.state_dir, {"do": what, "routes": check_routes(config, routes)})
-    click.echo(json.dumps({"paused": answer["paused"]}) if as_json else paused_now(answer["paused"]))
+def send_order(verb: str, config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
+    """Tell the daemon to pause or resume routes, and print the paused ones."""
+    answer = send_request(config.state_dir, {"do": verb, "routes": check_routes(config, routes)})
+    click.echo(json.dumps({"paused": answer["paused"]}) if as_json else _sentence(answer["paused"]))
+
+
+def _sentence(paused: Sequence[str]) -> str:
+    return f"Paused: {', '.join(paused)}." if paused else "No route is paused."

@@ -1,99 +1,52 @@
-"""The progress bar of `push` and `wait`, on a terminal."""
+"""Progress of a long command: a bar on a terminal, nothing elsewhere. SIGTERM leaves the terminal in order."""
 
 from __future__ import annotations
 
+import signal
 import sys
-import threading
-from types import TracebackType
-from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Column
-from rich.text import Text
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn, Protocol
 
 from crosshaul.model import PushProgress
-from crosshaul.telemetry.plain import printable
-from crosshaul.telemetry.words import count, size
 
-_REDRAWN_EACH_SECONDS = 0.1
-_CLEARED_WITHIN_SECONDS = 2.0
-_ROOM_FOR_A_BAR = 70
-"""Columns of a terminal; in fewer the figures are of more use."""
+_TERMINATED = 128 + signal.SIGTERM
 
 
-class Bar:
-    """One line: bar, bytes, rate, time left, counts, and a file that is being sent. Gone when the block is left.
-
-    A thread draws it: a terminal that its user has stopped (Ctrl-S) stops nothing else.
-    """
-
-    def __init__(self, console: Console | None = None) -> None:
-        console = console or Console(stderr=True)
-        self._progress = Progress(
-            *([BarColumn(bar_width=20)] if console.width >= _ROOM_FOR_A_BAR else []),
-            DownloadColumn(binary_units=True, table_column=Column(no_wrap=True)),
-            _Rate(Column(no_wrap=True)),
-            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
-            TextColumn(
-                "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
-            ),
-            console=console,
-            transient=True,
-            expand=True,
-            auto_refresh=False,
-        )
-        self._task = self._progress.add_task("looking for files", total=None)
-        self._latest: PushProgress | None = None
-        self._over = threading.Event()
-        self._drawing = threading.Thread(target=self._draw, name="crosshaul-bar", daemon=True)
-        self._streams = (sys.stdout, sys.stderr)
-
-    def __enter__(self) -> Self:
-        self._streams = (sys.stdout, sys.stderr)
-        self._progress.start()
-        self._drawing.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._drawing.join(_CLEARED_WITHIN_SECONDS)
-        sys.stdout, sys.stderr = self._streams  # as the bar does in its end, unless it is stuck
+class ProgressDisplay(Protocol):
+    """Shows the progress, a few times a second."""
 
     def tick(self, progress: PushProgress) -> None:
-        """Show how far it is, soon."""
-        self._latest = progress
-
-    def _draw(self) -> None:
-        while not self._over.wait(_REDRAWN_EACH_SECONDS):
-            self._update()
-            self._progress.refresh()
-        self._update()
-        self._progress.stop()
-
-    def _update(self) -> None:
-        if (progress := self._latest) is not None:
-            self._progress.update(
-                self._task,
-                completed=progress.delivered_bytes,
-                total=progress.total_bytes or None,
-                description=_description(progress),
-            )
+        """Show the present progress."""
 
 
-class _Rate(ProgressColumn):
-    """In the units of the bytes beside it, which rich's own column isn't."""
+@contextmanager
+def progress_display() -> Iterator[ProgressDisplay]:
+    """Show a progress bar on stderr during the block, if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield _NoDisplay()
+        return
+    from crosshaul.cli.progress_bar import ProgressBar  # noqa: PLC0415 - off a terminal rich is not needed
 
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{size(speed)}/s", style="progress.data.speed")
+    with terminal_restored(), ProgressBar() as bar:
+        yield bar
 
 
-def _description(progress: PushProgress) -> str:
-    told = [f"{progress.delivered:,}/{count(progress.found, 'file')}"]
-    if progress.failed:
-        told.append(f"{progress.failed:,} failed")
-    if progress.settling:
-        told.append(f"{progress.settling:,} not at rest yet")
-    told += [printable(name) for name in progress.current[:1]]
-    return ", ".join(told)
+@contextmanager
+def terminal_restored() -> Iterator[None]:
+    """Make SIGTERM leave the block by an exception, as Ctrl-C does, so that the terminal is restored. Code 143."""
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(_TERMINATED)
+
+
+class _NoDisplay:
+    def tick(self, progress: PushProgress) -> None:
+        """Show nothing."""

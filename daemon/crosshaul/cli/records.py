@@ -1,17 +1,17 @@
-"""A record of the journal as programs get it: `list --json`, and what `explain` and `push` tell of a file."""
+"""A record of the journal in JSON's types, for `list`, `explain` and `push`."""
 
 from __future__ import annotations
 
 import base64
 from typing import Any
 
+from crosshaul.display import text
 from crosshaul.model import Record
-from crosshaul.telemetry.plain import text
 
 
-def facts_of(record: Record) -> dict[str, Any]:
-    """All that is known of the file, in JSON's types. The bucket is the one that the journal has for its key."""
-    facts: dict[str, Any] = {
+def record_json(record: Record) -> dict[str, Any]:
+    """Return a record in JSON's types. The bucket is the recorded one, whatever the present configuration says."""
+    fields: dict[str, Any] = {
         "id": record.id,
         "route": record.route,
         "path": text(record.path),
@@ -19,7 +19,7 @@ def facts_of(record: Record) -> dict[str, Any]:
         "endpoint": record.place.endpoint if record.place else None,
         "bucket": record.place.bucket if record.place else None,
         "key": record.key or None,
-        "state": str(record.state),
+        "state": record.state,
         "size": record.fingerprint.size,
         "mtime": record.fingerprint.mtime_ns / 1e9,
         "generation": record.generation,
@@ -32,37 +32,37 @@ def facts_of(record: Record) -> dict[str, Any]:
         "after": {"due_at": record.after_due_at, "action": record.after_action},
     }
     if not _is_utf8(record.path):
-        facts["path_base64"] = base64.b64encode(record.path).decode()
-    return facts
+        fields["path_base64"] = base64.b64encode(record.path).decode()
+    return fields
 
 
 def _error(record: Record) -> dict[str, Any] | None:
-    found = record.diagnosis
-    if found is None:
+    diagnosis = record.diagnosis
+    if diagnosis is None:
         return None
     return {
-        "code": found.code,
-        "message": found.message,
-        "operation": found.operation or None,
-        "status": found.status,
-        "request_id": found.request_id,
-        "advice": found.advice or None,
-        "line": found.line(),
+        "code": diagnosis.code,
+        "message": diagnosis.message,
+        "operation": diagnosis.operation or None,
+        "status": diagnosis.status,
+        "request_id": diagnosis.request_id,
+        "advice": diagnosis.advice or None,
+        "line": diagnosis.line(),
     }
 
 
 def _receipt(record: Record) -> dict[str, Any] | None:
-    found = record.receipt
-    if found is None:
+    receipt = record.receipt
+    if receipt is None:
         return None
     return {
-        "delivered_at": found.delivered_at,
-        "size": found.size,
-        "etag": found.etag,
-        "checksum": {"kind": found.checksum.kind, "value": found.checksum.value} if found.checksum else None,
-        "version_id": found.version_id,
-        "request_id": found.request_id,
-        "proven_by": found.proven_by,
+        "delivered_at": receipt.delivered_at,
+        "size": receipt.size,
+        "etag": receipt.etag,
+        "checksum": {"kind": receipt.checksum.kind, "value": receipt.checksum.value} if receipt.checksum else None,
+        "version_id": receipt.version_id,
+        "request_id": receipt.request_id,
+        "proven_by": receipt.proven_by,
     }
 
 

@@ -1,4 +1,4 @@
-"""`crosshaul reload`: the running daemon reads its configuration again."""
+"""`crosshaul reload`: makes the running daemon apply its changed configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from crosshaul.cli.options import config_option
 from crosshaul.cli.verb import Verb
-from crosshaul.control_socket import ask
+from crosshaul.service.control_socket import send_request
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 @click.command(cls=Verb)
 @config_option
 def command(config: Config) -> None:
-    """Have the running daemon bring its configuration file, as it is now, into force.
+    """Make the running daemon apply its configuration file as it is now.
 
-    Destinations and routes come, change and go; the uploads of all others go on untouched, and those of one that
-    changes end first. A file with a fault in it changes nothing. SIGHUP does the same, and tells it in the log.
+    Only destinations and routes that were added, changed or removed are started or stopped. The uploads of a changed
+    one are finished first; all others continue. A file with a fault changes nothing. SIGHUP does the same, and logs it.
 
     Examples:
       crosshaul reload -c /etc/crosshaul/config.yaml
 
     Exit codes:
-      0  in force
+      0  applied
       1  refused, or no daemon is running; nothing has changed
-      2  bad configuration; nothing has changed
+      2  invalid configuration; nothing has changed
     """
-    click.echo(ask(config.state_dir, {"do": "reload"})["told"])
+    click.echo(send_request(config.state_dir, {"do": "reload"})["changes"])

@@ -1,4 +1,4 @@
-"""`crosshaul resend`: delivered files go again, to where they went."""
+"""`crosshaul resend`: sends delivered files again, to the same address."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.journals import looked_into
+from crosshaul.cli.journals import journal_reader
 from crosshaul.cli.options import check_routes, config_option, json_option, route_names
-from crosshaul.cli.places import Place, locate
+from crosshaul.cli.paths import RoutePosition, locate
 from crosshaul.cli.verb import Verb
-from crosshaul.journal.reader import Reader, resend
+from crosshaul.display import count, size
+from crosshaul.journal import Reader, resend
 from crosshaul.model import Record, State
-from crosshaul.telemetry.words import count, size
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 def command(
     context: click.Context, config: Config, paths: tuple[Path, ...], route: str | None, *, as_json: bool
 ) -> None:
-    """Send delivered files again: those given, those of a route, or all whose local file is there still.
+    """Send delivered files again: the given ones, those of a route, or all whose local file still exists.
 
-    For a bucket whose objects were lost. PATH is a file or a directory. Safe beside a running daemon, which takes them
-    up within moments; without one they go at the next `run` or `push`. After a change of the configuration this is not
-    needed: what it has go elsewhere goes again by itself.
+    For a bucket whose objects were lost. PATH is a file or a directory. Safe while a daemon runs, which sends them at
+    once; without a daemon the next `run` or `push` sends them. Not needed after a change of the configuration: files
+    that it sends to another address are queued automatically.
 
     Examples:
       crosshaul resend /srv/exports/2026/report.csv
@@ -43,47 +43,43 @@ def command(
 
     Exit codes:
       0  done
-      1  a PATH is, or holds, no delivered file that is there still; a line on stderr names it
-      2  bad usage (a path in no route), bad configuration, or the journal can't be used
+      1  a PATH is, or holds, no delivered file that still exists; a line on stderr names it
+      2  bad usage (a path in no route), invalid configuration, or the journal can't be used
     """
     check_routes(config, (route,) if route else ())
-    wanted = [locate(config, path) for path in paths]
-    with looked_into(config.state_dir) as reader:
-        chosen = list(_chosen(config, reader, wanted, route)) if reader else []
-        number = resend(config.state_dir, [(record.route, record.path) for record in chosen]) if reader else 0
+    positions = [locate(config, path) for path in paths]
+    with journal_reader(config.state_dir) as reader:
+        records = list(_chosen(config, reader, positions, route)) if reader else []
+        number = resend(config.state_dir, [(record.route, record.path) for record in records]) if reader else 0
         running = reader is not None and reader.daemon_pid() is not None
-    found = [place for place in wanted if any(_holds(place, record) for record in chosen)]
-    for place in wanted:
-        if place not in found:
-            click.echo(
-                f"crosshaul: {place}: not delivered, or not there any more; `crosshaul explain` says more", err=True
-            )
-    told = sum(record.fingerprint.size for record in chosen)
+    unmatched = [position for position in positions if not any(_holds(position, record) for record in records)]
+    for position in unmatched:
+        click.echo(f"crosshaul: {position}: not delivered, or deleted since; see `crosshaul explain`.", err=True)
+    total = sum(record.fingerprint.size for record in records)
     if as_json:
-        click.echo(json.dumps({"resent": number, "bytes": told, "daemon_running": running}))
+        click.echo(json.dumps({"resent": number, "bytes": total, "daemon_running": running}))
     else:
-        click.echo(_sentence(number, told, running=running))
-    context.exit(1 if len(found) < len(wanted) else 0)
+        click.echo(_sentence(number, total, running=running))
+    context.exit(1 if unmatched else 0)
 
 
-def _chosen(config: Config, reader: Reader, wanted: list[Place], route: str | None) -> Iterator[Record]:
-    """Delivered files that were asked for, and are there still."""
-    routes = {each.name: each for each in config.routes}
+def _chosen(config: Config, reader: Reader, positions: list[RoutePosition], route: str | None) -> Iterator[Record]:
+    """Yield the chosen delivered files that still exist."""
+    routes = {route.name: route for route in config.routes}
     for record in reader.records(State.DELIVERED, route):
-        if wanted and not any(_holds(place, record) for place in wanted):
+        if positions and not any(_holds(position, record) for position in positions):
             continue
-        if record.route in routes and os.path.lexists(Place(routes[record.route], record.path).absolute):
+        if record.route in routes and os.path.lexists(RoutePosition(routes[record.route], record.path).absolute):
             yield record
 
 
-def _holds(place: Place, record: Record) -> bool:
-    below = place.relative in {b"", b"."} or record.path.startswith(place.relative + b"/")
-    return record.route == place.route.name and (below or record.path == place.relative)
+def _holds(position: RoutePosition, record: Record) -> bool:
+    below = position.relative in {b"", b"."} or record.path.startswith(position.relative + b"/")
+    return record.route == position.route.name and (below or record.path == position.relative)
 
 
-def _sentence(number: int, told: int, *, running: bool) -> str:
-    verb = "goes" if number == 1 else "go"
-    line = f"{count(number, 'file')} ({size(told)}) {verb} again."
+def _sentence(number: int, total: int, *, running: bool) -> str:
+    sentence = f"{count(number, 'file')} ({size(total)}) queued again."
     if number and not running:
-        line += " No daemon is running: `crosshaul run` or `crosshaul push` sends them."
-    return line
+        sentence += " No daemon is running: `crosshaul run` or `crosshaul push` sends them."
+    return sentence

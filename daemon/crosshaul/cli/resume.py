@@ -1,4 +1,4 @@
-"""`crosshaul resume`: paused routes send again."""
+"""`crosshaul resume`: resumes paused routes of the running daemon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crosshaul.cli.options import config_option, json_option
-from crosshaul.cli.pause import order, routes_option
+from crosshaul.cli.pause import routes_option, send_order
 from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 @routes_option
 @json_option
 def command(config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
-    """Have the running daemon send these routes again, or all.
+    """Resume these paused routes of the running daemon, or all.
 
     Examples:
       crosshaul resume
       crosshaul resume --route exports
 
     Exit codes:
-      0  done
+      0  resumed
       1  no daemon is running
-      2  bad usage (no such route), or bad configuration
+      2  bad usage (unknown route), or invalid configuration
     """
-    order("resume", config, routes, as_json=as_json)
+    send_order("resume", config, routes, as_json=as_json)

@@ -1,4 +1,4 @@
-"""What a configuration has go again, by the journal: told before anything is sent."""
+"""Delivered files that the present configuration sends again, to another address."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from crosshaul.errors import StateDirError
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
-    from crosshaul.retargeting import Retarget
+    from crosshaul.discovery.retargeting import Retarget
 
 
-def going_again(config: Config) -> list[Retarget]:
-    """The delivered files that it has go elsewhere, a route each; none where the journal can't be read."""
+def retargets_of(config: Config) -> list[Retarget]:
+    """Return the retargeted files by route; empty if the journal can't be read."""
     try:
         if not (config.state_dir / "journal.db").exists():
             return []
-        from crosshaul.journal.reader import Reader  # noqa: PLC0415 - without a journal there is no need of SQLite
-        from crosshaul.retargeting import retargets  # noqa: PLC0415
+        from crosshaul.discovery.retargeting import retargets  # noqa: PLC0415
+        from crosshaul.journal import Reader  # noqa: PLC0415 - without a journal SQLite is not needed
 
         with Reader.open(config.state_dir) as reader:
             return retargets(reader, config, socket.gethostname())

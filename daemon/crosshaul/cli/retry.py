@@ -1,4 +1,4 @@
-"""`crosshaul retry`: quarantined files go back in the queue."""
+"""`crosshaul retry`: puts quarantined files back in the queue."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.journals import looked_into
+from crosshaul.cli.journals import journal_reader
 from crosshaul.cli.options import config_option, json_option
-from crosshaul.cli.places import locate
+from crosshaul.cli.paths import locate
 from crosshaul.cli.verb import Verb
-from crosshaul.journal.reader import requeue
-from crosshaul.telemetry.words import count
+from crosshaul.display import count
+from crosshaul.journal import requeue
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
@@ -24,37 +24,38 @@ if TYPE_CHECKING:
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path, readable=False))
 @json_option
 def command(config: Config, paths: tuple[Path, ...], *, as_json: bool) -> None:
-    """Put quarantined files back in the queue: those given, or all.
+    """Put quarantined files back in the queue: the given ones, or all.
 
-    Their tries are counted from zero. Safe beside a running daemon, which takes them up within moments; without one
-    they go at the next `run` or `push`.
+    Their tries are counted from zero. Safe while a daemon runs, which sends them at once; without a daemon the next
+    `run` or `push` sends them.
 
     Examples:
       crosshaul retry
       crosshaul retry /srv/exports/report.csv /srv/exports/other.csv
 
     Exit codes:
-      0  done, also if there were none
-      2  bad usage (a path in no route), bad configuration, or the journal can't be used
+      0  done, also if no file is quarantined
+      2  bad usage (a path in no route), invalid configuration, or the journal can't be used
     """
-    places = [locate(config, path) for path in paths]
-    with looked_into(config.state_dir) as reader:
-        selections = [(place.route.name, place.relative) for place in places]
+    positions = [locate(config, path) for path in paths]
+    with journal_reader(config.state_dir) as reader:
+        selections = [(position.route.name, position.relative) for position in positions]
         number = requeue(config.state_dir, selections if paths else None) if reader else 0
         running = reader is not None and reader.daemon_pid() is not None
     if as_json:
         click.echo(json.dumps({"requeued": number, "daemon_running": running}))
     elif reader is None:
-        click.echo("Nothing has run yet, so nothing is quarantined.")
+        click.echo("No file is quarantined: there is no journal yet.")
     else:
         click.echo(_sentence(number, len(paths), running=running))
 
 
-def _sentence(number: int, asked: int, *, running: bool) -> str:
-    rest = asked - number
-    told = f"{count(number, 'file')} went back in the queue."
+def _sentence(number: int, given: int, *, running: bool) -> str:
+    rest = given - number
+    sentence = f"{count(number, 'file')} went back in the queue."
     if rest > 0:
-        told += f" {rest:,} of those named {'is' if rest == 1 else 'are'} not quarantined (see `crosshaul explain`)."
+        verb = "is" if rest == 1 else "are"
+        sentence += f" {count(rest, 'given file')} {verb} not quarantined (see `crosshaul explain`)."
     if number and not running:
-        told += " No daemon is running: `crosshaul run` or `crosshaul push` sends them."
-    return told
+        sentence += " No daemon is running: `crosshaul run` or `crosshaul push` sends them."
+    return sentence

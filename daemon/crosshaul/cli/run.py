@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.options import config_path_option, loaded
+from crosshaul.cli.options import config_path_option, load_config
 from crosshaul.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 @click.option(
     "--require-ready",
     is_flag=True,
-    help="End with code 3 if an identity or destination is unusable now, as far as reading can tell.",
+    help="Exit with code 3 if an identity or destination is unusable at the start, as far as reading can tell.",
 )
 @click.option(
     "--finish",
     is_flag=True,
-    help="At a stop look once more, and deliver all that is at rest, within shutdown_timeout.",
+    help="Before exit rescan and deliver every settled file, within shutdown_timeout.",
 )
 @click.pass_context
 def command(context: click.Context, config_path: Path, *, require_ready: bool, finish: bool) -> None:
-    """Watch the routes' directories, and deliver every file that comes to rest in them.
+    """Watch the routes' directories, and deliver every file once it has settled.
 
-    Runs in the foreground until SIGTERM or Ctrl-C. It then takes no new files, lets uploads in flight end within
-    shutdown_timeout, and goes; a second signal cuts that short. Nothing is lost either way: the journal in state_dir
-    knows what is delivered, and unfinished uploads go on from their last part. --finish is for where the directory goes
-    with the daemon, as in a pod: what was written to the last is delivered before the end. SIGHUP reloads the
-    configuration, as `crosshaul reload` does.
+    Runs in the foreground until SIGTERM or Ctrl-C. It then accepts no new files, finishes the uploads in flight within
+    shutdown_timeout, and exits; a second signal exits at once. No file is lost either way: the journal in state_dir
+    records what is delivered, and unfinished uploads continue from their last part. --finish is for pods whose volume
+    dies with the daemon: every finished file is delivered before exit. SIGHUP reloads the configuration, as `crosshaul
+    reload` does.
 
     Examples:
       crosshaul run -c /etc/crosshaul/config.yaml
@@ -42,20 +42,20 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool, f
       crosshaul run --finish
 
     Exit codes:
-      0  ended after a drain
-      1  ended, and uploads were cut off (they go on at the next start; 0 to systemd); with --finish: files were left
+      0  ended after a complete drain
+      1  ended, and uploads were cut off (the next start continues them; 0 to systemd); with --finish: files were left
       2  the configuration or state_dir can't be used
       3  --require-ready, and an identity or destination is unusable
       4  another instance holds state_dir
      75  state_dir can't be used at the moment (full, read-only): try again later
     """
-    from crosshaul import daemon  # noqa: PLC0415 - --help does without the AWS libraries
-    from crosshaul.stopping import last_words  # noqa: PLC0415 - as above
+    from crosshaul.service import daemon  # noqa: PLC0415 - --help does without the AWS libraries
+    from crosshaul.service.shutdown import flushing_log  # noqa: PLC0415 - as above
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
-    from crosshaul.telemetry.descriptors import raise_limit  # noqa: PLC0415 - as above
+    from crosshaul.telemetry.descriptors import raise_descriptor_limit  # noqa: PLC0415 - as above
 
-    config = loaded(config_path)
+    config = load_config(config_path)
     logs.configure(config.log.level, config.log.format)
-    raise_limit()
-    with last_words():
+    raise_descriptor_limit()
+    with flushing_log():
         context.exit(asyncio.run(daemon.run(config, config_path, require_ready=require_ready, finish=finish)))

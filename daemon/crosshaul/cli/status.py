@@ -1,4 +1,4 @@
-"""`crosshaul status`: how much is delivered, what waits, and whether anything is wrong."""
+"""`crosshaul status`: how much is delivered, what is pending, and whether anything is wrong."""
 
 from __future__ import annotations
 
@@ -8,32 +8,51 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.facts import gathered
-from crosshaul.cli.journals import looked_into
+from crosshaul.cli.journals import journal_reader
 from crosshaul.cli.options import config_option, json_option, seconds
+from crosshaul.cli.snapshot import read_status
 from crosshaul.cli.verb import Verb
-from crosshaul.control_socket import ask
+from crosshaul.display import printable
+from crosshaul.service.control_socket import send_request
 from crosshaul.telemetry.health import healthy
-from crosshaul.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
-    from crosshaul.journal.reader import Reader
+    from crosshaul.journal import Reader
+
+_HELP = """Show counts, the age of the oldest pending file, the destinations' credentials and the routes' watchers.
+
+Reads the journal, so it works with or without a daemon; the daemon serves the same as /status.json. `pending` counts
+the files that are to be sent and are not being uploaded now. On a terminal --watch also shows rate, time left and the
+uploads; --watch --json prints a line each second. --live asks the daemon itself whether its loops run: if not, restart
+it; the partner's account plays no part in it. --healthy is for people and monitors.
+
+Examples:
+  crosshaul status
+  crosshaul status --watch
+  crosshaul status --json | jq .pending
+  crosshaul status --healthy --max-age 1h || page-somebody
+
+Exit codes:
+  0  shown, whatever it says; with --healthy: files get through; with --live: a daemon runs, and its loops move
+  1  with --healthy, --live: they don't; a line for each reason
+  2  invalid configuration, or the journal can't be read
+"""
 
 
-@click.command(cls=Verb)
+@click.command(cls=Verb, help=_HELP)
 @config_option
 @json_option
-@click.option("--watch", "again", is_flag=True, help="Again every second, until Ctrl-C.")
-@click.option("--healthy", "ask_health", is_flag=True, help="Only whether files get through, as the exit code.")
-@click.option("--live", "ask_life", is_flag=True, help="Only whether a daemon moves, as the exit code.")
+@click.option("--watch", "repeat", is_flag=True, help="Repeat every second, until Ctrl-C.")
+@click.option("--healthy", "only_healthy", is_flag=True, help="Only tell by the exit code whether files get through.")
+@click.option("--live", "only_live", is_flag=True, help="Only tell by the exit code whether a daemon's loops move.")
 @click.option(
     "--max-age",
     metavar="TIME",
     callback=seconds,
     default="15m",
     show_default=True,
-    help="How old a waiting file may be.",
+    help="For --healthy: the greatest age of a pending file.",
 )
 @click.pass_context
 def command(
@@ -41,61 +60,44 @@ def command(
     config: Config,
     *,
     as_json: bool,
-    again: bool,
-    ask_health: bool,
-    ask_life: bool,
+    repeat: bool,
+    only_healthy: bool,
+    only_live: bool,
     max_age: float,
 ) -> None:
-    """Show counts, the age of the oldest pending file, the destinations' credentials and the watchers' health.
-
-    Reads the journal, so it works with the daemon up or down; the daemon serves the same facts as /status.json.
-    `pending` counts what is on its way and not being sent right now. With --watch a terminal shows rate, time left and
-    what is being sent as well; --watch --json prints a line each second. --live asks the daemon itself: it is what a
-    restart cures, and says nothing of the partner; --healthy is for people and monitors.
-
-    Examples:
-      crosshaul status
-      crosshaul status --watch
-      crosshaul status --json | jq .pending
-      crosshaul status --healthy --max-age 1h || page-somebody
-
-    Exit codes:
-      0  shown, whatever it says; with --healthy: files get through; with --live: a daemon runs, and moves
-      1  with --healthy, --live: it is not so; a line for each reason
-      2  bad configuration, or the journal can't be read
-    """
-    if ask_life:
-        context.exit(_told(ask(config.state_dir, {"do": "live"})["reasons"]))
-    if again and not ask_health:
-        from crosshaul.cli.live import watch  # noqa: PLC0415 - without rich where nothing is shown
+    """Show the status."""
+    if only_live:
+        context.exit(_print_reasons(send_request(config.state_dir, {"do": "live"})["reasons"]))
+    if repeat and not only_healthy:
+        from crosshaul.cli.live import watch  # noqa: PLC0415 - without tables rich is not needed
 
         watch(config, as_json=as_json)
         return
-    with looked_into(config.state_dir) as reader:
-        facts = gathered(config, reader)
-        staying = [] if as_json or ask_health else list(_staying(config, reader))
-    if ask_health:
-        context.exit(_told(healthy(facts, max_age).reasons))
+    with journal_reader(config.state_dir) as reader:
+        status = read_status(config, reader)
+        staying = [] if as_json or only_healthy else list(_sources_staying(config, reader))
+    if only_healthy:
+        context.exit(_print_reasons(healthy(status, max_age).reasons))
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        click.echo(json.dumps(status, indent=2))
         return
-    from crosshaul.cli.tables import show  # noqa: PLC0415 - without rich where nothing is shown
+    from crosshaul.cli.tables import show  # noqa: PLC0415 - without tables rich is not needed
 
-    show(facts, nothing_yet=reader is None, state_dir=config.state_dir)
+    show(status, no_journal=reader is None, state_dir=config.state_dir)
     for line in staying:
         click.echo(printable(line))
 
 
-def _staying(config: Config, reader: Reader | None) -> Iterator[str]:
-    """A line for each route of which delivered files stay, with one of them and why."""
+def _sources_staying(config: Config, reader: Reader | None) -> Iterator[str]:
+    """Yield a line for each route that has delivered files whose source stays, with one of them and the reason."""
     for route in config.routes:
-        record = reader.first_staying(route.name) if reader is not None else None
+        record = reader.first_not_removed(route.name) if reader is not None else None
         if record is not None and record.diagnosis is not None:
-            yield f"Of route {route.name} delivered files stay, such as {record.diagnosis.message}"
+            yield f"Delivered files of route {route.name} stay, such as {record.diagnosis.message}"
 
 
-def _told(reasons: Sequence[str]) -> int:
-    """Tell what is wrong; 0 if nothing is."""
+def _print_reasons(reasons: Sequence[str]) -> int:
+    """Print the reasons; return the exit code."""
     for reason in reasons:
         click.echo(f"crosshaul: {printable(reason)}", err=True)
     return 1 if reasons else 0

@@ -1,4 +1,4 @@
-"""`status` for people: tables where they fit the terminal, else a paragraph a row; aligned text where it is piped."""
+"""The status as tables; as paragraphs on a narrow terminal; as aligned text in a pipe."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from crosshaul.telemetry.plain import printable
-from crosshaul.telemetry.words import duration, moment, size
+from crosshaul.display import duration, moment, printable, size
 
-_PIPED_WIDTH = 100_000
-"""Nothing is folded or cut in what another program reads."""
-_ROOM_FOR_PROSE = 30
-"""Columns that a sentence in a table has at the least; narrower it is a paragraph of its own."""
-_FIGURES = frozenset({"pending", "uploading", "delivered", "quarantined", "oldest", "session ends in"})
-"""The columns that are read from the right."""
+_PIPED_COLUMNS = 100_000
+"""Lines for another program are not folded or cut."""
+_MIN_PROSE_COLUMNS = 30
+"""A table whose last column would be narrower is shown as paragraphs."""
+_FIGURES = frozenset({"pending", "uploading", "delivered", "quarantined", "oldest", "session expires in"})
+"""Right-aligned columns."""
 _STYLES = {
     "ready": "green",
     "watching": "green",
@@ -33,35 +32,35 @@ _STYLES = {
 
 
 def terminal() -> Console:
-    """Where the tables go: colours only on a terminal, and not where NO_COLOR is set."""
+    """Return the console for tables; it has colours on a terminal only, and not if NO_COLOR is set."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console.width = _PIPED_WIDTH
+        console.width = _PIPED_COLUMNS
     return console
 
 
-def show(facts: Mapping[str, Any], *, nothing_yet: bool, state_dir: Path) -> None:
-    """Print the snapshot; ``nothing_yet`` = there is no journal so far."""
+def show(status: Mapping[str, Any], *, no_journal: bool, state_dir: Path) -> None:
+    """Print a ``telemetry.status.snapshot``; ``no_journal`` = nothing has run yet."""
     console = terminal()
-    console.print(picture(console, facts, nothing_yet=nothing_yet, state_dir=state_dir))
+    console.print(render(console, status, no_journal=no_journal, state_dir=state_dir))
 
 
-def picture(console: Console, facts: Mapping[str, Any], *, nothing_yet: bool, state_dir: Path) -> Group:
-    """The snapshot, as it fits ``console``."""
-    return Group(*_parts(console, facts, nothing_yet=nothing_yet, state_dir=state_dir))
+def render(console: Console, status: Mapping[str, Any], *, no_journal: bool, state_dir: Path) -> Group:
+    """Return the snapshot laid out for ``console``."""
+    return Group(*_parts(console, status, no_journal=no_journal, state_dir=state_dir))
 
 
 def _parts(
-    console: Console, facts: Mapping[str, Any], *, nothing_yet: bool, state_dir: Path
+    console: Console, status: Mapping[str, Any], *, no_journal: bool, state_dir: Path
 ) -> Iterator[RenderableType]:
-    yield _daemon(facts["daemon"])
-    if facts["journal"]["error"]:
-        yield Text(printable(f"The journal can't be written: {facts['journal']['error']}"), style="bold red")
-    if nothing_yet:
+    yield _daemon(status["daemon"])
+    if status["journal"]["error"]:
+        yield Text(printable(f"The journal can't be written: {status['journal']['error']}"), style="bold red")
+    if no_journal:
         yield Text(f"Nothing has run yet: there is no journal in {printable(state_dir)}.")
-    yield _totals(facts)
-    yield _routes(console, facts["routes"], facts["now"])
-    yield _destinations(console, facts["destinations"])
+    yield _totals(status)
+    yield _routes(console, status["routes"], status["now"])
+    yield _destinations(console, status["destinations"])
 
 
 def _daemon(daemon: Mapping[str, Any]) -> str:
@@ -70,12 +69,13 @@ def _daemon(daemon: Mapping[str, Any]) -> str:
     return "No daemon is running."
 
 
-def _totals(facts: Mapping[str, Any]) -> str:
-    counts = ", ".join(f"{facts[name]:,} {name}" for name in ("delivered", "uploading", "pending", "quarantined"))
-    if restless := sum(route["settling"] for route in facts["routes"].values()):
-        counts += f", {restless:,} not at rest yet"
-    waits = f"; {size(facts['pending_bytes'])} wait, the oldest for {duration(facts['oldest_pending_seconds'])}"
-    return f"Files: {counts}{waits if facts['pending'] else ''}."
+def _totals(status: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{status[name]:,} {name}" for name in ("delivered", "uploading", "pending", "quarantined"))
+    if settling := sum(route["settling"] for route in status["routes"].values()):
+        counts += f", {settling:,} settling"
+    oldest = f"the oldest for {duration(status['oldest_pending_seconds'])}"
+    pending = f"; {size(status['pending_bytes'])} pending, {oldest}"
+    return f"Files: {counts}{pending if status['pending'] else ''}."
 
 
 def _routes(console: Console, routes: Mapping[str, Mapping[str, Any]], now: float) -> RenderableType:
@@ -91,17 +91,17 @@ def _routes(console: Console, routes: Mapping[str, Mapping[str, Any]], now: floa
 
 def _destinations(console: Console, destinations: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     rows = []
-    for name, facts in destinations.items():
-        left = facts["credentials_expire_in_seconds"]
-        ends = "-" if left is None else duration(left)
-        rows.append([printable(name), facts["state"], ends, facts["last_error"] or "-"])
-    return _fitting(console, ["destination", "state", "session ends in", "last error"], rows)
+    for name, destination in destinations.items():
+        expire_in = destination["credentials_expire_in_seconds"]
+        expiry = "-" if expire_in is None else duration(expire_in)
+        rows.append([printable(name), destination["state"], expiry, destination["last_error"] or "-"])
+    return _fitting(console, ["destination", "state", "session expires in", "last error"], rows)
 
 
 def _fitting(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
-    """A table whose last column takes what room is left; where that is too little, each row as a paragraph."""
+    """Return a table whose last column takes the remaining width, or a paragraph per row if that is too narrow."""
     *short, prose = (max(map(cell_len, column)) for column in zip(heads, *rows, strict=True))
-    needed = sum(width + 2 for width in short) + min(prose, _ROOM_FOR_PROSE)
+    needed = sum(width + 2 for width in short) + min(prose, _MIN_PROSE_COLUMNS)
     if console.is_terminal and needed > console.width:
         return Group("", *(_paragraph(heads, row) for row in rows))
     table = Table(
@@ -117,11 +117,11 @@ def _fitting(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str
 
 
 def _paragraph(heads: Sequence[str], row: Sequence[str]) -> RenderableType:
-    told = Text(", ").join(
+    fields = Text(", ").join(
         Text.assemble(f"{head} ", _styled(cell)) for head, cell in zip(heads[1:], row[1:], strict=True)
     )
-    told.overflow = "fold"
-    return Group(Text(row[0], style="bold", overflow="fold"), Padding(told, (0, 0, 0, 2)))
+    fields.overflow = "fold"
+    return Group(Text(row[0], style="bold", overflow="fold"), Padding(fields, (0, 0, 0, 2)))
 
 
 def _styled(cell: str) -> Text:

@@ -1,4 +1,4 @@
-"""`crosshaul validate`: the configuration, checked offline."""
+"""`crosshaul validate`: checks the configuration offline."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 
 import click
 
-from crosshaul.cli.options import config_path_option, json_option, warn_of_surroundings
-from crosshaul.cli.retargets import going_again
+from crosshaul.cli.options import config_path_option, json_option, print_warnings
+from crosshaul.cli.retargets import retargets_of
 from crosshaul.cli.verb import Verb
+from crosshaul.display import count, printable
 from crosshaul.errors import ConfigError
-from crosshaul.telemetry.plain import printable
-from crosshaul.telemetry.words import count
 
 
 @click.command(cls=Verb)
@@ -22,12 +21,12 @@ from crosshaul.telemetry.words import count
 @json_option
 @click.pass_context
 def command(context: click.Context, config_path: Path, *, as_json: bool) -> None:
-    """Check the configuration without running anything or asking AWS.
+    """Check the configuration without running anything or calling AWS.
 
-    Reports every fault at once, each with file, line, key and what to write instead. Files of the configuration that
-    every user of the machine can change are told as warnings, and so are routes that may replace each other's objects
-    whose sources are gone. Where the journal can be read it says as well which
-    delivered files this configuration sends again, because it has them go elsewhere.
+    Reports all faults at once, each with file, line, key and what to write instead. Warns of configuration files that
+    every user of the machine can change, and of routes that may replace each other's objects after their sources were
+    deleted. If the journal can be read, it also lists the delivered files that this configuration sends again, to
+    another address.
 
     Examples:
       crosshaul validate -c /etc/crosshaul/config.yaml && systemctl restart crosshaul
@@ -35,27 +34,27 @@ def command(context: click.Context, config_path: Path, *, as_json: bool) -> None
 
     Exit codes:
       0  valid
-      2  not valid; each fault is a line on stderr, with --json one of .faults
+      2  invalid; each fault is a line on stderr, with --json an element of .faults
     """
-    from crosshaul.aws.surroundings import check_surroundings  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.aws.environment import check_environment  # noqa: PLC0415 - --help does without pydantic
     from crosshaul.config import load  # noqa: PLC0415 - as above
 
     try:
         config = load(config_path)
-        check_surroundings(config, os.environ)
+        check_environment(config, os.environ)
     except ConfigError as error:
         if not as_json:
             raise
         click.echo(json.dumps({"valid": False, "faults": str(error).splitlines()}, indent=2))
         context.exit(error.exit_code)
-    warnings = warn_of_surroundings(config, config_path)
+    warnings = print_warnings(config, config_path)
     if as_json:
         names = {"routes": [route.name for route in config.routes], "destinations": list(config.destinations)}
-        again = [dataclasses.asdict(each) for each in going_again(config)]
-        told = {"valid": True, "faults": [], "warnings": warnings, **names, "sent_again": again}
-        click.echo(json.dumps(told, indent=2))
+        sent_again = [dataclasses.asdict(retarget) for retarget in retargets_of(config)]
+        output = {"valid": True, "faults": [], "warnings": warnings, **names, "sent_again": sent_again}
+        click.echo(json.dumps(output, indent=2))
         return
     routes, destinations = count(len(config.routes), "route"), count(len(config.destinations), "destination")
     click.echo(f"{config_path}: configuration is valid: {routes}, {destinations}")
-    for each in going_again(config):
-        click.echo(printable(f"{each}"))
+    for retarget in retargets_of(config):
+        click.echo(printable(f"{retarget}"))

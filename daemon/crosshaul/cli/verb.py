@@ -1,4 +1,4 @@
-"""A click command whose help is its docstring as written: indented lines keep their form."""
+"""A click command whose help keeps the lines of its docstring where these are indented."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import click
 
 
 class Verb(click.Command):
-    """Paragraphs that hold indented lines (examples, exit codes) are not folded into running text."""
+    """A verb of the command line. Help paragraphs with indented lines (examples, exit codes) are not re-wrapped."""
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 - click's own arguments
-        super().__init__(*arguments, **more)
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - click's own arguments
+        super().__init__(*arguments, **options)
         paragraphs = inspect.cleandoc(self.help or "").split("\n\n")
-        # A line with a backspace alone is click's mark for "as it stands".
+        # A line with only a backspace tells click not to re-wrap the paragraph.
         self.help = "\n\n".join(f"\b\n{text}" if "\n  " in text else text for text in paragraphs)

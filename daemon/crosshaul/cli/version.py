@@ -1,4 +1,4 @@
-"""`crosshaul version`: what is running, for a bug report."""
+"""`crosshaul version`: the versions in use, for a bug report."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from crosshaul.cli.options import json_option
 from crosshaul.cli.verb import Verb
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_INSIDE = ("aiobotocore", "botocore")
-"""Not asked for by name, but most of what aioboto3 does is theirs."""
+_INDIRECT = ("aiobotocore", "botocore")
+"""Dependencies of aioboto3 that do most of its work."""
 
 
 @click.command(cls=Verb)
@@ -28,17 +28,25 @@ def command(*, as_json: bool) -> None:
       0  always
     """
     openssl, number = ssl.OPENSSL_VERSION.lower().split(maxsplit=1)
-    told = {"crosshaul": __version__, "python": f"{platform.python_version()} ({platform.platform()})", openssl: number}
-    told |= {name: _version(name) for name in (*_direct(), *_INSIDE)}
-    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(f"{name} {each}" for name, each in told.items()))
+    versions = {
+        "crosshaul": __version__,
+        "python": f"{platform.python_version()} ({platform.platform()})",
+        openssl: number,
+    }
+    versions |= {name: _version(name) for name in (*_direct(), *_INDIRECT)}
+    click.echo(
+        json.dumps(versions, indent=2)
+        if as_json
+        else "\n".join(f"{name} {version}" for name, version in versions.items())
+    )
 
 
 def _direct() -> list[str]:
-    return [found[0] for line in requires("crosshaul") or [] if (found := _NAME.match(line))]
+    return [match[0] for line in requires("crosshaul") or [] if (match := _NAME.match(line))]
 
 
 def _version(name: str) -> str:
     try:
         return version(name)
-    except PackageNotFoundError:  # one that another operating system needs
+    except PackageNotFoundError:  # only needed on another operating system
         return "not installed"

@@ -1,29 +1,38 @@
-"""The configuration: one YAML file, checked whole, as frozen values. The only user of pydantic and yaml."""
+"""Load and check the configuration file. The only user of pydantic and yaml."""
 
+from crosshaul.config.bandwidth import BandwidthStep
 from crosshaul.config.destination import Destination
-from crosshaul.config.exposure import exposed
+from crosshaul.config.exposure import files_writable_by_others
+from crosshaul.config.http_config import HostPort, HttpConfig
 from crosshaul.config.load import INLINE, load
-from crosshaul.config.model import BandwidthStep, Config, Heartbeat, HostPort, Http, Identity, Log, Retry, Transfer
+from crosshaul.config.model import (
+    Config,
+    HeartbeatConfig,
+    IdentityConfig,
+    LogConfig,
+    RetryConfig,
+    TransferConfig,
+)
 from crosshaul.config.overlaps import overlaps
-from crosshaul.config.route import AfterUpload, Route, Settle
+from crosshaul.config.route import AfterUploadConfig, Route, SettleConfig
 from crosshaul.config.schema import schema
 
 __all__ = [
     "INLINE",
-    "AfterUpload",
+    "AfterUploadConfig",
     "BandwidthStep",
     "Config",
     "Destination",
-    "Heartbeat",
+    "HeartbeatConfig",
     "HostPort",
-    "Http",
-    "Identity",
-    "Log",
-    "Retry",
+    "HttpConfig",
+    "IdentityConfig",
+    "LogConfig",
+    "RetryConfig",
     "Route",
-    "Settle",
-    "Transfer",
-    "exposed",
+    "SettleConfig",
+    "TransferConfig",
+    "files_writable_by_others",
     "load",
     "overlaps",
     "schema",

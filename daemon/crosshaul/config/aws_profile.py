@@ -1,6 +1,6 @@
-"""What a profile of the AWS config files says of connections: where calls go, and whose certificates are trusted.
+"""Read the connection settings of a profile in the AWS config files: endpoints and certificate authorities.
 
-The AWS SDK reads the rest. These keys hold for connections that are not the SDK's, too.
+The AWS SDK reads the other settings. These ones also apply to connections that the SDK does not make.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ _PROFILE_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A profile's settings; a profile that is not there has none."""
+    """The settings of a profile; a missing profile has none."""
 
     name: str
     ca_bundle: str | None = None
     endpoint_url: str | None = None
     service_endpoints: Mapping[str, str] = field(default_factory=dict)
-    """By the service's name: ``s3``, ``sts``."""
+    """Endpoints by service: ``s3``, ``sts``."""
 
 
 def read(name: str | None, environ: Mapping[str, str]) -> Profile:
-    """Read the profile ``name``, or the one that the environment names. Blocks.
+    """Read the profile ``name``, or the one that the environment names (blocking).
 
-    A file that can't be read counts as empty: who needs the profile's credentials tells of it.
+    An unreadable file counts as empty: the code that needs its credentials reports the error.
     """
-    name = name or next((environ[each] for each in _PROFILE_VARIABLES if environ.get(each)), "default")
+    name = name or next((environ[variable] for variable in _PROFILE_VARIABLES if environ.get(variable)), "default")
     config = _parsed(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
     secrets = _parsed(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
     values: dict[str, str] = {}
-    for section, found in config.items():
+    for section, settings in config.items():
         if section in ({("default",), ("profile", "default")} if name == "default" else {("profile", name)}):
-            values |= found
+            values |= settings
     values |= secrets.get((name,), {})
     services = config.get(("services", values.get("services", "")), {})
     endpoints = {service: _nested(text).get("endpoint_url", "") for service, text in services.items()}
@@ -49,23 +49,23 @@ def read(name: str | None, environ: Mapping[str, str]) -> Profile:
 
 
 def _parsed(path: str) -> dict[tuple[str, ...], dict[str, str]]:
-    """The sections of a file by their words: ``[profile "a b"]`` is ("profile", "a b")."""
+    """Parse a file into sections by the words of their headers: ``[profile "a b"]`` is ("profile", "a b")."""
     parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
         parser.read(Path(path).expanduser(), encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError, RuntimeError):  # RuntimeError: there is no home
+    except (configparser.Error, UnicodeDecodeError, RuntimeError):  # RuntimeError: no home directory
         return {}
-    found = {}
+    sections = {}
     for section in parser.sections():
         try:
             words = tuple(shlex.split(section))
         except ValueError:
             continue
-        found[words] = dict(parser.items(section))
-    return found
+        sections[words] = dict(parser.items(section))
+    return sections
 
 
 def _nested(text: str) -> dict[str, str]:
-    """The indented ``key = value`` lines below a key that has no value of its own."""
+    """Parse the indented ``key = value`` lines below a key without a value."""
     pairs = [line.partition("=") for line in text.splitlines() if "=" in line]
     return {key.strip(): value.strip() for key, _, value in pairs}

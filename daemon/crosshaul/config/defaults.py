@@ -1,4 +1,4 @@
-"""What the file may leave out because something else in it says so. Works on values that nothing has checked yet."""
+"""Defaults that follow from other keys of the file. Works on values that are not validated yet."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from crosshaul.config.rules import is_region
 
 
-def filled_in(data: dict[str, Any]) -> dict[str, Any]:
-    """Give each destination its name and region, and each route the destination where there is only one."""
+def apply_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """Set the name and region of each destination, and the destination of each route when there is only one."""
     destinations, routes = data.get("destinations"), data.get("routes")
-    filled = dict(data)
+    completed = dict(data)
     if isinstance(destinations, dict):
         region = _region(data.get("identity"))
-        filled["destinations"] = {name: _destination(name, value, region) for name, value in destinations.items()}
+        completed["destinations"] = {name: _destination(name, value, region) for name, value in destinations.items()}
     if isinstance(routes, (list, tuple)):
-        sole = (
+        only = (
             {"destination": next(iter(destinations))}
             if isinstance(destinations, dict) and len(destinations) == 1
             else {}
         )
-        filled["routes"] = [{**sole, **route} if isinstance(route, dict) else route for route in routes]
-    return filled
+        completed["routes"] = [{**only, **route} if isinstance(route, dict) else route for route in routes]
+    return completed
 
 
 def _region(identity: object) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
-"""Which directories are one, or lie in each other, by their names and in truth: symlinks and bind mounts have several.
+"""Find out whether directories are equal or nested, also through symlinks and bind mounts.
 
-A configuration is read by every command, also beside a mount that hangs: what the disk says of a directory is waited
-for with all others at once, and for seconds. What does not answer is known by its name alone.
+Every command loads the configuration, even while a mount hangs. So all directories are examined at once, in threads,
+and for two seconds at most; those that do not respond are compared by name only.
 """
 
 from __future__ import annotations
@@ -13,68 +13,68 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-_PATIENCE_SECONDS = 2.0
-_AT_ONCE = 64
+_MAX_WAIT_SECONDS = 2.0
+_MAX_THREADS = 64
 
 Identity = tuple[int, int]
 """Device and inode."""
 
 
 class Directories:
-    """What is known of some directories, asked once for each."""
+    """Compare directories, each of which is examined once."""
 
     def __init__(self, paths: Iterable[PurePosixPath]) -> None:
-        """Ask the disk; takes some seconds at the most."""
-        self._facts: dict[PurePosixPath, _Facts] = {path: _Facts(path) for path in paths}
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        waiting = iter(self._facts.values())
-        while time.monotonic() < deadline and (some := list(islice(waiting, _AT_ONCE))):
-            for facts in some:
-                facts.start()
-            for facts in some:
-                facts.join(max(0.0, deadline - time.monotonic()))
+        """Examine the directories (blocking, at most two seconds)."""
+        self._probes: dict[PurePosixPath, _Probe] = {path: _Probe(path) for path in paths}
+        deadline = time.monotonic() + _MAX_WAIT_SECONDS
+        remaining = iter(self._probes.values())
+        while time.monotonic() < deadline and (batch := list(islice(remaining, _MAX_THREADS))):
+            for probe in batch:
+                probe.start()
+            for probe in batch:
+                probe.join(max(0.0, deadline - time.monotonic()))
 
     def holds(self, directory: PurePosixPath, path: PurePosixPath) -> bool:
-        """Whether ``path`` is the directory or lies in it, by its name or in truth."""
+        """True if ``path`` is the directory or is inside it, by name or by inode."""
         if directory == path or directory in path.parents:
             return True
-        outer, inner = self._facts[directory].truth, self._facts[path].truth
+        outer, inner = self._probes[directory].result, self._probes[path].result
         if outer is None or inner is None:
             return False
         return directory in inner.names or outer.identity in inner.identities
 
     def either_holds(self, one: PurePosixPath, other: PurePosixPath) -> bool:
-        """Whether one is the other, or lies in it."""
+        """True if the directories are equal, or one is inside the other."""
         return self.holds(one, other) or self.holds(other, one)
 
 
-class _Truth:
-    """What the disk says of a directory; names and identities are its own and those above it."""
+class _Ancestry:
+    """The names and identities of a directory and its parents."""
 
     def __init__(self, path: PurePosixPath) -> None:
         real = PurePosixPath(os.path.realpath(path))
         self.names = frozenset((real, *real.parents))
         self.identity = _identity(path)
-        above = (_identity(each) for each in (path, *path.parents, *self.names))
-        self.identities = frozenset(each for each in above if each is not None)
+        identities = (_identity(name) for name in (path, *path.parents, *self.names))
+        self.identities = frozenset(identity for identity in identities if identity is not None)
 
 
-class _Facts(threading.Thread):
-    """Asks the disk of one directory. A daemon thread: one that hangs holds up no end of the process."""
+class _Probe(threading.Thread):
+    """Examine one directory. A daemon thread, so that a hung mount does not block the exit of the process."""
 
     def __init__(self, path: PurePosixPath) -> None:
         super().__init__(name="crosshaul-directories", daemon=True)
         self._path = path
-        self.truth: _Truth | None = None
+        self.result: _Ancestry | None = None
 
     def run(self) -> None:
-        """Ask."""
-        self.truth = _Truth(self._path)
+        """Examine the directory."""
+        self.result = _Ancestry(self._path)
 
 
 def _identity(path: PurePosixPath) -> Identity | None:
     try:
-        found = Path(path).stat()
+        status = Path(path).stat()
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

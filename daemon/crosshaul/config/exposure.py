@@ -1,4 +1,4 @@
-"""Files that decide where data goes, or that are secrets, and that every user of the machine can change."""
+"""Find configuration and secret files that every user of the machine can change."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from crosshaul.config.model import Config
 
 
-def exposed(config: Config, file: Path) -> list[str]:
-    """A line for each file of ``config``, read from ``file``, that any user can write or replace (blocking)."""
-    return [line for path in dict.fromkeys(_files(config, file)) if (line := _exposure(path)) is not None]
+def files_writable_by_others(config: Config, file: Path) -> list[str]:
+    """List the files of ``config``, which was read from ``file``, that any user can write or replace (blocking)."""
+    return [line for path in dict.fromkeys(_files(config, file)) if (line := _writable_by_others(path)) is not None]
 
 
 def _files(config: Config, file: Path) -> Iterator[Path]:
@@ -21,14 +21,15 @@ def _files(config: Config, file: Path) -> Iterator[Path]:
     yield from filter(None, (config.http.token_file, config.heartbeat.url_file))
 
 
-def _exposure(path: Path) -> str | None:
+def _writable_by_others(path: Path) -> str | None:
     try:
-        mode, around = path.stat().st_mode, path.resolve().parent
-        above = around.stat().st_mode
-    except OSError:  # what is not there is told where it is used
+        mode, directory = path.stat().st_mode, path.resolve().parent
+        directory_mode = directory.stat().st_mode
+    except OSError:  # a missing file is reported where it is used
         return None
     if mode & stat.S_IWOTH:
-        return f"{path} can be changed by every user (mode {stat.S_IMODE(mode):04o}): chmod o-w {path}"
-    if above & stat.S_IWOTH and not above & stat.S_ISVTX:
-        return f"{path} can be replaced by every user ({around} has mode {stat.S_IMODE(above):04o}): chmod o-w {around}"
+        return f"{path} can be changed by every user (mode {stat.S_IMODE(mode):04o}); run chmod o-w {path}"
+    if directory_mode & stat.S_IWOTH and not directory_mode & stat.S_ISVTX:
+        octal = f"{stat.S_IMODE(directory_mode):04o}"
+        return f"{path} can be replaced by every user ({directory} has mode {octal}); run chmod o-w {directory}"
     return None

@@ -1,4 +1,4 @@
-"""Where objects lie: one store and one bucket, whatever name a destination has and however it is reached."""
+"""The place of objects: the store and the bucket, whatever the destination's name and endpoint."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PARTITIONS = (
     ("us-isof-", "aws-iso-f"),
     ("eusc-", "aws-eusc"),
 )
-"""By how the names of their regions begin; a bucket's name is one bucket in all of a partition."""
+"""Partitions by the prefix of their region names. The name of a bucket is unique within a partition."""
 _AWS_HOST = re.compile(r"(.+\.)?(amazonaws\.com(\.cn)?|api\.aws)")
 _USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def place_at(endpoint_url: str | None, region: str, bucket: str) -> Place:
-    """The place of a bucket. AWS's own addresses (a VPC endpoint's, for instance) all lead to one store."""
+    """Return the place of a bucket. All AWS endpoints, such as those of a VPC, are one store."""
     address = urlsplit(endpoint_url or "")
     host = address.hostname or ""
     if endpoint_url is None or _AWS_HOST.fullmatch(host):
@@ -33,5 +33,5 @@ def place_at(endpoint_url: str | None, region: str, bucket: str) -> Place:
 
 
 def partition_of_region(region: str) -> str:
-    """AWS's partition that a region belongs to."""
+    """Return the AWS partition of a region."""
     return next((name for prefix, name in _PARTITIONS if region.startswith(prefix)), "aws")

@@ -1,4 +1,4 @@
-"""Secrets that stand in the configuration, or in a file that it names. No message ever quotes one."""
+"""Secrets in the configuration, or in a file that it names. No message quotes a secret."""
 
 from __future__ import annotations
 
@@ -10,29 +10,33 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo, WithJsonSchema
 
-from crosshaul.config.types import blank
+from crosshaul.config.types import none_if_empty
 from crosshaul.errors import ConfigError
 
-_SHORTEST_TOKEN = 16
+_MIN_TOKEN_LENGTH = 16
 
 
 def check_token(value: str) -> None:
-    """Hold a token against what a Bearer header can carry (RFC 6750), and ask for one that nobody guesses."""
-    if len(value) < _SHORTEST_TOKEN:
-        raise ValueError(f"a token has {_SHORTEST_TOKEN} characters or more and this one has {len(value)}")
+    """Check a token by the syntax of the Bearer header (RFC 6750), and for a minimum length."""
+    if len(value) < _MIN_TOKEN_LENGTH:
+        raise ValueError(
+            f"a token has at least {_MIN_TOKEN_LENGTH} characters, this one has {len(value)}; write a longer one"
+        )
     if not re.fullmatch(r"[\w.~+/-]+=*", value, re.ASCII):
-        raise ValueError("a token holds only the characters A-Z a-z 0-9 - . _ ~ + / and = at its end")
+        raise ValueError(
+            "a token contains only the characters A-Z a-z 0-9 - . _ ~ + / and = at its end; write another one"
+        )
 
 
 def check_ping_url(value: str) -> None:
-    """Hold an address that is asked for its effect against what can be asked."""
+    """Check the URL of a heartbeat."""
     try:
         parts = urlsplit(value)
         fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fits = False
     if not fits or not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise ValueError("it is not an http(s) address; write https://HOST/PATH, as the monitor gives it")
+        raise ValueError("not an http(s) URL; write https://HOST/PATH, as the monitoring service gives it")
 
 
 def _token(secret: SecretStr) -> SecretStr:
@@ -46,24 +50,24 @@ def _ping_url(secret: SecretStr) -> SecretStr:
 
 
 _OPTIONAL = WithJsonSchema({"type": ["string", "integer", "null"]})
-Token = Annotated[Annotated[SecretStr, AfterValidator(_token)] | None, BeforeValidator(blank), _OPTIONAL]
-PingUrl = Annotated[Annotated[SecretStr, AfterValidator(_ping_url)] | None, BeforeValidator(blank), _OPTIONAL]
+Token = Annotated[Annotated[SecretStr, AfterValidator(_token)] | None, BeforeValidator(none_if_empty), _OPTIONAL]
+PingUrl = Annotated[Annotated[SecretStr, AfterValidator(_ping_url)] | None, BeforeValidator(none_if_empty), _OPTIONAL]
 
 
 def one_of_two(value: Path | None, info: ValidationInfo, other: str) -> Path | None:
-    """Refuse a secret's file beside the secret itself."""
+    """Refuse the file of a secret beside the secret itself."""
     if value is not None and info.data.get(other):
-        raise ValueError(f"{other} is given too; keep one of the two")
+        raise ValueError(f"{other} is set too; remove one of the two")
     return value
 
 
 def read_secrets(path: Path, place: str, what: str, check: Callable[[str], None]) -> tuple[str, ...]:
-    """The lines of a file, each of them ``what``; ``place`` is the key that names it. ConfigError if it can't serve."""
+    """Read the lines of a file, each of them ``what``; ``place`` is the key that names it. Raises ConfigError."""
     try:
         lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except OSError as error:
         raise ConfigError(
-            [f"{place}: {path} can't be read ({error.strerror}); check that it exists and is readable"]
+            [f"{place}: {path} cannot be read ({error.strerror}); check that it exists and is readable"]
         ) from error
     except UnicodeDecodeError:
         raise ConfigError([f"{place}: {path} is not text; write one {what} per line"]) from None

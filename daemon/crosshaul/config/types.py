@@ -1,4 +1,4 @@
-"""The kinds of value that the models are made of: each says in a sentence what is wrong and what to write."""
+"""The value types of the models. A ValueError says what is wrong and what to write."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from crosshaul.config.rules import is_region
 from crosshaul.config.units import parse_duration, parse_size
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
-"""Any value can be an environment variable."""
+"""An environment variable, which any value can be."""
 
 
 class Section(BaseModel):
-    """A mapping of the file: unknown keys are errors, and values never change."""
+    """A mapping of the file. Unknown keys are errors, and values are frozen.
+
+    The docstring of an attribute is the text of its key, in Markdown: its first paragraph for schema.json,
+    config.example.yaml and docs/CONFIGURATION.md, further paragraphs for docs/CONFIGURATION.md only.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def scalar_schema(**schema: str | list[str]) -> WithJsonSchema:
-    """Describe a scalar as the file may hold it: of its own type, or a variable that stands for it."""
+    """Describe a scalar of the file: of its own type, or an environment variable."""
     return WithJsonSchema({"anyOf": [schema, _VARIABLE]})
 
 
@@ -39,66 +43,66 @@ def _flag(value: object) -> object:
     words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
     if isinstance(value, str):
         if value.lower() not in words:
-            raise ValueError(f"{value!r} is neither true nor false; write true or false")
+            raise ValueError(f"{value!r} is not true or false; write true or false")
         return words[value.lower()]
     return value
 
 
 def absolute(value: Path) -> Path:
-    """Refuse a path that depends on where the program was started."""
+    """Check that a path is absolute and has no ``..``."""
     if not value.is_absolute():
-        raise ValueError(f"{str(value)!r} is not an absolute path; begin it with '/'")
+        raise ValueError(f"{str(value)!r} is not an absolute path; start it with '/'")
     if ".." in value.parts:
-        raise ValueError(f"{str(value)!r} holds '..'; write the path without it")
+        raise ValueError(f"{str(value)!r} contains '..'; write the path without it")
     return value
 
 
 def check_url(value: str) -> str:
-    """Hold an endpoint's address against what can be asked; returns it without a slash at its end."""
+    """Check the URL of an endpoint, and return it without a trailing slash."""
     try:
         parts = urlsplit(value)
         port_fits = parts.port is None or parts.port > 0
     except ValueError:
-        raise ValueError("it is not an http(s) address; write https://HOST or https://HOST:PORT") from None
+        raise ValueError("not an http(s) URL; write https://HOST or https://HOST:PORT") from None
     if parts.username is not None or parts.password is not None:
-        raise ValueError("it holds a user name or password; credentials belong in the AWS credential chain")
+        raise ValueError("contains a user name or password; use the AWS credential chain for credentials")
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_fits:
-        raise ValueError(f"{value!r} is not an http(s) address; write https://HOST or https://HOST:PORT")
+        raise ValueError(f"{value!r} is not an http(s) URL; write https://HOST or https://HOST:PORT")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError(f"{value!r} has something after its host; write {parts.scheme}://{parts.netloc}")
+        raise ValueError(f"{value!r} has a path or query after the host; write {parts.scheme}://{parts.netloc}")
     _check_host(parts.hostname)
     return value.rstrip("/")
 
 
 def _check_host(host: str) -> None:
-    """Hold a host's name against what the AWS SDK takes, which is what DNS and certificates take."""
+    """Check a host name by the rules of the AWS SDK, which are those of DNS and certificates."""
     if ":" in host or re.fullmatch(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)[a-z0-9-]{1,63}(?<!-)\.?", host):
         return
-    advice = "give the service a name of letters, digits, '-' and '.', such as a network alias without '_'"
+    advice = "use a name of letters, digits, '-' and '.', such as a network alias without '_'"
     if not host.isascii():
         try:
             advice = f"write {host.encode('idna').decode()}"
         except UnicodeError:
             advice = "write it in ASCII (xn--...)"
-    raise ValueError(f"{host!r} is no host name that S3 and STS can be asked under; {advice}")
+    raise ValueError(f"{host!r} is not a valid host name; {advice}")
 
 
 def _region(value: str) -> str:
     if not is_region(value):
-        raise ValueError(f"{value!r} is not a region; write for instance eu-central-1")
+        raise ValueError(f"{value!r} is not a region; write for example eu-central-1")
     return value
 
 
 def _label(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
         raise ValueError(
-            f"{value!r} is not a name; write 1 to 64 of A-Z a-z 0-9 . _ - beginning with a letter or digit"
+            f"{value!r} is not a name; write 1 to 64 characters A-Z a-z 0-9 . _ - that start with a letter or digit"
         )
     return value
 
 
-def blank(value: object) -> object:
-    """Nothing for an empty text, so that ${VAR:-} can leave an optional setting out."""
+def none_if_empty(value: object) -> object:
+    """Replace empty text by None, so that ${VAR:-} can leave an optional setting out."""
     return None if value == "" else value
 
 
@@ -116,6 +120,6 @@ Duration = Annotated[
 ]
 AbsolutePath = Annotated[Path, AfterValidator(absolute), scalar_schema(type="string", pattern="^/")]
 Url = Annotated[str, AfterValidator(check_url), scalar_schema(type="string", pattern="^(https?://.*)?$")]
-OptionalUrl = Annotated[Url | None, BeforeValidator(blank)]
-OptionalText = Annotated[Text | None, BeforeValidator(blank)]
+OptionalUrl = Annotated[Url | None, BeforeValidator(none_if_empty)]
+OptionalText = Annotated[Text | None, BeforeValidator(none_if_empty)]
 Region = Annotated[str, AfterValidator(_region), WithJsonSchema({"type": "string"})]

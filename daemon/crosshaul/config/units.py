@@ -1,4 +1,4 @@
-"""Durations, sizes and rates as people write them. Pure; ValueError is a sentence with what to write."""
+"""Parse and format durations, sizes and rates. Pure; a ValueError says what is wrong and what to write."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def parse_size(value: object) -> int:
     """Read a size in bytes: ``8MiB``, ``1.5GB``, ``512`` or a whole number."""
     amount = _amount(value, _SIZES)
     if amount is None:
-        raise ValueError(f"{value!r} is not a size; write a number with B, KiB, MiB, GiB, TiB, kB, MB, GB or TB: 8MiB")
+        raise ValueError(
+            f"{value!r} is not a size; write a number with B, KiB, MiB, GiB, TiB, kB, MB, GB or TB, for example 8MiB"
+        )
     return int(amount)
 
 
@@ -35,7 +37,7 @@ def parse_duration(value: object) -> float:
     """Read a duration in seconds: ``500ms``, ``2s``, ``10m``, ``1.5h``, ``1d`` or a number of seconds."""
     amount = _amount(value, _DURATIONS)
     if amount is None:
-        raise ValueError(f"{value!r} is not a duration; write a number with ms, s, m, h or d: 10m")
+        raise ValueError(f"{value!r} is not a duration; write a number with ms, s, m, h or d, for example 10m")
     return float(amount)
 
 
@@ -46,9 +48,9 @@ def parse_rate(value: object) -> int | None:
     text = value.removesuffix("/s").rstrip() if isinstance(value, str) else value
     amount = _amount(text, _SIZES)
     if amount is None or (isinstance(value, str) and not value.endswith("/s") and not value.isdigit()):
-        raise ValueError(f"{value!r} is not a rate; write a size per second, or off for no limit: 20MiB/s")
+        raise ValueError(f"{value!r} is not a rate; write a size per second such as 20MiB/s, or off for no limit")
     if amount < 1:
-        raise ValueError("a rate of nothing would stop all uploads; write off for no limit, or 1kB/s for hardly any")
+        raise ValueError("a rate of 0 would stop all uploads; write off for no limit, or a low rate such as 1kB/s")
     return int(amount)
 
 

@@ -1,8 +1,11 @@
-"""The journal: what is known of every file, on disk before anybody acts on it. The only owner of sqlite3."""
+"""The journal: a record of every file, on disk before anything is done with the file."""
 
-from crosshaul.journal.moves import IllegalMove
-from crosshaul.journal.reader import Reader, requeue
-from crosshaul.journal.store import Journal
-from crosshaul.journal.writer import CommitStats
+from crosshaul.journal.commit_stats import CommitStats
+from crosshaul.journal.protocol import JournalStore
+from crosshaul.journal.sqlite.connect import DATABASE
+from crosshaul.journal.sqlite.reader import Reader
+from crosshaul.journal.sqlite.requeue import requeue, resend
+from crosshaul.journal.sqlite.store import Journal
+from crosshaul.journal.sqlite.transitions import IllegalTransition
 
-__all__ = ["CommitStats", "IllegalMove", "Journal", "Reader", "requeue"]
+__all__ = ["DATABASE", "CommitStats", "IllegalTransition", "Journal", "JournalStore", "Reader", "requeue", "resend"]

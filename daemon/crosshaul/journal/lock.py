@@ -1,4 +1,4 @@
-"""The lock on ``state_dir``: it is held by one process at a time."""
+"""The lock on ``state_dir``, which one process at a time can hold."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PAUSE_SECONDS = 0.02
 
 
 class StateLock:
-    """An exclusive flock on ``state_dir/lock``, with the holder's pid in it; the kernel drops it with the process."""
+    """An exclusive flock on ``state_dir/lock``, with the holder's pid in it. It ends with the process."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @classmethod
     def take(cls, state_dir: Path) -> StateLock:
-        """Take the lock, or raise LockedError with the pid of who has it. Blocks for 100 ms: a reader may be asking."""
+        """Take the lock; raises LockedError with the holder's pid. Blocks up to 100 ms: a reader may probe it."""
         descriptor = private_file(state_dir / LOCK)
         try:
             _lock_soon(descriptor, state_dir)
@@ -32,15 +32,15 @@ class StateLock:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(descriptor)
-            cure = "Make room." if error.errno in {errno.ENOSPC, errno.EDQUOT} else "Use a local disk."
-            raise unusable(error, f"{state_dir / LOCK} can't be locked: {error.strerror}. {cure}") from error
+            hint = "Free some space." if error.errno in {errno.ENOSPC, errno.EDQUOT} else "Use a local disk."
+            raise unusable(error, f"{state_dir / LOCK} can't be locked: {error.strerror}. {hint}") from error
         except LockedError:
             os.close(descriptor)
             raise
         return cls(descriptor)
 
     def release(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
@@ -56,7 +56,7 @@ def _lock_soon(descriptor: int, state_dir: Path) -> None:
     pid = _pid_in(descriptor)
     raise LockedError(
         f"Another crosshaul ({f'pid {pid}' if pid else 'pid unknown'}) is using {state_dir}: "
-        "stop it first, or give this one a state_dir of its own."
+        "stop it first, or give this one its own state_dir."
     )
 
 
@@ -66,7 +66,7 @@ def _pid_in(descriptor: int) -> int | None:
 
 
 def holder(state_dir: Path) -> int | None:
-    """The pid of the process that holds the lock; None if nobody does. Blocks for 100 ms at the most."""
+    """Return the pid of the process that holds the lock, or None. Blocks up to 100 ms."""
     try:
         descriptor = os.open(state_dir / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

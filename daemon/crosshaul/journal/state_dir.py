@@ -1,4 +1,4 @@
-"""``state_dir`` itself: made for this process's user alone, or refused with what to do."""
+"""Makes ``state_dir``, private to this process's user, or refuses it."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ from crosshaul.errors import StateDirError, StateDirUnavailableError
 _PRIVATE_DIRECTORY = 0o700
 _PRIVATE_FILE = 0o600
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_PASSING = _FULL | {
+_TEMPORARY = _FULL | {
     *(errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
     *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN),
 }
-"""What may be over at the next start."""
-_OURS = frozenset(
+"""Errors that a later start may not meet."""
+_OWN_NAMES = frozenset(
     {
         *("lock", "journal.db", "journal.db-wal", "journal.db-shm", "reserve", "control.sock"),
         *("capabilities.json", "capabilities.tmp"),
         "lost+found",  # a file system of its own has it from the start
     }
 )
-_ENOUGH = frozenset({"lock"})
-"""Whoever has this in it is a state_dir, whatever else is there."""
+_MARKS_A_STATE_DIR = frozenset({"lock"})
+"""A directory with one of these is a state_dir, whatever else it contains."""
 
 
 def prepare(state_dir: Path) -> None:
-    """Make the directory, open to its owner alone; raises StateDirError."""
+    """Make the directory, accessible to its owner alone; raises StateDirError."""
     try:
         state_dir.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise StateDirError(f"state_dir {state_dir} is not a directory: name one, or a path that is free.") from error
+        raise StateDirError(f"state_dir {state_dir} is not a directory: set a directory, or a new path.") from error
     except OSError as error:
         raise _refused(state_dir, error) from error
     adopt(state_dir)
 
 
 def adopt(state_dir: Path) -> None:
-    """Close a directory that is there to others; raises StateDirError if it can't be, or should not be, ours.
+    """Make an existing directory private; raises StateDirError if it can't, or must not, be used.
 
-    One that belongs to another user is refused: what is made in it would lock its owner out, or he could replace it.
-    One that is open to others and holds more than a journal is left as it is, because it may be shared on purpose
-    (``/tmp``, ``/srv``).
+    A directory of another user is refused: that user could replace the journal. One that is open to others and contains
+    more than a journal is refused too, because it may be shared on purpose (``/tmp``, ``/srv``).
     """
     try:
         found = state_dir.stat()
@@ -60,12 +59,12 @@ def adopt(state_dir: Path) -> None:
 
 
 def _is_mapped(state_dir: Path, owner: int) -> bool:
-    """Whether all that is made there belongs to ``owner``, whoever makes it: some network mounts know one user only."""
+    """Return True if new files there belong to ``owner``: some network mounts map all users to one."""
     probe = state_dir / f".owner-{secrets.token_hex(8)}"
     try:
         descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE_FILE)
     except OSError as error:
-        if error.errno in _PASSING:
+        if error.errno in _TEMPORARY:
             raise
         return False
     try:
@@ -77,44 +76,57 @@ def _is_mapped(state_dir: Path, owner: int) -> bool:
 
 
 def _of_another(state_dir: Path, owner: int) -> str:
-    told = f"state_dir {state_dir} belongs to another user (uid {owner}; this is uid {os.geteuid()}): "
+    belongs = f"state_dir {state_dir} belongs to another user (uid {owner}; this is uid {os.geteuid()}): "
     if os.geteuid() == 0:
-        return f"{told}run Crosshaul as that user, or name another."
-    return f"{told}name a directory below it that is free, such as {state_dir / 'state'}, or chown it to this user."
+        return f"{belongs}run Crosshaul as that user, or set another state_dir."
+    return f"{belongs}set a new directory below it, such as {state_dir / 'state'}, or chown it to this user."
 
 
 def _close_to_others(state_dir: Path, mode: int) -> None:
     names = {entry.name for entry in state_dir.iterdir()}
-    if names - _OURS and not names & _ENOUGH:
+    if names - _OWN_NAMES and not names & _MARKS_A_STATE_DIR:
         raise StateDirError(
-            f"state_dir {state_dir} is open to other users (mode {mode:04o}) and holds other files: "
-            "chmod 700 it, or name a directory of its own."
+            f"state_dir {state_dir} is open to other users (mode {mode:04o}) and contains other files: "
+            "chmod 700 it, or set a directory of its own."
         )
     state_dir.chmod(_PRIVATE_DIRECTORY)
 
 
 def private_file(path: Path) -> int:
-    """A descriptor of a file that only its owner can read, made if need be; raises StateDirError."""
+    """Open a file, made if missing, that only its owner can read; return its descriptor. Raises StateDirError."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE_FILE)
     except OSError as error:
-        cure = "Make room." if error.errno in _FULL else _file_cure(path)
-        raise unusable(error, f"{path} can't be written: {error.strerror}. {cure}") from error
+        hint = "Free some space." if error.errno in _FULL else _file_hint(path)
+        raise unusable(error, f"{path} can't be written: {error.strerror}. {hint}") from error
 
 
-def _file_cure(path: Path) -> str:
+def _file_hint(path: Path) -> str:
     with suppress(OSError):
         owner = path.lstat().st_uid
         if owner != os.geteuid():
             return f"It belongs to another user (uid {owner}): chown all of {path.parent} to this one."
-    return "Make state_dir writable for this user, or name another."
+    return "Make state_dir writable for this user, or set another."
 
 
 def _refused(state_dir: Path, error: OSError) -> StateDirError:
-    cure = "Make room." if error.errno in _FULL else "Make it for this user with mode 0700, or name another."
-    return unusable(error, f"state_dir {state_dir} can't be made or used: {error.strerror}. {cure}")
+    hint = "Free some space." if error.errno in _FULL else "Make it for this user with mode 0700, or set another."
+    return unusable(error, f"state_dir {state_dir} can't be made or used: {error.strerror}. {hint}")
 
 
 def unusable(error: OSError, line: str) -> StateDirError:
-    """The error to raise with ``line``: of the kind that a later start may not meet, or for good."""
-    return (StateDirUnavailableError if error.errno in _PASSING else StateDirError)(line)
+    """Return the error with the message ``line``: StateDirUnavailableError if a later start may succeed."""
+    return (StateDirUnavailableError if error.errno in _TEMPORARY else StateDirError)(line)
+
+
+def obstacle(state_dir: Path) -> str | None:
+    """Return why nothing can be written to ``state_dir`` at the moment (read-only, full), or None."""
+    try:
+        found = os.statvfs(state_dir)
+    except OSError:
+        return None
+    if found.f_flag & os.ST_RDONLY:
+        return f"{state_dir} is on a file system that is mounted read-only: mount it for writing."
+    if found.f_blocks and not found.f_bavail:
+        return f"The disk of {state_dir} is full: free some space, and Crosshaul continues."
+    return None

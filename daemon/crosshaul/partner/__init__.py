@@ -1,20 +1,20 @@
-"""A partner account to practise on: STS and S3 on loopback, as strict as AWS, with a script of faults.
+"""A simulated partner account: STS and S3 on loopback, as strict as AWS, with a script of faults.
 
-The demo and the tests use it. Nothing else of Crosshaul imports it.
+The demo and the tests use it. No other package of Crosshaul imports it.
 """
 
 from crosshaul.partner.account import PartnerAccount
+from crosshaul.partner.fault_rules import Rule
 from crosshaul.partner.faults import (
     Close,
     Corrupt,
     Delay,
+    DelayedCommit,
     Error,
-    ErrorInside,
-    HalfAnswer,
-    Late,
+    ErrorInBody,
     Reset,
-    Rule,
     Stall,
+    TruncatedResponse,
     WrongETag,
 )
 from crosshaul.partner.settings import Settings, document, statement
@@ -26,16 +26,16 @@ __all__ = [
     "Close",
     "Corrupt",
     "Delay",
+    "DelayedCommit",
     "Error",
-    "ErrorInside",
-    "HalfAnswer",
-    "Late",
+    "ErrorInBody",
     "PartnerAccount",
     "Reset",
     "Rule",
     "Settings",
     "Stall",
     "StoredObject",
+    "TruncatedResponse",
     "WrongETag",
     "document",
     "statement",

@@ -1,6 +1,6 @@
 """``python -m crosshaul.partner``: a partner account in a process of its own.
 
-It prints one JSON line, all that a client needs, and serves until SIGTERM.
+It prints one JSON line with all that a client needs, and serves until SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from crosshaul.partner import PartnerAccount, Settings
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m crosshaul.partner", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--spool", type=Path, help="directory for bodies")
+    parser.add_argument("--spool", type=Path, help="directory for object bodies")
     parser.add_argument("--tls", nargs=2, type=Path, metavar=("CERT", "KEY"))
-    parser.add_argument("--session-seconds", type=float, help="how long sessions really live")
+    parser.add_argument("--session-seconds", type=float, help="lifetime of sessions, whatever is requested")
     parser.add_argument("--config", default="{}", help="further settings, a JSON object")
     return parser.parse_args(given)
 

@@ -1,34 +1,34 @@
-"""Who is calling, and may they: the checks that every call passes before it is carried out."""
+"""Authenticate and authorize each request before its operation runs."""
 
 from __future__ import annotations
 
 import re
 from http import HTTPStatus
 
+from crosshaul.partner.authorization import (
+    UNSIGNED,
+    Authorization,
+    check_signed_headers,
+    check_time,
+    parse_authorization,
+)
 from crosshaul.partner.chunked import KINDS
-from crosshaul.partner.errors import Refusal, access_denied, invalid_argument, invalid_request
+from crosshaul.partner.errors import ApiError, access_denied, invalid_argument, invalid_request
 from crosshaul.partner.exchange import Exchange
 from crosshaul.partner.identity import (
     Caller,
     authorize,
     authorize_key,
-    live_session_fault,
     names_of,
-    session_refusal,
+    session_error,
+    session_fault,
 )
-from crosshaul.partner.policy import Ask
-from crosshaul.partner.signature import (
-    UNSIGNED,
-    Claimed,
-    check_signed_headers,
-    check_time,
-    claim,
-)
+from crosshaul.partner.policy import AccessRequest
 from crosshaul.partner.store import Bucket
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CREATING = frozenset({"PutObject", "CompleteMultipartUpload", "CopyObject"})
-"""What makes an object (S3 user guide, "Enforce conditional writes", s3:ObjectCreationOperation)."""
+"""Operations that create an object (S3 user guide, "Enforce conditional writes", s3:ObjectCreationOperation)."""
 _CONDITION_HEADERS = (
     "x-amz-acl",
     "x-amz-server-side-encryption",
@@ -39,70 +39,72 @@ _CONDITION_HEADERS = (
 )
 
 
-def identify(exchange: Exchange) -> tuple[Claimed, Caller]:
-    """Whose signature the request claims to carry, before it is verified; raises Refusal."""
+def identify(exchange: Exchange) -> tuple[Authorization, Caller]:
+    """Find the caller that a request names, before its signature is verified; raises ApiError."""
     service = exchange.target.service
-    claimed = claim(exchange.received, exchange.target.query)
-    if claimed is None:
+    authorization = parse_authorization(exchange.raw, exchange.target.query)
+    if authorization is None:
         raise access_denied() if service == "s3" else _missing_token()
-    exchange.claimed = claimed
-    if claimed.service != service:
-        raise _wrong_service(claimed.service, service)
-    caller = exchange.state.directory.find(claimed.access_key_id)
+    exchange.authorization = authorization
+    if authorization.service != service:
+        raise _wrong_service(authorization.service, service)
+    caller = exchange.state.credentials.find(authorization.access_key_id)
     if caller is None:
-        raise _unknown_key(claimed, service)
-    check_time(claimed, exchange.now, service=service)
-    _check_token(exchange, claimed, caller)
-    check_signed_headers(exchange.received, claimed)
-    return claimed, caller
+        raise _unknown_key(authorization, service)
+    check_time(authorization, exchange.now, service=service)
+    _check_token(exchange, authorization, caller)
+    check_signed_headers(exchange.raw, authorization)
+    return authorization, caller
 
 
-def _missing_token() -> Refusal:
-    return Refusal(HTTPStatus.FORBIDDEN, "MissingAuthenticationToken", "Request is missing Authentication Token")
+def _missing_token() -> ApiError:
+    return ApiError(HTTPStatus.FORBIDDEN, "MissingAuthenticationToken", "Request is missing Authentication Token")
 
 
-def _wrong_service(given: str, service: str) -> Refusal:
+def _wrong_service(given: str, service: str) -> ApiError:
     if service == "sts":
         message = "Credential should be scoped to correct service: 'sts'."
-        return Refusal(HTTPStatus.FORBIDDEN, "SignatureDoesNotMatch", message)
+        return ApiError(HTTPStatus.FORBIDDEN, "SignatureDoesNotMatch", message)
     message = f'The authorization header is malformed; incorrect service "{given}". This endpoint belongs to "s3".'
-    return Refusal(HTTPStatus.BAD_REQUEST, "AuthorizationHeaderMalformed", message)
+    return ApiError(HTTPStatus.BAD_REQUEST, "AuthorizationHeaderMalformed", message)
 
 
-def _unknown_key(claimed: Claimed, service: str) -> Refusal:
+def _unknown_key(authorization: Authorization, service: str) -> ApiError:
     if service == "sts":
         message = "The security token included in the request is invalid."
-        return Refusal(HTTPStatus.FORBIDDEN, "InvalidClientTokenId", message)
+        return ApiError(HTTPStatus.FORBIDDEN, "InvalidClientTokenId", message)
     message = "The AWS Access Key Id you provided does not exist in our records."
-    return Refusal(HTTPStatus.FORBIDDEN, "InvalidAccessKeyId", message, {"AWSAccessKeyId": claimed.access_key_id})
+    return ApiError(
+        HTTPStatus.FORBIDDEN, "InvalidAccessKeyId", message, {"AWSAccessKeyId": authorization.access_key_id}
+    )
 
 
-def _check_token(exchange: Exchange, claimed: Claimed, caller: Caller) -> None:
+def _check_token(exchange: Exchange, authorization: Authorization, caller: Caller) -> None:
     service = exchange.target.service
-    if claimed.token != caller.token:
-        raise session_refusal("InvalidToken", service=service)
-    code = live_session_fault(exchange.state.directory, caller, exchange.now)
+    if authorization.token != caller.token:
+        raise session_error("InvalidToken", service=service)
+    code = session_fault(exchange.state.credentials, caller, exchange.now)
     if code:
-        raise session_refusal(code, service=service)
+        raise session_error(code, service=service)
 
 
-def bucket_of(exchange: Exchange, claimed: Claimed) -> Bucket:
-    """The bucket, when it exists, is in the region that was signed for, and is whose the caller expects."""
+def bucket_of(exchange: Exchange, authorization: Authorization) -> Bucket:
+    """Find the target bucket; raises ApiError when it is missing or in another region than the signature's."""
     target = exchange.target
     bucket = exchange.state.buckets.get(target.bucket)
     if bucket is None:
-        raise Refusal(
+        raise ApiError(
             HTTPStatus.NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist", {"BucketName": target.bucket}
         )
-    if claimed.region != bucket.region:
-        raise _wrong_region(exchange, claimed, bucket)
+    if authorization.region != bucket.region:
+        raise _wrong_region(exchange, authorization, bucket)
     return bucket
 
 
-def _wrong_region(exchange: Exchange, claimed: Claimed, bucket: Bucket) -> Refusal:
+def _wrong_region(exchange: Exchange, authorization: Authorization, bucket: Bucket) -> ApiError:
     headers = {"x-amz-bucket-region": bucket.region}
-    if bucket.region != exchange.settings.region and claimed.region == exchange.settings.region:
-        return Refusal(
+    if bucket.region != exchange.settings.region and authorization.region == exchange.settings.region:
+        return ApiError(
             HTTPStatus.MOVED_PERMANENTLY,
             "PermanentRedirect",
             "The bucket you are attempting to access must be addressed using the specified endpoint. "
@@ -110,18 +112,17 @@ def _wrong_region(exchange: Exchange, claimed: Claimed, bucket: Bucket) -> Refus
             {"Endpoint": f"{bucket.name}.s3.{bucket.region}.amazonaws.com", "Bucket": bucket.name},
             headers,
         )
-    message = (
-        f"The authorization header is malformed; the region '{claimed.region}' is wrong; expecting '{bucket.region}'"
-    )
-    return Refusal(HTTPStatus.BAD_REQUEST, "AuthorizationHeaderMalformed", message, {"Region": bucket.region}, headers)
+    signed = authorization.region
+    message = f"The authorization header is malformed; the region '{signed}' is wrong; expecting '{bucket.region}'"
+    return ApiError(HTTPStatus.BAD_REQUEST, "AuthorizationHeaderMalformed", message, {"Region": bucket.region}, headers)
 
 
 def authenticate(exchange: Exchange) -> Bucket | None:
-    """Identify and verify an S3 request, in the order S3 does; None for one on the service. Raises Refusal."""
-    claimed, caller = identify(exchange)
-    bucket = bucket_of(exchange, claimed) if exchange.target.bucket else None
-    _check_payload_kind(exchange, claimed)
-    exchange.state.verifier.verify(exchange.received, claimed, caller.secret, claimed.payload)
+    """Verify an S3 request in S3's order and return its bucket, None for ListBuckets; raises ApiError."""
+    authorization, caller = identify(exchange)
+    bucket = bucket_of(exchange, authorization) if exchange.target.bucket else None
+    _check_payload_kind(exchange, authorization)
+    exchange.state.verifier.verify(exchange.raw, authorization, caller.secret, authorization.payload)
     exchange.caller = caller
     expected = exchange.headers.get("x-amz-expected-bucket-owner")
     if expected is not None and bucket is not None and expected != bucket.owner:
@@ -129,38 +130,38 @@ def authenticate(exchange: Exchange) -> Bucket | None:
     return bucket
 
 
-def _check_payload_kind(exchange: Exchange, claimed: Claimed) -> None:
-    payload = claimed.payload
-    if claimed.expires is not None:
+def _check_payload_kind(exchange: Exchange, authorization: Authorization) -> None:
+    payload = authorization.payload
+    if authorization.expires is not None:
         return
     if not payload:
         raise invalid_request("Missing required header for this request: x-amz-content-sha256")
     if payload != UNSIGNED and payload not in KINDS and not _SHA256.fullmatch(payload):
         message = "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-*, or a valid sha256 value."
         raise invalid_argument(message, "x-amz-content-sha256", payload)
-    if payload == UNSIGNED and exchange.settings.unsigned != "taken":
+    if payload == UNSIGNED and exchange.settings.unsigned != "accepted":
         code = exchange.settings.unsigned
         status = HTTPStatus.FORBIDDEN if code in {"AccessDenied", "SignatureDoesNotMatch"} else HTTPStatus.BAD_REQUEST
-        raise Refusal(status, code, "The payload has to be signed.")
+        raise ApiError(status, code, "The payload has to be signed.")
     if "UNSIGNED" in payload and not exchange.secure:
         raise invalid_request(f"x-amz-content-sha256: {payload} is accepted over HTTPS only.")
 
 
 def allow(exchange: Exchange, action: str, resource: str | None = None) -> None:
-    """Let the caller do ``action`` on the target, or on ``resource``; raises Refusal (AccessDenied)."""
-    caller, state = exchange.who, exchange.state
+    """Authorize ``action`` on the target, or on ``resource``; raises ApiError (AccessDenied)."""
+    caller, state = exchange.authenticated_caller, exchange.state
     owner = state.settings.partner_account
     principals, denials = names_of(caller, owner)
-    ask = Ask(action, resource or exchange.target.resource, _context(exchange), principals, denials)
+    access = AccessRequest(action, resource or exchange.target.resource, _context(exchange), principals, denials)
     if action.startswith("kms:"):
-        authorize_key(caller, state.policies, owner, ask)
+        authorize_key(caller, state.policies, owner, access)
         return
-    ours = exchange.target.bucket == state.settings.bucket and action.startswith("s3:")
-    authorize(caller, state.policies, state.policies.bucket if ours else state.policies.silent, owner, ask)
+    has_policy = exchange.target.bucket == state.settings.bucket and action.startswith("s3:")
+    authorize(caller, state.policies, state.policies.bucket if has_policy else state.policies.empty, owner, access)
 
 
 def _context(exchange: Exchange) -> dict[str, str]:
-    caller = exchange.who
+    caller = exchange.authenticated_caller
     context = {
         "aws:principalarn": caller.role_arn or caller.arn,
         "aws:principalaccount": caller.account,

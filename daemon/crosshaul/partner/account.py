@@ -1,4 +1,4 @@
-"""A partner account that serves for as long as a ``with`` block lasts."""
+"""The partner account: a context manager that serves S3 and STS while it is open."""
 
 from __future__ import annotations
 
@@ -12,38 +12,41 @@ from typing import Self
 from aiohttp import web
 
 from crosshaul.partner.control import PREFIX
-from crosshaul.partner.faults import Faults
+from crosshaul.partner.fault_rules import FaultScript
+from crosshaul.partner.policy import Policy
 from crosshaul.partner.server import Server
 from crosshaul.partner.settings import Settings
-from crosshaul.partner.state import Call, State
+from crosshaul.partner.state import AccountState, Call
 from crosshaul.partner.store import StoredObject, Upload
 
-_MAX_LINE = 64 * 1024
-_LINGER = 2.0
+_MAX_LINE_BYTES = 64 * 1024
+_LINGER_SECONDS = 2.0
 
 
 class PartnerAccount:
     """Account B, with Account A's user and the role between them, on a loopback port.
 
-    ``async with PartnerAccount(Settings(...)) as account``: raises OSError when the port is taken, Refusal when a
+    ``async with PartnerAccount(Settings(...)) as account``: raises OSError when the port is taken, ApiError when a
     policy document is malformed.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
-        self._state = State(self.settings)
+        self.faults = FaultScript()
+        """The script of faults."""
+        self._state = AccountState(self.settings)
         self._runner: web.ServerRunner | None = None
         self._port = 0
 
     async def __aenter__(self) -> Self:
         server = web.Server(
-            Server(self._state).handle,
+            Server(self._state, self.faults).handle,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=self.settings.keepalive_timeout,
-            lingering_time=_LINGER,
-            max_line_size=_MAX_LINE,
-            max_field_size=_MAX_LINE,
+            lingering_time=_LINGER_SECONDS,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_LINE_BYTES,
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -68,28 +71,28 @@ class PartnerAccount:
 
     @property
     def endpoint_url(self) -> str:
-        """Where S3 answers; STS does too."""
+        """The URL of S3, and of STS."""
         scheme = "https" if self.settings.tls_certificate else "http"
         return f"{scheme}://{self.settings.host}:{self._port}"
 
     @property
     def sts_endpoint_url(self) -> str:
-        """Where STS answers."""
+        """The URL of STS."""
         return self.endpoint_url
 
     @property
     def control_url(self) -> str:
-        """Where the control answers."""
+        """The URL of the control API."""
         return self.endpoint_url + PREFIX.rstrip("/")
 
     @property
     def access_key_id(self) -> str:
-        """Of Account A's user."""
+        """A key of Account A's user."""
         return self.settings.access_key_id
 
     @property
     def secret_access_key(self) -> str:
-        """Of Account A's user."""
+        """A key of Account A's user."""
         return self.settings.secret_access_key
 
     @property
@@ -99,7 +102,7 @@ class PartnerAccount:
 
     @property
     def external_id(self) -> str | None:
-        """What the role's trust policy demands."""
+        """The external ID that the role's trust policy requires."""
         return self.settings.external_id
 
     @property
@@ -109,13 +112,8 @@ class PartnerAccount:
 
     @property
     def region(self) -> str:
-        """The bucket's region, and the endpoint's."""
+        """The region of the bucket and of the endpoint."""
         return self.settings.region
-
-    @property
-    def faults(self) -> Faults:
-        """The script of faults."""
-        return self._state.faults
 
     @property
     def calls(self) -> deque[Call]:
@@ -124,7 +122,7 @@ class PartnerAccount:
 
     @property
     def objects(self) -> dict[str, StoredObject]:
-        """What the bucket holds, by key."""
+        """The objects of the bucket, by key."""
         return self._state.buckets[self.settings.bucket].objects
 
     @property
@@ -133,19 +131,28 @@ class PartnerAccount:
         return self._state.buckets[self.settings.bucket].uploads
 
     def read(self, key: str) -> bytes:
-        """An object's bytes; blocks. Raises KeyError."""
+        """Read an object (blocking); raises KeyError."""
         return self.objects[key].read()
 
     def change(self, **values: object) -> None:
-        """Change settings at run time; raises ValueError or Refusal."""
+        """Change settings at run time; raises ValueError or ApiError."""
         self._state.change(values)
 
     def revoke_sessions(self, code: str = "ExpiredToken") -> None:
-        """Refuse every session that exists now with ``code`` (ExpiredToken, InvalidToken, AccessDenied)."""
-        self._state.directory.revoke(code)
+        """Refuse every existing session with ``code`` (ExpiredToken, InvalidToken, AccessDenied)."""
+        self._state.credentials.revoke(code)
+
+    def secrets(self) -> list[str]:
+        """List every secret of the account, past sessions included."""
+        return self._state.secrets()
+
+    def session_policy(self, access_key_id: str) -> Policy | None:
+        """Return the session policy of a session; None when it has none."""
+        caller = self._state.credentials.find(access_key_id)
+        return caller.session_policy if caller else None
 
     def describe(self) -> Mapping[str, str | None]:
-        """All that a client needs, secrets included."""
+        """Return all that a client needs, including secrets."""
         names = (
             "endpoint_url", "sts_endpoint_url", "access_key_id", "secret_access_key", "role_arn", "external_id",
             "bucket", "region", "control_url",

@@ -1,4 +1,4 @@
-"""What a write says about its object in headers: read, checked, and paid for with the rights it needs."""
+"""Parse, check and authorize the object attributes in the headers of a write."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from crosshaul.partner.access import allow
-from crosshaul.partner.errors import Refusal, invalid_argument, not_implemented
+from crosshaul.partner.errors import ApiError, invalid_argument, not_implemented
 from crosshaul.partner.exchange import Exchange
-from crosshaul.partner.signature import query_values
+from crosshaul.partner.raw_request import query_values
 from crosshaul.partner.store import Attributes, Encryption
 
 _CONTENT = ("content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "expires")
 _META = "x-amz-meta-"
 _SSE = "x-amz-server-side-encryption"
-_MAX_METADATA = 2048
-_MAX_KEY = 1024
+_MAX_METADATA_BYTES = 2048
+_MAX_KEY_BYTES = 1024
 _MAX_TAGS = 10
 _STORAGE_CLASSES = {
     "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "GLACIER_IR",
@@ -24,15 +24,15 @@ _STORAGE_CLASSES = {
 
 
 def check_key(key: str) -> None:
-    """Raise Refusal (KeyTooLongError) above 1,024 bytes of UTF-8."""
+    """Raise ApiError (KeyTooLongError) for a key of over 1,024 bytes of UTF-8."""
     size = len(key.encode())
-    if size > _MAX_KEY:
-        details = {"Size": str(size), "MaxSizeAllowed": str(_MAX_KEY)}
-        raise Refusal(HTTPStatus.BAD_REQUEST, "KeyTooLongError", "Your key is too long", details)
+    if size > _MAX_KEY_BYTES:
+        details = {"Size": str(size), "MaxSizeAllowed": str(_MAX_KEY_BYTES)}
+        raise ApiError(HTTPStatus.BAD_REQUEST, "KeyTooLongError", "Your key is too long", details)
 
 
 def read(exchange: Exchange) -> Attributes:
-    """The attributes of the object that the request writes; raises Refusal."""
+    """Parse the attributes of the object to write; raises ApiError."""
     headers = exchange.headers
     check_key(exchange.target.key)
     return Attributes(
@@ -48,18 +48,18 @@ def read(exchange: Exchange) -> Attributes:
 def _content(headers: Mapping[str, str]) -> dict[str, str]:
     content = {name: headers[name] for name in _CONTENT if name in headers}
     content.setdefault("content-type", "binary/octet-stream")
-    encodings = [each.strip() for each in content.pop("content-encoding", "").split(",")]
-    kept = ",".join(each for each in encodings if each not in {"aws-chunked", ""})
-    return {**content, "content-encoding": kept} if kept else content
+    encodings = [name.strip() for name in content.pop("content-encoding", "").split(",")]
+    stored = ",".join(name for name in encodings if name not in {"aws-chunked", ""})
+    return {**content, "content-encoding": stored} if stored else content
 
 
 def _metadata(headers: Mapping[str, str]) -> dict[str, str]:
     metadata = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
     size = sum(len((name + value).encode("utf-8", "surrogateescape")) for name, value in metadata.items())
-    if size > _MAX_METADATA:
+    if size > _MAX_METADATA_BYTES:
         message = "Your metadata headers exceed the maximum allowed metadata size"
-        details = {"Size": str(size), "MaxSizeAllowed": str(_MAX_METADATA)}
-        raise Refusal(HTTPStatus.BAD_REQUEST, "MetadataTooLarge", message, details)
+        details = {"Size": str(size), "MaxSizeAllowed": str(_MAX_METADATA_BYTES)}
+        raise ApiError(HTTPStatus.BAD_REQUEST, "MetadataTooLarge", message, details)
     return metadata
 
 
@@ -70,9 +70,9 @@ def _tags(exchange: Exchange) -> dict[str, str]:
     allow(exchange, "s3:PutObjectTagging")
     tags = query_values(text)
     if len(tags) > _MAX_TAGS or len(tags) != len(text.split("&")):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "BadRequest", "Object tags cannot be greater than 10")
+        raise ApiError(HTTPStatus.BAD_REQUEST, "BadRequest", "Object tags cannot be greater than 10")
     if any(not 0 < len(name) <= 128 or len(value) > 256 for name, value in tags.items()):  # noqa: PLR2004 - S3's limits
-        raise Refusal(HTTPStatus.BAD_REQUEST, "InvalidTag", "The TagKey or TagValue you have provided is invalid")
+        raise ApiError(HTTPStatus.BAD_REQUEST, "InvalidTag", "The TagKey or TagValue you have provided is invalid")
     return tags
 
 
@@ -80,7 +80,7 @@ def _storage_class(headers: Mapping[str, str]) -> str:
     name = headers.get("x-amz-storage-class", "STANDARD")
     if name not in _STORAGE_CLASSES:
         message = "The storage class you specified is not valid"
-        raise Refusal(HTTPStatus.BAD_REQUEST, "InvalidStorageClass", message, {"StorageClassRequested": name})
+        raise ApiError(HTTPStatus.BAD_REQUEST, "InvalidStorageClass", message, {"StorageClassRequested": name})
     return name
 
 
@@ -91,7 +91,7 @@ def _acl(exchange: Exchange) -> str | None:
         return None
     allow(exchange, "s3:PutObjectAcl")
     if exchange.settings.object_ownership == "BucketOwnerEnforced" and (acl != "bucket-owner-full-control" or grants):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "AccessControlListNotSupported", "The bucket does not allow ACLs")
+        raise ApiError(HTTPStatus.BAD_REQUEST, "AccessControlListNotSupported", "The bucket does not allow ACLs")
     return acl or ",".join(grants)
 
 
@@ -128,13 +128,13 @@ def _check_kms_key(exchange: Exchange, key: str) -> None:
         name = (
             key
             if key.startswith("arn:")
-            else f"arn:aws:kms:{exchange.settings.region}:{exchange.who.account}:key/{key}"
+            else f"arn:aws:kms:{exchange.settings.region}:{exchange.authenticated_caller.account}:key/{key}"
         )
-        raise Refusal(HTTPStatus.BAD_REQUEST, "KMS.NotFoundException", f"Key '{name}' does not exist")
+        raise ApiError(HTTPStatus.BAD_REQUEST, "KMS.NotFoundException", f"Key '{name}' does not exist")
     allow(exchange, "kms:GenerateDataKey", key)
 
 
 def allow_decrypt(exchange: Exchange, encryption: Encryption) -> None:
-    """What reading, and writing in parts, needs of a key of the account's own; raises Refusal (AccessDenied)."""
+    """Authorize kms:Decrypt for a customer key, as reads and multipart writes need; raises ApiError (AccessDenied)."""
     if encryption.key in exchange.settings.kms_keys and encryption.key is not None:
         allow(exchange, "kms:Decrypt", encryption.key)

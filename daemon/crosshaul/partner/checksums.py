@@ -1,4 +1,4 @@
-"""The checksums that S3 knows: of an object, of parts, and of an object made of parts.
+"""The checksums of S3: of an object, of parts, and of an object made of parts.
 
 Source: Amazon S3 User Guide, "Checking object integrity" (full-object and composite types, per algorithm).
 """
@@ -15,24 +15,24 @@ from typing import Protocol
 
 from awscrt import checksums as crt
 
-from crosshaul.partner.errors import Refusal, invalid_request
+from crosshaul.partner.errors import ApiError, invalid_request
 from crosshaul.partner.settings import Checksums
 
 FULL_OBJECT = "FULL_OBJECT"
 COMPOSITE = "COMPOSITE"
 PREFIX = "x-amz-checksum-"
 DEFAULT = "crc64nvme"
-"""What S3 computes by itself when the client declares nothing."""
+"""The algorithm that S3 uses when the client declares none."""
 
 
-class Running(Protocol):
-    """A checksum being computed."""
+class StreamingChecksum(Protocol):
+    """A checksum in progress."""
 
     def update(self, data: bytes, /) -> object:
-        """Take in more bytes."""
+        """Add bytes."""
 
     def digest(self) -> bytes:
-        """The value so far, big-endian."""
+        """Return the value, big-endian."""
 
 
 class _Crc:
@@ -50,29 +50,29 @@ class _Crc:
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """One of S3's algorithms; ``combine(crc1, crc2, length2)`` for those that have a full-object type over parts."""
+    """A checksum algorithm; ``combine(crc1, crc2, length2)`` when it has a full-object type over parts."""
 
     name: str
     width: int
-    start: Callable[[], Running]
+    start: Callable[[], StreamingChecksum]
     combine: Callable[[int, int, int], int] | None
     types: tuple[str, ...]
-    """The types it may have over parts, the default first."""
+    """The checksum types over parts, the default first."""
 
     @property
     def element(self) -> str:
-        """Its XML element, such as ``ChecksumCRC64NVME``."""
+        """The XML element, such as ``ChecksumCRC64NVME``."""
         return f"Checksum{self.name.upper()}"
 
     @property
     def header(self) -> str:
-        """Its header, such as ``x-amz-checksum-crc64nvme``."""
+        """The header, such as ``x-amz-checksum-crc64nvme``."""
         return PREFIX + self.name
 
 
 ALGORITHMS = {
-    each.name: each
-    for each in (
+    algorithm.name: algorithm
+    for algorithm in (
         Algorithm("crc32", 4, lambda: _Crc(crt.crc32, 4), crt.combine_crc32, (COMPOSITE, FULL_OBJECT)),
         Algorithm("crc32c", 4, lambda: _Crc(crt.crc32c, 4), crt.combine_crc32c, (COMPOSITE, FULL_OBJECT)),
         Algorithm("crc64nvme", 8, lambda: _Crc(crt.crc64nvme, 8), crt.combine_crc64nvme, (FULL_OBJECT,)),
@@ -85,50 +85,50 @@ _HEADERS = {algorithm.header: algorithm for algorithm in ALGORITHMS.values()}
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """A checksum as S3 keeps it: base64, with ``-N`` behind a composite one."""
+    """A checksum in S3's format: base64, with a suffix ``-N`` on a composite one."""
 
     algorithm: Algorithm
     value: str
     type: str = FULL_OBJECT
 
     def headers(self) -> dict[str, str]:
-        """As answers carry it."""
+        """Build the response headers."""
         return {self.algorithm.header: self.value, "x-amz-checksum-type": self.type}
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """What a request says about its body; ``value`` is None when it comes in the trailer."""
+class DeclaredChecksum:
+    """A checksum that a request declares; ``value`` is None when it comes in the trailer."""
 
     algorithm: Algorithm
     value: str | None
 
 
-def declared(headers: Mapping[str, str], quality: Checksums) -> Declared | None:
-    """The checksum that a request declares, in a header or for its trailer; raises Refusal (InvalidRequest)."""
-    if quality == "ignored":
+def declared(headers: Mapping[str, str], support: Checksums) -> DeclaredChecksum | None:
+    """Read the checksum that a request declares in a header or for its trailer; raises ApiError (InvalidRequest)."""
+    if support == "ignored":
         return None
     given = [(name, headers[name]) for name in _HEADERS if name in headers]
     trailer = headers.get("x-amz-trailer", "").strip().lower()
-    unknown = [name for name in headers if name.startswith(PREFIX) and name not in _known(quality)]
-    if unknown or (trailer.startswith(PREFIX) and trailer not in _known(quality)):
+    unknown = [name for name in headers if name.startswith(PREFIX) and name not in _allowed_headers(support)]
+    if unknown or (trailer.startswith(PREFIX) and trailer not in _allowed_headers(support)):
         raise invalid_request("The algorithm type you specified in x-amz-checksum- header is invalid.")
     if len(given) + bool(trailer) > 1:
         raise invalid_request("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
     if trailer:
-        return Declared(_HEADERS[trailer], None) if trailer in _HEADERS else None
+        return DeclaredChecksum(_HEADERS[trailer], None) if trailer in _HEADERS else None
     if not given:
-        _check_promise(headers)
+        _check_sdk_header(headers)
         return None
-    return Declared(_HEADERS[given[0][0]], valid(_HEADERS[given[0][0]], given[0][1]))
+    return DeclaredChecksum(_HEADERS[given[0][0]], valid(_HEADERS[given[0][0]], given[0][1]))
 
 
-def _known(quality: Checksums) -> set[str]:
-    names = {PREFIX + "crc32"} if quality == "crc32 only" else set(_HEADERS)
+def _allowed_headers(support: Checksums) -> set[str]:
+    names = {PREFIX + "crc32"} if support == "crc32 only" else set(_HEADERS)
     return names | {PREFIX + "mode", PREFIX + "algorithm", PREFIX + "type"}
 
 
-def _check_promise(headers: Mapping[str, str]) -> None:
+def _check_sdk_header(headers: Mapping[str, str]) -> None:
     if "x-amz-sdk-checksum-algorithm" in headers and "content-md5" not in headers:
         raise invalid_request(
             "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers "
@@ -137,7 +137,7 @@ def _check_promise(headers: Mapping[str, str]) -> None:
 
 
 def valid(algorithm: Algorithm, value: str) -> str:
-    """The value if it has the algorithm's shape; raises Refusal (InvalidRequest)."""
+    """Return a value of the right length; raises ApiError (InvalidRequest)."""
     try:
         decoded = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
@@ -147,19 +147,19 @@ def valid(algorithm: Algorithm, value: str) -> str:
     return value
 
 
-def mismatch(algorithm: Algorithm) -> Refusal:
-    """400 BadDigest."""
+def mismatch(algorithm: Algorithm) -> ApiError:
+    """Build a 400 BadDigest."""
     message = f"The {algorithm.name.upper()} you specified did not match the calculated checksum."
-    return Refusal(HTTPStatus.BAD_REQUEST, "BadDigest", message)
+    return ApiError(HTTPStatus.BAD_REQUEST, "BadDigest", message)
 
 
 def text(digest: bytes) -> str:
-    """A digest in base64."""
+    """Encode a digest in base64."""
     return base64.b64encode(digest).decode()
 
 
 def of_parts(algorithm: Algorithm, kind: str, parts: Sequence[tuple[str, int]]) -> Checksum:
-    """The checksum of an object made of parts, each given as (base64, size in bytes), without its bytes."""
+    """Combine the checksums of parts, each given as (base64, size in bytes)."""
     digests = [base64.b64decode(value) for value, _ in parts]
     if kind == COMPOSITE or algorithm.combine is None:
         running = algorithm.start()
@@ -171,8 +171,8 @@ def of_parts(algorithm: Algorithm, kind: str, parts: Sequence[tuple[str, int]]) 
     return Checksum(algorithm, text(total.to_bytes(algorithm.width, "big")))
 
 
-def declared_whole(headers: Mapping[str, str], quality: Checksums) -> Declared | None:
-    """The checksum of the whole object that CompleteMultipartUpload declares; raises Refusal (InvalidRequest)."""
+def declared_whole(headers: Mapping[str, str], support: Checksums) -> DeclaredChecksum | None:
+    """Read the checksum of the whole object that CompleteMultipartUpload declares; raises ApiError (InvalidRequest)."""
     plain = {name: value.partition("-")[0] if name in _HEADERS else value for name, value in headers.items()}
     plain.pop("x-amz-sdk-checksum-algorithm", None)
-    return declared(plain, quality)
+    return declared(plain, support)

@@ -1,4 +1,4 @@
-"""The ``aws-chunked`` content encoding, decoded piece by piece, with chunk signatures and trailers verified.
+"""Decode the ``aws-chunked`` content encoding piece by piece, and verify chunk signatures and trailers.
 
 Source: Amazon S3 API Reference, "Signature calculations: transferring payload in multiple chunks", and the same "with
 trailing headers".
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from crosshaul.partner.errors import Refusal, invalid_request
+from crosshaul.partner.errors import ApiError, invalid_request
 from crosshaul.partner.signature import sign
 
 SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -21,13 +21,13 @@ UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 KINDS = {SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER}
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
-_MIN_CHUNK = 8192
-_MAX_LINE = 4096
+_MIN_CHUNK_BYTES = 8192
+_MAX_LINE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """Where the chain of chunk signatures starts: the signing key, and the signature of the headers."""
+class ChunkSigning:
+    """The start of the chain of chunk signatures; ``seed`` is the signature of the headers."""
 
     key: bytes
     stamp: str
@@ -35,8 +35,8 @@ class Chain:
     seed: str
 
 
-def _mismatch() -> Refusal:
-    return Refusal(
+def _mismatch() -> ApiError:
+    return ApiError(
         HTTPStatus.FORBIDDEN,
         "SignatureDoesNotMatch",
         "The request signature we calculated does not match the signature you provided. "
@@ -44,8 +44,8 @@ def _mismatch() -> Refusal:
     )
 
 
-def _bad_trailer() -> Refusal:
-    return Refusal(
+def _bad_trailer() -> ApiError:
+    return ApiError(
         HTTPStatus.BAD_REQUEST,
         "MalformedTrailerError",
         "The request contained trailing data that was not well-formed or did not conform to our published schema.",
@@ -53,15 +53,15 @@ def _bad_trailer() -> Refusal:
 
 
 class Decoder:
-    """Feed it the wire's bytes, take the payload's; after the last of them, call ``finish``."""
+    """Decode a body: ``feed`` takes its bytes and yields payload; ``finish`` checks its end."""
 
-    def __init__(self, kind: str, chain: Chain | None) -> None:
+    def __init__(self, kind: str, signing: ChunkSigning | None) -> None:
         self._kind = kind
-        self._chain = chain if kind != UNSIGNED_TRAILER else None
-        self._previous = chain.seed if chain else ""
+        self._signing = signing if kind != UNSIGNED_TRAILER else None
+        self._previous = signing.seed if signing else ""
         self._buffer = bytearray()
-        self._left = 0
-        self._state = self._in_size
+        self._chunk_left = 0
+        self._state = self._read_size
         self._claimed = ""
         self._hash = hashlib.sha256()
         self._last_size: int | None = None
@@ -71,56 +71,56 @@ class Decoder:
         self.done = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Payload out of wire bytes; raises Refusal for a wrong form or signature."""
+        """Yield the payload in ``data``; raises ApiError for a malformed chunk or a wrong signature."""
         self._buffer += data
         while not self.done and (piece := self._state()) is not None:
             if piece:
                 yield piece
 
     def finish(self) -> None:
-        """Raise Refusal (IncompleteBody) when the last chunk or the trailer has not come."""
+        """Raise ApiError (IncompleteBody) when the last chunk or the trailer is missing."""
         if not self.done:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "IncompleteBody", "The request body terminated unexpectedly")
+            raise ApiError(HTTPStatus.BAD_REQUEST, "IncompleteBody", "The request body terminated unexpectedly")
 
     def _line(self) -> bytes | None:
         end = self._buffer.find(b"\n")
         if end < 0:
-            if len(self._buffer) > _MAX_LINE:
+            if len(self._buffer) > _MAX_LINE_BYTES:
                 raise invalid_request("The chunk header is too long.")
             return None
         line = bytes(self._buffer[:end]).removesuffix(b"\r")
         del self._buffer[: end + 1]
         return line
 
-    def _in_size(self) -> bytes | None:
+    def _read_size(self) -> bytes | None:
         line = self._line()
         if line is None:
             return None
         size, _, extension = line.decode("latin-1").partition(";")
         self._claimed = extension.removeprefix("chunk-signature=")
         try:
-            self._left = int(size, 16)
+            self._chunk_left = int(size, 16)
         except ValueError:
             raise invalid_request("The chunk size is not a hexadecimal number.") from None
         self._check_size()
-        self._state = self._in_data if self._left else self._at_end
+        self._state = self._read_data if self._chunk_left else self._finish_chunks
         return b""
 
     def _check_size(self) -> None:
-        if self._last_size is not None and self._last_size < _MIN_CHUNK and self._left:
+        if self._last_size is not None and self._last_size < _MIN_CHUNK_BYTES and self._chunk_left:
             message = "Only the last chunk is allowed to have a size less than 8192 bytes"
-            raise Refusal(HTTPStatus.FORBIDDEN, "InvalidChunkSizeError", message)
-        self._last_size = self._left
+            raise ApiError(HTTPStatus.FORBIDDEN, "InvalidChunkSizeError", message)
+        self._last_size = self._chunk_left
 
-    def _in_data(self) -> bytes | None:
+    def _read_data(self) -> bytes | None:
         if not self._buffer:
             return None
-        piece = bytes(self._buffer[: self._left])
+        piece = bytes(self._buffer[: self._chunk_left])
         del self._buffer[: len(piece)]
-        self._left -= len(piece)
-        if self._chain:
+        self._chunk_left -= len(piece)
+        if self._signing:
             self._hash.update(piece)
-        if not self._left:
+        if not self._chunk_left:
             self._state = self._after_data
         return piece
 
@@ -131,30 +131,30 @@ class Decoder:
         if line:
             raise invalid_request("The chunk is longer than its size says.")
         self._check_chunk()
-        self._state = self._in_size
+        self._state = self._read_size
         return b""
 
-    def _at_end(self) -> bytes | None:
+    def _finish_chunks(self) -> bytes | None:
         self._check_chunk()
-        self._state = self._in_trailer
+        self._state = self._read_trailer
         return b""
 
     def _check_chunk(self) -> None:
-        if self._chain is None:
+        if self._signing is None:
             return
         self._advance("AWS4-HMAC-SHA256-PAYLOAD", [_EMPTY, self._hash.hexdigest()], self._claimed)
         self._hash = hashlib.sha256()
 
     def _advance(self, word: str, hashes: list[str], claimed: str) -> None:
-        chain = self._chain
-        if chain is None:
+        signing = self._signing
+        if signing is None:
             return
-        to_sign = "\n".join((word, chain.stamp, chain.scope, self._previous, *hashes))
-        self._previous = sign(chain.key, to_sign).hex()
+        to_sign = "\n".join((word, signing.stamp, signing.scope, self._previous, *hashes))
+        self._previous = sign(signing.key, to_sign).hex()
         if not hmac.compare_digest(self._previous, claimed):
             raise _mismatch()
 
-    def _in_trailer(self) -> bytes | None:
+    def _read_trailer(self) -> bytes | None:
         line = self._line()
         if line is None:
             return None
@@ -166,7 +166,7 @@ class Decoder:
         return b""
 
     def _separator(self) -> bool:
-        """Whether this blank line stands between the trailers and their signature, as AWS's own example has it."""
+        """True if a blank line separates the trailers from their signature, as in AWS's example."""
         return self._kind == SIGNED_TRAILER and self._signature is None
 
     def _take_trailer(self, line: bytes) -> None:

@@ -1,8 +1,8 @@
-"""The account's control from another process, under a path that no bucket can have: what it keeps, and what goes wrong.
+"""The control API: read and change the account from another process, under a path that no bucket can have.
 
 GET ``calls`` (``?operation=``), DELETE ``calls``, GET ``objects`` (``?key=`` for one, ``?sha256=1`` for the digests),
 GET ``body?key=``, GET ``uploads``, GET, POST (one rule, or a list) and DELETE ``faults``, POST ``settings``, POST
-``revoke`` (``{"code": ...}``). None of it is signed: the account listens on loopback.
+``revoke`` (``{"code": ...}``). Its requests are not signed, because the account listens on loopback.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 from aiohttp import web
 
-from crosshaul.partner.errors import Refusal
-from crosshaul.partner.faults import Rule
-from crosshaul.partner.signature import query_values
-from crosshaul.partner.state import State
+from crosshaul.partner.errors import ApiError
+from crosshaul.partner.fault_rules import FaultScript, Rule
+from crosshaul.partner.raw_request import query_values
+from crosshaul.partner.state import AccountState
 from crosshaul.partner.store import StoredObject
 
 PREFIX = "/_partner/"
@@ -26,7 +26,7 @@ Json = dict[str, Any] | list[dict[str, Any]]
 
 
 def describe(stored: StoredObject, sha256: str | None = None) -> dict[str, Any]:
-    """An object as JSON; ``sha256`` in hex when it was computed."""
+    """Describe an object as JSON; ``sha256`` is in hex, or None when it was not computed."""
     checksum = stored.checksum
     return {
         "key": stored.key,
@@ -46,15 +46,16 @@ def describe(stored: StoredObject, sha256: str | None = None) -> dict[str, Any]:
 
 
 class Control:
-    """Answers the requests under PREFIX; loopback only, and not signed."""
+    """Serve the requests under PREFIX, without signatures."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: AccountState, faults: FaultScript) -> None:
         self._state = state
-        self._answers: dict[
+        self._faults = faults
+        self._handlers: dict[
             tuple[str, str], Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[Json | web.StreamResponse]]
         ] = {
             ("GET", "calls"): self._calls,
-            ("DELETE", "calls"): self._forget_calls,
+            ("DELETE", "calls"): self._clear_calls,
             ("GET", "objects"): self._objects,
             ("GET", "body"): self._body,
             ("GET", "uploads"): self._uploads,
@@ -67,14 +68,14 @@ class Control:
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; 400 with the reason for what can't be done."""
+        """Serve one request; a failed one gets 400 with the reason."""
         path, _, query = request.raw_path.partition("?")
-        answer = self._answers.get((request.method, path.removeprefix(PREFIX)))
-        if answer is None:
-            return web.json_response({"error": "no such control"}, status=HTTPStatus.NOT_FOUND)
+        handler = self._handlers.get((request.method, path.removeprefix(PREFIX)))
+        if handler is None:
+            return web.json_response({"error": "no such control request"}, status=HTTPStatus.NOT_FOUND)
         try:
-            result = await answer(request, query_values(query))
-        except (ValueError, TypeError, KeyError, Refusal) as error:
+            result = await handler(request, query_values(query))
+        except (ValueError, TypeError, KeyError, ApiError) as error:
             return web.json_response({"error": str(error)}, status=HTTPStatus.BAD_REQUEST)
         return result if isinstance(result, web.StreamResponse) else web.json_response(result)
 
@@ -87,16 +88,16 @@ class Control:
         wanted = query.get("operation")
         return [call.to_json() for call in self._state.calls if wanted in {None, call.operation}]
 
-    async def _forget_calls(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
+    async def _clear_calls(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
         del request, query
         self._state.calls.clear()
         return {}
 
     async def _objects(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
         del request
-        chosen = [self._stored[query["key"]]] if "key" in query else list(self._stored.values())
+        matches = [self._stored[query["key"]]] if "key" in query else list(self._stored.values())
         digests = query.get("sha256") == "1"
-        return [describe(each, await asyncio.to_thread(each.sha256) if digests else None) for each in chosen]
+        return [describe(stored, await asyncio.to_thread(stored.sha256) if digests else None) for stored in matches]
 
     async def _body(self, request: web.BaseRequest, query: Mapping[str, str]) -> web.StreamResponse:
         stored = self._stored[query["key"]]
@@ -109,30 +110,28 @@ class Control:
     async def _uploads(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
         del request, query
         uploads = self._state.buckets[self._state.settings.bucket].uploads.values()
-        return [{"id": each.id, "key": each.key, "parts": sorted(each.parts)} for each in uploads]
+        return [{"id": upload.id, "key": upload.key, "parts": sorted(upload.parts)} for upload in uploads]
 
     async def _secrets(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
-        """What must stand in nobody's output."""
+        """List every secret, for tests that search outputs for them."""
         del request, query
-        settings = self._state.settings
-        own = [settings.secret_access_key, *([settings.external_id] if settings.external_id else [])]
-        return {"secrets": [*own, *self._state.directory.secrets()]}
+        return {"secrets": self._state.secrets()}
 
     async def _rules(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
         del request, query
-        rules = self._state.faults.rules
+        rules = self._faults.rules
         return [{"operation": rule.operation, "kind": rule.action.kind, "hits": rule.hits} for rule in rules]
 
     async def _add_faults(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
         del query
         given = json.loads(await request.text())
-        for rule in [Rule.from_json(each) for each in (given if isinstance(given, list) else [given])]:
-            self._state.faults.add(rule)
+        for rule in [Rule.from_json(values) for values in (given if isinstance(given, list) else [given])]:
+            self._faults.add(rule)
         return {}
 
     async def _clear_faults(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
         del request, query
-        self._state.faults.clear()
+        self._faults.clear()
         return {}
 
     async def _settings(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
@@ -143,5 +142,5 @@ class Control:
     async def _revoke(self, request: web.BaseRequest, query: Mapping[str, str]) -> Json:
         del query
         given = json.loads(await request.text() or "{}")
-        self._state.directory.revoke(given.get("code", "ExpiredToken"))
+        self._state.credentials.revoke(given.get("code", "ExpiredToken"))
         return {}

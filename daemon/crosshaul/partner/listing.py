@@ -1,4 +1,4 @@
-"""What lists a bucket, and says where it is."""
+"""ListObjectsV2, HeadBucket, GetBucketLocation, GetBucketPolicy and ListBuckets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
-from crosshaul.partner.errors import Refusal, element, invalid_argument, number
-from crosshaul.partner.exchange import Answer, Exchange, xml
+from crosshaul.partner.errors import ApiError, element, invalid_argument, number
+from crosshaul.partner.exchange import Exchange, Response, xml
 from crosshaul.partner.store import Bucket, StoredObject
 
 _PAGE = 1000
 
 
-async def list_objects(exchange: Exchange, bucket: Bucket) -> Answer:
+async def list_objects(exchange: Exchange, bucket: Bucket) -> Response:
     """ListObjectsV2: prefix, delimiter, pages, start-after, encoding-type."""
     query = exchange.target.query
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
@@ -45,7 +45,7 @@ def _token(text: str) -> str:
 
 
 def _names(bucket: Bucket, prefix: str, delimiter: str, after: str) -> list[str]:
-    """Keys, and common prefixes in their place, in the order of their bytes."""
+    """Return keys and common prefixes in the order of their bytes."""
     names = set()
     for key in bucket.objects:
         if key.startswith(prefix):
@@ -65,28 +65,28 @@ def _folder(name: str) -> str:
     return f"<CommonPrefixes>{element('Prefix', name)}</CommonPrefixes>"
 
 
-async def head_bucket(exchange: Exchange, bucket: Bucket) -> Answer:
+async def head_bucket(exchange: Exchange, bucket: Bucket) -> Response:
     """HeadBucket."""
     del exchange
-    return Answer(HTTPStatus.OK, {"x-amz-bucket-region": bucket.region})
+    return Response(HTTPStatus.OK, {"x-amz-bucket-region": bucket.region})
 
 
-async def location(exchange: Exchange, bucket: Bucket) -> Answer:
-    """GetBucketLocation; us-east-1 has no name of its own there."""
+async def location(exchange: Exchange, bucket: Bucket) -> Response:
+    """GetBucketLocation; us-east-1 is an empty string there."""
     del exchange
     return xml("LocationConstraint", "" if bucket.region == "us-east-1" else bucket.region)
 
 
-async def policy(exchange: Exchange, bucket: Bucket) -> Answer:
+async def policy(exchange: Exchange, bucket: Bucket) -> Response:
     """GetBucketPolicy."""
     document = exchange.settings.bucket_policy if bucket.name == exchange.settings.bucket else None
     if document is None:
         message = "The bucket policy does not exist"
-        raise Refusal(HTTPStatus.NOT_FOUND, "NoSuchBucketPolicy", message, {"BucketName": bucket.name})
-    return Answer(headers={"Content-Type": "application/json"}, body=json.dumps(document).encode())
+        raise ApiError(HTTPStatus.NOT_FOUND, "NoSuchBucketPolicy", message, {"BucketName": bucket.name})
+    return Response(headers={"Content-Type": "application/json"}, body=json.dumps(document).encode())
 
 
-def list_buckets(exchange: Exchange) -> Answer:
+def list_buckets(exchange: Exchange) -> Response:
     """ListBuckets."""
     inner = "".join(f"<Bucket>{element('Name', name)}</Bucket>" for name in sorted(exchange.state.buckets))
     return xml("ListAllMyBucketsResult", f"<Buckets>{inner}</Buckets>")

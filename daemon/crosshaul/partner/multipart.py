@@ -14,20 +14,20 @@ from http import HTTPStatus
 from xml.etree import ElementTree as ET
 
 from crosshaul.partner import attributes, checksums, objects
-from crosshaul.partner.body import Intake, expected_length, small
+from crosshaul.partner.body import BodyReader, expected_length, read_small_body
 from crosshaul.partner.checksums import ALGORITHMS, COMPOSITE, DEFAULT, FULL_OBJECT, Algorithm, Checksum
-from crosshaul.partner.errors import Refusal, element, invalid_argument, invalid_request, number
-from crosshaul.partner.exchange import Answer, Exchange, xml
+from crosshaul.partner.errors import ApiError, element, invalid_argument, invalid_request, number
+from crosshaul.partner.exchange import Exchange, Response, xml
 from crosshaul.partner.store import Bucket, StoredObject, StoredPart, Upload
 
-_MIN_PART = 5 * 1024 * 1024
+_MIN_PART_BYTES = 5 * 1024 * 1024
 _MAX_PARTS = 10_000
 _PAGE = 1000
-_MAX_DOCUMENT = 8 * 1024 * 1024
+_MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 
 
 def upload_of(exchange: Exchange, bucket: Bucket) -> Upload:
-    """The upload that is meant; raises Refusal (NoSuchUpload)."""
+    """Find the upload of a request; raises ApiError (NoSuchUpload)."""
     upload = bucket.uploads.get(exchange.target.query.get("uploadId", ""))
     if upload is None or upload.key != exchange.target.key:
         message = (
@@ -35,15 +35,15 @@ def upload_of(exchange: Exchange, bucket: Bucket) -> Upload:
             "or completed."
         )
         details = {"UploadId": exchange.target.query.get("uploadId", "")}
-        raise Refusal(HTTPStatus.NOT_FOUND, "NoSuchUpload", message, details)
+        raise ApiError(HTTPStatus.NOT_FOUND, "NoSuchUpload", message, details)
     return upload
 
 
-async def create(exchange: Exchange, bucket: Bucket) -> Answer:
+async def create(exchange: Exchange, bucket: Bucket) -> Response:
     """CreateMultipartUpload."""
     described = attributes.read(exchange)
     attributes.allow_decrypt(exchange, described.encryption)
-    algorithm, kind = _wanted_checksum(exchange)
+    algorithm, kind = _requested_checksum(exchange)
     upload_id = secrets.token_urlsafe(64)
     upload = Upload(upload_id, exchange.target.key, described, algorithm, kind, exchange.state.now())
     bucket.uploads[upload_id] = upload
@@ -54,11 +54,11 @@ async def create(exchange: Exchange, bucket: Bucket) -> Answer:
     return xml("InitiateMultipartUploadResult", inner, headers)
 
 
-def _wanted_checksum(exchange: Exchange) -> tuple[Algorithm | None, str]:
+def _requested_checksum(exchange: Exchange) -> tuple[Algorithm | None, str]:
     name = exchange.headers.get("x-amz-checksum-algorithm")
     kind = exchange.headers.get("x-amz-checksum-type")
-    quality = exchange.settings.checksums
-    if quality == "ignored":
+    support = exchange.settings.checksums
+    if support == "ignored":
         return None, FULL_OBJECT
     if name is None:
         if kind is not None:
@@ -66,7 +66,7 @@ def _wanted_checksum(exchange: Exchange) -> tuple[Algorithm | None, str]:
             raise invalid_request(message)
         return None, FULL_OBJECT
     algorithm = ALGORITHMS.get(name.lower())
-    if algorithm is None or (quality == "crc32 only" and algorithm.name != "crc32"):
+    if algorithm is None or (support == "crc32 only" and algorithm.name != "crc32"):
         raise invalid_request(
             "Checksum algorithm provided is unsupported. Please try again with any of the valid types"
         )
@@ -75,7 +75,7 @@ def _wanted_checksum(exchange: Exchange) -> tuple[Algorithm | None, str]:
     return algorithm, kind or algorithm.types[0]
 
 
-async def put_part(exchange: Exchange, bucket: Bucket) -> Answer:
+async def put_part(exchange: Exchange, bucket: Bucket) -> Response:
     """UploadPart."""
     number = exchange.target.part
     if number is None or not 1 <= number <= _MAX_PARTS:
@@ -84,21 +84,21 @@ async def put_part(exchange: Exchange, bucket: Bucket) -> Answer:
     expected_length(exchange.headers)
     upload = upload_of(exchange, bucket)
     attributes.allow_decrypt(exchange, upload.attributes.encryption)
-    said = checksums.declared(exchange.headers, exchange.settings.checksums)
-    if said and said.algorithm is not upload.algorithm:
-        raise _checksum_type_mismatch(upload, said.algorithm)
+    declared = checksums.declared(exchange.headers, exchange.settings.checksums)
+    if declared and declared.algorithm is not upload.algorithm:
+        raise _checksum_type_mismatch(upload, declared.algorithm)
     by_default = ALGORITHMS[DEFAULT] if exchange.settings.checksums == "honoured" else None
-    taken = await Intake(exchange, said, upload.algorithm or by_default).take()
+    body = await BodyReader(exchange, declared, upload.algorithm or by_default).read()
     upload_of(exchange, bucket)
-    part = StoredPart(number, taken.segment, taken.md5, taken.etag, taken.checksum, exchange.state.now())
+    part = StoredPart(number, body.segment, body.md5, body.etag, body.checksum, exchange.state.now())
     upload.parts[number] = part
     headers = {"ETag": f'"{part.etag}"', **upload.attributes.encryption.headers()}
     if upload.algorithm and part.checksum:
         headers[part.checksum.algorithm.header] = part.checksum.value
-    return Answer(headers=headers)
+    return Response(headers=headers)
 
 
-def _checksum_type_mismatch(upload: Upload, given: Algorithm) -> Refusal:
+def _checksum_type_mismatch(upload: Upload, given: Algorithm) -> ApiError:
     expected = upload.algorithm.name if upload.algorithm else "null"
     return invalid_request(
         f"Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {given.name}"
@@ -106,20 +106,20 @@ def _checksum_type_mismatch(upload: Upload, given: Algorithm) -> Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """A part as CompleteMultipartUpload names it."""
+class _NamedPart:
+    """A part in the document of CompleteMultipartUpload."""
 
     number: int
     etag: str
     checksums: dict[str, str]
 
 
-def _malformed() -> Refusal:
+def _malformed() -> ApiError:
     message = "The XML you provided was not well-formed or did not validate against our published schema"
-    return Refusal(HTTPStatus.BAD_REQUEST, "MalformedXML", message)
+    return ApiError(HTTPStatus.BAD_REQUEST, "MalformedXML", message)
 
 
-def _parse(document: bytes) -> list[_Named]:
+def _parse(document: bytes) -> list[_NamedPart]:
     try:
         root = ET.fromstring(document)  # noqa: S314 - from an authenticated caller of a test account
     except ET.ParseError:
@@ -130,28 +130,28 @@ def _parse(document: bytes) -> list[_Named]:
         number = fields.pop("PartNumber", "")
         if not number.isdigit() or "ETag" not in fields:
             raise _malformed()
-        parts.append(_Named(int(number), fields.pop("ETag").strip('"'), fields))
+        parts.append(_NamedPart(int(number), fields.pop("ETag").strip('"'), fields))
     if not parts or len(parts) > _MAX_PARTS:
         raise _malformed()
     return parts
 
 
-def _chosen(upload: Upload, named: list[_Named]) -> list[StoredPart]:
-    """The parts named, in order, each as it was uploaded; raises Refusal."""
+def _find_parts(upload: Upload, named: list[_NamedPart]) -> list[StoredPart]:
+    """Find the named parts in order; raises ApiError."""
     if any(after.number <= before.number for before, after in itertools.pairwise(named)):
         message = "The list of parts was not in ascending order. Parts must be ordered by part number."
-        raise Refusal(HTTPStatus.BAD_REQUEST, "InvalidPartOrder", message)
-    parts = [_part(upload, each) for each in named]
+        raise ApiError(HTTPStatus.BAD_REQUEST, "InvalidPartOrder", message)
+    parts = [_find_part(upload, part) for part in named]
     for part in parts[:-1]:
-        if part.size < _MIN_PART:
+        if part.size < _MIN_PART_BYTES:
             message = "Your proposed upload is smaller than the minimum allowed size"
-            details = {"ProposedSize": str(part.size), "MinSizeAllowed": str(_MIN_PART)}
+            details = {"ProposedSize": str(part.size), "MinSizeAllowed": str(_MIN_PART_BYTES)}
             numbers = {"PartNumber": str(part.number), "ETag": part.etag}
-            raise Refusal(HTTPStatus.BAD_REQUEST, "EntityTooSmall", message, details | numbers)
+            raise ApiError(HTTPStatus.BAD_REQUEST, "EntityTooSmall", message, details | numbers)
     return parts
 
 
-def _part(upload: Upload, named: _Named) -> StoredPart:
+def _find_part(upload: Upload, named: _NamedPart) -> StoredPart:
     part = upload.parts.get(named.number)
     algorithm = upload.algorithm
     wanted = named.checksums.get(algorithm.element) if algorithm else None
@@ -160,27 +160,27 @@ def _part(upload: Upload, named: _Named) -> StoredPart:
             f"The upload was created using a {algorithm.name} checksum. The complete request must include the checksum "
             f"for each part. It was missing for part {named.number} in the request."
         )
-    kept = part.checksum.value if part and part.checksum else None
-    if part is None or part.etag != named.etag or (wanted is not None and wanted != kept):
+    stored = part.checksum.value if part and part.checksum else None
+    if part is None or part.etag != named.etag or (wanted is not None and wanted != stored):
         message = (
             "One or more of the specified parts could not be found.  The part may not have been uploaded, or the "
             "specified entity tag may not match the part's entity tag."
         )
         details = {"UploadId": upload.id, "PartNumber": str(named.number), "ETag": named.etag}
-        raise Refusal(HTTPStatus.BAD_REQUEST, "InvalidPart", message, details)
+        raise ApiError(HTTPStatus.BAD_REQUEST, "InvalidPart", message, details)
     return part
 
 
-async def complete(exchange: Exchange, bucket: Bucket) -> Answer:
+async def complete(exchange: Exchange, bucket: Bucket) -> Response:
     """CompleteMultipartUpload."""
     repeated = bucket.finished.get(exchange.target.query.get("uploadId", ""))
-    document = await small(exchange, _MAX_DOCUMENT)
-    await exchange.fault.taken(exchange)
+    document = await read_small_body(exchange, _MAX_DOCUMENT_BYTES)
+    await exchange.fault.before_commit(exchange)
     if repeated is not None and exchange.settings.complete_repeatable:
         return _completed(bucket, repeated)
     upload = upload_of(exchange, bucket)
     attributes.allow_decrypt(exchange, upload.attributes.encryption)
-    parts = _chosen(upload, _parse(document))
+    parts = _find_parts(upload, _parse(document))
     objects.check_write_condition(exchange, bucket)
     checksum = _object_checksum(upload, parts)
     _check_whole(exchange, upload, checksum, sum(part.size for part in parts))
@@ -205,22 +205,22 @@ def _check_whole(exchange: Exchange, upload: Upload, computed: Checksum | None, 
     if claimed_size is not None and claimed_size != str(size):
         message = "The provided 'x-amz-mp-object-size' header value does not match what was computed."
         raise invalid_request(message)
-    said = checksums.declared_whole(exchange.headers, exchange.settings.checksums)
+    declared = checksums.declared_whole(exchange.headers, exchange.settings.checksums)
     kind = exchange.headers.get("x-amz-checksum-type")
     if exchange.settings.checksums != "ignored" and kind is not None and kind != upload.checksum_type:
         raise invalid_request(
             f"The upload was created using the {upload.checksum_type} checksum mode. "
             "The complete request must use the same checksum mode."
         )
-    if said is None or computed is None:
+    if declared is None or computed is None:
         return
-    if said.algorithm is not computed.algorithm:
-        raise _checksum_type_mismatch(upload, said.algorithm)
-    if said.value != computed.value and said.value != computed.value.partition("-")[0]:
-        raise checksums.mismatch(said.algorithm)
+    if declared.algorithm is not computed.algorithm:
+        raise _checksum_type_mismatch(upload, declared.algorithm)
+    if declared.value != computed.value and declared.value != computed.value.partition("-")[0]:
+        raise checksums.mismatch(declared.algorithm)
 
 
-def _completed(bucket: Bucket, stored: StoredObject) -> Answer:
+def _completed(bucket: Bucket, stored: StoredObject) -> Response:
     inner = (
         element("Location", f"https://{bucket.name}.s3.{bucket.region}.amazonaws.com/{stored.key}")
         + element("Bucket", bucket.name)
@@ -233,13 +233,13 @@ def _completed(bucket: Bucket, stored: StoredObject) -> Answer:
     return xml("CompleteMultipartUploadResult", inner, stored.attributes.encryption.headers())
 
 
-async def abort(exchange: Exchange, bucket: Bucket) -> Answer:
+async def abort(exchange: Exchange, bucket: Bucket) -> Response:
     """AbortMultipartUpload."""
     del bucket.uploads[upload_of(exchange, bucket).id]
-    return Answer(HTTPStatus.NO_CONTENT)
+    return Response(HTTPStatus.NO_CONTENT)
 
 
-async def list_parts(exchange: Exchange, bucket: Bucket) -> Answer:
+async def list_parts(exchange: Exchange, bucket: Bucket) -> Response:
     """ListParts, in pages of up to 1,000."""
     upload = upload_of(exchange, bucket)
     query = exchange.target.query

@@ -9,20 +9,20 @@ from http import HTTPStatus
 
 from crosshaul.partner import attributes, checksums
 from crosshaul.partner.access import allow
-from crosshaul.partner.body import Intake, expected_length
+from crosshaul.partner.body import BodyReader, expected_length
 from crosshaul.partner.checksums import ALGORITHMS, DEFAULT, Checksum
-from crosshaul.partner.errors import Refusal, access_denied, not_implemented
-from crosshaul.partner.exchange import Answer, Exchange
+from crosshaul.partner.errors import ApiError, access_denied, not_implemented
+from crosshaul.partner.exchange import Exchange, Response
 from crosshaul.partner.store import Attributes, Bucket, Segment, StoredObject
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def check_write_condition(exchange: Exchange, bucket: Bucket) -> None:
-    """If-None-Match: * and If-Match of a write; raises Refusal (PreconditionFailed)."""
+    """Check If-None-Match: * and If-Match of a write; raises ApiError (PreconditionFailed)."""
     current = bucket.objects.get(exchange.target.key)
     none_match, match = exchange.headers.get("if-none-match"), exchange.headers.get("if-match")
-    if not (none_match or match) or not _kept(exchange):
+    if not (none_match or match) or not _enforces_conditions(exchange):
         return
     if none_match and match:
         raise not_implemented()
@@ -39,28 +39,30 @@ def check_write_condition(exchange: Exchange, bucket: Bucket) -> None:
             raise precondition_failed("If-Match")
 
 
-def _kept(exchange: Exchange) -> bool:
-    """Whether this store minds conditions of this call; raises Refusal (NotImplemented) where it knows none."""
-    kept = exchange.settings.conditions
-    if kept == "refused":
+def _enforces_conditions(exchange: Exchange) -> bool:
+    """True if the store checks conditions of this operation; raises ApiError (NotImplemented) where it has none."""
+    conditions = exchange.settings.conditions
+    if conditions == "refused":
         raise not_implemented()
-    return kept == "honoured" or (kept != "ignored" and exchange.target.operation != "CompleteMultipartUpload")
+    return conditions == "honoured" or (
+        conditions != "ignored" and exchange.target.operation != "CompleteMultipartUpload"
+    )
 
 
-def precondition_failed(condition: str) -> Refusal:
-    """412 PreconditionFailed."""
+def precondition_failed(condition: str) -> ApiError:
+    """Build a 412 PreconditionFailed."""
     message = "At least one of the pre-conditions you specified did not hold"
-    return Refusal(HTTPStatus.PRECONDITION_FAILED, "PreconditionFailed", message, {"Condition": condition})
+    return ApiError(HTTPStatus.PRECONDITION_FAILED, "PreconditionFailed", message, {"Condition": condition})
 
 
-def no_such_key(exchange: Exchange) -> Refusal:
-    """404 NoSuchKey for callers who may list the bucket, 403 AccessDenied for those who may not."""
+def no_such_key(exchange: Exchange) -> ApiError:
+    """Build a 404 NoSuchKey, or a 403 AccessDenied for callers without s3:ListBucket."""
     try:
         allow(exchange, "s3:ListBucket", f"arn:aws:s3:::{exchange.target.bucket}")
-    except Refusal as refusal:
-        return access_denied(refusal.message)
+    except ApiError as error:
+        return access_denied(error.message)
     message = "The specified key does not exist."
-    return Refusal(HTTPStatus.NOT_FOUND, "NoSuchKey", message, {"Key": exchange.target.key})
+    return ApiError(HTTPStatus.NOT_FOUND, "NoSuchKey", message, {"Key": exchange.target.key})
 
 
 def commit(
@@ -71,7 +73,7 @@ def commit(
     checksum: Checksum | None,
     described: Attributes,
 ) -> StoredObject:
-    """Put the object into the bucket."""
+    """Store the object in the bucket."""
     key = exchange.target.key
     stored = StoredObject(
         key=key,
@@ -87,25 +89,25 @@ def commit(
     return stored
 
 
-async def put(exchange: Exchange, bucket: Bucket) -> Answer:
+async def put(exchange: Exchange, bucket: Bucket) -> Response:
     """PutObject."""
     expected_length(exchange.headers)
     described = attributes.read(exchange)
-    quality = exchange.settings.checksums
-    said = checksums.declared(exchange.headers, quality)
+    support = exchange.settings.checksums
+    declared = checksums.declared(exchange.headers, support)
     check_write_condition(exchange, bucket)
-    by_default = ALGORITHMS[DEFAULT] if quality == "honoured" else None
-    taken = await Intake(exchange, said, by_default).take()
-    await exchange.fault.taken(exchange)
+    by_default = ALGORITHMS[DEFAULT] if support == "honoured" else None
+    body = await BodyReader(exchange, declared, by_default).read()
+    await exchange.fault.before_commit(exchange)
     check_write_condition(exchange, bucket)
-    stored = commit(exchange, bucket, (taken.segment,), taken.etag, taken.checksum, described)
+    stored = commit(exchange, bucket, (body.segment,), body.etag, body.checksum, described)
     headers = {"ETag": f'"{stored.etag}"', **described.encryption.headers()}
     if stored.checksum:
         headers |= stored.checksum.headers()
-    return Answer(headers=headers)
+    return Response(headers=headers)
 
 
-async def get(exchange: Exchange, bucket: Bucket) -> Answer:
+async def get(exchange: Exchange, bucket: Bucket) -> Response:
     """GetObject and HeadObject."""
     stored = bucket.objects.get(exchange.target.key)
     if stored is None:
@@ -121,8 +123,8 @@ async def get(exchange: Exchange, bucket: Bucket) -> Answer:
         start, length = span
         status = HTTPStatus.PARTIAL_CONTENT
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{stored.size}"
-    exchange.moved = length if exchange.received.method == "GET" else 0
-    return Answer(status, headers, source=(stored, start, length))
+    exchange.payload_bytes = length if exchange.raw.method == "GET" else 0
+    return Response(status, headers, source=(stored, start, length))
 
 
 def _checksum_headers(exchange: Exchange, stored: StoredObject) -> dict[str, str]:
@@ -164,7 +166,7 @@ def _check_read_condition(exchange: Exchange, stored: StoredObject) -> None:
     else:
         unchanged = _changed_since(stored, headers.get("if-modified-since")) is False
     if unchanged:
-        raise Refusal(HTTPStatus.NOT_MODIFIED, "NotModified", "Not Modified", headers={"ETag": f'"{stored.etag}"'})
+        raise ApiError(HTTPStatus.NOT_MODIFIED, "NotModified", "Not Modified", headers={"ETag": f'"{stored.etag}"'})
 
 
 def _changed_since(stored: StoredObject, date: str | None) -> bool | None:
@@ -187,7 +189,7 @@ def _range(header: str | None, size: int) -> tuple[int, int] | None:
     if match[1] and match[2] and int(match[2]) < int(match[1]):
         return None
     if start >= size or end < start:
-        raise Refusal(
+        raise ApiError(
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
             "InvalidRange",
             "The requested range is not satisfiable",
@@ -197,7 +199,7 @@ def _range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, end - start + 1
 
 
-async def delete(exchange: Exchange, bucket: Bucket) -> Answer:
+async def delete(exchange: Exchange, bucket: Bucket) -> Response:
     """DeleteObject."""
     bucket.objects.pop(exchange.target.key, None)
-    return Answer(HTTPStatus.NO_CONTENT)
+    return Response(HTTPStatus.NO_CONTENT)

@@ -1,4 +1,4 @@
-"""Policy documents as IAM evaluates them: an explicit Deny wins, then an Allow, and nothing is allowed by default.
+"""Evaluate policy documents as IAM does: an explicit Deny wins, then an Allow, and the default is to deny.
 
 Source: IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements".
 """
@@ -14,7 +14,7 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from crosshaul.partner.errors import Refusal
+from crosshaul.partner.errors import ApiError
 
 Document = Mapping[str, Any]
 _ELEMENTS = {
@@ -23,19 +23,19 @@ _ELEMENTS = {
 
 
 class Verdict(Enum):
-    """What one document says to one request."""
+    """The result of one document for one request."""
 
     ALLOW = "allow"
     DENY = "deny"
-    SILENT = "silent"
+    NO_MATCH = "no match"
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One request as policies see it.
+class AccessRequest:
+    """An access request, as policies see it.
 
     ``principals`` are the names by which a resource policy may allow the caller, ``denials`` those by which it may
-    deny the caller (an account's root stands for everybody in it when it denies).
+    deny the caller (an account's root stands for every principal of the account in a Deny).
     """
 
     action: str
@@ -78,7 +78,7 @@ def _equals_folded(values: list[str]) -> Callable[[str], bool]:
     return lambda text: text.lower() in wanted
 
 
-def _ordered(compare: Callable[[float, float], bool], read: Callable[[str], float]) -> Callable[[list[str]], Any]:
+def _comparison(compare: Callable[[float, float], bool], read: Callable[[str], float]) -> Callable[[list[str]], Any]:
     def build(values: list[str]) -> Callable[[str], bool]:
         limits = [read(value) for value in values]
         return lambda text: any(compare(read(text), limit) for limit in limits)
@@ -86,7 +86,7 @@ def _ordered(compare: Callable[[float, float], bool], read: Callable[[str], floa
     return build
 
 
-def _moment(text: str) -> float:
+def _timestamp(text: str) -> float:
     if text.replace(".", "", 1).isdigit():
         return float(text)
     moment = datetime.fromisoformat(text)
@@ -107,8 +107,8 @@ _OPERATORS: dict[str, Callable[[list[str]], Callable[[str], bool]]] = {
     "ArnEquals": _any_glob,
     "ArnLike": _any_glob,
     "Bool": _equals_folded,
-    **{f"Numeric{name}": _ordered(order, float) for name, order in _ORDERS.items()},
-    **{f"Date{name}": _ordered(order, _moment) for name, order in _ORDERS.items()},
+    **{f"Numeric{name}": _comparison(order, float) for name, order in _ORDERS.items()},
+    **{f"Date{name}": _comparison(order, _timestamp) for name, order in _ORDERS.items()},
 }
 _NEGATED = {
     "StringNotEquals": "StringEquals",
@@ -121,8 +121,8 @@ _NEGATED = {
 }
 
 
-def _malformed(reason: str) -> Refusal:
-    return Refusal(HTTPStatus.BAD_REQUEST, "MalformedPolicyDocument", reason)
+def _malformed(reason: str) -> ApiError:
+    return ApiError(HTTPStatus.BAD_REQUEST, "MalformedPolicyDocument", reason)
 
 
 def _test(operator: str, key: str, values: list[str]) -> Test:
@@ -157,7 +157,7 @@ def _principals(value: object) -> frozenset[str]:
 
 
 class Statement:
-    """One statement, compiled once."""
+    """A compiled statement."""
 
     def __init__(self, source: Mapping[str, Any]) -> None:
         unknown = source.keys() - _ELEMENTS
@@ -172,24 +172,24 @@ class Statement:
         self._not_principals = _principals(source["NotPrincipal"]) if "NotPrincipal" in source else None
         self._tests = _tests(source.get("Condition", {}))
 
-    def applies(self, ask: Ask) -> bool:
-        """Whether the statement speaks about this request."""
+    def applies(self, access: AccessRequest) -> bool:
+        """True if the statement matches a request."""
         return (
-            self._actions(ask.action) is not self._not_actions
-            and self._resources(ask.resource) is not self._not_resources
-            and self._names(ask)
-            and all(test(ask.context) for test in self._tests)
+            self._actions(access.action) is not self._not_actions
+            and self._resources(access.resource) is not self._not_resources
+            and self._names(access)
+            and all(test(access.context) for test in self._tests)
         )
 
-    def _names(self, ask: Ask) -> bool:
-        names = ask.denials if self.denies else ask.principals
+    def _names(self, access: AccessRequest) -> bool:
+        names = access.denials if self.denies else access.principals
         if self._not_principals is not None:
-            return not self._not_principals & ask.denials
+            return not self._not_principals & access.denials
         return self._principals is None or bool(self._principals & names)
 
 
 class Policy:
-    """A compiled document; ``None`` as its source is a document that says nothing."""
+    """A compiled document; ``None`` compiles to an empty document."""
 
     def __init__(self, document: Document | None) -> None:
         statements = document.get("Statement", []) if document else []
@@ -199,7 +199,7 @@ class Policy:
 
     @classmethod
     def parse(cls, text: str) -> Policy:
-        """Compile JSON text; raises Refusal (MalformedPolicyDocument)."""
+        """Compile JSON text; raises ApiError (MalformedPolicyDocument)."""
         try:
             document = json.loads(text)
         except ValueError:
@@ -208,11 +208,11 @@ class Policy:
             raise _malformed("Syntax errors in policy.")
         return cls(document)
 
-    def verdict(self, ask: Ask) -> Verdict:
-        """What the document says to ``ask``."""
-        verdict = Verdict.SILENT
+    def verdict(self, access: AccessRequest) -> Verdict:
+        """Evaluate the document for a request."""
+        verdict = Verdict.NO_MATCH
         for statement in self._statements:
-            if (statement.denies or verdict is Verdict.SILENT) and statement.applies(ask):
+            if (statement.denies or verdict is Verdict.NO_MATCH) and statement.applies(access):
                 if statement.denies:
                     return Verdict.DENY
                 verdict = Verdict.ALLOW

@@ -1,4 +1,4 @@
-"""Which call a request is: the bucket and key in host and path, the operation in method and query."""
+"""Find the target of a request: bucket and key from host and path, operation from method and query."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from crosshaul.partner.errors import Refusal
-from crosshaul.partner.signature import decode_path
+from crosshaul.partner.errors import ApiError
+from crosshaul.partner.raw_request import decode_path
 
 OBJECT_SUBRESOURCES = ("tagging", "acl", "attributes", "retention", "legal-hold", "torrent", "restore")
 _ACTIONS = {
@@ -30,7 +30,7 @@ _ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request is about; ``key`` is empty for a bucket, ``bucket`` for the service."""
+    """The target of a request; ``key`` is empty for a bucket, ``bucket`` for the service."""
 
     operation: str
     bucket: str
@@ -40,27 +40,27 @@ class Target:
 
     @property
     def part(self) -> int | None:
-        """The part number of UploadPart; None when it is none."""
+        """The part number of an UploadPart; None for other operations."""
         number = self.query.get("partNumber", "")
         return int(number) if number.isdigit() else None
 
     @property
     def action(self) -> str:
-        """The IAM action it needs first."""
+        """The IAM action that the operation needs first."""
         return f"{self.service}:{_ACTIONS.get(self.operation, self.operation)}"
 
     @property
     def resource(self) -> str:
-        """The ARN that action is asked for on."""
+        """The ARN that the action applies to."""
         return f"arn:aws:s3:::{self.bucket}/{self.key}" if self.key else f"arn:aws:s3:::{self.bucket or '*'}"
 
 
 def split(host: str, path: str, endpoint_host: str) -> tuple[str, str]:
-    """Bucket and key of a raw path and Host header; raises Refusal (InvalidURI) when they aren't UTF-8."""
+    """Find bucket and key in Host header and path; raises ApiError (InvalidURI) for a path that is not UTF-8."""
     try:
         decoded = decode_path(path).decode()
     except UnicodeDecodeError:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "InvalidURI", "Couldn't parse the specified URI.") from None
+        raise ApiError(HTTPStatus.BAD_REQUEST, "InvalidURI", "Couldn't parse the specified URI.") from None
     bucket = _virtual_bucket(host, endpoint_host)
     if bucket:
         return bucket, decoded[1:]
@@ -88,11 +88,11 @@ def _is_address(name: str) -> bool:
 
 
 def s3_operation(method: str, bucket: str, key: str, query: Mapping[str, str], headers: Mapping[str, str]) -> str:
-    """The S3 operation; raises Refusal (MethodNotAllowed) when there is none."""
+    """Find the S3 operation; raises ApiError (MethodNotAllowed) when there is none."""
     name = _object_operation(method, query, headers) if key else _bucket_operation(method, bucket, query)
     if name is None:
         message = "The specified method is not allowed against this resource."
-        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+        raise ApiError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     return name
 
 

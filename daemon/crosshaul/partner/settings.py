@@ -1,4 +1,4 @@
-"""What a partner account is like. The defaults are the setting that Crosshaul has to work in."""
+"""Settings of a partner account. The defaults are a typical cross-account setup."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, Literal
 from crosshaul.partner.policy import Document
 
 Checksums = Literal["honoured", "crc32 only", "ignored"]
-Unsigned = Literal["taken", "InvalidRequest", "AccessDenied", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch"]
+Unsigned = Literal["accepted", "InvalidRequest", "AccessDenied", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch"]
 Conditions = Literal["honoured", "ignored", "ignored at complete", "refused"]
 _VERSION = "2012-10-17"
 
 
 def statement(actions: list[str], resource: str | list[str], **more: object) -> dict[str, Any]:
-    """An Allow statement."""
+    """Build an Allow statement."""
     return {"Effect": "Allow", "Action": actions, "Resource": resource, **more}
 
 
 def document(*statements: Mapping[str, Any]) -> Document:
-    """A policy document."""
+    """Build a policy document."""
     return {"Version": _VERSION, "Statement": list(statements)}
 
 
@@ -32,14 +32,14 @@ def _access_key_id() -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Settings:
-    """Every setting of a partner account; policies that are None are made from the other settings."""
+    """All settings of a partner account; policies that are None are derived from the other settings."""
 
     host: str = "127.0.0.1"
     port: int = 0
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     spool: Path | None = None
-    """Where bodies are kept; None for a directory of its own, removed at the end."""
+    """The directory of object bodies; None = a temporary one."""
     region: str = "us-east-1"
     endpoint_host: str = "localhost"
     """The name that virtual-host style puts the bucket in front of, besides AWS's own."""
@@ -55,7 +55,7 @@ class Settings:
     role_name: str = "partner-upload"
     role_exists: bool = True
     external_id: str | None = field(default_factory=lambda: secrets.token_hex(16), repr=False)
-    """What the default trust policy demands; None demands nothing."""
+    """The external ID that the default trust policy requires; None = none."""
     trust_policy: Document | None = None
     role_policy: Document | None = None
     """By default s3:PutObject and s3:GetObject on the bucket's objects, and ``role_actions`` on the bucket."""
@@ -63,9 +63,9 @@ class Settings:
     """Further actions of the default role policy, such as ``s3:ListBucket`` or ``kms:Decrypt``."""
     max_session_seconds: int = 3600
     session_seconds: float | None = None
-    """How long sessions really live, whatever was asked for; Expiration tells the truth."""
+    """The lifetime of sessions in seconds, whatever is requested; Expiration in the response is correct."""
     role_chaining: bool = False
-    """True caps sessions at an hour, as for base credentials that are a role's themselves."""
+    """True if sessions are limited to an hour, as when the base credentials are a role's."""
 
     bucket: str = "partner-inbox"
     bucket_policy: Document | None = None
@@ -76,16 +76,16 @@ class Settings:
     object_ownership: Literal["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"] = "BucketOwnerEnforced"
     kms_keys: tuple[str, ...] = ("arn:aws:kms:us-east-1:222222222222:key/11111111-2222-3333-4444-555555555555",)
     kms_key_policy: Document | None = None
-    """The keys' own policy; None leaves access to IAM, as the policy of a key made in the console does."""
+    """The policy of the keys; None leaves access to IAM, like the policy of a key created in the console."""
     default_encryption: str = "AES256"
-    """``AES256``, or the ARN of the KMS key that the bucket encrypts with unless told otherwise."""
+    """``AES256``, or the ARN of a KMS key: the default encryption of the bucket."""
     checksums: Checksums = "honoured"
     conditions: Conditions = "honoured"
-    """What becomes of If-None-Match and If-Match of a write. Ceph 16 ignores them at CompleteMultipartUpload alone."""
-    unsigned: Unsigned = "taken"
-    """What becomes of UNSIGNED-PAYLOAD over TLS: some stores and policies refuse it, in several words."""
+    """Handling of If-None-Match and If-Match in writes. Ceph 16 ignores them in CompleteMultipartUpload only."""
+    unsigned: Unsigned = "accepted"
+    """Handling of UNSIGNED-PAYLOAD over TLS; stores and policies that refuse it use different codes."""
     complete_repeatable: bool = False
-    """Whether a repeated CompleteMultipartUpload is answered as the first one was, or with NoSuchUpload."""
+    """True if a repeated CompleteMultipartUpload succeeds like the first one; otherwise it gets NoSuchUpload."""
 
     clock_skew: float = 0.0
     """Seconds that the account's clock is ahead of the machine's."""
@@ -102,15 +102,15 @@ class Settings:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Settings:
-        """From a JSON object; raises ValueError for a name that isn't a setting."""
+        """Build settings from a JSON object; raises ValueError for an unknown name."""
         settings = cls()
         settings.update(values)
         settings.__post_init__()
         return settings
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Change settings in place; raises ValueError for a name that isn't a setting."""
-        unknown = values.keys() - {each.name for each in fields(self)}
+        """Change settings in place; raises ValueError for an unknown name."""
+        unknown = values.keys() - {setting.name for setting in fields(self)}
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
         for name, value in values.items():
@@ -118,20 +118,20 @@ class Settings:
 
     @property
     def user_arn(self) -> str:
-        """Account A's user."""
+        """The ARN of Account A's user."""
         return f"arn:aws:iam::{self.user_account}:user/{self.user_name}"
 
     @property
     def role_arn(self) -> str:
-        """The role in Account B."""
+        """The ARN of the role in Account B."""
         return f"arn:aws:iam::{self.partner_account}:role/{self.role_name}"
 
     def user_document(self) -> Document:
-        """The identity policy of Account A's user."""
+        """Return the identity policy of Account A's user."""
         return self.user_policy or document(statement(["sts:AssumeRole"], self.role_arn))
 
     def trust_document(self) -> Document:
-        """The trust policy of the role."""
+        """Return the trust policy of the role."""
         if self.trust_policy is not None:
             return self.trust_policy
         trust: dict[str, Any] = {
@@ -144,7 +144,7 @@ class Settings:
         return document(trust)
 
     def role_document(self) -> Document:
-        """The permission policy of the role."""
+        """Return the permission policy of the role."""
         if self.role_policy is not None:
             return self.role_policy
         bucket = f"arn:aws:s3:::{self.bucket}"

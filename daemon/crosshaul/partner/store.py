@@ -1,4 +1,4 @@
-"""What the account keeps: bodies in a spool directory on disk, objects and unfinished uploads in memory."""
+"""Storage of the account: bodies in a spool directory, objects and unfinished uploads in memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from crosshaul.partner.checksums import Algorithm, Checksum
 
-_CHUNK = 256 * 1024
-_PACK = 32 * 1024 * 1024
+_CHUNK_BYTES = 256 * 1024
+_PACK_BYTES = 32 * 1024 * 1024
 
 
 class SpoolFile:
-    """A file in the spool; it goes when nothing refers to it any more."""
+    """A file in the spool, removed when nothing refers to it any more."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,11 +30,11 @@ class SpoolFile:
         finalizer.atexit = False
 
     def seal(self) -> None:
-        """Nothing more will be written: give the descriptor back."""
+        """Close the file for writing, to release its descriptor."""
         self._file.close()
 
     def append(self, data: bytes) -> int:
-        """Write at the end, and say where; blocks."""
+        """Append data (blocking) and return its offset."""
         start = self.size
         self.size += self._file.write(data)
         return start
@@ -47,21 +47,21 @@ def _remove(file: FileIO, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of body bytes in a file of the spool."""
+    """A range of body bytes in a spool file."""
 
     file: SpoolFile
     offset: int
     size: int
 
     def read(self, start: int, length: int) -> bytes:
-        """Bytes of it; blocks."""
+        """Read a part of the segment (blocking)."""
         with self.file.path.open("rb", buffering=0) as file:
             file.seek(self.offset + start)
             return file.read(length)
 
 
 class Spool:
-    """The directory of bodies: big ones in files of their own, small ones many to a file."""
+    """The directory of bodies: one file per large body, shared files for small ones."""
 
     def __init__(self, directory: Path | None) -> None:
         self._own = directory is None
@@ -72,18 +72,18 @@ class Spool:
         self._pack = self.create()
 
     def create(self) -> SpoolFile:
-        """A new file."""
+        """Create a file."""
         return SpoolFile(self._directory / f"{self._prefix}{next(self._numbers)}")
 
     def add_small(self, data: bytes) -> Segment:
-        """Keep a small body."""
-        if self._pack.size > _PACK:
+        """Store a small body."""
+        if self._pack.size > _PACK_BYTES:
             self._pack.seal()
             self._pack = self.create()
         return Segment(self._pack, self._pack.append(data), len(data))
 
     def close(self) -> None:
-        """Remove the files, and the directory if it is the spool's own."""
+        """Remove the files, and a temporary directory."""
         self._pack.seal()
         if self._own:
             shutil.rmtree(self._directory, ignore_errors=True)
@@ -94,14 +94,14 @@ class Spool:
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """How an object is encrypted: ``AES256``, ``aws:kms`` or ``aws:kms:dsse``."""
+    """The encryption of an object; ``mode`` is ``AES256``, ``aws:kms`` or ``aws:kms:dsse``."""
 
     mode: str
     key: str | None = None
     bucket_key: bool = False
 
     def headers(self) -> dict[str, str]:
-        """As answers carry it."""
+        """Build the response headers."""
         headers = {"x-amz-server-side-encryption": self.mode}
         if self.key:
             headers["x-amz-server-side-encryption-aws-kms-key-id"] = self.key
@@ -112,7 +112,7 @@ class Encryption:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a PutObject or CreateMultipartUpload says about an object besides its bytes."""
+    """The attributes of an object that a PutObject or CreateMultipartUpload sets."""
 
     content: dict[str, str]
     """Content-Type and the like, by header name in lower case."""
@@ -123,7 +123,7 @@ class Attributes:
     acl: str | None
 
     def headers(self) -> dict[str, str]:
-        """As GET and HEAD carry it, metadata aside."""
+        """Build the headers of GET and HEAD, without metadata."""
         headers = {**self.content, **self.encryption.headers()}
         if self.storage_class != "STANDARD":
             headers["x-amz-storage-class"] = self.storage_class
@@ -132,7 +132,7 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object. ``modified`` is in seconds since the epoch; ``writes`` counts how often the key was written."""
+    """An object. ``modified`` is in seconds since the epoch; ``writes`` counts the writes of its key."""
 
     key: str
     segments: tuple[Segment, ...]
@@ -155,22 +155,22 @@ class StoredObject:
         return self.attributes.tags
 
     def chunks(self, start: int, length: int) -> Iterator[tuple[Segment, int, int]]:
-        """Where the bytes of a range lie: (segment, start in it, length), in pieces to read at once."""
+        """Yield the pieces of a range: (segment, start within it, length in bytes)."""
         offset = 0
         end = start + length
         for segment in self.segments:
             low = max(start, offset)
             high = min(end, offset + segment.size)
-            for piece in range(low, high, _CHUNK):
-                yield segment, piece - offset, min(_CHUNK, high - piece)
+            for piece in range(low, high, _CHUNK_BYTES):
+                yield segment, piece - offset, min(_CHUNK_BYTES, high - piece)
             offset += segment.size
 
     def read(self) -> bytes:
-        """All bytes; blocks."""
+        """Read the whole object (blocking)."""
         return b"".join(segment.read(start, length) for segment, start, length in self.chunks(0, self.size))
 
     def sha256(self) -> str:
-        """Of the bytes, in hex; reads them all and blocks."""
+        """Compute the SHA-256 of the object in hex (blocking)."""
         digest = hashlib.sha256()
         for segment, start, length in self.chunks(0, self.size):
             digest.update(segment.read(start, length))
@@ -179,7 +179,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """One part of an unfinished upload; ``etag`` is its MD5 in hex unless a fault says otherwise."""
+    """A part of an unfinished upload; ``etag`` is its MD5 in hex."""
 
     number: int
     segment: Segment
@@ -190,19 +190,19 @@ class StoredPart:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         return self.segment.size
 
 
 @dataclass(slots=True)
 class Upload:
-    """A multipart upload that is not finished."""
+    """An unfinished multipart upload."""
 
     id: str
     key: str
     attributes: Attributes
     algorithm: Algorithm | None
-    """As CreateMultipartUpload asked; None when it asked for none."""
+    """The algorithm that CreateMultipartUpload requested; None when it requested none."""
     checksum_type: str
     initiated: float
     parts: dict[int, StoredPart] = field(default_factory=dict)
@@ -218,10 +218,10 @@ class Bucket:
     objects: dict[str, StoredObject] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
     finished: dict[str, StoredObject] = field(default_factory=dict)
-    """Uploads that were completed: S3 answers a repeated Complete as it did the first one."""
+    """Completed uploads by id: S3 repeats the response to a repeated CompleteMultipartUpload."""
     writes: dict[str, int] = field(default_factory=dict)
 
     def commit(self, stored: StoredObject) -> None:
-        """Put the object under its key, instead of what was there."""
+        """Store the object under its key, replacing an earlier one."""
         self.objects[stored.key] = stored
         self.writes[stored.key] = stored.writes

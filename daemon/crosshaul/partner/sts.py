@@ -1,4 +1,4 @@
-"""The Security Token Service: AssumeRole and GetCallerIdentity, by the query protocol.
+"""STS in its query protocol: AssumeRole and GetCallerIdentity.
 
 Source: AWS STS API Reference, AssumeRole.
 """
@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from crosshaul.partner.access import identify
-from crosshaul.partner.body import small
-from crosshaul.partner.errors import Refusal, element
-from crosshaul.partner.exchange import Answer, Exchange
+from crosshaul.partner.body import read_small_body
+from crosshaul.partner.errors import ApiError, element
+from crosshaul.partner.exchange import Exchange, Response
 from crosshaul.partner.identity import Caller, authorize_assume_role
 from crosshaul.partner.policy import Policy
+from crosshaul.partner.raw_request import query_values
 from crosshaul.partner.settings import Settings
-from crosshaul.partner.signature import query_values
 
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
-_MAX_BODY = 256 * 1024
+_MAX_BODY_BYTES = 256 * 1024
 _MIN_SECONDS = 900
 _MAX_SECONDS = 43200
 _CHAINED_SECONDS = 3600
@@ -30,68 +30,68 @@ _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 
 
-def _invalid(message: str) -> Refusal:
-    return Refusal(HTTPStatus.BAD_REQUEST, "ValidationError", message)
+def _invalid(message: str) -> ApiError:
+    return ApiError(HTTPStatus.BAD_REQUEST, "ValidationError", message)
 
 
-def _constraint(value: str, name: str, rule: str) -> Refusal:
+def _constraint(value: str, name: str, rule: str) -> ApiError:
     return _invalid(
         f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: Member must {rule}"
     )
 
 
-def _document(exchange: Exchange, operation: str, result: str) -> Answer:
+def _document(exchange: Exchange, operation: str, result: str) -> Response:
     metadata = f"<ResponseMetadata>{element('RequestId', exchange.request_id)}</ResponseMetadata>"
     body = (
         f'<{operation}Response xmlns="{_NAMESPACE}"><{operation}Result>{result}</{operation}Result>'
         f"{metadata}</{operation}Response>"
     )
-    return Answer(headers={"Content-Type": "text/xml"}, body=body.encode())
+    return Response(headers={"Content-Type": "text/xml"}, body=body.encode())
 
 
 async def read_parameters(exchange: Exchange) -> tuple[bytes, dict[str, str]]:
-    """The form, and the bytes that the signature is of."""
-    body = await small(exchange, _MAX_BODY)
+    """Read the signed body and its form parameters."""
+    body = await read_small_body(exchange, _MAX_BODY_BYTES)
     return body, query_values(body.decode("utf-8", "replace"))
 
 
-def answer(exchange: Exchange, body: bytes, parameters: Mapping[str, str]) -> Answer:
-    """Carry the call out; raises Refusal."""
-    claimed, caller = identify(exchange)
-    if claimed.region != exchange.settings.region:
+def perform(exchange: Exchange, body: bytes, parameters: Mapping[str, str]) -> Response:
+    """Run the operation; raises ApiError."""
+    authorization, caller = identify(exchange)
+    if authorization.region != exchange.settings.region:
         message = "Credential should be scoped to a valid region."
-        raise Refusal(HTTPStatus.FORBIDDEN, "SignatureDoesNotMatch", message)
-    exchange.state.verifier.verify(exchange.received, claimed, caller.secret, hashlib.sha256(body).hexdigest())
+        raise ApiError(HTTPStatus.FORBIDDEN, "SignatureDoesNotMatch", message)
+    exchange.state.verifier.verify(exchange.raw, authorization, caller.secret, hashlib.sha256(body).hexdigest())
     exchange.caller = caller
     if exchange.target.operation == "AssumeRole":
         return _assume_role(exchange, caller, parameters)
     if exchange.target.operation == "GetCallerIdentity":
         return _caller_identity(exchange, caller)
     message = f"Could not find operation {parameters.get('Action', '')} for version {parameters.get('Version', '')}"
-    raise Refusal(HTTPStatus.BAD_REQUEST, "InvalidAction", message)
+    raise ApiError(HTTPStatus.BAD_REQUEST, "InvalidAction", message)
 
 
-def _caller_identity(exchange: Exchange, caller: Caller) -> Answer:
+def _caller_identity(exchange: Exchange, caller: Caller) -> Response:
     result = element("Arn", caller.arn) + element("UserId", caller.user_id) + element("Account", caller.account)
     return _document(exchange, "GetCallerIdentity", result)
 
 
-def _assume_role(exchange: Exchange, caller: Caller, parameters: Mapping[str, str]) -> Answer:
+def _assume_role(exchange: Exchange, caller: Caller, parameters: Mapping[str, str]) -> Response:
     settings, state = exchange.settings, exchange.state
     _validate(parameters)
     policy = _session_policy(parameters.get("Policy"))
     context = _context(exchange, parameters)
     for action in _actions(parameters):
         authorize_assume_role(caller, settings, state.policies, parameters["RoleArn"], context, action)
-    asked = int(parameters.get("DurationSeconds", "3600"))
-    _check_duration(asked, settings, chained=settings.role_chaining or caller.role_arn is not None)
-    lifetime = asked if settings.session_seconds is None else settings.session_seconds
-    session = state.directory.open_session(parameters["RoleSessionName"], exchange.now, lifetime, policy)
+    seconds = int(parameters.get("DurationSeconds", "3600"))
+    _check_duration(seconds, settings, chained=settings.role_chaining or caller.role_arn is not None)
+    lifetime = seconds if settings.session_seconds is None else settings.session_seconds
+    session = state.credentials.open_session(parameters["RoleSessionName"], exchange.now, lifetime, policy)
     return _document(exchange, "AssumeRole", _session_xml(session, parameters.get("Policy")))
 
 
 def _actions(parameters: Mapping[str, str]) -> Iterator[str]:
-    """Every right that the call asks for (IAM user guide, "Passing session tags", "Monitor and control actions")."""
+    """Yield each action that the call needs (IAM user guide, "Passing session tags", "Monitor and control actions")."""
     yield "sts:AssumeRole"
     if "SourceIdentity" in parameters:
         yield "sts:SetSourceIdentity"
@@ -124,12 +124,12 @@ def _validate(parameters: Mapping[str, str]) -> None:
         raise _constraint(duration, "durationSeconds", f"have value less than or equal to {_MAX_SECONDS}")
 
 
-def _check_duration(asked: int, settings: Settings, *, chained: bool) -> None:
-    if chained and asked > _CHAINED_SECONDS:
+def _check_duration(seconds: int, settings: Settings, *, chained: bool) -> None:
+    if chained and seconds > _CHAINED_SECONDS:
         raise _invalid(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
         )
-    if asked > settings.max_session_seconds:
+    if seconds > settings.max_session_seconds:
         raise _invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 
 
@@ -139,15 +139,15 @@ def _session_policy(text: str | None) -> Policy | None:
     if len(text) > _MAX_POLICY:
         percent = len(text) * 100 // _MAX_POLICY
         message = f"Packed policy consumes {percent}% of allotted space, please use smaller policy."
-        raise Refusal(HTTPStatus.BAD_REQUEST, "PackedPolicyTooLarge", message)
+        raise ApiError(HTTPStatus.BAD_REQUEST, "PackedPolicyTooLarge", message)
     return Policy.parse(text)
 
 
 def _context(exchange: Exchange, parameters: Mapping[str, str]) -> dict[str, str]:
     context = {
         "sts:rolesessionname": parameters["RoleSessionName"],
-        "aws:principalarn": exchange.who.role_arn or exchange.who.arn,
-        "aws:principalaccount": exchange.who.account,
+        "aws:principalarn": exchange.authenticated_caller.role_arn or exchange.authenticated_caller.arn,
+        "aws:principalaccount": exchange.authenticated_caller.account,
         "aws:securetransport": str(exchange.secure).lower(),
         "aws:sourceip": exchange.request.remote or "",
     }

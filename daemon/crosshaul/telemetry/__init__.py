@@ -1,1 +1,1 @@
-"""What the daemon says of itself: logs, metrics, health, status and the pages that carry them."""
+"""Logs, metrics, health verdicts, status and the status page."""

@@ -1,45 +1,45 @@
-"""A monitor's address, asked for its effect alone: as long as it hears from us it stays quiet."""
+"""Pings a monitor's address (a dead man's switch): the monitor alerts when the pings stop."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from crosshaul.telemetry.health import Verdict
-from crosshaul.telemetry.logs import Logger
-from crosshaul.telemetry.streak import Streak
+from crosshaul.telemetry.failure_streak import FailureStreak
+from crosshaul.telemetry.health import HealthReport
+from crosshaul.telemetry.logger import Logger
 
-Ask = Callable[[str], Awaitable[str | None]]
-"""Asks an address; returns why it gave no good answer, or None."""
+Ping = Callable[[str], Awaitable[str | None]]
+"""Requests a URL; returns the error, or None if the answer is good."""
 
 
 class Heartbeat:
-    """Pings while all is well. First failure, a count at each doubling, then "recovered"; the address is a secret."""
+    """Pings while the verdict is good, and logs when that begins to fail or ends. The address is a secret."""
 
-    def __init__(self, log: Logger, ask: Ask) -> None:
+    def __init__(self, log: Logger, ping: Ping) -> None:
         self._log = log
-        self._ask = ask
-        self._failures = Streak()
+        self._ping = ping
+        self._failures = FailureStreak()
         self._withheld = False
 
-    async def beat(self, url: str, verdict: Verdict) -> None:
-        """Ping if the verdict is good; whatever becomes of it stands in the log."""
+    async def beat(self, url: str, verdict: HealthReport) -> None:
+        """Ping if the verdict is good."""
         if not verdict.ok:
             self._withhold(verdict)
             return
         if self._withheld:
             self._log.info("heartbeat_resumed")
         self._withheld = False
-        if (why := await self._ask(url)) is not None:
-            self.failed(why)
+        if (error := await self._ping(url)) is not None:
+            self.failed(error)
         elif failures := self._failures.ended():
             self._log.info("heartbeat_recovered", failures=failures)
 
-    def failed(self, why: str) -> None:
-        """It could not be pinged."""
+    def failed(self, error: str) -> None:
+        """Log a ping that failed: the 1st, 2nd, 4th, ..."""
         if self._failures.failed():
-            self._log.warning("heartbeat_failed", error=why, failures=self._failures.length)
+            self._log.warning("heartbeat_failed", error=error, failures=self._failures.length)
 
-    def _withhold(self, verdict: Verdict) -> None:
+    def _withhold(self, verdict: HealthReport) -> None:
         if not self._withheld:
             self._log.warning("heartbeat_withheld", reasons=verdict.reasons)
         self._withheld = True

@@ -1,15 +1,15 @@
-"""How late the event loop is for its appointments: the measure of whether anything blocks it."""
+"""The lag of the event loop: how much later than planned it wakes up, because something blocks it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from crosshaul.clock import Clock
+from crosshaul.concurrency.clock import Clock
 
 
 class LagMeter:
-    """A small service. A blockage of N seconds is seen as N minus at most ``interval``."""
+    """Measures the event loop's lag. A blockage of N seconds shows as N minus at most ``interval``."""
 
     def __init__(self, record: Callable[[float], None], clock: Clock, interval: float = 0.2) -> None:
         self._record = record
@@ -19,7 +19,7 @@ class LagMeter:
         """The worst lag seen, in seconds."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Measure until ``stop``."""
+        """Measure until ``stop`` is set."""
         while not stop.is_set():
             due = self._clock.monotonic() + self._interval
             await self._clock.sleep(self._interval)

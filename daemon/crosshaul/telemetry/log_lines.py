@@ -1,4 +1,4 @@
-"""What a log line looks like: an event as JSON or as text for a terminal, without secrets."""
+"""Renders log events as JSON or as text for a terminal, without secrets."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from crosshaul.telemetry.plain import printable, text
+from crosshaul.display import printable, text
 from crosshaul.telemetry.redact import REDACTED, is_secret_name, redact
 
-_NAMES_OF_FILES = frozenset({"path", "key", "root", "file", "name", "source", "target"})
-_DEEPEST = 6
-_AS_THEY_ARE = frozenset({str, bytes, int, float, bool, type(None)})
-"""Types of values that nobody changes later."""
+_FILE_NAME_FIELDS = frozenset({"path", "key", "root", "file", "name", "source", "target"})
+_MAX_DEPTH = 6
+_IMMUTABLE_TYPES = frozenset({str, bytes, int, float, bool, type(None)})
+"""Values of these types are rendered later; others at once, since they may change."""
 _LEVELS = {"exception": "error", "warn": "warning"}
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-_BYTES_OF_AN_EVENT = 512
-"""What an event takes of memory, but for its texts; about."""
+_EVENT_BYTES = 512
+"""About what an event takes of memory, without its texts."""
 
-Render = Callable[["Line"], str]
+Render = Callable[["LogLine"], str]
 
 
-class Line(NamedTuple):
-    """An event as it was logged. It is rendered later, elsewhere: nothing in it changes any more."""
+class LogLine(NamedTuple):
+    """An event as it was logged. Another thread renders it later, so that nothing in it may change."""
 
     at: float
     level: str
@@ -34,36 +34,36 @@ class Line(NamedTuple):
     fields: Mapping[str, Any]
 
     def size(self) -> int:
-        """Bytes of memory, about."""
-        return _BYTES_OF_AN_EVENT + sum(len(value) for value in self.fields.values() if type(value) in {str, bytes})
+        """Return about how many bytes of memory the event takes."""
+        return _EVENT_BYTES + sum(len(value) for value in self.fields.values() if type(value) in {str, bytes})
 
 
-def line_of(logger: str, method: str, fields: Mapping[str, Any]) -> Line:
-    """Take an event down, with the time of now; values that may change later are rendered at once."""
+def make_line(logger: str, method: str, fields: Mapping[str, Any]) -> LogLine:
+    """Return an event with the current time; values that may change later are rendered at once."""
     for value in fields.values():
-        if type(value) not in _AS_THEY_ARE:
-            fields = {name: plain(value, name) for name, value in fields.items()}
+        if type(value) not in _IMMUTABLE_TYPES:
+            fields = {name: to_json(value, name) for name, value in fields.items()}
             break
-    return Line(time.time(), _LEVELS.get(method, method), logger, fields)
+    return LogLine(time.time(), _LEVELS.get(method, method), logger, fields)
 
 
 def renderer(*, console: bool, colours: bool, for_journal: bool) -> Render:
-    """Give what makes a line of an event. ``for_journal``: with the level that systemd's journal takes for its own."""
+    """Return the function that renders an event; ``for_journal`` adds the level's prefix for systemd's journal."""
     render = _for_terminal(colours=colours) if console else _as_json
     if not for_journal:
         return render
     return lambda line: f"<{_PRIORITIES[line.level]}>{render(line)}"
 
 
-def _as_json(line: Line) -> str:
+def _as_json(line: LogLine) -> str:
     return json.dumps(_ordered(line))
 
 
-def _ordered(line: Line) -> dict[str, Any]:
-    """The event in JSON's own types, without secrets, in a steady order."""
+def _ordered(line: LogLine) -> dict[str, Any]:
+    """Return the event in JSON's types, without secrets, in a fixed order of fields."""
     event: dict[str, Any] = {"timestamp": _timestamp(line.at), "level": line.level, "logger": line.logger, "event": ""}
     for name, value in line.fields.items():
-        event[name] = value if value is None or type(value) is int or type(value) is bool else plain(value, name)
+        event[name] = value if value is None or type(value) is int or type(value) is bool else to_json(value, name)
     return event
 
 
@@ -73,7 +73,7 @@ def _timestamp(at: float) -> str:
 
 
 _LAST_SECOND = [0, ""]
-"""The second that was last written out, since most lines of a burst are of one; read and replaced by one thread."""
+"""A cache: most events of a burst are of one second. Only the log's thread uses it."""
 
 
 def _second(at: int) -> str:
@@ -82,19 +82,19 @@ def _second(at: int) -> str:
     return str(_LAST_SECOND[1])
 
 
-def plain(value: object, name: str, depth: int = 0) -> Any:  # noqa: ANN401 - JSON's types
-    """Return a value in JSON's own types, without secrets."""
+def to_json(value: object, name: str, depth: int = 0) -> Any:  # noqa: ANN401 - JSON's types
+    """Return a value in JSON's types, without secrets. ``name`` is the field's."""
     if value is None or isinstance(value, bool | int):
         return value
     if is_secret_name(name):
         return REDACTED
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping) and depth < _DEEPEST:
-        return {text(key): plain(item, str(key), depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset) and depth < _DEEPEST:
-        return [plain(item, name, depth + 1) for item in value]
-    return redact(text(value), shapes=name not in _NAMES_OF_FILES)
+    if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+        return {text(key): to_json(item, str(key), depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset) and depth < _MAX_DEPTH:
+        return [to_json(item, name, depth + 1) for item in value]
+    return redact(text(value), shapes=name not in _FILE_NAME_FIELDS)
 
 
 def _for_terminal(*, colours: bool) -> Render:
@@ -105,7 +105,7 @@ def _for_terminal(*, colours: bool) -> Render:
 
 
 def _make_printable(event: dict[str, Any]) -> dict[str, Any]:
-    """Nothing in a value can begin a line or move the cursor; a traceback's lines are each marked as such."""
+    """Return the event such that no value starts a line or moves the cursor; a traceback's lines have a prefix."""
     traceback = event.pop("exception", None)
     shown = {name: _printable(value) for name, value in event.items()}
     if traceback is not None:

@@ -1,6 +1,6 @@
-"""Writes the log in a thread of its own: who logs never waits for a pipe that nobody reads, or a stopped terminal.
+"""Writes the log in its own thread, so that no caller waits for a pipe that nobody reads or a stopped terminal.
 
-What waits is bounded; what finds no room is dropped, counted, and told when the log flows again.
+The queue is bounded. Lines without room are dropped and counted; the count is logged when writing succeeds again.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from collections import deque
 from contextlib import suppress
 from typing import Protocol, TextIO
 
-from crosshaul.telemetry.log_lines import Line, Render, line_of
+from crosshaul.telemetry.log_lines import LogLine, Render, make_line
 
-MOST_LINES = 8192
-MOST_BYTES = 8 * 1024 * 1024
-_LINES_AT_ONCE = 256
+MAX_LINES = 8192
+MAX_BYTES = 8 * 1024 * 1024
+_LINES_PER_WRITE = 256
 _GATHER_SECONDS = 0.01
-"""What a line waits for others: one write, and one turn of this thread, for all of a burst."""
+"""Seconds that a line waits for others, so that a burst takes one write."""
 
 
 class Sink(Protocol):
-    """Where lines go. Blocks for as long as the reader does; raises OSError or ValueError if it can't be written to."""
+    """The destination of lines. A write blocks while the reader does, and raises OSError or ValueError if it fails."""
 
     def write(self, text: str) -> None:
-        """Write all of it."""
+        """Write all of the text."""
 
 
 class DescriptorSink:
-    """A descriptor of our own, so that nobody who flushes the stream waits for what is stuck here."""
+    """A duplicate of the stream's descriptor: flushing the stream elsewhere does not wait for a write here."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         self._descriptor = os.dup(stream.fileno())
         self._encoding = stream.encoding or "utf-8"
 
     def write(self, text: str) -> None:
-        """Write all of it, be the descriptor of the kind that doesn't block."""
+        """Write all of the text, also to a descriptor in non-blocking mode."""
         left = memoryview(text.encode(self._encoding, "backslashreplace"))
         while left:
             try:
@@ -47,43 +47,43 @@ class DescriptorSink:
 
 
 class StreamSink:
-    """A stream that is more than its descriptor, such as one that keeps a progress bar below the lines."""
+    """A stream that does more than write to a descriptor, such as keeping a progress bar below the lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        """Write all of it."""
+        """Write all of the text."""
         self._stream.write(text)
         self._stream.flush()
 
 
 class LogWriter:
-    """Takes lines from any thread, and writes them in order in its own."""
+    """Takes lines from any thread, and writes them in order in its own thread."""
 
     def __init__(self, sink: Sink, render: Render) -> None:
         self.render = render
-        """How a line looks from now on."""
+        """Renders the lines that are written from now on."""
         self.dropped = 0
-        """Lines that were lost so far."""
+        """Lines lost so far."""
         self._sink = sink
         self._lock = threading.Lock()
-        self._lines: deque[tuple[int, Line]] = deque()
+        self._lines: deque[tuple[int, LogLine]] = deque()
         self._bytes = 0
-        self._untold = 0
+        self._unreported = 0
         self._writing = False
         self._wake = threading.Event()
-        self._hurry = threading.Event()
+        self._flush_requested = threading.Event()
         self._idle = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
-    def put(self, line: Line) -> None:
-        """Have the line written; never blocks."""
+    def put(self, line: LogLine) -> None:
+        """Queue a line; never blocks."""
         size = line.size()
         with self._lock:
-            if len(self._lines) >= MOST_LINES or self._bytes + size > MOST_BYTES:
+            if len(self._lines) >= MAX_LINES or self._bytes + size > MAX_BYTES:
                 self.dropped += 1
-                self._untold += 1
+                self._unreported += 1
                 return
             self._lines.append((size, line))
             self._bytes += size
@@ -94,43 +94,43 @@ class LogWriter:
             self._wake.set()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all is written, for so long at the most (blocking); True if it is."""
-        self._hurry.set()
+        """Block until all lines are written, at most so many seconds; True if they are."""
+        self._flush_requested.set()
         try:
             with self._idle:
                 return self._idle.wait_for(lambda: not self._lines and not self._writing, seconds)
         finally:
-            self._hurry.clear()
+            self._flush_requested.clear()
 
     def _run(self) -> None:
         while True:
             self._wake.wait()
-            self._hurry.wait(_GATHER_SECONDS)
+            self._flush_requested.wait(_GATHER_SECONDS)
             self._wake.clear()
             while lines := self._take():
                 self._write(lines)
 
-    def _take(self) -> list[Line]:
+    def _take(self) -> list[LogLine]:
         with self._lock:
-            taken = [self._lines.popleft() for _ in range(min(_LINES_AT_ONCE, len(self._lines)))]
+            taken = [self._lines.popleft() for _ in range(min(_LINES_PER_WRITE, len(self._lines)))]
             self._bytes -= sum(size for size, _ in taken)
             self._writing = bool(taken)
             if not taken:
                 self._idle.notify_all()
         return [line for _, line in taken]
 
-    def _write(self, lines: list[Line]) -> None:
+    def _write(self, lines: list[LogLine]) -> None:
         with self._lock:
-            untold, self._untold = self._untold, 0
-        if untold:
-            lines = [_of_dropped(untold), *lines]
+            unreported, self._unreported = self._unreported, 0
+        if unreported:
+            lines = [_dropped_line(unreported), *lines]
         try:
             self._sink.write("".join(f"{self.render(line)}\n" for line in lines))
-        except Exception:  # noqa: BLE001 - a log that can't be written, whatever the reason, stops nothing
+        except Exception:  # noqa: BLE001 - no failure to write the log stops the daemon
             with self._lock:
-                lost = len(lines) - (1 if untold else 0)
+                lost = len(lines) - (1 if unreported else 0)
                 self.dropped += lost
-                self._untold += untold + lost
+                self._unreported += unreported + lost
 
 
 class DirectWriter:
@@ -142,16 +142,16 @@ class DirectWriter:
         self.render = render
         self._stream = stream
 
-    def put(self, line: Line) -> None:
-        """Write the line. A stream that is closed stops nothing."""
+    def put(self, line: LogLine) -> None:
+        """Write the line; a closed stream is ignored."""
         with suppress(OSError, ValueError):
             self._stream.write(f"{self.render(line)}\n")
             self._stream.flush()
 
     def flush(self, _seconds: float) -> bool:
-        """Nothing ever waits."""
+        """Return True: no line ever waits."""
         return True
 
 
-def _of_dropped(count: int) -> Line:
-    return line_of("log", "warning", {"event": "log_lines_dropped", "lines": count})
+def _dropped_line(count: int) -> LogLine:
+    return make_line("log", "warning", {"event": "log_lines_dropped", "lines": count})

@@ -1,7 +1,7 @@
-"""The log: structured events, one per line, to stderr; JSON for machines, colours for a terminal.
+"""The log: structured events on stderr, one per line, as JSON for machines or in colours for a terminal.
 
-The only user of structlog. What other libraries say through ``logging`` (warnings and worse) goes the same way.
-Logging an event takes it down; a thread renders and writes it (``log_writer.py``).
+The only user of structlog. Warnings and errors that other libraries log through ``logging`` take the same path.
+The caller only queues an event; a thread renders and writes it (``log_writer.py``).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import sys
 from typing import Literal, TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
-from crosshaul.telemetry.log_lines import Line, Render, line_of, renderer
+from crosshaul.telemetry.log_lines import LogLine, Render, make_line, renderer
 from crosshaul.telemetry.log_writer import DescriptorSink, DirectWriter, LogWriter, StreamSink
+from crosshaul.telemetry.logger import Logger
 from crosshaul.telemetry.redact import conceal
 
-__all__ = ["Logger", "conceal", "configure", "dropped", "flush", "get", "writes"]
+__all__ = ["conceal", "configure", "dropped", "flush", "get", "writes"]
 
-Logger = FilteringBoundLogger
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
 
@@ -30,50 +30,50 @@ _processors: list[Processor] = []
 
 
 class _Output:
-    """Where the log goes at this moment."""
+    """The log's present stream and writer."""
 
     least = 0
     """The number of the lowest level that is written."""
     stream: TextIO | None = None
     writer: LogWriter | DirectWriter | None = None
     dropped_before = 0
-    """What was dropped by writers that are out of use."""
+    """Lines that former writers dropped."""
 
 
 def configure(level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002 - the configuration's own word
-    """Set the log up; may be called again. ``auto`` is ``console`` on a terminal and ``json`` elsewhere."""
+    """Configure the log; may be called again. ``auto`` is ``console`` on a terminal and ``json`` elsewhere."""
     stream = stream or sys.stderr
     console = format == "console" or (format == "auto" and stream.isatty())
     _send_to(stream, renderer(console=console, colours=stream.isatty(), for_journal=_is_journal(stream)))
-    # In place, and the level among them: loggers that were bound earlier keep this list, and a reload reaches them.
+    # In place, and the level with them: loggers that were bound earlier keep this list, so that a reload reaches them.
     _Output.least = _LEVELS[level]
-    _processors[:] = [_drop_lower, structlog.processors.format_exc_info, _take_down]
+    _processors[:] = [_drop_lower, structlog.processors.format_exc_info, _to_line]
     structlog.configure(
         processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger("debug"),
-        logger_factory=_Named,
+        logger_factory=_NamedOutput,
         cache_logger_on_first_use=False,
     )
-    _take_over_logging()
+    _redirect_logging()
 
 
 def get(name: str) -> Logger:
-    """The logger of a module; may be called before ``configure``."""
+    """Return the logger of a module. May be called before ``configure``."""
     return cast("Logger", structlog.get_logger(name))
 
 
 def writes(level: Level) -> bool:
-    """Whether lines of this level are written: for who would make one of each file, only to have it dropped."""
+    """True if lines of this level are written; callers skip making a line per file that would be dropped."""
     return _LEVELS[level] >= _Output.least
 
 
 def flush(seconds: float) -> bool:
-    """Wait until what was logged is written, for so long at the most (blocking); True if it is."""
+    """Block until all events are written, at most so many seconds; True if they are."""
     return _Output.writer is None or _Output.writer.flush(seconds)
 
 
 def dropped() -> int:
-    """How many lines were lost since the start: nobody read them in time, or they could not be written."""
+    """Return how many lines were lost since the start: nobody read them in time, or a write failed."""
     return _Output.dropped_before + (_Output.writer.dropped if _Output.writer else 0)
 
 
@@ -100,12 +100,12 @@ def _drop_lower(_logger: WrappedLogger, method: str, event: EventDict) -> EventD
     return event
 
 
-def _take_down(logger: WrappedLogger, method: str, event: EventDict) -> tuple[tuple[Line], dict[str, object]]:
-    return (line_of(logger.name, method, event),), {}
+def _to_line(logger: WrappedLogger, method: str, event: EventDict) -> tuple[tuple[LogLine], dict[str, object]]:
+    return (make_line(logger.name, method, event),), {}
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """Whether systemd's journal reads it (systemd.exec(5), $JOURNAL_STREAM)."""
+    """Return whether systemd's journal reads the stream (systemd.exec(5), $JOURNAL_STREAM)."""
     try:
         there = os.fstat(stream.fileno())
     except (OSError, ValueError):
@@ -113,30 +113,30 @@ def _is_journal(stream: TextIO) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{there.st_dev}:{there.st_ino}"
 
 
-class _Named:
-    """What structlog hands a line to; knows the name of its logger."""
+class _NamedOutput:
+    """The end of structlog's chain: passes a line to the writer. Has the logger's name."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name
 
-    def msg(self, line: Line) -> None:
+    def msg(self, line: LogLine) -> None:
         if _Output.writer is not None:
             _Output.writer.put(line)
 
     log = debug = info = warning = error = critical = exception = msg
 
 
-class _Foreign(logging.Handler):
-    """Hands records of the standard ``logging`` to our own log."""
+class _LoggingHandler(logging.Handler):
+    """Passes records of the standard ``logging`` to the log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))  # libraries invent levels between
-        get(record.name).log(level, record.getMessage(), exc_info=record.exc_info)
+        structlog.get_logger(record.name).log(level, record.getMessage(), exc_info=record.exc_info)
 
 
-def _take_over_logging() -> None:
-    """Warnings and worse only: at lower levels the AWS libraries write signatures and tokens."""
+def _redirect_logging() -> None:
+    """Redirect warnings and errors; at lower levels the AWS libraries log signatures and tokens."""
     root = logging.getLogger()
     root.setLevel(logging.WARNING)
-    root.handlers = [_Foreign()]
+    root.handlers = [_LoggingHandler()]
     logging.captureWarnings(capture=True)

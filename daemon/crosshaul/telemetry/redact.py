@@ -1,8 +1,9 @@
-"""No secret leaves the process in a log line. Pure: text in, text out."""
+"""Removes secrets from text, before it is logged or shown. Pure, but for the secrets that were registered."""
 
 from __future__ import annotations
 
 import re
+import threading
 from functools import lru_cache
 
 REDACTED = "[redacted]"
@@ -11,6 +12,8 @@ _SECRET_NAMES = (
     *("secretaccesskey", "awssecret", "secretkey", "sessiontoken", "securitytoken", "externalid", "authorization"),
     *("password", "signingkey", "privatekey", "signature"),
 )
+_PUBLIC_SUFFIXES = ("file", "index")
+"""``external_id_file`` and ``external_id_index`` name a secret and don't hold it."""
 _NOT_ALNUM = re.compile(r"[^a-z0-9]")
 # After a bare colon a word without a digit is prose ("external_id: is missing").
 # `SecretAccessKey: x`, `"ExternalId": "x"`, `<SessionToken>x`, `X-Amz-Security-Token=x` and their like.
@@ -29,46 +32,51 @@ _SESSION_TOKEN = re.compile(r"\b(?:FwoGZXIvYXdz|FQoGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-
 _SECRET_KEY = re.compile(
     r"(?<![A-Za-z0-9/+=_-])(?=[^\s]{0,39}[a-z])(?=[^\s]{0,39}[A-Z])(?=[^\s]{0,39}[0-9])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])"
 )
-# One quick look spares nearly all text the thorough ones: the log is on the path of every delivery.
+# A quick check first, since nearly no text has a secret and every delivery writes a log line.
 _SUSPECT = re.compile(r"(?i)secret|token|external|password|signature|authorization|aws4-|[wq]oGZXIv|IQoJb3Jp")
-_KEY_LENGTH = 40
-_SHORTEST_KNOWN = 2
-"""Of an external ID."""
-_SHORTEST_ANYWHERE = 6
-"""Shorter ones are secrets only as a word of their own: else they would tear holes into everything."""
-_MOST_KNOWN = 256
+_SECRET_KEY_CHARACTERS = 40
+_MIN_SECRET_CHARACTERS = 2
+"""AWS's least length of an external ID."""
+_MIN_SUBSTRING_CHARACTERS = 6
+"""Shorter secrets are removed as whole words only, since they would match inside ordinary words."""
+_MAX_SECRETS = 256
 
 
-class _Known:
-    """The secrets that were told. Replaced as a whole, since the log's thread reads them."""
+class _Registered:
+    """The registered secrets. Replaced as a whole, since the log's thread reads them."""
 
     secrets: tuple[tuple[str, re.Pattern[str] | None], ...] = ()
 
 
-def conceal(*secrets: str) -> None:
-    """Remember secrets (external IDs, session tokens): from now on they are cut out of any text.
+_ONE_AT_A_TIME = threading.Lock()
+"""Credentials are loaded in a thread of their own."""
 
-    One of 2 to 5 characters is cut out where it stands as a word. Of more than 256 the oldest are forgotten.
+
+def conceal(*secrets: str) -> None:
+    """Register secrets (external IDs, session tokens), to be removed from every text from now on.
+
+    Secrets of 2 to 5 characters are removed where they are whole words. Only the latest 256 are kept.
     """
-    known = dict(_Known.secrets)
-    for secret in secrets:
-        if len(secret) >= _SHORTEST_KNOWN:
-            known.pop(secret, None)
-            short = len(secret) < _SHORTEST_ANYWHERE
-            known[secret] = re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)") if short else None
-    _Known.secrets = tuple(known.items())[-_MOST_KNOWN:]
+    with _ONE_AT_A_TIME:
+        known = dict(_Registered.secrets)
+        for secret in secrets:
+            if len(secret) >= _MIN_SECRET_CHARACTERS:
+                known.pop(secret, None)
+                short = len(secret) < _MIN_SUBSTRING_CHARACTERS
+                known[secret] = re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)") if short else None
+        _Registered.secrets = tuple(known.items())[-_MAX_SECRETS:]
 
 
 @lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
-    """Whether what goes by this name (of a field, header or parameter, in any spelling) is a secret."""
+    """Return whether a field, header or parameter of this name, in any spelling, holds a secret."""
     plain = _NOT_ALNUM.sub("", name.lower())
-    return not plain.endswith("file") and any(secret in plain for secret in _SECRET_NAMES)
+    return not plain.endswith(_PUBLIC_SUFFIXES) and any(secret in plain for secret in _SECRET_NAMES)
 
 
 def redact(text: str, *, shapes: bool = True) -> str:
-    """The text without secrets. ``shapes=False`` for paths and keys, where 40 characters may well be just a name."""
-    for secret, word in _Known.secrets:
+    """Return the text without secrets. ``shapes=False`` is for paths and keys: 40 characters may be just a name."""
+    for secret, word in _Registered.secrets:
         if secret not in text:
             continue
         if word is None:
@@ -79,6 +87,6 @@ def redact(text: str, *, shapes: bool = True) -> str:
         text = _AUTHORIZATION.sub(rf"\1{REDACTED}", text)
         text = _ASSIGNMENT.sub(rf"\g<name>\g<sign>{REDACTED}", text)
         text = _SESSION_TOKEN.sub(REDACTED, text)
-    if shapes and len(text) >= _KEY_LENGTH:
+    if shapes and len(text) >= _SECRET_KEY_CHARACTERS:
         text = _SECRET_KEY.sub(REDACTED, text)
     return text

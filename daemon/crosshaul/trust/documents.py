@@ -1,4 +1,4 @@
-"""What each account's admin has to apply for one destination, and no more: policy documents with their reasons. Pure.
+"""Build the policy documents that the admins of both accounts have to apply for one destination, with reasons. Pure.
 
 Sources: IAM user guide, "The confused deputy problem", "Policies and permissions"; S3 user guide, "Required permissions
 for Amazon S3 API operations", "Multipart upload API and permissions", "Enforce conditional writes on Amazon S3
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from crosshaul.aws.attributes import CHECK_KEY
-from crosshaul.aws.policy import objects_of, partition_of
+from crosshaul.aws.object_headers import CHECK_KEY
+from crosshaul.aws.session_policy import objects_of, partition_of
 from crosshaul.config import Destination
 from crosshaul.trust.findings import Party
 
@@ -29,31 +29,31 @@ _UNFINISHED_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """What stands in a document for a value that is not known, or that is nobody's to read."""
+    """A placeholder in a document for an unknown or secret value."""
 
     name: str
     """In snake case, such as ``external_id``."""
-    told: str
-    """What it is, for the person who gives it."""
+    description: str
+    """For the person who sets the value."""
     secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of a policy, and why it is there."""
+    """A policy statement and its reason."""
 
     sid: str
     reason: str
     body: dict[str, Any]
 
     def as_policy(self) -> dict[str, Any]:
-        """The statement as IAM knows it."""
+        """Return the statement in IAM's form."""
         return {"Sid": self.sid, **self.body}
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One document, whose it is, and what it is for."""
+class PolicyDocument:
+    """A policy document, the party that applies it, and its reason."""
 
     name: str
     """A stable name, such as ``role-policy``."""
@@ -61,77 +61,79 @@ class Piece:
     reason: str
     statements: tuple[Statement, ...] = ()
     rules: tuple[dict[str, Any], ...] = ()
-    """Of a lifecycle configuration."""
+    """The rules of a lifecycle configuration."""
 
-    def document(self) -> dict[str, Any]:
-        """As AWS's API takes it."""
+    def content(self) -> dict[str, Any]:
+        """Return the document in the form of AWS's API."""
         if self.rules:
             return {"Rules": list(self.rules)}
-        return {"Version": _VERSION, "Statement": [each.as_policy() for each in self.statements]}
+        return {"Version": _VERSION, "Statement": [statement.as_policy() for statement in self.statements]}
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the documents are made for."""
+class PolicyRequest:
+    """The input of the policy documents of a destination."""
 
     destination: Destination
     principal: str | Variable
     """Account A's identity: the ARN of a user or role, or of an account's root."""
     external_ids: tuple[str | Variable, ...] = ()
     optional: bool = False
-    """Whether the rights are wanted that make some things nicer: Abort, ListParts."""
+    """True to include the optional permissions: AbortMultipartUpload, ListMultipartUploadParts."""
     kms_key: str | None = None
-    """The ARN of the key that the bucket encrypts with by itself."""
+    """The ARN of the bucket's default encryption key."""
     never_overwrites: bool = False
-    """Whether no route to the destination ever overwrites an object."""
+    """True if all routes to the destination have ``overwrite: never``."""
     overwritten: tuple[str, ...] = ()
-    """Objects of other destinations in this bucket, as resources, where the same role may overwrite."""
+    """Resources of other destinations in this bucket that the same role may overwrite."""
 
     @property
     def key(self) -> str | None:
-        """The ARN of the key that objects are encrypted with, where it is known."""
+        """The ARN of the encryption key of the objects; None = unknown."""
         return self.destination.ssekms_key_id or self.kms_key
 
     @property
     def partition(self) -> str:
-        """AWS's partition: ``aws``, ``aws-cn``, ``aws-us-gov``."""
+        """The AWS partition: ``aws``, ``aws-cn``, ``aws-us-gov``."""
         return partition_of(self.destination)
 
     @property
     def bucket(self) -> str:
-        """The bucket's ARN."""
+        """The ARN of the bucket."""
         return f"arn:{self.partition}:s3:::{self.destination.bucket}"
 
     @property
     def objects(self) -> str:
-        """All keys that Crosshaul may write, as a policy's resource."""
+        """All keys that Crosshaul may write, as a resource."""
         return objects_of(self.destination)
 
 
 def principal_of(arn: str, partition: str, *, custom: bool) -> str:
-    """Whom a policy has to name to mean the holder of credentials: a session's role, an account's root.
+    """Return the principal for an identity: the role of a session, the root of an account.
 
-    The path of a role does not stand in its sessions' ARN; a role that has one has to be named by hand. ``custom``
-    stores have ARNs of their own. Raises ValueError, with what to write, for what no policy takes as a principal.
+    The ARN of a session does not contain the path of its role, so a role with a path must be given by its own ARN.
+    ``custom`` stores have their own ARNs. Raises ValueError, with what to write, for an invalid principal.
     """
     if re.fullmatch(r"[0-9]{12}", arn):
         return f"arn:{partition}:iam::{arn}:root"
-    known = (_ANY_IDENTITY if custom else _IDENTITY).fullmatch(arn)
-    if known is None:
-        raise ValueError(f"{arn!r} is no identity; write an account's 12 digits, or the ARN of a user or role")
-    if not custom and known[1] != partition:
-        raise ValueError(f"{arn} is of partition {known[1]}, and the role or bucket of {partition}; IAM takes no such")
+    match = (_ANY_IDENTITY if custom else _IDENTITY).fullmatch(arn)
+    if match is None:
+        raise ValueError(f"{arn!r} is not an identity; write the 12 digits of an account, or the ARN of a user or role")
+    if not custom and match[1] != partition:
+        raise ValueError(
+            f"{arn} is in partition {match[1]}, the role or bucket in {partition}; write an identity in {partition}"
+        )
     session = _SESSION.fullmatch(arn)
     return f"arn:{session[1]}:iam::{session[2]}:role/{session[3]}" if session else arn
 
 
-def pieces(wish: Wish) -> list[Piece]:
-    """Everything for one destination: Account A's first."""
-    if wish.destination.role_arn is None:
-        return [*_direct(wish), _lifecycle(wish)]
-    found = [_identity_policy(wish), _trust_policy(wish), _role_policy(wish)]
-    found += [_key_policy(wish, wish.destination.role_arn)] if wish.key else []
-    return [*found, _bucket_policy(wish, ()), _lifecycle(wish)]
+def policy_documents(request: PolicyRequest) -> list[PolicyDocument]:
+    """Build all documents of a destination, Account A's first."""
+    if request.destination.role_arn is None:
+        return [*_direct(request), _lifecycle(request)]
+    documents = [_identity_policy(request), _trust_policy(request), _role_policy(request)]
+    documents += [_key_policy(request, request.destination.role_arn)] if request.key else []
+    return [*documents, _bucket_policy(request, ()), _lifecycle(request)]
 
 
 def _allow(actions: str | list[str], resource: str | None, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -139,130 +141,139 @@ def _allow(actions: str | list[str], resource: str | None, **more: Any) -> dict[
     return body | ({"Resource": resource} if resource else {})
 
 
-def _identity_policy(wish: Wish) -> Piece:
-    role = wish.destination.role_arn
-    reason = "Account A's credentials can do this one thing, so that whoever gets hold of them can do no other."
+def _identity_policy(request: PolicyRequest) -> PolicyDocument:
+    role = request.destination.role_arn
+    reason = "Account A's credentials need only this permission, so that stolen ones can do nothing else."
     statements = [Statement("AssumeTheRole", reason, _allow("sts:AssumeRole", role))]
-    if wish.destination.source_identity:
-        reason = "The session tells Account B's CloudTrail which host it is of (source_identity)."
+    if request.destination.source_identity:
+        reason = "The session has a source identity, for Account B's CloudTrail (source_identity)."
         statements.append(Statement("NameTheHost", reason, _allow("sts:SetSourceIdentity", role)))
-    if wish.destination.session_tags:
-        reason = "The session carries tags (session_tags)."
+    if request.destination.session_tags:
+        reason = "The session has tags (session_tags)."
         statements.append(Statement("TagTheSession", reason, _allow("sts:TagSession", role)))
-    return Piece("identity-policy", Party.A, "Of the user or role that Crosshaul runs as.", tuple(statements))
+    return PolicyDocument(
+        "identity-policy", Party.A, "Identity policy of the user or role that Crosshaul runs as.", tuple(statements)
+    )
 
 
-def _trust_policy(wish: Wish) -> Piece:
-    to, who = wish.destination, {"Principal": {"AWS": wish.principal}}
-    ids = list(wish.external_ids)
+def _trust_policy(request: PolicyRequest) -> PolicyDocument:
+    to, principal = request.destination, {"Principal": {"AWS": request.principal}}
+    ids = list(request.external_ids)
     agreed = {"StringEquals": {"sts:ExternalId": ids[0] if len(ids) == 1 else ids}}
-    reason = "Only Account A's identity may assume the role, and only with the external ID (the confused deputy)."
-    statements = [Statement("TrustAccountA", reason, {**_allow("sts:AssumeRole", None), **who, "Condition": agreed})]
+    reason = (
+        "Only Account A's identity can assume the role, and only with the external ID (against the confused deputy)."
+    )
+    statements = [
+        Statement("TrustAccountA", reason, {**_allow("sts:AssumeRole", None), **principal, "Condition": agreed})
+    ]
     if to.source_identity:
         named = {"StringEquals": {"sts:SourceIdentity": to.source_identity}}
-        body = {**_allow("sts:SetSourceIdentity", None), **who, "Condition": named}
-        statements.append(Statement("LetTheHostBeNamed", "CloudTrail shows which host a session is of.", body))
+        body = {**_allow("sts:SetSourceIdentity", None), **principal, "Condition": named}
+        statements.append(Statement("LetTheHostBeNamed", "CloudTrail shows the source identity of each session.", body))
     if to.session_tags:
         tagged = {"StringEquals": {f"aws:RequestTag/{key}": value for key, value in to.session_tags.items()}}
-        body = {**_allow("sts:TagSession", None), **who, "Condition": tagged}
-        statements.append(Statement("LetTheSessionBeTagged", "Sessions carry these tags, and no others.", body))
-    return Piece("trust-policy", Party.B, f"Of the role {to.role_arn}: who may assume it.", tuple(statements))
-
-
-def _role_policy(wish: Wish) -> Piece:
-    return Piece(
-        "role-policy", Party.B, f"Of the role {wish.destination.role_arn}: what it may do.", tuple(_rights(wish))
+        body = {**_allow("sts:TagSession", None), **principal, "Condition": tagged}
+        statements.append(Statement("LetTheSessionBeTagged", "Sessions can have only these tags.", body))
+    return PolicyDocument(
+        "trust-policy", Party.B, f"Trust policy of the role {to.role_arn}: who can assume it.", tuple(statements)
     )
 
 
-def _rights(wish: Wish, **who: Any) -> Iterator[Statement]:  # noqa: ANN401 - a principal, in a bucket's policy
-    to, objects = wish.destination, wish.objects
-    yield Statement("Upload", "Uploads of any size, in one piece or in parts.", _allow("s3:PutObject", objects, **who))
-    reason = "Whether an upload arrived whose answer was lost (HEAD), and what `crosshaul check` reads back."
-    yield Statement("ReadBack", reason, _allow("s3:GetObject", objects, **who))
+def _role_policy(request: PolicyRequest) -> PolicyDocument:
+    reason = f"Permission policy of the role {request.destination.role_arn}: what it can do."
+    return PolicyDocument("role-policy", Party.B, reason, tuple(_rights(request)))
+
+
+def _rights(request: PolicyRequest, **principal: Any) -> Iterator[Statement]:  # noqa: ANN401 - of a bucket policy
+    to, objects = request.destination, request.objects
+    yield Statement(
+        "Upload", "Uploads of any size, multipart uploads included.", _allow("s3:PutObject", objects, **principal)
+    )
+    reason = "HEAD after an upload whose response was lost, and the download of `crosshaul check`."
+    yield Statement("ReadBack", reason, _allow("s3:GetObject", objects, **principal))
     if to.tags:
-        yield Statement("Tag", "The objects get tags (tags).", _allow("s3:PutObjectTagging", objects, **who))
+        yield Statement("Tag", "The objects have tags (tags).", _allow("s3:PutObjectTagging", objects, **principal))
     if to.acl:
-        yield Statement("SetAcl", "The objects get an ACL (acl).", _allow("s3:PutObjectAcl", objects, **who))
-    if wish.optional:
-        reason = "Optional: an abandoned upload in parts is cleared at once, and not by the lifecycle rule."
-        yield Statement("OptionalAbort", reason, _allow("s3:AbortMultipartUpload", objects, **who))
-        reason = "Optional: for people who look into an upload under way; Crosshaul does without."
-        yield Statement("OptionalListParts", reason, _allow("s3:ListMultipartUploadParts", objects, **who))
-    if wish.key and not who:
-        yield from _key_rights(wish, wish.key)
+        yield Statement("SetAcl", "The objects have an ACL (acl).", _allow("s3:PutObjectAcl", objects, **principal))
+    if request.optional:
+        reason = "Optional: abandoned multipart uploads are removed at once instead of by the lifecycle rule."
+        yield Statement("OptionalAbort", reason, _allow("s3:AbortMultipartUpload", objects, **principal))
+        reason = "Optional: for people who inspect a running upload; Crosshaul does not need it."
+        yield Statement("OptionalListParts", reason, _allow("s3:ListMultipartUploadParts", objects, **principal))
+    if request.key and not principal:
+        yield from _key_rights(request, request.key)
 
 
-def _key_rights(wish: Wish, resource: str, **who: Any) -> Iterator[Statement]:  # noqa: ANN401 - a principal
-    service = f"s3.{wish.destination.region}.amazonaws.com"
-    of_china = wish.partition == "aws-cn"
-    via = {"StringEquals": {"kms:ViaService": [service, f"{service}.cn"] if of_china else service}}
-    reason = "S3 encrypts what is uploaded with this key; only by way of S3."
-    yield Statement("EncryptWithTheKey", reason, _allow("kms:GenerateDataKey", resource, **who, Condition=via))
-    reason = "S3 joins the parts of a large upload, and reads back; only by way of S3."
-    yield Statement("JoinPartsWithTheKey", reason, _allow("kms:Decrypt", resource, **who, Condition=via))
+def _key_rights(request: PolicyRequest, resource: str, **principal: Any) -> Iterator[Statement]:  # noqa: ANN401 - of a key policy
+    service = f"s3.{request.destination.region}.amazonaws.com"
+    in_china = request.partition == "aws-cn"
+    via = {"StringEquals": {"kms:ViaService": [service, f"{service}.cn"] if in_china else service}}
+    reason = "S3 encrypts uploads with this key; only through S3."
+    yield Statement("EncryptWithTheKey", reason, _allow("kms:GenerateDataKey", resource, **principal, Condition=via))
+    reason = "S3 joins the parts of multipart uploads and decrypts downloads; only through S3."
+    yield Statement("JoinPartsWithTheKey", reason, _allow("kms:Decrypt", resource, **principal, Condition=via))
 
 
-def _key_policy(wish: Wish, principal: str | Variable) -> Piece:
+def _key_policy(request: PolicyRequest, principal: str | Variable) -> PolicyDocument:
     reason = (
-        f"To add to the policy of the key {wish.key}, unless that leaves access to IAM already (a statement for the "
-        "account's root, as every key has that was made in the console)."
+        f"Add this to the policy of the key {request.key}, unless that already leaves access to IAM (a statement for "
+        "the root of the account, as in every key created in the console)."
     )
-    return Piece("key-policy", Party.B, reason, tuple(_key_rights(wish, "*", Principal={"AWS": principal})))
+    return PolicyDocument("key-policy", Party.B, reason, tuple(_key_rights(request, "*", Principal={"AWS": principal})))
 
 
-def _bucket_policy(wish: Wish, rights: tuple[Statement, ...]) -> Piece:
-    everybody: dict[str, Any] = {"Effect": "Deny", "Principal": "*"}
-    both = [wish.bucket, f"{wish.bucket}/*"]
+def _bucket_policy(request: PolicyRequest, rights: tuple[Statement, ...]) -> PolicyDocument:
+    deny_all: dict[str, Any] = {"Effect": "Deny", "Principal": "*"}
+    both = [request.bucket, f"{request.bucket}/*"]
     plain = {"Action": "s3:*", "Resource": both, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
-    statements = [*rights, Statement("OnlyOverTls", "Nothing goes unencrypted over the wire.", everybody | plain)]
-    if how := wish.destination.server_side_encryption:
-        # Parts say nothing of it, and a negated condition holds for what is not there (IfExists as well).
+    statements = [*rights, Statement("OnlyOverTls", "Requests without TLS are denied.", deny_all | plain)]
+    if mode := request.destination.server_side_encryption:
+        # Part uploads have no such header, and a negated condition matches a missing key, even with IfExists.
         header = "s3:x-amz-server-side-encryption"
-        other = {"StringNotEquals": {header: how}, "Null": {header: "false"}}
-        body = everybody | {"Action": "s3:PutObject", "Resource": wish.objects, "Condition": other}
-        reason = f"Nobody asks for another encryption than {how}; what asks for none gets the bucket's default."
+        other = {"StringNotEquals": {header: mode}, "Null": {header: "false"}}
+        body = deny_all | {"Action": "s3:PutObject", "Resource": request.objects, "Condition": other}
+        reason = f"Uploads that request another encryption than {mode} are denied; others get the default."
         statements.append(Statement("OnlyThisEncryption", reason, body))
-    if wish.never_overwrites:
+    if request.never_overwrites:
         new = {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}
-        who = {"Principal": {"AWS": wish.destination.role_arn or wish.principal}}
-        own = f"{wish.objects.removesuffix('*')}{CHECK_KEY}"
-        free: str | list[str] = [own, *wish.overwritten] if wish.overwritten else own
-        body = {"Effect": "Deny", **who, "Action": "s3:PutObject", "NotResource": free, "Condition": new}
+        principal = {"Principal": {"AWS": request.destination.role_arn or request.principal}}
+        own = f"{request.objects.removesuffix('*')}{CHECK_KEY}"
+        free: str | list[str] = [own, *request.overwritten] if request.overwritten else own
+        body = {"Effect": "Deny", **principal, "Action": "s3:PutObject", "NotResource": free, "Condition": new}
         reason = (
-            "Crosshaul overwrites no object: all routes say overwrite: never, and send If-None-Match. What `crosshaul "
-            "check` writes is always the same."
+            "Crosshaul overwrites no object: all routes have `overwrite: never` and send If-None-Match. The object of "
+            "`crosshaul check` is excepted."
         )
         statements.append(Statement("NeverOverwrite", reason, body))
-    reason = "Suggested: to merge into the policy that the bucket has. In its place, it would take the others away."
+    reason = "Optional: merge this into the existing bucket policy. Do not replace that policy."
     if rights:
         reason = (
-            "To merge into the policy that the bucket has: what Account A's identity may do, and how. In its place, it "
-            "would take the others away."
+            "Merge this into the existing bucket policy: the permissions of Account A's identity. Do not replace that "
+            "policy."
         )
-    return Piece("bucket-policy", Party.B, reason, tuple(statements))
+    return PolicyDocument("bucket-policy", Party.B, reason, tuple(statements))
 
 
-def _lifecycle(wish: Wish) -> Piece:
+def _lifecycle(request: PolicyRequest) -> PolicyDocument:
     rule = {
         "ID": "end-unfinished-uploads",
         "Status": "Enabled",
-        "Filter": {"Prefix": wish.destination.key_prefix},
+        "Filter": {"Prefix": request.destination.key_prefix},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _UNFINISHED_DAYS},
     }
     reason = (
-        f"To add to the bucket's lifecycle rules: parts of an upload that was given up cost money until they are "
-        f"cleared, here after {_UNFINISHED_DAYS} days. Uploads of files that take longer to send need longer."
+        f"Add this to the lifecycle rules of the bucket: parts of abandoned uploads cost money until they are removed, "
+        f"here after {_UNFINISHED_DAYS} days. Increase that if the upload of a file can take longer."
     )
-    return Piece("lifecycle", Party.B, reason, rules=(rule,))
+    return PolicyDocument("lifecycle", Party.B, reason, rules=(rule,))
 
 
-def _direct(wish: Wish) -> list[Piece]:
-    """Without a role, both sides allow: Account A's identity policy and Account B's bucket policy."""
-    reason = "Of the user or role that Crosshaul runs as: there is no role to assume, so it needs the rights itself."
-    who = {"Principal": {"AWS": wish.principal}}
-    found = [
-        Piece("identity-policy", Party.A, reason, tuple(_rights(wish))),
-        _bucket_policy(wish, tuple(_rights(wish, **who))),
+def _direct(request: PolicyRequest) -> list[PolicyDocument]:
+    """Without a role, both Account A's identity policy and Account B's bucket policy have to allow access."""
+    reason = "Identity policy of the user or role that Crosshaul runs as, which assumes no other role."
+    principal = {"Principal": {"AWS": request.principal}}
+    documents = [
+        PolicyDocument("identity-policy", Party.A, reason, tuple(_rights(request))),
+        _bucket_policy(request, tuple(_rights(request, **principal))),
     ]
-    return [*found, _key_policy(wish, wish.principal)] if wish.key else found
+    return [*documents, _key_policy(request, request.principal)] if request.key else documents

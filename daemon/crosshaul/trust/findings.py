@@ -1,4 +1,4 @@
-"""What a step of a check came to, for people and programs. Pure."""
+"""The result of a step of a check, for people and programs. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from crosshaul.errors import Diagnosis
 
 
-class Verdict(StrEnum):
-    """How a step ended."""
+class Outcome(StrEnum):
+    """The outcome of a step."""
 
-    GOOD = "good"
-    BAD = "bad"
-    NOTE = "note"
-    """Nothing that keeps files from being delivered, but somebody should know."""
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+    WARN = "warn"
+    """Files are delivered, but there is something to know or to improve."""
     SKIPPED = "skipped"
 
 
 class Party(StrEnum):
-    """Who has to do something."""
+    """The party that has to act."""
 
     A = "Account A"
     B = "Account B"
@@ -30,45 +30,50 @@ class Party(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Which part is wrong, whose it is, and what to do about it."""
+    """The cause of a failure, the party that has to act, and what it has to do."""
 
     cause: str
-    """The part, by the name that both admins know it by, such as ``trust policy``."""
+    """The faulty part, by a name that both admins know, such as ``trust policy``."""
     party: Party
-    do: str
-    """One sentence: what that party does."""
+    action: str
+    """One sentence: what the party has to do."""
     ruled_out: tuple[str, ...] = ()
-    """What it can't be, because something that needs it went well."""
-    letter: str = ""
-    """A paragraph to send to the partner; empty where it is nobody else's affair."""
+    """Other causes that earlier steps rule out."""
+    partner_message: str = ""
+    """A paragraph to send to the partner; empty when the partner has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One step's result."""
+    """A result of one step."""
 
     step: str
     """A stable name, such as ``assume_role``."""
-    verdict: Verdict
-    told: str
+    outcome: Outcome
+    message: str
     """One line."""
     error: Diagnosis | None = None
     advice: Advice | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     """Details in JSON's types."""
 
     def as_json(self) -> dict[str, Any]:
-        """The finding in JSON's types."""
-        told: dict[str, Any] = {"step": self.step, "verdict": str(self.verdict), "told": self.told, **self.facts}
+        """Return the finding in JSON's types."""
+        values: dict[str, Any] = {
+            "step": self.step,
+            "outcome": str(self.outcome),
+            "message": self.message,
+            **self.details,
+        }
         if self.error is not None:
             names = ("operation", "code", "message", "status", "request_id")
-            told["error"] = {name: getattr(self.error, name) for name in names} | {"type": str(self.error.kind)}
+            values["error"] = {name: getattr(self.error, name) for name in names} | {"type": str(self.error.kind)}
         if self.advice is not None:
-            told["diagnosis"] = {
+            values["diagnosis"] = {
                 "cause": self.advice.cause,
                 "party": str(self.advice.party),
-                "do": self.advice.do,
+                "action": self.advice.action,
                 "ruled_out": list(self.advice.ruled_out),
-                "letter": self.advice.letter,
+                "partner_message": self.advice.partner_message,
             }
-        return told
+        return values

@@ -1,4 +1,4 @@
-"""This machine's part of a check: can the directories be read, and the journal be kept? All of it blocks."""
+"""Check this machine: watched directories, inotify limit and state_dir. All functions block."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from crosshaul.config import Route
+from crosshaul.delivery.after_upload.writer_visibility import RULE, invisible_writers
 from crosshaul.errors import StateDirError
 from crosshaul.journal.state_dir import adopt
-from crosshaul.trust.findings import Advice, Finding, Party, Verdict
-from crosshaul.unseen_writers import RULE, foreseen
+from crosshaul.trust.findings import Advice, Finding, Outcome, Party
 
-_LEAST_FREE = 256 * 1024 * 1024
-_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
-_FEW_WATCHES = 65_536
+_MIN_FREE_BYTES = 256 * 1024 * 1024
+_WATCHES_FILE = Path("/proc/sys/fs/inotify/max_user_watches")
+_MIN_WATCHES = 65_536
 
 
-def look(state_dir: Path, routes: Iterable[Route]) -> list[Finding]:
-    """What stands in the way of watching ``routes`` and of the journal in ``state_dir``."""
+def check_machine(state_dir: Path, routes: Iterable[Route]) -> list[Finding]:
+    """Check that ``routes`` can be watched and that the journal can be written in ``state_dir``."""
     routes = list(routes)
-    return [*map(_directory, routes), *_writers(routes), *_watches(), _state(state_dir)]
+    return [*map(_directory, routes), *_unseen_writers(routes), *_watches(), _state(state_dir)]
 
 
 def _directory(route: Route) -> Finding:
@@ -29,52 +29,56 @@ def _directory(route: Route) -> Finding:
         with os.scandir(route.path) as entries:
             next(iter(entries), None)
     except OSError as error:
-        told = f"route {route.name}: {route.path} can't be read: {error.strerror}"
-        do = f"Make {route.path}, or let the daemon's user read it."
-        return Finding("machine", Verdict.BAD, told, advice=Advice("watched directory", Party.HOST, do))
+        message = f"route {route.name}: {route.path} cannot be read: {error.strerror}"
+        action = f"Create {route.path}, or allow the daemon's user to read it."
+        return Finding("machine", Outcome.FAIL, message, advice=Advice("watched directory", Party.HOST, action))
     if route.after_upload.action != "keep" and not os.access(route.path, os.W_OK):
-        told = f"route {route.name}: {route.path} can't be written to, and delivered files are to leave it"
-        do = f"Let the daemon's user write to {route.path}, or set `after_upload: keep`."
-        return Finding("machine", Verdict.BAD, told, advice=Advice("watched directory", Party.HOST, do))
-    return Finding("machine", Verdict.GOOD, f"route {route.name}: {route.path} can be read")
+        message = f"route {route.name}: {route.path} cannot be written, but `after_upload` removes files from it"
+        action = f"Allow the daemon's user to write {route.path}, or set `after_upload: keep`."
+        return Finding("machine", Outcome.FAIL, message, advice=Advice("watched directory", Party.HOST, action))
+    return Finding("machine", Outcome.PASS, f"route {route.name}: {route.path} can be read")
 
 
-def _writers(routes: Iterable[Route]) -> Iterator[Finding]:
-    """Where sources are to go, and some programs that write to them won't be seen."""
+def _unseen_writers(routes: Iterable[Route]) -> Iterator[Finding]:
+    """Warn of routes that remove files and cannot detect all programs that write to them."""
     for route in routes:
         if route.after_upload.action != "keep":
-            hint = foreseen(route.path, with_mounts=route.cross_filesystems)
+            hint = invisible_writers(route.path, with_mounts=route.cross_filesystems)
             if hint is not None:
-                yield Finding("machine", Verdict.NOTE, f"route {route.name}: {hint}; {RULE}")
+                yield Finding("machine", Outcome.WARN, f"route {route.name}: {hint}; {RULE}")
 
 
 def _watches() -> Iterator[Finding]:
     try:
-        limit = int(_LIMIT.read_text("ascii"))
+        limit = int(_WATCHES_FILE.read_text("ascii"))
     except (OSError, ValueError):
         return
-    if limit < _FEW_WATCHES:
-        told = f"fs.inotify.max_user_watches is {limit:,}: a directory takes one; beyond that only scans find files"
-        yield Finding("machine", Verdict.NOTE, told, facts={"max_user_watches": limit})
+    if limit < _MIN_WATCHES:
+        message = f"fs.inotify.max_user_watches allows {limit:,} directories; only scans find files in any others"
+        yield Finding("machine", Outcome.WARN, message, details={"max_user_watches": limit})
 
 
 def _state(state_dir: Path) -> Finding:
-    """Whether a daemon could keep its journal there: one that is there is closed to others, as a daemon would do."""
+    """Check that a daemon could use the directory; an existing one is closed to other users, as a daemon does."""
     try:
         if state_dir.exists():
             adopt(state_dir)
     except StateDirError as error:
-        # As root one looks at what is the service's: that is no fault, as long as the daemon doesn't run as root.
-        verdict = Verdict.NOTE if os.geteuid() == 0 and state_dir.stat().st_uid != 0 else Verdict.BAD
-        what, _, do = str(error).partition(": ")
-        return Finding("machine", verdict, what, advice=Advice("state_dir", Party.HOST, f"{do[:1].upper()}{do[1:]}"))
-    there = next(path for path in (state_dir, *state_dir.parents) if path.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        told = f"state_dir {state_dir} can't be written to"
-        do = f"Make {state_dir} for the daemon's user, with mode 0700."
-        return Finding("machine", Verdict.BAD, told, advice=Advice("state_dir", Party.HOST, do))
-    free = shutil.disk_usage(there).free
-    facts = {"free_bytes": free}
-    if free < _LEAST_FREE:
-        return Finding("machine", Verdict.NOTE, f"state_dir {state_dir} has {free / 1e6:,.0f} MB left", facts=facts)
-    return Finding("machine", Verdict.GOOD, f"state_dir {state_dir} can be written to", facts=facts)
+        # root may run the check for a service of another user. That is only wrong when the daemon runs as root.
+        outcome = Outcome.WARN if os.geteuid() == 0 and state_dir.stat().st_uid != 0 else Outcome.FAIL
+        problem, _, action = str(error).partition(": ")
+        return Finding(
+            "machine", outcome, problem, advice=Advice("state_dir", Party.HOST, f"{action[:1].upper()}{action[1:]}")
+        )
+    existing = next(path for path in (state_dir, *state_dir.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        message = f"state_dir {state_dir} cannot be written"
+        action = f"Create {state_dir} for the daemon's user, with mode 0700."
+        return Finding("machine", Outcome.FAIL, message, advice=Advice("state_dir", Party.HOST, action))
+    free = shutil.disk_usage(existing).free
+    details = {"free_bytes": free}
+    if free < _MIN_FREE_BYTES:
+        return Finding(
+            "machine", Outcome.WARN, f"state_dir {state_dir} has only {free / 1e6:,.0f} MB free", details=details
+        )
+    return Finding("machine", Outcome.PASS, f"state_dir {state_dir} can be written", details=details)

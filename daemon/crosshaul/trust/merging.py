@@ -1,4 +1,4 @@
-"""What several destinations need of one role, bucket or key, as one document: each is applied as a whole. Pure."""
+"""Merge the documents of destinations that share a role, bucket or key. Pure."""
 
 from __future__ import annotations
 
@@ -7,115 +7,134 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crosshaul.config import Destination
-from crosshaul.trust.documents import Piece, Statement, Wish, pieces
+from crosshaul.trust.documents import PolicyDocument, PolicyRequest, Statement, policy_documents
 from crosshaul.trust.findings import Party
 
-_LISTED = ("Resource", "NotResource")
-"""Parts of a statement in which two statements may differ and still be one."""
+_RESOURCES = ("Resource", "NotResource")
+"""Elements in which two statements can differ and still be merged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One document, and the destinations that it is for."""
+class MergedDocument:
+    """A policy document for one or several destinations."""
 
     destinations: tuple[Destination, ...]
-    piece: Piece
+    document: PolicyDocument
+
+    @property
+    def name(self) -> str:
+        """The name of the document."""
+        return self.document.name
+
+    @property
+    def party(self) -> Party:
+        """The party that applies the document."""
+        return self.document.party
+
+    def content(self) -> dict[str, Any]:
+        """Return the document in the form of AWS's API."""
+        return self.document.content()
 
     @property
     def first(self) -> Destination:
-        """The destination whose name it goes by."""
+        """The destination that gives the document its name."""
         return self.destinations[0]
 
     @property
     def account(self) -> str:
-        """What tells whose admin applies it from the others: the account's digits, else its store or bucket."""
-        if self.piece.party is Party.A:
+        """The account of the admin who applies it: its digits, else the store or bucket; empty for Account A."""
+        if self.party is Party.A:
             return ""
-        of_bucket = self.piece.name in {"bucket-policy", "lifecycle"}
-        known = [(of_bucket and to.expected_bucket_owner) or _account_of(to.role_arn) for to in self.destinations]
-        return next(filter(None, known), self.first.endpoint_url or self.first.bucket)
+        is_of_bucket = self.name in {"bucket-policy", "lifecycle"}
+        accounts = [(is_of_bucket and to.expected_bucket_owner) or _account_of(to.role_arn) for to in self.destinations]
+        return next(filter(None, accounts), self.first.endpoint_url or self.first.bucket)
 
 
 def _account_of(role_arn: str | None) -> str:
     return (role_arn or "::::").split(":")[4]
 
 
-def merged(wishes: Sequence[Wish]) -> list[Plan]:
-    """A plan for each thing that a document is applied to, in the order of the destinations."""
-    found: dict[tuple[object, ...], list[tuple[Destination, Piece]]] = {}
-    for wish in wishes:
-        for piece in pieces(_beside(wish, wishes)):
-            found.setdefault((piece.name, *_subject(wish, piece)), []).append((wish.destination, piece))
-    return [Plan(tuple(to for to, _ in group), _joined([piece for _, piece in group])) for group in found.values()]
+def merge(requests: Sequence[PolicyRequest]) -> list[MergedDocument]:
+    """Build one document per role, bucket or key that it applies to, in the order of the destinations."""
+    groups: dict[tuple[object, ...], list[tuple[Destination, PolicyDocument]]] = {}
+    for request in requests:
+        for document in policy_documents(_with_overwritten(request, requests)):
+            groups.setdefault((document.name, *_subject(request, document)), []).append((request.destination, document))
+    return [
+        MergedDocument(tuple(to for to, _ in group), _joined([document for _, document in group]))
+        for group in groups.values()
+    ]
 
 
-def _subject(wish: Wish, piece: Piece) -> tuple[object, ...]:
-    to = wish.destination
-    match piece.name:
+def _subject(request: PolicyRequest, document: PolicyDocument) -> tuple[object, ...]:
+    to = request.destination
+    match document.name:
         case "trust-policy" | "role-policy":
             return (to.role_arn,)
         case "key-policy":
-            return (wish.key,)
+            return (request.key,)
         case "bucket-policy" | "lifecycle":
-            return (to.endpoint_url, wish.partition, to.bucket)
+            return (to.endpoint_url, request.partition, to.bucket)
         case _:
             return (to.role_arn or to.name,)
 
 
-def _beside(wish: Wish, wishes: Iterable[Wish]) -> Wish:
-    """The wish, leaving alone what the same role may overwrite in this bucket for another destination."""
-    to, others = wish.destination, []
-    for other in wishes:
+def _with_overwritten(request: PolicyRequest, requests: Iterable[PolicyRequest]) -> PolicyRequest:
+    """Return the request with the resources that the same role may overwrite for other destinations."""
+    to, others = request.destination, []
+    for other in requests:
         same = (other.destination.endpoint_url, other.bucket, other.destination.role_arn)
-        if same == (to.endpoint_url, wish.bucket, to.role_arn) and not other.never_overwrites:
+        if same == (to.endpoint_url, request.bucket, to.role_arn) and not other.never_overwrites:
             others.append(other.objects)
-    return replace(wish, overwritten=tuple(dict.fromkeys(others)))
+    return replace(request, overwritten=tuple(dict.fromkeys(others)))
 
 
-def _joined(found: Sequence[Piece]) -> Piece:
+def _joined(documents: Sequence[PolicyDocument]) -> PolicyDocument:
     statements: list[Statement] = []
     rules: list[dict[str, Any]] = []
-    for piece in found:
-        for statement in piece.statements:
+    for document in documents:
+        for statement in document.statements:
             _add_statement(statements, statement)
-        for rule in piece.rules:
+        for rule in document.rules:
             _add_rule(rules, rule)
-    return replace(found[0], statements=tuple(statements), rules=tuple(rules))
+    return replace(documents[0], statements=tuple(statements), rules=tuple(rules))
 
 
 def _add_statement(statements: list[Statement], new: Statement) -> None:
-    """Widen a statement that differs in its resources only, or add one under a name of its own."""
-    alike = [each for each in statements if _without(each.body) == _without(new.body)]
-    if alike:
-        body = dict(alike[0].body)
-        for part in _LISTED:
+    """Add resources to a statement that is equal otherwise, or add the statement with a unique name."""
+    similar = [
+        statement for statement in statements if _without_resources(statement.body) == _without_resources(new.body)
+    ]
+    if similar:
+        body = dict(similar[0].body)
+        for part in _RESOURCES:
             if part in body:
-                both = list(dict.fromkeys([*_several(body[part]), *_several(new.body[part])]))
+                both = list(dict.fromkeys([*_as_list(body[part]), *_as_list(new.body[part])]))
                 body[part] = both if len(both) > 1 else both[0]
-        statements[statements.index(alike[0])] = replace(alike[0], body=body)
+        statements[statements.index(similar[0])] = replace(similar[0], body=body)
         return
-    taken = {each.sid for each in statements}
-    statements.append(replace(new, sid=_free(new.sid, taken)))
+    taken = {statement.sid for statement in statements}
+    statements.append(replace(new, sid=_unique(new.sid, taken)))
 
 
-def _without(body: dict[str, Any]) -> tuple[set[str], dict[str, Any]]:
-    return body.keys() & set(_LISTED), {key: value for key, value in body.items() if key not in _LISTED}
+def _without_resources(body: dict[str, Any]) -> tuple[set[str], dict[str, Any]]:
+    return body.keys() & set(_RESOURCES), {key: value for key, value in body.items() if key not in _RESOURCES}
 
 
-def _several(value: str | list[str]) -> list[str]:
+def _as_list(value: str | list[str]) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
 def _add_rule(rules: list[dict[str, Any]], new: dict[str, Any]) -> None:
-    if any(each["Filter"] == new["Filter"] for each in rules):
+    if any(rule["Filter"] == new["Filter"] for rule in rules):
         return
-    taken = {each["ID"] for each in rules}
-    rules.append(new | {"ID": _free(new["ID"], taken, "-")})
+    taken = {rule["ID"] for rule in rules}
+    rules.append(new | {"ID": _unique(new["ID"], taken, "-")})
 
 
-def _free(name: str, taken: set[str], between: str = "") -> str:
-    number, found = 1, name
-    while found in taken:
+def _unique(name: str, taken: set[str], separator: str = "") -> str:
+    number, unique = 1, name
+    while unique in taken:
         number += 1
-        found = f"{name}{between}{number}"
-    return found
+        unique = f"{name}{separator}{number}"
+    return unique

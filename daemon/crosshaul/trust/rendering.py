@@ -1,6 +1,6 @@
-"""The documents as JSON, and what Terraform and CloudFormation have in common. Pure.
+"""Render the documents as JSON, and helpers for Terraform and CloudFormation. Pure.
 
-A value that is not known, or secret, becomes a variable of the language's own kind; in JSON a text in angle brackets.
+An unknown or secret value becomes a variable or parameter of the language; in JSON it becomes text in angle brackets.
 """
 
 from __future__ import annotations
@@ -10,59 +10,59 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from crosshaul.config import Destination
-from crosshaul.telemetry.plain import printable
+from crosshaul.display import printable
 from crosshaul.trust.documents import Variable
 from crosshaul.trust.findings import Party
-from crosshaul.trust.merging import Plan
+from crosshaul.trust.merging import MergedDocument
 
-_LEAST_SESSION = 3600
-MERGE = "To merge by hand: applied in the place of what is there, it would take the rest away."
-REPLACES = "WARNING: this takes the place of ALL that is there. Only for a bucket that has nothing of the kind."
+_MIN_SESSION_SECONDS = 3600
+MERGE = "Merge this by hand into the existing configuration. Do not replace that."
+REPLACES = "WARNING: this replaces the ENTIRE existing configuration. Use it only for a bucket that has none."
 
 
 def variables(value: object) -> Iterator[Variable]:
-    """Every variable in a document."""
+    """Yield every variable in a document."""
     if isinstance(value, Variable):
         yield value
     elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from variables(each)
+        for item in value.values():
+            yield from variables(item)
     elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from variables(each)
+        for item in value:
+            yield from variables(item)
 
 
-def filled(value: Any, put: Callable[[Variable], Any], text: Callable[[str], Any] = str) -> Any:  # noqa: ANN401 - JSON
-    """``value`` with ``put(variable)`` for each variable, and ``text`` of each string."""
+def substitute(value: Any, put: Callable[[Variable], Any], text: Callable[[str], Any] = str) -> Any:  # noqa: ANN401 - JSON
+    """Replace each variable in ``value`` by ``put(variable)``, and each string by ``text(string)``."""
     match value:
         case Variable():
             return put(value)
         case str():
             return text(value)
         case Mapping():
-            return {key: filled(each, put, text) for key, each in value.items()}
+            return {key: substitute(item, put, text) for key, item in value.items()}
         case list() | tuple():
-            return [filled(each, put, text) for each in value]
+            return [substitute(item, put, text) for item in value]
         case _:
             return value
 
 
-def plain(document: Mapping[str, Any]) -> dict[str, Any]:
-    """In JSON's types."""
-    return dict(filled(document, lambda variable: f"<{variable.told}>"))
+def plain(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document in JSON's types."""
+    return dict(substitute(content, lambda variable: f"<{variable.description}>"))
 
 
-def as_json(plans: Iterable[Plan], names: Iterable[str]) -> dict[str, Any]:
-    """Destination -> account -> document, each with its reasons; what destinations share stands whole in each."""
-    told: dict[str, Any] = {name: {} for name in names}
-    for plan in plans:
-        piece = plan.piece
-        reasons = {each.sid: each.reason for each in piece.statements}
-        whole = {"reason": piece.reason, "reasons": reasons, "document": plain(piece.document())}
-        for to in plan.destinations:
-            if to.name in told:
-                told[to.name].setdefault(_account(piece.party), {})[piece.name] = whole
-    return {name: accounts for name, accounts in told.items() if accounts}
+def as_json(documents: Iterable[MergedDocument], names: Iterable[str]) -> dict[str, Any]:
+    """Return destination -> account -> document with reasons; a shared document appears in each destination."""
+    result: dict[str, Any] = {name: {} for name in names}
+    for merged in documents:
+        document = merged.document
+        reasons = {statement.sid: statement.reason for statement in document.statements}
+        whole = {"reason": document.reason, "reasons": reasons, "document": plain(document.content())}
+        for to in merged.destinations:
+            if to.name in result:
+                result[to.name].setdefault(_account(document.party), {})[document.name] = whole
+    return {name: accounts for name, accounts in result.items() if accounts}
 
 
 def _account(party: Party) -> str:
@@ -70,53 +70,53 @@ def _account(party: Party) -> str:
 
 
 class Names:
-    """Identifiers of a language for names of ours: each has one of its own, also where two would fold together."""
+    """Unique identifiers of a language for names, also for names that the language does not distinguish."""
 
-    def __init__(self, fold: Callable[[str], str]) -> None:
-        self._fold = fold
-        self._given: dict[Hashable, str] = {}
+    def __init__(self, to_identifier: Callable[[str], str]) -> None:
+        self._to_identifier = to_identifier
+        self._identifiers: dict[Hashable, str] = {}
         self._taken: set[tuple[str, str]] = set()
 
     def of(self, kind: str, name: str) -> str:
-        """The identifier for a name; the same one each time. ``kind`` is what has to be unique."""
+        """Return the identifier of a name, which is unique within ``kind``."""
         key = (kind, name)
-        if key not in self._given:
-            folded = found = self._fold(name)
+        if key not in self._identifiers:
+            base = unique = self._to_identifier(name)
             number = 1
-            while (kind, found.lower()) in self._taken:
+            while (kind, unique.lower()) in self._taken:
                 number += 1
-                found = f"{folded}{number}"
-            self._taken.add((kind, found.lower()))
-            self._given[key] = found
-        return self._given[key]
+                unique = f"{base}{number}"
+            self._taken.add((kind, unique.lower()))
+            self._identifiers[key] = unique
+        return self._identifiers[key]
 
 
 def identifier(name: str) -> str:
-    """A name in Terraform's letters."""
+    """Convert a name to a Terraform identifier."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name if re.match("[A-Za-z]", name) else f"_{name}")
 
 
 def camel(name: str) -> str:
-    """A name in CloudFormation's letters."""
+    """Convert a name to a CloudFormation identifier."""
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name))
 
 
-def needed(plans: Iterable[Plan]) -> list[Variable]:
-    """The variables of all documents, each once."""
-    return list(dict.fromkeys(each for plan in plans for each in variables(plan.piece.document())))
+def variables_of(documents: Iterable[MergedDocument]) -> list[Variable]:
+    """List the variables of all documents without duplicates."""
+    return list(dict.fromkeys(variable for merged in documents for variable in variables(merged.content())))
 
 
-def line(reason: str) -> str:
-    """A reason as a comment: whatever a configuration put into it stays on its line."""
+def as_comment(reason: str) -> str:
+    """Put a reason on one printable line, whatever the configuration put into it."""
     return printable(" ".join(reason.split()))
 
 
 def role_of(destination: Destination) -> tuple[str, str]:
-    """The role's path and name."""
+    """Return the path and the name of a destination's role."""
     *path, name = (destination.role_arn or "role/").split(":role/", 1)[-1].split("/")
-    return "/" + "".join(f"{each}/" for each in path), name
+    return "/" + "".join(f"{segment}/" for segment in path), name
 
 
-def session_length(plan: Plan) -> int:
-    """How long the role's sessions have to be allowed to live."""
-    return max(_LEAST_SESSION, *(each.duration_seconds for each in plan.destinations))
+def session_length(merged: MergedDocument) -> int:
+    """Return the maximum session duration that the role needs, in seconds."""
+    return max(_MIN_SESSION_SECONDS, *(to.duration_seconds for to in merged.destinations))

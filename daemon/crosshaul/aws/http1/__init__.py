@@ -1,23 +1,23 @@
-"""A small HTTP/1.1 client for requests with bodies, on asyncio's Protocol and httptools (llhttp).
+"""HTTP/1.1 client for requests with bodies, on non-blocking sockets and httptools (llhttp).
 
-``Client`` owes what a client owes: a bounded keep-alive pool, deadlines on everything, back-pressure, early answers,
-checked certificates, proxies, and honest errors: ``WireError`` says whether the request may have been acted upon.
+``Client`` has a bounded keep-alive pool, deadlines for each phase, back-pressure, early responses, checked
+certificates, proxies, and errors that say whether the request may have been executed (``TransportError.ambiguous``).
 """
 
-from crosshaul.aws.http1.names import resolve_apart
-from crosshaul.aws.http1.pool import Client
-from crosshaul.aws.http1.terms import Answer, Deadlines, Pace, WireError
-from crosshaul.net import Origin, Proxy, proxy_for, tls_context
+from crosshaul.aws.http1.client import Client
+from crosshaul.aws.http1.resolver import install_resolver
+from crosshaul.aws.http1.types import BodyPacer, Deadlines, Response, TransportError
+from crosshaul.aws.net import Origin, Proxy, proxy_for, tls_context
 
 __all__ = [
-    "Answer",
+    "BodyPacer",
     "Client",
     "Deadlines",
     "Origin",
-    "Pace",
     "Proxy",
-    "WireError",
+    "Response",
+    "TransportError",
+    "install_resolver",
     "proxy_for",
-    "resolve_apart",
     "tls_context",
 ]

@@ -1,7 +1,7 @@
-"""A connected socket, plain or under TLS, that never blocks: it tells what came, and sends what it is given.
+"""Transport over a connected, non-blocking socket, plain or with TLS.
 
-asyncio's transports would do the same; but their TLS keeps 256 KiB for each connection, and once they can't send they
-drop what the other side had to say about that.
+Used instead of asyncio's transports, whose TLS keeps 256 KiB per connection, and which drop received bytes once a
+write fails.
 """
 
 from __future__ import annotations
@@ -15,129 +15,128 @@ from typing import Protocol
 
 from crosshaul.aws.http1.tls import TlsStream
 
-_CHUNK = 64 * 1024
-"""Bytes read at once."""
-_NOT_NOW = (BlockingIOError, InterruptedError)
+_MAX_READ_BYTES = 64 * 1024
+_WOULD_BLOCK = (BlockingIOError, InterruptedError)
 # struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received, since Linux 4.2.
-_TCP_INFO_SIZE = 136
-_TCP_INFO_BYTES = slice(120, 136)
-_INT_SIZE = 4
+_TCP_INFO_LENGTH_BYTES = 136
+_TCP_INFO_COUNTERS = slice(120, 136)
+_INT_BYTES = 4
 
 
-class Owner(Protocol):
-    """Who is told what happens, in the loop."""
+class LinkProtocol(Protocol):
+    """Receiver of a link's events, named after asyncio.Protocol; called in the event loop."""
 
-    def heard(self, data: bytes) -> None:
-        """Bytes came."""
+    def data_received(self, data: bytes) -> None:
+        """Take received bytes."""
 
-    def ended(self) -> None:
-        """The other side has said all it wanted to; the link closes itself."""
+    def eof_received(self) -> None:
+        """Handle the end of the peer's stream; the link closes itself afterwards."""
 
-    def drained(self) -> None:
-        """All that had to wait is sent."""
+    def resume_writing(self) -> None:
+        """Continue writing: all bytes are sent."""
 
-    def gone(self) -> None:
-        """The link is closed, by whichever side; the last call."""
+    def connection_lost(self) -> None:
+        """Handle the closing of the link, by either side; the last call."""
 
 
 class Link:
-    """Takes over a socket that is connected and non-blocking, and the TLS whose hands are shaken. ``close`` it."""
+    """Owns a connected, non-blocking socket and its TLS stream after the handshake; needs ``close``."""
 
-    def __init__(self, sock: socket.socket, tls: TlsStream | None, owner: Owner) -> None:
+    def __init__(self, sock: socket.socket, tls: TlsStream | None, protocol: LinkProtocol) -> None:
         self._sock = sock
         self._tls = tls
-        self._owner = owner
+        self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._unsent: memoryview | None = None
         self.open = True
         self._loop.add_reader(sock.fileno(), self._readable)
 
     @property
-    def waiting(self) -> int:
-        """Bytes that the system has not taken yet, as they go on the line; write no more until they are ``drained``."""
+    def unsent(self) -> int:
+        """Bytes, as encoded for the network, that the kernel has not accepted; write again after ``resume_writing``."""
         return 0 if self._unsent is None else len(self._unsent)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send; what does not fit waits, and must not change meanwhile. Nothing happens once it is closed."""
+        """Send ``data``, which must not change until it is sent. Does nothing on a closed link."""
         if not self.open:
             return
-        assert self._unsent is None  # noqa: S101 - or these bytes would go before those
+        assert self._unsent is None  # noqa: S101 - or the new bytes would overtake the old
         try:
-            line = data if self._tls is None else self._tls.sealed(data)
-            sent = self._send(line)
+            encoded = data if self._tls is None else self._tls.encrypt(data)
+            sent = self._send(encoded)
         except OSError:  # TLS's errors among them
-            self._broken()
+            self._on_write_error()
             return
-        if sent < len(line):
-            self._unsent = memoryview(line)[sent:]
+        if sent < len(encoded):
+            self._unsent = memoryview(encoded)[sent:]
             self._loop.add_writer(self._sock.fileno(), self._writable)
 
-    def _send(self, line: bytes | memoryview) -> int:
+    def _send(self, data: bytes | memoryview) -> int:
         try:
-            return self._sock.send(line)
-        except _NOT_NOW:
+            return self._sock.send(data)
+        except _WOULD_BLOCK:
             return 0
 
     def close(self) -> None:
-        """Close at once; what waits is dropped. A second call does nothing."""
+        """Close at once and drop unsent bytes. A second call does nothing."""
         if not self.open:
             return
         self.open, self._unsent = False, None
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._sock.close()
-        self._loop.call_soon(self._owner.gone)
+        self._loop.call_soon(self._protocol.connection_lost)
 
-    def moved(self) -> int:
-        """Bytes that the peer took and sent, as far as the system tells.
+    def transferred(self) -> int:
+        """Return the bytes that the peer acknowledged and sent, from TCP_INFO; 0 where the kernel has none.
 
-        Only the kernel knows: bytes leave our buffers, and those of TLS, in steps that are too coarse for a slow line.
+        Our own buffers, and those of TLS, empty in steps that are too coarse for a slow network.
         """
         if not self.open or not hasattr(socket, "TCP_INFO"):
             return 0
-        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)[_TCP_INFO_BYTES]
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_LENGTH_BYTES)[_TCP_INFO_COUNTERS]
         return int.from_bytes(info[:8], sys.byteorder) + int.from_bytes(info[8:], sys.byteorder)
 
-    def untaken(self) -> int:
-        """Bytes that the system holds and the peer has not acknowledged; 0 where the system doesn't tell."""
+    def unacknowledged(self) -> int:
+        """Return the bytes in the kernel's send queue that the peer has not acknowledged (Linux; else 0)."""
         if not self.open or sys.platform != "linux":
             return 0
-        queue = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, bytes(_INT_SIZE))
+        queue = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, bytes(_INT_BYTES))
         return int.from_bytes(queue, sys.byteorder)
 
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(_CHUNK)
-            for plain in (data,) if self._tls is None else self._tls.opened(data):
-                self._take(plain)
-        except _NOT_NOW:
+            data = self._sock.recv(_MAX_READ_BYTES)
+            for plain in (data,) if self._tls is None else self._tls.decrypt(data):
+                self._deliver(plain)
+        except _WOULD_BLOCK:
             return
         except OSError:  # TLS's errors among them
             self.close()
 
-    def _take(self, data: bytes) -> None:
+    def _deliver(self, data: bytes) -> None:
         if not self.open:
             return
         if data:
-            self._owner.heard(data)
+            self._protocol.data_received(data)
         else:
-            self._owner.ended()
+            self._protocol.eof_received()
             self.close()
 
     def _writable(self) -> None:
         unsent = self._unsent
-        assert unsent is not None  # noqa: S101 - it is listened for only then
+        assert unsent is not None  # noqa: S101 - the writer is registered only then
         try:
             sent = self._send(unsent)
         except OSError:
-            self._broken()
+            self._on_write_error()
             return
         self._unsent = unsent[sent:] if sent < len(unsent) else None
         if self._unsent is None:
             self._loop.remove_writer(self._sock.fileno())
-            self._owner.drained()
+            self._protocol.resume_writing()
 
-    def _broken(self) -> None:
-        """The other side takes no more; why, it may have said."""
+    def _on_write_error(self) -> None:
+        """Deliver what the peer sent before it stopped reading, such as an early response, and close."""
         self._readable()
         self.close()

@@ -1,4 +1,4 @@
-"""Answers out of the bytes of one connection: the only user of httptools."""
+"""Parse the responses of one connection. The only user of httptools."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from functools import lru_cache
 
 import httptools
 
-from crosshaul.aws.http1.terms import Answer, WireError
+from crosshaul.aws.http1.types import Response, TransportError
 
-_FINAL = 200
-"""The lowest status that is not interim."""
-_ERROR = 300
-"""The lowest status that speaks for itself: what an error's body says more is a help, but not needed."""
+_MIN_FINAL_STATUS = 200
+_MIN_ERROR_STATUS = 300
+"""From here on the status suffices: the rest of an oversized body is not needed."""
 
 
-class AnswerReader:
-    """Reads one answer after the other; ``begin`` before each. The parser calls the ``on_...`` methods."""
+class ResponseReader:
+    """Reads one response after the other; call ``begin`` before each. The parser calls the ``on_...`` methods."""
 
     def __init__(self, max_head: int, max_body: int) -> None:
         self._max_head = max_head
@@ -24,7 +23,7 @@ class AnswerReader:
         self.begin(head_only=False)
 
     def begin(self, *, head_only: bool) -> None:
-        """Expect an answer; to a HEAD request it has no body, whatever its headers say."""
+        """Expect a response; ``head_only``: to a HEAD request, without a body whatever its headers say."""
         self._head_only = head_only
         self._headers: dict[str, str] = {}
         self._fields: list[tuple[bytes, bytes]] = []
@@ -32,87 +31,87 @@ class AnswerReader:
         self._head_size = 0
         self._body_size = 0
         self.raw_size = 0
-        """Bytes that came."""
+        """Bytes received."""
         self._status = 0
         self.has_status = False
-        """The head of the final answer is here."""
+        """The head of the final response is complete."""
         self.done = False
-        self.keeps_alive = False
-        """The connection may carry another request; only meant once ``done``."""
+        self.keep_alive = False
+        """The connection may carry another request; valid once ``done``."""
 
     @property
     def started(self) -> bool:
-        """Whether any byte came."""
+        """At least one byte was received."""
         return self.raw_size > 0
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they come. Raises WireError (ProtocolError, AnswerTooLarge)."""
+        """Parse received bytes. Raises TransportError (ProtocolError, ResponseTooLarge)."""
         self.raw_size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.done:
-                raise WireError("ProtocolError", f"the answer is not HTTP/1.1: {error}") from error
-            self.keeps_alive = False
+                raise TransportError("ProtocolError", f"the response is not HTTP/1.1: {error}") from error
+            self.keep_alive = False
         self._check_size()
 
     def finish(self) -> bool:
-        """Take the end of the stream; tell whether it was the end of an answer that is as long as its connection."""
+        """Handle the end of the stream; return whether it completes the response (no length, not chunked)."""
         chunked = "chunked" in self._headers.get("transfer-encoding", "").lower()
         if self.has_status and "content-length" not in self._headers and not chunked:
             self.done = True
         return self.done
 
-    def answer(self) -> Answer:
-        """Return the answer, once ``done``."""
-        return Answer(self._status, self._headers, b"".join(self._body))
+    def response(self) -> Response:
+        """Return the response, once ``done``."""
+        return Response(self._status, self._headers, b"".join(self._body))
 
     def _check_size(self) -> None:
         if self._head_size > self._max_head or (not self.has_status and self.raw_size > self._max_head):
-            raise WireError("AnswerTooLarge", f"the head of the answer is over {self._max_head:,} bytes")
-        # The bytes as they came are bounded, too: chunks have headers and trailers, which the parser gathers.
+            raise TransportError("ResponseTooLarge", f"the head of the response exceeds {self._max_head:,} bytes")
+        # Raw bytes are bounded, too: the parser collects the headers and trailers of chunks.
         if self._body_size > self._max_body or self.raw_size > self._max_head + 2 * self._max_body:
-            if self._status < _ERROR:
-                raise WireError("AnswerTooLarge", f"the body of the answer is over {self._max_body:,} bytes")
-            self.done, self.keeps_alive = True, False  # the rest of it is not waited for
+            if self._status < _MIN_ERROR_STATUS:
+                raise TransportError("ResponseTooLarge", f"the body of the response exceeds {self._max_body:,} bytes")
+            self.done, self.keep_alive = True, False  # the rest is not read
 
     def on_message_begin(self) -> None:
-        """Start with a status line; one after the answer was not asked for."""
+        """Note an unrequested second response."""
         if self.done:
-            self.keeps_alive = False
+            self.keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; trailers only count."""
+        """Keep a header; trailers count towards the limit and are dropped."""
         self._head_size += len(name) + len(value)
         if not self.has_status and self._head_size <= self._max_head:
             self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Tell interim answers from the final one."""
+        """Skip interim responses and keep the head of the final one."""
         if self.done:
             return
         self._status = self._parser.get_status_code()
         fields, self._fields = self._fields, []
-        if self._status < _FINAL:
+        if self._status < _MIN_FINAL_STATUS:
             return
-        self._headers = _gathered(fields)
+        self._headers = _join_headers(fields)
         self.has_status = True
         if self._head_only:
-            self.keeps_alive = self._parser.should_keep_alive()
-            # llhttp can't be told that no body follows, and would wait for it.
+            self.keep_alive = self._parser.should_keep_alive()
+            # llhttp has no option for a response without a body, and would wait for one.
             self._parser = httptools.HttpResponseParser(self)
             self.done = True
 
     def on_body(self, data: bytes) -> None:
-        """Keep a piece of the body, within bounds."""
+        """Keep a piece of the body, within the limit."""
         self._body_size += len(data)
         if not self.done and self._body_size <= self._max_body:
             self._body.append(data)
 
     def on_message_complete(self) -> None:
-        """Finish the answer, unless it was an interim one."""
+        """Complete the response, unless it was an interim one."""
         if self.has_status and not self.done:
-            self.keeps_alive = self._parser.should_keep_alive()
+            self.keep_alive = self._parser.should_keep_alive()
             self.done = True
 
 
@@ -121,8 +120,8 @@ def _name(field: bytes) -> str:
     return field.decode("latin-1").lower()
 
 
-def _gathered(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Lower-case names, and values; those of one name are joined."""
+def _join_headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by lower-case name; the values of one name are joined."""
     headers: dict[str, str] = {}
     for name, value in fields:
         key, text = _name(name), value.decode("latin-1")

@@ -1,31 +1,31 @@
-"""A request as it goes on the wire: the head in one piece, the body in slices that are never copied."""
+"""HTTP request in wire format: the head in one piece, the body in slices without copies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from crosshaul.aws.http1.terms import Body
-from crosshaul.streamed import Streamed, Unread
+from crosshaul.aws.http1.types import Body
+from crosshaul.integrity.streamed_body import BodySlice, StreamedBody
 
-JOINED = 64 * 1024
-"""Bytes up to which head and body are one write."""
-SLICE = 256 * 1024
-"""Bytes of one write of a larger body."""
-_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-# RFC 9110, section 9.3: no meaning is defined for a body of these, so an empty one is not announced.
-_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+JOINED_BYTES = 64 * 1024
+"""Largest request whose head and body are one write."""
+SLICE_BYTES = 256 * 1024
+"""Size of one write of a larger body."""
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+# RFC 9110, section 9.3, defines no body for these methods: no content-length is sent for an empty one.
+_BODILESS = frozenset({"GET", "HEAD", "DELETE"})
 
 
 class Request:
-    """One request, ready to be sent, and sent again."""
+    """One request; can be sent more than once."""
 
     __slots__ = ("_body", "_head", "head_only", "idempotent", "size")
 
     def __init__(
         self, method: str, target: str, authority: str, headers: Sequence[tuple[str, str]], body: Body
     ) -> None:
-        """Raise ValueError for a header or target that would break out of its line, or that lies about the body."""
-        view = body if isinstance(body, bytes | Streamed) else memoryview(body).cast("B")
+        """Raise ValueError for a header or target with a line break, or a wrong content-length."""
+        view = body if isinstance(body, bytes | StreamedBody) else memoryview(body).cast("B")
         self._head = _head(method, target, authority, headers, len(view))
         self._body = view
         self.size = len(self._head) + len(view)
@@ -33,30 +33,30 @@ class Request:
         self.idempotent = method in _IDEMPOTENT
 
     def whole(self) -> bytes:
-        """Head and body of a small request in one."""
-        return self._head if isinstance(self._body, Streamed) else b"".join((self._head, self._body))
+        """Return head and body of a small request in one."""
+        return self._head if isinstance(self._body, StreamedBody) else b"".join((self._head, self._body))
 
-    def first(self, most: int) -> int:
-        """How many bytes the first piece has."""
-        return min(most, self.size if self.size <= JOINED else len(self._head))
+    def first_size(self, most: int) -> int:
+        """Return the size in bytes of the first piece, at most ``most``."""
+        return min(most, self.size if self.size <= JOINED_BYTES else len(self._head))
 
-    def pieces(self, most: Callable[[], int]) -> Iterator[memoryview | Unread]:
-        """Head and body in writes of at most so many bytes each; head and body of a small request are one."""
-        whole: Sequence[bytes | memoryview | Streamed] = (self._head, self._body)
-        for part in whole if self.size > JOINED else (self.whole(),):
-            view, start = part if isinstance(part, Streamed) else memoryview(part), 0
+    def pieces(self, most: Callable[[], int]) -> Iterator[memoryview | BodySlice]:
+        """Yield the pieces to write, of at most ``most()`` bytes each; a small request is one piece."""
+        whole: Sequence[bytes | memoryview | StreamedBody] = (self._head, self._body)
+        for part in whole if self.size > JOINED_BYTES else (self.whole(),):
+            view, start = part if isinstance(part, StreamedBody) else memoryview(part), 0
             while start < len(view):
                 end = start + most()
-                yield view.piece(start, end) if isinstance(view, Streamed) else view[start:end]
+                yield view.slice(start, end) if isinstance(view, StreamedBody) else view[start:end]
                 start = end
 
 
 def _head(method: str, target: str, authority: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:
     names = dict(headers)
     if names and not "".join(names).islower():
-        raise ValueError("names of headers are given in lower case")
+        raise ValueError("header names have to be lower-case")
     if "transfer-encoding" in names:
-        raise ValueError("transfer-encoding can't be asked for: bodies go with their length")
+        raise ValueError("transfer-encoding is not supported: a body is sent with its length")
     lines = [f"{method} {target} HTTP/1.1"]
     if "host" not in names:
         lines.append(f"host: {authority}")
@@ -68,13 +68,13 @@ def _head(method: str, target: str, authority: str, headers: Sequence[tuple[str,
     lines += [f"{name}: {value}" for name, value in headers]
     head = "\r\n".join(lines)
     if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or "\0" in head or target.count(" "):
-        _complain(method, target, headers)
+        _raise_invalid(method, target, headers)
     return f"{head}\r\n\r\n".encode()
 
 
-def _complain(method: str, target: str, headers: Sequence[tuple[str, str]]) -> None:
+def _raise_invalid(method: str, target: str, headers: Sequence[tuple[str, str]]) -> None:
     # The value stays out of the message: it may be a secret.
     for name, value in headers:
         if any(mark in f"{name}{value}" for mark in "\r\n\0"):
-            raise ValueError(f"header {name!r} has a line break or a NUL character in it")
-    raise ValueError(f"not a request line: {method!r} {target!r}")
+            raise ValueError(f"header {name!r} contains a line break or a NUL character")
+    raise ValueError(f"invalid request line: {method!r} {target!r}")

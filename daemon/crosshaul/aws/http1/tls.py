@@ -1,4 +1,4 @@
-"""TLS: the stream by OpenSSL, and a failed handshake in our words."""
+"""TLS stream over OpenSSL's memory buffers, and errors of its handshake."""
 
 from __future__ import annotations
 
@@ -7,51 +7,50 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from crosshaul.aws.http1.terms import WireError
+from crosshaul.aws.http1.types import TransportError
 
-_RECORD = 16 * 1024
-"""The most that a record holds."""
+_MAX_RECORD_BYTES = 16 * 1024
 
 
 class TlsStream:
-    """One connection's TLS in memory: OpenSSL is given what came over the line, and gives what is to go over it."""
+    """TLS of one connection: ``encrypt`` and ``decrypt`` convert between plain bytes and TLS records."""
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
-        """Raise WireError for a context that does not check, and ValueError for a host that can't be checked."""
+        """Raise TransportError for a context without checks, and ValueError for a host that can't be checked."""
         if not context.check_hostname or context.verify_mode is not ssl.CERT_REQUIRED:
-            raise WireError("TLSError", "this TLS context checks no certificate or host name: it is not used")
+            raise TransportError("TLSError", "the TLS context does not check certificates and host names")
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
-    async def shake_hands(self, sock: socket.socket) -> None:
-        """Agree on keys, and check certificate and host name. Raises OSError, SSLError among them."""
+    async def handshake(self, sock: socket.socket) -> None:
+        """Perform the handshake, which checks certificate and host name. Raises OSError, including SSLError."""
         loop = asyncio.get_running_loop()
-        while not self._agreed():
+        while not self._handshake_done():
             await loop.sock_sendall(sock, self._outgoing.read())
-            self._feed(await loop.sock_recv(sock, _RECORD))
+            self._feed(await loop.sock_recv(sock, _MAX_RECORD_BYTES))
         await loop.sock_sendall(sock, self._outgoing.read())
 
-    def _agreed(self) -> bool:
+    def _handshake_done(self) -> bool:
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
         return True
 
-    def sealed(self, data: bytes | memoryview) -> bytes:
-        """What goes over the line for ``data``, and for whatever TLS has to say itself."""
+    def encrypt(self, data: bytes | memoryview) -> bytes:
+        """Return the records for ``data``, and any pending records of TLS itself."""
         self._tls.write(data)
         return self._outgoing.read()
 
-    def opened(self, data: bytes) -> Iterator[bytes]:
-        """What the other side said by ``data`` (b"" = the stream ended); b"" if it said that this is all.
+    def decrypt(self, data: bytes) -> Iterator[bytes]:
+        """Yield the plain bytes in received ``data`` (b"": end of the stream), and b"" for a proper end of TLS.
 
-        Raises SSLError, such as for an end that TLS was not told of, which is no end of an answer.
+        Raises SSLError, such as for a stream that ends without TLS's own end: the response may be truncated.
         """
         self._feed(data)
         while True:
             try:
-                plain = self._tls.read(_RECORD)
+                plain = self._tls.read(_MAX_RECORD_BYTES)
             except ssl.SSLWantReadError:
                 return
             yield plain
@@ -65,10 +64,10 @@ class TlsStream:
             self._incoming.write_eof()
 
 
-def tls_error(host: str, error: OSError) -> WireError:
-    """Say what a failed handshake with ``host`` means; SSLError is an OSError."""
+def tls_error(host: str, error: OSError) -> TransportError:
+    """Return the error of a failed handshake with ``host``; SSLError is an OSError."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return WireError("TLSError", f"the certificate of {host} was refused: {error.verify_message}")
+        return TransportError("TLSError", f"the certificate of {host} is not trusted: {error.verify_message}")
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return WireError("TLSError", f"no TLS with {host}: {error.reason or error}")
-    return WireError("ConnectionReset", f"{host} closed the connection during the TLS handshake")
+        return TransportError("TLSError", f"TLS handshake with {host} failed: {error.reason or error}")
+    return TransportError("ConnectionReset", f"{host} closed the connection during the TLS handshake")

@@ -1,5 +1,5 @@
-"""The HTTP side of telemetry: health, metrics, status and a page for people. The data comes from callables."""
+"""The HTTP server of health, metrics, status and the status page. Its data comes from callables."""
 
-from crosshaul.telemetry.web.server import Sources, serving, serving_when_possible
+from crosshaul.telemetry.web.server import PageSources, serving, serving_when_possible
 
-__all__ = ["Sources", "serving", "serving_when_possible"]
+__all__ = ["PageSources", "serving", "serving_when_possible"]

@@ -1,37 +1,58 @@
-"""A line over time as an inline SVG that needs neither script nor style of its own. Pure."""
+"""A value over time as the points of an SVG line, with the same in words. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
+from dataclasses import dataclass
+from itertools import starmap
 
-from crosshaul.telemetry.words import duration, moment
+from crosshaul.display import duration, moment
 
 _WIDTH, _HEIGHT = 480, 96
+_MARGIN = 4
+"""Above and below the line."""
 
 
-def chart(title: str, points: Sequence[tuple[float, float]], unit: Callable[[float], str]) -> str:
-    """A figure of ``(seconds since the epoch, value)``; its caption says in words what the line shows."""
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart as the template draws it. Without ``points`` only the caption is shown."""
+
+    title: str
+    caption: str
+    label: str = ""
+    """The whole chart in words, for a screen reader."""
+    points: str = ""
+    """``x,y`` pairs for an SVG polyline."""
+    begin: str = ""
+    end: str = ""
+    width: int = _WIDTH
+    height: int = _HEIGHT
+
+
+def chart(title: str, points: Sequence[tuple[float, float]], unit: Callable[[float], str]) -> Chart:
+    """Return the chart of ``(Unix time, value)`` pairs; ``unit`` writes a value with its unit."""
     if len(points) < 2:  # noqa: PLR2004 - a line has two ends
-        return f"<figure><figcaption>{escape(title)}: collecting, a moment please.</figcaption></figure>"
+        return Chart(title, "no data yet")
     (begin, _), (end, last) = points[0], points[-1]
-    most = max(value for _, value in points)
-    told = f"now {unit(last)}, at most {unit(most)}"
-    spoken = f"{title} over the last {duration(end - begin)}: {told}."
-    line = " ".join(_scaled(points, most or 1.0))
-    return f"""<figure>
-<figcaption><b>{escape(title)}</b> {escape(told)}</figcaption>
-<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{escape(spoken)}">
-<polygon class="area" points="0,{_HEIGHT} {line} {_WIDTH},{_HEIGHT}"/>
-<polyline class="line" points="{line}"/>
-</svg>
-<div class="axis" aria-hidden="true"><span>{moment(begin, end)}</span><span>{moment(end, end)}</span></div>
-</figure>"""
+    highest = max(value for _, value in points)
+    caption = f"now {unit(last)}, at most {unit(highest)}"
+    return Chart(
+        title=title,
+        caption=caption,
+        label=f"{title} over the last {duration(end - begin)}: {caption}.",
+        points=" ".join(_scaled(points, highest or 1.0)),
+        begin=moment(begin, end),
+        end=moment(end, end),
+    )
 
 
-def _scaled(points: Sequence[tuple[float, float]], most: float) -> list[str]:
+def _scaled(points: Sequence[tuple[float, float]], highest: float) -> list[str]:
     begin = points[0][0]
     span = (points[-1][0] - begin) or 1.0
-    return [
-        f"{(at - begin) / span * _WIDTH:.1f},{_HEIGHT - 4 - value / most * (_HEIGHT - 8):.1f}" for at, value in points
-    ]
+
+    def position(at: float, value: float) -> str:
+        x = (at - begin) / span * _WIDTH
+        y = _HEIGHT - _MARGIN - value / highest * (_HEIGHT - 2 * _MARGIN)
+        return f"{x:.1f},{y:.1f}"
+
+    return list(starmap(position, points))

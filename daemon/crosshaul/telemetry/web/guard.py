@@ -1,4 +1,4 @@
-"""Who may read: on loopback whoever asks by a local name, and with a token only those who show it."""
+"""Access control: on loopback only requests by a local name, and with a token only requests that have it."""
 
 from __future__ import annotations
 
@@ -12,47 +12,51 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 _PROBES: Final = frozenset({"/livez", "/readyz"})
-"""Open to all, since kubelet and load balancers have no token; without one they are told yes or no alone."""
+"""Open without the token, which kubelet and load balancers don't have; the reasons are left out then."""
 TRUSTED: Final = web.RequestKey("trusted", bool)
-"""Whether the asker may hear more than yes or no."""
+"""True if the response may give reasons: they name accounts."""
 
 
 def by_local_name(listening_on: str) -> Middleware:
-    """Only local names are answered: a web page can't reach in by rebinding its own name."""
+    """Answer requests by a local name only, so that no web page gets in by DNS rebinding."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             host = request.url.host
-        except ValueError:  # a port that is none, bytes that are no name
-            raise web.HTTPBadRequest(text="The Host header makes no sense.\n") from None
+        except ValueError:  # the port is no number, or the name has invalid bytes
+            raise web.HTTPBadRequest(text="The Host header is invalid.\n") from None
         if not (_is_address(host) or host in {"localhost", listening_on}):
-            raise web.HTTPMisdirectedRequest(text="Ask by address, or as localhost.\n")
+            raise web.HTTPMisdirectedRequest(text="Use an IP address or localhost as the host name.\n")
         return await handler(request)
 
     return check
 
 
 def with_token(token: str | None) -> Middleware:
-    """All but the probes needs the token, as a bearer's or as a browser's password; None = no token is asked for."""
+    """Require the token, as Bearer or as a browser's password, except for the probes; None = no token is required."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[TRUSTED] = token is None or _shows(request.headers.get("Authorization", ""), token)
+        request[TRUSTED] = token is None or _has_token(request.headers.get("Authorization", ""), token)
         if not request[TRUSTED] and request.path not in _PROBES:
             challenge = {"WWW-Authenticate": 'Basic realm="Crosshaul", charset="UTF-8"'}
-            raise web.HTTPUnauthorized(text="Show http.token, as the password or as Bearer.\n", headers=challenge)
+            raise web.HTTPUnauthorized(
+                text="Authenticate with http.token, as Bearer or as the password.\n", headers=challenge
+            )
         return await handler(request)
 
     return check
 
 
-def _shows(authorization: str, token: str) -> bool:
+def _has_token(authorization: str, token: str) -> bool:
     scheme, _, given = authorization.partition(" ")
-    shown = {"bearer": given.strip().encode("utf-8", "surrogateescape"), "basic": _password(given)}.get(
+    presented = {"bearer": given.strip().encode("utf-8", "surrogateescape"), "basic": _password(given)}.get(
         scheme.lower(), b""
     )
-    return hmac.compare_digest(shown, token.encode())  # in constant time: how much of a guess is right can't be told
+    return hmac.compare_digest(
+        presented, token.encode()
+    )  # in constant time, so that the response time gives nothing away
 
 
 def _password(given: str) -> bytes:

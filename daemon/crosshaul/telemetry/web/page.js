@@ -1,50 +1,50 @@
 "use strict";
-// Every five seconds the page is fetched again, and what has changed is swapped: a table that somebody reads, scrolls or
-// has marked text in stays as it is while it is the same. A headline is read out only if it changed.
-const PERIOD = 5000;
-const DEADLINE = 10000;
-const at = (id, where = document) => where.getElementById(id);
+// The page is fetched again every five seconds, and what has changed is replaced. A table that a person reads, scrolls
+// or selects text in stays untouched while it is the same. A screen reader reads the headline only if it changed.
+const PERIOD_MS = 5000;
+const TIMEOUT_MS = 10000;
+const byId = (id, where = document) => where.getElementById(id);
 let lastAnswer = new Date();
 
-function show(mood, sign, sentence) {
-  at("mood").className = mood;
-  at("sign").textContent = sign;
-  if (at("headline").textContent !== sentence) at("headline").textContent = sentence;
-  at("icon").href = `/${mood}.svg`;
-  document.title = `${sentence} - Crosshaul`;
+function show(mood, sign, headline) {
+  byId("mood").className = mood;
+  byId("sign").textContent = sign;
+  if (byId("headline").textContent !== headline) byId("headline").textContent = headline;
+  byId("icon").href = `/${mood}.svg`;
+  document.title = `${headline} - Crosshaul`;
 }
 
-function replace(old, now) {
+function replaceElement(old, fresh) {
   const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
-  const scrolled = [...old.querySelectorAll(".wide")].map((each) => [each.id, each.scrollLeft]);
-  old.replaceWith(now);
-  for (const [id, left] of scrolled) if (at(id)) at(id).scrollLeft = left;
-  if (focused && at(focused)) at(focused).focus({ preventScroll: true });
+  const scrolled = [...old.querySelectorAll(".wide")].map((table) => [table.id, table.scrollLeft]);
+  old.replaceWith(fresh);
+  for (const [id, left] of scrolled) if (byId(id)) byId(id).scrollLeft = left;
+  if (focused && byId(focused)) byId(focused).focus({ preventScroll: true });
 }
 
-function swap(fresh) {
-  const [old, now] = [at("main"), at("main", fresh)];
-  const names = (main) => [...main.children].map((each) => each.id).join();
-  if (names(old) !== names(now)) return replace(old, now);
-  for (const section of [...now.children]) {
-    if (at(section.id).outerHTML !== section.outerHTML) replace(at(section.id), section);
+function update(page) {
+  const [old, fresh] = [byId("main"), byId("main", page)];
+  const sections = (main) => [...main.children].map((section) => section.id).join();
+  if (sections(old) !== sections(fresh)) return replaceElement(old, fresh);
+  for (const section of [...fresh.children]) {
+    if (byId(section.id).outerHTML !== section.outerHTML) replaceElement(byId(section.id), section);
   }
 }
 
 async function refresh() {
   try {
-    const answer = await fetch("/", { cache: "no-store", signal: AbortSignal.timeout(DEADLINE) });
+    const answer = await fetch("/", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    swap(fresh);
-    show(at("mood", fresh).className, at("sign", fresh).textContent, at("headline", fresh).textContent);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    update(page);
+    show(byId("mood", page).className, byId("sign", page).textContent, byId("headline", page).textContent);
     lastAnswer = new Date();
-    at("fresh").textContent = `As of ${lastAnswer.toLocaleTimeString()}, kept up to date.`;
+    byId("fresh").textContent = `As of ${lastAnswer.toLocaleTimeString()}, updated every ${PERIOD_MS / 1000} s.`;
   } catch (error) {
-    show("bad", "?", `No answer from the daemon since ${lastAnswer.toLocaleTimeString()}: what stands below is old.`);
-    at("fresh").textContent = `Asked again every ${PERIOD / 1000} s. The last answer: ${error.message}.`;
+    show("bad", "?", `No answer from the daemon since ${lastAnswer.toLocaleTimeString()}. The figures below are old.`);
+    byId("fresh").textContent = `The page tries again every ${PERIOD_MS / 1000} s. Last error: ${error.message}.`;
   }
-  setTimeout(refresh, PERIOD);
+  setTimeout(refresh, PERIOD_MS);
 }
 
-setTimeout(refresh, PERIOD);
+setTimeout(refresh, PERIOD_MS);

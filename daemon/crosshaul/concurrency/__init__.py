@@ -1,0 +1,1 @@
+"""Clock, waiting, threads, limits and back-off."""

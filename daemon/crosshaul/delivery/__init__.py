@@ -1,0 +1,1 @@
+"""Send queued files to the bucket, and prove that they arrived."""

@@ -1,0 +1,1 @@
+"""Delete, move or keep the source of a delivered file."""

@@ -1,0 +1,1 @@
+"""Find files that are finished, and queue them in the journal."""

@@ -1,0 +1,1 @@
+"""Read local files by directory descriptors, never through a symlink."""

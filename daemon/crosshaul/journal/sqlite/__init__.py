@@ -1,0 +1,1 @@
+"""The journal in SQLite. The only owner of sqlite3."""

@@ -1,0 +1,1 @@
+"""The process: build it, run it, reload it, stop it."""

@@ -1,0 +1,32 @@
+"""What a store calls things by: kept with each file, so that it is bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+from crosshaul.aws import bucket_queries, identifiers, upload_client
+
+LONG = "x" * 30_000
+
+
+def test_answers_keep_no_more_than_a_person_can_use() -> None:
+    """A request id of 30 KB is cut, by both clients; a version id of that length names nothing, and is left out."""
+    by_upload_client = upload_client._upload_result({"etag": "e", "x-amz-version-id": LONG, "x-amz-request-id": LONG})
+    over_botocore = bucket_queries.upload_result(
+        {"ETag": "e", "VersionId": LONG, "ResponseMetadata": {"RequestId": LONG}}
+    )
+    for answer in (by_upload_client, over_botocore):
+        assert answer.version_id is None
+        assert len(answer.request_id or "") == identifiers.MAX_REQUEST_ID_CHARACTERS
+
+
+@pytest.mark.parametrize("given", ["4442587FB7D0A2F9", "tx0000-1-default"])
+def test_usual_ones_stay_as_they_are(given: str) -> None:
+    """Request and version ids as AWS and Ceph give them are unchanged; none is None."""
+    assert (identifiers.request_id(given), identifiers.version_id(given)) == (given, given)
+    assert (identifiers.request_id(None), identifiers.version_id("")) == (None, None)
+
+
+def test_a_request_id_moves_no_cursor() -> None:
+    """It is shown on terminals."""
+    assert identifiers.request_id("a\x1b[2Jb") == "a\\x1b[2Jb"

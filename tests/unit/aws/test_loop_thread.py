@@ -1,0 +1,68 @@
+"""LoopThread: coroutines run in another thread, with results, errors and cancellation passed on.
+
+Beside the credentials that use it: the tests of concurrency run on virtual time, which has no threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+
+import pytest
+
+from crosshaul.concurrency.loop_thread import LoopThread
+
+THREAD = LoopThread("loop-under-test", lambda: None)
+
+
+async def test_a_result_comes_from_the_thread():
+    """The coroutine runs in the named thread, every time in the same loop."""
+
+    async def where() -> tuple[str, asyncio.AbstractEventLoop]:
+        return threading.current_thread().name, asyncio.get_running_loop()
+
+    first, second = await THREAD.run(where), await THREAD.run(where)
+    assert first[0] == "loop-under-test"
+    assert first == second
+    assert first[1] is not asyncio.get_running_loop()
+
+
+async def test_an_error_reaches_the_caller():
+    """An exception of the coroutine is raised in the caller."""
+
+    async def fail() -> None:
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        await THREAD.run(fail)
+
+
+async def test_a_cancelled_caller_cancels_the_coroutine_and_awaits_its_end():
+    """Clean-up in the coroutine is complete when the cancelled caller continues."""
+    cleaned = []
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cleaned.append(True)
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await THREAD.run(hang)
+    assert cleaned == [True]
+
+
+async def test_a_blocking_coroutine_does_not_block_the_caller_s_loop():
+    """The caller's loop runs while the thread is blocked."""
+
+    async def block() -> None:
+        time.sleep(0.3)  # noqa: ASYNC251 - this is what the thread is for
+
+    ticks, blocked = 0, asyncio.create_task(THREAD.run(block))
+    while not blocked.done():
+        await asyncio.sleep(0.01)
+        ticks += 1
+    assert ticks > 3

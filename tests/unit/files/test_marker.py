@@ -1,0 +1,72 @@
+"""Which file is a marker, and which file a marker speaks of."""
+
+import time
+
+import pytest
+
+from crosshaul.files.marker import Marker, marked
+from crosshaul.model import Fingerprint, Recorded, SettleReason, Sighting
+
+MARK = Fingerprint(0, mtime_ns=100, ctime_ns=100, inode=2)
+
+
+def file(mtime: int, ctime: int, size: int = 5, inode: int = 1) -> Fingerprint:
+    return Fingerprint(size, mtime, ctime, inode)
+
+
+def counts(state: Fingerprint, mark: Fingerprint | None = MARK, record: Recorded | None = None) -> bool:
+    found = marked([Sighting("r", b"f", state)], {b"f": mark} if mark else {}, {b"f": record} if record else {})
+    return b"f" in found
+
+
+def test_a_marker_that_is_not_older_than_the_file_counts():
+    """Made after the file, or in the same tick, by the file system's own stamps."""
+    assert counts(file(90, 95))
+    assert counts(file(100, 100))
+    assert not counts(file(90, 95), mark=None)
+
+
+@pytest.mark.parametrize("record", [None, Recorded(file(80, 85, size=9), SettleReason.MARKER)])
+def test_a_marker_that_is_older_than_the_content_does_not_count(record: Recorded | None):
+    """The second file of a name begins while the first one's marker is still there: it waits for its own."""
+    assert not counts(file(110, 110, inode=3), record=record)
+
+
+def test_old_times_brought_along_don_t_make_a_used_marker_count():
+    """Cp -p gives the next file an mtime from before the marker; its ctime and the journal tell better."""
+    used = Recorded(file(90, 95), SettleReason.MARKER)
+    assert not counts(file(10, 110, size=9, inode=3), record=used)
+
+
+def test_a_change_of_mode_or_owner_after_the_marker_leaves_it_standing():
+    """Of a file that was never taken, or taken in this content: chmod, chown and links move the ctime alone."""
+    assert counts(file(90, 200))
+    assert counts(file(90, 200), record=Recorded(file(90, 95), SettleReason.QUIET))
+
+
+def test_a_marker_taken_away_after_it_counted_need_not_come_again():
+    """The content that was taken by its marker is finished for good, whatever becomes of marker and mode."""
+    assert counts(file(90, 200), mark=None, record=Recorded(file(90, 95), SettleReason.MARKER))
+    assert not counts(file(110, 200), mark=None, record=Recorded(file(90, 95), SettleReason.MARKER))
+
+
+def test_a_new_marker_counts_for_the_next_content_even_after_a_chown_of_everything():
+    """Chown -R moved the file's ctime past the marker's: both were written after the content that was sent before."""
+    sent = Recorded(file(40, 50, size=9), SettleReason.MARKER)
+    assert counts(file(90, 200), record=sent)
+    assert not counts(file(110, 200), record=sent)
+
+
+def test_no_name_makes_a_template_with_many_fields_slow():
+    """A name of 250 dashes against four fields is answered in milliseconds."""
+    marker = Marker("{stem}-{name}-{stem}-{name}-{stem}.done")
+    began = time.perf_counter()
+    assert marker.is_marker(b"-" * 250 + b".done")
+    assert not marker.is_marker(b"-" * 250 + b"/.done")
+    assert time.perf_counter() - began < 0.1
+
+
+@pytest.mark.parametrize("path", [b"d/_SUCCESS", b"_SUCCESS", b"d/e/_SUCCESS"])
+def test_a_marker_of_a_directory_is_known_at_any_depth(path: bytes):
+    """An empty {dir} takes its slash along."""
+    assert Marker("{dir}/_SUCCESS").is_marker(path)

@@ -1,0 +1,65 @@
+"""canaries: which file is tried while a destination takes none."""
+
+from __future__ import annotations
+
+from crosshaul.journal.canary_choice import Canaries, CanaryCriteria, Candidate, choose
+
+NOTHING = CanaryCriteria()
+
+
+def file(number: int, path: str, due_at: float = -1.0, *, failed: bool = False, large: bool = False) -> Candidate:
+    return Candidate(number, "r", path.encode(), large, float(number) if due_at < 0 else due_at, failed)
+
+
+def refused(*paths: str, turn: int = 0) -> CanaryCriteria:
+    canaries = Canaries()
+    for path in paths:
+        canaries.add_refused("r", path.encode(), large=False)
+    for _ in range(turn):
+        canaries.next_turn()
+    return canaries.criteria(None)
+
+
+def chosen(candidates: list[Candidate], wish: CanaryCriteria) -> int | None:
+    found = choose(candidates, wish)
+    return None if found is None else found.id
+
+
+def test_the_newest_and_the_oldest_by_turns():
+    """Where nothing tells files apart, both ends of the queue have their turns."""
+    files = [file(number, f"f{number}") for number in range(10)]
+    assert [chosen(files, CanaryCriteria(turn)) for turn in range(3)] == [9, 0, 9]
+
+
+def test_a_file_that_is_unlike_the_refused_ones_goes_first():
+    """Another suffix, another directory, another form of name: whatever a rule may go by."""
+    forbidden = [file(number, f"in/setup{number}.exe") for number in range(1, 1_000)]
+    wish = refused("in/setup77.exe", turn=1)
+    for good in ("in/report.csv", "out/setup7.exe", "in/invoice.exe"):
+        assert chosen([*forbidden[:500], file(5_000, good, 3.5), *forbidden[500:]], wish) == 5_000
+
+
+def test_a_file_that_failed_before_waits_for_those_that_did_not():
+    """All that never failed have their turns before the first is tried again; each eighth turn is for the others."""
+    files = [file(1, "a", failed=True), file(2, "b", failed=True), file(3, "c")]
+    assert [chosen(files, CanaryCriteria(turn)) for turn in range(8)] == [3] * 7 + [1]
+    assert chosen(files[:2], NOTHING) == 1
+
+
+def test_a_new_file_is_one_that_came_since_and_has_not_failed():
+    """A canary on account of new files is none of those that were there before."""
+    wish = CanaryCriteria(newer_than=5.0)
+    assert chosen([file(1, "a", 4.0), file(2, "b", 6.0), file(3, "c", 7.0, failed=True)], wish) == 2
+    assert chosen([file(1, "a", 5.0), file(3, "c", 7.0, failed=True)], wish) is None
+
+
+def test_small_files_are_quicker_canaries():
+    """Of files that are equally unlike the refused ones the small one goes; a large one if only that is unlike."""
+    files = [file(1, "a"), file(2, "b", large=True)]
+    assert chosen(files, NOTHING) == 1
+    assert chosen(files, refused("a", "b")) == 2
+
+
+def test_nothing_due_is_no_canary():
+    """No candidates, no canary."""
+    assert choose([], NOTHING) is None
