@@ -120,6 +120,19 @@ async def test_a_canary_is_due_and_as_was_wished(store: JournalStore, clock: Tur
     assert [one and one.path[:3] for one in left] == [b"run", b"set", b"old", b"old", b"old", None]
 
 
+async def test_a_canary_is_chosen_among_two_hundred_failed_files(store: JournalStore, clock: TurnableClock) -> None:
+    """A failed file that is unlike the refused ones is the canary although 150 refused files are due before it."""
+    await failed_before(store, 150, clock)
+    await store.admit([settled(b"report.csv", key="by chance")])
+    (claim,) = await store.claim([ROUTE], 1)
+    await store.finish(claim, RetryLater(clock.at, SLOW))
+    canaries = Canaries()
+    canaries.add_refused(ROUTE, b"old 007", large=False)
+    canary = await store.claim_canary([ROUTE], canaries.criteria(None))
+    assert canary is not None
+    assert canary.path == b"report.csv"
+
+
 async def test_a_delivered_file_has_its_receipt(store: JournalStore, clock: TurnableClock) -> None:
     """Delivered keeps the receipt and when the source is due, and clears what went wrong before."""
     claim = await claimed(store)

@@ -65,6 +65,20 @@ BUGS = (
         _UNIT,
     ),
     bug(
+        "a good file that failed by chance waits for all refused files",
+        "journal/canary_choice.py",
+        "return _best(failed, criteria, newest=False)",
+        "return min(failed, key=lambda file: (file.due_at, file.id))",
+        _UNIT,
+    ),
+    bug(
+        "a good file behind twenty refused ones is never the canary",
+        "journal/sqlite/canary.py",
+        '("canaries_oldest", True, 200)',
+        '("canaries_oldest", True, 20)',
+        "tests/contract/test_journal_transfer_contract.py -k canary",
+    ),
+    bug(
         "a large canary is waited for to its last byte",
         "delivery/multipart.py",
         "                context.on_request_accepted(claim)\n",

@@ -2,7 +2,8 @@
 
 A policy may deny a directory, a suffix, or a pattern of names. So the canary is a file that has not failed before, with
 a directory, suffix and name pattern that was not refused yet; failing that, the newest and the oldest file in turn.
-Files that failed before get every eighth turn, and all turns once there are no others.
+Files that failed before get every eighth turn, and all turns once there are no others. They are chosen by the same
+criteria, the oldest first: a good file that failed once by chance does not wait for all refused files.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def choose(candidates: Iterable[Candidate], criteria: CanaryCriteria) -> Candida
         return _best([file for file in fresh if file.due_at > criteria.newer_than], criteria, newest=True)
     failed = [file for file in candidates if file.failed]
     if failed and (not fresh or criteria.turn % _FAILED_EVERY_TURNS == _FAILED_EVERY_TURNS - 1):
-        return min(failed, key=lambda file: (file.due_at, file.id))
+        return _best(failed, criteria, newest=False)
     return _best(fresh, criteria, newest=criteria.turn % 2 == 0)
 
 

@@ -46,6 +46,15 @@ def test_a_file_that_failed_before_waits_for_those_that_did_not():
     assert chosen(files[:2], NOTHING) == 1
 
 
+def test_files_that_failed_before_are_chosen_by_the_same_criteria():
+    """A file that failed by chance is tried before older failed files that are like the refused ones."""
+    failed = [file(number, f"in/setup{number}.exe", failed=True) for number in range(1, 20)]
+    by_chance = file(50, "in/report.csv", failed=True)
+    assert chosen([*failed, by_chance], refused("in/setup3.exe")) == 50
+    assert chosen([*failed, by_chance, file(60, "in/new.csv")], refused("in/setup3.exe", turn=7)) == 50
+    assert chosen([*failed, by_chance], NOTHING) == 1
+
+
 def test_a_new_file_is_one_that_came_since_and_has_not_failed():
     """A canary on account of new files is none of those that were there before."""
     wish = CanaryCriteria(newer_than=5.0)

@@ -10,7 +10,7 @@ from crosshaul.journal.canary_choice import CanaryCriteria, Candidate, choose
 from crosshaul.journal.sqlite import bulk, claims
 from crosshaul.model import Claim
 
-_QUERIES = (("canaries_newest", False, 200), ("canaries_oldest", False, 200), ("canaries_oldest", True, 20))
+_QUERIES = (("canaries_newest", False, 200), ("canaries_oldest", False, 200), ("canaries_oldest", True, 200))
 """Queries for candidates: name, whether the files failed before, and the maximum number per route and size."""
 _MAX_CANDIDATES = 4_000
 
