@@ -172,7 +172,7 @@ def test_a_writer_that_never_ends_is_taken_at_max_wait(strict, site):
     with site.daemon() as daemon:
         writer.start()
         try:
-            until(lambda: daemon.events("taken_while_changing"), PATIENCE)
+            until(lambda: daemon.events("queued_while_changing"), PATIENCE)
             until(lambda: "max_wait" in site.crosshaul("explain", str(site.root / "endless")).stdout, PATIENCE)
         finally:
             over.set()

@@ -83,7 +83,7 @@ class Reporter(StatusReporter):
                 if outcome.counts or is_pushback(diagnosis):
                     self._failed(outcome, claim.attempts + max(1, outcome.counts), fields)
             case Changed():
-                self._log.debug("file_changed_while_it_was_to_be_sent", **fields)
+                self._log.debug("file_changed", **fields)
                 self.on_file_changed(claim.route, claim.path)
             case Quarantine(diagnosis):
                 self._metrics.failed(claim.route, diagnosis.code)
@@ -168,7 +168,7 @@ class Reporter(StatusReporter):
         self._foreign_overwrites += 1
         if is_power_of_two(self._foreign_overwrites):
             fields = {"route": claim.route, "path": claim.path, "bucket": bucket, "key": claim.key}
-            self._log.warning("overwrites_another", **fields, source=source, count=self._foreign_overwrites)
+            self._log.warning("object_overwritten", **fields, source=source, count=self._foreign_overwrites)
 
     def on_conditions_ignored(self, bucket: str) -> None:
         """Log that the store does not honour If-None-Match: HEAD precedes each upload that must not overwrite."""
@@ -177,4 +177,4 @@ class Reporter(StatusReporter):
     def on_never_settled(self, claim: Claim, attempts: int) -> None:
         """Log a file that is rewritten each time it is read, at each doubling."""
         if is_power_of_two(attempts):
-            self._log.warning("never_at_rest", route=claim.route, path=claim.path, tries=attempts)
+            self._log.warning("file_keeps_changing", route=claim.route, path=claim.path, tries=attempts)

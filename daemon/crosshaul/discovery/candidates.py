@@ -110,7 +110,7 @@ class Candidates:
                 settled.append((sighting, verdict.reason))
                 if verdict.reason is SettleReason.CEILING:
                     waited = self._context.route.settle.max_wait
-                    self._context.log.warning("taken_while_changing", path=printable(path), waited=waited)
+                    self._context.log.warning("queued_while_changing", path=printable(path), waited_seconds=waited)
         if self._unsettled.next_due() != next_due:
             self._inbox.filled.set()
         return settled

@@ -81,5 +81,5 @@ class Enqueuer:
                 key=denial.settled.key,
                 code=refusal.code,
                 error=refusal.message,
-                of_this_kind=count,
+                count=count,
             )

@@ -93,7 +93,7 @@ async def _check_environment(config: Config) -> None:
     for line in config.environment_notes:
         logs.get("crosshaul").warning("endpoint_from_environment", endpoint=line)
     for line in await asyncio.to_thread(overlaps, config):
-        logs.get("crosshaul").warning("keys_may_meet", hint=line)
+        logs.get("crosshaul").warning("keys_may_collide", hint=line)
 
 
 def _log_retargets(retargets: Sequence[Retarget]) -> None:

@@ -45,7 +45,7 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
     hangup, notifier = asyncio.Event(), Notifier.from_environment()
     shutdown.listen_for_hangup(hangup)
     for line in await asyncio.to_thread(files_writable_by_others, config, file):
-        log.warning("file_open_to_others", error=line)
+        log.warning("file_writable_by_others", error=line)
     async with open_runtime_extending_start(config, clock, notifier) as runtime:
         daemon = _Daemon(runtime, file, shutdown, notifier)
         drained, undelivered = await daemon.run(hangup, require_ready=require_ready, finish=finish)

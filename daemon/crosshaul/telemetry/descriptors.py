@@ -37,4 +37,4 @@ class AcceptErrorHandler:
             return
         self._count += 1
         if is_power_of_two(self._count):
-            self._log.warning("not_accepted", error=str(context.get("exception")), count=self._count)
+            self._log.warning("accept_failed", error=str(context.get("exception")), count=self._count)

@@ -545,7 +545,7 @@ async def test_a_file_that_never_stands_still_is_taken_at_the_ceiling(world: Wor
                 file.write(b"x")
                 await asyncio.sleep(0.05)
         assert 0.7 <= world.admitted_at[b"busy"] - began < 1.3
-    assert [line["path"] for line in world.log.events("taken_while_changing")] == ["busy"]
+    assert [line["path"] for line in world.log.events("queued_while_changing")] == ["busy"]
 
 
 async def test_what_changed_while_it_was_sent_comes_back_by_a_hint(world: World):
