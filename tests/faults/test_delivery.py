@@ -16,7 +16,7 @@ import pytest
 from crosshaul.config import AfterUploadConfig
 from crosshaul.delivery.retry import RetryPolicy
 from crosshaul.errors import FaultKind, StateDirError
-from crosshaul.files import page_cache
+from crosshaul.files import page_cache_read
 from crosshaul.files.source_file import SourceFile
 from crosshaul.model import Changed, ChecksumKind, Delivered, RetryLater, State
 from crosshaul.partner import (
@@ -591,7 +591,7 @@ async def test_an_error_that_nobody_thought_of_is_one_files_alone(
 
     monkeypatch.setattr(SourceFile, "unchanged", stale)
     async with open_pipeline(partner, tmp_path) as pipeline:
-        await pipeline.drop("odd", bytes(page_cache.MAX_BYTES + 1))
+        await pipeline.drop("odd", bytes(page_cache_read.MAX_BYTES + 1))
         for number in range(5):
             await pipeline.drop(f"f{number}", b"x")
             await pipeline.comes_to(f"f{number}", State.DELIVERED)

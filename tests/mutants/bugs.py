@@ -159,7 +159,7 @@ BUGS = (
     bug(
         "a proxy's page that comes with a 200 counts as S3's word",
         "aws/upload_client.py",
-        'if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= identifiers.MAX_CHARACTERS:',
+        'if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= returned_ids.MAX_CHARACTERS:',
         "if response.status != 200:",
         "tests/lies -k PutObject",
     ),
@@ -248,7 +248,7 @@ BUGS = (
     ),
     bug(
         "two files take one key, and the later overwrites the earlier",
-        "journal/sqlite/holders.py",
+        "journal/sqlite/key_assignment.py",
         "        if (holder.route, holder.path) == (sighting.route, sighting.path):\n",
         "        if holder:\n",
         "tests/contract",
@@ -262,7 +262,7 @@ BUGS = (
     ),
     bug(
         "anyone who waits hears of success before it is committed, also when it never is",
-        "journal/sqlite/transaction.py",
+        "journal/sqlite/write_batch.py",
         "            self._fail(units, storage_error(self._database, error))\n",
         "            self._fail([], storage_error(self._database, error))\n",
         "tests/unit/journal/test_writer.py",
@@ -463,7 +463,7 @@ BUGS = (
     ),
     bug(
         "S3's push-back is not heard",
-        "delivery/outcomes.py",
+        "delivery/outcome_mapping.py",
         "            self._limit.pushed_back(now)\n",
         "            pass\n",
         "tests/faults/test_delivery.py",
@@ -471,7 +471,7 @@ BUGS = (
     # What is told
     bug(
         "the pages are open beyond loopback",
-        "config/http_config.py",
+        "config/http_server.py",
         "tokens == [None, None]:",
         "tokens == []:",
         "tests/unit/config/test_config.py",

@@ -130,8 +130,8 @@ BUGS = (
     bug(
         "fetches that hang keep the others of their route waiting for ever",
         "files/reader.py",
-        "partial(page_cache.fetch, mine.files), stuck)",
-        "partial(page_cache.fetch, mine.files))",
+        "partial(page_cache_read.fetch, mine.files), stuck)",
+        "partial(page_cache_read.fetch, mine.files))",
         "tests/outages/test_hung_routes.py -k small",
     ),
     bug(

@@ -7,7 +7,7 @@ from bugs import bug
 BUGS = (
     bug(
         "a full disk that journal and watched files share stays full: no receipt, no deletion, no room",
-        "journal/sqlite/transaction.py",
+        "journal/sqlite/write_batch.py",
         "if not self._may_be_full(error) or not self._reserve.release():",
         "if True:",
         "tests/state/test_bad_disk.py",
@@ -42,10 +42,10 @@ BUGS = (
     ),
     bug(
         "a configuration that every user can change is used without a word",
-        "config/exposure.py",
+        "config/writable_by_others.py",
         "    if mode & stat.S_IWOTH:\n",
         "    if mode & stat.S_IWOTH and False:\n",
-        "tests/unit/config/test_exposure.py",
+        "tests/unit/config/test_writable_by_others.py",
     ),
     bug(
         "root's daemon keeps its journal where another user can replace it",
@@ -56,10 +56,10 @@ BUGS = (
     ),
     bug(
         "a store's request id of 30 KB is kept with each file",
-        "aws/identifiers.py",
+        "aws/returned_ids.py",
         "[:MAX_REQUEST_ID_CHARACTERS])[:MAX_REQUEST_ID_CHARACTERS]",
         ")",
-        "tests/unit/aws/test_identifiers.py",
+        "tests/unit/aws/test_returned_ids.py",
     ),
     bug(
         "a log that nobody reads stops the daemon",

@@ -203,18 +203,18 @@ BUGS = (
     ),
     bug(
         "a symlink in state_dir has root's check write to another file",
-        "trust/capabilities.py",
+        "trust/saved_capabilities.py",
         "    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC\n",
         "    os.close(os.open(_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=directory))\n"
         "    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC\n",
-        "tests/unit/trust/test_capabilities.py",
+        "tests/unit/trust/test_saved_capabilities.py",
     ),
     bug(
         "root's check leaves files behind in the daemon's state_dir",
-        "trust/capabilities.py",
+        "trust/saved_capabilities.py",
         "        if os.fstat(directory).st_uid == os.geteuid():",
         "        if directory:",
-        "tests/unit/trust/test_capabilities.py",
+        "tests/unit/trust/test_saved_capabilities.py",
     ),
     bug(
         "the journal is delivered through a bind mount or a link that nobody foresaw",

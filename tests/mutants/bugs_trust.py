@@ -89,7 +89,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "a proxy of another kind is each file's fault",
-        "aws/environment.py",
+        "aws/proxy_and_ca_check.py",
         "            proxy_for(origin, environ)\n",
         "            pass\n",
         "tests/system/test_environment.py",
@@ -131,14 +131,14 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "a variable sends credentials and files in the clear",
-        "config/endpoints.py",
+        "config/aws_endpoints.py",
         'if parts.scheme == "http" and not is_loopback(parts.hostname or ""):',
         "if parts is None:",
         _ENDPOINTS,
     ),
     bug(
         "a variable moves calls elsewhere without a word",
-        "config/endpoints.py",
+        "config/aws_endpoints.py",
         "    config.note_environment(notes)\n",
         "",
         _ENDPOINTS,

@@ -50,7 +50,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "a file that is rewritten while it is sent lands as a mixture of two states",
-        "files/growing.py",
+        "files/growing_prefix.py",
         "        if running.checksums()[0].value != self._sums[offset // self._block]:\n",
         "        if not running:\n",
         f"{_RESTLESS} -k rewritten_for_ever",
@@ -64,7 +64,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "a file that can't be sent is sent in vain over and over",
-        "files/growing.py",
+        "files/growing_prefix.py",
         "return self._files.get((claim.route, claim.path), (0, now))[1] > now",
         "return now < 0",
         f"{_RESTLESS} -k rewritten_for_ever",
@@ -107,7 +107,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     bug(
         "a check says that every store keeps conditions",
-        "trust/steps/store.py",
+        "trust/steps/store_features.py",
         'details={"conditions": False}',
         'details={"conditions": True}',
         "tests/trust/test_check.py -k conditions_are_kept",

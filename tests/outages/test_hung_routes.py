@@ -10,7 +10,7 @@ import pytest
 
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.config import load
-from crosshaul.files import page_cache, read_threads
+from crosshaul.files import page_cache_read, read_threads
 from crosshaul.files.source_file import SourceFile
 from crosshaul.service import builder
 from support.system_fixtures import until
@@ -41,7 +41,7 @@ def site(strict, site_for, monkeypatch):
 @pytest.fixture
 def gate(monkeypatch):
     """Until it is open, no read of a file called `stuck` comes back, and nothing of it is in memory."""
-    gate, read, fetch, cached_read = threading.Event(), SourceFile.read, page_cache.fetch, page_cache.read
+    gate, read, fetch, cached_read = threading.Event(), SourceFile.read, page_cache_read.fetch, page_cache_read.read
 
     def hanging(self, offset, length, into=None):
         if self.path.startswith(b"stuck"):
@@ -57,8 +57,8 @@ def gate(monkeypatch):
         return None if path.startswith(b"stuck") else cached_read(root, path, fingerprint)
 
     monkeypatch.setattr(SourceFile, "read", hanging)
-    monkeypatch.setattr(page_cache, "fetch", fetching)
-    monkeypatch.setattr(page_cache, "read", from_memory)
+    monkeypatch.setattr(page_cache_read, "fetch", fetching)
+    monkeypatch.setattr(page_cache_read, "read", from_memory)
     monkeypatch.setattr(read_threads, "_STUCK_SECONDS", 1.0)
     monkeypatch.setattr(read_threads, "_CHECK_SECONDS", 0.2)
     yield gate

@@ -15,7 +15,7 @@ import pytest
 from crosshaul.aws import refresher
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.config import load
-from crosshaul.files import page_cache
+from crosshaul.files import page_cache_read
 from crosshaul.files.source_file import SourceFile
 from crosshaul.service import builder
 from support.system_fixtures import destination, until
@@ -61,7 +61,7 @@ async def test_a_file_system_that_hangs_stops_its_own_destination_only(strict, s
         ]
         try:
             for number in range(40):
-                site.add(f"hangs/stuck-{number}", bytes(page_cache.MAX_BYTES + 1))
+                site.add(f"hangs/stuck-{number}", bytes(page_cache_read.MAX_BYTES + 1))
             await asyncio.sleep(2)
             for number in range(40):
                 site.add(f"works/{number}", b"y")

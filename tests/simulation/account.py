@@ -24,7 +24,7 @@ _SKEW_ALLOWED = 900.0
 
 
 def fault(kind: FaultKind, code: str, operation: str, *, status: int | None = None, ambiguous: bool = False) -> Fault:
-    """A fault as aws/faults.py would make it."""
+    """A fault as aws/error_map.py would make it."""
     return Fault(Diagnosis(kind, code, "by chance", operation, status=status, ambiguous=ambiguous))
 
 

@@ -13,7 +13,7 @@ from crosshaul.journal import CommitStats
 from crosshaul.journal.sqlite import migrate, opening
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.reserve import Reserve
-from crosshaul.journal.sqlite.transaction import Transactions, Unit
+from crosshaul.journal.sqlite.write_batch import Transactions, Unit
 from crosshaul.journal.sqlite.writer import Writer
 
 _DATABASE = Path("journal.db")

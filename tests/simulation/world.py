@@ -19,7 +19,7 @@ from crosshaul.delivery.after_upload import batch_finisher, source_removal, sour
 from crosshaul.delivery.after_upload.writer_visibility import Leases
 from crosshaul.discovery import directory_trail, intake, ownership, scanner, tree_scan
 from crosshaul.discovery.watch import EventKind as Event
-from crosshaul.files import growing, move_target, open_writers, read_threads, root, source_file
+from crosshaul.files import growing_prefix, move_target, open_writers, read_threads, root, source_file
 from crosshaul.files.file_clock import FileClock
 from crosshaul.journal.sqlite import opening, store
 from crosshaul.service import bucket_access, builder, pipeline_builder, runtime
@@ -213,7 +213,7 @@ class World:
             (read_threads, "time", SimpleNamespace(monotonic=self.now)),
             (root, "os", disk_os),
             (source_file, "os", disk_os),
-            (growing, "os", disk_os),
+            (growing_prefix, "os", disk_os),
             (source_removal, "os", disk_os),
             (batch_finisher, "os", disk_os),
             (source_verification, "os", disk_os),

@@ -15,7 +15,7 @@ _MAY_BLOCK = {
     "crosshaul/aws/sdk_session.py": {
         "_create_client"
     },  # the AWS library reads its models beside its code, once per client
-    "crosshaul/files/page_cache.py": {"_is_local"},  # /proc/self/mountinfo comes from the memory of the kernel
+    "crosshaul/files/page_cache_read.py": {"_is_local"},  # /proc/self/mountinfo comes from the memory of the kernel
     "crosshaul/journal/sqlite/requeue.py": {"requeue"},  # the command's: tests call it in their loop
     "crosshaul/aws/net/trust_store.py": {"_version"},  # one stat of each CA bundle
     "crosshaul/discovery/watch/inotify.py": {"__init__"},  # a descriptor that does not block

@@ -25,7 +25,7 @@ from crosshaul.concurrency.semaphore import ByteSemaphore
 from crosshaul.concurrency.token_bucket import RateStep
 from crosshaul.config import AfterUploadConfig, Destination, IdentityConfig, Route, TransferConfig
 from crosshaul.delivery.retry import RetryPolicy
-from crosshaul.delivery.transfer import Transfer
+from crosshaul.delivery.transfer_loop import Transfer
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.errors import Diagnosis
 from crosshaul.files.buffer_pool import BufferPool

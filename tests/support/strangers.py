@@ -20,12 +20,12 @@ import pytest
 
 from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.bucket import Bucket
-from crosshaul.aws.heartbeat_client import ping
 from crosshaul.config import Config
 from crosshaul.errors import Fault
 from crosshaul.integrity.checksum import Payload
 from crosshaul.model import Checksum, ChecksumKind, Multipart, Part
 from crosshaul.service.bucket_access import open_destination
+from crosshaul.service.heartbeat_ping import ping
 
 AWS_NAMES = (
     "*.amazonaws.com", "*.us-east-1.amazonaws.com", "*.s3.us-east-1.amazonaws.com", "*.sso.us-east-1.amazonaws.com",

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from crosshaul.aws import identifiers
+from crosshaul.aws import returned_ids
 from crosshaul.aws.bucket_queries import BucketQueries, unexpected_response, upload_result
 from crosshaul.aws.conditional_writes import Condition
 from crosshaul.aws.control_client import Location, S3ControlClient
@@ -102,7 +102,7 @@ class Bucket(BucketQueries):
         if kind is not ChecksumKind.MD5:
             parameters |= {"ChecksumAlgorithm": kind.value, "ChecksumType": "FULL_OBJECT"}
         created = await self._call("create_multipart_upload", key, **parameters)
-        if not 0 < len(str(created.get("UploadId") or "")) <= identifiers.MAX_CHARACTERS:
+        if not 0 < len(str(created.get("UploadId") or "")) <= returned_ids.MAX_CHARACTERS:
             raise unexpected_response("CreateMultipartUpload", "an upload id")
         return str(created["UploadId"])
 

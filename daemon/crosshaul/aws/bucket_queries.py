@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from crosshaul.aws import identifiers
+from crosshaul.aws import returned_ids
 from crosshaul.aws.control_client import S3ControlClient
 from crosshaul.aws.error_codes import CHECK_PROXY
 from crosshaul.aws.object_headers import CHECK_KEY, SOURCE, TOKEN
@@ -153,9 +153,9 @@ def upload_result(response: dict[str, Any]) -> UploadResult:
     kinds = (ChecksumKind.CRC64NVME, ChecksumKind.CRC32)
     checksum = next((Checksum(kind, value) for kind in kinds if (value := response.get(f"Checksum{kind.value}"))), None)
     return UploadResult(
-        etag=str(response.get("ETag", "")).strip('"')[: identifiers.MAX_CHARACTERS],
+        etag=str(response.get("ETag", "")).strip('"')[: returned_ids.MAX_CHARACTERS],
         checksum=checksum if response.get("ChecksumType") != "COMPOSITE" else None,
-        version_id=identifiers.version_id(response.get("VersionId")),
-        request_id=identifiers.request_id(response.get("ResponseMetadata", {}).get("RequestId")),
+        version_id=returned_ids.version_id(response.get("VersionId")),
+        request_id=returned_ids.request_id(response.get("ResponseMetadata", {}).get("RequestId")),
         encrypted_by_kms=str(response.get("ServerSideEncryption", "")).startswith("aws:kms"),
     )

@@ -25,7 +25,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
-from crosshaul.aws import identifiers
+from crosshaul.aws import returned_ids
 from crosshaul.aws.error_body import elements
 from crosshaul.aws.error_codes import ADVICE, advice_for, kind_of
 from crosshaul.aws.http1 import Response, TransportError
@@ -97,7 +97,7 @@ def _fault(
             message,
             operation,
             status,
-            identifiers.request_id(request_id),
+            returned_ids.request_id(request_id),
             advice_for(operation, code, message, region),
             _retry_after(headers.get("retry-after")),
             resent or _may_have_happened(operation, code, kind, status),

@@ -16,7 +16,7 @@ _XML = frozenset({"s3", "sts", "iam"})
 """Services with XML; the others that credential providers call (SSO) use JSON."""
 _FORCED = {
     "defaults_mode": "legacy",  # else botocore calls the metadata service with its own HTTP client
-    "ignore_configured_endpoint_urls": True,  # endpoints come from our configuration, see config/endpoints.py
+    "ignore_configured_endpoint_urls": True,  # endpoints come from our configuration, see config/aws_endpoints.py
 }
 _DEFAULTS = {
     "connect_timeout": 10,

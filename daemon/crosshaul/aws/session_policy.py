@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crosshaul.config import Destination
-from crosshaul.config.place import partition_of_region
+from crosshaul.config.object_place import partition_of_region
 from crosshaul.errors import Diagnosis, Fault, FaultKind
 
 _MAX_CHARACTERS = 2048

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from crosshaul import __version__
-from crosshaul.aws import error_map, http1, identifiers
-from crosshaul.aws.body_limit import BodyLimit
+from crosshaul.aws import error_map, http1, returned_ids
+from crosshaul.aws.concurrent_bodies import BodyLimit
 from crosshaul.aws.control_client import Location
 from crosshaul.aws.error_body import unzipped
 from crosshaul.aws.sigv4 import UNSIGNED_PAYLOAD, Credentials, Signer, encode_key, encode_query
@@ -98,7 +98,7 @@ class S3UploadClient:
         finally:
             queue.release(size)
         # Only the store itself returns an ETag: a proxy's page, or an error in the body of a 200, has none.
-        if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= identifiers.MAX_CHARACTERS:  # noqa: PLR2004 - HTTP's own number
+        if response.status != 200 or not 0 < len(response.headers.get("etag", "")) <= returned_ids.MAX_CHARACTERS:  # noqa: PLR2004 - HTTP's own number
             raise error_map.from_response(operation, response._replace(body=unzipped(response.headers, response.body)))
         return _upload_result(response.headers)
 
@@ -148,7 +148,7 @@ def _upload_result(headers: Mapping[str, str]) -> UploadResult:
     return UploadResult(
         etag=headers.get("etag", "").strip('"'),
         checksum=checksum,
-        version_id=identifiers.version_id(headers.get("x-amz-version-id")),
-        request_id=identifiers.request_id(headers.get("x-amz-request-id")),
+        version_id=returned_ids.version_id(headers.get("x-amz-version-id")),
+        request_id=returned_ids.request_id(headers.get("x-amz-request-id")),
         encrypted_by_kms=headers.get("x-amz-server-side-encryption", "").startswith("aws:kms"),
     )

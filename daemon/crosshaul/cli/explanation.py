@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from shlex import quote
 
-from crosshaul.cli.circumstances import circumstances
+from crosshaul.cli.delay_reasons import circumstances
 from crosshaul.cli.file_view import FileView, left_out_reason, next_scan, settling_reason, when
 from crosshaul.display import count, duration, moment, ordinal, size
 from crosshaul.model import AfterAction, ChecksumKind, Receipt, Record, SettleReason, State

@@ -9,7 +9,7 @@ from crosshaul.errors import StateDirError
 
 if TYPE_CHECKING:
     from crosshaul.config import Config
-    from crosshaul.discovery.retargeting import Retarget
+    from crosshaul.discovery.retarget_count import Retarget
 
 
 def retargets_of(config: Config) -> list[Retarget]:
@@ -17,7 +17,7 @@ def retargets_of(config: Config) -> list[Retarget]:
     try:
         if not (config.state_dir / "journal.db").exists():
             return []
-        from crosshaul.discovery.retargeting import retargets  # noqa: PLC0415
+        from crosshaul.discovery.retarget_count import retargets  # noqa: PLC0415
         from crosshaul.journal import Reader  # noqa: PLC0415 - without a journal SQLite is not needed
 
         with Reader.open(config.state_dir) as reader:

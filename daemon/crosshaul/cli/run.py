@@ -52,7 +52,7 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool, f
     from crosshaul.service import daemon  # noqa: PLC0415 - --help does without the AWS libraries
     from crosshaul.service.shutdown import flushing_log  # noqa: PLC0415 - as above
     from crosshaul.telemetry import logs  # noqa: PLC0415 - as above
-    from crosshaul.telemetry.descriptors import raise_descriptor_limit  # noqa: PLC0415 - as above
+    from crosshaul.telemetry.fd_limit import raise_descriptor_limit  # noqa: PLC0415 - as above
 
     config = load_config(config_path)
     logs.configure(config.log.level, config.log.format)

@@ -69,7 +69,7 @@ def command(
     if only_live:
         context.exit(_print_reasons(send_request(config.state_dir, {"do": "live"})["reasons"]))
     if repeat and not only_healthy:
-        from crosshaul.cli.live import watch  # noqa: PLC0415 - without tables rich is not needed
+        from crosshaul.cli.status_watch import watch  # noqa: PLC0415 - without tables rich is not needed
 
         watch(config, as_json=as_json)
         return

@@ -36,7 +36,7 @@ def command(context: click.Context, config_path: Path, *, as_json: bool) -> None
       0  valid
       2  invalid; each fault is a line on stderr, with --json an element of .faults
     """
-    from crosshaul.aws.environment import check_environment  # noqa: PLC0415 - --help does without pydantic
+    from crosshaul.aws.proxy_and_ca_check import check_environment  # noqa: PLC0415 - --help does without pydantic
     from crosshaul.config import load  # noqa: PLC0415 - as above
 
     try:

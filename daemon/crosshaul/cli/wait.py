@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosshaul.cli.expected import ExpectedFile, ExpectedFiles, expected
+from crosshaul.cli.awaited_files import ExpectedFile, ExpectedFiles, expected
 from crosshaul.cli.journals import journal_reader
 from crosshaul.cli.options import config_option, seconds
 from crosshaul.cli.progress import ProgressDisplay, progress_display

@@ -2,8 +2,7 @@
 
 from crosshaul.config.bandwidth import BandwidthStep
 from crosshaul.config.destination import Destination
-from crosshaul.config.exposure import files_writable_by_others
-from crosshaul.config.http_config import HostPort, HttpConfig
+from crosshaul.config.http_server import HostPort, HttpConfig
 from crosshaul.config.load import INLINE, load
 from crosshaul.config.model import (
     Config,
@@ -16,6 +15,7 @@ from crosshaul.config.model import (
 from crosshaul.config.overlaps import overlaps
 from crosshaul.config.route import AfterUploadConfig, Route, SettleConfig
 from crosshaul.config.schema import schema
+from crosshaul.config.writable_by_others import files_writable_by_others
 
 __all__ = [
     "INLINE",

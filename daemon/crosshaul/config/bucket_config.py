@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from crosshaul.config.place import place_at
+from crosshaul.config.object_place import place_at
 from crosshaul.config.rules import check_bucket
 from crosshaul.config.types import AbsolutePath, Label, OptionalUrl, Region, Section, Text
 from crosshaul.model import Place

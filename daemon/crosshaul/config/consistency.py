@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import PurePosixPath
 
 from crosshaul.config.directories import Directories
-from crosshaul.config.place import place_at
+from crosshaul.config.object_place import place_at
 from crosshaul.config.yaml_document import Location, Value
 from crosshaul.errors import unknown_name
 

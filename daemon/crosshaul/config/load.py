@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from crosshaul.config.aws_endpoints import with_environment_endpoints
 from crosshaul.config.consistency import consistency_errors
-from crosshaul.config.endpoints import with_environment_endpoints
 from crosshaul.config.messages import messages
 from crosshaul.config.model import Config
 from crosshaul.config.yaml_document import Location, Value, YamlDocument, parse

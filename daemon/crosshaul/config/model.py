@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from crosshaul.config.bandwidth import Bandwidth
-from crosshaul.config.defaults import apply_defaults
+from crosshaul.config.derived_defaults import apply_defaults
 from crosshaul.config.destination import Destination
-from crosshaul.config.http_config import HttpConfig
+from crosshaul.config.http_server import HttpConfig
 from crosshaul.config.route import Route, exclude_directories
 from crosshaul.config.rules import source_name
 from crosshaul.config.secret import PingUrl, check_ping_url, one_of_two, read_secrets

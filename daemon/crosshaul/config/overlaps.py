@@ -11,7 +11,7 @@ from typing import NamedTuple
 from crosshaul.config.destination import Destination
 from crosshaul.config.directories import Directories
 from crosshaul.config.model import Config
-from crosshaul.config.place import place_at
+from crosshaul.config.object_place import place_at
 from crosshaul.config.route import Route
 from crosshaul.model import Place
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from textwrap import dedent
 from typing import Any, cast
 
-from crosshaul.config.http_config import HttpConfig
+from crosshaul.config.http_server import HttpConfig
 from crosshaul.config.model import Config
 from crosshaul.config.types import Section
 from crosshaul.config.units import format_duration, format_size

@@ -24,7 +24,7 @@ _DENIED_CODES = frozenset({"AccessDenied", "403"})
 class AbandonedUploadJournal(Protocol):
     """The part of the journal that aborting uses."""
 
-    async def abandoned_due(self, place: Place, limit: int) -> list[AbandonedUpload]: ...  # noqa: D102 - see journal/abandoned.py
+    async def abandoned_due(self, place: Place, limit: int) -> list[AbandonedUpload]: ...  # noqa: D102 - see journal/protocol.py
     async def record_abort(self, upload: AbandonedUpload, due_at: float | None = None) -> None: ...  # noqa: D102
 
 

@@ -24,7 +24,7 @@ _MAX_CLOCK_SLEW_SECONDS = 1.0
 class ClaimJournal(Protocol):
     """The part of the journal that claiming uses."""
 
-    async def make_due(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/store.py
+    async def make_due(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/protocol.py
     async def claim(self, routes: Sequence[str], small: int, large: int) -> list[Claim]: ...  # noqa: D102
     async def claim_canary(self, routes: Sequence[str], criteria: CanaryCriteria) -> Claim | None: ...  # noqa: D102
     async def next_due(self, routes: Sequence[str]) -> float | None: ...  # noqa: D102

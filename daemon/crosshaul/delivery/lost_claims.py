@@ -19,7 +19,7 @@ _INTERVAL_SECONDS = 60.0
 class HeldClaimJournal(Protocol):
     """The part of the journal that the detection of lost claims uses."""
 
-    async def held_claims(self, routes: Sequence[str]) -> list[HeldClaim]: ...  # noqa: D102 - see journal/store.py
+    async def held_claims(self, routes: Sequence[str]) -> list[HeldClaim]: ...  # noqa: D102 - see journal/protocol.py
     async def release_lost(self, claims: Sequence[HeldClaim]) -> list[HeldClaim]: ...  # noqa: D102
 
 

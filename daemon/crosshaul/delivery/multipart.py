@@ -12,7 +12,7 @@ from crosshaul.delivery.part_body import CHUNK_BYTES, PartReader
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.errors import Fault, FaultKind, FileChangedError, HeldBackError, SourceError
 from crosshaul.files.claimed_file import open_claimed, open_growing
-from crosshaul.files.growing import GrowingFile
+from crosshaul.files.growing_prefix import GrowingFile
 from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import Payload, combine, compute
 from crosshaul.integrity.verify import UploadResult, receipt_for, token_of

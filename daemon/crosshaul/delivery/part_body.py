@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from crosshaul.files.growing import GrowingFile
+from crosshaul.files.growing_prefix import GrowingFile
 from crosshaul.files.reader import RouteReader
 from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import Payload, StreamingChecksum

@@ -25,7 +25,7 @@ _FLUSH_SECONDS = 1.0
 class DestinationJournal(Protocol):
     """The part of the journal that keeps a destination's status, for ``status`` while the daemon is down."""
 
-    async def save_destination(self, status: DestinationStatus) -> None: ...  # noqa: D102 - described in journal/store.py
+    async def save_destination(self, status: DestinationStatus) -> None: ...  # noqa: D102 - described in journal/protocol.py
 
 
 class StatusReporter:

@@ -13,7 +13,7 @@ from crosshaul.concurrency.semaphore import ByteSemaphore
 from crosshaul.config import Destination, Route, TransferConfig
 from crosshaul.files import reader
 from crosshaul.files.buffer_pool import BufferPool
-from crosshaul.files.growing import Rewritten
+from crosshaul.files.growing_prefix import Rewritten
 from crosshaul.integrity.checksum import Payload
 from crosshaul.integrity.negotiation import ChecksumNegotiator
 from crosshaul.integrity.verify import HeadResult, UploadResult

@@ -10,7 +10,7 @@ from crosshaul.delivery import dispatcher, lost_claims
 from crosshaul.delivery.attempt import AttemptObserver, AttemptRunner
 from crosshaul.delivery.breaker import Breaker
 from crosshaul.delivery.lookahead import CLAIMS_PER_WORKER, MAX_CLAIMS_PER_WORKER, Lookahead
-from crosshaul.delivery.outcomes import DestinationObserver
+from crosshaul.delivery.outcome_mapping import DestinationObserver
 from crosshaul.delivery.retry import RetryPolicy
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.files.reader import READ_THREADS
@@ -20,7 +20,7 @@ from crosshaul.model import Claim, HeldClaim, Outcome, Quarantine, Release, Stat
 class TransferJournal(dispatcher.ClaimJournal, lost_claims.HeldClaimJournal, Protocol):
     """The part of the journal that the transfer loop uses."""
 
-    async def reclaim(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/store.py
+    async def reclaim(self, routes: Sequence[str]) -> None: ...  # noqa: D102 - described in journal/protocol.py
     async def drop_multipart(self, claim: Claim) -> None: ...  # noqa: D102
     async def submit_outcome(self, claim: Claim, outcome: Outcome) -> asyncio.Future[State]: ...  # noqa: D102
 

@@ -28,7 +28,7 @@ StatPaths = Callable[[str, Sequence[bytes]], Awaitable[PathStats | None]]
 class EnqueueJournal(Protocol):
     """The journal as Enqueuer uses it."""
 
-    async def admit(self, settled: Sequence[Settled]) -> Sequence[Denial]: ...  # noqa: D102 - see journal/store.py
+    async def admit(self, settled: Sequence[Settled]) -> Sequence[Denial]: ...  # noqa: D102 - see journal/protocol.py
     async def mark_gone(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
     async def mark_excluded(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
 

@@ -10,10 +10,10 @@ from crosshaul.concurrency.waiting import wait_any
 from crosshaul.discovery.candidates import Candidates
 from crosshaul.discovery.context import DiscoveryContext
 from crosshaul.discovery.hint_inbox import HintInbox
-from crosshaul.discovery.leftovers import Leftovers
 from crosshaul.discovery.route_status import RouteStatusWriter
 from crosshaul.discovery.scan_results import ScanBatch
 from crosshaul.discovery.skipped_paths import SkippedPaths
+from crosshaul.discovery.stale_plan_cleanup import Leftovers
 from crosshaul.discovery.tree_scan import DirectoryCallback
 from crosshaul.discovery.watch import Watcher
 from crosshaul.errors import SourceError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crosshaul.config import Route
 from crosshaul.errors import FileChangedError, FileGoneError, FileUnreadableError, RootMissingError
-from crosshaul.files.growing import GrowingFile
+from crosshaul.files.growing_prefix import GrowingFile
 from crosshaul.files.root import Root
 from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import Payload

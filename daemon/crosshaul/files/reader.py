@@ -10,7 +10,7 @@ from pathlib import Path
 from crosshaul.concurrency.semaphore import ByteSemaphore, Reservation
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.config import Route
-from crosshaul.files import page_cache
+from crosshaul.files import page_cache_read
 from crosshaul.files.claimed_file import read_claimed
 from crosshaul.files.read_threads import ReadObserver, ReadThreads
 from crosshaul.files.source_file import SourceFile
@@ -59,7 +59,7 @@ class RouteReader:
         on_stuck: Callable[[], None] = lambda: None,
     ) -> Payload:
         """Return the whole file with its checksums. Raises SourceError."""
-        small = claim.fingerprint.size <= page_cache.MAX_BYTES and not claim.never_settled
+        small = claim.fingerprint.size <= page_cache_read.MAX_BYTES and not claim.never_settled
         data = await self._read_cached(claim, route, on_stuck) if small else None
         if data is not None:
             return Payload.of(data, kinds, hashed=hashed)
@@ -71,10 +71,10 @@ class RouteReader:
         self._closing.close()
 
     async def _read_cached(self, claim: Claim, route: Route, on_stuck: Callable[[], None]) -> bytes | None:
-        data = page_cache.read(route.path, claim.path, claim.fingerprint)
-        if data is None and page_cache.supports(route.path):
+        data = page_cache_read.read(route.path, claim.path, claim.fingerprint)
+        if data is None and page_cache_read.supports(route.path):
             await self._fetch(claim, route.path, on_stuck)
-            data = page_cache.read(route.path, claim.path, claim.fingerprint)
+            data = page_cache_read.read(route.path, claim.path, claim.fingerprint)
         return data
 
     async def _fetch(self, claim: Claim, root: Path, on_stuck: Callable[[], None]) -> None:
@@ -105,7 +105,7 @@ class RouteReader:
 
         try:
             self._next_fetch = _Fetch()
-            await self.threads.run(claim, partial(page_cache.fetch, mine.files), stuck)
+            await self.threads.run(claim, partial(page_cache_read.fetch, mine.files), stuck)
         finally:
             turn.end()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from crosshaul.model.admission import ChangedFiles, Denial, Recorded, Refusal, Settled, SettleReason
-from crosshaul.model.after_upload import AfterAction, AfterTask
 from crosshaul.model.claim import (
     LARGE,
     Changed,
@@ -17,10 +16,11 @@ from crosshaul.model.claim import (
     Unchanged,
 )
 from crosshaul.model.fingerprint import Fingerprint, Sighting
-from crosshaul.model.plan import NO_PLAN, Place, PlanId, RoutePlan
 from crosshaul.model.push import PushProgress, PushSummary
 from crosshaul.model.receipt import MAX_OBJECT_BYTES, AbandonedUpload, Checksum, ChecksumKind, Multipart, Part, Receipt
 from crosshaul.model.record import Record
+from crosshaul.model.route_target import NO_PLAN, Place, PlanId, RoutePlan
+from crosshaul.model.source_task import AfterAction, AfterTask
 from crosshaul.model.state import TRANSITIONS, UNFINISHED, State
 from crosshaul.model.status import DestinationState, DestinationStatus, RouteCounts, RouteStatus
 

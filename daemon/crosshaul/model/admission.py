@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from crosshaul.model.fingerprint import Fingerprint, Sighting
-from crosshaul.model.plan import NO_PLAN, PlanId
+from crosshaul.model.route_target import NO_PLAN, PlanId
 
 
 class SettleReason(StrEnum):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from crosshaul.errors import Diagnosis
 from crosshaul.model.admission import SettleReason
-from crosshaul.model.after_upload import AfterAction
 from crosshaul.model.fingerprint import Fingerprint
-from crosshaul.model.plan import Place
 from crosshaul.model.receipt import Multipart, Receipt
+from crosshaul.model.route_target import Place
+from crosshaul.model.source_task import AfterAction
 from crosshaul.model.state import State
 
 

@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from crosshaul.aws import http1
 from crosshaul.aws.base_credentials import BaseCredentials
-from crosshaul.aws.environment import check_environment
+from crosshaul.aws.proxy_and_ca_check import check_environment
 from crosshaul.concurrency.bandwidth import BandwidthLimiter
 from crosshaul.concurrency.clock import Clock
 from crosshaul.config import Config, Route, overlaps
-from crosshaul.discovery.retargeting import Retarget, retargets_of
+from crosshaul.discovery.retarget_count import Retarget, retargets_of
 from crosshaul.discovery.route_plan import places_of, plans_of
 from crosshaul.errors import StateDirError
 from crosshaul.journal import Journal
@@ -26,8 +26,8 @@ from crosshaul.service.runtime import Runtime
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import Liveness
 from crosshaul.telemetry.metrics import Metrics
-from crosshaul.trust import capabilities
-from crosshaul.trust.capabilities import Capabilities
+from crosshaul.trust import saved_capabilities
+from crosshaul.trust.saved_capabilities import Capabilities
 
 _THREADS = 16
 """Threads that read files and compute checksums: awscrt and the kernel release the interpreter's lock meanwhile."""
@@ -112,4 +112,4 @@ def _log_retargets(retargets: Sequence[Retarget]) -> None:
 
 def _load_capabilities(config: Config) -> dict[str, Capabilities]:
     destinations = config.destinations.items()
-    return {name: capabilities.load(config.state_dir, destination) for name, destination in destinations}
+    return {name: saved_capabilities.load(config.state_dir, destination) for name, destination in destinations}

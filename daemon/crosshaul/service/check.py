@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.aws.bucket import Bucket
-from crosshaul.aws.environment import check_environment
+from crosshaul.aws.proxy_and_ca_check import check_environment
 from crosshaul.config import Config, Destination
 from crosshaul.service.bucket_access import open_destination
-from crosshaul.trust import capabilities
+from crosshaul.trust import saved_capabilities
 from crosshaul.trust.chain import check_chain
 from crosshaul.trust.findings import Finding
 from crosshaul.trust.machine import check_machine
@@ -51,7 +51,7 @@ async def _check(config: Config, destination: Destination, *, test_confused_depu
         async for finding in check_chain(context):
             findings.append(finding)
             yield finding
-    await asyncio.to_thread(capabilities.save, config.state_dir, destination, findings)
+    await asyncio.to_thread(saved_capabilities.save, config.state_dir, destination, findings)
     routes = [route for route in config.routes if route.destination == destination.name]
     for finding in await asyncio.to_thread(check_machine, config.state_dir, routes):
         yield finding

@@ -22,8 +22,8 @@ from crosshaul.service.shutdown import Shutdown
 from crosshaul.service.supervisor import Service, Supervisor
 from crosshaul.service.systemd import SystemdNotifier, open_runtime_extending_start
 from crosshaul.telemetry import logs
-from crosshaul.telemetry.descriptors import AcceptErrorHandler
-from crosshaul.telemetry.lag import LagMeter
+from crosshaul.telemetry.fd_limit import AcceptErrorHandler
+from crosshaul.telemetry.loop_lag import LagMeter
 from crosshaul.telemetry.sd_notify import Notifier
 
 _READY_SECONDS = 60.0

@@ -11,11 +11,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from crosshaul.aws.heartbeat_client import ping
 from crosshaul.concurrency.waiting import wait_event
 from crosshaul.config import HeartbeatConfig as Settings
 from crosshaul.errors import ConfigError
 from crosshaul.model import DestinationStatus, Record, RouteCounts, RouteStatus, State
+from crosshaul.service.heartbeat_ping import ping
 from crosshaul.service.runtime import Runtime
 from crosshaul.service.supervisor import Service
 from crosshaul.telemetry import logs

@@ -20,7 +20,7 @@ from crosshaul.delivery.after_upload.object_check import ObjectCheck
 from crosshaul.delivery.after_upload.source_finisher import SourceFinisher
 from crosshaul.delivery.reporter import Reporter
 from crosshaul.delivery.retry import RetryPolicy
-from crosshaul.delivery.transfer import Transfer
+from crosshaul.delivery.transfer_loop import Transfer
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.discovery.intake import Intake
 from crosshaul.discovery.ownership import Ownership
@@ -34,8 +34,8 @@ from crosshaul.service.bucket_access import DEADLINES, open_bucket
 from crosshaul.service.pipelines import DestinationPipeline, RoutePipeline
 from crosshaul.service.runtime import Runtime
 from crosshaul.telemetry import logs
-from crosshaul.trust.capabilities import Capabilities
 from crosshaul.trust.diagnosis import with_advice
+from crosshaul.trust.saved_capabilities import Capabilities
 
 
 class _CredentialRelay:

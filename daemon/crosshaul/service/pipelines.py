@@ -12,7 +12,7 @@ from crosshaul.delivery.abandoned_uploads import UploadAborter
 from crosshaul.delivery.after_upload.object_check import ObjectCheck
 from crosshaul.delivery.after_upload.source_finisher import SourceFinisher
 from crosshaul.delivery.reporter import Reporter
-from crosshaul.delivery.transfer import Transfer
+from crosshaul.delivery.transfer_loop import Transfer
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.discovery.intake import Intake
 

@@ -14,7 +14,7 @@ from crosshaul.concurrency.clock import Clock
 from crosshaul.concurrency.token_bucket import RateStep
 from crosshaul.config import Config, Route
 from crosshaul.discovery.followed_links import FollowedLinks
-from crosshaul.discovery.retargeting import Retarget
+from crosshaul.discovery.retarget_count import Retarget
 from crosshaul.discovery.scan_results import PathStats
 from crosshaul.journal import Journal
 from crosshaul.model import LARGE, PlanId

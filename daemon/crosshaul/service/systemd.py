@@ -13,7 +13,7 @@ from crosshaul.model import DestinationState
 from crosshaul.service.builder import open_runtime
 from crosshaul.service.runtime import Runtime
 from crosshaul.telemetry.health import live
-from crosshaul.telemetry.lag import LagMeter
+from crosshaul.telemetry.loop_lag import LagMeter
 from crosshaul.telemetry.sd_notify import Notifier
 
 _NOTIFY_SECONDS = 5.0

@@ -15,7 +15,7 @@ from crosshaul.trust.steps.context import CheckContext, Step, failure
 from crosshaul.trust.steps.identity import assume_role, identity
 from crosshaul.trust.steps.least_privilege import least_privilege
 from crosshaul.trust.steps.multipart import multipart
-from crosshaul.trust.steps.store import store
+from crosshaul.trust.steps.store_features import store
 from crosshaul.trust.steps.upload import download, upload
 
 _STEPS: tuple[tuple[str, Step, tuple[str, ...]], ...] = (

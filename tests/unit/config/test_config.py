@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crosshaul.config import AfterUploadConfig, BandwidthStep, Destination, HostPort, load
-from crosshaul.config.http_config import HttpConfig
+from crosshaul.config.http_server import HttpConfig
 from crosshaul.config.model import HeartbeatConfig
 from crosshaul.errors import ConfigError
 from support.config_files import ROLE, SECRET, faults, loaded, text

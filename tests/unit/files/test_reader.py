@@ -15,7 +15,7 @@ import pytest
 
 from crosshaul.config import Route
 from crosshaul.errors import FileChangedError, LocalResourcesError, RootMissingError, RouteHangsError
-from crosshaul.files import page_cache, read_threads
+from crosshaul.files import page_cache_read, read_threads
 from crosshaul.files.reader import FileReader
 from crosshaul.files.source_file import SourceFile
 from crosshaul.model import ChecksumKind, Claim, Fingerprint
@@ -40,16 +40,16 @@ async def files() -> AsyncIterator[FileReader]:
 def rounds(monkeypatch: pytest.MonkeyPatch) -> list[list[bytes]]:
     """Nothing is in memory until it was fetched; the names in each round."""
     fetched: list[list[bytes]] = []
-    real, known = page_cache.read, set[bytes]()
+    real, known = page_cache_read.read, set[bytes]()
 
     def fetch(wanted):
         fetched.append([path for _, path in wanted])
         known.update(fetched[-1])
 
-    monkeypatch.setattr(page_cache, "fetch", fetch)
-    monkeypatch.setattr(page_cache, "supports", lambda _root: True)
+    monkeypatch.setattr(page_cache_read, "fetch", fetch)
+    monkeypatch.setattr(page_cache_read, "supports", lambda _root: True)
     monkeypatch.setattr(
-        page_cache, "read", lambda root, path, print_: real(root, path, print_) if path in known else None
+        page_cache_read, "read", lambda root, path, print_: real(root, path, print_) if path in known else None
     )
     return fetched
 
@@ -108,8 +108,8 @@ async def test_a_file_that_changes_while_a_thread_reads_it_is_refused(
 ):
     """Bytes of two states are never given, however little was written between them."""
     claim, read = claims(route.path)[0], SourceFile.read
-    monkeypatch.setattr(page_cache, "supports", lambda _root: False)
-    monkeypatch.setattr(page_cache, "read", lambda *_: None)
+    monkeypatch.setattr(page_cache_read, "supports", lambda _root: False)
+    monkeypatch.setattr(page_cache_read, "read", lambda *_: None)
 
     def reading(source: SourceFile, offset: int, length: int) -> bytes | memoryview:
         (route.path / "f0").write_bytes(b"1")
@@ -129,8 +129,8 @@ async def test_a_machine_without_descriptors_says_nothing_of_the_file(
 ):
     """What the machine lacks has an error of its own, and so has a root that is missing or closed to us."""
     claim = claims(route.path)[0]
-    monkeypatch.setattr(page_cache, "read", lambda *_: None)
-    monkeypatch.setattr(page_cache, "supports", lambda _root: False)
+    monkeypatch.setattr(page_cache_read, "read", lambda *_: None)
+    monkeypatch.setattr(page_cache_read, "supports", lambda _root: False)
     open_, below = os.open, []
 
     def full(path, *rest, **more):

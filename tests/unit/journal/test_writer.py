@@ -13,7 +13,7 @@ from crosshaul.errors import StateDirError
 from crosshaul.journal import CommitStats, Journal
 from crosshaul.journal.sqlite import connect, writer
 from crosshaul.journal.sqlite.reserve import Reserve
-from crosshaul.journal.sqlite.transaction import one_by_one
+from crosshaul.journal.sqlite.write_batch import one_by_one
 from crosshaul.journal.sqlite.writer import Writer
 from crosshaul.model import State
 from support.journal_samples import DONE, ROUTE, TurnableClock, settled

@@ -10,7 +10,7 @@ import pytest
 from crosshaul.model import DestinationState, DestinationStatus
 from crosshaul.service.systemd import SystemdNotifier
 from crosshaul.telemetry.health import Liveness
-from crosshaul.telemetry.lag import LagMeter
+from crosshaul.telemetry.loop_lag import LagMeter
 from crosshaul.telemetry.sd_notify import Notifier
 from support.virtual_time import VirtualClock
 

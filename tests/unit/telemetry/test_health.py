@@ -8,7 +8,7 @@ from crosshaul.concurrency.clock import SystemClock
 from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.model import DestinationState, DestinationStatus, RouteCounts, RouteStatus, State
 from crosshaul.telemetry.health import Liveness, live, ready
-from crosshaul.telemetry.lag import LagMeter
+from crosshaul.telemetry.loop_lag import LagMeter
 from crosshaul.telemetry.status import snapshot
 
 DENIED = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "Access Denied", "PutObject", 403)

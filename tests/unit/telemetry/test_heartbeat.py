@@ -11,7 +11,7 @@ import pytest
 import structlog
 from aiohttp import web
 
-from crosshaul.aws.heartbeat_client import ping
+from crosshaul.service.heartbeat_ping import ping
 from crosshaul.telemetry import logs
 from crosshaul.telemetry.health import HealthReport, all_clear
 from crosshaul.telemetry.heartbeat import Heartbeat
@@ -112,7 +112,7 @@ async def test_a_redirect_is_not_followed(monitor, stream):
 
 async def test_a_monitor_that_hangs_is_given_up(monitor, stream, monkeypatch):
     """A monitor that does not answer is a failure at the deadline."""
-    monkeypatch.setattr("crosshaul.aws.heartbeat_client.DEADLINE_SECONDS", 0.2)
+    monkeypatch.setattr("crosshaul.service.heartbeat_ping.DEADLINE_SECONDS", 0.2)
     monitor.hanging = True
     async with asyncio.timeout(2):
         await Heartbeat(logs.get("heartbeat"), ask).beat(monitor.url, WELL)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from crosshaul.concurrency.clock import Clock
 from crosshaul.config import Route
 from crosshaul.delivery.after_upload import source_removal
-from crosshaul.delivery.after_upload.source_markers import SourceMarkers
+from crosshaul.delivery.after_upload.markers_to_remove import SourceMarkers
 from crosshaul.delivery.after_upload.source_verification import ExpectedSource, Interrupted, RemovalGuard
 from crosshaul.delivery.after_upload.writer_visibility import Leases, keep_seconds, leases_at
 from crosshaul.display import printable

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.journal.sqlite import abandoned, bulk, rows
-from crosshaul.journal.sqlite.holders import Holders
+from crosshaul.journal.sqlite.key_assignment import Holders
 from crosshaul.journal.sqlite.lookup import RecordLookup, is_changed, lookup, stays
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.transitions import check_transition

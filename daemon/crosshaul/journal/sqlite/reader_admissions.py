@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crosshaul.journal.sqlite import lookup, plans
+from crosshaul.journal.sqlite import lookup, place_and_plan_ids
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader_base import ReaderBase
 from crosshaul.model import ChangedFiles, Place, PlanId, Recorded, RoutePlan, Settled, Sighting
@@ -16,7 +16,7 @@ class AdmissionReader(ReaderBase):
     def plan(self, wanted: RoutePlan) -> PlanId:
         """Return the journal's number of a plan and its place; a number that no record has if it is unknown."""
         with self._snapshot() as connection:
-            return plans.find(connection, wanted)
+            return place_and_plan_ids.find(connection, wanted)
 
     def is_in_force(self, wanted: RoutePlan) -> bool:
         """Return True if the route's last applied plan is this one."""
@@ -39,7 +39,7 @@ class AdmissionReader(ReaderBase):
         Begin with 0; None: there are no more.
         """
         with self._snapshot() as connection:
-            return plans.leftovers(connection, route, plan, after)
+            return place_and_plan_ids.leftovers(connection, route, plan, after)
 
     def delivered_of_other_plans(
         self, route: str, plan: int, after: int
@@ -50,7 +50,7 @@ class AdmissionReader(ReaderBase):
         with 0; None: there are no more.
         """
         with self._snapshot() as connection:
-            return plans.delivered_of_other_plans(connection, route, plan, after)
+            return place_and_plan_ids.delivered_of_other_plans(connection, route, plan, after)
 
     def to_send(self, route: str, seen: Sequence[Settled]) -> list[Settled]:
         """Return those of ``seen``, all of ``route``, that are neither delivered nor quarantined where they go."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crosshaul.journal.sqlite import abandoned
 from crosshaul.journal.sqlite.store_base import StoreBase
-from crosshaul.journal.sqlite.transaction import one_by_one
+from crosshaul.journal.sqlite.write_batch import one_by_one
 from crosshaul.model import AbandonedUpload, Multipart, Place
 
 _DUE = one_by_one(abandoned.due)

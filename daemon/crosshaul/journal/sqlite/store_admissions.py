@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from crosshaul.concurrency.clock import Clock
-from crosshaul.journal.sqlite import admission, plans
+from crosshaul.journal.sqlite import admission, place_and_plan_ids
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.reserve import Reserve
 from crosshaul.journal.sqlite.store_base import StoreBase
-from crosshaul.journal.sqlite.transaction import one_by_one
+from crosshaul.journal.sqlite.write_batch import one_by_one
 from crosshaul.journal.sqlite.writer import Writer
 from crosshaul.model import ChangedFiles, Denial, Place, PlanId, Recorded, RoutePlan, Settled, Sighting
 
@@ -22,7 +22,7 @@ _BATCH_FILES = 1000
 _FULL_DISK_MAX_BACKLOG_FILES = 256
 """Undelivered files beyond which nothing is queued while the reserve is spent: receipts need the room that is left."""
 
-_APPLY = one_by_one(plans.apply)
+_APPLY = one_by_one(place_and_plan_ids.apply)
 _MARK_GONE = one_by_one(admission.mark_gone)
 _MARK_EXCLUDED = one_by_one(admission.mark_excluded)
 
@@ -39,7 +39,7 @@ class AdmissionStore(StoreBase):
 
         A file that another plan queued is not claimed until it is admitted under the new one.
         """
-        self._plans = await self._writer.execute(_APPLY, plans.Application(wanted, places))
+        self._plans = await self._writer.execute(_APPLY, place_and_plan_ids.Application(wanted, places))
         return self._plans
 
     async def is_in_force(self, wanted: RoutePlan) -> bool:

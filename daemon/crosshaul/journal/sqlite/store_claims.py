@@ -12,7 +12,7 @@ from crosshaul.journal.sqlite import canary, claims, outcomes, rows
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.store_base import StoreBase
-from crosshaul.journal.sqlite.transaction import one_by_one
+from crosshaul.journal.sqlite.write_batch import one_by_one
 from crosshaul.journal.sqlite.writer import Writer
 from crosshaul.model import Claim, HeldClaim, Multipart, Outcome, Part, State
 

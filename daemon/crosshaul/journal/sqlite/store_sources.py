@@ -9,7 +9,7 @@ from crosshaul.errors import Diagnosis
 from crosshaul.journal.sqlite import outcomes
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.store_base import StoreBase
-from crosshaul.journal.sqlite.transaction import one_by_one
+from crosshaul.journal.sqlite.write_batch import one_by_one
 from crosshaul.model import AfterAction, AfterTask, Fingerprint, State
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from crosshaul.journal.commit_stats import CommitStats
 from crosshaul.journal.sqlite.reserve import Reserve
-from crosshaul.journal.sqlite.transaction import A, R, Transactions, Unit, Work
+from crosshaul.journal.sqlite.write_batch import A, R, Transactions, Unit, Work
 
 _MAX_QUEUED_UNITS = 4096
 _COMMIT_DELAY_SECONDS_PER_UNIT, _MAX_COMMIT_DELAY_SECONDS = 0.0002, 0.02

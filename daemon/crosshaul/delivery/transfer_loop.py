@@ -16,7 +16,7 @@ from crosshaul.delivery.attempt import AttemptRunner
 from crosshaul.delivery.breaker import Breaker
 from crosshaul.delivery.dispatcher import Dispatcher
 from crosshaul.delivery.lost_claims import LostClaimDetector
-from crosshaul.delivery.outcomes import Outcomes
+from crosshaul.delivery.outcome_mapping import Outcomes
 from crosshaul.delivery.retry import RetryPolicy
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.delivery.workers import TransferJournal, TransferObserver, UploadWorkers

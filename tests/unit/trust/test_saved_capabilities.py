@@ -9,8 +9,8 @@ from crosshaul.config import Destination
 from crosshaul.errors import StateDirError
 from crosshaul.journal import requeue, resend
 from crosshaul.model import ChecksumKind
-from crosshaul.trust.capabilities import Capabilities, load, save
 from crosshaul.trust.findings import Finding, Outcome
+from crosshaul.trust.saved_capabilities import Capabilities, load, save
 
 DESTINATION = Destination(name="d", bucket="bucket", region="us-east-1")
 DETAILS = {"checksum": "CRC64NVME", "abort_allowed": False, "nonsense": 1}

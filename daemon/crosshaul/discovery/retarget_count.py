@@ -26,7 +26,7 @@ Receipted = tuple[Sighting, Place, str]
 class RetargetJournal(Protocol):
     """The part of the journal that counting needs."""
 
-    async def is_in_force(self, wanted: RoutePlan) -> bool: ...  # noqa: D102 - see journal/store.py
+    async def is_in_force(self, wanted: RoutePlan) -> bool: ...  # noqa: D102 - see journal/protocol.py
     async def plan(self, wanted: RoutePlan) -> PlanId: ...  # noqa: D102
     async def delivered_of_other_plans(  # noqa: D102
         self, route: str, plan: int, after: int

@@ -17,7 +17,7 @@ from crosshaul.model import PlanId
 class LeftoversJournal(Protocol):
     """The journal as Leftovers uses it."""
 
-    async def leftovers(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]: ...  # noqa: D102 - see journal/store.py
+    async def leftovers(self, route: str, plan: int, after: int) -> tuple[Sequence[bytes], int | None]: ...  # noqa: D102 - see journal/protocol.py
     async def mark_gone(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
     async def mark_excluded(self, route: str, paths: Sequence[bytes]) -> None: ...  # noqa: D102
 

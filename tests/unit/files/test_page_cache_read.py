@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.files import page_cache
+from crosshaul.files import page_cache_read
 from crosshaul.model import Fingerprint
 
-pytestmark = pytest.mark.skipif(not page_cache.available(), reason="this system has no openat2, or forbids it")
+pytestmark = pytest.mark.skipif(not page_cache_read.available(), reason="this system has no openat2, or forbids it")
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def state(path: Path) -> Fingerprint:
 def test_a_file_just_written_is_read_whole(root: Path):
     """The bytes of a file in its recorded state come back, of an empty file as well."""
     (root / "empty").touch()
-    assert page_cache.read(root, b"d/f", state(root / "d/f")) == b"bytes"
-    assert page_cache.read(root, b"empty", state(root / "empty")) == b""
+    assert page_cache_read.read(root, b"d/f", state(root / "d/f")) == b"bytes"
+    assert page_cache_read.read(root, b"empty", state(root / "empty")) == b""
 
 
 def test_another_state_of_the_file_is_not_given(root: Path):
@@ -37,10 +37,10 @@ def test_another_state_of_the_file_is_not_given(root: Path):
     before = state(root / "d/f")
     (root / "d/f").write_bytes(b"other")
     os.utime(root / "d/f", ns=(0, before.mtime_ns))
-    assert page_cache.read(root, b"d/f", before) is None
+    assert page_cache_read.read(root, b"d/f", before) is None
     (root / "d/f").unlink()
-    assert page_cache.read(root, b"d/f", before) is None
-    assert page_cache.read(root / "nowhere", b"d/f", before) is None
+    assert page_cache_read.read(root, b"d/f", before) is None
+    assert page_cache_read.read(root / "nowhere", b"d/f", before) is None
 
 
 def test_a_change_while_it_is_read_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -53,7 +53,7 @@ def test_a_change_while_it_is_read_is_seen(root: Path, monkeypatch: pytest.Monke
         return read
 
     monkeypatch.setattr(os, "preadv", changing)
-    assert page_cache.read(root, b"d/f", before) is None
+    assert page_cache_read.read(root, b"d/f", before) is None
 
 
 def test_no_symlink_is_followed_and_nothing_outside_is_read(root: Path):
@@ -62,18 +62,18 @@ def test_no_symlink_is_followed_and_nothing_outside_is_read(root: Path):
     (root / "link").symlink_to("d/f")
     (root / "way").symlink_to("d")
     secret = state(root.parent / "secret")
-    assert page_cache.read(root, b"link", state(root / "d/f")) is None
-    assert page_cache.read(root, b"way/f", state(root / "d/f")) is None
-    assert page_cache.read(root, b"../secret", secret) is None
-    assert page_cache.read(root, b"d/../../secret", secret) is None
+    assert page_cache_read.read(root, b"link", state(root / "d/f")) is None
+    assert page_cache_read.read(root, b"way/f", state(root / "d/f")) is None
+    assert page_cache_read.read(root, b"../secret", secret) is None
+    assert page_cache_read.read(root, b"d/../../secret", secret) is None
 
 
 def test_what_is_no_file_gives_nothing_and_hangs_nobody(root: Path):
     """A FIFO that nobody writes to, a directory, and a name with a NUL give nothing at once."""
     os.mkfifo(root / "fifo")
-    assert page_cache.read(root, b"fifo", state(root / "fifo")) is None
-    assert page_cache.read(root, b"d", state(root / "d")) is None
-    assert page_cache.read(root, b"d/f\0x", state(root / "d/f")) is None
+    assert page_cache_read.read(root, b"fifo", state(root / "fifo")) is None
+    assert page_cache_read.read(root, b"d", state(root / "d")) is None
+    assert page_cache_read.read(root, b"d/f\0x", state(root / "d/f")) is None
 
 
 def test_what_would_have_to_be_waited_for_is_left_alone(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -84,7 +84,7 @@ def test_what_would_have_to_be_waited_for_is_left_alone(root: Path, monkeypatch:
 
     monkeypatch.setattr(os, "preadv", would_wait)
     before = len(list(Path("/proc/self/fd").iterdir()))
-    assert page_cache.read(root, b"d/f", state(root / "d/f")) is None
+    assert page_cache_read.read(root, b"d/f", state(root / "d/f")) is None
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -113,14 +113,14 @@ TABLE = rb"""22 1 253:0 / / rw,relatime - ext4 /dev/vda rw
 )
 def test_only_local_file_systems_are_read_so(root: bytes, is_local: bool):
     """The nearest mount above a root decides, of two at one place the later one; none may be mounted below it."""
-    assert page_cache.is_on_local_file_system(root, TABLE) is is_local
+    assert page_cache_read.is_on_local_file_system(root, TABLE) is is_local
 
 
 def test_nothing_is_read_where_a_server_may_be_asked(root: Path, monkeypatch: pytest.MonkeyPatch):
     """A root that the mount table has on no local file system is left to the threads."""
-    monkeypatch.setattr(page_cache, "is_on_local_file_system", lambda _root, _table: False)
-    monkeypatch.setattr(page_cache, "_local", {})
-    assert page_cache.read(root, b"d/f", state(root / "d/f")) is None
+    monkeypatch.setattr(page_cache_read, "is_on_local_file_system", lambda _root, _table: False)
+    monkeypatch.setattr(page_cache_read, "_local", {})
+    assert page_cache_read.read(root, b"d/f", state(root / "d/f")) is None
 
 
 def evicted(path: Path) -> Path:
@@ -136,15 +136,15 @@ def test_what_is_fetched_can_be_read(root: Path):
     path = evicted(root / "d/f")
     os.mkfifo(root / "fifo")
     (root / "way").symlink_to("d")
-    if page_cache.read(root, b"d/f", state(path)) is not None:
+    if page_cache_read.read(root, b"d/f", state(path)) is not None:
         pytest.skip("this file system has everything in memory")
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     evicted(path)  # the kernel may have gone for it by itself
-    page_cache.fetch([(root, name) for name in (b"fifo", b"nowhere", b"d", b"d/f\0x", b"../root/d/f", b"way/f")])
-    assert page_cache.read(root, b"d/f", state(path)) is None, "none of these leads to it"
+    page_cache_read.fetch([(root, name) for name in (b"fifo", b"nowhere", b"d", b"d/f\0x", b"../root/d/f", b"way/f")])
+    assert page_cache_read.read(root, b"d/f", state(path)) is None, "none of these leads to it"
     evicted(path)
-    page_cache.fetch([(root, b"nowhere"), (root, b"d/f")])
-    assert page_cache.read(root, b"d/f", state(path)) == b"bytes"
+    page_cache_read.fetch([(root, b"nowhere"), (root, b"d/f")])
+    assert page_cache_read.read(root, b"d/f", state(path)) == b"bytes"
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
@@ -152,13 +152,13 @@ def test_a_root_behind_a_symlink_is_served_once_a_thread_has_looked(root: Path):
     """Where the root's own path leads is found out when something is fetched, and again when it leads elsewhere."""
     (root.parent / "link").symlink_to(root)
     through = root.parent / "link"
-    assert page_cache.read(through, b"d/f", state(root / "d/f")) is None
-    page_cache.fetch([(through, b"d/f")])
-    assert page_cache.read(through, b"d/f", state(root / "d/f")) == b"bytes"
+    assert page_cache_read.read(through, b"d/f", state(root / "d/f")) is None
+    page_cache_read.fetch([(through, b"d/f")])
+    assert page_cache_read.read(through, b"d/f", state(root / "d/f")) == b"bytes"
     (root.parent / "other/d").mkdir(parents=True)
     (root.parent / "other/d/f").write_bytes(b"others")
     through.unlink()
     through.symlink_to(root.parent / "other")
-    assert page_cache.read(through, b"d/f", state(through / "d/f")) is None
-    page_cache.fetch([(through, b"d/f")])
-    assert page_cache.read(through, b"d/f", state(through / "d/f")) == b"others"
+    assert page_cache_read.read(through, b"d/f", state(through / "d/f")) is None
+    page_cache_read.fetch([(through, b"d/f")])
+    assert page_cache_read.read(through, b"d/f", state(through / "d/f")) == b"others"

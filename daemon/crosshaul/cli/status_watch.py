@@ -15,7 +15,7 @@ from rich.text import Text
 
 from crosshaul.cli.journals import journal_reader
 from crosshaul.cli.progress import terminal_restored
-from crosshaul.cli.rate import Rate
+from crosshaul.cli.rate_and_eta import Rate
 from crosshaul.cli.snapshot import read_status
 from crosshaul.cli.tables import render, terminal
 from crosshaul.display import printable

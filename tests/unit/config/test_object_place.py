@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crosshaul.config.place import place_at
+from crosshaul.config.object_place import place_at
 
 SAME = [
     (None, "https://s3.eu-west-1.amazonaws.com"),

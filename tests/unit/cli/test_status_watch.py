@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from crosshaul.cli.rate import Rate
+from crosshaul.cli.rate_and_eta import Rate
 from support.cli_world import World, delivered
 from support.system_fixtures import until
 from support.terminal import terminal

@@ -7,11 +7,11 @@ import resource
 import subprocess
 import sys
 
-from crosshaul.telemetry.descriptors import AcceptErrorHandler
+from crosshaul.telemetry.fd_limit import AcceptErrorHandler
 
 CODE = """
 import resource
-from crosshaul.telemetry.descriptors import raise_descriptor_limit
+from crosshaul.telemetry.fd_limit import raise_descriptor_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))
 raise_descriptor_limit()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crosshaul.aws import bucket_queries, identifiers, upload_client
+from crosshaul.aws import bucket_queries, returned_ids, upload_client
 
 LONG = "x" * 30_000
 
@@ -17,16 +17,16 @@ def test_answers_keep_no_more_than_a_person_can_use() -> None:
     )
     for answer in (by_upload_client, over_botocore):
         assert answer.version_id is None
-        assert len(answer.request_id or "") == identifiers.MAX_REQUEST_ID_CHARACTERS
+        assert len(answer.request_id or "") == returned_ids.MAX_REQUEST_ID_CHARACTERS
 
 
 @pytest.mark.parametrize("given", ["4442587FB7D0A2F9", "tx0000-1-default"])
 def test_usual_ones_stay_as_they_are(given: str) -> None:
     """Request and version ids as AWS and Ceph give them are unchanged; none is None."""
-    assert (identifiers.request_id(given), identifiers.version_id(given)) == (given, given)
-    assert (identifiers.request_id(None), identifiers.version_id("")) == (None, None)
+    assert (returned_ids.request_id(given), returned_ids.version_id(given)) == (given, given)
+    assert (returned_ids.request_id(None), returned_ids.version_id("")) == (None, None)
 
 
 def test_a_request_id_moves_no_cursor() -> None:
     """It is shown on terminals."""
-    assert identifiers.request_id("a\x1b[2Jb") == "a\\x1b[2Jb"
+    assert returned_ids.request_id("a\x1b[2Jb") == "a\\x1b[2Jb"
