@@ -232,7 +232,7 @@ BUGS = (
     ),
     bug(
         "a state_dir inside a root is not seen through a symlink",
-        "config/directories.py",
+        "config/directory_nesting.py",
         "return directory in inner.names or outer.identity in inner.identities",
         "return False",
         "tests/unit/files/test_own_paths.py",

@@ -12,7 +12,7 @@ from crosshaul.config.model import (
     RetryConfig,
     TransferConfig,
 )
-from crosshaul.config.overlaps import overlaps
+from crosshaul.config.object_conflicts import overlaps
 from crosshaul.config.route import AfterUploadConfig, Route, SettleConfig
 from crosshaul.config.schema import schema
 from crosshaul.config.writable_by_others import files_writable_by_others

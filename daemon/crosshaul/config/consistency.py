@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import PurePosixPath
 
-from crosshaul.config.directories import Directories
+from crosshaul.config.directory_nesting import Directories
 from crosshaul.config.object_place import place_at
 from crosshaul.config.yaml_document import Location, Value
 from crosshaul.errors import unknown_name

@@ -9,7 +9,7 @@ from string import Formatter
 from typing import NamedTuple
 
 from crosshaul.config.destination import Destination
-from crosshaul.config.directories import Directories
+from crosshaul.config.directory_nesting import Directories
 from crosshaul.config.model import Config
 from crosshaul.config.object_place import place_at
 from crosshaul.config.route import Route
