@@ -1,8 +1,8 @@
-"""Read files for keys by content ({sha256}), beside everything else: a large file holds up no other.
+"""Hash settled files whose keys contain their content's digest ({sha256}). A large file does not delay the others.
 
 Two threads: one takes small files first, then the large one with the least left; the other takes the oldest large one.
-A large file is read in slices, between which others get their turn, and is opened again for each: what is waited for
-holds no descriptor.
+A large file is read in slices, and other files are read between two slices. Each slice opens the file again, so a file
+that waits for its next slice holds no descriptor.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 LIMIT = 10_000
 LIMIT_BYTES = 8 << 20
 """Limits of the queue: files, and bytes of their paths."""
-_LARGE = 4 << 20
-"""Bytes from which a file is read in slices of its own; smaller ones are read many at once."""
-_AT_ONCE = 100
-_AT_ONCE_BYTES = 16 << 20
+_LARGE_BYTES = 4 << 20
+"""Files of this size or larger are read in slices; smaller ones are read in batches."""
+_BATCH_FILES = 100
+_BATCH_BYTES = 16 << 20
 _SLICE_SECONDS = 0.25
-_CHUNK = 1 << 20
-_TOLD_AFTER_SECONDS = 60.0
+_CHUNK_BYTES = 1 << 20
+_LOG_AFTER_SECONDS = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -43,11 +43,11 @@ class _Job:
     sighting: Sighting
     reason: SettleReason
     held: bool = False
-    """A thread has it."""
+    """A thread reads it now."""
     done: int = 0
     digest: _Hash = field(default_factory=hashlib.sha256)
     began: float = field(default_factory=time.monotonic)
-    tell_after: float = _TOLD_AFTER_SECONDS
+    log_after: float = _LOG_AFTER_SECONDS
 
     @property
     def size(self) -> int:
@@ -58,7 +58,7 @@ _Results = list[tuple[_Job, str | SourceError | None]]
 
 
 class ContentHasher:
-    """The files of one route that are at rest and whose content is still to be read for their keys."""
+    """Hashes the settled files of one route, then queues them."""
 
     def __init__(
         self,
@@ -76,18 +76,18 @@ class ContentHasher:
         self._threads = ThreadPool(2, f"hash-{route.name}")
         self._jobs: dict[bytes, _Job] = {}
         self._bytes = 0
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     @property
     def has_room(self) -> bool:
-        """True if there is room for half of what may wait."""
+        """True if at least half of the queue is free."""
         return len(self._jobs) <= LIMIT // 2 and self._bytes <= LIMIT_BYTES // 2
 
     def add(self, sighting: Sighting, reason: SettleReason) -> bool:
-        """Read it soon; False if too many wait already."""
+        """Queue a file for hashing; return False if the queue is full."""
         before = self._jobs.get(sighting.path)
         if before is None:
             if len(self._jobs) >= LIMIT or self._bytes >= LIMIT_BYTES:
@@ -95,22 +95,22 @@ class ContentHasher:
             self._bytes += len(sighting.path)
         if before is None or before.sighting.fingerprint != sighting.fingerprint:
             self._jobs[sighting.path] = _Job(sighting, reason)
-            self._news.set()
+            self._changed.set()
         return True
 
     async def run(self) -> None:
-        """Read what there is, for ever. Raises StateDirError."""
+        """Hash queued files until cancelled. Raises StateDirError."""
         async with asyncio.TaskGroup() as group:
             for oldest in (False, True):
                 group.create_task(self._serve(oldest=oldest))
 
     async def drain(self) -> None:
-        """Read until nothing is left, whether or not ``run`` does so too. Raises StateDirError."""
+        """Hash files until the queue is empty; may run beside ``run``. Raises StateDirError."""
         while self._jobs:
             await self._turn(oldest=False)
 
     def close(self) -> None:
-        """Give the threads back."""
+        """Let the threads end after their present calls."""
         self._threads.close()
 
     async def _serve(self, *, oldest: bool) -> None:
@@ -122,20 +122,20 @@ class ContentHasher:
         if jobs:
             await self._advance(jobs)
         else:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
 
     def _pick(self, *, oldest: bool) -> list[_Job]:
-        """Many small files, or one large one."""
+        """Return the next files for a thread: a batch of small ones, or one large one."""
         small: list[_Job] = []
         large: list[_Job] = []
         total = 0
         for job in self._jobs.values():
             if job.held:
                 continue
-            if job.size >= _LARGE:
+            if job.size >= _LARGE_BYTES:
                 large.append(job)
-            elif len(small) < _AT_ONCE and total + job.size <= _AT_ONCE_BYTES:
+            elif len(small) < _BATCH_FILES and total + job.size <= _BATCH_BYTES:
                 small.append(job)
                 total += job.size
             elif not oldest:
@@ -151,19 +151,19 @@ class ContentHasher:
             results = await self._watched(jobs, self._threads.begin(self._read_all, jobs))
             await self._finish([(job, result) for job, result in results if self._jobs.get(job.sighting.path) is job])
         except BaseException:
-            # The thread may still be at it: nothing of what it does counts.
+            # The thread may still be reading: new jobs make its results void.
             for job in jobs:
                 if self._jobs.get(job.sighting.path) is job:
                     self._jobs[job.sighting.path] = _Job(job.sighting, job.reason)
             raise
         finally:
-            self._news.set()
+            self._changed.set()
 
     async def _watched(self, jobs: list[_Job], reading: asyncio.Future[_Results]) -> _Results:
-        """Read the file; log when its file system hangs and when it recovers, because no other sign shows it."""
+        """Wait for the results; log when the file system hangs and when it recovers, which nothing else shows."""
         began = time.monotonic()
         try:
-            await asyncio.wait({reading}, timeout=_TOLD_AFTER_SECONDS)
+            await asyncio.wait({reading}, timeout=_LOG_AFTER_SECONDS)
             if not reading.done():
                 seconds = round(time.monotonic() - began, 1)
                 self._log.warning("read_hangs", path=printable(_first_unread(jobs)), seconds=seconds)
@@ -178,7 +178,7 @@ class ContentHasher:
         for job, result in results:
             if result is None:
                 job.held = False
-                self._tell(job)
+                self._log_progress(job)
             elif isinstance(result, str):
                 settled.append(self._namer.name(job.sighting, job.reason, result))
             elif isinstance(result, FileUnreadableError):
@@ -196,14 +196,14 @@ class ContentHasher:
             del self._jobs[job.sighting.path]
             self._bytes -= len(job.sighting.path)
 
-    def _tell(self, job: _Job) -> None:
-        """Say now and then that a large file is still being read."""
-        if time.monotonic() - job.began >= job.tell_after:
-            job.tell_after *= 2
+    def _log_progress(self, job: _Job) -> None:
+        """Log that a large file is still being read: after a minute, then at each doubling."""
+        if time.monotonic() - job.began >= job.log_after:
+            job.log_after *= 2
             self._log.info("hashing", path=printable(job.sighting.path), bytes=job.size, bytes_read=job.done)
 
     def _read_all(self, jobs: list[_Job]) -> _Results:
-        """Their digests (blocking); None for one that is not at its end."""
+        """Return the digest or the error of each file (blocking); None for a file that needs another slice."""
         return [(job, self._read(job)) for job in jobs]
 
     def _read(self, job: _Job) -> str | SourceError | None:
@@ -213,9 +213,9 @@ class ContentHasher:
         try:
             with Root.open(self._route.path) as root, root.open_file(path, follow_inside=inside) as file:
                 if file.fingerprint != job.sighting.fingerprint:
-                    raise FileChangedError(f"{printable(path)}: it changed since it was seen")
+                    raise FileChangedError(f"{printable(path)}: changed since it was seen")
                 while job.done < job.size:
-                    length = min(_CHUNK, job.size - job.done)
+                    length = min(_CHUNK_BYTES, job.size - job.done)
                     job.digest.update(file.read(job.done, length))
                     job.done += length
                     if job.done < job.size and time.monotonic() >= until:
@@ -227,6 +227,6 @@ class ContentHasher:
 
 
 def _first_unread(jobs: list[_Job]) -> bytes:
-    """The path of the one whose turn it is: a thread reads them in this order."""
+    """Return the path that the thread reads now: it reads the files in this order."""
     unread = [job for job in jobs if job.done < job.size]
     return (unread or jobs)[0].sighting.path

@@ -1,4 +1,4 @@
-"""Give a file that came to rest its key, or the reason why it can have none."""
+"""Make the object keys of settled files, or refuse files that can have none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crosshaul.model import MAX_OBJECT_BYTES, NO_PLAN, PlanId, Refusal, Settled,
 
 
 class KeyNamer:
-    """Gives a file that came to rest its key."""
+    """Makes the object keys of one route's files."""
 
     def __init__(self, route: Route, hostname: str, key_prefix: str, plan: PlanId = NO_PLAN) -> None:
         self._route = route
@@ -22,15 +22,15 @@ class KeyNamer:
         self.needs_sha256 = self._template.needs_sha256
 
     def sha256(self, sighting: Sighting) -> str:
-        """The content's digest (blocking). Raises SourceError if it can't be read, or not as it was seen."""
+        """Return the content's digest (blocking). Raises SourceError if the file is unreadable or has changed."""
         inside = self._route.symlinks == "follow_inside"
         with Root.open(self._route.path) as root, root.open_file(sighting.path, follow_inside=inside) as file:
             if file.fingerprint != sighting.fingerprint:
-                raise FileChangedError(f"{printable(sighting.path)}: it changed since it was seen")
+                raise FileChangedError(f"{printable(sighting.path)}: changed since it was seen")
             return file.sha256()
 
     def read(self, sighting: Sighting, reason: SettleReason) -> Settled | None:
-        """As ``name``, with the file's content read where that is needed (blocking); None if it changed meanwhile."""
+        """Read the file if its key needs the digest, and ``name`` it (blocking); None if it changed meanwhile."""
         try:
             needed = self.needs_sha256 and not self.refuses(sighting)
             return self.name(sighting, reason, self.sha256(sighting) if needed else None)
@@ -41,21 +41,21 @@ class KeyNamer:
 
     @staticmethod
     def refuses(sighting: Sighting) -> bool:
-        """True if the file is too large for any object, whatever its key."""
+        """True if the file is larger than an S3 object may be."""
         return sighting.fingerprint.size > MAX_OBJECT_BYTES
 
     def name(self, sighting: Sighting, reason: SettleReason, sha256: str | None) -> Settled:
-        """With its key, or with the reason why it can have none; what is too large needs no ``sha256``."""
+        """Return the file with its key or its refusal. For a file that is too large ``sha256`` may be None."""
         if self.refuses(sighting):
             message = f"it has {sighting.fingerprint.size:,} bytes, and S3 takes {MAX_OBJECT_BYTES:,} at most; split it"
             return self.refuse(sighting, "EntityTooLarge", message)
-        facts = KeyFields(sighting.path, self._route.name, self._hostname, sighting.fingerprint.mtime_ns, sha256)
+        fields = KeyFields(sighting.path, self._route.name, self._hostname, sighting.fingerprint.mtime_ns, sha256)
         try:
-            key = self._template.render(facts, self._key_prefix)
+            key = self._template.render(fields, self._key_prefix)
         except KeyRefused as refused:
             return self.refuse(sighting, refused.code, str(refused))
         return Settled(sighting, self._route.destination, key, reason=reason, plan=self._plan)
 
     def refuse(self, sighting: Sighting, code: str, message: str) -> Settled:
-        """With the reason why it can't go anywhere."""
+        """Return the file with the reason why it can't be delivered."""
         return Settled(sighting, self._route.destination, "", Refusal(code, message), plan=self._plan)

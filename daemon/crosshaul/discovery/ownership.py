@@ -1,8 +1,8 @@
-"""Find every route that takes a file: its source may go only when all of them have delivered it.
+"""Find every route that delivers a file: its source may be removed only when all of them have delivered it.
 
-Routes share files where their roots are one directory or lie inside each other, by whatever spelling: symlinks, bind
-mounts, another case. So directories are compared by device and inode, from the file's directory up to the top, along
-each path that the mounts give it.
+Routes share files if their roots are one directory, or if one lies inside the other. Paths can't show this: symlinks,
+bind mounts and names in another case are further paths to one directory. Therefore each directory from the file's up
+to ``/`` is compared with the roots by device and inode, along each path that the mounts give it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from crosshaul.files.own_paths import Identity, identity_at, own_directories
 
 
 class RoutePath(NamedTuple):
-    """A path in a route that has to be delivered there."""
+    """A route, and the path below its root of a file that it delivers."""
 
     route: str
     path: bytes
     marked: bool = False
-    """It is another file, whose marker this one is: any state of it will do."""
+    """The file at ``path`` is another one, of which the file in question is the marker. Any delivered state counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +35,21 @@ class FileOwners:
     """The routes that must have delivered one file."""
 
     places: tuple[RoutePath, ...] = ()
-    """Other places where the file is seen."""
+    """The other routes of the file, each with its path there."""
     following: tuple[str, ...] = ()
-    """Routes that follow symlinks, one of which may lead to it."""
-    unwalked: tuple[str, ...] = ()
-    """Those of them whose symlinks are not known yet."""
+    """Routes that follow symlinks, which may lead to the file."""
+    unscanned: tuple[str, ...] = ()
+    """Those routes of ``following`` whose symlinks are not known before their first scan."""
 
 
 class Ownership:
-    """Answers for the configuration that is in force."""
+    """Finds the owners of files under the present configuration."""
 
     def __init__(self, config: Callable[[], Config], links: FollowedLinks | None = None) -> None:
-        """Without ``links`` no symlink below a root is known, and none is waited for."""
+        """Without ``links``, symlinks below the roots are ignored."""
         self._config = config
         self._links = links
-        self._seen: dict[str, Identity] = {}
+        self._last_known: dict[str, Identity] = {}
         """Last known device and inode of each route's root: an unmounted root still owns its files."""
 
     def owners(self, own: Route, paths: Sequence[bytes]) -> list[FileOwners]:
@@ -58,27 +58,29 @@ class Ownership:
         mounts, top = Mounts(), os.path.realpath(os.fsencode(own.path))
         if len(config.routes) == 1 and own.symlinks == "skip" and not mounts.any_below(top):
             return [FileOwners()] * len(paths)
-        asked = _Question(config, self._roots(config.routes), mounts, top, self._links)
-        return [asked.owners(own, path) for path in paths]
+        lookup = _OwnerLookup(config, self._roots(config.routes), mounts, top, self._links)
+        return [lookup.owners(own, path) for path in paths]
 
     def _roots(self, routes: Iterable[Route]) -> dict[str, Identity]:
         for route in routes:
-            if (found := identity_at(route.path)) is not None:
-                self._seen[route.name] = found
-        return {route.name: self._seen[route.name] for route in routes if route.name in self._seen}
+            if (identity := identity_at(route.path)) is not None:
+                self._last_known[route.name] = identity
+        return {route.name: self._last_known[route.name] for route in routes if route.name in self._last_known}
 
 
-class _Seen(NamedTuple):
-    """A route's root above a directory: the directory's path below it, and the directories on the way down."""
+class _DirectoryInRoute(NamedTuple):
+    """A directory at or below a route's root."""
 
     route: Route
     path: bytes
-    way: tuple[Identity | None, ...]
+    """The directory's path below the root."""
+    identities: tuple[Identity | None, ...]
+    """The directories from the root down to this one."""
 
 
 @dataclass(slots=True)
-class _Question:
-    """One batch of files of one route: what was found of a directory holds for all files in it."""
+class _OwnerLookup:
+    """One look-up for a batch of files of one route. Results for a directory are kept for all files in it."""
 
     config: Config
     roots: dict[str, Identity]
@@ -86,70 +88,71 @@ class _Question:
     top: bytes
     links: FollowedLinks | None
     identities: dict[bytes, Identity | None] = field(default_factory=dict)
-    above: dict[bytes, tuple[_Seen, ...]] = field(default_factory=dict)
-    """Each route whose root is a directory or lies above it, whether or not it takes anything there."""
+    above: dict[bytes, tuple[_DirectoryInRoute, ...]] = field(default_factory=dict)
+    """By directory: all routes whose root is the directory or lies above it, even if they select no file in it."""
     marked: dict[tuple[str, bytes], dict[bytes, list[bytes]]] = field(default_factory=dict)
 
     def owners(self, own: Route, path: bytes) -> FileOwners:
         folder, _, name = path.rpartition(b"/")
         if folder not in self.above:
             self.above[folder] = tuple(self._above(_join(self.top, folder)))
-        seen = self.above[folder]
-        places = dict.fromkeys(place for each in seen for place in self._places(each, name, _join(self.top, folder)))
+        above = self.above[folder]
+        places = dict.fromkeys(place for one in above for place in self._places(one, name, _join(self.top, folder)))
         places.pop(RoutePath(own.name, path), None)
-        routes = {each.route.name: each.route for each in seen if each.route.symlinks == "follow_inside"}
-        unwalked = [name for name, route in routes.items() if self.links and self.links.find(route) is None]
-        return FileOwners(tuple(places), tuple(routes), tuple(unwalked))
+        routes = {one.route.name: one.route for one in above if one.route.symlinks == "follow_inside"}
+        unscanned = [name for name, route in routes.items() if self.links and self.links.find(route) is None]
+        return FileOwners(tuple(places), tuple(routes), tuple(unscanned))
 
-    def _above(self, directory: bytes) -> Iterator[_Seen]:
-        """Each route whose root is the directory or lies above it, by one of its names."""
+    def _above(self, directory: bytes) -> Iterator[_DirectoryInRoute]:
+        """Yield each route whose root is the directory or lies above it, along all paths of the directory."""
         here = self._identity(directory)
         for name in self.mounts.names(directory):
             if self._identity(name) == here:
                 yield from self._above_by(name)
 
-    def _above_by(self, directory: bytes) -> Iterator[_Seen]:
+    def _above_by(self, directory: bytes) -> Iterator[_DirectoryInRoute]:
         parts = [part for part in directory.split(b"/") if part]
-        chain = [b"/" + b"/".join(parts[:depth]) for depth in range(len(parts) + 1)]
-        way = tuple(map(self._identity, chain))
+        ancestors = [b"/" + b"/".join(parts[:depth]) for depth in range(len(parts) + 1)]
+        identities = tuple(map(self._identity, ancestors))
         for route in self.config.routes:
             root = self.roots.get(route.name)
-            # One that was never seen may be mounted yet: its name is all there is to go by.
+            # A root that has never existed may be mounted later: only its path can be compared.
             missing = os.path.realpath(os.fsencode(route.path)) if root is None else None
-            for depth, at in enumerate(way):
-                if at == root if root is not None else chain[depth] == missing:
-                    yield _Seen(route, b"/".join(parts[depth:]), way[depth:])
+            for depth, identity in enumerate(identities):
+                if identity == root if root is not None else ancestors[depth] == missing:
+                    yield _DirectoryInRoute(route, b"/".join(parts[depth:]), identities[depth:])
 
-    def _enters(self, seen: _Seen) -> bool:
-        """True if the route's scan comes to the directory."""
-        if not seen.route.cross_filesystems and len({at[0] for at in seen.way if at is not None}) > 1:
+    def _enters(self, directory: _DirectoryInRoute) -> bool:
+        """True if the route's scan enters the directory."""
+        devices = {identity[0] for identity in directory.identities if identity is not None}
+        if not directory.route.cross_filesystems and len(devices) > 1:
             return False
-        if self._own & set(seen.way[1:]):
+        if self._own & set(directory.identities[1:]):
             return False
-        selection = _selection(seen.route)
-        parts = seen.path.split(b"/") if seen.path else []
+        selection = _selection(directory.route)
+        parts = directory.path.split(b"/") if directory.path else []
         return all(selection.enters(b"/".join(parts[: depth + 1])) for depth in range(len(parts)))
 
     @property
     def _own(self) -> set[Identity | None]:
-        """Directories that no route delivers from."""
+        """The daemon's own directories, which no route delivers from."""
         own = own_directories(self.config)
-        return {at for path in own if (at := self._identity(os.fsencode(path))) is not None}
+        return {identity for path in own if (identity := self._identity(os.fsencode(path))) is not None}
 
-    def _places(self, seen: _Seen, name: bytes, directory: bytes) -> Iterator[RoutePath]:
+    def _places(self, seen: _DirectoryInRoute, name: bytes, directory: bytes) -> Iterator[RoutePath]:
         selection, links = _selection(seen.route), self._links_of(seen.route)
-        for each in (seen, *_linked(seen, links)):
-            if self._enters(each):
-                yield from self._places_at(each, name, directory)
+        for one in (seen, *_linked(seen, links)):
+            if self._enters(one):
+                yield from self._places_at(one, name, directory)
         for link in links.get(_join(seen.path, name) if seen.path else name, ()):
             if selection.takes(link):
                 yield RoutePath(seen.route.name, link)
 
     def _links_of(self, route: Route) -> ByTarget:
-        known = self.links.find(route) if self.links and route.symlinks == "follow_inside" else None
-        return known or {}
+        links = self.links.find(route) if self.links and route.symlinks == "follow_inside" else None
+        return links or {}
 
-    def _places_at(self, seen: _Seen, name: bytes, directory: bytes) -> Iterator[RoutePath]:
+    def _places_at(self, seen: _DirectoryInRoute, name: bytes, directory: bytes) -> Iterator[RoutePath]:
         selection, path = _selection(seen.route), _join(seen.path, name) if seen.path else name
         if selection.takes(path):
             yield RoutePath(seen.route.name, path)
@@ -157,16 +160,16 @@ class _Question:
             for other in self._marked_by(seen, directory).get(path, ()):
                 yield RoutePath(seen.route.name, other, marked=True)
 
-    def _marked_by(self, seen: _Seen, directory: bytes) -> dict[bytes, list[bytes]]:
-        """Marker -> files of the directory that it speaks of, in a route that waits for markers."""
+    def _marked_by(self, seen: _DirectoryInRoute, directory: bytes) -> dict[bytes, list[bytes]]:
+        """Return the files of the directory by their marker, for a route that waits for markers."""
         key = (seen.route.name, seen.path)
         if key not in self.marked:
-            found = self.marked[key] = {}
+            by_marker = self.marked[key] = {}
             marker, selection = Marker(seen.route.settle.marker or ""), _selection(seen.route)
             for entry in _listed(directory):
                 path = _join(seen.path, entry) if seen.path else entry
                 if selection.takes(path):
-                    found.setdefault(marker.of(path), []).append(path)
+                    by_marker.setdefault(marker.of(path), []).append(path)
         return self.marked[key]
 
     def _identity(self, path: bytes) -> Identity | None:
@@ -175,8 +178,8 @@ class _Question:
         return self.identities[path]
 
 
-def _linked(seen: _Seen, links: ByTarget) -> Iterator[_Seen]:
-    """The same directory by each symlink that leads to it, or to one above it."""
+def _linked(seen: _DirectoryInRoute, links: ByTarget) -> Iterator[_DirectoryInRoute]:
+    """Yield the directory at each path that a followed symlink gives it: a link to it, or to a directory above it."""
     parts = seen.path.split(b"/") if links and seen.path else []
     for depth in range(1, len(parts) + 1):
         for link in links.get(b"/".join(parts[:depth]), ()):

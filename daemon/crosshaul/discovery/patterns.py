@@ -1,9 +1,9 @@
-"""Patterns in gitignore's syntax, matched in time linear to a path's length, whatever pattern and path are.
+"""Match gitignore patterns in time linear in the path's length, for any pattern and path.
 
-pathspec has the rules (which pattern wins, what a directory's means for the files below it); its regular expressions
-try every way to share out a name among several stars, which takes seconds for a name that was made for it. Here each
-star takes the first place where what follows it fits, once and for all (an atomic group): if the rest does not fit
-after the first place, it fits after no later one either.
+pathspec has the rules: which pattern wins, and how a directory's pattern applies to the files below it. Its regular
+expressions backtrack over all ways to split a name among several stars, which takes seconds for a name chosen for that.
+The expressions made here do not backtrack: each star ends at the first place where the text after it matches, and an
+atomic group keeps that choice. If the rest does not match from there, it does not match from a later place either.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 _END = r"(?=/|\Z)"
 _BELOW = "(?P<ps_d>/)"
-"""pathspec's mark for a match of a directory above the file, which weighs less than one of the file itself."""
+"""The group that pathspec reads as a match of a directory above the file. A match of the file itself has precedence."""
 _ANYWHERE = "(?:[^/]++/)*"
 _STAR = "*"
 
 
 def spec(lines: Sequence[str]) -> GitIgnoreSpec:
-    """The patterns of ``lines``, of which the last one that matches a path decides. Raises ValueError."""
+    """Compile patterns. The last one that matches a path decides. Raises ValueError for an invalid pattern."""
     return GitIgnoreSpec.from_lines(lines, _Pattern, backend="simple")  # others have no atomic groups
 
 
 class _Pattern(GitIgnoreSpecPattern):
-    """One pattern, without backtracking."""
+    """A pattern whose regular expression does not backtrack."""
 
     __slots__ = ()
 
     @classmethod
     def pattern_to_regex(cls, pattern: str) -> tuple[str | None, bool | None]:  # type: ignore[override]
-        """The regular expression, and whether a match includes; as pathspec has it where it has no wildcards."""
+        """Return the regular expression, and True if a match includes the path. Empty patterns are left to pathspec."""
         regex, include = super().pattern_to_regex(pattern)
         if regex is None or not regex.startswith("^"):
             return regex, include
@@ -59,7 +59,7 @@ def _regex(pattern: str) -> str:
         if floats and not last:
             regex += f"(?>{_ANYWHERE}?{names}/)"
         else:
-            # Of the last group the last place counts: a match of the file itself weighs more than one above it.
+            # The last group takes its last match: a match of the file has precedence over one of a directory above.
             regex += (_ANYWHERE if floats else "") + names + ("" if last else "/")
     if inside:
         return regex + (_BELOW if directory else "/")
@@ -67,7 +67,7 @@ def _regex(pattern: str) -> str:
 
 
 def _groups(segments: list[str]) -> Iterator[tuple[bool, list[str]]]:
-    """The runs of segments between ``**``, each with whether it may be anywhere below the one before."""
+    """Yield the runs of segments between ``**``, each with True if it matches at any depth below the one before."""
     floats, group = False, list[str]()
     for segment in segments:
         if segment != "**":
@@ -81,7 +81,7 @@ def _groups(segments: list[str]) -> Iterator[tuple[bool, list[str]]]:
 
 
 def _name(glob: str) -> str:
-    """A regular expression for a whole name."""
+    """Return a regular expression for one whole name."""
     if glob == _STAR:
         return "[^/]++"
     first, *others = _chunks(glob)
@@ -93,7 +93,7 @@ def _name(glob: str) -> str:
 
 
 def _chunks(glob: str) -> list[str]:
-    """The texts between the stars, each a regular expression of fixed length."""
+    """Return the texts between the stars, each as a regular expression of fixed length."""
     chunks, at = [""], 0
     while at < len(glob):
         char = glob[at]
@@ -115,7 +115,7 @@ def _chunks(glob: str) -> list[str]:
 
 
 def _bracket_end(glob: str, at: int) -> int:
-    """The place after the bracket that closes the one before ``at``; pathspec has refused a pattern without one."""
+    """Return the index after the bracket that closes the one before ``at``. pathspec refuses patterns without one."""
     start = at + (glob[at] in "!^")
     return glob.index("]", start + (glob[start] == "]")) + 1
 

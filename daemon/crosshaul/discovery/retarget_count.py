@@ -1,4 +1,4 @@
-"""Count the delivered files that a changed configuration sends again to another place, before the upload begins."""
+"""Count the delivered files that a changed configuration sends again to another place, before it sends them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crosshaul.display import count, size
 from crosshaul.journal import Reader
 from crosshaul.model import Place, PlanId, RoutePlan, SettleReason, Sighting
 
-_PATIENCE_SECONDS = 5.0
+_MAX_COUNT_SECONDS = 5.0
 """Time limit for counting all routes: a start must not wait for millions of records."""
 
 Receipted = tuple[Sighting, Place, str]
@@ -24,7 +24,7 @@ Receipted = tuple[Sighting, Place, str]
 
 
 class RetargetJournal(Protocol):
-    """The part of the journal that counting needs."""
+    """The journal as ``retargets_of`` uses it."""
 
     async def is_in_force(self, wanted: RoutePlan) -> bool: ...  # noqa: D102 - see journal/protocol.py
     async def plan(self, wanted: RoutePlan) -> PlanId: ...  # noqa: D102
@@ -35,11 +35,11 @@ class RetargetJournal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Retarget:
-    """Files of one route that go again."""
+    """Files of one route that are sent again."""
 
     route: str
     source: str
-    """The place where they are now."""
+    """The place where the files are now."""
     target: str
     files: int
     bytes: int
@@ -55,7 +55,7 @@ class Retarget:
 
 
 class _RetargetCounter:
-    """Counts one route's files that its configuration has go elsewhere."""
+    """Counts the files of one route that its configuration sends to another place."""
 
     def __init__(self, route: Route, destination: Destination, hostname: str, until: float) -> None:
         self._route = route
@@ -68,7 +68,7 @@ class _RetargetCounter:
         self.counted_all = True
 
     def add(self, files: Sequence[Receipted]) -> None:
-        """Count those of ``files``."""
+        """Count those of ``files`` that are sent again."""
         for sighting, place, key in files:
             if self._selection.takes(sighting.path) and self._moves(sighting, place, key):
                 self._files += 1
@@ -76,21 +76,21 @@ class _RetargetCounter:
                 self._sources.add(f"s3://{place.bucket}")
 
     def _moves(self, sighting: Sighting, place: Place, key: str) -> bool:
-        # An older Crosshaul wrote down the destination's name alone: that is taken for the place it has now.
+        # Older releases recorded only the destination's name, which counts as its present place.
         if place not in (self._destination.place, Place("", self._destination.name)):
             return True
         if self._namer.needs_sha256:
-            return False  # nobody reads all files for a count
+            return False  # reading all files would take too long
         settled = self._namer.name(sighting, SettleReason.QUIET, None)
         return settled.refusal is None and settled.key != key
 
-    def goes_on(self) -> bool:
+    def has_time(self) -> bool:
         """True if there is time to count more."""
         self.counted_all = time.monotonic() < self._until
         return self.counted_all
 
     def result(self) -> Iterator[Retarget]:
-        """The counts, or None if nothing was counted."""
+        """Yield the count, unless it is zero."""
         if self._files:
             target = f"s3://{self._destination.bucket}/{self._destination.key_prefix}"
             sources = " and ".join(sorted(self._sources))
@@ -99,41 +99,41 @@ class _RetargetCounter:
 
 def retargets(reader: Reader, config: Config, hostname: str) -> list[Retarget]:
     """Count what ``config`` sends again, from the journal (blocking)."""
-    found, until = list[Retarget](), time.monotonic() + _PATIENCE_SECONDS
+    counted, until = list[Retarget](), time.monotonic() + _MAX_COUNT_SECONDS
     for route in config.routes:
         destination = config.destinations[route.destination]
         wanted = plan_of(route, destination, hostname)
         if reader.is_in_force(wanted):
             continue
-        counting, plan, after = _RetargetCounter(route, destination, hostname, until), reader.plan(wanted).id, 0
+        counter, plan, after = _RetargetCounter(route, destination, hostname, until), reader.plan(wanted).id, 0
         while True:
             files, more = reader.delivered_of_other_plans(route.name, plan, after)
-            counting.add(files)
-            if more is None or not counting.goes_on():
+            counter.add(files)
+            if more is None or not counter.has_time():
                 break
             after = more
-        found += counting.result()
-    return found
+        counted += counter.result()
+    return counted
 
 
 async def retargets_of(journal: RetargetJournal, config: Config, hostname: str) -> list[Retarget]:
-    """The same for a daemon, whose journal is asked for others beside this."""
-    found, until = list[Retarget](), time.monotonic() + _PATIENCE_SECONDS
+    """Count the same through the daemon's own journal, without blocking the event loop."""
+    counted, until = list[Retarget](), time.monotonic() + _MAX_COUNT_SECONDS
     for route in config.routes:
         destination = config.destinations[route.destination]
         wanted = plan_of(route, destination, hostname)
         if await journal.is_in_force(wanted):
             continue
-        counting, plan, after = (
+        counter, plan, after = (
             _RetargetCounter(route, destination, hostname, until),
             (await journal.plan(wanted)).id,
             0,
         )
         while True:
             files, more = await journal.delivered_of_other_plans(route.name, plan, after)
-            await asyncio.to_thread(counting.add, files)
-            if more is None or not counting.goes_on():
+            await asyncio.to_thread(counter.add, files)
+            if more is None or not counter.has_time():
                 break
             after = more
-        found += counting.result()
-    return found
+        counted += counter.result()
+    return counted

@@ -1,4 +1,4 @@
-"""The settings that decide if and where a route's files go, as one value. A change of it judges all files again."""
+"""Combine the settings that decide if and where a route's files are sent. A change of one judges all files again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RULES = 1
 
 
 def plan_of(route: Route, destination: Destination, hostname: str) -> RoutePlan:
-    """The route's plan by its configuration, and by this machine's name where keys have that."""
+    """Return the plan of a route. It contains ``hostname`` only if the keys do."""
     template = Template.parse(route.key)
     decides = {
         "rules": _RULES,
@@ -37,10 +37,10 @@ def plan_of(route: Route, destination: Destination, hostname: str) -> RoutePlan:
 
 
 def plans_of(config: Config, hostname: str) -> list[RoutePlan]:
-    """The plans of all routes."""
+    """Return the plans of all routes."""
     return [plan_of(route, config.destinations[route.destination], hostname) for route in config.routes]
 
 
 def places_of(config: Config) -> dict[str, Place]:
-    """The places of all destinations, by name."""
+    """Return the places of all destinations, by name."""
     return {name: destination.place for name, destination in config.destinations.items()}

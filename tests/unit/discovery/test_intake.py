@@ -800,7 +800,7 @@ async def test_a_read_for_a_key_that_hangs_is_told_and_so_is_its_end(world: Worl
         return read(self, offset, length)
 
     monkeypatch.setattr(SourceFile, "read", hanging)
-    monkeypatch.setattr("crosshaul.discovery.content_hasher._TOLD_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr("crosshaul.discovery.content_hasher._LOG_AFTER_SECONDS", 0.2)
     (world.root / "stuck").write_bytes(b"content")
     async with world.running(key="{sha256}", settle={"quiet": 0}):
         await world.eventually(lambda: world.log.events("read_hangs"))

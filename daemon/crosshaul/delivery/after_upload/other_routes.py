@@ -58,7 +58,7 @@ class RouteOwners(Protocol):
         """Routes in which a symlink may lead to the file."""
 
     @property
-    def unwalked(self) -> Sequence[str]:
+    def unscanned(self) -> Sequence[str]:
         """Those of ``following`` that have not been scanned yet."""
 
 
@@ -70,14 +70,14 @@ class OwnershipLookup(Protocol):
 
 
 @dataclass(slots=True)
-class _Questions:
+class _OwnerQueries:
     """The paths of a batch in other routes, grouped so that each route takes one query."""
 
     places: dict[str, list[tuple[AfterTask, OwnerPath, Fingerprint | None]]] = field(
         default_factory=lambda: defaultdict(list)
     )
     following: dict[str, list[AfterTask]] = field(default_factory=lambda: defaultdict(list))
-    unwalked: list[tuple[AfterTask, str]] = field(default_factory=list)
+    unscanned: list[tuple[AfterTask, str]] = field(default_factory=list)
 
 
 class OtherRoutes:
@@ -101,36 +101,41 @@ class OtherRoutes:
         """Return the tasks that are not delivered everywhere, by id. Raises SourceError if the root is missing."""
         if self._route.after_upload.action == "keep":
             return {}
-        questions = await self._threads.run(self._collect, tasks)
-        waiting = {task.id: _waits_for_scan(task, route) for task, route in questions.unwalked}
-        for route, places in questions.places.items():
-            states = await self._journal.delivery_states(route, [(place.path, print_) for _, place, print_ in places])
+        queries = await self._threads.run(self._collect, tasks)
+        waiting = {task.id: _waits_for_scan(task, route) for task, route in queries.unscanned}
+        for route, places in queries.places.items():
+            states = await self._journal.delivery_states(
+                route, [(place.path, fingerprint) for _, place, fingerprint in places]
+            )
             for (task, place, _), state in zip(places, states, strict=True):
                 if state is not State.DELIVERED:
                     waiting.setdefault(task.id, _waits(task, route, place.path, state))
-        for route, linked in questions.following.items():
-            twins = await self._journal.undelivered_paths(route, [task.fingerprint for task in linked])
+        for route, linked in queries.following.items():
+            paths = await self._journal.undelivered_paths(route, [task.fingerprint for task in linked])
             for task in linked:
-                if task.fingerprint in twins and (route, twins[task.fingerprint]) != (task.route, task.path):
-                    waiting.setdefault(task.id, _waits(task, route, twins[task.fingerprint], State.PENDING))
+                if task.fingerprint in paths and (route, paths[task.fingerprint]) != (
+                    task.route,
+                    task.path,
+                ):
+                    waiting.setdefault(task.id, _waits(task, route, paths[task.fingerprint], State.PENDING))
         return waiting
 
-    def _collect(self, tasks: Sequence[AfterTask]) -> _Questions:
-        questions, route = _Questions(), self._route
+    def _collect(self, tasks: Sequence[AfterTask]) -> _OwnerQueries:
+        queries, route = _OwnerQueries(), self._route
         with Root.open(route.path) as root:
             for task, owners in zip(tasks, self._ownership.owners(route, [task.path for task in tasks]), strict=True):
                 for place in owners.places:
-                    questions.places[place.route].append((task, place, None if place.marked else task.fingerprint))
+                    queries.places[place.route].append((task, place, None if place.marked else task.fingerprint))
                 for name in owners.following:
-                    questions.following[name].append(task)
-                questions.unwalked += [(task, name) for name in owners.unwalked]
+                    queries.following[name].append(task)
+                queries.unscanned += [(task, name) for name in owners.unscanned]
             marked = self._markers(root, tasks)
             paths = [path for _, path, _ in marked]
-            for (task, _, print_), owners in zip(marked, self._ownership.owners(route, paths), strict=True):
+            for (task, _, fingerprint), owners in zip(marked, self._ownership.owners(route, paths), strict=True):
                 for place in owners.places:
                     if place.route != route.name and not place.marked:
-                        questions.places[place.route].append((task, place, print_))
-        return questions
+                        queries.places[place.route].append((task, place, fingerprint))
+        return queries
 
 
 def _waits(task: AfterTask, route: str, path: bytes, state: State | None) -> FinishResult:
