@@ -5,7 +5,10 @@ from __future__ import annotations
 from bugs import bug
 
 _SHARED = "tests/faults/test_shared_trouble.py"
-_UNIT = "tests/unit/delivery/test_breaker.py tests/unit/journal/test_canary_choice.py tests/unit/delivery/test_retry.py"
+_UNIT = (
+    "tests/unit/delivery/test_breaker.py tests/unit/delivery/test_canary_schedule.py "
+    "tests/unit/journal/test_canary_choice.py tests/unit/delivery/test_retry.py"
+)
 
 BUGS = (
     bug(
@@ -24,15 +27,15 @@ BUGS = (
     ),
     bug(
         "the canaries of a long outage come as often as at its beginning",
-        "delivery/breaker.py",
-        "max(policy.initial, _CANARY_GAP_SHARE * (now - self._tripped_at))",
+        "delivery/canary_schedule.py",
+        "max(policy.initial, _GAP_SHARE * (now - self._started_at))",
         "policy.initial",
         _UNIT,
     ),
     bug(
         "the pause that the store asks for is kept by one file alone",
         "delivery/breaker.py",
-        "            self._not_before = max(self._not_before, now + retry_after)\n",
+        "            self.canaries.postpone(now + retry_after)\n",
         "            pass\n",
         _UNIT,
     ),
@@ -53,7 +56,7 @@ BUGS = (
     bug(
         "a new file waits for the next canary of a parked destination",
         "delivery/dispatcher.py",
-        "arrival_at = breaker.next_arrival_canary_at() if self._has_arrivals else None",
+        "arrival_at = breaker.canaries.next_arrival_at() if self._has_arrivals else None",
         "arrival_at = None",
         _SHARED,
     ),

@@ -44,11 +44,11 @@ def test_a_tripped_breaker_always_has_a_next_canary_within_bounds(policy, steps)
         elif what == "pushed back":
             asked = max(asked, now + (retry_after or 0.0))
             breaker.record_pushback(file, now, retry_after, jitter)
-        elif what == "canary" and breaker.canary_due(now):
-            breaker.record_canary(file, now)
+        elif what == "canary" and breaker.canaries.is_due(now):
+            breaker.canaries.add(file, now)
         else:
-            breaker.record_inconclusive(file, now)
-        assert breaker.tripped is (breaker.retry_at is not None)
-        assert breaker.tripped or not any(map(breaker.is_canary, range(5)))
-        if breaker.retry_at is not None:
-            assert breaker.retry_at <= max(now + policy.max, asked)
+            breaker.canaries.record_inconclusive(file, now)
+        assert breaker.tripped is (breaker.canaries.retry_at is not None)
+        assert breaker.tripped or not any(file in breaker.canaries for file in range(5))
+        if breaker.canaries.retry_at is not None:
+            assert breaker.canaries.retry_at <= max(now + policy.max, asked)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from crosshaul.delivery.canary_schedule import CanarySchedule
 from crosshaul.delivery.refusal_history import RefusalHistory
 from crosshaul.delivery.retry import RetryPolicy
 
@@ -20,16 +21,8 @@ _PUSHBACKS_PER_HANG = 3
 _MIN_SILENCE_SECONDS = 0.5
 """Shortest time without a success, from the first pushback on, that trips the breaker: a store that throttles some of
 the calls accepts others meanwhile, but refuses faster than it accepts."""
-_CANARY_GAP_SHARE = 0.25
-"""Longest gap between the canaries of an outage, as a share of its length: recovery is noticed no later than that."""
 _CONCURRENT_SECONDS = 5.0
 """A success within this time before a refusal counts as concurrent: a large file makes many requests."""
-_ARRIVAL_GAP_SECONDS, _ARRIVAL_GAP_SHARE, _MAX_ARRIVAL_GAP_SECONDS = 1.0, 1 / 30, 10.0
-"""Gap between canaries that are sent because a new file arrived; in an outage it grows with the outage's length."""
-_CANARY_PATIENCE_SECONDS, _MAX_CANARIES = 5.0, 4
-"""A new file waits this long for a canary in flight; then it is sent beside it, up to the maximum in flight."""
-_NEXT_CANARY_SECONDS = 0.1
-"""Time from an inconclusive canary to the next one."""
 
 
 class TripReason(Enum):
@@ -80,16 +73,9 @@ class Breaker:
     """Decides whether all files may be sent, or only canaries."""
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self._policy = policy
         self.reason: TripReason | None = None
         self.refusals = RefusalHistory()
-        self.retry_at: float | None = None
-        """When the next canary may be sent; None if not tripped."""
-        self._canaries: set[int] = set()
-        self._tripped_at = 0.0
-        self._canary_at = 0.0
-        self._failed_canaries = 0
-        self._not_before = 0.0
+        self.canaries = CanarySchedule(policy)
         self._last_success_file: int | None = None
         self._last_success_at = self._last_other_success_at = float("-inf")
         self._pushbacks = _PushbackStreak()
@@ -119,15 +105,8 @@ class Breaker:
             return self._reset()
         if self.reason is None:
             self._pushbacks.length = 0
-        self.record_inconclusive(file, now)
+        self.canaries.record_inconclusive(file, now)
         return None
-
-    def record_inconclusive(self, file: int, now: float) -> None:
-        """Record an attempt that says nothing about the destination: if it was the canary, send another one soon."""
-        if file in self._canaries:
-            self._canaries.discard(file)
-            if self.retry_at is not None:
-                self.retry_at = max(now + _NEXT_CANARY_SECONDS, self._not_before)
 
     def record_refusal(
         self, file: int, started: float, now: float, jitter: float, *, may_be_file_specific: bool
@@ -137,19 +116,19 @@ class Breaker:
         if may_be_file_specific and (
             self.refusals.is_file_specific(file, now, self._other_success_at(file)) or concurrent_success
         ):
-            self.record_inconclusive(file, now)
+            self.canaries.record_inconclusive(file, now)
             return FaultScope.THIS_FILE
         if concurrent_success:
             return FaultScope.UNDECIDED
         self.refusals.add(file, now)
         if self.reason is None:
             return self._trip(TripReason.REFUSED, now, jitter)
-        if file not in self._canaries:
+        if file not in self.canaries:
             return FaultScope.IN_FLIGHT
-        self._canaries.discard(file)
         if self.reason is TripReason.UNREACHABLE:
             return self._trip(TripReason.REFUSED, now, jitter)
-        return self._back_off(now, jitter)
+        self.canaries.record_failure(file, now, jitter)
+        return FaultScope.STILL_TRIPPED
 
     def record_pushback(
         self, file: int, now: float, retry_after: float | None, jitter: float, *, hung: bool = False
@@ -159,93 +138,34 @@ class Breaker:
         ``retry_after``: seconds that the store asked for. ``hung``: the request ran into a deadline.
         """
         if retry_after is not None:
-            self._not_before = max(self._not_before, now + retry_after)
+            self.canaries.postpone(now + retry_after)
         if self.reason is not None:
-            if file not in self._canaries:
+            if file not in self.canaries:
                 return FaultScope.IN_FLIGHT
-            self._canaries.discard(file)
-            return self._back_off(now, jitter)
+            self.canaries.record_failure(file, now, jitter)
+            return FaultScope.STILL_TRIPPED
         self._pushbacks.add(file, now, hung=hung)
         if self._pushbacks.is_outage(now, self._last_success_at):
             return self._trip(TripReason.UNREACHABLE, now, jitter)
         return FaultScope.THIS_FILE
-
-    # Canaries
-
-    def canary_due(self, now: float) -> bool:
-        """Return whether the next canary may be sent."""
-        return not self._canaries and self.retry_at is not None and self.retry_at <= now
-
-    def is_canary(self, file: int) -> bool:
-        """Return whether ``file`` may be sent although the breaker is tripped."""
-        return file in self._canaries
 
     def allows(self, file: int) -> bool:
         """Return whether a request for ``file`` may be sent: any if not tripped, else only canaries.
 
         The file that succeeded last may continue too: the next part of a large file tells as much as a canary.
         """
-        return self.reason is None or file in self._canaries or file == self._last_success_file
-
-    def next_canary_at(self) -> float | None:
-        """Return when the next canary may be sent; None while one is in flight, and if not tripped."""
-        return None if self._canaries else self.retry_at
-
-    def next_arrival_canary_at(self) -> float | None:
-        """Return when a file that arrived since the breaker tripped may be a canary; None while there are enough."""
-        if self.reason is None or len(self._canaries) >= _MAX_CANARIES:
-            return None
-        gap = _CANARY_PATIENCE_SECONDS if self._canaries else _ARRIVAL_GAP_SECONDS
-        if self.reason is TripReason.UNREACHABLE:
-            outage = self._canary_at - self._tripped_at
-            gap = min(_MAX_ARRIVAL_GAP_SECONDS, max(gap, outage * _ARRIVAL_GAP_SHARE))
-        return max(self._canary_at + gap, self._not_before)
-
-    def record_canary(self, file: int, now: float) -> None:
-        """Record that ``file`` is sent as a canary."""
-        self._canaries.add(file)
-        self._canary_at = now
-
-    def forget_canaries(self) -> None:
-        """Forget the canaries in flight: the transfer loop has restarted."""
-        self._canaries.clear()
-
-    def probe_now(self, now: float) -> None:
-        """Let the next canary be sent at once, for example after new credentials."""
-        if self.retry_at is not None:
-            self.retry_at = min(self.retry_at, now)
+        return self.reason is None or file in self.canaries or file == self._last_success_file
 
     def _other_success_at(self, file: int) -> float:
         return self._last_success_at if file != self._last_success_file else self._last_other_success_at
 
     def _trip(self, reason: TripReason, now: float, jitter: float) -> FaultScope:
         self.reason = reason
-        self._tripped_at = self._canary_at = now
-        self._canaries.clear()
-        self._failed_canaries = 0
-        self._schedule(now, jitter)
+        self.canaries.start(now, jitter, refused=reason is TripReason.REFUSED)
         return FaultScope.TRIPPED
-
-    def _back_off(self, now: float, jitter: float) -> FaultScope:
-        self._failed_canaries += 1
-        self._schedule(now, jitter)
-        return FaultScope.STILL_TRIPPED
-
-    def _schedule(self, now: float, jitter: float) -> None:
-        policy = self._policy
-        if self.reason is TripReason.REFUSED:
-            # At least half the delay: several canaries in quick succession would tell nothing new.
-            delay = policy.delay(self._failed_canaries, 0.5 + jitter / 2)
-        else:
-            ceiling = min(policy.max, max(policy.initial, _CANARY_GAP_SHARE * (now - self._tripped_at)))
-            delay = ceiling * max(0.1, jitter)
-        self.retry_at = max(now + delay, self._not_before)
 
     def _reset(self) -> TripReason | None:
         reason, self.reason = self.reason, None
-        self.retry_at = None
-        self._canaries.clear()
-        self._not_before = 0.0
-        self._failed_canaries = 0
+        self.canaries.stop()
         self._pushbacks.length = 0
         return reason

@@ -110,18 +110,18 @@ class Dispatcher:
         now, breaker = self._clock.monotonic(), self._breaker
         if self._tripped_at is None:
             self.breaker_tripped()
-        if breaker.canary_due(now):
+        if breaker.canaries.is_due(now):
             # New and old files take turns, so that neither wait for as long as the others keep coming.
             self._prefer_arrival = self._has_arrivals and not self._prefer_arrival
             if self._prefer_arrival and await self._claim_canary(small, large, self._tripped_at):
                 return 0.0
             claimed = await self._claim_canary(small, large, None)
             return await self._until_due(self._readable_routes()) if not claimed else 0.0
-        arrival_at = breaker.next_arrival_canary_at() if self._has_arrivals else None
+        arrival_at = breaker.canaries.next_arrival_at() if self._has_arrivals else None
         if arrival_at is not None and arrival_at <= now:
             self._has_arrivals = await self._claim_canary(small, large, self._tripped_at)
             return 0.0 if self._has_arrivals else _MIN_POLL_SECONDS
-        times = [at for at in (arrival_at, breaker.next_canary_at()) if at is not None]
+        times = [at for at in (arrival_at, breaker.canaries.next_at()) if at is not None]
         return max(0.001, min(times, default=now + _POLL_SECONDS) - now)
 
     async def _claim_canary(self, small: Lookahead, large: Lookahead, newer_than: float | None) -> bool:
@@ -130,7 +130,7 @@ class Dispatcher:
             return False
         if self._breaker.tripped:
             self._canaries.next_turn()
-            self._breaker.record_canary(claim.id, self._clock.monotonic())
+            self._breaker.canaries.add(claim.id, self._clock.monotonic())
         (large if claim.large else small).add([claim], 1)
         return True
 

@@ -101,7 +101,7 @@ class Outcomes:
 
     def inconclusive(self, claim: Claim) -> None:
         """Record an attempt that says nothing about the destination."""
-        self._breaker.record_inconclusive(claim.id, self._monotonic())
+        self._breaker.canaries.record_inconclusive(claim.id, self._monotonic())
 
     def failed_locally(self, claim: Claim, diagnosis: Diagnosis) -> Outcome:
         """Return the outcome of an attempt that failed on this machine: an unreadable file, or an error of ours."""
@@ -131,7 +131,7 @@ class Outcomes:
             return self._for_file(claim, diagnosis)
         self._note_trip(claim, scope)
         if scope is not FaultScope.IN_FLIGHT:
-            retry_in = (breaker.retry_at or now) - now
+            retry_in = (breaker.canaries.retry_at or now) - now
             if breaker.reason is TripReason.REFUSED:
                 self._observer.on_still_parked(diagnosis, retry_in)
             else:
@@ -149,7 +149,7 @@ class Outcomes:
         if scope is FaultScope.UNDECIDED:
             return self._uncounted(diagnosis, self._policy.delay(1, 0.5 + _jitter() / 2))
         self._note_trip(claim, scope)
-        retry_in = (breaker.retry_at or now) - now
+        retry_in = (breaker.canaries.retry_at or now) - now
         if scope is FaultScope.TRIPPED:
             if before is TripReason.UNREACHABLE:
                 self._observer.on_reachable()

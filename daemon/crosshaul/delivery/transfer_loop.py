@@ -77,13 +77,13 @@ class Transfer:
 
     def probe_now(self) -> None:
         """Send a canary at once if the breaker is tripped: new credentials, say, may have solved the problem."""
-        self._breaker.probe_now(self._context.clock.monotonic())
+        self._breaker.canaries.send_now(self._context.clock.monotonic())
         self._dispatcher.wake()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until ``stop``; then finish the uploads in progress and release the other claims."""
         self._workers.reset(stop)
-        self._breaker.forget_canaries()
+        self._breaker.canaries.forget()
         await self._journal.reclaim(tuple(self._context.routes))
         try:
             async with asyncio.TaskGroup() as group:

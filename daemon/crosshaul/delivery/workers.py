@@ -151,7 +151,7 @@ class UploadWorkers:
 
     def _must_return(self, claim: Claim) -> bool:
         """Return whether a claim goes back unsent: on stop, if only canaries may go, or if its route was paused."""
-        blocked = self._breaker.tripped and not self._breaker.is_canary(claim.id)
+        blocked = self._breaker.tripped and claim.id not in self._breaker.canaries
         paused = claim.route not in self._dispatcher.routes or not self._context.is_current_plan(claim)
         return blocked or paused or self._stop.is_set()
 
