@@ -1,6 +1,6 @@
-"""Text for people: names of files made printable, sizes, durations, moments and counts. Pure, but for the time zone.
+"""Format values for people: printable file names, sizes, durations, times and counts. Pure, except for the time zone.
 
-The only user of humanize, which is imported where it is used: `crosshaul --help` does without it.
+The only user of humanize, which is imported where it is used, so that `crosshaul --help` does not load it.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class ControlError(CrosshaulError):
 
 
 class ListenError(CrosshaulError):
-    """The HTTP address can't be bound. The server retries; deliveries go on without it."""
+    """The HTTP address can't be bound. The server retries; deliveries continue without it."""
 
 
 class SourceError(CrosshaulError):
@@ -197,7 +197,7 @@ class Diagnosis:
     def fact(self) -> str:
         """Return the message without the advice."""
         where = f"{self.operation}: " if self.operation else ""
-        status = f"HTTP {self.status}, " if self.status is not None else "no answer, "
+        status = f"HTTP {self.status}, " if self.status is not None else "no response, "
         if self.status is None and self.kind in {FaultKind.LOCAL, FaultKind.DESTINATION, FaultKind.FILE}:
             status = ""  # no request was sent
         request = f", request id {self.request_id}" if self.request_id else ""

@@ -1,4 +1,4 @@
-"""Makes object keys from paths and key templates; a key always stays under the destination's prefix. Pure.
+"""Make object keys from paths and key templates; a key always stays under the destination's prefix. Pure.
 
 Keys are UTF-8 of at most 1,024 bytes (S3's limit); paths are bytes of any kind. ``key_text`` maps one to the other so
 that no two paths share a text, and ``path_bytes`` takes it back.

@@ -42,7 +42,7 @@ BUGS = (
     bug(
         "what waits for a slot goes although the destination takes nothing",
         "concurrency/request_slots.py",
-        '                waiting.turn.set_exception(HeldBackError("the destination takes nothing for now"))\n',
+        '                waiting.turn.set_exception(HeldBackError("the destination accepts no files at the moment"))\n',
         "                pass\n",
         "tests/unit/concurrency/test_request_slots.py",
     ),

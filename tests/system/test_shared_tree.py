@@ -125,5 +125,5 @@ def test_on_a_store_without_conditions_a_source_stays_whose_object_was_replaced(
         gone = site.add("gone", b"ours")
         until(lambda: daemon.events("source_kept"))
         until(lambda: not gone.exists())
-    assert "was replaced by something else than Crosshaul" in str(daemon.events("source_kept"))
+    assert "was replaced by a program other than Crosshaul" in str(daemon.events("source_kept"))
     assert (site.root / "replaced").read_bytes() == b"ours"

@@ -1,6 +1,6 @@
 """Adapt botocore's credential providers for Account A, and map their failures to faults.
 
-botocore's providers raise whatever their files, programs and servers cause. Each failure becomes one line: the
+botocore's providers raise many types of exceptions for faulty files, programs and servers. Each becomes one line: the
 provider, the cause, and what to do.
 """
 # ruff: noqa: SLF001 - botocore has no other way to exchange a provider's parts

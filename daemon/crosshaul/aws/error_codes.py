@@ -105,7 +105,8 @@ ADVICE: dict[str, str] = {
         ("TemporaryRedirect", "Redirect"), "None needed: the bucket is new and its DNS name is still propagating."
     ),
     **dict.fromkeys(
-        ("MethodNotAllowed", "400", "404", "405"), "Check `endpoint_url` and `bucket`: S3 does not answer like this."
+        ("MethodNotAllowed", "400", "404", "405"),
+        "Check `endpoint_url` and `bucket`: this response is not one of S3's.",
     ),
     "RequestTimeTooSkewed": _CLOCK,
     "RequestExpired": _CLOCK,

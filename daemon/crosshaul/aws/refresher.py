@@ -92,7 +92,7 @@ async def _use_base_credentials(
 async def _assume_role(
     base_credentials: BaseCredentials, destination: Destination, clock: Clock, threads: ThreadPool
 ) -> Session:
-    """Call AssumeRole with each external ID until one is accepted: during a rotation AccessDenied means the other."""
+    """Call AssumeRole with each external ID until one is accepted: STS returns AccessDenied for a wrong one."""
     external_ids: tuple[str | None, ...] = await threads.run(destination.external_ids) or (None,)
     policies = await threads.run(session_policies, destination)
     conceal(*filter(None, external_ids))
@@ -185,7 +185,7 @@ class Refresher:
         """
         session = self._current()
         if session is None:
-            # The last error of STS is old; the next attempt is already scheduled.
+            # The last error of STS is old, and the next attempt is already scheduled.
             await self._next_attempt()
             session = self._current()
         if session is None:

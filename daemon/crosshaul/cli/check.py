@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from crosshaul.config import Config
     from crosshaul.trust.findings import Finding
 
-_HELP = """Try each step from Account A's credentials to Account B's bucket; say what is missing, and who can fix it.
+_HELP = """Try each step from Account A's credentials to Account B's bucket. Report what is missing, and who can fix it.
 
 For each destination: the caller's identity; AssumeRole; AssumeRole without the external ID, which must be refused; an
 upload and its download; a multipart upload; the capabilities of the store and the session; and this machine's
-directories. The check writes one object, `.crosshaul/check` under the prefix, and leaves it there. It does not touch an
-object of that name that is not a check's.
+directories. The check writes one object, `.crosshaul/check` under the prefix, and leaves it there. If another program's
+object has that key, the check leaves that object alone and uses `.crosshaul/check-1`, and so on.
 
 Examples:
   crosshaul check
@@ -37,7 +37,7 @@ Examples:
 
 Exit codes:
   0  no problem (there may be warnings)
-  1  a problem; each finding says what, and who can fix it
+  1  a problem was found; the output says who can fix it
   2  bad usage, or invalid configuration
 """
 

@@ -15,7 +15,7 @@ _COMPLETE_VARIABLE = "_CROSSHAUL_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print the script with which SHELL completes verbs, options, files, routes and destinations.
+    """Print the script that completes verbs, options, files, routes and destinations in a shell.
 
     Examples:
       crosshaul completion bash > ~/.local/share/bash-completion/completions/crosshaul

@@ -99,12 +99,12 @@ def _after_upload(view: FileView, record: Record) -> Iterator[str]:
             if record.after_due_at is not None:
                 yield f"The next try is {when(record.after_due_at, view.now)}."
         case AfterAction.KEPT:
-            yield "The local file was kept, because the route kept its files when it was due."
+            yield "The local file was kept, because the route was set to keep its files when the file was due."
         case AfterAction.CHANGED:
             yield f"The local file was not {done}, because it had changed."
         case _ if record.after_due_at is not None and record.diagnosis is not None:
             yield f"The local file is not {done} yet: {record.diagnosis.line()}"
-            yield f"The next look is {when(record.after_due_at, view.now)}."
+            yield f"It is checked again {when(record.after_due_at, view.now)}."
         case _ if record.after_due_at is not None:
             yield f"The local file will be {done} {when(record.after_due_at, view.now)}."
         case _ if view.stat is None:

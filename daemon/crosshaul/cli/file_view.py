@@ -54,7 +54,7 @@ def settling_reason(view: FileView) -> str:
         changed = f"it changed {duration(unchanged)} ago"
         return f"It is settling: {changed} and must stay unchanged for {duration(settle.quiet)} (settle.quiet)."
     hashing = ", unless it is being read for its key ({sha256})" if "{sha256}" in view.route.key else ""
-    return f"It is unchanged for {duration(unchanged)}, and the next scan queues it{next_scan(view)}{hashing}."
+    return f"It has been unchanged for {duration(unchanged)}, and the next scan queues it{next_scan(view)}{hashing}."
 
 
 def next_scan(view: FileView) -> str:

@@ -39,7 +39,7 @@ class FindingPrinter:
                 f"Error Message:    {error.message}",
                 f"HTTP Status Code: {error.status}"
                 if error.status
-                else "Nothing answered: the client could not reach it.",
+                else "No response: the client could not reach the service.",
                 f"AWS Error Code:   {error.code}",
                 f"Error Type:       {error.kind} ({error.operation})",
                 f"Request ID:       {error.request_id or '-'}",

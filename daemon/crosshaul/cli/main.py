@@ -35,7 +35,7 @@ VERBS = {
     "resume": "Resume paused routes.",
     "limit": "Change the bandwidth limit of the running daemon.",
     "wait": "Wait until all present files are delivered.",
-    "completion": "Print a shell's completion script.",
+    "completion": "Print the completion script for a shell.",
     "demo": "Show a complete run on this machine, without AWS.",
     "version": "Print the versions of Crosshaul and its libraries.",
 }
@@ -73,8 +73,8 @@ class _Verbs(click.Group):
 def crosshaul() -> None:
     """Deliver the files of watched directories to an S3 bucket in a partner's AWS account.
 
-    A YAML file says what is delivered, and where to: -c FILE, the environment variable CROSSHAUL_CONFIG, or
-    /etc/crosshaul/config.yaml. The variable CROSSHAUL_CONFIG_YAML may hold the YAML itself.
+    The configuration is YAML: the file of -c; else the text in the environment variable CROSSHAUL_CONFIG_YAML; else the
+    file that CROSSHAUL_CONFIG names; else /etc/crosshaul/config.yaml.
     """
 
 

@@ -31,10 +31,10 @@ routes_option = click.option(
 @routes_option
 @json_option
 def command(config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
-    """Pause these routes of the running daemon, or all.
+    """Pause all routes of the running daemon, or those given by --route.
 
-    Uploads in progress are finished. Files are still found and queued; `crosshaul resume` sends them. A restarted
-    daemon has no paused routes.
+    Uploads in progress are finished. Files are still found and queued; `crosshaul resume` sends them. A restart ends
+    the pause.
 
     Examples:
       crosshaul pause

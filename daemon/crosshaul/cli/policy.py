@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from crosshaul.trust.documents import PolicyRequest, Variable
     from crosshaul.trust.merging import MergedDocument
 
-_HELP = """Print the policies that the configuration needs, for the admin of each account, and no more.
+_HELP = """Print the policies that the admin of each account has to apply for this configuration.
 
-For Account A: the identity's policy. For Account B: the role's trust policy and permissions, what to add to the KMS
-key's policy, a bucket policy and a lifecycle rule to consider. Every statement has its reason. Nothing is applied. The
-external ID and unknown values are left open, as variables. Destinations that share a role, a bucket or a key share its
-document.
+They allow what Crosshaul needs and nothing else. For Account A: the identity's policy. For Account B: the role's trust
+policy and permissions, an addition to the KMS key's policy and, optionally, a bucket policy and a lifecycle rule. Each
+statement comes with its reason. Nothing is applied. The external ID and unknown values become variables. Destinations
+that share a role, a bucket or a key share its document.
 
-The present policies of the bucket and the key stay: their documents have to be merged by hand. Terraform and
-CloudFormation output is for one account: --directory writes a file for each, and with several partners for each
-partner.
+Merge the documents for the bucket and the key by hand into the policies that these have now. Terraform and
+CloudFormation output is for one account: choose it with --only, or write a file per account with --directory.
 
 Examples:
   crosshaul policy
@@ -60,11 +59,11 @@ class _Options:
 @config_option
 @click.option("--format", "form", type=click.Choice(["json", "terraform", "cloudformation"]), default="json")
 @click.option(
-    "--only", type=click.Choice([*ACCOUNTS.values(), *DOCUMENTS]), help="One account's part, or one document."
+    "--only", type=click.Choice([*ACCOUNTS.values(), *DOCUMENTS]), help="Only one account's documents, or one document."
 )
 @click.option("--destination", "name", metavar="NAME", shell_complete=destination_names, help="Only this destination.")
 @click.option(
-    "--principal", metavar="ARN", help="Account A's identity, or its 12 digits.  [default: the present credentials']"
+    "--principal", metavar="ARN", help="Account A's identity, or its 12 digits.  [default: from the credentials]"
 )
 @click.option("--kms-key", metavar="ARN", help="The key with which the bucket encrypts by default.")
 @click.option("--optional", is_flag=True, help="Add the optional permissions: AbortMultipartUpload, ListParts.")
@@ -73,7 +72,7 @@ class _Options:
     is_flag=True,
     help="For a new bucket: print its policy and lifecycle as resources, which REPLACE the bucket's present ones.",
 )
-@click.option("--directory", type=click.Path(path_type=Path), help="Write each account's part into a file there.")
+@click.option("--directory", type=click.Path(path_type=Path), help="Write one file per account into this directory.")
 @click.option("--show-external-id", is_flag=True, help="Print the external ID in clear.")
 def command(config: Config, **options: Any) -> None:  # noqa: ANN401 - click's values, typed by _Options
     """Print the policies."""

@@ -43,10 +43,10 @@ _LOG_FLUSH_SECONDS = 2.0
 def command(context: click.Context, config: Config, routes: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
     """Deliver the files that are in the routes' directories now, then exit: for cron, and for a first try.
 
-    Waits for files that are still being written, up to settle.max_wait. Does not send files again that the journal has
-    as delivered and that have not changed since. Files that could not be delivered stay queued for the next time. A
-    terminal shows a progress bar with rate and time left. --json prints the totals and each file that was not
-    delivered, as `crosshaul list --json` does; with --dry-run a line for each file.
+    Waits for files that are still being written, up to settle.max_wait. Skips files that are delivered and have not
+    changed since. Files that could not be delivered stay queued for the next time. A terminal shows a progress bar with
+    rate and time left. --json prints the totals and, in the form of `crosshaul list --json`, each file that was not
+    delivered; with --dry-run it prints a line for each file.
 
     Examples:
       crosshaul push -c config.yaml --dry-run
@@ -54,7 +54,7 @@ def command(context: click.Context, config: Config, routes: tuple[str, ...], *, 
 
     Exit codes:
       0  all delivered (--dry-run: all would be sent)
-      1  some were not; stderr has a line for each such file, or for each destination that takes no files
+      1  some were not delivered; stderr has a line for each, or one for a destination that accepts no files
       2  bad usage, or the configuration or state_dir can't be used
       4  a daemon, or another push, holds state_dir
      75  state_dir can't be used at the moment (full, read-only): try again later

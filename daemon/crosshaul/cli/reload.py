@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 @click.command(cls=Verb)
 @config_option
 def command(config: Config) -> None:
-    """Make the running daemon apply its configuration file as it is now.
+    """Make the running daemon apply its changed configuration file.
 
     Only destinations and routes that were added, changed or removed are started or stopped. The uploads of a changed
-    one are finished first; all others continue. A file with a fault changes nothing. SIGHUP does the same, and logs it.
+    one are finished first; all others continue. An invalid file changes nothing. SIGHUP does the same, and logs the
+    result.
 
     Examples:
       crosshaul reload -c /etc/crosshaul/config.yaml

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @routes_option
 @json_option
 def command(config: Config, routes: tuple[str, ...], *, as_json: bool) -> None:
-    """Resume these paused routes of the running daemon, or all.
+    """Resume all paused routes of the running daemon, or those given by --route.
 
     Examples:
       crosshaul resume

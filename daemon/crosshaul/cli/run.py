@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--require-ready",
     is_flag=True,
-    help="Exit with code 3 if an identity or destination is unusable at the start, as far as reading can tell.",
+    help="Exit with code 3 if an identity or destination is unusable at the start. This is tested without a write.",
 )
 @click.option(
     "--finish",
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 def command(context: click.Context, config_path: Path, *, require_ready: bool, finish: bool) -> None:
     """Watch the routes' directories, and deliver every file once it has settled.
 
-    Runs in the foreground until SIGTERM or Ctrl-C. It then accepts no new files, finishes the uploads in flight within
-    shutdown_timeout, and exits; a second signal exits at once. No file is lost either way: the journal in state_dir
-    records what is delivered, and unfinished uploads continue from their last part. --finish is for pods whose volume
-    dies with the daemon: every finished file is delivered before exit. SIGHUP reloads the configuration, as `crosshaul
-    reload` does.
+    Runs in the foreground until SIGTERM or Ctrl-C. It then starts no new uploads, finishes those in progress within
+    shutdown_timeout, and exits. A second signal ends it at once. No file is lost either way: the journal in state_dir
+    records what is delivered, and the next start continues unfinished uploads from their last part. --finish is for
+    pods whose volume dies with the daemon: every settled file is delivered before exit. SIGHUP reloads the
+    configuration, as `crosshaul reload` does.
 
     Examples:
       crosshaul run -c /etc/crosshaul/config.yaml
@@ -43,7 +43,7 @@ def command(context: click.Context, config_path: Path, *, require_ready: bool, f
 
     Exit codes:
       0  ended after a complete drain
-      1  ended, and uploads were cut off (the next start continues them; 0 to systemd); with --finish: files were left
+      1  uploads were cut off; the next start continues them (under systemd: 0); with --finish: files are undelivered
       2  the configuration or state_dir can't be used
       3  --require-ready, and an identity or destination is unusable
       4  another instance holds state_dir

@@ -24,18 +24,20 @@ _HELP = """Show counts, the age of the oldest pending file, the destinations' cr
 
 Reads the journal, so it works with or without a daemon; the daemon serves the same as /status.json. `pending` counts
 the files that are to be sent and are not being uploaded now. On a terminal --watch also shows rate, time left and the
-uploads; --watch --json prints a line each second. --live asks the daemon itself whether its loops run: if not, restart
-it; the partner's account plays no part in it. --healthy is for people and monitors.
+uploads; --watch --json prints a line each second.
+
+--healthy is for people and monitoring: it fails while files are not delivered. --live is for liveness probes: it fails
+if the daemon is stuck and has to be restarted, and does not depend on the partner's account.
 
 Examples:
   crosshaul status
   crosshaul status --watch
   crosshaul status --json | jq .pending
-  crosshaul status --healthy --max-age 1h || page-somebody
+  crosshaul status --healthy --max-age 1h || send-an-alert
 
 Exit codes:
-  0  shown, whatever it says; with --healthy: files get through; with --live: a daemon runs, and its loops move
-  1  with --healthy, --live: they don't; a line for each reason
+  0  shown; with --healthy: files are delivered; with --live: a daemon runs and is not stuck
+  1  only with --healthy or --live: not so; a line for each reason
   2  invalid configuration, or the journal can't be read
 """
 
@@ -44,8 +46,18 @@ Exit codes:
 @config_option
 @json_option
 @click.option("--watch", "repeat", is_flag=True, help="Repeat every second, until Ctrl-C.")
-@click.option("--healthy", "only_healthy", is_flag=True, help="Only tell by the exit code whether files get through.")
-@click.option("--live", "only_live", is_flag=True, help="Only tell by the exit code whether a daemon's loops move.")
+@click.option(
+    "--healthy",
+    "only_healthy",
+    is_flag=True,
+    help="Print only problems; the exit code says whether files are delivered.",
+)
+@click.option(
+    "--live",
+    "only_live",
+    is_flag=True,
+    help="Print only problems; the exit code says whether a daemon runs and is not stuck.",
+)
 @click.option(
     "--max-age",
     metavar="TIME",

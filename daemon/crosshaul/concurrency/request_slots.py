@@ -57,7 +57,7 @@ class RequestSlots:
         self._may_go = may_go
         for waiting in chain(*self._queues):
             if not may_go(waiting.file) and not waiting.turn.done():
-                waiting.turn.set_exception(HeldBackError("the destination takes nothing for now"))
+                waiting.turn.set_exception(HeldBackError("the destination accepts no files at the moment"))
         self._admit()
 
     def open(self) -> None:
@@ -75,7 +75,7 @@ class RequestSlots:
     async def acquire(self, kind: SlotKind, file: int = 0) -> None:
         """Wait for a slot. The caller must release it. Raises HeldBackError while ``file`` may not be sent."""
         if self._may_go is not None and not self._may_go(file):
-            raise HeldBackError("the destination takes nothing for now")
+            raise HeldBackError("the destination accepts no files at the moment")
         if self.take(kind):
             return
         turn = asyncio.get_running_loop().create_future()

@@ -1,6 +1,6 @@
 """Read the connection settings of a profile in the AWS config files: endpoints and certificate authorities.
 
-The AWS SDK reads the other settings. These ones also apply to connections that the SDK does not make.
+The AWS SDK reads the other settings. These settings also apply to connections that the SDK does not make.
 """
 
 from __future__ import annotations

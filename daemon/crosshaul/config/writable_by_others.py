@@ -1,4 +1,4 @@
-"""Find configuration and secret files that every user of the machine can change."""
+"""Find configuration files and secret files that every user of the machine can change."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class UploadWorkers:
         self._finished.put_nowait(None)
 
     def cancel_unreported(self) -> None:
-        """Cancel what is left after the journal failed: asyncio logs each exception that nobody retrieves."""
+        """Cancel the remaining reports after the journal failed: asyncio logs each exception that is not retrieved."""
         while not self._finished.empty():
             if (attempt := self._finished.get_nowait()) is not None:
                 attempt.state.cancel()

@@ -24,7 +24,7 @@ Hints = Mapping[bytes, EventKind]
 
 
 class Candidates:
-    """The way of one route's files from a sighting to the journal's queue."""
+    """Takes one route's files from a sighting to the journal's queue."""
 
     def __init__(
         self, context: DiscoveryContext, inbox: HintInbox, namer: KeyNamer, hasher: ContentHasher, enqueuer: Enqueuer
@@ -127,7 +127,7 @@ class Candidates:
         return marked(changed, markers, recorded)
 
     async def _renamed(self, changed: list[Sighting]) -> set[bytes]:
-        """Return the files that were seen under another name which is gone now: renamed, perhaps without an event."""
+        """Return files that were seen under another name, which is gone: they were renamed, even without an event."""
         others = {one.path: other for one in changed if (other := self._unsettled.other_path(one)) is not None}
         if not others:
             return set()

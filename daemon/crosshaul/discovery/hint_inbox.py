@@ -1,4 +1,4 @@
-"""Receive the watcher's events, and keep hints of which paths to check until they are taken."""
+"""Receive the watcher's events, and keep the paths to check until they are taken."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def verify_upload(operation: str, sent: tuple[Checksum, ...], result: UploadResu
     md5 = _of_kind(ChecksumKind.MD5, sent)
     if md5 is None and sent:
         # Without MD5, the store is known to echo the checksum: this response may come from something else.
-        message = "the answer lacks the checksum that this store gives (is there a proxy?)"
+        message = "the response lacks the checksum that this store returns (is there a proxy?)"
         raise Fault(Diagnosis(FaultKind.NETWORK, "UnexpectedResponse", message, operation, status=200, ambiguous=True))
     if md5 is not None and not result.encrypted_by_kms and _PLAIN_MD5.fullmatch(result.etag):
         _require_equal(operation, md5_hex(md5), result.etag)

@@ -72,7 +72,7 @@ async def apply_config(runtime: Runtime, config: Config, routes: Sequence[Route]
     runtime.base_credentials = builder.base_credentials
     replaced = runtime.replace_pipelines(config, destinations, route_pipelines, plans)
     for pipeline in destinations.values():
-        # The configuration is in force, so go on: the reporter saves a status that can't be saved now.
+        # The configuration is in force: this must not fail. The reporter saves later what can't be saved now.
         with suppress(StateDirError):
             await pipeline.reporter.flush()
     return replaced

@@ -29,7 +29,7 @@ _GAUGE_SECONDS = 2.0
 _SHOWN_FILES = 20
 """Files of a state that the status page shows."""
 _SHOWN_PENDING = 10
-"""Pending files that it shows: fewer, since the first of them show why the others wait."""
+"""Pending files that the page shows: fewer, because the first ones show why the others wait."""
 
 
 class Monitoring:
@@ -134,7 +134,7 @@ class Monitoring:
             await wait_event(stop, SAMPLE_SECONDS)
 
     async def _send_heartbeats(self, stop: asyncio.Event) -> None:
-        # The first one only after a full period: a daemon that restarts over and over must never send one.
+        # The first one follows a full interval, so that a daemon that keeps restarting never sends one.
         await wait_event(stop, self._runtime.config.heartbeat.every)
         while not stop.is_set():
             await self._send_heartbeat(self._runtime.config.heartbeat)

@@ -15,7 +15,7 @@ from crosshaul.service.runtime import Runtime
 
 _SHOWN_FILES = 5
 _MAX_OVERDUE = 1000
-"""Sources of a route that should be gone and are not: at most so many are in the summary."""
+"""Overdue sources per route in the summary, at most."""
 _MAX_UPLOADING = 1000
 """Files being sent whose finished parts are counted, at most."""
 

@@ -158,7 +158,7 @@ class Supervisor:
                 raise
             self._log_failure(service, None, streak)  # not this task, but one that the service awaits, was cancelled
             return False
-        except Exception as error:  # the other services continue, whatever it is
+        except Exception as error:  # of any kind: the other services continue
             known = _known(error)
             if isinstance(known, _FATAL):
                 raise known from error

@@ -65,7 +65,7 @@ def healthy(status: Mapping[str, Any], max_age: float) -> HealthReport:
 def all_clear(
     status: Mapping[str, Any], max_age: float, liveness: HealthReport, readiness: HealthReport
 ) -> HealthReport:
-    """Return whether nobody has to look: ``healthy``, live and ready, and no directory is missing.
+    """Return whether no person has to act: ``healthy``, live and ready, and no directory is missing.
 
     A missing directory hides the files that would be pending.
     """

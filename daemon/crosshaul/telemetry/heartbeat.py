@@ -1,4 +1,4 @@
-"""Pings a monitor's address (a dead man's switch): the monitor alerts when the pings stop."""
+"""Ping the URL of a monitoring service, which raises an alert when the pings stop (a dead man's switch)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from crosshaul.telemetry.health import HealthReport
 from crosshaul.telemetry.logger import Logger
 
 Ping = Callable[[str], Awaitable[str | None]]
-"""Requests a URL; returns the error, or None if the answer is good."""
+"""Requests a URL; returns the error, or None after a response of success."""
 
 
 class Heartbeat:
-    """Pings while the verdict is good, and logs when that begins to fail or ends. The address is a secret."""
+    """Pings while the verdict is good; logs failed pings, and each withholding with its end. The URL is a secret."""
 
     def __init__(self, log: Logger, ping: Ping) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""Renders log events as JSON or as text for a terminal, without secrets."""
+"""Render log events as JSON or as text for a terminal, without secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _IMMUTABLE_TYPES = frozenset({str, bytes, int, float, bool, type(None)})
 _LEVELS = {"exception": "error", "warn": "warning"}
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _EVENT_BYTES = 512
-"""About what an event takes of memory, without its texts."""
+"""Approximate memory of an event without its texts, in bytes."""
 
 Render = Callable[["LogLine"], str]
 

@@ -1,4 +1,4 @@
-"""Writes the log in its own thread, so that no caller waits for a pipe that nobody reads or a stopped terminal.
+"""Write the log in its own thread, so that no caller waits for a full pipe or a stopped terminal.
 
 The queue is bounded. Lines without room are dropped and counted; the count is logged when writing succeeds again.
 """
@@ -94,7 +94,7 @@ class LogWriter:
             self._wake.set()
 
     def flush(self, seconds: float) -> bool:
-        """Block until all lines are written, at most so many seconds; True if they are."""
+        """Block until all lines are written, at most ``seconds``; return True if they are."""
         self._flush_requested.set()
         try:
             with self._idle:

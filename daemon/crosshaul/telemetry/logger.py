@@ -9,7 +9,7 @@ class Logger(Protocol):
     """A structured logger: an event's name and its fields. ``telemetry.logs.get`` returns one."""
 
     def debug(self, event: str, **fields: object) -> object:
-        """Log a detail for somebody who debugs."""
+        """Log a detail for debugging."""
 
     def info(self, event: str, **fields: object) -> object:
         """Log a normal event."""

@@ -68,12 +68,12 @@ def writes(level: Level) -> bool:
 
 
 def flush(seconds: float) -> bool:
-    """Block until all events are written, at most so many seconds; True if they are."""
+    """Block until all events are written, at most ``seconds``; return True if they are."""
     return _Output.writer is None or _Output.writer.flush(seconds)
 
 
 def dropped() -> int:
-    """Return how many lines were lost since the start: nobody read them in time, or a write failed."""
+    """Return how many lines were lost since the start: they were not read in time, or a write failed."""
     return _Output.dropped_before + (_Output.writer.dropped if _Output.writer else 0)
 
 

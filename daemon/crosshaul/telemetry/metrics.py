@@ -98,7 +98,8 @@ class Metrics:
         self._registry = MetricRegistry()
         self._codes: set[str] = set()
         self._delivered: defaultdict[str, _Tally] = defaultdict(_Tally)
-        """By route, until somebody asks: a counter's lock and labels for each file cost more than all else of it."""
+        """Deliveries by route since the last ``render``: updating the counters for each file would take longer than
+        everything else that is done for it."""
         self._lag_max = 0.0
         self._log_dropped_before = 0
         self._routes = _RouteMetrics(self._registry)
@@ -171,7 +172,7 @@ class Metrics:
         self._destinations.sts.labels(destination, self._bounded(outcome)).inc()
 
     def uploads_aborted(self, destination: str, uploads: int) -> None:
-        """Count multipart uploads that were aborted because nobody completes them any more."""
+        """Count multipart uploads that were aborted because they will not be completed."""
         self._destinations.aborted.labels(destination).inc(uploads)
 
     def lost_events(self, route: str, n: int) -> None:
@@ -188,7 +189,7 @@ class Metrics:
         self._destinations.parked.labels(destination).set(parked)
 
     def committed(self, seconds: float) -> None:
-        """Observe a commit of the journal that took so many seconds."""
+        """Observe a commit of the journal that took ``seconds``."""
         self._process.commit.observe(seconds)
 
     def log_lines_dropped(self, total: int) -> None:

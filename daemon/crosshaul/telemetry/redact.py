@@ -1,4 +1,4 @@
-"""Removes secrets from text, before it is logged or shown. Pure, but for the secrets that were registered."""
+"""Remove secrets from text before it is logged or shown. Pure, except for the list of registered secrets."""
 
 from __future__ import annotations
 

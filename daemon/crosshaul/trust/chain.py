@@ -1,7 +1,7 @@
 """Check the chain from Account A's credentials to bytes in Account B's bucket, step by step.
 
-A check writes one key under the prefix, so that nothing piles up where nothing may be deleted. It never touches an
-object of somebody else, even under that key.
+Every check writes the same key under the prefix, because the role may not delete objects. It never replaces an object
+that is not a check's, even under that key.
 """
 
 from __future__ import annotations

@@ -216,8 +216,8 @@ def _key_rights(request: PolicyRequest, resource: str, **principal: Any) -> Iter
 
 def _key_policy(request: PolicyRequest, principal: str | Variable) -> PolicyDocument:
     reason = (
-        f"Add this to the policy of the key {request.key}, unless that already leaves access to IAM (a statement for "
-        "the root of the account, as in every key created in the console)."
+        f"Add this to the policy of the key {request.key}, unless that policy already leaves access to IAM (a "
+        "statement for the root of the account, as in every key created in the console)."
     )
     return PolicyDocument("key-policy", Party.B, reason, tuple(_key_rights(request, "*", Principal={"AWS": principal})))
 

@@ -54,7 +54,9 @@ def _watches() -> Iterator[Finding]:
     except (OSError, ValueError):
         return
     if limit < _MIN_WATCHES:
-        message = f"fs.inotify.max_user_watches allows {limit:,} directories; only scans find files in any others"
+        message = (
+            f"fs.inotify.max_user_watches allows {limit:,} directories; files in further ones are found by scans only"
+        )
         yield Finding("machine", Outcome.WARN, message, details={"max_user_watches": limit})
 
 

@@ -107,7 +107,7 @@ def variables_of(documents: Iterable[MergedDocument]) -> list[Variable]:
 
 
 def as_comment(reason: str) -> str:
-    """Put a reason on one printable line, whatever the configuration put into it."""
+    """Put a reason, which may contain text of the configuration, on one printable line."""
     return printable(" ".join(reason.split()))
 
 

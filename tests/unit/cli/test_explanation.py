@@ -196,7 +196,7 @@ def test_a_settling_and_a_gone_file_are_told():
     )
     gone = record(State.GONE)
     assert told(gone, stat=None) == ["/srv/exports/a.csv disappeared before it could be sent (noticed at 14:02:55)."]
-    assert told(gone)[1].startswith("It exists again. It is unchanged for 1 h")
+    assert told(gone)[1].startswith("It exists again. It has been unchanged for 1 h")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_an_unseen_file_waits_or_is_about_to_be_seen():
     assert told(stat=stat_of(1.0)) == [
         prefix + "It is settling: it changed 1 s ago and must stay unchanged for 2 s (settle.quiet)."
     ]
-    assert told() == [prefix + "It is unchanged for 1 h, and the next scan queues it."]
+    assert told() == [prefix + "It has been unchanged for 1 h, and the next scan queues it."]
     scanned = RouteStatus("exports", "watching", last_scan_at=NOW - 60)
     assert told(watcher=scanned)[0].endswith("queues it, at 14:07:00 (in 4 min) at the latest.")
     by_content = ROUTE.model_copy(update={"key": "{sha256}"})

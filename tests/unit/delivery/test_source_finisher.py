@@ -335,7 +335,7 @@ async def test_a_source_whose_writers_can_not_be_seen_stays_for_longer(
     record = await world.record("early")
     assert (early.exists(), record.after_action, after.overdue) == (True, None, 0)
     assert 20 < await world.due_at("early") - SystemClock().now() <= 30
-    assert "can't be seen: its file system has no leases that tell" in (await world.diagnosis("early")).message
+    assert "can't be seen: its file system has no leases that show writers" in (await world.diagnosis("early")).message
     reader = Reader.open(tmp_path / "state")
     assert [each.path for each in reader.first_overdue("r", 10)] == [b"early"]
     reader.close()

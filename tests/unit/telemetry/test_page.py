@@ -131,7 +131,7 @@ def test_errors_and_advice_are_shown_once_each():
         (facts(STARTING, waiting=[record()], paused={"r"}), "the route is paused"),
         (
             facts(STARTING, waiting=[record(diagnosis=LOST)]),
-            "PutObject: nobody there (no answer, ConnectError). Next try in 5 s.",
+            "PutObject: nobody there (no response, ConnectError). Next try in 5 s.",
         ),
     ],
 )

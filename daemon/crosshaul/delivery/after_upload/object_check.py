@@ -67,7 +67,7 @@ class ObjectCheck:
         if ours:
             message = f"{self._place(task)} has another state of the file now: an older request arrived late"
             return _kept(task, "ObjectReplaced", message, send_again=True)
-        who = "something else than Crosshaul" if head.source is None else f"source {head.source}"
+        who = "a program other than Crosshaul" if head.source is None else f"source {head.source}"
         message = f"{self._place(task)} was replaced by {who} after it was delivered"
         return _kept(task, "ObjectReplaced", f"{message}; run `crosshaul resend` to upload it again")
 

@@ -112,7 +112,7 @@ def _move_to_free_name(
             _refuse_move(error, expected.path, target, same_device=_device(source) == _device(into))
         return free
     raise SourceError(
-        f"{printable(expected.path)}: {target.path} has files of both names that it could take; remove one of them"
+        f"{printable(expected.path)}: {target.path} has files with both names that it could get; remove one of them"
     )
 
 

@@ -147,7 +147,9 @@ def _rule_out_writers(source: SourceFile, guard: RemovalGuard) -> None:
 
 
 def _in_use(path: bytes) -> FileInUseError:
-    return FileInUseError(f"{printable(path)}: a program has it open for writing; it is kept until that closes it")
+    return FileInUseError(
+        f"{printable(path)}: a program has it open for writing; it is kept until the program closes it"
+    )
 
 
 def _compare_bytes(source: SourceFile, opened: OpenSource, expected: ExpectedSource, guard: RemovalGuard) -> None:

@@ -66,7 +66,7 @@ def why_kept(descriptor: int, settled_by: SettleReason | None) -> str:
     seconds = keep_seconds(settled_by)
     wait = f"{seconds / 60:.0f} min" if seconds > _FINISHED_SECONDS else f"{seconds:.0f} s"
     owner = os.fstat(descriptor).st_uid
-    why, hint = "its file system has no leases that tell", "have writers rename files into place"
+    why, hint = "its file system has no leases that show writers", "have writers rename files into place"
     if owner != os.geteuid() and not _may_lease():
         why = f"it belongs to another user (uid {owner}), and the service has no CAP_LEASE"
         hint = f"give the service CAP_LEASE, run it as that user, or {hint}"
@@ -80,7 +80,7 @@ def invisible_writers(root: Path, *, with_mounts: bool) -> str | None:
         return "this system does not show which files are open for writing; have writers rename files into place"
     if not kinds <= _LEASE_TYPES:
         types = ", ".join(sorted(kinds - _LEASE_TYPES))
-        return f"{types} has no leases that tell of writers on other machines; have writers rename files into place"
+        return f"{types} has no leases that show writers on other machines; have writers rename files into place"
     if _may_lease() or _is_private(root):
         return None
     return (

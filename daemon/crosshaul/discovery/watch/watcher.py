@@ -1,6 +1,6 @@
 """Keep a watch backend on one root, which may be missing at first and may be replaced by another directory.
 
-The tree is scanned after each change of the backend, so changes without events are status.
+The tree is scanned after each change of the backend, which finds changes without events.
 """
 
 from __future__ import annotations

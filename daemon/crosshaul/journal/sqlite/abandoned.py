@@ -13,7 +13,7 @@ from crosshaul.model import AbandonedUpload, Multipart, Place
 _MAX_ROWS = 10_000
 """Rows that are kept; the bucket's lifecycle rule removes the uploads beyond them."""
 _UNROUTED_SECONDS = 86_400.0
-"""For so long the uploads of a removed route are kept, in case it comes back."""
+"""Time for which the uploads of a removed route are kept, in case the route comes back."""
 
 
 def abandon(connection: sqlite3.Connection, files: Sequence[int]) -> None:

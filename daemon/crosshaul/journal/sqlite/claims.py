@@ -13,7 +13,7 @@ from crosshaul.journal.sqlite.transitions import IllegalTransition
 from crosshaul.model import ChecksumKind, Claim, HeldClaim, Multipart, Part, State
 
 _FAILED_FRACTION = 4
-"""One in so many claims is for a file that failed before, while others are due that did not."""
+"""One of this many claims is for a file that failed before, even while files that did not fail are due."""
 
 
 class ClaimRequest(NamedTuple):

@@ -30,7 +30,7 @@ _BLOCK_BYTES = 512
 
 
 class Reserve:
-    """Reserves space for receipts. Its calls block, and never fail: Crosshaul also works without a reserve."""
+    """Reserves space for receipts. Its calls block. Only ``check`` raises: Crosshaul also works without a reserve."""
 
     def __init__(self, state_dir: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.spent = False

@@ -22,7 +22,7 @@ class Journal(AdmissionStore, ClaimStore, SourceStore, AbandonedUploadStore, Sta
     """Records of all files. Every method may raise StateDirError; one that raises has changed nothing.
 
     A write waits for its commit, which it shares with all other waiting writes. Reads have a connection of their own
-    and see whatever was awaited before. A write whose caller is cancelled may still take place.
+    and see every write that was awaited before. A write whose caller is cancelled may still take place.
     """
 
     def __init__(self, clock: Clock, held: lock.StateLock, writer: Writer, reader: Reader, reserve: Reserve) -> None:

@@ -33,7 +33,7 @@ class Problem:
     """A problem: short for the headline, in full, and with a hint what to do."""
 
     mood: str
-    """``bad``: nothing is delivered, or not known to be; ``warn``: somebody should look."""
+    """``bad``: nothing is delivered, or it is unknown whether anything is; ``warn``: a person should look."""
     short: str
     full: str
     hint: str

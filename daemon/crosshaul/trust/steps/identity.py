@@ -28,7 +28,7 @@ async def identity(context: CheckContext) -> list[Finding]:
         message = "long-lived keys of an IAM user; a role (EC2, ECS, IRSA, SSO) needs no keys on the disk"
         findings.append(Finding("identity", Outcome.WARN, message))
     if caller.server_time is not None and abs(skew := time.time() - caller.server_time) > _MAX_SKEW_SECONDS:
-        message = f"the clock of this machine is {skew:+.0f} s off; from 15 minutes on AWS refuses all requests"
+        message = f"the clock of this machine is {skew:+.0f} s off; at 15 minutes AWS refuses all requests"
         findings.append(Finding("identity", Outcome.WARN, message, details={"clock_skew_seconds": round(skew)}))
     return findings
 

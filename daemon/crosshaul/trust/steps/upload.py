@@ -28,7 +28,7 @@ async def upload(context: CheckContext) -> list[Finding]:
             if fault.kind is not FaultKind.EXISTS:
                 raise  # otherwise the key has an object that the role may not read
     else:
-        message = f"{context.key} and {_MAX_KEYS - 1} keys like it have objects that no check wrote; delete one of them"
+        message = f"{context.key} and {_MAX_KEYS - 1} similar keys have objects of other programs; delete one of them"
         raise Fault(Diagnosis(FaultKind.EXISTS, "PreconditionFailed", message, "PutObject"))
     details = {"key": context.key, "etag": result.etag, "request_id": result.request_id}
     return [Finding("upload", Outcome.PASS, "validated Upload : true", details=details)]
