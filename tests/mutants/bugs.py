@@ -319,8 +319,8 @@ BUGS = (
     bug(
         "a file in small pieces has the loop read each of them",
         "discovery/watch/inotify.py",
-        "if len(data) < _READ_BYTES // 2:",
-        "if not data:",
+        "if self._read_events() < _READ_BYTES // 2:",
+        "if not self._read_events():",
         "tests/unit/discovery/test_watch.py",
     ),
     bug(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -58,16 +60,24 @@ class Quiet:
 
 
 class Watcher:
-    """Hears what happens on the disk late, or not at all; seldom knows that it did not."""
+    """Stands in for inotify: events are queued at once, and read late, in their order.
+
+    Some events never come, as those of writers on other machines; only few of these losses are reported.
+    """
 
     def __init__(self, world: World, root: Path, listener: Any) -> None:
         self._world = world
         self._prefix = bytes(root) + b"/"
         self._listener = listener
+        self._queue: deque[tuple[float, Callable[[], None]]] = deque()
+        """When each event is read at the latest, and what delivers it."""
 
     def watch_directory(self, directory: bytes, descriptor: int) -> None: ...
 
     def scan_finished(self) -> None: ...
+
+    async def deliver_pending(self) -> None:
+        self._deliver(until=float("inf"))
 
     async def run(self) -> None:
         self._listener.on_watcher_state("watching")
@@ -79,16 +89,26 @@ class Watcher:
             self._world.watchers.remove(self)
 
     def happened(self, path: bytes, event: Event) -> None:
-        """Tell, by chance."""
+        """Queue the event, by chance: before anything can see the change, as the kernel does."""
         chance = self._world.chance
         roll = chance.random()
         if not path.startswith(self._prefix) or roll < 0.15:
             return
-        loop = asyncio.get_running_loop()
         if roll < 0.2:
-            loop.call_later(chance.random(), self._listener.on_events_lost, 1)
+            self._add(chance.random(), partial(self._listener.on_events_lost, 1))
         else:
-            loop.call_later(chance.random() * 0.05, self._listener.on_event, path.removeprefix(self._prefix), event)
+            below = path.removeprefix(self._prefix)
+            self._add(chance.random() * 0.05, partial(self._listener.on_event, below, event))
+
+    def _add(self, delay: float, deliver: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        read_at = max(loop.time() + delay, self._queue[-1][0] if self._queue else 0.0)
+        self._queue.append((read_at, deliver))
+        loop.call_at(read_at, self._deliver, read_at)
+
+    def _deliver(self, until: float) -> None:
+        while self._queue and self._queue[0][0] <= until:
+            self._queue.popleft()[1]()
 
 
 async def _no_tls(_: object) -> None:

@@ -97,6 +97,8 @@ class Candidates:
         for sighting in changed:
             path = sighting.path
             kind = events.get(path)
+            if kind is not None and self._inbox.outdated(path, kind):
+                kind = None  # the file may have been written to after the event, and before the stat
             verdict = self._settler.observe(
                 sighting,
                 now,

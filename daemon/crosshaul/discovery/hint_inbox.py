@@ -29,6 +29,8 @@ class HintInbox:
         """Hints are being checked: events of waiting files are kept now."""
         self._hints = HintQueue()
         self._after_scan = HintQueue()
+        self._events_lost = False
+        """Events were lost since hints were taken."""
 
     def __len__(self) -> int:
         return len(self._hints)
@@ -43,10 +45,12 @@ class HintInbox:
             return
         if kind is EventKind.CHANGED or kind is EventKind.CLOSED:
             queued = self._unsettled.on_write(path, closed=kind is EventKind.CLOSED)
-            # A file that is written continuously is checked when it is due rather than at each write.
-            if queued and kind not in self.finishing and not self.checking:
+            # A file that is written continuously is checked when it is due rather than at each write. But a write
+            # after a rename replaces the rename's hint, so that the file does not count as finished.
+            if queued and kind not in self.finishing and not self.checking and path not in self._hints:
                 return
         if not self._hints.add(path, kind):
+            self._events_lost = True
             self._scan_wanted.set()
         self.filled.set()
 
@@ -57,7 +61,9 @@ class HintInbox:
 
     def request_scan(self) -> None:
         """Scan everything: there may be changes without events."""
+        self._events_lost = True
         self._unsettled.on_events_lost()
+        self._hints.on_events_lost()
         self._scan_wanted.set()
 
     def on_watcher_state(self, state: str) -> None:
@@ -67,10 +73,15 @@ class HintInbox:
     def take(self) -> tuple[dict[bytes, EventKind], set[bytes]]:
         """Remove and return all hints, due files included, and the set of paths that appeared."""
         self.filled.clear()
+        self._events_lost = False
         hints, appeared = self._hints.take()
         for path in self._unsettled.due(self._clock.monotonic()):
             hints.setdefault(path, EventKind.TOUCHED)
         return hints, appeared
+
+    def outdated(self, path: bytes, kind: EventKind) -> bool:
+        """Return whether ``kind``, an event that was taken, may not be the latest one of ``path`` any more."""
+        return self._events_lost or self._hints.outdates(path, kind)
 
     def defer(self, hints: Iterable[tuple[bytes, EventKind]]) -> None:
         """Keep hints until the next full scan is over, and request it."""
@@ -79,6 +90,6 @@ class HintInbox:
         self._scan_wanted.set()
 
     def release_deferred(self) -> None:
-        """Add the deferred hints again."""
-        for path, kind in self._after_scan.take()[0].items():
-            self.on_event(path, kind)
+        """Add the paths of the deferred hints again; their events may not be the latest ones any more."""
+        for path in self._after_scan.take()[0]:
+            self.on_event(path, EventKind.TOUCHED)

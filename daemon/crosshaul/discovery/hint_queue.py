@@ -30,6 +30,9 @@ class HintQueue:
     def __len__(self) -> int:
         return len(self._kinds)
 
+    def __contains__(self, path: object) -> bool:
+        return path in self._kinds
+
     def add(self, path: bytes, kind: EventKind) -> bool:
         """Add a hint; return False if there is no room."""
         before = self._kinds.get(path)
@@ -43,6 +46,16 @@ class HintQueue:
             if before in _ARRIVALS and kind is not EventKind.GONE:
                 self._arrived.add(path)
         return True
+
+    def outdates(self, path: bytes, kind: EventKind) -> bool:
+        """Return whether the queue has an event of ``path`` that replaces ``kind``, which was taken before."""
+        later = self._kinds.get(path)
+        return later is not None and later not in _OUTRANKED[kind]
+
+    def on_events_lost(self) -> None:
+        """Keep the paths but not their events: a later event may be among the lost ones."""
+        self._arrived.update(path for path, kind in self._kinds.items() if kind in _ARRIVALS)
+        self._kinds = dict.fromkeys(self._kinds, EventKind.TOUCHED)
 
     def take(self) -> tuple[dict[bytes, EventKind], set[bytes]]:
         """Remove and return all hints, and the set of their paths that appeared or were renamed into place."""

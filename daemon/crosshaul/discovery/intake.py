@@ -69,7 +69,7 @@ class Intake:
         self._hasher = ContentHasher(route, namer, enqueuer.enqueue, self._inbox.hint, log)
         self._candidates = Candidates(context, self._inbox, namer, self._hasher, enqueuer)
         self._rescans = Rescans(context, self._inbox, self._candidates, self._watcher, self._status, scan_wanted)
-        self._checker = PathChecker(context, self._inbox, self._candidates, self._rescans, self._hasher)
+        self._checker = PathChecker(context, self._inbox, self._candidates, self._rescans, self._hasher, self._watcher)
 
     @property
     def settling(self) -> int:

@@ -10,10 +10,12 @@ from crosshaul.discovery.content_hasher import ContentHasher
 from crosshaul.discovery.context import DiscoveryContext
 from crosshaul.discovery.hint_inbox import HintInbox
 from crosshaul.discovery.rescans import Rescans
-from crosshaul.discovery.watch import EventKind
+from crosshaul.discovery.watch import EventKind, Watcher
 from crosshaul.errors import SourceError
 
 _BATCH_PATHS = 500
+_END_KINDS = frozenset({EventKind.RENAMED, EventKind.CLOSED})
+"""Events that say something about the file's state at that time only."""
 
 
 class PathChecker:
@@ -26,9 +28,11 @@ class PathChecker:
         candidates: Candidates,
         rescans: Rescans,
         hasher: ContentHasher,
+        watcher: Watcher,
     ) -> None:
         self._context = context
         self._inbox = inbox
+        self._watcher = watcher
         self._candidates = candidates
         self._rescans = rescans
         self._hasher = hasher
@@ -74,6 +78,9 @@ class PathChecker:
             unsettled.forget_all(hints)
             self._inbox.defer(hints.items())
             return
+        if not _END_KINDS.isdisjoint(hints.values()):
+            # The stat may have seen a later state than the event's. If so, the event of that change is in the queue.
+            await self._watcher.deliver_pending()
         unsettled.forget_all([*stats.without_file, *(problem.path for problem in stats.problems)])
         await self._context.journal.mark_gone(self._context.route.name, stats.without_file)
         for path in stats.directories:

@@ -16,6 +16,28 @@ def test_the_latest_event_counts_except_a_touch():
     assert hints.take() == ({}, set())
 
 
+def test_a_later_event_outdates_the_one_that_was_taken():
+    """A write after a rename outdates the rename; changed attributes, or an event of another path, do not."""
+    hints = HintQueue()
+    for path, kind in ((b"f", EventKind.TOUCHED), (b"g", EventKind.CHANGED)):
+        hints.add(path, kind)
+    assert not hints.outdates(b"f", EventKind.RENAMED)
+    hints.add(b"f", EventKind.CHANGED)
+    assert hints.outdates(b"f", EventKind.RENAMED)
+    assert hints.outdates(b"f", EventKind.CLOSED)
+    hints.take()
+    assert not hints.outdates(b"f", EventKind.RENAMED)
+
+
+def test_lost_events_leave_the_paths_and_what_appeared():
+    """After a loss no event of the queue counts as a path's latest, and a new directory is still new."""
+    hints = HintQueue()
+    hints.add(b"d", EventKind.APPEARED)
+    hints.add(b"f", EventKind.CLOSED)
+    hints.on_events_lost()
+    assert hints.take() == ({b"d": EventKind.TOUCHED, b"f": EventKind.TOUCHED}, {b"d"})
+
+
 def test_the_queue_is_bounded_in_number_and_in_bytes():
     """Beyond either limit a new path is refused, and an event of a queued path is not."""
     hints = HintQueue(max_hints=2, max_path_bytes=1_000)

@@ -321,6 +321,78 @@ async def test_a_file_that_is_written_to_all_the_time_is_checked_when_it_is_due(
     assert len(checks) < 40
 
 
+def append_at_stat(monkeypatch: pytest.MonkeyPatch, path: Path, also: Callable[[], object] = lambda: None) -> None:
+    """Let a writer append to the file just before its first check, in the thread of the check."""
+    stat_paths, left = Scanner.stat_paths, [True]
+
+    def appended(scanner: Scanner, paths: Any) -> Any:
+        if os.fsencode(path.name) in paths and left:
+            left.clear()
+            with path.open("a") as file:
+                file.write("more")
+            also()
+        return stat_paths(scanner, paths)
+
+    monkeypatch.setattr(Scanner, "stat_paths", appended)
+
+
+async def admitted(world: World, intake: Intake) -> int:
+    """Check the hints, check again when the tick of the files' time stamps is over, and count the admissions."""
+    await intake.check_hints()
+    await asyncio.sleep(0.05)
+    await intake.check_hints()
+    return world.admissions
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_an_event_is_outdated_by_a_later_one_that_arrives_during_the_check(
+    world: World, monkeypatch: pytest.MonkeyPatch, lost: bool
+):
+    """A file that was renamed into place and then written to, before it was checked, is not taken as finished."""
+    intake, loop = world.intake(settle={"quiet": 60, "max_wait": 120}), asyncio.get_running_loop()
+    (world.root / "f").write_text("x")
+
+    def deliver() -> None:
+        if lost:
+            loop.call_soon_threadsafe(intake.events.on_events_lost, 1)
+        else:
+            loop.call_soon_threadsafe(intake.events.on_event, b"f", EventKind.CHANGED)
+
+    append_at_stat(monkeypatch, world.root / "f", deliver)
+    intake.events.on_event(b"f", EventKind.RENAMED)
+    assert await admitted(world, intake) == 0
+    intake.events.on_event(b"f", EventKind.RENAMED)
+    assert await admitted(world, intake) == 1
+
+
+@pytest.mark.parametrize("event", [EventKind.RENAMED, EventKind.CLOSED])
+async def test_a_write_to_a_waiting_file_outdates_a_rename_and_a_close(world: World, event: EventKind):
+    """A file that waits, that is finished, and then written to before it is checked, is not taken as finished."""
+    intake = world.intake(settle={"quiet": 60, "max_wait": 120, "close_write": True})
+    (world.root / "f").write_text("x")
+    intake.events.on_event(b"f", EventKind.CHANGED)
+    await intake.check_hints()
+    intake.events.on_event(b"f", event)
+    intake.events.on_event(b"f", EventKind.CHANGED)
+    assert await admitted(world, intake) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only inotify reports renames")
+async def test_an_event_in_the_kernels_queue_outdates_the_one_that_is_checked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """A write whose event has not been read yet counts: the kernel's queue is read before the file is judged."""
+    async with world.running(settle={"quiet": 60, "max_wait": 120}) as intake:
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr("crosshaul.discovery.watch.inotify._READ_INTERVAL_SECONDS", 1.0)
+        (world.root / ".tmp").write_text("x")
+        append_at_stat(monkeypatch, world.root / "f")
+        (world.root / ".tmp").rename(world.root / "f")
+        await world.eventually(lambda: intake.settling or world.admissions)
+        await asyncio.sleep(0.2)
+        assert world.admissions == 0
+
+
 async def test_new_nested_directories_are_walked_and_watched(world: World):
     """Files made at once with their directories are found, and renames in those directories are heard at once."""
     async with world.running(settle={"quiet": 0.3, "max_wait": 60}):

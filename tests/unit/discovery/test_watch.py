@@ -93,6 +93,23 @@ async def test_events_arrive_in_order_with_their_kind(listener: Listener):
     assert (b"d/f", EventKind.GONE) in listener.hints
 
 
+async def test_pending_events_are_delivered_on_request(listener: Listener):
+    """All events that the kernel has queued are delivered, in several reads, and the next read finds nothing."""
+    problems: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    async with listener.listening():
+        await asyncio.sleep(0.05)
+        listener.hints.clear()
+        for number in range(5_000):
+            (listener.root / f"{number}").mkdir()
+        await asyncio.sleep(0)  # the loop reads the queue after this turn of ours
+        await listener.watcher.deliver_pending()
+        assert listener.hints[-1] == (b"4999", EventKind.APPEARED)
+        await asyncio.sleep(0.05)
+    assert problems == []
+    assert len(listener.hints) == 5_000
+
+
 async def test_a_name_that_is_no_utf_8_is_reported_like_any_other(listener: Listener):
     """An event carries the bytes of a name that is not UTF-8."""
     async with listener.listening():

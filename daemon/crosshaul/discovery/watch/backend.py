@@ -51,6 +51,9 @@ class WatchBackend(Protocol):
     def scan_finished(self) -> str | None:
         """Handle the end of a full scan; return why the tree can't be watched completely, or None."""
 
+    async def deliver_pending(self) -> None:
+        """Deliver the events that are queued now, so that no change seen before lacks its event."""
+
     async def listen(self) -> None:
         """Deliver events until the root is gone. Raises WatchUnavailableError."""
 

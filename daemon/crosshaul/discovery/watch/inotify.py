@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
+import sys
+import termios
 from contextlib import suppress
 from pathlib import Path
 
@@ -80,6 +83,14 @@ class InotifyBackend:
             return None
         return f"fs.inotify.max_user_watches is used up after {len(self._directories)} directories; raise it"
 
+    async def deliver_pending(self) -> None:
+        """Read the kernel's queue as long as it is now. The kernel queues an event before the change's call returns."""
+        pending = 0 if self._inotify.closed else self._pending_bytes()
+        while pending > 0 and (read := self._read_events()):
+            pending -= read
+            if pending > 0:
+                await asyncio.sleep(0)
+
     async def listen(self) -> None:
         """Deliver events until the root itself is deleted or unmounted."""
         self._await_events()
@@ -89,11 +100,23 @@ class InotifyBackend:
         if not self._inotify.closed:
             asyncio.get_running_loop().add_reader(self._inotify, self._read)
 
-    def _read(self) -> None:
-        data = os.read(self._inotify.fileno(), _READ_BYTES)
+    def _pending_bytes(self) -> int:
+        return int.from_bytes(fcntl.ioctl(self._inotify, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def _read_events(self) -> int:
+        """Deliver the events of one read; return their size in bytes, 0 if there are none."""
+        if self._inotify.closed:
+            return 0
+        try:
+            data = os.read(self._inotify.fileno(), _READ_BYTES)
+        except BlockingIOError:
+            return 0
         for watch, mask, _, name in parse_events(data):
             self._dispatch(watch, mask, name)
-        if len(data) < _READ_BYTES // 2:
+        return len(data)
+
+    def _read(self) -> None:
+        if self._read_events() < _READ_BYTES // 2:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._inotify)
             loop.call_later(_READ_INTERVAL_SECONDS, self._await_events)

@@ -34,6 +34,9 @@ class WatchfilesBackend:
         """Do nothing: return None."""
         return None
 
+    async def deliver_pending(self) -> None:
+        """Do nothing: the queue is not accessible. No event of this backend says that a file is finished."""
+
     async def listen(self) -> None:
         """Deliver events until watchfiles fails."""
         try:

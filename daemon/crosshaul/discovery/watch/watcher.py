@@ -59,6 +59,12 @@ class Watcher:
             obstacle = backend.scan_finished()
             self._set_state(f"scanning only: {obstacle}" if obstacle else "watching")
 
+    async def deliver_pending(self) -> None:
+        """Deliver the events of all changes so far, if the backend can."""
+        backend = self._backend
+        if backend is not None:
+            await backend.deliver_pending()
+
     async def run(self) -> None:
         """Watch until cancelled."""
         try:
