@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from crosshaul.config import AfterUploadConfig
-from crosshaul.delivery.retry import RetryPolicy
+from crosshaul.config import AfterUploadConfig, RetryConfig
 from crosshaul.errors import FaultKind, StateDirError
 from crosshaul.files import page_cache_read
 from crosshaul.files.source_file import SourceFile
@@ -266,7 +265,9 @@ async def test_a_fault_of_the_file_quarantines_it_with_its_reason(
 async def test_quarantine_after_so_many_tries(partner: PartnerAccount, tmp_path: Path):
     """With quarantine_after: 3 the third failure that speaks of the file sets it aside."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=TRANSIENT["BadDigest"]))
-    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=3)) as pipeline:
+    async with open_pipeline(
+        partner, tmp_path, retry=RetryConfig(initial=0.02, max=0.05, quarantine_after=3)
+    ) as pipeline:
         await pipeline.drop("a", b"x")
         await pipeline.comes_to("a", State.QUARANTINED)
     assert len(pipeline.calls("PutObject")) == 3
@@ -494,11 +495,11 @@ async def test_a_journal_that_fails_is_one_complaint(
 async def test_a_route_that_is_paused_sends_nothing_that_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
     """Files that were claimed ahead go back when their route is served no more; those that are being sent end."""
     async with pipeline_at_work(partner, tmp_path, 12) as pipeline:
-        pipeline.transfer.set_routes(pipeline.context.routes, [], {})
+        pipeline.runtime.pause(["r"])
         await asyncio.sleep(1.0)
         states = [(await pipeline.record(f"f{number}")).state for number in range(12)]
         assert (states.count(State.DELIVERED), states.count(State.PENDING)) == (4, 8)
-        pipeline.transfer.set_routes(pipeline.context.routes, ["r"], {})
+        pipeline.runtime.resume(["r"])
         for number in range(12):
             await pipeline.comes_to(f"f{number}", State.DELIVERED)
 

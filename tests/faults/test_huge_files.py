@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from crosshaul.delivery import part_body
+from crosshaul.delivery import multipart, part_body
 from crosshaul.delivery.multipart import part_size
 from crosshaul.files.source_file import SourceFile
 from crosshaul.integrity.checksum import compute
@@ -26,6 +26,12 @@ GIB = 1 << 30
 
 
 @pytest.fixture
+def large_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``BIG`` has two parts, of 7 MiB, as if S3 took no more: with less memory they are what those of terabytes are."""
+    monkeypatch.setattr(multipart, "_MAX_PARTS", 2)
+
+
+@pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The lengths of all reads of open files."""
     lengths: list[int] = []
@@ -40,12 +46,13 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("checksums", ["honoured", "crc32 only", "ignored"])
+@pytest.mark.usefixtures("large_parts")
 async def test_parts_larger_than_memory_are_read_while_they_are_sent(
     checksums: str, reads: list[int], partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """With less memory than a part has, no more than a piece is held, and the file arrives, proven as any other."""
     partner.change(checksums=checksums)
-    async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:
+    async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         most, acquire = 0, pipeline.context.memory.acquire
 
         async def noted(amount: int) -> None:
@@ -87,16 +94,18 @@ async def test_a_large_part_is_read_in_steps(partner: PartnerAccount, tmp_path: 
     [Reset("mid_body"), Reset("after_commit"), Error(503, "SlowDown", "slow"), Corrupt(), Close()],
     ids=lambda action: action.kind,
 )
+@pytest.mark.usefixtures("large_parts")
 async def test_a_part_that_is_streamed_is_sent_again(action: FaultAction, partner: PartnerAccount, tmp_path: Path):
     """Whatever becomes of it on its way, the part is read once more from its beginning."""
     partner.faults.add(Rule(operation="UploadPart", part=2, times=2, action=action))
-    async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:
+    async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         await pipeline.drop("big", BIG)
         await pipeline.comes_to("big", State.DELIVERED, timeout=30)
         assert pipeline.observer.surprises == []
     assert partner.read("big") == BIG
 
 
+@pytest.mark.usefixtures("large_parts")
 async def test_a_file_that_changes_while_a_part_is_streamed_goes_back(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -114,7 +123,7 @@ async def test_a_file_that_changes_while_a_part_is_streamed_goes_back(
 
     monkeypatch.setattr(SourceFile, "read", changing)
     partner.change(role_actions=("s3:AbortMultipartUpload",))
-    async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:
+    async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         await pipeline.drop("big", BIG)
         record = await pipeline.comes_to("big", State.CHANGED, timeout=30)
         assert (record.attempts, record.multipart) == (0, None)
@@ -122,9 +131,10 @@ async def test_a_file_that_changes_while_a_part_is_streamed_goes_back(
     assert not partner.uploads
 
 
+@pytest.mark.usefixtures("large_parts")
 async def test_a_file_that_never_rests_is_streamed_as_well(partner: PartnerAccount, tmp_path: Path):
     """Parts larger than memory of a file that grows are held against their first reading, too."""
-    async with open_pipeline(partner, tmp_path, memory=2 * MIB) as pipeline:
+    async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         (pipeline.root / "big").write_bytes(BIG)
         await pipeline.admit("big", SettleReason.CEILING)
         with (pipeline.root / "big").open("ab") as file:
@@ -133,6 +143,7 @@ async def test_a_file_that_never_rests_is_streamed_as_well(partner: PartnerAccou
     assert partner.read("big") == BIG
 
 
+@pytest.mark.usefixtures("large_parts")
 async def test_over_tls_parts_are_streamed_unsigned(
     certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -142,7 +153,7 @@ async def test_over_tls_parts_are_streamed_unsigned(
     async with PartnerAccount(settings) as account:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret_access_key)
-        async with open_pipeline(account, tmp_path, memory=2 * MIB, tls_ca_bundle=certificates.authority) as pipeline:
+        async with open_pipeline(account, tmp_path, memory=5 * MIB, tls_ca_bundle=certificates.authority) as pipeline:
             await pipeline.drop("big", BIG)
             await pipeline.comes_to("big", State.DELIVERED, timeout=30)
         assert account.read("big") == BIG
@@ -152,7 +163,7 @@ async def test_a_file_below_the_threshold_and_above_memory_goes_in_parts(
     reads: list[int], partner: PartnerAccount, tmp_path: Path
 ):
     """`multipart_threshold` above the memory that there is holds no whole file in memory."""
-    async with open_pipeline(partner, tmp_path, memory=6 * MIB, multipart_threshold=1 << 40) as pipeline:
+    async with open_pipeline(partner, tmp_path, memory=6 * MIB, multipart_threshold=5 * GIB) as pipeline:
         await pipeline.drop("big", BIG)
         await pipeline.comes_to("big", State.DELIVERED)
         assert len(pipeline.calls("UploadPart")) == 3

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from crosshaul.aws.http1 import Deadlines
-from crosshaul.delivery.retry import RetryPolicy
+from crosshaul.config import RetryConfig
 from crosshaul.errors import FaultKind
 from crosshaul.model import Quarantine, RetryLater, State
 from crosshaul.partner import Delay, Error, PartnerAccount, Reset, Rule, Stall
@@ -22,7 +22,7 @@ from support.pipeline import MIB, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
-DEFAULT = RetryPolicy(1.0, 300.0)
+DEFAULT = RetryConfig()
 DENIED = Error(403, "AccessDenied", "not this one")
 
 
@@ -54,7 +54,7 @@ def has(partner: PartnerAccount, *names: str) -> bool:
 async def test_a_good_file_waits_seconds_behind_forbidden_ones(forbidden: int, partner: PartnerAccount, tmp_path: Path):
     """A policy denies *.exe: a file that comes after such files is in the bucket at once, and so is the next one."""
     partner.faults.add(Rule(operation="PutObject", key="*.exe", times=None, action=DENIED))
-    async with open_pipeline(partner, tmp_path, policy=DEFAULT) as pipeline:
+    async with open_pipeline(partner, tmp_path, retry=DEFAULT) as pipeline:
         await drop_all(pipeline, [f"setup{number}.exe" for number in range(forbidden)])
         await until(lambda: pipeline.observer.parkings)
         await asyncio.sleep(1.5)
@@ -69,7 +69,7 @@ async def test_forbidden_files_that_were_there_first_hold_up_the_others_for_seco
 ):
     """Of a backlog of four hundred forbidden files and one that is not, that one goes within seconds."""
     partner.faults.add(Rule(operation="PutObject", key="denied/*", times=None, action=DENIED))
-    async with open_pipeline(partner, tmp_path, policy=DEFAULT, running=False) as pipeline:
+    async with open_pipeline(partner, tmp_path, retry=DEFAULT, running=False) as pipeline:
         denied = [f"denied/{number}" for number in range(400)]
         await drop_all(pipeline, [*denied[:200], "fine/1", *denied[200:]])
         pipeline.start()
@@ -79,7 +79,9 @@ async def test_forbidden_files_that_were_there_first_hold_up_the_others_for_seco
 async def test_a_forbidden_file_alone_counts_its_tries_and_is_set_aside(partner: PartnerAccount, tmp_path: Path):
     """When another got through, the refused one is at fault itself: all its tries count, and it parks no more."""
     partner.faults.add(Rule(operation="PutObject", key="*.exe", times=None, action=DENIED))
-    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.05, 0.4, quarantine_after=6)) as pipeline:
+    async with open_pipeline(
+        partner, tmp_path, retry=RetryConfig(initial=0.05, max=0.4, quarantine_after=6)
+    ) as pipeline:
         await drop_all(pipeline, ["setup.exe"])
         await until(lambda: len(pipeline.calls("PutObject")) >= 3)
         assert (await pipeline.record("setup.exe")).attempts == 0
@@ -101,7 +103,7 @@ async def test_a_forbidden_file_alone_counts_its_tries_and_is_set_aside(partner:
 
 async def test_a_role_that_may_nothing_any_more_parks_after_a_few_calls(partner: PartnerAccount, tmp_path: Path):
     """Even right after files that got through: no try is counted, and canaries are few though files keep coming."""
-    async with open_pipeline(partner, tmp_path, policy=DEFAULT, max_concurrency=4) as pipeline:
+    async with open_pipeline(partner, tmp_path, retry=DEFAULT, max_concurrency=4) as pipeline:
         await drop_all(pipeline, [f"before{number}" for number in range(20)])
         await until(lambda: len(partner.objects) == 20)
         partner.faults.add(Rule(operation="PutObject", times=None, action=DENIED))
@@ -124,7 +126,9 @@ async def test_the_first_part_that_is_taken_ends_a_parking(partner: PartnerAccou
     """With a large canary nobody waits for its last byte: small files go while its parts are still being sent."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=DENIED))
     partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(3.0)))
-    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.2, 0.2), deadlines=Deadlines()) as pipeline:
+    async with open_pipeline(
+        partner, tmp_path, retry=RetryConfig(initial=0.2, max=0.2), deadlines=Deadlines()
+    ) as pipeline:
         await drop_all(pipeline, ["refused"])
         await until(lambda: pipeline.observer.parkings)
         await drop_all(pipeline, ["large"], 12 * MIB)
@@ -153,7 +157,7 @@ async def test_an_outage_with_a_backlog_costs_a_few_calls_and_hardly_a_write(
     """Two thousand files wait: after the first seconds fewer than 5 calls a second, and files go on when it is over."""
     partner.faults.add(Rule(operation="*", times=None, action=OUTAGES[name]))
     partner.faults.add(Rule(operation="AssumeRole", times=None, action=Delay(0.0)))
-    async with open_pipeline(partner, tmp_path, policy=DEFAULT, running=False, max_concurrency=64) as pipeline:
+    async with open_pipeline(partner, tmp_path, retry=DEFAULT, running=False, max_concurrency=64) as pipeline:
         partner.faults.clear()
         await drop_all(pipeline, [f"f{number}" for number in range(2_000)])
         partner.faults.add(Rule(operation="PutObject", times=None, action=OUTAGES[name]))
@@ -175,7 +179,7 @@ async def test_an_outage_with_a_backlog_costs_a_few_calls_and_hardly_a_write(
 async def test_the_pause_that_the_store_asks_for_is_everybody_s(partner: PartnerAccount, tmp_path: Path):
     """Retry-After: 120 in answers to a few: nobody is sent, new files neither, until credentials are renewed."""
     asked = Error(503, "SlowDown", "Reduce your request rate.", headers={"Retry-After": "120"})
-    async with open_pipeline(partner, tmp_path, policy=DEFAULT, running=False) as pipeline:
+    async with open_pipeline(partner, tmp_path, retry=DEFAULT, running=False) as pipeline:
         partner.faults.add(Rule(operation="PutObject", times=None, action=asked))
         await drop_all(pipeline, [f"f{number}" for number in range(2_000)])
         pipeline.start()
@@ -194,7 +198,9 @@ async def test_the_pause_that_the_store_asks_for_is_everybody_s(partner: Partner
 async def test_no_outage_sets_files_aside(name: str, partner: PartnerAccount, tmp_path: Path):
     """With quarantine_after: 2 an outage of many canaries leaves all files pending, and all arrive."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=OUTAGES[name]))
-    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=2)) as pipeline:
+    async with open_pipeline(
+        partner, tmp_path, retry=RetryConfig(initial=0.02, max=0.05, quarantine_after=2)
+    ) as pipeline:
         await drop_all(pipeline, [f"f{number}" for number in range(20)])
         await until(lambda: len(pipeline.observer.outages) > 20)
         partner.faults.clear()
@@ -206,7 +212,7 @@ async def test_no_outage_sets_files_aside(name: str, partner: PartnerAccount, tm
 async def test_a_root_that_is_away_sets_no_file_aside(partner: PartnerAccount, tmp_path: Path):
     """The volume is gone for many tries with quarantine_after: 2: its files wait, and go when it is back."""
     async with open_pipeline(
-        partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=2), running=False
+        partner, tmp_path, retry=RetryConfig(initial=0.02, max=0.05, quarantine_after=2), running=False
     ) as pipeline:
         await drop_all(pipeline, [f"f{number}" for number in range(20)])
         pipeline.root.rename(tmp_path / "away")
@@ -219,7 +225,9 @@ async def test_a_root_that_is_away_sets_no_file_aside(partner: PartnerAccount, t
 async def test_what_is_set_aside_begins_again(partner: PartnerAccount, tmp_path: Path):
     """A file in parts that is quarantined forgets its upload: `retry` does not go on with one that S3 has ended."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=2, action=Error(404, "NoSuchUpload", "gone")))
-    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.02, 0.05, quarantine_after=1)) as pipeline:
+    async with open_pipeline(
+        partner, tmp_path, retry=RetryConfig(initial=0.02, max=0.05, quarantine_after=1)
+    ) as pipeline:
         await drop_all(pipeline, ["large"], 12 * MIB)
         record = await pipeline.comes_to("large", State.QUARANTINED)
         assert record.multipart is None
@@ -231,7 +239,7 @@ async def test_what_is_set_aside_begins_again(partner: PartnerAccount, tmp_path:
 async def test_files_that_stall_leave_room_for_those_that_do_not(partner: PartnerAccount, tmp_path: Path):
     """Sixty files whose PUTs are never answered, for eight slots: good files go, again and again."""
     partner.faults.add(Rule(operation="PutObject", key="stuck*", times=None, action=Stall(seconds=60)))
-    async with open_pipeline(partner, tmp_path, policy=RetryPolicy(0.1, 2.0), max_concurrency=8) as pipeline:
+    async with open_pipeline(partner, tmp_path, retry=RetryConfig(initial=0.1, max=2.0), max_concurrency=8) as pipeline:
         await drop_all(pipeline, [f"stuck{number}" for number in range(60)])
         await asyncio.sleep(2.0)
         for number in range(5):

@@ -134,7 +134,7 @@ async def test_a_limit_that_is_lifted_acts_at_once(partner: PartnerAccount, tmp_
         pipeline.start()
         await asyncio.sleep(1)
         assert (await pipeline.record("0")).state is not State.DELIVERED
-        pipeline.limiter.override((RateStep(None, 10 * MIB),))
+        pipeline.runtime.bandwidth.override((RateStep(None, 10 * MIB),))
         began = time.monotonic()
         for number in range(30):
             await pipeline.comes_to(f"{number}", State.DELIVERED)

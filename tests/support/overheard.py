@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from crosshaul.aws import http1
-from crosshaul.concurrency.clock import SystemClock
-from crosshaul.delivery.reporter import Reporter
 from crosshaul.errors import Diagnosis
-from crosshaul.model import DestinationStatus, Quarantine, RetryLater
+from crosshaul.model import Quarantine, RetryLater
 from crosshaul.partner import Error, PartnerAccount
 from crosshaul.partner.exchange import Exchange
-from crosshaul.telemetry import logs
-from crosshaul.telemetry.health import Liveness
-from crosshaul.telemetry.metrics import Metrics
-from crosshaul.trust.diagnosis import with_advice
-from support.pipeline import Pipeline, RecordingObserver, open_pipeline
+from support.pipeline import Pipeline, open_pipeline
 
 
 @dataclass
@@ -37,60 +27,24 @@ class Indiscreet(Error):
         await super().on_request(exchange)
 
 
-class _Tee:
-    """Passes each call to the test's observer, and to the daemon's own reporter, which writes the log."""
-
-    def __init__(self) -> None:
-        self.observers: list[RecordingObserver | Reporter] = []
-
-    def __getattr__(self, name: str) -> Any:
-        def call_all(*args: Any) -> None:
-            for observer in self.observers:
-                getattr(observer, name)(*args)
-
-        return call_all
-
-    def wrap(self, observer: RecordingObserver) -> _Tee:
-        self.observers.append(observer)
-        return self
-
-
 @asynccontextmanager
 async def overheard(account: PartnerAccount, home: Path, **options: Any) -> AsyncIterator[Pipeline]:
     """``open_pipeline``; at its end every diagnosis is one line with code and request id, and no secret was logged.
 
     A slow machine is not to be taken for a silent one: the deadlines are the product's.
     """
-    log = io.StringIO()
-    logs.configure("debug", "json", log)
-    try:
-        tee = _Tee()
-        options = {"deadlines": http1.Deadlines()} | options
-        async with open_pipeline(account, home, running=False, wrap_observer=tee.wrap, **options) as pipeline:
-            reporter = Reporter(
-                DestinationStatus("partner"),
-                pipeline.journal,
-                SystemClock(),
-                Metrics(),
-                Liveness(lambda: 0.0),
-                logs.get("t"),
-                partial(with_advice, pipeline.context.destination),
-            )
-            tee.observers.append(reporter)
-            pipeline.start()
-            yield pipeline
-            await reporter.flush()
-        check_lines(pipeline)
-        said = "\n".join(each.line() for each in diagnoses(pipeline))
-        texts = [
-            said.encode(),
-            log.getvalue().encode(),
-            *(file.read_bytes() for file in (home / "state").iterdir() if file.is_file()),
-        ]
-        for secret in account.secrets():
-            assert not any(secret.encode() in text for text in texts)
-    finally:
-        structlog.reset_defaults()
+    options = {"deadlines": http1.Deadlines()} | options
+    async with open_pipeline(account, home, **options) as pipeline:
+        yield pipeline
+    check_lines(pipeline)
+    said = "\n".join(each.line() for each in diagnoses(pipeline))
+    texts = [
+        said.encode(),
+        pipeline.log.getvalue().encode(),
+        *(file.read_bytes() for file in (home / "state").iterdir() if file.is_file()),
+    ]
+    for secret in account.secrets():
+        assert not any(secret.encode() in text for text in texts)
 
 
 def diagnoses(pipeline: Pipeline) -> list[Diagnosis]:

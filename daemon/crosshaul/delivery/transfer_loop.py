@@ -44,7 +44,6 @@ class Transfer:
         self._limit = limit
         self._observer = observer
         self._dispatcher = Dispatcher(journal, context.clock, self._breaker, canaries, context.files.is_hanging)
-        self._dispatcher.routes = tuple(context.routes)
         attempts = AttemptRunner(self._context, outcomes, self._dispatcher, observer)
         self._workers = UploadWorkers(
             self._context, journal, self._breaker, self._dispatcher, attempts, policy, observer

@@ -28,11 +28,11 @@ async def test_a_claim_that_nobody_holds_is_released_told_once_and_sent(partner:
         await pipeline.drop("delivered", b"x")
         pipeline.start()
         await pipeline.comes_to("delivered", State.DELIVERED)
-        pipeline.transfer.set_routes({"r": pipeline.route}, [], {})  # paused, so that the loop takes none of them
+        pipeline.runtime.pause(["r"])  # so that the loop takes none of them
         for name in ("a", "b"):
             await pipeline.drop(name, b"x")
         assert len(await pipeline.journal.claim(["r"], 10)) == 2
-        pipeline.transfer.set_routes({"r": pipeline.route}, ["r"], {})
+        pipeline.runtime.resume(["r"])
         for name in ("a", "b"):
             await pipeline.comes_to(name, State.DELIVERED)
         assert sorted(pipeline.observer.lost) == [b"a", b"b"]
