@@ -56,10 +56,10 @@ BUGS = (
     ),
     bug(
         "a large file that is read for its key holds up all others of its route",
-        "discovery/content_hasher.py",
+        "discovery/hash_queue.py",
         "return small or sorted(large, key=lambda job: job.size - job.done)[:1]",
         "return large[:1] or small",
-        "tests/unit/discovery/test_intake.py -k beside_all_others",
+        "tests/unit/discovery/test_hash_queue.py",
     ),
     bug(
         "a file is read for its key although no object can hold it",

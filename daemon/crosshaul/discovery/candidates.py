@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crosshaul.discovery.content_hasher import ContentHasher
 from crosshaul.discovery.context import DiscoveryContext
 from crosshaul.discovery.enqueue import Enqueuer
+from crosshaul.discovery.hash_queue import HashQueue
 from crosshaul.discovery.hint_inbox import HintInbox
 from crosshaul.discovery.key_namer import KeyNamer
 from crosshaul.discovery.settle import AtRest, with_recorded_inode
@@ -27,12 +27,12 @@ class Candidates:
     """Takes one route's files from a sighting to the journal's queue."""
 
     def __init__(
-        self, context: DiscoveryContext, inbox: HintInbox, namer: KeyNamer, hasher: ContentHasher, enqueuer: Enqueuer
+        self, context: DiscoveryContext, inbox: HintInbox, namer: KeyNamer, hash_queue: HashQueue, enqueuer: Enqueuer
     ) -> None:
         self._context = context
         self._inbox = inbox
         self._namer = namer
-        self._hasher = hasher
+        self._hash_queue = hash_queue
         self._enqueuer = enqueuer
         self._settler = context.settler
         self._unsettled = context.unsettled
@@ -40,7 +40,7 @@ class Candidates:
 
     def __len__(self) -> int:
         """Return how many files were seen and are not queued yet."""
-        return len(self._unsettled) + len(self._hasher)
+        return len(self._unsettled) + len(self._hash_queue)
 
     async def process(self, sightings: list[Sighting], hints: Hints | None = None) -> set[bytes]:
         """Queue the files that have settled; return the paths whose present state the journal knows.
@@ -142,5 +142,5 @@ class Candidates:
         hashed, refused = self._namer.needs_sha256, self._namer.refuses
         await self._enqueuer.enqueue([self._namer.name(*one, None) for one in settled if not hashed or refused(one[0])])
         for sighting, reason in settled if hashed else ():
-            if not refused(sighting) and not self._hasher.add(sighting, reason):
+            if not refused(sighting) and not self._hash_queue.add(sighting, reason):
                 self._unsettled.turned_away += 1

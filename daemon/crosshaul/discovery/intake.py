@@ -18,6 +18,7 @@ from crosshaul.discovery.content_hasher import ContentHasher
 from crosshaul.discovery.context import DiscoveryContext, IntakeJournal
 from crosshaul.discovery.enqueue import Enqueuer, StatPaths
 from crosshaul.discovery.followed_links import FollowedLinks
+from crosshaul.discovery.hash_queue import HashQueue
 from crosshaul.discovery.hint_inbox import HintInbox
 from crosshaul.discovery.key_namer import KeyNamer
 from crosshaul.discovery.path_checker import PathChecker
@@ -66,10 +67,13 @@ class Intake:
         self._inbox = HintInbox(context, self._status, scan_wanted)
         self._watcher = Watcher(route.path, self._inbox, clock, threads)
         namer, enqueuer = KeyNamer(route, hostname, key_prefix, plan), Enqueuer(journal, self._stat_holders, log)
-        self._hasher = ContentHasher(route, namer, enqueuer.enqueue, self._inbox.hint, log)
-        self._candidates = Candidates(context, self._inbox, namer, self._hasher, enqueuer)
+        self._hash_queue = HashQueue()
+        self._hasher = ContentHasher(route, self._hash_queue, namer, enqueuer.enqueue, self._inbox.hint, log)
+        self._candidates = Candidates(context, self._inbox, namer, self._hash_queue, enqueuer)
         self._rescans = Rescans(context, self._inbox, self._candidates, self._watcher, self._status, scan_wanted)
-        self._checker = PathChecker(context, self._inbox, self._candidates, self._rescans, self._hasher, self._watcher)
+        self._checker = PathChecker(
+            context, self._inbox, self._candidates, self._rescans, self._hash_queue, self._watcher
+        )
 
     @property
     def settling(self) -> int:
@@ -126,7 +130,7 @@ class Intake:
             due = unsettled.next_due()
             if due is not None:
                 await clock.sleep(due - clock.monotonic())
-            elif len(self._hasher):
+            elif len(self._hash_queue):
                 await self._hasher.drain()
             elif self._rescans.incomplete and unsettled.has_room:  # otherwise all files wait for markers
                 await self._rescans.scan()

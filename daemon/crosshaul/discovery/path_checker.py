@@ -6,8 +6,8 @@ import asyncio
 
 from crosshaul.concurrency.waiting import wait_any
 from crosshaul.discovery.candidates import Candidates
-from crosshaul.discovery.content_hasher import ContentHasher
 from crosshaul.discovery.context import DiscoveryContext
+from crosshaul.discovery.hash_queue import HashQueue
 from crosshaul.discovery.hint_inbox import HintInbox
 from crosshaul.discovery.rescans import Rescans
 from crosshaul.discovery.watch import EventKind, Watcher
@@ -27,7 +27,7 @@ class PathChecker:
         inbox: HintInbox,
         candidates: Candidates,
         rescans: Rescans,
-        hasher: ContentHasher,
+        hash_queue: HashQueue,
         watcher: Watcher,
     ) -> None:
         self._context = context
@@ -35,7 +35,7 @@ class PathChecker:
         self._watcher = watcher
         self._candidates = candidates
         self._rescans = rescans
-        self._hasher = hasher
+        self._hash_queue = hash_queue
         self._lock = asyncio.Lock()
 
     @property
@@ -66,7 +66,7 @@ class PathChecker:
                     await self._check_batch({path: hints[path] for path in batch}, appeared)
             finally:
                 self._inbox.checking = False
-        if self._context.unsettled.has_room and self._hasher.has_room:
+        if self._context.unsettled.has_room and self._hash_queue.has_room:
             self._rescans.request_for_turned_away()
 
     async def _check_batch(self, hints: dict[bytes, EventKind], appeared: set[bytes]) -> None:

@@ -872,7 +872,7 @@ async def test_a_read_for_a_key_that_hangs_is_told_and_so_is_its_end(world: Worl
         return read(self, offset, length)
 
     monkeypatch.setattr(SourceFile, "read", hanging)
-    monkeypatch.setattr("crosshaul.discovery.content_hasher._LOG_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr("crosshaul.discovery.content_hasher._HANG_SECONDS", 0.2)
     (world.root / "stuck").write_bytes(b"content")
     async with world.running(key="{sha256}", settle={"quiet": 0}):
         await world.eventually(lambda: world.log.events("read_hangs"))
@@ -898,7 +898,7 @@ async def test_files_that_wait_to_be_read_for_their_keys_count_among_the_unsettl
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
     """More settled files than may wait to be read: the log counts those that wait."""
-    monkeypatch.setattr("crosshaul.discovery.content_hasher.LIMIT", 5)
+    monkeypatch.setattr("crosshaul.discovery.hash_queue._MAX_FILES", 5)
     for number in range(8):
         (world.root / f"{number}").touch()
     await world.intake(key="{sha256}/{name}", settle={"quiet": 0}).scan_once()
