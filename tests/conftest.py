@@ -19,7 +19,7 @@ sys.dont_write_bytecode = False
 
 @pytest.fixture(autouse=True)
 def _no_secret_of_another_test():
-    """Secrets that one test had the log conceal are words to the next."""
+    """Forget secrets that an earlier test registered, so that they are ordinary words in this one."""
     known = redact._Registered.secrets
     yield
     redact._Registered.secrets = known

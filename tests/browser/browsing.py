@@ -1,4 +1,4 @@
-"""Debian's Chromium, headless, driven by playwright: a new profile each time, and nothing of its own on the network."""
+"""Drive Debian's Chromium, headless, by playwright: a new profile each time, and no network traffic of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which browser, and a scene that tests may share as long as they only look."""
+"""The browser, and a daemon that tests share as long as they only read."""
 
 from __future__ import annotations
 

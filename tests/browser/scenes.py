@@ -60,7 +60,7 @@ def daemon(home: Path, prepare: Callable[[Site], None] = lambda _site: None, **h
 
 @contextlib.contextmanager
 def healthy(home: Path, seconds: float = 0) -> Iterator[Stage]:
-    """Deliver files for so many seconds, until everything is delivered."""
+    """Deliver files for this many seconds, until everything is delivered."""
     with daemon(home) as stage:
         stage.deliver("2026/november/orders.csv", "2026/november/stock.csv", "readme.txt")
         _busy(stage, seconds)

@@ -30,7 +30,7 @@ def take(scene: str, directory: Path) -> None:
 
 
 def smaller(picture: bytes) -> bytes:
-    """The same picture with few colours: a third of the bytes."""
+    """Return the same picture with few colours: a third of the bytes."""
     return subprocess.run(["pngquant", "--strip", "32", "-"], input=picture, capture_output=True, check=True).stdout
 
 

@@ -78,7 +78,7 @@ def test_a_backlog_shows_uploads_pending_and_quarantined_files(tmp_path, window)
 
 
 def test_a_partner_that_is_down_is_red_with_error_and_hint(tmp_path, window):
-    """When nothing answers the page is red, with the error, a hint, and that no file is lost."""
+    """When the partner does not respond, the page is red, with the error, a hint, and that no file is lost."""
     with partner_down(tmp_path) as stage:
         here = window()
         here.goto(stage.url)

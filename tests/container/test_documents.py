@@ -1,4 +1,4 @@
-"""The container's commands in docs/OPERATIONS.md, as they stand there, in a fresh clone: each delivers a file."""
+"""The container commands in docs/OPERATIONS.md, run as written in a fresh clone: each delivers a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCES = os.environ.get("CROSSHAUL_SOURCES", "")
 
 @pytest.fixture
 def clone(tmp_path):
-    """A clone with the packages beside it, since a build without an index needs them."""
+    """Make a clone with the packages beside it, because a build without an index needs them."""
     made = tmp_path / "clone"
     shutil.copytree(SOURCES, made)
     shutil.copytree(REPOSITORY / "deploy", made / "deploy")
@@ -38,7 +38,7 @@ def do(script: str, where: Path, pod: Pod) -> None:
 
 
 def laid(pod: Pod, where: Path) -> None:
-    """The three things that the document asks for, where it wants them."""
+    """Create the three things that the document asks for, at the paths that it gives."""
     for name in ("config.yaml", "external_id", "exports"):
         shutil.copytree(pod.home / name, where / name) if name == "exports" else shutil.copy2(pod.home / name, where)
     (where / "exports").chmod(0o755)
@@ -53,7 +53,7 @@ def cleared(*names: str) -> None:
 
 
 def test_a_container_built_and_run_as_documented_delivers(pod, account, clone):
-    """`podman build`, `podman run`, `podman exec ... wait`: the file is there."""
+    """`podman build`, `podman run` and `podman exec ... wait` deliver the file."""
     laid(pod, clone)
     cleared("crosshaul")
     try:
@@ -64,7 +64,7 @@ def test_a_container_built_and_run_as_documented_delivers(pod, account, clone):
 
 
 def test_compose_run_as_documented_delivers(pod, account, clone):
-    """The compose file as it ships, with three things beside it: the file is there, and `down` drains."""
+    """The shipped compose file, with three things beside it, delivers the file, and `down` drains."""
     laid(pod, clone / "deploy")
     cleared("deploy_crosshaul_1")
     try:
@@ -76,7 +76,7 @@ def test_compose_run_as_documented_delivers(pod, account, clone):
 
 
 def test_the_compose_file_confines_it(pod, account, clone):
-    """What compose makes has a read-only root, no capability and no new privileges."""
+    """The container that compose makes has a read-only root, no capability and no new privileges."""
     laid(pod, clone / "deploy")
     cleared("deploy_crosshaul_1")
     try:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.container
 
 
 def test_a_file_is_delivered_and_sigterm_ends_it(pod, account):
-    """As PID 1, without rights, on a read-only root: it delivers, is healthy, and ends with 0 at SIGTERM."""
+    """As PID 1, without rights, on a read-only root, the daemon delivers, is healthy, and exits with 0 at SIGTERM."""
     with pod.running() as process:
         until(lambda: "credentials_renewed" in pod.log())
         pod.put("a", b"from a container")
@@ -36,7 +36,7 @@ def test_a_file_is_delivered_and_sigterm_ends_it(pod, account):
 
 
 def test_it_drains_at_sigterm_and_goes_on_with_its_state(pod, account):
-    """A file on its way at SIGTERM arrives before the container ends; the next one knows what was delivered."""
+    """A file in flight at SIGTERM arrives before the container ends, and the next one knows what was delivered."""
     pod.configure(transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
     account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.4)
     with pod.running() as process:
@@ -53,21 +53,21 @@ def test_it_drains_at_sigterm_and_goes_on_with_its_state(pod, account):
 
 
 def test_the_image_has_its_healthcheck_and_its_user():
-    """The image carries the check that orchestrators run, and no user but its own."""
+    """The image has the health check that orchestrators run, and runs as its own user."""
     (image,) = json.loads(run("image", "inspect", IMAGE).stdout)
     assert image["Healthcheck"]["Test"] == ["CMD", "crosshaul", "status", "--live"]
     assert image["Config"]["User"] == f"{USER}:{USER}"
 
 
 def test_the_healthcheck_says_no_without_a_daemon(pod):
-    """In a container where no daemon runs it is 1, and says why."""
+    """In a container without a daemon the health check exits with 1 and prints the reason."""
     with pod.running("status", "--live") as process:
         assert process.wait(timeout=60) == 1
     assert "No daemon answers" in pod.log()
 
 
 def test_no_shell_is_needed(pod, account):
-    """With every shell of the image taken away it delivers, and the health check works."""
+    """Without any shell in the image the daemon delivers, and the health check works."""
     shells = [part for shell in ("dash", "bash") for part in ("-v", f"/dev/null:/usr/bin/{shell}:ro")]
     with pod.running(options=shells):
         until(lambda: "credentials_renewed" in pod.log())
@@ -77,7 +77,7 @@ def test_no_shell_is_needed(pod, account):
 
 
 def test_the_configuration_may_come_from_the_environment(pod, account):
-    """All of it in CROSSHAUL_CONFIG_YAML, or the path of a file elsewhere in CROSSHAUL_CONFIG."""
+    """The configuration can come from CROSSHAUL_CONFIG_YAML, or from the file that CROSSHAUL_CONFIG names."""
     text = (pod.home / "config.yaml").read_text()
     (pod.home / "config.yaml").chmod(0o644)
     (pod.home / "config.yaml").write_text("nonsense: [")
@@ -95,7 +95,7 @@ def test_the_configuration_may_come_from_the_environment(pod, account):
 
 
 def test_a_fresh_volume_is_the_users():
-    """A named volume for the state that nobody prepared belongs to the image's user, and to nobody else."""
+    """A new named volume for the state belongs to the image's user only."""
     run("volume", "rm", "--force", "crosshaul-fresh")
     try:
         code = "import os; at = os.stat('/var/lib/crosshaul'); print(oct(at.st_mode), at.st_uid, at.st_gid)"

@@ -1,4 +1,4 @@
-"""The sidecar of the manifest, stopped as a kubelet stops it: nothing that the writer wrote to its last is lost."""
+"""The sidecar of the manifest, stopped as a kubelet stops it: it delivers everything that the writer wrote."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ for number in range(10**6):
 
 @pytest.fixture
 def sidecar():
-    """The container of the manifest, and its configuration."""
+    """Start the container of the manifest; yield it and its configuration."""
     objects = {
         each["kind"]: each for each in yaml.safe_load_all((REPOSITORY / "deploy/kubernetes/sidecar.yaml").read_text())
     }
@@ -46,7 +46,7 @@ def sidecar():
 
 
 def test_what_the_writer_wrote_to_the_last_is_delivered(pod, account, sidecar, tmp_path):
-    """SIGTERM to the writer, which writes on as it ends, then to the sidecar: it ends with 0, and all is there."""
+    """After SIGTERM to the writer, which writes to its end, and to the sidecar, all is delivered and the code is 0."""
     container, config = sidecar
     pod.config["routes"][0]["settle"] = config["routes"][0]["settle"]
     pod.configure(routes=pod.config["routes"], shutdown_timeout=config["shutdown_timeout"])
@@ -70,7 +70,7 @@ def test_what_the_writer_wrote_to_the_last_is_delivered(pod, account, sidecar, t
 
 
 def test_probes_are_commands_of_the_image(pod, sidecar):
-    """Each probe of the manifest is answered with yes by a sidecar that is up."""
+    """Each probe of the manifest succeeds in a running sidecar."""
     container, _ = sidecar
     with pod.running(*container["args"]):
         until(lambda: "credentials_renewed" in pod.log())

@@ -48,7 +48,7 @@ async def delivered_until(store: JournalStore, due_at: float) -> None:
 
 
 async def test_sources_are_due_after_their_grace(store: JournalStore, clock: TurnableClock) -> None:
-    """A source comes up when its time has come, with the receipt that allows its deletion, until it is settled."""
+    """A source is due after its grace period, with the receipt that allows its deletion, until it is finished."""
     await delivered_until(store, START + 60)
     assert (await store.due_after_tasks(ROUTE, 5), await store.next_after_due(ROUTE)) == ([], START + 60)
     clock.at += 60
@@ -72,7 +72,7 @@ async def test_a_failed_deletion_keeps_its_reason(store: JournalStore) -> None:
 
 
 async def test_a_changed_source_is_due_no_more(store: JournalStore) -> None:
-    """When the file changes its deletion is off, and a late report of it is passed over."""
+    """A changed file's deletion is cancelled, and a late result of it is ignored."""
     await delivered_until(store, START)
     (task,) = await store.due_after_tasks(ROUTE, 5)
     await store.admit([settled(b"a", 2)])
@@ -85,7 +85,7 @@ async def test_a_changed_source_is_due_no_more(store: JournalStore) -> None:
 
 
 async def test_tallies_count_each_route(store: JournalStore, clock: TurnableClock) -> None:
-    """Tallies have files by state, bytes, and since when the oldest pending file waits, through retries too."""
+    """The counts have files by state, bytes, and the time since when the oldest file is pending, also after retries."""
     await store.admit([settled(b"%d" % number) for number in range(4)])
     clock.at += 10
     await store.admit([settled(b"x", route="other")])
@@ -100,7 +100,7 @@ async def test_tallies_count_each_route(store: JournalStore, clock: TurnableCloc
 
 
 async def test_bytes_follow_the_file(store: JournalStore) -> None:
-    """A file that grows while it waits counts with its new size, whichever of two reports of a batch is the last."""
+    """A file that grows while it is pending counts with its new size, whichever of two reports in a batch is last."""
     await store.admit([settled(b"a"), settled(b"b")])
     grown = [Settled(sighting(b"a", state, size=size), PARTNER, "a") for state, size in ((2, 500), (3, 1000))]
     await store.admit(grown)
@@ -111,7 +111,7 @@ async def test_bytes_follow_the_file(store: JournalStore) -> None:
 async def test_destinations_are_remembered(
     factory: Factory, store: JournalStore, state_dir: Path, clock: Clock
 ) -> None:
-    """A destination's status is there after a restart, the last one saved."""
+    """A destination's last saved status is there after a restart."""
     await store.save_destination(DestinationStatus(PARTNER))
     status = DestinationStatus(PARTNER, DestinationState.PARKED, 5.0, 6.0, SLOW, ChecksumKind.CRC32)
     await store.save_destination(status)
@@ -144,7 +144,7 @@ async def test_what_was_awaited_survives_a_crash(
 async def test_a_crash_leaves_nothing_half_done(
     factory: Factory, store: JournalStore, state_dir: Path, clock: TurnableClock
 ) -> None:
-    """After a restart what was uploading is pending and ambiguous, what was settling is pending, all due."""
+    """After a restart uploading files are pending and ambiguous, changed files are pending, and all are due."""
     for path in (b"settling", b"waiting", b"uploading", b"changed"):
         claim = await claimed(store, path)
         if path == b"settling":
@@ -169,7 +169,7 @@ async def test_a_refused_state_is_not_sent_after_a_crash(
 
 
 async def test_closing_twice_and_opening_again(factory: Factory, state_dir: Path, clock: TurnableClock) -> None:
-    """A closed store lets go of the directory, and nothing that was awaited is missing."""
+    """A closed store releases the directory, and no awaited write is missing."""
     first = await factory.open(state_dir, clock)
     await first.admit([settled(b"a")])
     await first.close()
@@ -182,7 +182,7 @@ async def test_closing_twice_and_opening_again(factory: Factory, state_dir: Path
 async def test_requeued_files_go_again(
     factory: Factory, store: JournalStore, state_dir: Path, clock: TurnableClock
 ) -> None:
-    """From outside, beside the open store, quarantined files become pending, due, with no attempts; others don't."""
+    """A requeue beside the open store makes only quarantined files pending and due, with no attempts."""
     for path in (b"a", b"b", b"c"):
         claim = await claimed(store, path)
         await store.finish(claim, RetryLater(START, SLOW))
@@ -199,7 +199,7 @@ async def test_requeued_files_go_again(
 
 
 async def test_a_requeued_refusal_is_decided_again(factory: Factory, store: JournalStore, state_dir: Path) -> None:
-    """A refused file has no key to be sent under: requeueing makes the next scan see it as changed."""
+    """A refused file has no key, so after a requeue the next scan sees it as changed."""
     await store.admit([settled(b"a", refusal=TOO_LONG)])
     assert await changed_sightings(store, [sighting(b"a")]) == []
     assert await asyncio.to_thread(factory.requeue, state_dir, None) == 1
@@ -227,7 +227,7 @@ asyncio.run(main())
 
 
 async def test_one_process_at_a_time(state_dir: Path, factory: Factory, clock: TurnableClock) -> None:
-    """While another process holds the directory, the error names its pid; after its death the directory is free."""
+    """While another process holds the directory, the error has its pid; after its death the directory is free."""
     other = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",

@@ -1,4 +1,4 @@
-"""What any store of the journal has to do for intake."""
+"""The contract of every store for discovery."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from support.journal_samples import (
 
 
 async def test_a_settled_file_is_pending(store: JournalStore, clock: TurnableClock) -> None:
-    """A newly admitted file is recorded as it was given, pending and due now."""
+    """A newly admitted file is recorded as given, pending and due now."""
     await store.admit([settled(b"dir/\xff", 3)])
     record = await record_of(store, b"dir/\xff")
     told = (record.path, record.fingerprint, record.destination, record.key)
@@ -53,7 +53,7 @@ async def test_only_new_and_changed_files_are_returned(store: JournalStore) -> N
 
 
 async def test_many_sightings_are_compared_at_once(store: JournalStore) -> None:
-    """A batch larger than any one query is answered completely."""
+    """A batch larger than any one query is compared completely."""
     await store.admit([settled(b"%05d" % number) for number in range(2500)])
     seen = [sighting(b"%05d" % number, 2 if number % 1000 == 0 else 1) for number in range(2600)]
     assert [int(one.path) for one in await changed_sightings(store, seen)] == [0, 1000, 2000, *range(2500, 2600)]
@@ -89,7 +89,7 @@ async def test_a_changed_file_goes_again(store: JournalStore, state: State, cloc
 
 @pytest.mark.parametrize("state", [state for state in State if state not in MUST_SETTLE])
 async def test_admitting_the_same_again_changes_nothing(store: JournalStore, state: State) -> None:
-    """A hint and a scan may both report one state of a file: the second one is passed over."""
+    """When a hint and a scan report the same state of a file, the second report changes nothing."""
     await reach(store, state)
     before = await record_of(store)
     await store.admit([settled(b"a")])
@@ -98,7 +98,7 @@ async def test_admitting_the_same_again_changes_nothing(store: JournalStore, sta
 
 @pytest.mark.parametrize("state", MUST_SETTLE)
 async def test_a_file_that_is_seen_at_rest_again_goes(store: JournalStore, state: State) -> None:
-    """A file that was found changed, or gone, is pending again even if its fingerprint is the old one."""
+    """A file that was changed or gone is pending again even if its fingerprint is the old one."""
     await reach(store, state)
     await store.admit([settled(b"a")])
     assert (await record_of(store)).state == State.PENDING
@@ -106,7 +106,7 @@ async def test_a_file_that_is_seen_at_rest_again_goes(store: JournalStore, state
 
 @pytest.mark.parametrize("state", State)
 async def test_a_refused_file_is_quarantined_with_its_reason(store: JournalStore, state: State) -> None:
-    """A refusal puts the file aside from any state, at once or when its running upload is settled."""
+    """A refusal quarantines the file in any state, at once or when its running upload finishes."""
     claim = await reach(store, state)
     await store.admit([settled(b"a", 2, refusal=TOO_LONG)])
     if state == State.UPLOADING:
@@ -130,14 +130,14 @@ async def test_two_files_never_share_a_key(store: JournalStore) -> None:
 
 
 async def test_a_refused_file_takes_no_key(store: JournalStore) -> None:
-    """A file that can't go anywhere doesn't keep its key from others, and lets go of one that it had."""
+    """A refused file takes no key, and releases one that it had."""
     await store.admit([settled(b"first", key="k")])
     await store.admit([settled(b"first", 2, key="k", refusal=TOO_LONG), settled(b"second", key="k")])
     assert (await record_of(store, b"second")).state == State.PENDING
 
 
 async def test_a_key_is_free_when_its_file_is_gone(store: JournalStore) -> None:
-    """When the first file disappears unsent the one in conflict counts as changed again, and takes the key."""
+    """When the first file disappears unsent, the file in conflict counts as changed, and gets the key."""
     await store.admit([settled(b"first", key="k"), settled(b"second", key="k")])
     assert await changed_sightings(store, [sighting(b"second")]) == []
     await store.mark_gone(ROUTE, [b"first"])
@@ -147,7 +147,7 @@ async def test_a_key_is_free_when_its_file_is_gone(store: JournalStore) -> None:
 
 
 async def test_keys_change_hands_within_a_batch(store: JournalStore) -> None:
-    """A file that moves to another key leaves its old one to the file that comes after it."""
+    """A file that gets another key leaves its old key to a file that comes later in the batch."""
     await store.admit([settled(b"a", key="one"), settled(b"b", key="two")])
     await store.admit([settled(b"a", 2, key="three"), settled(b"b", 2, key="one"), settled(b"c", key="two")])
     states = [(await record_of(store, path)).state for path in (b"a", b"b", b"c")]
@@ -156,7 +156,7 @@ async def test_keys_change_hands_within_a_batch(store: JournalStore) -> None:
 
 @pytest.mark.parametrize("state", State)
 async def test_only_undelivered_files_can_be_gone(store: JournalStore, state: State) -> None:
-    """A file that disappears is gone if it was pending, settling or quarantined; else nothing changes."""
+    """A missing file is gone if it was pending, changed or quarantined; in other states nothing changes."""
     await reach(store, state)
     await store.mark_gone(ROUTE, [b"a", b"never seen"])
     unsent = {State.PENDING, State.CHANGED, State.QUARANTINED}
@@ -164,7 +164,7 @@ async def test_only_undelivered_files_can_be_gone(store: JournalStore, state: St
 
 
 async def test_a_key_that_is_let_go_later_in_the_batch(store: JournalStore) -> None:
-    """A file that asks for a key just before its holder lets go of it counts as changed again, not stuck."""
+    """A file that needs a key just before its holder releases it counts as changed again."""
     await store.admit([settled(b"holder", key="k")])
     await store.admit([settled(b"early", key="k"), settled(b"holder", 2, key="other")])
     assert await changed_sightings(store, [sighting(b"early"), sighting(b"holder", 2)]) == [sighting(b"early")]

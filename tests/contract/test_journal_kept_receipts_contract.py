@@ -1,4 +1,4 @@
-"""What any store of the journal has to do with the receipt of a delivered file of which only the ctime changes."""
+"""The contract of every store for the receipt of a delivered file of which only the ctime changes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from support.journal_samples import LOST, PARTNER, RECEIPT, ROUTE, SLOW, START, 
 
 
 def touched(ctime: int, *, key: str | None = None, **other: int) -> Settled:
-    """The file ``a`` after chmod: only its ctime is another, but for ``other``."""
+    """The file ``a`` after chmod: only its ctime differs, besides ``other``."""
     one = settled(b"a", key=key)
     changed = one.sighting.fingerprint._replace(ctime_ns=ctime, **other)
     return replace(one, sighting=one.sighting._replace(fingerprint=changed))
 
 
 async def claim_of(store: JournalStore, *admitted: Settled) -> Claim:
-    """The claim of the last of these states, which the file came to one after the other."""
+    """Return the claim of the last of these states of one file."""
     for one in admitted:
         await store.admit([one])
     return (await store.claim([ROUTE], 1))[0]
 
 
 async def test_a_receipt_is_kept_whole_when_only_the_ctime_changes(store: JournalStore, clock: TurnableClock) -> None:
-    """The next claim has it, also after a further such change, and a file that has it still is delivered by it."""
+    """The next claim has the receipt, also after another such change, and an equal file is delivered by it."""
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2), touched(3))
     assert claim.kept_receipt == RECEIPT
@@ -44,7 +44,7 @@ async def test_a_receipt_is_kept_whole_when_only_the_ctime_changes(store: Journa
     "changed", [touched(2, mtime_ns=2), touched(2, size=12), touched(2, inode=7), touched(2, key="elsewhere")]
 )
 async def test_a_receipt_is_not_kept_for_another_file_or_place(store: JournalStore, changed: Settled) -> None:
-    """If the mtime, size, inode or key differs, or did so in between, the file is sent again."""
+    """If the mtime, size, inode or key differs, or differed in between, the file is sent again."""
     await reach(store, State.DELIVERED)
     assert (await claim_of(store, changed)).kept_receipt is None
     await store.finish((await the_claim(store)), Release())
@@ -60,7 +60,7 @@ async def the_claim(store: JournalStore) -> Claim:
 
 @pytest.mark.parametrize("outcome", [Release(), RetryLater(START, SLOW), Changed()])
 async def test_a_receipt_outlasts_tries_that_sent_nothing(store: JournalStore, outcome: Outcome) -> None:
-    """Put back, failed, or changed while it was read: as long as nothing was sent the receipt may stand."""
+    """The receipt is kept through releases, failures and changes as long as nothing was sent."""
     await reach(store, State.DELIVERED)
     await store.finish(await claim_of(store, touched(2)), outcome)
     assert (await claim_of(store, touched(3))).kept_receipt == RECEIPT
@@ -69,7 +69,7 @@ async def test_a_receipt_outlasts_tries_that_sent_nothing(store: JournalStore, o
 async def test_a_receipt_outlasts_a_crash(
     store: JournalStore, factory: Factory, state_dir: Path, clock: TurnableClock
 ) -> None:
-    """A crash while the file is read again loses nothing: the next life compares it."""
+    """After a crash while the file is read again, the receipt is still kept."""
     await reach(store, State.DELIVERED)
     await claim_of(store, touched(2))
     async with after_crash(factory, state_dir, clock) as reopened:
@@ -77,7 +77,7 @@ async def test_a_receipt_outlasts_a_crash(
 
 
 async def test_a_receipt_is_gone_before_anything_else_is_sent(store: JournalStore) -> None:
-    """A dropped receipt is not kept by a later state, not even by one that was admitted before the drop."""
+    """A dropped receipt is not kept by a later state, not even by one admitted before the drop."""
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2))
     await store.admit([touched(3)])
@@ -91,7 +91,7 @@ async def test_a_receipt_is_gone_before_anything_else_is_sent(store: JournalStor
 
 
 async def test_a_stale_answer_that_nothing_changed_changes_nothing(store: JournalStore) -> None:
-    """A newer state is compared with the receipt again, whatever the result for the older one."""
+    """A stale result "unchanged" does not apply to the newer state, which is compared with the receipt again."""
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2))
     await store.admit([touched(3)])

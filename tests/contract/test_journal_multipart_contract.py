@@ -1,4 +1,4 @@
-"""What any store of the journal has to remember of multipart uploads."""
+"""The contract of every store for multipart uploads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from support.journal_samples import (
 
 
 async def test_an_unfinished_upload_comes_with_the_next_claim(store: JournalStore) -> None:
-    """Upload id, part size and parts are there again after a retry, the parts in order."""
+    """After a retry the claim has the upload id, the part size, and the parts in order."""
     claim = await claimed(store)
     await store.begin_multipart(claim, multipart())
     for number in (3, 1, 2):
@@ -43,7 +43,7 @@ async def test_an_unfinished_upload_comes_with_the_next_claim(store: JournalStor
 
 
 async def test_parts_are_added_together(store: JournalStore) -> None:
-    """Parts of several files that finish at once each come to their own upload."""
+    """Parts of several files that finish at the same time are each added to their own upload."""
     await store.admit([settled(b"a"), settled(b"b")])
     claims = await store.claim([ROUTE], 2)
     await asyncio.gather(*(store.begin_multipart(claim, multipart(key=claim.key)) for claim in claims))
@@ -76,7 +76,7 @@ ENDINGS: dict[str, tuple[Outcome, bool]] = {
 
 @pytest.mark.parametrize("name", ENDINGS)
 async def test_which_outcomes_end_an_upload(store: JournalStore, name: str) -> None:
-    """The multipart upload is kept as long as it can be finished, and no longer."""
+    """The multipart upload is kept exactly as long as it can be completed."""
     outcome, kept = ENDINGS[name]
     claim = await claimed(store)
     await store.begin_multipart(claim, multipart(1))
@@ -85,7 +85,7 @@ async def test_which_outcomes_end_an_upload(store: JournalStore, name: str) -> N
 
 
 async def test_a_changed_file_starts_its_upload_over(store: JournalStore) -> None:
-    """A new generation drops the upload, and the running claim can add nothing to it."""
+    """A new generation drops the upload, and the stale claim can't add parts."""
     claim = await claimed(store)
     await store.begin_multipart(claim, multipart(1))
     await store.admit([settled(b"a", 2)])
@@ -108,7 +108,7 @@ async def test_only_a_claim_has_parts(store: JournalStore, state: State) -> None
 
 
 async def test_a_file_that_is_gone_has_no_upload(store: JournalStore) -> None:
-    """When an unsent file disappears its unfinished upload is forgotten, and those of other files are kept."""
+    """When an unsent file disappears, its unfinished upload is forgotten, and those of other files are kept."""
     for path in (b"a", b"b"):
         claim = await claimed(store, path)
         await store.begin_multipart(claim, multipart(1))

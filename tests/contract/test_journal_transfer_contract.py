@@ -1,4 +1,4 @@
-"""What any store of the journal has to do for the transfer loop: claims, and the outcome of them."""
+"""The contract of every store for the transfer loop: claims and their outcomes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_a_claim_carries_all_that_is_needed(store: JournalStore) -> None:
 
 
 async def test_only_due_files_of_the_named_routes_are_claimed(store: JournalStore, clock: TurnableClock) -> None:
-    """A file that is due later, or of another route, isn't handed out; next_due tells when it will be."""
+    """Files that are due later, or of another route, are not claimed; next_due returns when they are due."""
     claim = await claimed(store)
     await store.finish(claim, RetryLater(START + 30, SLOW))
     await store.admit([settled(b"b", route="other")])
@@ -66,7 +66,7 @@ async def test_the_oldest_due_goes_first(store: JournalStore, clock: TurnableClo
 
 
 async def test_a_route_with_a_backlog_starves_nobody(store: JournalStore, clock: TurnableClock) -> None:
-    """Two routes share a claim half and half, and one by one they take turns, however old the one's backlog is."""
+    """Two routes share a claim equally, and take turns in single claims, whatever the age of one route's backlog."""
     await store.admit([settled(b"%03d" % number, route="big", key=f"big/{number}") for number in range(200)])
     clock.at += 60
     await store.admit([settled(b"%03d" % number, route="small", key=f"small/{number}") for number in range(20)])
@@ -87,7 +87,7 @@ async def failed_before(store: JournalStore, count: int, clock: TurnableClock) -
 
 
 async def test_first_tries_go_before_repeated_ones(store: JournalStore, clock: TurnableClock) -> None:
-    """However many files that failed are due, a new one is in the next claim; they have a quarter of the places."""
+    """However many failed files are due, a new file is in the next claim; failed files get a quarter of the places."""
     await failed_before(store, 100, clock)
     await store.admit([settled(b"new %03d" % number, key=f"new/{number}") for number in range(30)])
     paths = [one.path for one in await store.claim([ROUTE], 20)]
@@ -100,7 +100,7 @@ async def test_first_tries_go_before_repeated_ones(store: JournalStore, clock: T
 
 
 async def test_a_canary_is_due_and_as_was_wished(store: JournalStore, clock: TurnableClock) -> None:
-    """One file of the named routes goes: unlike the refused ones, of those that came since, else what there is."""
+    """The canary is a due file of the named routes: unlike the refused ones, of those that came since, else any."""
     await failed_before(store, 3, clock)
     assert await store.claim_canary(["other"], CanaryCriteria()) is None
     await store.admit([settled(b"setup.exe", key="1"), settled(b"report.csv", key="2"), settled(b"run.exe", key="3")])
@@ -134,7 +134,7 @@ async def test_a_canary_is_chosen_among_two_hundred_failed_files(store: JournalS
 
 
 async def test_a_delivered_file_has_its_receipt(store: JournalStore, clock: TurnableClock) -> None:
-    """Delivered keeps the receipt and when the source is due, and clears what went wrong before."""
+    """A delivered file has its receipt and the due time of its source, and no earlier error."""
     claim = await claimed(store)
     await store.finish(claim, RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
@@ -147,7 +147,7 @@ async def test_a_delivered_file_has_its_receipt(store: JournalStore, clock: Turn
 
 
 async def test_a_retry_keeps_count_and_reason(store: JournalStore) -> None:
-    """Retry counts tries of the file alone, keeps the diagnosis whole, and ambiguity stays until it is resolved."""
+    """A retry counts only the file's own attempts, keeps the diagnosis, and stays ambiguous until it is resolved."""
     claim = await claimed(store)
     assert await store.finish(claim, RetryLater(START, LOST)) == State.PENDING
     record = await record_of(store)
@@ -177,7 +177,7 @@ async def test_a_quarantined_file_keeps_the_reason(store: JournalStore) -> None:
 
 
 async def test_the_try_that_sets_a_file_aside_counts(store: JournalStore) -> None:
-    """The count is that of all tries: the last one, and those before it that were not counted then."""
+    """The count of a quarantined file includes the last attempt and earlier ones that were not counted then."""
     await store.finish(await claimed(store), RetryLater(START, LOST))
     (again,) = await store.claim([ROUTE], 1)
     await store.finish(again, Quarantine(SLOW, counts=4))
@@ -195,7 +195,7 @@ OUTCOMES: dict[str, tuple[Outcome, State, State]] = {
 
 @pytest.mark.parametrize("name", OUTCOMES)
 async def test_where_each_outcome_leads(store: JournalStore, name: str) -> None:
-    """Every outcome of a current claim moves the file to its state, and says so."""
+    """Each outcome of a current claim moves the file to its state, and returns that state."""
     outcome, state, _ = OUTCOMES[name]
     assert await store.finish(await claimed(store), outcome) == state
     assert (await record_of(store)).state == state
@@ -240,7 +240,7 @@ async def test_a_claim_of_an_earlier_round_is_none(store: JournalStore) -> None:
 
 
 async def test_one_illegal_outcome_fails_alone(store: JournalStore) -> None:
-    """Of outcomes in one transaction only the illegal one fails, also if one claim finishes twice."""
+    """Of the outcomes in one transaction only the illegal one fails, also if one claim finishes twice."""
     await store.admit([settled(b"%d" % number) for number in range(10)])
     claims = await store.claim([ROUTE], 10)
     waiting = [store.finish(claim, DONE) for claim in (*claims[:5], claims[2], *claims[5:])]
@@ -250,12 +250,12 @@ async def test_one_illegal_outcome_fails_alone(store: JournalStore) -> None:
 
 
 def test_the_outcomes_reach_every_legal_move() -> None:
-    """Each move of the model from uploading is the answer to one outcome at least."""
+    """Each transition from uploading is the result of at least one outcome."""
     assert {state for _, state, _ in OUTCOMES.values()} == TRANSITIONS[State.UPLOADING]
 
 
 async def test_make_due_calls_off_the_waiting(store: JournalStore) -> None:
-    """When a destination works again the pending files of its routes are due now, those of others are not."""
+    """When a destination works again, the pending files of its routes are due now, and those of others are not."""
     await store.admit([settled(b"a"), settled(b"b", route="other")])
     for claim in await store.claim([ROUTE, "other"], 2):
         await store.finish(claim, RetryLater(START + 300, SLOW))

@@ -30,7 +30,7 @@ from crosshaul.journal.sqlite import (
 
 
 class Doom:
-    """Notes each point that is passed in ``trace``, and ends the process at the ``nth`` passing of ``point``."""
+    """Records each point that is passed in ``trace``, and kills the process at the ``nth`` passing of ``point``."""
 
     def __init__(self, trace: Path, point: str | None = None, nth: int = 1) -> None:
         self._trace = trace
@@ -38,7 +38,7 @@ class Doom:
         self._passed: Counter[str] = Counter()
 
     def lay(self) -> None:
-        """Wrap the product; for a process that is going to die anyway."""
+        """Wrap the product, in a process that will be killed anyway."""
         _lay_journal(self._at)
         _lay_calls(self._at)
         _lay_sources(self._at)
@@ -63,7 +63,7 @@ _NAMES |= {outcomes.finish_after_tasks: "finish_after_task", claims.add_parts: "
 
 
 def _kinds(units: Sequence[Any]) -> list[str]:
-    """What a transaction writes: each kind of work once, claims by their outcome."""
+    """Return what a transaction writes: each kind of work once, claims by their outcome."""
     return sorted({_kind(unit) for unit in units})
 
 

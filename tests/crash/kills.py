@@ -41,7 +41,7 @@ class Writers:
         """Key -> SHA-256 of each state that its file had, the last one last."""
 
     def write(self) -> None:
-        """One thing that a writer does."""
+        """Do one thing that a writer does."""
         self._number += 1
         route = self._chance.choice(["keep", "keep", "delete"])
         name = f"{route}/{self._chance.choice('abcdefghij')}{self._number // 40}"
@@ -58,12 +58,12 @@ class Writers:
             path.write_bytes(data)
 
     def missing(self) -> list[str]:
-        """Files that are not there any more."""
+        """Return the files that are no longer there."""
         return [name for name in self.states if not (self._home / name).exists()]
 
 
 def wrong(account: PartnerProcess, writers: Writers, *, finally_: bool) -> list[str]:
-    """What must not be."""
+    """Return what violates the rules."""
     missing = set(writers.missing())  # before the bucket is looked at, which only gains
     held, faults = account.objects(sha256=True), []
     for name, states in writers.states.items():
@@ -76,12 +76,12 @@ def wrong(account: PartnerProcess, writers: Writers, *, finally_: bool) -> list[
 
 
 def _partly_written(_: list[str]) -> set[str]:
-    """An empty file is a state, too: the one between open and write."""
+    """True for an empty file, the state between open and write."""
     return {hashlib.sha256(b"").hexdigest()}
 
 
 def main() -> int:
-    """Kill so many times; 1 if anything was lost or torn."""
+    """Kill the daemon this many times; return 1 if anything was lost or torn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
@@ -119,7 +119,7 @@ def _write_for(writers: Writers, seconds: float, chance: random.Random) -> None:
 
 
 def _rest(home: Path, writers: Writers) -> None:
-    """Wait until nothing is on its way, and no source is left that is to go."""
+    """Wait until no upload is running, and no source is left that has to be removed."""
     end, quiet = time.monotonic() + _PATIENCE, 0
     while quiet < 5:
         busy = unfinished(home / "state") or any((home / "delete").iterdir())

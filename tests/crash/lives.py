@@ -35,7 +35,7 @@ class Life:
     status: int | None = None
 
     def over(self) -> bool:
-        """Whether it has ended."""
+        """True if the process has ended."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -43,7 +43,7 @@ class Life:
         return self.status is not None
 
     def end(self, number: int, patience: float = 60.0) -> int:
-        """Signal it and wait for its end; minus the signal's number, or its exit code."""
+        """Signal the process and wait for its end; return its exit code, or minus the signal's number."""
         if not self.over():
             os.kill(self.pid, number)
         until = time.monotonic() + patience
@@ -72,7 +72,7 @@ def life(
 
 
 def _live(config: Path, log: Path, environment: dict[str, str], prepare: Callable[[], None] | None) -> None:
-    """The child: never comes back."""
+    """Run the child; never returns."""
     code = _UNCAUGHT
     try:
         told = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -92,7 +92,7 @@ def _live(config: Path, log: Path, environment: dict[str, str], prepare: Callabl
 
 
 def unfinished(state_dir: Path) -> list[tuple[str, str]]:
-    """Path and state of each file that is neither delivered nor gone; whatever the journal's state, it can be read."""
+    """Return path and state of each file that is neither delivered nor gone, also from a journal in use."""
     return [(path, state) for path, state in _rows(state_dir, "SELECT path, state FROM files") if state not in _AT_REST]
 
 
@@ -100,7 +100,7 @@ _AT_REST = {"delivered", "gone"}
 
 
 def integrity(state_dir: Path) -> str:
-    """What SQLite's own check says of the journal: ``ok``."""
+    """Return the result of SQLite's own check of the journal: ``ok``."""
     return _rows(state_dir, "PRAGMA integrity_check")[0][0]
 
 

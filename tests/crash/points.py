@@ -65,7 +65,7 @@ class World:
         return self.home / "trace"
 
     def prepare(self) -> None:
-        """Files, configuration, and what goes wrong once for some of them."""
+        """Make files and configuration, and script a fault for some files."""
         routes: dict[str, dict[str, object]] = {
             "keep": {},
             "delete": {"after_upload": "delete"},
@@ -87,25 +87,25 @@ class World:
         self.account.fault("delay", "PutObject", rule={"key": f"{self.prefix}keep/changing"}, seconds=0.4)
 
     def last_words(self) -> str:
-        """What the daemon said last."""
+        """Return the last lines of the daemon's log."""
         return " ".join((self.home / "log").read_text().splitlines()[-3:])
 
     def wanted(self) -> dict[str, str]:
-        """Key -> SHA-256 of what has to be in the bucket in the end."""
+        """Return key -> SHA-256 of what has to be in the bucket in the end."""
         last = FILES | {"keep/changing": _CHANGED}
         return {self.prefix + name: hashlib.sha256(data).hexdigest() for name, data in last.items()}
 
     def held(self) -> dict[str, dict[str, Any]]:
-        """What is in the bucket of this world."""
+        """Return what is in the bucket of this world."""
         objects = self.account.objects(sha256=True)
         return {key: each for key, each in objects.items() if key.startswith(self.prefix)}
 
     def change(self) -> None:
-        """The file that changes while it is sent, or after, or before: as the moment has it."""
+        """Change the file while it is sent, after, or before, depending on the moment."""
         (self.home / "keep/changing").write_bytes(_CHANGED)
 
     def live(self, doom: Doom | None, until: Callable[[], bool]) -> int:
-        """One life; gives its end. The changing file changes once the life has had time to claim it."""
+        """Run one life and return its end. The file changes once the life has had time to claim it."""
         began = time.monotonic()
         prepare = None if doom is None else doom.lay
         with life(self.config, self.home / "log", credentials(self.account), prepare) as born:
@@ -119,7 +119,7 @@ class World:
             return born.end(signal.SIGTERM)
 
     def at_rest(self) -> bool:
-        """Whether the journal says that all is done, sources included."""
+        """True if the journal says that all is done, sources included."""
         if not (self.home / "state/journal.db").exists():
             return False
         try:
@@ -134,7 +134,7 @@ class World:
         return all(held.get(key, {}).get("sha256") == wanted[key] for key in wanted if not key.endswith("poor"))
 
     def wrong(self) -> list[str]:
-        """Everything that must not be, now: torn objects, sources that went without a receipt, a broken journal."""
+        """Return every violation: torn objects, sources that went without a receipt, a broken journal."""
         held, faults = self.held(), []
         allowed = {self.prefix + name: {hashlib.sha256(data).hexdigest()} for name, data in FILES.items()}
         allowed[f"{self.prefix}keep/changing"].add(hashlib.sha256(_CHANGED).hexdigest())
@@ -153,12 +153,12 @@ class World:
         return faults
 
     def left_behind(self) -> list[str]:
-        """Names of our own that are still in the directories of others."""
+        """Return names of our own that are still in the watched directories."""
         return [f"{path} is left" for path in self.home.glob("*/.crosshaul-*")]
 
 
 def passed(world: World) -> list[str]:
-    """The points that a life comes by when nobody kills it."""
+    """Return the points that a life passes when it is not killed."""
     world.prepare()
     end = world.live(Doom(world.trace), world.at_rest)
     assert end == 0, f"the undisturbed life ended with {end}: {world.last_words()}"
@@ -167,7 +167,7 @@ def passed(world: World) -> list[str]:
 
 
 def killed_at(world: World, point: str, nth: int) -> str:
-    """Die at the point, live again, and say what came of it."""
+    """Die at the point, live again, and return the result."""
     world.prepare()
     end = world.live(Doom(world.trace, point, nth), world.at_rest)
     if end == 0:
@@ -182,7 +182,7 @@ def killed_at(world: World, point: str, nth: int) -> str:
 
 
 def _cost(world: World) -> str:
-    """Which objects were written more often than they had states."""
+    """Return the objects that were written more often than they had states."""
     states = Counter({world.prefix + "keep/changing": 1})
     twice = {key: each["writes"] - 1 - states[key] for key, each in world.held().items()}
     extra = {key.removeprefix(world.prefix): count for key, count in twice.items() if count > 0}
@@ -190,7 +190,7 @@ def _cost(world: World) -> str:
 
 
 def main() -> int:
-    """Try each point; 1 if anything was lost or torn."""
+    """Try each point; return 1 if anything was lost or torn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="points whose name contains this")
     parser.add_argument("--passings", type=int, default=2, help="how many passings of each point (default 2)")

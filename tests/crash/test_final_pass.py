@@ -1,4 +1,4 @@
-"""`run --finish`: what was written to the last is delivered before the end, and the end is not put off for ever."""
+"""`run --finish` delivers what was written until the end, and ends within the time limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def site(strict: PartnerProcess, site_for):
 
 
 def test_without_it_what_is_not_begun_waits_for_the_next_start(strict, site):
-    """A stop as such begins nothing new, and is quick."""
+    """Without --finish a stop begins no new upload and is quick."""
     with site.daemon() as daemon:
         site.add("last words", b"x")
         assert daemon.stop() == 0
@@ -31,7 +31,7 @@ def test_without_it_what_is_not_begun_waits_for_the_next_start(strict, site):
 
 
 def test_files_written_just_before_the_signal_are_delivered(strict, site):
-    """Files that nobody has seen yet, in new directories, too, come to rest and are delivered; then it ends with 0."""
+    """Files that were not seen before the signal, also in new directories, settle and are delivered; the code is 0."""
     with site.daemon("--finish") as daemon:
         site.add("early", b"1")
         until(lambda: "early" in strict.objects())
@@ -47,7 +47,7 @@ def test_files_written_just_before_the_signal_are_delivered(strict, site):
 
 
 def test_a_backlog_is_delivered_as_well(strict, site):
-    """What waits in the journal for its turn goes before the end, however little is in flight at the signal."""
+    """Pending files in the journal are delivered before the end, however few uploads run at the signal."""
     site.config["transfer"] = {"max_concurrency": 2}
     site.config["routes"][0]["settle"]["quiet"] = "0s"
     site.write()
@@ -61,7 +61,7 @@ def test_a_backlog_is_delivered_as_well(strict, site):
 
 
 def test_an_idle_daemon_ends_soon(site):
-    """With nothing to deliver the time is not used up."""
+    """With nothing to deliver, the daemon ends long before the time limit."""
     with site.daemon("--finish") as daemon:
         began = time.monotonic()
         assert daemon.stop() == 0
@@ -69,7 +69,7 @@ def test_an_idle_daemon_ends_soon(site):
 
 
 def test_a_partner_that_takes_nothing_is_not_waited_for(strict, site):
-    """A parked destination's files stay behind: the log says how many, and the code is 1."""
+    """The files of a parked destination are left: the log has their number, and the code is 1."""
     strict.settings(role_exists=False)
     with site.daemon("--finish") as daemon:
         site.add("a", b"x")
@@ -82,7 +82,7 @@ def test_a_partner_that_takes_nothing_is_not_waited_for(strict, site):
 
 @pytest.mark.parametrize("again", [False, True], ids=["the time is up", "a second signal"])
 def test_it_ends_when_the_time_is_up_or_at_a_second_signal(strict, site, again):
-    """What doesn't get through within shutdown_timeout is left, as it is at once after a second signal."""
+    """Files that are undelivered after shutdown_timeout, or at a second signal, are left."""
     site.config["shutdown_timeout"] = "60s" if again else "3s"
     site.config["routes"][0]["settle"]["quiet"] = "0s"
     site.write()

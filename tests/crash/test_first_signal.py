@@ -1,4 +1,4 @@
-"""Signals that come before the daemon is up: as the first process of a container, and from a terminal that closes."""
+"""Signals that arrive before the daemon has started: as PID 1 of a container, and from a closed terminal."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def works() -> bool:
 
 
 def first_process(outer: int) -> int | None:
-    """The child of unshare, which is PID 1 of its own namespace; None while there is none."""
+    """Return the child of unshare, which is PID 1 of its own namespace; None while there is none."""
     with contextlib.suppress(OSError, ValueError):
         return int(Path(f"/proc/{outer}/task/{outer}/children").read_text())
     return None
 
 
 def takes(pid: int | None, number: int) -> bool:
-    """Whether the process has a handler for the signal."""
+    """True if the process has a handler for the signal."""
     with contextlib.suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
         caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
@@ -42,7 +42,7 @@ def takes(pid: int | None, number: int) -> bool:
 
 @pytest.mark.skipif(not works(), reason="a process namespace of its own needs root")
 def test_the_first_process_of_a_container_ends_while_it_loads(strict, site_for):
-    """SIGTERM long before the daemon is up, to a PID 1: it ends at once with 143, and not at SIGKILL."""
+    """SIGTERM to PID 1 long before the daemon has started ends it at once with 143, without a SIGKILL."""
     site = site_for(strict)
     began = time.monotonic()
     with subprocess.Popen([*UNSHARE, *site._command("run")], stderr=subprocess.DEVNULL, env=site._env()) as outer:
@@ -59,7 +59,7 @@ def test_the_first_process_of_a_container_ends_while_it_loads(strict, site_for):
 
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_terminal_that_closes_ends_what_runs_in_it(strict, site_for, closed: bool):
-    """SIGHUP because the terminal has gone drains and ends; from anybody else it reloads, on a terminal, too."""
+    """SIGHUP from a closed terminal drains and ends; any other SIGHUP reloads, on a terminal too."""
     site = site_for(strict)
     shell, terminal = pty.openpty()
     log = site.home / "log"

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT at any moment: it ends in time, the code tells how, and the next start goes on from there."""
+"""SIGTERM and SIGINT at any moment: the daemon ends in time, the code says how, and the next start continues."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def impatient(site: Site, seconds: int = 1) -> Site:
 
 
 def goes_on(strict: PartnerProcess, site: Site) -> None:
-    """The next life delivers all of it."""
+    """Check that the next life delivers everything."""
     strict.clear_faults()
     site.push()
     assert held(strict) == sha256_of(site.root)
@@ -39,7 +39,7 @@ def goes_on(strict: PartnerProcess, site: Site) -> None:
 
 @contextlib.contextmanager
 def locked(site: Site) -> Iterator[None]:
-    """Another program holds the journal's write lock over the block."""
+    """Hold the journal's write lock, as another program, for the block."""
     other = sqlite3.connect(site.state_dir / "journal.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
@@ -51,7 +51,7 @@ def locked(site: Site) -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_daemon_ends_at_once(strict: PartnerProcess, site_for, number: int):
-    """With nothing under way it is code 0, and a shutdown_timeout of a minute is not waited for."""
+    """An idle daemon exits with 0 at once, whatever shutdown_timeout is."""
     site = impatient(site_for(strict), 60)
     site.add("file", b"1")
     with site.daemon() as daemon:
@@ -64,7 +64,7 @@ def test_an_idle_daemon_ends_at_once(strict: PartnerProcess, site_for, number: i
 
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_put_that_stands_still_is_cut_off(strict: PartnerProcess, site_for, signals: int):
-    """SIGTERM while a PutObject doesn't move: code 1 at the deadline, at once after a second; then it goes."""
+    """With a stuck PutObject the code is 1 at the deadline, or at once after a second SIGTERM; then it is sent."""
     site = impatient(site_for(strict), 2 if signals == 1 else 60)
     site.add("file", b"1")
     strict.fault("stall", "PutObject", rule={"times": None}, seconds=90)
@@ -82,7 +82,7 @@ def test_a_put_that_stands_still_is_cut_off(strict: PartnerProcess, site_for, si
 
 @pytest.mark.parametrize("arguments", [[], ["--require-ready"]], ids=["waiting", "require-ready"])
 def test_an_sts_that_hangs_holds_up_no_end(strict: PartnerProcess, site_for, arguments: list[str]):
-    """SIGTERM while AssumeRole gets no answer, even under --require-ready: it ends in time, and nothing is lost."""
+    """SIGTERM while AssumeRole hangs, also with --require-ready, ends the daemon in time; nothing is lost."""
     site = impatient(site_for(strict))
     site.add("file", b"1")
     strict.fault("stall", "AssumeRole", rule={"times": None}, seconds=90)
@@ -97,7 +97,7 @@ def test_an_sts_that_hangs_holds_up_no_end(strict: PartnerProcess, site_for, arg
 
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_locked_journal_holds_up_no_end(strict: PartnerProcess, site_for, signals: int):
-    """SIGTERM while another program locks the journal: code 1 in time, at once after a second; nothing is lost."""
+    """With a locked journal the code is 1 in time, or at once after a second SIGTERM; nothing is lost."""
     site = impatient(site_for(strict), 1 if signals == 1 else 60)
     site.add("first", b"1")
     with site.daemon() as daemon:
@@ -118,7 +118,7 @@ def test_a_locked_journal_holds_up_no_end(strict: PartnerProcess, site_for, sign
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_it_starts_leaves_nothing_half_done(strict: PartnerProcess, site_for, number: int):
-    """At any moment of a start: drained (0), cut off (1), or ended as the system does; never a traceback."""
+    """A signal at any moment of a start drains (0), cuts off (1) or kills by default; there is never a traceback."""
     site = impatient(site_for(strict))
     site.add("file", b"1")
     codes = set()
@@ -133,7 +133,7 @@ def test_a_signal_while_it_starts_leaves_nothing_half_done(strict: PartnerProces
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_push_drains_too(strict: PartnerProcess, site_for, number: int, code: int):
-    """A signal to a push: what is being sent arrives, no file is begun, and the code is the signal's."""
+    """At a signal a push finishes its uploads, begins no further file, and exits with the signal's code."""
     site = site_for(strict)
     site.config["transfer"] = {"max_concurrency": 1}
     site.write()
@@ -153,7 +153,7 @@ def test_a_push_drains_too(strict: PartnerProcess, site_for, number: int, code: 
 
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_push_that_stands_still_is_cut_off(strict: PartnerProcess, site_for, signals: int):
-    """SIGTERM to a push whose upload doesn't move: 143 at the deadline, or at once after a second signal."""
+    """With a stuck upload a push exits with 143 at the deadline, or at once after a second SIGTERM."""
     site = impatient(site_for(strict), 2 if signals == 1 else 60)
     site.in_parts()
     site.add("large", bytes(11 * MIB))

@@ -1,4 +1,4 @@
-"""What becomes of files when S3, or the way to it, goes wrong at each call: on the strict account, with real parts."""
+"""Delivery when S3 or the network fails at each call: on the strict account, with real parts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ TRANSIENT = {
 
 @pytest.mark.parametrize("name", TRANSIENT)
 async def test_a_small_file_gets_through_a_passing_fault(name: str, partner: PartnerAccount, tmp_path: Path):
-    """Whatever happens to PutObject twice, the file is there in the end, byte for byte, and is not quarantined."""
+    """After two faults of any kind at PutObject the file is delivered byte for byte, and not quarantined."""
     partner.faults.add(Rule(operation="PutObject", times=2, action=TRANSIENT[name]))
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("a.bin", b"x" * 70_000)
@@ -70,7 +70,7 @@ async def test_a_small_file_gets_through_a_passing_fault(name: str, partner: Par
 async def test_a_multipart_upload_gets_through_a_passing_fault(
     name: str, operation: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """A fault at any of the three calls costs a retry, never the file."""
+    """A fault at any of the three calls costs a retry and not the file."""
     partner.faults.add(Rule(operation=operation, times=1, action=TRANSIENT[name]))
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("big", BIG)
@@ -81,7 +81,7 @@ async def test_a_multipart_upload_gets_through_a_passing_fault(
 
 
 async def test_a_lost_answer_is_settled_by_head_and_not_by_a_second_put(partner: PartnerAccount, tmp_path: Path):
-    """The object that was put unheard is recognised by its token, and not written again."""
+    """After a lost response the object is recognised by its token, and not written again."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_commit")))
     async with open_pipeline(partner, tmp_path) as pipeline:
         # The client sends once more by itself where a kept connection broke; this is the first on a new one.
@@ -93,7 +93,7 @@ async def test_a_lost_answer_is_settled_by_head_and_not_by_a_second_put(partner:
 
 
 async def test_an_object_under_the_key_that_is_not_ours_is_not_taken_for_ours(partner: PartnerAccount, tmp_path: Path):
-    """HEAD finds an older state's token: the new state is sent."""
+    """If HEAD finds the token of an older state, the new state is sent."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("a", b"old")
         await pipeline.comes_to("a", State.DELIVERED)
@@ -104,7 +104,7 @@ async def test_an_object_under_the_key_that_is_not_ours_is_not_taken_for_ours(pa
 
 
 async def test_complete_that_says_200_with_an_error_inside_is_not_a_delivery(partner: PartnerAccount, tmp_path: Path):
-    """A status of 200 alone proves nothing: the upload is completed again."""
+    """After a 200 with an error in its body the upload is completed again."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=ErrorInBody()))
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("big", BIG)
@@ -121,7 +121,7 @@ async def test_complete_that_says_200_with_an_error_inside_is_not_a_delivery(par
 async def test_an_upload_that_cannot_be_finished_is_started_over(
     code: str, status: int, partner: PartnerAccount, tmp_path: Path
 ):
-    """The parts of an upload that the store forgot are sent to a new one."""
+    """If the store forgot an upload, all parts are sent to a new one."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=Error(status, code, "gone")))
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("big", BIG)
@@ -140,7 +140,7 @@ async def test_a_part_that_fails_costs_no_other_part(partner: PartnerAccount, tm
 
 
 async def test_a_stalled_connection_is_given_up_and_the_file_sent_again(partner: PartnerAccount, tmp_path: Path):
-    """A peer that neither reads nor answers costs the progress deadline, not the daemon."""
+    """A peer that neither reads nor responds is given up at the progress deadline, and the file is sent again."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Stall(seconds=30)))
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("a", b"x" * 1000)
@@ -150,7 +150,7 @@ async def test_a_stalled_connection_is_given_up_and_the_file_sent_again(partner:
 
 
 async def test_a_store_that_holds_other_bytes_is_not_believed(partner: PartnerAccount, tmp_path: Path):
-    """An answer whose ETag or checksum is not that of the bytes sent is no delivery."""
+    """A response whose ETag or checksum differs from the bytes sent is no delivery."""
     partner.change(checksums="ignored")
     partner.faults.add(Rule(operation="PutObject", times=1, action=WrongETag()))
     async with open_pipeline(partner, tmp_path, known=ChecksumKind.MD5) as pipeline:
@@ -164,7 +164,7 @@ async def test_a_store_that_holds_other_bytes_is_not_believed(partner: PartnerAc
 async def test_the_checksum_that_the_store_knows_is_found_without_extra_calls(
     quality: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """CRC64NVME, else CRC32, else Content-MD5: small and large files arrive on each kind of store, and it is told."""
+    """On each kind of store the best checksum (CRC64NVME, CRC32, MD5) is found without extra calls, and logged."""
     partner.change(checksums=quality)
     wanted = {"honoured": ChecksumKind.CRC64NVME, "crc32 only": ChecksumKind.CRC32, "ignored": ChecksumKind.MD5}
     async with open_pipeline(partner, tmp_path) as pipeline:
@@ -178,7 +178,7 @@ async def test_the_checksum_that_the_store_knows_is_found_without_extra_calls(
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
 async def test_an_expired_session_is_no_failure_of_the_file(code: str, partner: PartnerAccount, tmp_path: Path):
-    """One refresh, one more signature, and the journal has nothing to complain about."""
+    """An expired session costs one refresh and one more signature, and no attempt of the file."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("first", b"1")
         await pipeline.comes_to("first", State.DELIVERED)
@@ -209,7 +209,7 @@ PARKING = {
 async def test_a_fault_of_the_account_parks_the_destination_and_blames_no_file(
     code: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """While the account refuses, one file at a time is tried; afterwards all are delivered with no try counted."""
+    """While the account refuses, one file at a time is tried; then all are delivered with no attempt counted."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Error(PARKING[code], code, "refused")))
     async with open_pipeline(partner, tmp_path) as pipeline:
         for number in range(10):
@@ -231,7 +231,7 @@ async def test_a_fault_of_the_account_parks_the_destination_and_blames_no_file(
 async def test_one_file_that_is_refused_while_others_get_through_is_that_files_own_fault(
     partner: PartnerAccount, tmp_path: Path
 ):
-    """A key that the partner's policy denies doesn't stop the destination for long, and its own tries are counted."""
+    """A key that the partner's policy denies parks the destination only briefly, and its attempts are counted."""
     partner.faults.add(
         Rule(operation="PutObject", key="poison", times=None, action=Error(403, "AccessDenied", "not this one"))
     )
@@ -250,7 +250,7 @@ async def test_one_file_that_is_refused_while_others_get_through_is_that_files_o
 async def test_a_fault_of_the_file_quarantines_it_with_its_reason(
     code: str, status: int, partner: PartnerAccount, tmp_path: Path
 ):
-    """What can't get better by waiting isn't tried again, and holds up nobody."""
+    """A permanent fault of a file is not retried, and does not delay other files."""
     partner.faults.add(Rule(operation="PutObject", key="bad", action=Error(status, code, "too much")))
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("bad", b"x")
@@ -263,7 +263,7 @@ async def test_a_fault_of_the_file_quarantines_it_with_its_reason(
 
 
 async def test_quarantine_after_so_many_tries(partner: PartnerAccount, tmp_path: Path):
-    """With quarantine_after: 3 the third failure that speaks of the file sets it aside."""
+    """With quarantine_after: 3 the third failure that concerns the file quarantines it."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=TRANSIENT["BadDigest"]))
     async with open_pipeline(
         partner, tmp_path, retry=RetryConfig(initial=0.02, max=0.05, quarantine_after=3)
@@ -276,7 +276,7 @@ async def test_quarantine_after_so_many_tries(partner: PartnerAccount, tmp_path:
 async def test_throttling_slows_everyone_down_and_ends(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """SlowDown on a third of the calls lowers the limit; all files arrive all the same."""
+    """SlowDown on a third of the calls lowers the limit, and all files arrive."""
     partner.faults.add(Rule(operation="PutObject", times=None, probability=0.3, action=TRANSIENT["SlowDown"]))
     async with open_pipeline(partner, tmp_path, max_concurrency=16) as pipeline:
         limits, pushed_back = [], pipeline.limit.pushed_back
@@ -294,7 +294,7 @@ async def test_throttling_slows_everyone_down_and_ends(
 
 
 async def test_never_overwrite_leaves_a_strangers_object_alone(partner: PartnerAccount, tmp_path: Path):
-    """If-None-Match: * is answered 412, and the file is set aside, in one request as in parts."""
+    """A 412 to If-None-Match: * quarantines the file, both in one request and in parts."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("a", b"theirs")
         await pipeline.drop("big", BIG)
@@ -313,7 +313,7 @@ async def test_never_overwrite_leaves_a_strangers_object_alone(partner: PartnerA
 
 
 async def test_never_overwrite_recognises_its_own_lost_put(partner: PartnerAccount, tmp_path: Path):
-    """A 412 that our own unheard PUT caused is a delivery."""
+    """A 412 that our own PUT caused, whose response was lost, is a delivery."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_commit")))
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=1, action=Reset("after_commit")))
     async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
@@ -326,7 +326,7 @@ async def test_never_overwrite_recognises_its_own_lost_put(partner: PartnerAccou
 
 
 async def test_a_file_that_changed_since_it_settled_is_not_sent(partner: PartnerAccount, tmp_path: Path):
-    """What was recorded is not what is there: it goes back to be settled again, without a request and without a try."""
+    """A file that differs from its record has to settle again, without a request and without a counted attempt."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("a", b"as it was")
         (pipeline.root / "a").write_bytes(b"as it is now")
@@ -341,7 +341,7 @@ async def test_a_file_that_changed_since_it_settled_is_not_sent(partner: Partner
 
 
 async def test_a_file_that_changes_between_its_parts_never_becomes_an_object(partner: PartnerAccount, tmp_path: Path):
-    """A torn state is not completed; the multipart upload is dropped."""
+    """A mixed state is not completed; the multipart upload is dropped."""
     partner.faults.add(Rule(operation="UploadPart", part=1, times=1, action=Stall(seconds=0.3)))
     async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         await pipeline.drop("big", BIG)
@@ -356,7 +356,7 @@ async def test_a_file_that_changes_between_its_parts_never_becomes_an_object(par
 
 
 async def test_after_upload_is_due_only_with_the_receipt_and_after_the_grace(partner: PartnerAccount, tmp_path: Path):
-    """The journal lists a source for deletion once it is delivered, and not before its grace is over."""
+    """The journal lists a source for deletion once it is delivered and its grace period is over."""
     after = AfterUploadConfig(action="delete", grace=60.0)
     async with open_pipeline(partner, tmp_path, after=after) as pipeline:
         await pipeline.drop("a", b"x")
@@ -367,7 +367,7 @@ async def test_after_upload_is_due_only_with_the_receipt_and_after_the_grace(par
 
 
 async def test_attributes_arrive_with_the_object(partner: PartnerAccount, tmp_path: Path):
-    """Encryption, storage class, tags, metadata, type and time stand on small and large objects alike."""
+    """Small and large objects have the encryption, storage class, tags, metadata, type and time."""
     partner.change(role_actions=("s3:PutObjectTagging", "kms:GenerateDataKey", "kms:Decrypt"))
     key = partner.settings.kms_keys[0]
     more: dict[str, Any] = {
@@ -394,7 +394,7 @@ async def test_attributes_arrive_with_the_object(partner: PartnerAccount, tmp_pa
 
 
 async def test_a_loop_that_starts_again_takes_up_what_it_had_claimed(partner: PartnerAccount, tmp_path: Path):
-    """Files that a crashed loop left uploading are not forgotten until the next start of the process."""
+    """A restarted transfer loop sends the files that a crashed one left uploading."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("a", b"x")
         claims = await pipeline.journal.claim(["r"], 10)
@@ -404,7 +404,7 @@ async def test_a_loop_that_starts_again_takes_up_what_it_had_claimed(partner: Pa
 
 
 async def test_memory_is_bounded_by_the_budget(partner: PartnerAccount, tmp_path: Path):
-    """With a budget of two parts no more than two are held at once, and large and small files get through."""
+    """With a budget of two parts at most two are in memory, and large and small files are delivered."""
     async with open_pipeline(partner, tmp_path, memory=10 * MIB) as pipeline:
         most = 0
         for name in ("one", "two", "three"):
@@ -420,7 +420,7 @@ async def test_memory_is_bounded_by_the_budget(partner: PartnerAccount, tmp_path
 
 
 async def test_stopping_puts_back_what_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
-    """After a stop nothing is left uploading: what was in flight ended, the rest is pending."""
+    """After a stop no file is uploading: uploads in progress have finished, the other files are pending."""
     async with open_pipeline(partner, tmp_path, max_concurrency=2) as pipeline:
         for number in range(40):
             await pipeline.drop(f"f{number}", b"x")
@@ -433,7 +433,7 @@ async def test_stopping_puts_back_what_was_only_claimed(partner: PartnerAccount,
 
 @asynccontextmanager
 async def pipeline_at_work(partner: PartnerAccount, home: Path, count: int) -> AsyncIterator[Pipeline]:
-    """A pipeline that has just begun to send so many small files, four at a time and each for a while."""
+    """Start a pipeline that sends this many small files, four at a time, each slowly."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.3)))
     async with open_pipeline(partner, home, running=False, max_concurrency=4) as pipeline:
         for number in range(count):
@@ -446,7 +446,7 @@ async def pipeline_at_work(partner: PartnerAccount, home: Path, count: int) -> A
 
 
 async def test_what_was_only_claimed_goes_back_together(partner: PartnerAccount, tmp_path: Path):
-    """However many claims no worker has begun, a stop writes them back in a commit or two, not in one each."""
+    """A stop returns all claims that no worker has started in one or two commits."""
     async with pipeline_at_work(partner, tmp_path, 60) as pipeline:
         before = pipeline.journal.commits
         pipeline.stop.set()
@@ -460,7 +460,7 @@ async def test_what_was_only_claimed_goes_back_together(partner: PartnerAccount,
 async def test_a_journal_that_fails_is_one_complaint(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """When receipts can't be written the loop fails once, and asyncio has no errors left that nobody heard."""
+    """When receipts can't be written the loop fails once, and no error of a task stays unretrieved."""
     unheard: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unheard.append(context))
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
@@ -493,7 +493,7 @@ async def test_a_journal_that_fails_is_one_complaint(
 
 
 async def test_a_route_that_is_paused_sends_nothing_that_was_only_claimed(partner: PartnerAccount, tmp_path: Path):
-    """Files that were claimed ahead go back when their route is served no more; those that are being sent end."""
+    """The unstarted claims of a paused route are returned; its uploads in progress finish."""
     async with pipeline_at_work(partner, tmp_path, 12) as pipeline:
         pipeline.runtime.pause(["r"])
         await asyncio.sleep(1.0)
@@ -505,7 +505,7 @@ async def test_a_route_that_is_paused_sends_nothing_that_was_only_claimed(partne
 
 
 async def test_what_there_is_no_room_for_is_not_asked_for_again_and_again(partner: PartnerAccount, tmp_path: Path):
-    """While large files take all their places and more of them are due, the journal is left in peace."""
+    """While large files fill all their places and more of them are due, the journal is not polled."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(2.0)))
     async with open_pipeline(partner, tmp_path, max_concurrency=1) as pipeline:
         for number in range(5):
@@ -519,7 +519,7 @@ async def test_what_there_is_no_room_for_is_not_asked_for_again_and_again(partne
 async def test_short_last_parts_take_no_more_than_they_hold(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Memory that is in use for parts is what the budget was asked for, whatever the length of the part."""
+    """Parts take exactly the memory that was reserved, whatever the length of the last part."""
     taken: list[int] = []
     async with open_pipeline(partner, tmp_path) as pipeline:
         take = pipeline.context.buffers.take
@@ -544,7 +544,7 @@ async def run_until_idle(pipeline) -> None:
 
 
 async def test_a_parking_while_it_stops_leaves_no_worker_waiting(partner: PartnerAccount, tmp_path: Path):
-    """Refusals that come in while the loop drains don't keep it from ending."""
+    """Refusals that arrive while the loop drains do not prevent its end."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Error(403, "AccessDenied", "no")))
     for _ in range(5):
         async with open_pipeline(partner, tmp_path, running=False, max_concurrency=4) as pipeline:
@@ -561,7 +561,7 @@ async def test_a_parking_while_it_stops_leaves_no_worker_waiting(partner: Partne
 async def test_a_journal_that_fails_in_mid_upload_leaves_no_memory_taken(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Parts that were about to be sent when the loop broke off give their share of the budget back."""
+    """Parts that were about to be sent when the loop failed release their memory."""
     async with open_pipeline(partner, tmp_path, running=False, memory=10 * MIB) as pipeline:
         await pipeline.drop("big", BIG)
 
@@ -582,7 +582,7 @@ async def test_a_journal_that_fails_in_mid_upload_leaves_no_memory_taken(
 async def test_an_error_that_nobody_thought_of_is_one_files_alone(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """A stale file handle (or a bug) in one file is told and tried again; the others are delivered."""
+    """An unexpected error in one file is logged and the file is retried; the others are delivered."""
     unchanged = SourceFile.unchanged
 
     def stale(self: SourceFile) -> None:
@@ -603,7 +603,7 @@ async def test_an_error_that_nobody_thought_of_is_one_files_alone(
 
 
 async def test_what_was_claimed_under_another_plan_is_not_sent(partner: PartnerAccount, tmp_path: Path):
-    """A claim of before a change of the configuration goes back unsent: only intake gives it its key again."""
+    """A claim from before a change of the configuration is returned unsent: discovery gives the file its new key."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("a", b"x")
         pipeline.transfer.set_routes(pipeline.context.routes, ["r"], {"r": 7})
@@ -613,7 +613,7 @@ async def test_what_was_claimed_under_another_plan_is_not_sent(partner: PartnerA
 
 
 async def test_a_large_file_with_a_control_character_in_its_name_arrives(partner: PartnerAccount, tmp_path: Path):
-    """S3 says the key in its answers to multipart calls as characters that no XML parser takes: it is delivered."""
+    """A large file is delivered although S3's responses contain its key in characters that XML parsers refuse."""
     name = "esc\x1b-bell\x07-unit\x1f"
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop(name, bytes(7 * MIB))
@@ -625,7 +625,7 @@ async def test_a_large_file_with_a_control_character_in_its_name_arrives(partner
 async def test_a_read_that_is_found_stuck_after_the_loop_failed_is_no_trouble(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Between a loop that ended in an error and its next life nobody takes a stuck worker's place."""
+    """Between a failed loop and its next run no worker is started for a stuck one."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
 
         async def fails(*_: object) -> None:

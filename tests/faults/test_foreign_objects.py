@@ -1,4 +1,4 @@
-"""An object that is not the file lies under its key: it is respected, told or replaced, on every kind of store."""
+"""Objects under a file's key that are not the file: respected, or replaced with a log line, on each kind of store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DELETE = AfterUploadConfig(action="delete", grace=3600.0)
 
 
 async def put_by_another(partner: PartnerAccount, home: Path, source: str = "elsewhere") -> None:
-    """Another host's daemon delivers files of other bytes under the same keys."""
+    """Deliver files of other bytes under the same keys, as another host's daemon."""
     os.mkdir(home)  # noqa: PTH102 - nothing waits here
     async with open_pipeline(partner, home, source=source) as pipeline:
         for name, size in SIZES.items():
@@ -47,7 +47,7 @@ async def ours(pipeline: Pipeline, state: State) -> dict[str, Record]:
 
 
 def without_metadata(partner: PartnerAccount) -> None:
-    """As rclone, aws s3 cp and others put objects."""
+    """Put an object as rclone, aws s3 cp and others do."""
     for name, stored in partner.objects.items():
         plain = replace(stored.attributes, metadata={})
         partner.objects[name] = replace(stored, attributes=plain)
@@ -56,7 +56,7 @@ def without_metadata(partner: PartnerAccount) -> None:
 @pytest.mark.parametrize("whose", ["a daemon's", "a tool's"])
 @pytest.mark.parametrize("store", STORES)
 async def test_never_means_never_on_every_store(store: str, whose: str, partner: PartnerAccount, tmp_path: Path):
-    """`overwrite: never` leaves each object alone, whatever the store makes of conditions; the text names all three."""
+    """`overwrite: never` keeps each existing object on every store; the text names file, object and remedy."""
     await put_by_another(partner, tmp_path / "other")
     if whose == "a tool's":
         without_metadata(partner)
@@ -76,7 +76,7 @@ async def test_never_means_never_on_every_store(store: str, whose: str, partner:
 
 @pytest.mark.parametrize("store", STORES)
 async def test_never_still_delivers_what_is_new(store: str, partner: PartnerAccount, tmp_path: Path):
-    """Files whose keys are free arrive on each kind of store; one that ignores conditions is found out and told."""
+    """Files with free keys are delivered on each kind of store; one that ignores conditions is detected and logged."""
     partner.change(conditions=store)
     async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
         await ours(pipeline, State.DELIVERED)
@@ -89,7 +89,7 @@ async def test_never_still_delivers_what_is_new(store: str, partner: PartnerAcco
 
 
 async def test_whether_conditions_are_kept_is_found_out_once(partner: PartnerAccount, tmp_path: Path):
-    """On a store that keeps them one small file is put thrice, of which two are refused; others cost one request."""
+    """On a store with conditional writes one small file is sent three times, twice refused; others cost one request."""
     async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
         for number in range(10):
             await pipeline.drop(f"f{number}", b"x")
@@ -99,7 +99,7 @@ async def test_whether_conditions_are_kept_is_found_out_once(partner: PartnerAcc
 
 
 async def test_on_aws_never_costs_one_request(partner: PartnerAccount, tmp_path: Path):
-    """Where conditions are known to be kept nothing is put twice, and nothing small is asked for."""
+    """Once the store is known to honour conditions, each small file costs one PUT and no HEAD."""
     async with open_pipeline(partner, tmp_path, overwrite="never", honoured=True) as pipeline:
         await pipeline.drop("f", b"x")
         await pipeline.comes_to("f", State.DELIVERED)
@@ -107,20 +107,20 @@ async def test_on_aws_never_costs_one_request(partner: PartnerAccount, tmp_path:
 
 
 class _PutMeanwhile(Delay):
-    """While a part is sent, somebody else puts an object under the key."""
+    """Another sender puts an object under the key while a part is sent."""
 
     def __init__(self, partner: PartnerAccount) -> None:
         super().__init__(0.0)
         self._partner = partner
 
     async def on_request(self, exchange: Exchange) -> None:
-        """Put it."""
+        """Put the object."""
         self._partner.objects[exchange.target.key] = self._partner.objects["small"]
 
 
 @pytest.mark.parametrize("store", STORES)
 async def test_an_object_that_appears_while_parts_are_sent_is_seen(store: str, partner: PartnerAccount, tmp_path: Path):
-    """Nothing was there when a large file began; at its end something is: left alone, and no upload stays open."""
+    """An object that appears while a large file is sent is kept, and no upload stays open."""
     await put_by_another(partner, tmp_path / "other")
     del partner.objects["parts"]
     partner.change(conditions=store, role_actions=("s3:AbortMultipartUpload",))
@@ -137,7 +137,7 @@ async def test_an_object_that_appears_while_parts_are_sent_is_seen(store: str, p
 async def test_another_source_s_objects_are_not_replaced_by_files_that_would_then_be_deleted(
     store: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """Two hosts in one prefix, with `delete`: nothing is overwritten, and the text says whose it is and what to do."""
+    """With two hosts in one prefix and `delete` nothing is overwritten, and the text names owner and remedy."""
     await put_by_another(partner, tmp_path / "other")
     partner.change(conditions=store)
     async with open_pipeline(partner, tmp_path, after=DELETE) as pipeline:
@@ -160,7 +160,7 @@ async def test_another_source_s_objects_are_not_replaced_by_files_that_would_the
 async def test_another_source_s_objects_are_replaced_and_told_where_sources_are_kept(
     partner: PartnerAccount, tmp_path: Path
 ):
-    """With `keep` the route replaces them, as `overwrite: always` says, and tells of each whose they were."""
+    """With `keep` and `overwrite: always` the route replaces the objects and logs the owner of each."""
     await put_by_another(partner, tmp_path / "other")
     async with open_pipeline(partner, tmp_path) as pipeline:
         await ours(pipeline, State.DELIVERED)
@@ -168,7 +168,7 @@ async def test_another_source_s_objects_are_replaced_and_told_where_sources_are_
 
 
 async def test_what_other_tools_put_is_replaced_as_ever(partner: PartnerAccount, tmp_path: Path):
-    """An object without a token is nobody's that we know: `always` replaces it, with `delete` too."""
+    """`overwrite: always` replaces an object without a token, also with `delete`."""
     await put_by_another(partner, tmp_path / "other")
     without_metadata(partner)
     async with open_pipeline(partner, tmp_path, after=DELETE) as pipeline:
@@ -177,7 +177,7 @@ async def test_what_other_tools_put_is_replaced_as_ever(partner: PartnerAccount,
 
 
 async def test_our_own_older_state_is_no_other_source(partner: PartnerAccount, tmp_path: Path):
-    """The journal is lost, and the files changed since: they are ours by their source, and are replaced."""
+    """After the loss of the journal, objects with our source name are replaced by the changed files."""
     await put_by_another(partner, tmp_path / "other", source="here")
     async with open_pipeline(partner, tmp_path, after=DELETE) as pipeline:
         await ours(pipeline, State.DELIVERED)
@@ -185,7 +185,7 @@ async def test_our_own_older_state_is_no_other_source(partner: PartnerAccount, t
 
 
 async def test_a_role_that_may_not_look_delivers_as_ever(partner: PartnerAccount, tmp_path: Path):
-    """Without s3:GetObject nobody can say whose an object is: files arrive, and are not held up."""
+    """Without s3:GetObject the owner of an object is unknown, and files are delivered without delay."""
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     await put_by_another(partner, tmp_path / "other")
     partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))
@@ -194,7 +194,7 @@ async def test_a_role_that_may_not_look_delivers_as_ever(partner: PartnerAccount
 
 
 async def test_never_claims_nothing_of_an_object_that_the_role_may_not_look_at(partner: PartnerAccount, tmp_path: Path):
-    """It may be the file, whose answer was lost: the text says what is known, and asks for s3:GetObject."""
+    """The text about an unreadable object says what is known, and asks for s3:GetObject."""
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))
     async with open_pipeline(partner, tmp_path, overwrite="never", honoured=True) as pipeline:
@@ -214,7 +214,7 @@ async def test_never_claims_nothing_of_an_object_that_the_role_may_not_look_at(p
 async def test_a_lost_answer_is_not_believed_against_the_bytes(
     checksums: str, name: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """The store garbles a body, and the answer is lost: HEAD shows our token on other bytes; the file goes again."""
+    """If HEAD shows our token on damaged bytes after a lost response, the file is sent again."""
     partner.change(checksums=checksums)
     partner.faults.add(Rule(operation="PutObject", action=_Garbled(partner)))
     async with open_pipeline(partner, tmp_path) as pipeline:
@@ -227,14 +227,14 @@ async def test_a_lost_answer_is_not_believed_against_the_bytes(
 
 
 class _Garbled(Reset):
-    """The call is done and its answer lost, and what the store keeps has turned bits, as its own checksums say."""
+    """Loses the response of a call that took effect; the stored bytes differ, as the store's checksums show."""
 
     def __init__(self, partner: PartnerAccount) -> None:
         super().__init__("after_commit")
         self._partner = partner
 
     async def on_response(self, exchange: Exchange, response):
-        """Put other bytes in their place."""
+        """Replace the stored bytes."""
         from crosshaul.partner.checksums import ALGORITHMS, text
 
         stored = self._partner.objects[exchange.target.key]
@@ -251,7 +251,7 @@ class _Garbled(Reset):
 async def test_our_own_damaged_object_is_sent_again_after_a_lost_journal(
     overwrite: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """Our token over other bytes is no delivery and nobody else's object: the file replaces it, by either rule."""
+    """An object with our token and other bytes is replaced by the file, with either `overwrite`."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await ours(pipeline, State.DELIVERED)
     for name in ("small", "medium"):
@@ -271,7 +271,7 @@ async def test_our_own_damaged_object_is_sent_again_after_a_lost_journal(
 async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
     told: str, writes: int, partner: PartnerAccount, tmp_path: Path
 ):
-    """Its bytes may have changed under the same time stamps: the object counts if it is proven to hold those of now."""
+    """An existing object counts as the file only if its checksum proves the file's present bytes."""
     async with open_pipeline(partner, tmp_path, overwrite="never", after=DELETE, honoured=True) as pipeline:
         await pipeline.drop("parts", bytes(SIZES["parts"]))
         await pipeline.comes_to("parts", State.DELIVERED)
@@ -289,7 +289,7 @@ async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
 async def test_equal_bytes_under_a_key_that_is_their_hash_are_the_file(
     overwrite: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """With {sha256} in the template an object of the same size and checksum is a delivery, no matter who put it."""
+    """With {sha256} in the template an object of the same size and checksum is a delivery, from any sender."""
     partner_s = tmp_path / "other"
     partner_s.mkdir()
     async with open_pipeline(partner, partner_s, source="elsewhere") as pipeline:
@@ -302,7 +302,7 @@ async def test_equal_bytes_under_a_key_that_is_their_hash_are_the_file(
 
 
 async def test_many_files_at_once_find_it_out_together(partner: PartnerAccount, tmp_path: Path):
-    """Files that are sent at the same moment on an unknown store all arrive, and one of them is put thrice."""
+    """On an unknown store files that are sent at the same time all arrive, and one of them is sent three times."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.05)))
     async with open_pipeline(partner, tmp_path, overwrite="never") as pipeline:
         await asyncio.gather(*(pipeline.drop(f"f{number}", b"x") for number in range(20)))

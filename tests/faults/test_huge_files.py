@@ -1,4 +1,4 @@
-"""Files that are larger than memory is there for, whole or in each of their parts, and files that S3 can't take."""
+"""Files or parts that exceed the memory limit, and files that S3 can't store."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def large_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The lengths of all reads of open files."""
+    """Return the lengths of all reads of open files."""
     lengths: list[int] = []
     read = SourceFile.read
 
@@ -50,7 +50,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def test_parts_larger_than_memory_are_read_while_they_are_sent(
     checksums: str, reads: list[int], partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """With less memory than a part has, no more than a piece is held, and the file arrives, proven as any other."""
+    """A part that exceeds the memory is held in pieces only, and the file is delivered with proof."""
     partner.change(checksums=checksums)
     async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         most, acquire = 0, pipeline.context.memory.acquire
@@ -71,7 +71,7 @@ async def test_parts_larger_than_memory_are_read_while_they_are_sent(
 
 
 async def test_a_large_part_is_read_in_steps(partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A part that a slow disk takes long for is no file system that hangs: no call of a thread reads all of it."""
+    """No call of a thread reads a whole large part, so that a slow disk does not count as one that hangs."""
     most, step = 0, part_body._step
 
     def noted(source: SourceFile, span: range, *rest: object) -> None:
@@ -96,7 +96,7 @@ async def test_a_large_part_is_read_in_steps(partner: PartnerAccount, tmp_path: 
 )
 @pytest.mark.usefixtures("large_parts")
 async def test_a_part_that_is_streamed_is_sent_again(action: FaultAction, partner: PartnerAccount, tmp_path: Path):
-    """Whatever becomes of it on its way, the part is read once more from its beginning."""
+    """After any fault the streamed part is read again from its beginning."""
     partner.faults.add(Rule(operation="UploadPart", part=2, times=2, action=action))
     async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         await pipeline.drop("big", BIG)
@@ -109,7 +109,7 @@ async def test_a_part_that_is_streamed_is_sent_again(action: FaultAction, partne
 async def test_a_file_that_changes_while_a_part_is_streamed_goes_back(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """What the second reading finds is not what the first one summed up: no try is counted, nothing is delivered."""
+    """If the second reading differs from the first, no attempt is counted and nothing is delivered."""
     read, count = SourceFile.read, 0
 
     def changing(self: SourceFile, offset: int, length: int, into: memoryview | None = None) -> bytes | memoryview:
@@ -133,7 +133,7 @@ async def test_a_file_that_changes_while_a_part_is_streamed_goes_back(
 
 @pytest.mark.usefixtures("large_parts")
 async def test_a_file_that_never_rests_is_streamed_as_well(partner: PartnerAccount, tmp_path: Path):
-    """Parts larger than memory of a file that grows are held against their first reading, too."""
+    """Streamed parts of a growing file are compared with their first reading."""
     async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         (pipeline.root / "big").write_bytes(BIG)
         await pipeline.admit("big", SettleReason.CEILING)
@@ -147,7 +147,7 @@ async def test_a_file_that_never_rests_is_streamed_as_well(partner: PartnerAccou
 async def test_over_tls_parts_are_streamed_unsigned(
     certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The second reading is what goes through TLS; the first is only for the checksum."""
+    """Over TLS the first reading only computes the checksum, and the second is sent unsigned."""
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.authority))
     settings = Settings(tls_certificate=certificates.certificate, tls_key=certificates.key)
     async with PartnerAccount(settings) as account:
@@ -162,7 +162,7 @@ async def test_over_tls_parts_are_streamed_unsigned(
 async def test_a_file_below_the_threshold_and_above_memory_goes_in_parts(
     reads: list[int], partner: PartnerAccount, tmp_path: Path
 ):
-    """`multipart_threshold` above the memory that there is holds no whole file in memory."""
+    """A `multipart_threshold` above the memory limit does not make a whole file be held in memory."""
     async with open_pipeline(partner, tmp_path, memory=6 * MIB, multipart_threshold=5 * GIB) as pipeline:
         await pipeline.drop("big", BIG)
         await pipeline.comes_to("big", State.DELIVERED)
@@ -173,14 +173,14 @@ async def test_a_file_below_the_threshold_and_above_memory_goes_in_parts(
 
 @pytest.mark.parametrize(("size", "wanted"), [(15 << 40, 1611 * MIB), (LARGEST, 5 * GIB), (1 << 40, 105 * MIB)])
 def test_no_part_is_larger_than_s3_takes(size: int, wanted: int):
-    """Up to S3's largest object 10,000 parts of at most 5 GiB suffice."""
+    """For S3's largest object 10,000 parts of at most 5 GiB suffice."""
     parts = -(-size // part_size(size, 8 * MIB))
     assert parts <= 10_000
     assert part_size(size, 8 * MIB) <= min(5 * GIB, wanted)
 
 
 async def test_what_s3_can_t_take_is_set_aside_before_a_byte_is_read(reads: list[int], partner: PartnerAccount):
-    """A sparse file of more than 48.8 TiB is quarantined with both figures; no upload is begun, and others go on."""
+    """A sparse file above 48.8 TiB is quarantined with both sizes and without an upload; others are delivered."""
     with TemporaryDirectory(dir="/dev/shm") as home:  # ext4 has no file of more than 16 TiB
         async with open_pipeline(partner, Path(home), known=ChecksumKind.CRC64NVME) as pipeline:
             await _too_large(pipeline, reads)

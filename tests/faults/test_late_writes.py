@@ -1,4 +1,4 @@
-"""Writes that come late, and objects that are not what they were: an older state never replaces a newer one."""
+"""Late writes and unexpected objects: an older state never replaces a newer one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZES = {"small": 1_000, "medium": 300_000, "parts": 7 * MIB}
 
 
 async def late_one(pipeline: Pipeline) -> None:
-    """Wait until the request that was held back has been carried out."""
+    """Wait until the delayed request has been executed."""
     async with asyncio.timeout(10):
         while not any(call.fault == "delayed_commit" for call in pipeline.calls("PutObject")):
             await asyncio.sleep(0.02)
@@ -33,7 +33,7 @@ def held_back(partner: PartnerAccount) -> None:
 
 
 async def given_up(pipeline: Pipeline, name: str) -> None:
-    """Wait until the held-back try was given up, and before the next one brings the same state."""
+    """Wait until the delayed attempt was given up, and before the next one sends the same state."""
     before = len(pipeline.observer.outcomes)
     async with asyncio.timeout(10):
         while len(pipeline.observer.outcomes) == before:
@@ -46,7 +46,7 @@ async def given_up(pipeline: Pipeline, name: str) -> None:
 async def test_an_older_state_that_comes_late_replaces_nothing(
     delivered_before: bool, size: int, partner: PartnerAccount, tmp_path: Path
 ):
-    """A front end passes a PUT on when the next state is in the bucket already: it fails by itself."""
+    """A PUT that a front end forwards after the next state has arrived fails by its condition."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         if delivered_before:
             await pipeline.drop("a", bytes(size))
@@ -62,7 +62,7 @@ async def test_an_older_state_that_comes_late_replaces_nothing(
 
 
 async def test_a_changed_file_costs_one_request(partner: PartnerAccount, tmp_path: Path):
-    """Each state after the first goes in one PutObject that names the ETag before it; parts need no more, either."""
+    """Each later state is one PutObject with the previous ETag in If-Match; parts cost no more requests either."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         for name, size in SIZES.items():
             for state in range(3):
@@ -79,7 +79,7 @@ async def test_a_changed_file_costs_one_request(partner: PartnerAccount, tmp_pat
 async def test_what_somebody_else_put_meanwhile_is_replaced_after_a_look(
     name: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """The object is not ours any more: 412, HEAD, and the file goes to replace just that one; parts are kept."""
+    """If another sender replaced the object, 412 and HEAD follow, and the file replaces that object; parts are kept."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop(name, bytes(SIZES[name]))
         await pipeline.comes_to(name, State.DELIVERED)
@@ -97,7 +97,7 @@ async def test_what_somebody_else_put_meanwhile_is_replaced_after_a_look(
 async def test_objects_that_the_partner_takes_away_cost_one_request_in_the_end(
     may_list: bool, partner: PartnerAccount, tmp_path: Path
 ):
-    """Who reads and deletes what arrives makes If-Match miss: once, and then the next states go as new ones do."""
+    """If the partner deletes objects, If-Match fails once, and the next states are sent as new files."""
     if may_list:
         partner.change(role_actions=("s3:ListBucket",))
     async with open_pipeline(partner, tmp_path) as pipeline:
@@ -119,7 +119,7 @@ async def test_objects_that_the_partner_takes_away_cost_one_request_in_the_end(
 
 @pytest.mark.parametrize("name", SIZES)
 async def test_a_role_that_may_only_put_goes_on_as_ever(name: str, partner: PartnerAccount, tmp_path: Path):
-    """If-Match needs s3:GetObject: where it is refused, files go without, and the destination is not parked."""
+    """Where If-Match is denied for lack of s3:GetObject, files are sent without it, and nothing parks."""
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))
     async with open_pipeline(partner, tmp_path) as pipeline:
@@ -137,7 +137,7 @@ async def test_a_role_that_may_only_put_goes_on_as_ever(name: str, partner: Part
 async def test_stores_without_conditions_take_every_state(
     name: str, store: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """Whatever a store makes of If-Match, each state arrives, and the destination is not parked."""
+    """On a store that ignores or refuses If-Match each state arrives, and the destination is not parked."""
     partner.change(conditions=store)
     async with open_pipeline(partner, tmp_path) as pipeline:
         for state in range(4):
@@ -149,7 +149,7 @@ async def test_stores_without_conditions_take_every_state(
 
 
 async def test_a_denied_key_is_still_a_denial(partner: PartnerAccount, tmp_path: Path):
-    """AccessDenied that has nothing to do with the condition parks as ever, with the code of the upload itself."""
+    """An AccessDenied that the condition did not cause parks the destination with the upload's own code."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("a", b"1")
         await pipeline.comes_to("a", State.DELIVERED)
@@ -170,7 +170,7 @@ async def test_a_denied_key_is_still_a_denial(partner: PartnerAccount, tmp_path:
 
 
 async def test_a_lost_answer_to_a_changed_file_is_recognised(partner: PartnerAccount, tmp_path: Path):
-    """The second state was taken unheard: HEAD shows it, and it is not sent again."""
+    """If the response to the second state was lost, HEAD shows that it arrived, and it is not sent again."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("a", b"1")
         await pipeline.comes_to("a", State.DELIVERED)
@@ -185,7 +185,7 @@ async def test_a_lost_answer_to_a_changed_file_is_recognised(partner: PartnerAcc
 
 
 async def test_under_kms_an_etag_is_as_good(partner: PartnerAccount, tmp_path: Path):
-    """What is encrypted by KMS has an ETag that is no MD5: states follow each other in one request each."""
+    """With KMS, whose ETags are no MD5, each state costs one request."""
     (key,) = partner.settings.kms_keys
     partner.change(default_encryption=key, role_actions=("kms:GenerateDataKey", "kms:Decrypt"))
     async with open_pipeline(

@@ -1,4 +1,4 @@
-"""A file that never comes to rest: what grows is delivered as it stood at one moment, what is rewritten is told."""
+"""Files that never settle: an appended file is delivered as of one moment, a rewritten one is logged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINE = b"%011d\n"
 
 @asynccontextmanager
 async def written_to(path: Path, offset: int | None) -> AsyncIterator[None]:
-    """Lines are written all the time while the block lasts: at the end, or at an offset, over and over."""
+    """Write lines during the block, at the end or repeatedly at an offset."""
 
     async def write() -> None:
         with path.open("r+b", 0) as file:
@@ -49,7 +49,7 @@ def begin(pipeline: Pipeline, name: str) -> Path:
 async def test_what_is_appended_to_for_ever_arrives_as_it_was_at_one_moment(
     name: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """However slowly it goes: the object is the beginning of the file, of the size that it had when it was taken."""
+    """The object is the beginning of the file, with the size at the time of queueing, however slow the upload."""
     partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(0.1)))
     async with open_pipeline(partner, tmp_path) as pipeline:
         path = begin(pipeline, name)
@@ -73,7 +73,7 @@ async def test_what_is_appended_to_for_ever_arrives_as_it_was_at_one_moment(
 async def test_parts_of_an_interrupted_upload_count_only_if_they_are_in_the_file_still(
     partner: PartnerAccount, tmp_path: Path
 ):
-    """The upload goes on after a fault; a part whose bytes were rewritten since is sent again, the others are not."""
+    """After a fault only the parts whose bytes were rewritten are sent again."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=None, action=Error(503, "SlowDown", "slow")))
     async with open_pipeline(partner, tmp_path) as pipeline:
         path = begin(pipeline, "parts")
@@ -93,7 +93,7 @@ async def test_parts_of_an_interrupted_upload_count_only_if_they_are_in_the_file
 async def test_what_is_rewritten_for_ever_is_told_and_not_sent_over_and_over(
     name: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """No mixture of two states arrives, the file is named, and further tries wait: nothing is sent in vain again."""
+    """No mixed state is delivered, the file is logged, and further attempts are delayed."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         path = begin(pipeline, name)
         partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(0.1)))
@@ -117,7 +117,7 @@ async def test_what_is_rewritten_for_ever_is_told_and_not_sent_over_and_over(
 
 
 async def test_what_became_shorter_is_another_state(partner: PartnerAccount, tmp_path: Path):
-    """A log that was cut off (copytruncate) is not sent at its old size."""
+    """A truncated log (copytruncate) is not sent with its old size."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         path = begin(pipeline, "parts")
         await pipeline.admit("parts", SettleReason.CEILING)

@@ -35,7 +35,7 @@ async def drop_all(pipeline: Pipeline, names: list[str], size: int = 1) -> None:
 
 
 async def until(condition, seconds: float = 20.0) -> float:
-    """Seconds until the condition holds."""
+    """Return the seconds until the condition holds."""
     began = time.monotonic()
     async with asyncio.timeout(seconds):
         while not condition():
@@ -52,7 +52,7 @@ def has(partner: PartnerAccount, *names: str) -> bool:
 
 @pytest.mark.parametrize("forbidden", [1, 40, 1_000])
 async def test_a_good_file_waits_seconds_behind_forbidden_ones(forbidden: int, partner: PartnerAccount, tmp_path: Path):
-    """A policy denies *.exe: a file that comes after such files is in the bucket at once, and so is the next one."""
+    """With a policy that denies *.exe, a later file of another name is delivered within seconds, and so is the next."""
     partner.faults.add(Rule(operation="PutObject", key="*.exe", times=None, action=DENIED))
     async with open_pipeline(partner, tmp_path, retry=DEFAULT) as pipeline:
         await drop_all(pipeline, [f"setup{number}.exe" for number in range(forbidden)])
@@ -67,7 +67,7 @@ async def test_a_good_file_waits_seconds_behind_forbidden_ones(forbidden: int, p
 async def test_forbidden_files_that_were_there_first_hold_up_the_others_for_seconds(
     partner: PartnerAccount, tmp_path: Path
 ):
-    """Of a backlog of four hundred forbidden files and one that is not, that one goes within seconds."""
+    """The one permitted file of a backlog of four hundred forbidden ones is delivered within seconds."""
     partner.faults.add(Rule(operation="PutObject", key="denied/*", times=None, action=DENIED))
     async with open_pipeline(partner, tmp_path, retry=DEFAULT, running=False) as pipeline:
         denied = [f"denied/{number}" for number in range(400)]
@@ -77,7 +77,7 @@ async def test_forbidden_files_that_were_there_first_hold_up_the_others_for_seco
 
 
 async def test_a_forbidden_file_alone_counts_its_tries_and_is_set_aside(partner: PartnerAccount, tmp_path: Path):
-    """When another got through, the refused one is at fault itself: all its tries count, and it parks no more."""
+    """Once another file succeeded, the refused file's attempts all count, and it does not park the destination."""
     partner.faults.add(Rule(operation="PutObject", key="*.exe", times=None, action=DENIED))
     async with open_pipeline(
         partner, tmp_path, retry=RetryConfig(initial=0.05, max=0.4, quarantine_after=6)
@@ -102,7 +102,7 @@ async def test_a_forbidden_file_alone_counts_its_tries_and_is_set_aside(partner:
 
 
 async def test_a_role_that_may_nothing_any_more_parks_after_a_few_calls(partner: PartnerAccount, tmp_path: Path):
-    """Even right after files that got through: no try is counted, and canaries are few though files keep coming."""
+    """A role without rights parks the destination after a few calls: no attempt is counted, and canaries are few."""
     async with open_pipeline(partner, tmp_path, retry=DEFAULT, max_concurrency=4) as pipeline:
         await drop_all(pipeline, [f"before{number}" for number in range(20)])
         await until(lambda: len(partner.objects) == 20)
@@ -123,7 +123,7 @@ async def test_a_role_that_may_nothing_any_more_parks_after_a_few_calls(partner:
 
 
 async def test_the_first_part_that_is_taken_ends_a_parking(partner: PartnerAccount, tmp_path: Path):
-    """With a large canary nobody waits for its last byte: small files go while its parts are still being sent."""
+    """The first accepted part of a large canary ends the parking, so small files are sent meanwhile."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=DENIED))
     partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(3.0)))
     async with open_pipeline(
@@ -154,7 +154,7 @@ OUTAGES = {
 async def test_an_outage_with_a_backlog_costs_a_few_calls_and_hardly_a_write(
     name: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """Two thousand files wait: after the first seconds fewer than 5 calls a second, and files go on when it is over."""
+    """With two thousand pending files an outage costs fewer than 5 calls a second, and delivery resumes after it."""
     partner.faults.add(Rule(operation="*", times=None, action=OUTAGES[name]))
     partner.faults.add(Rule(operation="AssumeRole", times=None, action=Delay(0.0)))
     async with open_pipeline(partner, tmp_path, retry=DEFAULT, running=False, max_concurrency=64) as pipeline:
@@ -177,7 +177,7 @@ async def test_an_outage_with_a_backlog_costs_a_few_calls_and_hardly_a_write(
 
 
 async def test_the_pause_that_the_store_asks_for_is_everybody_s(partner: PartnerAccount, tmp_path: Path):
-    """Retry-After: 120 in answers to a few: nobody is sent, new files neither, until credentials are renewed."""
+    """Retry-After: 120 holds for all files, new ones included, until credentials are renewed."""
     asked = Error(503, "SlowDown", "Reduce your request rate.", headers={"Retry-After": "120"})
     async with open_pipeline(partner, tmp_path, retry=DEFAULT, running=False) as pipeline:
         partner.faults.add(Rule(operation="PutObject", times=None, action=asked))
@@ -196,7 +196,7 @@ async def test_the_pause_that_the_store_asks_for_is_everybody_s(partner: Partner
 
 @pytest.mark.parametrize("name", OUTAGES)
 async def test_no_outage_sets_files_aside(name: str, partner: PartnerAccount, tmp_path: Path):
-    """With quarantine_after: 2 an outage of many canaries leaves all files pending, and all arrive."""
+    """With quarantine_after: 2 an outage of many canaries quarantines no file, and all arrive."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=OUTAGES[name]))
     async with open_pipeline(
         partner, tmp_path, retry=RetryConfig(initial=0.02, max=0.05, quarantine_after=2)
@@ -210,7 +210,7 @@ async def test_no_outage_sets_files_aside(name: str, partner: PartnerAccount, tm
 
 
 async def test_a_root_that_is_away_sets_no_file_aside(partner: PartnerAccount, tmp_path: Path):
-    """The volume is gone for many tries with quarantine_after: 2: its files wait, and go when it is back."""
+    """With quarantine_after: 2 the files of a missing volume stay pending, and are delivered when it is back."""
     async with open_pipeline(
         partner, tmp_path, retry=RetryConfig(initial=0.02, max=0.05, quarantine_after=2), running=False
     ) as pipeline:
@@ -223,7 +223,7 @@ async def test_a_root_that_is_away_sets_no_file_aside(partner: PartnerAccount, t
 
 
 async def test_what_is_set_aside_begins_again(partner: PartnerAccount, tmp_path: Path):
-    """A file in parts that is quarantined forgets its upload: `retry` does not go on with one that S3 has ended."""
+    """A quarantined multipart file forgets its upload, so that `retry` begins a new one."""
     partner.faults.add(Rule(operation="CompleteMultipartUpload", times=2, action=Error(404, "NoSuchUpload", "gone")))
     async with open_pipeline(
         partner, tmp_path, retry=RetryConfig(initial=0.02, max=0.05, quarantine_after=1)
@@ -237,7 +237,7 @@ async def test_what_is_set_aside_begins_again(partner: PartnerAccount, tmp_path:
 
 
 async def test_files_that_stall_leave_room_for_those_that_do_not(partner: PartnerAccount, tmp_path: Path):
-    """Sixty files whose PUTs are never answered, for eight slots: good files go, again and again."""
+    """With sixty files whose PUTs stall and eight slots, other files are still delivered."""
     partner.faults.add(Rule(operation="PutObject", key="stuck*", times=None, action=Stall(seconds=60)))
     async with open_pipeline(partner, tmp_path, retry=RetryConfig(initial=0.1, max=2.0), max_concurrency=8) as pipeline:
         await drop_all(pipeline, [f"stuck{number}" for number in range(60)])

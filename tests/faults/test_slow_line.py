@@ -1,4 +1,4 @@
-"""A slow line and a late answer: each body is sent once, however long it takes."""
+"""Low bandwidth and late responses: each body is sent once, however long it takes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def port_of(account: PartnerAccount) -> int:
 
 
 async def test_a_file_in_parts_crosses_a_slow_line_once(partner: PartnerAccount, tmp_path: Path):
-    """Parts that take many times any deadline arrive in little more than the ideal time, and none is sent twice."""
+    """Parts that take many times any deadline arrive in nearly the ideal time, and none is sent twice."""
     data = os.urandom(20 * MIB)
     rate = 2.5 * MIB
     async with slow_line(port_of(partner), rate) as line:
@@ -47,7 +47,7 @@ async def test_a_file_in_parts_crosses_a_slow_line_once(partner: PartnerAccount,
 
 
 async def test_many_files_cross_a_slow_line_once(partner: PartnerAccount, tmp_path: Path):
-    """Sixty files that share a line for longer than any deadline are each sent once."""
+    """Sixty files that share a connection for longer than any deadline are each sent once."""
     async with slow_line(port_of(partner), 1.5 * MIB) as line:
         endpoint = f"http://127.0.0.1:{line.port}"
         async with open_pipeline(
@@ -69,7 +69,7 @@ LATE = http1.Deadlines(connect=1.0, tls=1.0, progress=0.4, response=0.6)
     ("slowness", "code"), [(Stall(seconds=1.4), "ResponseTimeout"), (Stall(1.0, where="unread"), "ProgressTimeout")]
 )
 async def test_parts_that_are_late_each_time_are_accepted(partner: PartnerAccount, tmp_path: Path, slowness, code):
-    """A store that reads or answers each part far later than the usual deadline has the file after a few tries."""
+    """A store that responds to each part far later than the default deadline has the file after a few attempts."""
     partner.faults.add(Rule(operation="UploadPart", times=None, action=slowness))
     async with open_pipeline(partner, tmp_path, deadlines=LATE) as pipeline:
         await pipeline.drop("file", os.urandom(12 * MIB))
@@ -80,7 +80,7 @@ async def test_parts_that_are_late_each_time_are_accepted(partner: PartnerAccoun
 
 
 async def test_what_one_late_answer_taught_spares_the_next_file_a_try(partner: PartnerAccount, tmp_path: Path):
-    """Once a late answer was waited for, the parts of another file are each sent once."""
+    """After one late response the parts of another file are each sent once."""
     partner.faults.add(Rule(operation="UploadPart", times=None, action=Stall(seconds=1.0)))
     async with open_pipeline(partner, tmp_path, deadlines=LATE) as pipeline:
         await pipeline.drop("first", os.urandom(9 * MIB))
@@ -92,7 +92,7 @@ async def test_what_one_late_answer_taught_spares_the_next_file_a_try(partner: P
 
 
 async def test_an_object_whose_answer_comes_late_is_not_sent_again(partner: PartnerAccount, tmp_path: Path):
-    """A small file whose answer is given up is found by HEAD."""
+    """A small file whose response was given up is found by HEAD."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Stall(seconds=1.0)))
     async with open_pipeline(partner, tmp_path, deadlines=LATE) as pipeline:
         await pipeline.drop("small", b"x")
@@ -127,7 +127,7 @@ async def test_a_bandwidth_limit_is_used_and_kept(partner: PartnerAccount, tmp_p
 
 
 async def test_a_limit_that_is_lifted_acts_at_once(partner: PartnerAccount, tmp_path: Path):
-    """Files of which each would take half a minute are there in a moment after the limit went up."""
+    """Files that would take half a minute each are delivered at once after the limit was raised."""
     async with open_pipeline(partner, tmp_path, bytes_per_second=8_192, running=False) as pipeline:
         for number in range(30):
             await pipeline.drop(f"{number}", os.urandom(200_000))

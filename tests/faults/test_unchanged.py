@@ -1,4 +1,4 @@
-"""A delivered file of which only the ctime changes is read again: what S3 is sent, and when it is sent all the same."""
+"""A delivered file of which only the ctime changes is read again; it is sent only if its bytes differ."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _BODIES = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipar
 
 
 def bodies(pipeline: Pipeline) -> int:
-    """Calls that send something."""
+    """Return the calls that send bytes."""
     return sum(len(pipeline.calls(operation)) for operation in _BODIES)
 
 
 def puts(pipeline: Pipeline) -> int:
-    """Objects that were written in one request; a condition may have held off others."""
+    """Return the objects that were written in one request; conditions may have prevented others."""
     return sum(call.status == HTTPStatus.OK for call in pipeline.calls("PutObject"))
 
 
 async def outcomes(pipeline: Pipeline) -> list[type[Outcome]]:
-    """What became of tries since this was asked last; they are told just after the journal has them."""
+    """Return the outcomes since the last call; they are reported just after the journal has them."""
     async with asyncio.timeout(15):
         while not pipeline.observer.outcomes:
             await asyncio.sleep(0.01)
@@ -56,7 +56,7 @@ async def outcomes(pipeline: Pipeline) -> list[type[Outcome]]:
 
 
 async def delivered(pipeline: Pipeline, data: bytes = SMALL) -> None:
-    """The file ``a``, in the bucket; the account's calls are counted from here."""
+    """Deliver the file ``a``; the account's calls are counted from here."""
     await pipeline.drop("a", data)
     await pipeline.comes_to("a", State.DELIVERED)
     assert await outcomes(pipeline) == [Delivered]
@@ -64,13 +64,13 @@ async def delivered(pipeline: Pipeline, data: bytes = SMALL) -> None:
 
 
 async def delivered_again(pipeline: Pipeline) -> None:
-    """The file as it is now, admitted and delivered."""
+    """Admit and deliver the file as it is now."""
     await pipeline.admit("a")
     await pipeline.comes_to("a", State.DELIVERED)
 
 
 def forge(path: Path, data: bytes) -> None:
-    """Write other bytes in place, and put the time back: `touch -r`, `rsync --inplace --times`."""
+    """Write other bytes in place, and restore the time, as `touch -r` and `rsync --inplace --times` do."""
     before = path.stat()
     with path.open("r+b") as file:
         file.write(data)
@@ -99,7 +99,7 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 async def test_what_leaves_the_bytes_alone_sends_nothing(
     change: str, data: bytes, partner: PartnerAccount, tmp_path: Path
 ):
-    """After chmod, link, rename or setxattr the record has the new state and the old receipt, and is due to go."""
+    """After chmod, link, rename or setxattr the record has the new state and the old receipt, and the source is due."""
     async with open_pipeline(partner, tmp_path, after=AfterUploadConfig(action="delete", grace=600.0)) as pipeline:
         await delivered(pipeline, data)
         before = await pipeline.record("a")
@@ -115,7 +115,7 @@ async def test_what_leaves_the_bytes_alone_sends_nothing(
 
 @pytest.mark.parametrize("data", [SMALL, BIG], ids=["small", "parts"])
 async def test_other_bytes_behind_the_old_time_are_sent(data: bytes, partner: PartnerAccount, tmp_path: Path):
-    """Size and mtime as they were, one byte another: it is sent, once; a chmod after that sends nothing again."""
+    """With the same size and mtime and one other byte the file is sent once; a later chmod sends nothing."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await delivered(pipeline, data)
         forge(pipeline.root / "a", b"X")
@@ -130,7 +130,7 @@ async def test_other_bytes_behind_the_old_time_are_sent(data: bytes, partner: Pa
 
 @pytest.mark.parametrize("seen", [True, False], ids=["HEAD tells", "the role may not HEAD"])
 async def test_bytes_that_come_back_are_sent_after_others_were(seen: bool, partner: PartnerAccount, tmp_path: Path):
-    """Other bytes were sent, and no answer came: the first bytes, put back under the old time, are sent again."""
+    """If other bytes were sent and the response was lost, the restored first bytes are sent again."""
     denied = Rule(operation="HeadObject", times=None, action=Error(403, "AccessDenied", "Denied."))
     async with open_pipeline(partner, tmp_path) as pipeline:
         await delivered(pipeline)
@@ -153,7 +153,7 @@ async def test_bytes_that_come_back_are_sent_after_others_were(seen: bool, partn
 
 @pytest.mark.parametrize("whose", ["another's object", "nobody's", "not to be seen"])
 async def test_what_lies_under_the_key_decides(whose: str, partner: PartnerAccount, tmp_path: Path):
-    """An object that is not the receipt's is replaced; what the partner took away, or hides, is not sent again."""
+    """An object that is not the receipt's is replaced; a file whose object is missing or hidden is not sent again."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await delivered(pipeline)
         ours = partner.objects["a"]
@@ -173,7 +173,7 @@ async def test_what_lies_under_the_key_decides(whose: str, partner: PartnerAccou
 async def test_a_receipt_without_a_checksum_of_the_whole_proves_nothing(
     proof: Checksum | None, partner: PartnerAccount, tmp_path: Path
 ):
-    """With no checksum, or one of the parts' checksums, the file is sent as before."""
+    """Without a checksum of the whole object the file is sent again."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("a", SMALL)
         (claim,) = await pipeline.journal.claim(["r"], 1)
@@ -185,7 +185,7 @@ async def test_a_receipt_without_a_checksum_of_the_whole_proves_nothing(
 
 
 async def test_a_file_that_never_rests_is_sent(partner: PartnerAccount, tmp_path: Path):
-    """What is taken while it changes has no state that could be compared."""
+    """A file that is queued while it changes is sent, because it has no state that could be compared."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await delivered(pipeline)
         (pipeline.root / "a").chmod(0o600)
@@ -197,7 +197,7 @@ async def test_a_file_that_never_rests_is_sent(partner: PartnerAccount, tmp_path
 async def test_a_change_while_it_is_read_is_no_proof(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """A byte written behind the reader makes it wait to rest again, and then it is sent."""
+    """A byte that is written during the reading makes the file settle again, and then it is sent."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await delivered(pipeline)
         (pipeline.root / "a").chmod(0o600)
@@ -220,7 +220,7 @@ async def test_a_change_while_it_is_read_is_no_proof(
 async def test_a_directory_that_hangs_or_is_away_costs_no_receipt(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """What can't be read is tried again, and compared then."""
+    """An unreadable file keeps its receipt, and is compared when it can be read."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await delivered(pipeline)
         (pipeline.root / "a").chmod(0o600)

@@ -1,4 +1,4 @@
-"""docs/OPERATIONS.md by hand: a person's own machine, and the commands as they stand there."""
+"""The commands of docs/OPERATIONS.md for a person's own machine, run as written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def account(tmp_path):
 
 @pytest.fixture
 def clone(tmp_path, account):
-    """What git has, in a fresh place, and a configuration in it."""
+    """Make a fresh clone with a configuration in it."""
     made = tmp_path / "clone"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     for name in listed.stdout.split("\0"):
@@ -52,7 +52,7 @@ def clone(tmp_path, account):
 
 
 def test_installed_by_pipx_it_backs_up_until_ctrl_c(clone, account, tmp_path):
-    """`pipx install .` and `crosshaul run`: what is put there is delivered, Ctrl-C drains, and man finds the page."""
+    """After `pipx install .`, `crosshaul run` delivers, Ctrl-C drains, and `man` finds the page."""
     home, tools = tmp_path / "home", os.environ["CROSSHAUL_PIPX"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PIPX_", "VIRTUAL_ENV"))}
     environment = clean | {

@@ -1,4 +1,4 @@
-"""The units as they ship, under a real systemd."""
+"""The shipped units under a real systemd."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Host:
         self.root = Path(root)
 
     def _init(self):
-        """The system's init, seen from outside: below what boots it, and another one after a reboot."""
+        """Return the system's init as seen from outside: a child of what boots it, another process after a reboot."""
         pid = self._machine
         for _ in range(2):
             told = subprocess.run(["pgrep", "-P", pid], capture_output=True, text=True, check=False).stdout.split()
@@ -72,7 +72,7 @@ class Host:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
-    """The service as docs/OPERATIONS.md installs and starts it, in a fresh system; and its account."""
+    """Install and start the service as docs/OPERATIONS.md says, in a fresh system; yield it and its account."""
     host = Host(os.environ["CROSSHAUL_HOST"])
     with partner_process(spool=tmp_path_factory.mktemp("spool")) as account:
         host.run("mkdir", "-p", "/etc/crosshaul", "/srv/config")
@@ -110,7 +110,7 @@ def account(tmp_path):
 
 
 def settle(host, account, name="config", **more):
-    """The configuration, the drop-in and the credentials of one service."""
+    """Write the configuration, the drop-in and the credentials of one service."""
     unit = "crosshaul" if name == "config" else f"crosshaul@{name}"
     state = "/var/lib/crosshaul" if name == "config" else f"/var/lib/crosshaul/{name}"
     config = {
@@ -148,7 +148,7 @@ def put(host, name, content, of="config"):
 
 
 def test_the_service_installed_as_documented_delivers(installed):
-    """The document's commands, as they stand, in a clone on a fresh system: it is up, enabled, and delivers."""
+    """The document's commands, run as written on a fresh system, start and enable the service, and it delivers."""
     host, account = installed
     assert host.shown("crosshaul", "ActiveState") == "active"
     assert host.run("systemctl", "is-enabled", "crosshaul").strip() == "enabled"
@@ -164,7 +164,7 @@ def test_the_service_installed_as_documented_delivers(installed):
 
 
 def test_it_starts_is_ready_and_delivers(host, account):
-    """`systemctl start` comes back when it is ready; a file that is put there arrives; levels are in the journal."""
+    """`systemctl start` returns when the daemon is ready; a file is delivered; the journal has the log levels."""
     settle(host, account)
     host.run("systemctl", "start", "crosshaul")
     assert host.shown("crosshaul", "ActiveState") == "active"
@@ -181,7 +181,7 @@ def test_it_starts_is_ready_and_delivers(host, account):
 
 
 def test_reload_with_a_good_and_a_bad_file(host, account):
-    """`systemctl reload` brings a good file into force, and fails on a bad one, which changes nothing."""
+    """`systemctl reload` applies a valid file, and fails on an invalid one without a change."""
     settle(host, account)
     host.run("systemctl", "start", "crosshaul")
     settle(host, account, retry={"initial": "300ms", "max": "1s"})
@@ -194,7 +194,7 @@ def test_reload_with_a_good_and_a_bad_file(host, account):
 
 
 def test_a_hung_process_is_ended_and_restarted(host, account):
-    """A daemon that stands still feeds no watchdog: systemd kills it, starts it again, and files arrive."""
+    """Systemd kills and restarts a daemon that stopped feeding the watchdog, and files are delivered."""
     settle(host, account)
     (host.root / "etc/systemd/system/crosshaul.service.d/watch.conf").write_text("[Service]\nWatchdogSec=4\n")
     host.run("systemctl", "daemon-reload")
@@ -209,7 +209,7 @@ def test_a_hung_process_is_ended_and_restarted(host, account):
 
 
 def test_a_stop_in_mid_upload_drains(host, account):
-    """`systemctl stop` while a file is on its way ends when the file is there."""
+    """`systemctl stop` during an upload returns when the file is delivered."""
     settle(host, account, transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
     account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.5)
     host.run("systemctl", "start", "crosshaul")
@@ -221,7 +221,7 @@ def test_a_stop_in_mid_upload_drains(host, account):
 
 
 def test_it_is_restarted_after_kill_9(host, account):
-    """Killed, it comes back, and goes on with the upload that was under way."""
+    """After SIGKILL systemd restarts the daemon, which continues the upload."""
     settle(host, account, transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
     account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.4)
     host.run("systemctl", "start", "crosshaul")
@@ -234,7 +234,7 @@ def test_it_is_restarted_after_kill_9(host, account):
 
 
 def test_a_bad_configuration_is_not_tried_again(host, account):
-    """Exit code 2 is final: the service has failed, with the line that says why in the journal, and rests."""
+    """After exit code 2 the service has failed, with the reason in the journal, and is not restarted."""
     settle(host, account)
     (host.root / CONFIG).write_text("nonsense: 1\n")
     assert host.try_("systemctl", "start", "crosshaul").returncode != 0
@@ -244,13 +244,13 @@ def test_a_bad_configuration_is_not_tried_again(host, account):
 
 
 def test_it_belongs_to_the_boot_after_the_network(host):
-    """Enabled, it belongs to multi-user.target and is ordered behind network-online.target."""
+    """The enabled unit belongs to multi-user.target and is ordered after network-online.target."""
     assert "crosshaul.service" in host.shown("multi-user.target", "Wants")
     assert "network-online.target" in host.shown("crosshaul", "After")
 
 
 def test_it_is_back_after_a_reboot_and_goes_on(host, account):
-    """A machine that is rebooted in mid-upload starts it behind the network, and the upload is not restarted."""
+    """After a reboot during an upload the service starts after the network and continues the upload."""
     settle(host, account, transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
     host.run("systemctl", "start", "crosshaul")
     account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.5)
@@ -265,7 +265,7 @@ def test_it_is_back_after_a_reboot_and_goes_on(host, account):
 
 
 def test_the_journal_has_its_fields(host, account):
-    """Each entry is the unit's, by the daemon's own process and user, with the level that its event has."""
+    """Each journal entry has the unit, the daemon's process and user, and the event's level."""
     settle(host, account)
     host.run("systemctl", "start", "crosshaul")
     main = host.shown("crosshaul", "MainPID")
@@ -283,7 +283,7 @@ def test_the_journal_has_its_fields(host, account):
 
 
 def test_the_template_serves_a_second_configuration(host, account):
-    """crosshaul@second runs beside crosshaul, each with its own file, state and credentials."""
+    """crosshaul@second runs beside crosshaul, with its own file, state and credentials."""
     settle(host, account)
     settle(host, account, "second")
     host.run("systemctl", "start", "crosshaul")

@@ -1,4 +1,4 @@
-"""A certificate that runs out, at each of our clients: the destination parks, and goes on when there is a new one."""
+"""An expired certificate at each of our clients: the destination parks, and resumes when there is a valid one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Renewable(PartnerAccount):
         return self.context
 
     def show(self, certificates: Certificates) -> None:
-        """From now on, new connections are shown this one."""
+        """Use this certificate for new connections."""
         self.context.load_cert_chain(certificates.certificate, certificates.key)
 
 
@@ -36,7 +36,7 @@ class Renewable(PartnerAccount):
 async def test_a_certificate_that_ran_out_parks_until_there_is_another(
     operation: str, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The line says that it has expired, and where to look; with a new certificate the file arrives, no try counted."""
+    """The message says that the certificate has expired; with a new one the file arrives with no attempt counted."""
     expired = make_certificates(tmp_path / "expired", days=-1)
     bundle = tmp_path / "bundle.pem"
     bundle.write_text(expired.authority.read_text() + certificates.authority.read_text())

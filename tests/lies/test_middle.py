@@ -1,4 +1,4 @@
-"""Somebody in the middle, at each client of the process and on each way to it: a stranger hears no request."""
+"""A man in the middle, at each client of the process and on each path: no untrusted server receives a request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def strangers(trusted: Authority, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ssl.SSLContext]:
-    """What somebody who is not AWS can show."""
+    """The certificates that a server other than AWS can present."""
     other = Authority(tmp_path_factory.mktemp("other"), "other")
     return {
         "an unknown authority": other.server(AWS_NAMES),
@@ -52,7 +52,7 @@ def on_the_way(world, middle, way: str, bundle: Path) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_stranger_hears_nothing(client: str, way: str, trusted, strangers, tmp_path: Path):
-    """No request line, and so no external ID, token or address, reaches who can't show the name's own certificate."""
+    """No request, and so no external ID, token or address, reaches a server without the name's own certificate."""
     for what, tls in strangers.items():
         with away(tmp_path, what) as world:
             async with in_the_middle(tls, world.monkeypatch) as middle:
@@ -67,7 +67,7 @@ async def test_a_stranger_hears_nothing(client: str, way: str, trusted, stranger
 @pytest.mark.parametrize("way", WAYS | PAST)
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_who_shows_the_certificate_is_asked(client: str, way: str, trusted, tmp_path: Path):
-    """The counterpart: with the name's own certificate each client makes its call, by the proxy where one is set."""
+    """With the name's own certificate each client makes its call, through the proxy if one is set."""
     with away(tmp_path, client) as world:
         async with in_the_middle(trusted.server(AWS_NAMES), world.monkeypatch) as middle:
             on_the_way(world, middle, way, trusted.bundle)
@@ -90,7 +90,7 @@ OWN_PROFILE = {"SSO", "SSO's refresh", "source_profile"}
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_each_client_trusts_the_same_store(client: str, store: str, trusted, tmp_path: Path):
-    """A private authority is made known in one place, whichever of those documented, and every client trusts it."""
+    """A private authority configured in any documented place is trusted by every client."""
     if (store == "the profile's ca_bundle" and client in OWN_PROFILE) or (store, client) == (
         "tls_ca_bundle",
         "heartbeat",
@@ -104,7 +104,7 @@ async def test_each_client_trusts_the_same_store(client: str, store: str, truste
 
 
 async def test_a_destination_s_session_trusts_the_destination_s_bundle(trusted, tmp_path: Path):
-    """The daemon's own AssumeRole, at a private store whose authority the destination alone names."""
+    """The daemon's AssumeRole works at a private store whose authority only the destination names."""
     with away(tmp_path, "role") as world:
         async with in_the_middle(trusted.server(AWS_NAMES), world.monkeypatch) as middle:
             world.keys()
@@ -126,7 +126,7 @@ async def test_a_destination_s_session_trusts_the_destination_s_bundle(trusted, 
 @pytest.mark.parametrize("status", [302, 307])
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_no_client_follows_a_redirect(client: str, status: int, trusted, tmp_path: Path):
-    """AWS's own certificate and a redirect to plain http: nobody at the other address hears of it."""
+    """A redirect to plain http from a server with AWS's own certificate is not followed."""
     elsewhere: list[bytes] = []
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -159,7 +159,7 @@ REFUSALS = {
 @pytest.mark.parametrize("status", REFUSALS)
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_proxy_s_refusal_is_told_at_once(client: str, status: str, trusted, tmp_path: Path):
-    """A proxy that refuses the tunnel and keeps the connection: its status and the cure at once, at each client."""
+    """If a proxy refuses the tunnel, each client reports its status and the remedy at once."""
     with away(tmp_path, client) as world:
         async with in_the_middle(trusted.server(AWS_NAMES), world.monkeypatch) as middle:
             on_the_way(world, middle, "by a proxy", trusted.bundle)
@@ -187,7 +187,7 @@ METADATA = {
 
 @pytest.mark.parametrize("service", METADATA)
 async def test_a_metadata_service_is_asked_by_no_proxy_and_followed_nowhere(service: str, tmp_path: Path):
-    """What gives a machine its role's credentials is asked straight, and its redirect leads nowhere."""
+    """The metadata service is called without a proxy, and its redirect is not followed."""
     asked, elsewhere = [], []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -233,7 +233,7 @@ BY_ADDRESS = {
 @pytest.mark.parametrize("case", BY_ADDRESS)
 @pytest.mark.parametrize("client", ["AssumeRole", "HeadObject", "PutObject", "source_profile"])
 async def test_all_clients_go_one_way(client: str, case: str, trusted, tmp_path: Path):
-    """Over plain http to an address: bodies, other calls, STS and the chain agree on whether the proxy is asked."""
+    """Over plain http to an address, all clients make the same decision about the proxy."""
     at_server: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Whoever answers in S3's or STS's place: proxies, sign-in pages, other services. Raw bytes, to each of our clients."""
+"""Raw responses of others than S3 and STS (proxies, sign-in pages, other services) to each of our clients."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ MIB = 1 << 20
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
-    """A whole answer; header names with ``_`` for ``-``."""
+    """Return a whole response; ``_`` in header names stands for ``-``."""
     named = {"content-length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"HTTP/1.1 {status} Whatever", *(f"{name}: {value}" for name, value in named.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 class Given:
-    """Credentials that are there."""
+    """Fixed credentials."""
 
     async def credentials(self) -> Credentials:
         return CREDENTIALS
@@ -90,7 +90,7 @@ def operation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def told(operation: str, script: Script) -> Diagnosis:
-    """What becomes of a call that is answered so."""
+    """Return the result of a call that gets this response."""
     call: Callable[[str], Awaitable[None]] = CALLS[operation]
     async with scripted(script) as server:
         with pytest.raises(Fault) as caught:
@@ -114,13 +114,13 @@ async def told(operation: str, script: Script) -> Diagnosis:
     ids=["gzip", "deflate", "cut", "not packed at all", "plain"],
 )
 async def test_an_error_that_was_packed_on_its_way_keeps_its_code(operation: str, encoding: str, body: bytes):
-    """A proxy that zips answers, asked or not, hides neither code nor request id."""
+    """A compressed error response keeps its code and request id."""
     said = await told(operation, says(answer(503, body, content_encoding=encoding)))
     assert (said.kind, said.code, said.status, said.request_id) == (FaultKind.THROTTLED, "SlowDown", 503, "R1")
 
 
 async def test_a_packed_bomb_stays_small(operation: str):
-    """What unpacks to a gigabyte is unpacked only as far as an error reaches, and the status speaks."""
+    """A response that decompresses to a gigabyte is decompressed only up to the limit, and its status decides."""
     bomb = gzip.compress(b"<Error>" + bytes(64 * MIB))
     said = await told(operation, says(answer(503, bomb, content_encoding="gzip")))
     assert (said.kind, said.code) == (FaultKind.THROTTLED, "503")
@@ -135,7 +135,7 @@ async def test_a_refusal_with_a_huge_page_is_a_refusal(operation: str):
 
 
 async def test_a_refusal_that_never_ends_is_a_refusal(operation: str):
-    """A 403 whose body goes on for ever is read up to a bound, and hung up on."""
+    """A 403 with an endless body is read up to a limit, and the connection is closed."""
     sent = 0
 
     async def script(peer: Peer) -> None:
@@ -151,7 +151,7 @@ async def test_a_refusal_that_never_ends_is_a_refusal(operation: str):
 
 
 async def test_an_endless_good_answer_is_refused(operation: str):
-    """A 200 that goes on for ever is none that S3 or STS gives: nothing is believed, and memory stays bounded."""
+    """A 200 with an endless body is an error, and memory stays bounded."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -176,7 +176,7 @@ async def test_an_endless_good_answer_is_refused(operation: str):
     ids=["ssh", "tls", "status line", "header", "chunk", "not UTF-8"],
 )
 async def test_garbage_is_told_in_one_line_that_quotes_none_of_it(operation: str, garbage: bytes):
-    """What isn't HTTP is a fault of the network, and is told in our words."""
+    """A response that is not HTTP is a network fault with a message that quotes nothing of it."""
     said = await told(operation, says(garbage))
     assert said.kind is FaultKind.NETWORK or said.status == 403
     assert "second line" not in said.message
@@ -185,7 +185,7 @@ async def test_garbage_is_told_in_one_line_that_quotes_none_of_it(operation: str
 
 @pytest.mark.parametrize("body", [XHTML, b"<html><p>Sign in<br></html>", b"", b"{}"])
 async def test_a_sign_in_page_is_blamed_on_the_server_that_shows_it(operation: str, body: bytes):
-    """A 200 that is a page, or nothing, is believed by no call, and the words lead to the proxy."""
+    """A 200 with a web page or no body succeeds in no call, and the message points to the proxy."""
     said = await told(operation, says(answer(200, body, content_type="text/html")))
     assert "proxy" in said.message
     assert (said.kind in {FaultKind.NETWORK, FaultKind.THROTTLED}, said.status) == (True, 200)
@@ -193,7 +193,7 @@ async def test_a_sign_in_page_is_blamed_on_the_server_that_shows_it(operation: s
 
 
 async def test_a_sign_in_page_in_sts_s_place_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
-    """XHTML is a document that botocore can read: it must not end as a riddle about our own code."""
+    """An XHTML page, which botocore can parse, gives a clear error about the proxy."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     said = await told("AssumeRole", says(answer(200, XHTML, content_type="application/xhtml+xml")))
@@ -213,7 +213,7 @@ async def test_a_sign_in_page_in_sts_s_place_says_what_to_do(monkeypatch: pytest
 async def test_keys_that_nobody_can_sign_with_are_the_answer_s_fault(
     monkeypatch: pytest.MonkeyPatch, key: str, secret: str, token: str, what: str
 ):
-    """What AssumeRole gives is looked at before it is used: later it would be the fault of each file in turn."""
+    """Invalid credentials from AssumeRole are detected before they are used."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     given = (
@@ -229,7 +229,7 @@ async def test_keys_that_nobody_can_sign_with_are_the_answer_s_fault(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_says_where_it_would_lead(operation: str, status: int):
-    """No redirect is followed, and the diagnosis names the place, without what else stands in the URL."""
+    """No redirect is followed; the diagnosis has its host and nothing else of its URL."""
     script = says(answer(status, location=f"https://portal.example:8443/login?token={SECRET}"))
     said = await told(operation, script)
     assert (said.kind, said.status) == (FaultKind.DESTINATION, status)
@@ -238,14 +238,14 @@ async def test_a_redirect_says_where_it_would_lead(operation: str, status: int):
 
 @pytest.mark.parametrize("status", [201, 202, 204, 206])
 async def test_another_success_is_none(status: int):
-    """S3 answers 200 to a PutObject; any other success is not believed, may have happened, and says why."""
+    """A success of PutObject other than 200 is ambiguous, not a delivery, and its message says why."""
     said = await told("PutObject", says(answer(status)))
     assert (said.kind, said.code, said.ambiguous) == (FaultKind.THROTTLED, str(status), True)
     assert "proxy" in said.message
 
 
 async def test_a_good_answer_keeps_its_connection():
-    """Looking at every answer costs no connection: the next call goes over the same one."""
+    """After a checked response the next call uses the same connection."""
     created = b"<InitiateMultipartUploadResult><UploadId>U</UploadId></InitiateMultipartUploadResult>"
 
     async def script(peer: Peer) -> None:

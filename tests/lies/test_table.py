@@ -67,12 +67,12 @@ def calls(outcome: Outcome) -> list[str]:
 
 
 def pipeline_of(partner: PartnerAccount, home: Path) -> AbstractAsyncContextManager[Pipeline]:
-    """Large files go in one part, which is as good as many here, and quick."""
+    """Open a pipeline in which large files have one part, to be quick."""
     return overheard(partner, home, multipart_threshold=ASKED_FOR)
 
 
 async def drop(pipeline: Pipeline, name: str, operation: str) -> None:
-    """A file that goes by this call; its bytes are its own."""
+    """Write a file with bytes of its own that is sent by this call."""
     threshold = pipeline.context.sizes.multipart_threshold
     size = SMALL if operation == PUT else ASKED_FOR if operation == "HeadObject" else threshold + 1
     with (pipeline.root / name).open("wb") as file:
@@ -97,14 +97,14 @@ def error(row: Row) -> Error:
 
 
 def test_the_table_has_a_row_for_every_code_that_the_daemon_knows():
-    """A code of aws/error_codes.py is played here, or listed with the test that plays it."""
+    """Each code of aws/error_codes.py is played here, or listed with the test that plays it."""
     known = {*_KINDS, *_NOT_IMPLEMENTED, *_INVALID_REQUESTS, *(f"KMS.{name}" for name in _TRANSIENT_KMS_CODES)}
     assert known - {row.code for row in S3} - set(ELSEWHERE) == set()
 
 
 @pytest.mark.parametrize("operation", calls(Outcome.AGAIN))
 async def test_a_passing_error_costs_another_try_and_no_file(operation: str, partner: PartnerAccount, tmp_path: Path):
-    """Each such code strikes one file once: all files arrive, byte for byte, and the session is not doubted."""
+    """After each such code all files arrive byte for byte, and the session is not suspected."""
     rows = of(Outcome.AGAIN, operation)
     async with pipeline_of(partner, tmp_path) as pipeline:
         for row in rows:
@@ -121,7 +121,7 @@ async def test_a_passing_error_costs_another_try_and_no_file(operation: str, par
 async def test_a_session_that_is_refused_costs_a_refresh_and_no_try(
     operation: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """S3 refuses the session: another one is had from STS, and the file is delivered at its first try."""
+    """When S3 refuses the session a new one is fetched, and the file is delivered with no attempt counted."""
     rows = of(Outcome.REFRESHES, operation)
     async with pipeline_of(partner, tmp_path) as pipeline:
         for number, row in enumerate(rows, 1):
@@ -135,7 +135,7 @@ async def test_a_session_that_is_refused_costs_a_refresh_and_no_try(
 
 @pytest.mark.parametrize("operation", calls(Outcome.STARTS_OVER))
 async def test_an_upload_that_can_t_be_finished_is_restarted(operation: str, partner: PartnerAccount, tmp_path: Path):
-    """Each such code at a part or at the end: a second upload of the same file carries it."""
+    """After each such code at a part or at Complete, a second upload delivers the file."""
     rows = of(Outcome.STARTS_OVER, operation)
     async with pipeline_of(partner, tmp_path) as pipeline:
         for row in rows:
@@ -149,7 +149,7 @@ async def test_an_upload_that_can_t_be_finished_is_restarted(operation: str, par
 
 @pytest.mark.parametrize("operation", calls(Outcome.DOES_WITHOUT))
 async def test_what_the_store_does_not_know_is_left_out(operation: str, partner: PartnerAccount, tmp_path: Path):
-    """Each such code once, from a store that nobody knows yet: without what it refused, the file arrives."""
+    """After each such code from an unknown store, the file arrives without the refused feature."""
     async with pipeline_of(partner, tmp_path) as pipeline:
         for number, row in enumerate(of(Outcome.DOES_WITHOUT, operation)):
             type(pipeline.context.negotiator).__init__(pipeline.context.negotiator)
@@ -167,7 +167,7 @@ async def test_what_the_store_does_not_know_is_left_out(operation: str, partner:
 async def test_an_account_that_refuses_is_parked_and_comes_back(
     operation: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """Each such code for a while: the destination parks with it, no try is counted, and at its end the file arrives."""
+    """Each such code parks the destination, no attempt is counted, and after its end the file arrives."""
     async with pipeline_of(partner, tmp_path) as pipeline:
         for row in of(Outcome.PARKS, operation):
             partner.faults.add(Rule(operation=operation, times=None, action=error(row)))
@@ -182,7 +182,7 @@ async def test_an_account_that_refuses_is_parked_and_comes_back(
 
 
 async def _parks(pipeline: Pipeline, code: str, hasten: Callable[[], None] = lambda: None) -> None:
-    """Wait until the destination is parked with this code; ``hasten`` spares a back-off that has a test of its own."""
+    """Wait until the destination is parked with this code; ``hasten`` skips a back-off that has its own test."""
     async with asyncio.timeout(PATIENCE):
         while not pipeline.observer.parkings or pipeline.observer.parkings[-1].code != code:
             hasten()
@@ -194,7 +194,7 @@ async def _parks(pipeline: Pipeline, code: str, hasten: Callable[[], None] = lam
 async def test_a_fault_of_the_file_sets_it_aside_with_its_reason(
     operation: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """Each such code: the file is quarantined with code and request id, and nobody else is held up."""
+    """Each such code quarantines the file with code and request id, and delays no other file."""
     rows = of(Outcome.SETS_ASIDE, operation)
     async with pipeline_of(partner, tmp_path) as pipeline:
         for row in rows:
@@ -212,7 +212,7 @@ async def test_a_fault_of_the_file_sets_it_aside_with_its_reason(
 
 @pytest.mark.parametrize("status", HEAD)
 async def test_head_that_can_t_say_never_costs_the_file(status: int, partner: PartnerAccount, tmp_path: Path):
-    """HEAD asks whether a large file is there already; whatever it answers, the file is delivered in the end."""
+    """Whatever HEAD returns for a large file, the file is delivered in the end."""
     async with overheard(partner, tmp_path) as pipeline:
         partner.faults.add(Rule(operation="HeadObject", action=Error(status, "Ignored", "HEAD has no body")))
         await drop(pipeline, "asked", "HeadObject")
@@ -223,20 +223,20 @@ async def test_head_that_can_t_say_never_costs_the_file(status: int, partner: Pa
 
 
 class Touching(Error):
-    """A part is taken, and meanwhile its file gets another state."""
+    """The file changes while a part is accepted."""
 
     def __init__(self, root: Path) -> None:
         super().__init__()
         self._root = root
 
     async def on_request(self, exchange: Exchange) -> None:
-        """Append to the file, and let the call go well."""
+        """Append to the file, and let the call succeed."""
         with (self._root / exchange.target.key).open("ab") as file:
             file.write(b" and more")
 
 
 async def test_an_abort_that_fails_masks_nothing(partner: PartnerAccount, tmp_path: Path):
-    """A file changes in mid-upload, and the Abort is refused in each way: the file is read again, nobody is blamed."""
+    """If the abort for a changed file fails in any way, the file is read again with no attempt counted."""
     codes = {row.code: row for row in S3}
     async with pipeline_of(partner, tmp_path) as pipeline:
         partner.faults.add(Rule(operation=PART, times=len(codes), action=Touching(pipeline.root)))
@@ -257,7 +257,7 @@ async def test_an_abort_that_fails_masks_nothing(partner: PartnerAccount, tmp_pa
 
 
 async def test_every_error_of_get_is_told(partner: PartnerAccount, tmp_path: Path):
-    """GetObject, which no delivery needs, fails with code and request id, after a refresh where that might help."""
+    """GetObject fails with code and request id, after a refresh if that may help."""
     async with overheard(partner, tmp_path) as pipeline:
         await drop(pipeline, "there", PUT)
         await arrives(pipeline, "there")
@@ -275,7 +275,7 @@ async def test_every_error_of_get_is_told(partner: PartnerAccount, tmp_path: Pat
 
 
 async def test_whatever_happens_to_the_connection_a_get_is_right_or_told(partner: PartnerAccount, tmp_path: Path):
-    """GetObject gives the very bytes, or a fault in one line; half of them, or a stranger's, are not taken for all."""
+    """GetObject returns exactly the bytes or one fault; a partial or foreign body is never returned."""
     data = bytes(range(256)) * 800
     async with overheard(partner, tmp_path) as pipeline:
         (pipeline.root / "there").write_bytes(data)
@@ -301,7 +301,7 @@ async def test_whatever_happens_to_the_connection_a_get_is_right_or_told(partner
 
 
 async def test_more_than_the_range_is_refused(partner: PartnerAccount, tmp_path: Path):
-    """A store, or a proxy, that answers a ranged GET with the whole object is heard only as far as the range."""
+    """If a store or proxy returns the whole object for a range, it is read only up to the range's length."""
     async with overheard(partner, tmp_path) as pipeline:
         (pipeline.root / "there").write_bytes(b"This is from cross account!" * 10_000)
         await pipeline.admit("there")
@@ -326,7 +326,7 @@ class Whole(FaultAction):
 async def test_every_error_of_sts_parks_and_passes(
     partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """AssumeRole fails in each way: no file is blamed, the code is told, and the file goes when STS is well again."""
+    """For each failure of AssumeRole no attempt is counted, the code is reported, and the file arrives afterwards."""
     async with pipeline_of(partner, tmp_path) as pipeline:
         refresher = pipeline.bucket._refresher
         monkeypatch.setattr(
@@ -369,7 +369,7 @@ FOREIGN = {"x-request-id": "none of ours", "ETag": '"5f3-62a1c0de"'}
 
 
 async def test_a_stranger_s_200_is_not_believed_where_the_store_is_known(partner: PartnerAccount, tmp_path: Path):
-    """An answer with an ETag of its own, but without the checksum that this store echoes, is settled by another try."""
+    """A response with an ETag but without the checksum that this store returns leads to another attempt."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         await drop(pipeline, "first", PUT)
         await arrives(pipeline, "first")
@@ -384,7 +384,7 @@ async def test_a_stranger_s_200_is_not_believed_where_the_store_is_known(partner
 async def test_a_stranger_s_200_is_not_believed_before_the_store_is_known_either(
     partner: PartnerAccount, tmp_path: Path
 ):
-    """The very first answer has an odd ETag and no checksum: HEAD doesn't find our token, the file is sent again."""
+    """If the first response proves nothing and HEAD does not find our token, the file is sent again."""
     async with overheard(partner, tmp_path) as pipeline:
         partner.faults.add(Rule(operation=PUT, action=Error(200, "", "", headers=FOREIGN)))
         await drop(pipeline, "first", PUT)
@@ -394,7 +394,7 @@ async def test_a_stranger_s_200_is_not_believed_before_the_store_is_known_either
 
 
 async def test_a_store_that_proves_nothing_is_asked(partner: PartnerAccount, tmp_path: Path):
-    """No checksums, and ETags that are no MD5 (some encrypting stores): one HEAD per file, and all are delivered."""
+    """On a store without checksums and with ETags that are no MD5, each file costs one HEAD and is delivered."""
     partner.change(checksums="ignored")
     partner.faults.add(Rule(operation=PUT, times=None, action=WrongETag("5f3-62a1c0de")))
     async with overheard(partner, tmp_path) as pipeline:
@@ -406,7 +406,7 @@ async def test_a_store_that_proves_nothing_is_asked(partner: PartnerAccount, tmp
 
 
 async def test_an_older_state_of_the_file_is_no_proof_of_the_new_one(partner: PartnerAccount, tmp_path: Path):
-    """A stranger answers for a file of which the bucket holds an older state: HEAD shows another token; it is sent."""
+    """If the bucket holds an older state, HEAD shows another token, and the file is sent."""
     partner.change(checksums="ignored")
     async with overheard(partner, tmp_path) as pipeline:
         await drop(pipeline, "f", PUT)
@@ -419,7 +419,7 @@ async def test_an_older_state_of_the_file_is_no_proof_of_the_new_one(partner: Pa
 
 
 async def test_a_store_that_says_kms_is_not_asked(partner: PartnerAccount, tmp_path: Path):
-    """An ETag that is no MD5 because of KMS is a store's, in AWS's own words."""
+    """An ETag that is no MD5 because of KMS needs no HEAD."""
     (key,) = partner.settings.kms_keys
     partner.change(checksums="ignored", default_encryption=key, role_actions=("kms:GenerateDataKey", "kms:Decrypt"))
     async with overheard(partner, tmp_path) as pipeline:
@@ -430,7 +430,7 @@ async def test_a_store_that_says_kms_is_not_asked(partner: PartnerAccount, tmp_p
 
 
 async def test_what_head_shows_is_held_against_the_bytes(partner: PartnerAccount, tmp_path: Path):
-    """HEAD finds our token on an object with another MD5: no proof but its contrary, and the file is sent again."""
+    """If HEAD finds our token on an object with another MD5, the file is sent again."""
     partner.change(checksums="ignored")
     partner.faults.add(Rule(operation=PUT, action=WrongETag("5f3-62a1c0de")))
     partner.faults.add(Rule(operation="HeadObject", action=WrongETag()))
@@ -443,7 +443,7 @@ async def test_what_head_shows_is_held_against_the_bytes(partner: PartnerAccount
 async def test_a_store_that_neither_proves_nor_may_be_asked_says_what_is_missing(
     partner: PartnerAccount, tmp_path: Path
 ):
-    """Without s3:GetObject such a store can't be believed: it parks and names the right; given it, the file arrives."""
+    """Without s3:GetObject such a store parks the destination and names the right; with it the file arrives."""
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     partner.change(checksums="ignored", role_policy=document(statement(["s3:PutObject"], bucket)))
     partner.faults.add(Rule(operation=PUT, times=None, action=WrongETag("5f3-62a1c0de")))
@@ -459,7 +459,7 @@ async def test_a_store_that_neither_proves_nor_may_be_asked_says_what_is_missing
 @pytest.mark.parametrize("operation", ["AssumeRole", "HeadObject", CREATE])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_call_follows_a_redirect(operation: str, status: int, partner: PartnerAccount, tmp_path: Path):
-    """Whoever redirects gets neither the external ID nor a session token sent to another host; the file arrives."""
+    """No redirect makes the external ID or a session token go to another host; the file arrives."""
     heard = []
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -486,7 +486,7 @@ NOT_SEEN = {
 async def test_whatever_happens_to_the_connection_the_file_arrives(
     operation: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """Each lie strikes one file's call twice: every file arrives, byte for byte, and none is set aside."""
+    """After two faults of the connection every file arrives byte for byte, and none is quarantined."""
     lies = {name: action for name, action in LIES.items() if (operation, name) not in NOT_SEEN}
     async with open_pipeline(partner, tmp_path) as pipeline:
         for number, action in enumerate(lies.values()):

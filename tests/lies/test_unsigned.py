@@ -1,4 +1,4 @@
-"""Stores and policies that refuse UNSIGNED-PAYLOAD over TLS: bodies are signed instead, and that is remembered."""
+"""Stores and policies that refuse UNSIGNED-PAYLOAD over TLS: bodies are signed instead from then on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORDS = ["InvalidRequest", "AccessDenied", "SignatureDoesNotMatch", "XAmzContent
 async def test_bodies_are_signed_where_they_have_to_be(
     words: Any, first: str, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """One body is sent twice, whatever the words of the refusal; all others go signed, and no destination parks."""
+    """One body is sent twice, whatever the refusal's text; all others are signed, and no destination parks."""
     settings = Settings(tls_certificate=certificates.certificate, tls_key=certificates.key, unsigned=words)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.authority))
     async with PartnerAccount(settings) as account:
@@ -49,7 +49,7 @@ async def test_bodies_are_signed_where_they_have_to_be(
 async def test_a_refusal_of_something_else_is_told_as_it_is(
     certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Once an unsigned body was taken, a 403 is not tried again with a signature."""
+    """Once an unsigned body was accepted, a 403 is not tried again with a signature."""
     settings = Settings(tls_certificate=certificates.certificate, tls_key=certificates.key)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.authority))
     async with PartnerAccount(settings) as account:

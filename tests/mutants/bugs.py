@@ -1,4 +1,4 @@
-"""Bugs put in on purpose, as data. Each is one that a hurried change could bring, and each must be caught."""
+"""Deliberate bugs, as data: each could come with a careless change, and a test must catch each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SIMULATION = "simulation"
 
 @dataclass(frozen=True)
 class Bug:
-    """What it does to users, the file (below daemon/crosshaul), the texts to replace, and what has to catch it."""
+    """The effect on users, the file (below daemon/crosshaul), the texts to replace, and the test that must catch it."""
 
     harm: str
     file: str

@@ -1,4 +1,4 @@
-"""Bugs in what has to hold after an upload, around it and in its place."""
+"""Deliberate bugs in the work after an upload."""
 
 from __future__ import annotations
 

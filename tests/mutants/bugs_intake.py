@@ -1,4 +1,4 @@
-"""Deliberate bugs in what is found, and when it counts as finished."""
+"""Deliberate bugs in discovery: which files are found, and when they count as finished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs of the way to the store: names, deadlines, the line and its limit, and the documents for the partner."""
+"""Deliberate bugs of the network path: names, deadlines, bandwidth, and the documents for the partner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs in how a delivered file is taken of which only the ctime changed."""
+"""Deliberate bugs in the treatment of delivered files of which only the ctime changed."""
 
 from __future__ import annotations
 

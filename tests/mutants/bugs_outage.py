@@ -1,4 +1,4 @@
-"""Deliberate bugs: trouble that files share, one file's own trouble, and file systems that hang."""
+"""Deliberate bugs in outages: faults of all files, faults of one file, and file systems that hang."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs about where objects lie, whose keys are, and what another configuration queued."""
+"""Deliberate bugs in the places of objects, the holders of keys, and files that another configuration queued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs put in on purpose: the process itself, what it writes, who reaches it, and where its state is."""
+"""Deliberate bugs of the process: what it writes, who can reach it, and its state directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs put in on purpose into what the simulation alone was seen to find."""
+"""Deliberate bugs that only the simulation detects."""
 
 from __future__ import annotations
 

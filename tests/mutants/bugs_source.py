@@ -1,4 +1,4 @@
-"""Bugs in the outcome of the sources of delivered files."""
+"""Deliberate bugs in the outcome of the sources of delivered files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs of connections and credentials: whom they trust, which way they go, what a person is told."""
+"""Deliberate bugs of connections and credentials: trust, routes to hosts, and messages to people."""
 
 from __future__ import annotations
 

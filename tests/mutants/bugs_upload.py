@@ -1,4 +1,4 @@
-"""Bugs in how what lies in the bucket is respected, and in how a file is sent."""
+"""Deliberate bugs in the treatment of existing objects, and in uploads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put each bug of the ``bugs*.py`` beside this into a copy of the package, and see it caught: ``run.py [words]``."""
+"""Apply each bug of ``bugs*.py`` to a copy of the package, and check that it is caught: ``run.py [words]``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _fails(daemon: Path, catcher: str, scratch: Path) -> bool:
 
 
 def _with(bug: Bug | None, catcher: str) -> bool:
-    """Whether ``catcher`` fails on a copy of the package that has ``bug``."""
+    """Return whether ``catcher`` fails on a copy of the package that has ``bug``."""
     with tempfile.TemporaryDirectory() as scratch:
         daemon = Path(scratch) / "daemon"
         shutil.copytree(_PROJECT / "daemon", daemon, ignore=shutil.ignore_patterns("__pycache__"))
@@ -71,7 +71,7 @@ def _try(bug: Bug) -> tuple[Bug, bool, float]:
 
 
 def main() -> int:
-    """1 if a bug got through, or a catcher fails without any."""
+    """Return 1 if a bug was not caught, or a catcher fails without a bug."""
     words = sys.argv[1:]
     chosen = [bug for bug in _BUGS if all(word in f"{bug.file} {bug.harm}" for word in words)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

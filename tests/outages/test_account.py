@@ -1,4 +1,4 @@
-"""Account B changes under a running daemon: the destination parks, one file probes, and all goes on by itself."""
+"""Account B changes under a running daemon: the destination parks, one file probes, and delivery resumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TWENTY_MINUTES = 1200.0
 
 
 def files_for(site, seconds, name):
-    """New files over so many seconds."""
+    """Write new files for this many seconds."""
     ends = time.monotonic() + seconds
     for number in itertools.count():
         site.add(f"{name} {number}", b"%d" % number)
@@ -27,7 +27,7 @@ def files_for(site, seconds, name):
 
 
 def overlapping(calls):
-    """Calls that began while the one before was still being answered."""
+    """Return the calls that began before the response to the one before."""
     return [two for one, two in itertools.pairwise(calls) if two["at"] < one["at"] + one["seconds"]]
 
 
@@ -42,7 +42,7 @@ def overlapping(calls):
     ],
 )
 def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for, trouble, mended):
-    """Files wait while it lasts, none is blamed, STS and S3 are not stormed, and when it is over all of them go."""
+    """While it lasts files wait uncounted and STS and S3 get few calls; afterwards all files are delivered."""
     strict.settings(session_seconds=3)
     site = site_for(strict, settle={"quiet": "100ms"})
     with site.daemon() as daemon:
@@ -75,7 +75,7 @@ def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for,
 
 
 def test_a_clock_that_jumps_about_costs_no_file(strict, site_for):
-    """Account B's clock and ours part and meet four times in some seconds: every file arrives once, none is blamed."""
+    """While Account B's clock and ours diverge four times, every file arrives once with no attempt counted."""
     strict.settings(session_seconds=3)
     site = site_for(strict, settle={"quiet": "100ms"})
     with site.daemon() as daemon:
@@ -92,7 +92,7 @@ def test_a_clock_that_jumps_about_costs_no_file(strict, site_for):
 
 
 def test_fifteen_minutes_without_sts_scaled_down(strict, site_for):
-    """STS is away for several sessions' time: it is asked ever more slowly, no file is blamed, then all goes on."""
+    """While STS is down for several sessions, calls become rarer and no attempt counts; then delivery resumes."""
     strict.settings(session_seconds=2)
     site = site_for(strict, settle={"quiet": "100ms"})
     site.config["retry"] = {"initial": "200ms", "max": "4s"}

@@ -1,4 +1,4 @@
-"""A file system that hangs below one route stops no other route of the same destination, whatever the files' sizes."""
+"""A file system that hangs below one route does not stop other routes of the same destination."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def site(strict, site_for, monkeypatch):
 
 @pytest.fixture
 def gate(monkeypatch):
-    """Until it is open, no read of a file called `stuck` comes back, and nothing of it is in memory."""
+    """Block every read of a file called `stuck` until the gate is open; nothing of it is in memory."""
     gate, read, fetch, cached_read = threading.Event(), SourceFile.read, page_cache_read.fetch, page_cache_read.read
 
     def hanging(self, offset, length, into=None):
@@ -67,7 +67,7 @@ def gate(monkeypatch):
 
 @pytest.mark.parametrize("kind", SIZES)
 async def test_reads_that_hang_stop_their_own_route_only(kind, strict, site, gate):
-    """Sixty files whose reads hang, for sixteen workers: the other route's files of each size arrive, then all do."""
+    """With sixty hanging reads and sixteen workers the other route's files of each size arrive, and then all do."""
     stuck = 60 if SIZES[kind] < 2_000_000 else 6
     config = await asyncio.to_thread(load, site.config_file)
     async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
@@ -96,7 +96,7 @@ async def there(strict, prefix, count):
 
 
 async def test_a_root_that_hangs_is_an_event_and_so_is_its_end(strict, site, gate, monkeypatch):
-    """A read that takes too long is told once, with its route; so is that reads come back."""
+    """A hanging read is logged once with its route, and so is its recovery."""
     config = await asyncio.to_thread(load, site.config_file)
     monkeypatch.setattr(read_threads, "_STUCK_SECONDS", 0.2)
     monkeypatch.setattr(read_threads, "_HANGING_SECONDS", 0.5)

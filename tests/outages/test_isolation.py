@@ -1,4 +1,4 @@
-"""One destination's trouble is nobody else's: the real runtime with two destinations, in this process."""
+"""A failing destination does not affect others: the real runtime with two destinations, in this process."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def site(strict, site_for, monkeypatch):
 
 
 async def test_a_file_system_that_hangs_stops_its_own_destination_only(strict, site, monkeypatch):
-    """Every read below one route hangs, forty at a time: the other route's files arrive meanwhile, and then all do."""
+    """While forty reads below one route hang, the other route's files arrive; afterwards all do."""
     read, gate = SourceFile.read, threading.Event()
 
     def hanging(self, offset, length):
@@ -75,7 +75,7 @@ async def test_a_file_system_that_hangs_stops_its_own_destination_only(strict, s
 
 
 async def test_twenty_hung_roots_stop_nobody_else(strict, site, monkeypatch):
-    """Everything asked of twenty dead mounts hangs, sources to be deleted among it: another route goes on as ever."""
+    """While all calls to twenty dead mounts hang, deletions included, another route delivers."""
     gate = threading.Event()
 
     def hanging(call):
@@ -114,7 +114,7 @@ async def test_twenty_hung_roots_stop_nobody_else(strict, site, monkeypatch):
 
 
 async def test_names_that_hang_in_the_resolver_stop_nobody_else(strict, site, monkeypatch):
-    """While thirty other lookups hang in the C library, a destination gets its credentials and its files as ever."""
+    """While thirty other look-ups hang in the C library, a destination gets its credentials and delivers."""
     resolve, gate = socket.getaddrinfo, threading.Event()
 
     def hanging(host, *rest, **more):
@@ -154,7 +154,7 @@ async def _there(strict, prefix, count):
 
 
 async def test_sessions_that_a_policy_revokes_are_replaced(strict, site, monkeypatch):
-    """AWS revokes by a policy that denies older sessions: plain AccessDenied, upon which a new session is fetched."""
+    """After a revocation by policy (plain AccessDenied) a new session is fetched."""
     monkeypatch.setattr(refresher, "_SUSPECT_AGE_SECONDS", 1.0)
     config = await asyncio.to_thread(load, site.config_file)
     async with builder.open_runtime(config, config.routes, SystemClock()) as runtime:
@@ -176,7 +176,7 @@ async def test_sessions_that_a_policy_revokes_are_replaced(strict, site, monkeyp
 
 
 def test_a_dead_destination_a_refused_route_and_a_poisoned_file_hold_up_nobody(strict, site):
-    """While connections to one destination hang, one route is refused and one file always fails, the others go."""
+    """While one destination hangs, one route is refused and one file always fails, the others are delivered."""
     works = next(each for each in site.config["routes"] if each["name"] == "works")
     refused = works | {"name": "refused", "path": str(site.root / "refused"), "destination": "first"}
     (site.root / "refused").mkdir()
@@ -200,7 +200,7 @@ def test_a_dead_destination_a_refused_route_and_a_poisoned_file_hold_up_nobody(s
 
 
 def test_a_backlog_in_one_route_is_not_before_a_new_file_in_another(strict, site):
-    """With two thousand files waiting in one route, a new one in another of the same destination goes in its turn."""
+    """With two thousand pending files in one route, a new file in another of the same destination is sent in turn."""
     for each in site.config["routes"]:
         each["destination"] = "first"
     site.config["transfer"] = {"max_concurrency": 4}

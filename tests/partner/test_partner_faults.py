@@ -133,7 +133,7 @@ def test_100_continue_can_be_withheld(account):
 
 
 def _talk(account, sent: bytes, extra: bytes, seconds: float = 3.0) -> bytes:
-    """What comes back, until it ends or for so many seconds, on a put of BODY of which ``sent`` is sent."""
+    """Put BODY, of which ``sent`` is sent; return what comes back within this many seconds."""
     path = f"/{account.bucket}/a"
     signed = sign(account, "PUT", path, session(account), body=BODY)
     host = urlsplit(account.endpoint_url).netloc

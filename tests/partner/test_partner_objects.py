@@ -85,7 +85,7 @@ def test_an_object_keeps_all_that_was_said_of_it(account):
     ],
 )
 def test_ranges(account, client, asked, got):
-    """A range is answered with 206, its bytes, and where they lie."""
+    """A range gets 206, its bytes and their position."""
     client.put_object(Bucket=account.bucket, Key="range", Body=b"0123456789")
     answer = client.get_object(Bucket=account.bucket, Key="range", Range=asked)
     assert answer["Body"].read() == got

@@ -22,7 +22,7 @@ def process(certificates, tmp_path_factory):
 
 
 def test_all_that_is_needed_is_on_one_line(process, certificates):
-    """What the process prints is enough to assume the role and to write over TLS."""
+    """The line that the process prints is enough to assume the role and to write over TLS."""
     client = s3(process, verify=certificates.authority)
     client.put_object(Bucket=process.bucket, Key="a b", Body=b"body", Metadata={"m": "1"})
     seen = process.objects(sha256=True)["a b"]

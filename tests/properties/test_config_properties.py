@@ -1,4 +1,4 @@
-"""config: whatever stands in the file, it is a configuration or a list of lines, and never a traceback."""
+"""The configuration loader over any input: it returns a configuration or a list of errors, never a traceback."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def outcome(path: Path) -> Config | list[str]:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(LOCATIONS), VALUES, st.sampled_from(LOCATIONS), VALUES)
 def test_odd_values(tmp_path: Path, one: Location, first: object, other: Location, second: object) -> None:
-    """Any values in any two places give lines with file, line and sentence, and no line shows the external ID."""
+    """Any values in any two places give lines with file, line and message, and no line shows the external ID."""
     root = copy.deepcopy(ROOT)
     for location, value in ((one, first), (other, second)):
         section: Any = root

@@ -1,4 +1,4 @@
-"""faults, proven over all answers: whatever bytes come, a fault of one short line is made of them."""
+"""Error mapping over all responses: any bytes give a fault with one short line."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ KEYS = ["k1", "k2", "k3"]
 
 @dataclass
 class Expected:
-    """What the journal has to have on one file."""
+    """The expected record of one file."""
 
     state: State
     generation: int
@@ -79,7 +79,7 @@ class Expected:
 
 
 class Model:
-    """The rules, told once more and as plainly as can be."""
+    """The journal's rules in plain Python."""
 
     def __init__(self) -> None:
         self.files: dict[File, Expected] = {}
@@ -115,14 +115,14 @@ class Model:
         return next((file for file, one in self.files.items() if one.holds_key and one.key == key), None)
 
     def take_from_the_dead(self, key: str) -> None:
-        """A delivered file whose source is gone leaves its key to the next one that wants it."""
+        """A delivered file whose source is gone releases its key to the next file that needs it."""
         holder = self.holder(key)
         if holder and self.files[holder].source_gone:
             self.free(holder)
             self.files[holder].recheck = True
 
     def free(self, file: File) -> None:
-        """Those who wanted the key are judged again."""
+        """Files that need the key are judged again."""
         self.files[file].holds_key = False
         for other, one in self.files.items():
             waits = one.state == State.QUARANTINED and not one.holds_key and one.key == self.files[file].key
@@ -135,7 +135,7 @@ class Model:
         one.state, one.multipart, one.recheck = State.GONE, None, False
 
     def source_gone(self, file: File) -> None:
-        """Those who wait for its key are judged again."""
+        """Files that wait for its key are judged again."""
         self.files[file].source_gone = True
         for other, one in self.files.items():
             waits = one.state == State.QUARANTINED and not one.holds_key and one.key == self.files[file].key
@@ -180,7 +180,7 @@ class Model:
 
 
 def remembered(receipt: Receipt | None) -> Receipt | None:
-    """What is kept of a receipt when its file has changed."""
+    """Return what is kept of a receipt after its file has changed."""
     return receipt and receipt._replace(delivered_at=0.0, request_id=None, proven_by="answer")
 
 
@@ -215,7 +215,7 @@ picks = st.integers(0, 100)
 
 
 class JournalMachine(RuleBasedStateMachine):
-    """Every rule does one thing to both, and after each the two are compared in full."""
+    """Each rule does the same to both; after each the two are compared completely."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -309,7 +309,7 @@ class JournalMachine(RuleBasedStateMachine):
                 one.due_at = self.due_of(file)
 
     def due_of(self, file: File) -> float:
-        """``requeue`` goes by the system's clock, as the command does that uses it; ours is made to follow."""
+        """Return the due time; ``requeue`` uses the system's clock, as the command does, so ours follows it."""
         record = self.runner.run(self.journal.find(*file))
         assert record is not None
         assert record.due_at > START

@@ -1,4 +1,4 @@
-"""keys, proven over all paths: no two share a text, each comes back, none leaves the prefix."""
+"""Keys over all paths: no two paths share a text, each text gives its path back, and no key leaves the prefix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEMPLATES = st.sampled_from(
 
 @given(PATHS)
 def test_reversible(path: bytes) -> None:
-    """Every path comes back from its text, and the text is UTF-8."""
+    """Every path is recovered from its text, and the text is UTF-8."""
     text = key_text(path)
     text.encode()
     assert path_bytes(text) == path

@@ -1,4 +1,4 @@
-"""pace, proven over all histories: the limit stays in its bounds, and the rate holds over any few seconds."""
+"""Limits over all histories: the concurrency stays in its bounds, and the rate holds over any few seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WINDOW = 3.0
 
 @given(st.integers(1, 4096), st.lists(st.tuples(st.booleans(), st.floats(0.0, 2.0)), max_size=300))
 def test_the_limit_stays_between_one_and_the_ceiling(ceiling, events):
-    """No series of answers brings the limit below 1 or above the ceiling, nor down more than by half a second."""
+    """For any series of responses the limit stays from 1 to the ceiling, and falls at most by half, once per second."""
     limit, now, halved_at = AdaptiveLimit(ceiling), 0.0, -1.0
     for good, later in events:
         before, now = limit.limit, now + later
@@ -34,7 +34,7 @@ def test_the_limit_stays_between_one_and_the_ceiling(ceiling, events):
     st.lists(st.tuples(st.integers(1, 256 * 1024), st.floats(0.0, 0.3), st.floats(0.0, 0.002)), min_size=1, max_size=80)
 )
 def test_no_window_carries_more_than_the_rate(pieces):
-    """Whatever the sizes and pauses, any 3 s carry at most the rate, 5 %, and the piece under way."""
+    """Whatever the sizes and pauses, any 3 s carry at most the rate, 5 %, and the piece in progress."""
     bucket, now, sent = TokenBucket(), 0.0, []
     for size, idle, late in pieces:
         now += idle
@@ -49,7 +49,7 @@ def test_no_window_carries_more_than_the_rate(pieces):
 
 @given(st.lists(st.integers(1, 256 * 1024), min_size=60, max_size=120))
 def test_steady_demand_gets_the_whole_rate(sizes):
-    """With always something to send and a clock that wakes late, less than 5 % of the line is left unused."""
+    """With steady demand and a clock that wakes late, less than 5 % of the bandwidth is unused."""
     bucket, now = TokenBucket(), 0.0
     for size in sizes:
         while wait := bucket.wait(RATE, now):

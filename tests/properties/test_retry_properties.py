@@ -1,4 +1,4 @@
-"""retry, proven over all figures: delays have bounds, and parking follows from what happened."""
+"""Retries over all values: delays have bounds, and parking follows from the recorded events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STEPS = st.lists(
 
 @given(POLICIES, STEPS)
 def test_a_tripped_breaker_always_has_a_next_canary_within_bounds(policy, steps):
-    """Tripped means a reason and a time; the time is within retry.max or what the store asked for; a success resets."""
+    """A tripped breaker has a reason and a canary time within retry.max or Retry-After; a success resets it."""
     breaker, now, asked = Breaker(policy), 0.0, 0.0
     for what, file, pause, retry_after, jitter in steps:
         now += pause

@@ -1,4 +1,4 @@
-"""The signer against botocore's, over requests that nobody would think of."""
+"""The signer compared with botocore's over generated requests."""
 
 from __future__ import annotations
 

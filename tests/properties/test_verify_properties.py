@@ -1,4 +1,4 @@
-"""verify and negotiation over generated inputs: tokens are unique, and some checksum is always sent."""
+"""Verification and negotiation over generated inputs: tokens are unique, and a checksum is always sent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_negotiation_only_goes_down_and_keeps_a_proof(events):
 
 @given(st.sampled_from([None, *KINDS]))
 def test_a_store_that_refuses_everything_is_given_up_on(known):
-    """Retrying while there is another checksum ends, from each starting point."""
+    """Negotiation ends at each starting point when the store refuses every checksum."""
     negotiator, tries = ChecksumNegotiator(known), 1
     while negotiator.record_refusal(negotiator.preferred):
         tries += 1

@@ -1,4 +1,4 @@
-"""The partner's account in the simulation: STS and one bucket; slow, throttled, forgetful and lying by chance."""
+"""The partner's account in the simulation: STS and one bucket, which at random are slow, throttle, forget and lie."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SKEW_ALLOWED = 900.0
 
 
 def fault(kind: FaultKind, code: str, operation: str, *, status: int | None = None, ambiguous: bool = False) -> Fault:
-    """A fault as aws/error_map.py would make it."""
+    """Return a fault as aws/error_map.py would make it."""
     return Fault(Diagnosis(kind, code, "by chance", operation, status=status, ambiguous=ambiguous))
 
 
@@ -48,7 +48,7 @@ def _within(span: tuple[float, float], moment: float) -> bool:
 
 @dataclass
 class Object:
-    """What lies under a key."""
+    """The object under a key."""
 
     data: bytes
     token: str
@@ -57,14 +57,14 @@ class Object:
 
     @property
     def etag(self) -> str:
-        """The MD5 of one body, or what S3 makes of parts."""
+        """Return the MD5 of one body, or S3's ETag of parts."""
         digest = hashlib.md5(self.data, usedforsecurity=False).hexdigest()
         return f"{digest}-{self.parts}" if self.parts else digest
 
 
 @dataclass
 class Account:
-    """``written`` is told of each object, ``broken`` of what must not be."""
+    """The account. ``written`` is called with each object, ``broken`` with each violation."""
 
     chance: random.Random
     now: Callable[[], float]
@@ -97,7 +97,7 @@ class Account:
         return self.now() < self.calm_at
 
     async def call(self, operation: str, place: Place, token: str | None, act: Callable[[], Any]) -> Any:
-        """One call: a while, perhaps a fault, the act, perhaps a lost answer."""
+        """Make one call: a delay, perhaps a fault, the effect, perhaps a lost response."""
         self.calls.append(self.now())
         await asyncio.sleep(self.chance.random() * 0.08)
         self.catch_up()
@@ -120,7 +120,7 @@ class Account:
         return done
 
     def catch_up(self) -> None:
-        """Carry out what was held back until now; nobody hears the answer."""
+        """Execute the delayed calls; their responses are lost."""
         due = [act for at, act in self.late if at <= self.now()]
         self.late = [(at, act) for at, act in self.late if at > self.now()]
         for act in due:
@@ -146,7 +146,7 @@ class Account:
     # STS
 
     async def assume_role(self) -> dict[str, Any]:
-        """A session of a minute."""
+        """Return a session of a minute."""
         await asyncio.sleep(self.chance.random() * 0.2)
         if _within(self.sts_away, self.now()):
             raise fault(FaultKind.NETWORK, "ConnectError", "AssumeRole")
@@ -161,7 +161,7 @@ class Account:
     # S3
 
     def _hold_off(self, operation: str, place: Place, none_match: str | None, match: str | None) -> None:
-        """If-None-Match: * and If-Match."""
+        """Check If-None-Match: * and If-Match."""
         there = self.objects.get(place)
         if match is not None and there is None:
             raise fault(FaultKind.DESTINATION, "AccessDenied", operation, status=403)
@@ -169,7 +169,7 @@ class Account:
             raise fault(FaultKind.EXISTS, "PreconditionFailed", operation, status=412)
 
     def put(self, place: Place, data: bytes, given: Mapping[str, str]) -> UploadResult:
-        """PutObject; now and then the store garbles what it keeps, and its checksum says so."""
+        """PutObject; at random the store corrupts the stored bytes, as its checksum shows."""
         token = given["x-amz-meta-crosshaul-token"]
         self._hold_off("PutObject", place, given.get("if-none-match"), given.get("if-match"))
         if self._troubled() and data and self.chance.random() < 0.01:
@@ -179,7 +179,7 @@ class Account:
         return UploadResult(self._keep(place, data, token), compute(_CRC, data))
 
     def _keep(self, place: Place, data: bytes, token: str, parts: int = 0) -> str:
-        """Keep an object; gives its ETag."""
+        """Store an object; return its ETag."""
         writes = self.objects[place].writes + 1 if place in self.objects else 1
         self.objects[place] = Object(data, token, writes, parts)
         return self.objects[place].etag
@@ -195,7 +195,7 @@ class Account:
         return UploadResult(f"etag-{number}", compute(_CRC, data))
 
     def complete(self, upload: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The parts joined; a wrong list, size or checksum is refused."""
+        """Join the parts; refuse a wrong list, size or checksum."""
         place, token, parts = self._upload(upload, "CompleteMultipartUpload")
         numbers = [part["PartNumber"] for part in parameters["MultipartUpload"]["Parts"]]
         if numbers != sorted(parts):
@@ -239,7 +239,7 @@ class Chain:
         return self
 
     def forget(self) -> None:
-        """There is nothing to read again."""
+        """Do nothing: there is nothing to load again."""
 
 
 class Control:

@@ -50,7 +50,7 @@ class Disk:
     ticks: int = 0
 
     def find(self, path: bytes) -> Node:
-        """The node at a path; FileNotFoundError."""
+        """Return the node at a path. Raises FileNotFoundError."""
         node = self.top
         for part in path.split(b"/"):
             if part:
@@ -60,7 +60,7 @@ class Disk:
         return node
 
     def make(self, path: bytes) -> dict[bytes, Node]:
-        """The entries of a directory, made as needed."""
+        """Return the entries of a directory, which is created if needed."""
         node = self.top
         for part in path.split(b"/"):
             if part:
@@ -70,7 +70,7 @@ class Disk:
         return node.entries
 
     def write(self, path: bytes, data: bytes) -> None:
-        """Write a file over in place, or make it."""
+        """Overwrite a file in place, or create it."""
         folder, _, name = path.rpartition(b"/")
         entries = self.make(folder)
         node = entries.setdefault(name, self._node(None))
@@ -78,12 +78,12 @@ class Disk:
         node.mtime_ns = node.ctime_ns = self._stamp()
 
     def append(self, node: Node, data: bytes) -> None:
-        """Write on through an open descriptor, wherever the file is by now."""
+        """Append through an open descriptor, wherever the file is now."""
         node.data += data
         node.mtime_ns = node.ctime_ns = self._stamp()
 
     def rename(self, source: bytes, target: bytes) -> None:
-        """Rename over whatever is there."""
+        """Rename, replacing an existing file."""
         folder, _, name = source.rpartition(b"/")
         node = self.make(folder).pop(name)
         folder, _, name = target.rpartition(b"/")
@@ -91,11 +91,11 @@ class Disk:
         node.ctime_ns = self._stamp()
 
     def chmod(self, path: bytes) -> None:
-        """Change what is neither the bytes nor their time."""
+        """Change only the ctime."""
         self.find(path).ctime_ns = self._stamp()
 
     def link(self, path: bytes, other: bytes) -> None:
-        """Give the file another name, over whatever is there."""
+        """Give the file another name, replacing an existing file."""
         folder, _, name = other.rpartition(b"/")
         node = self.find(path)
         entries = self.make(folder)
@@ -106,24 +106,24 @@ class Disk:
         node.ctime_ns = self._stamp()
 
     def forge(self, path: bytes, data: bytes) -> None:
-        """Write other bytes of the same number, and put the time back: `touch -r`, `rsync --inplace --times`."""
+        """Write other bytes of the same number, and restore the time, like `touch -r` and `rsync --inplace --times`."""
         node = self.find(path)
         assert len(data) == len(node.data)
         node.data, node.ctime_ns = data, self._stamp()
 
     def delete(self, path: bytes) -> None:
-        """Take the name away."""
+        """Remove the name."""
         folder, _, name = path.rpartition(b"/")
         node = self.make(folder).pop(name)
         node.names -= 1
         node.ctime_ns = self._stamp()
 
     def files(self, root: bytes) -> dict[bytes, bytes]:
-        """Path below ``root`` -> data of each file."""
+        """Return the data of each file by its path below ``root``."""
         return {path: node.data for path, node in self.nodes(root).items()}
 
     def nodes(self, root: bytes) -> dict[bytes, Node]:
-        """Path below ``root`` -> each file."""
+        """Return each file by its path below ``root``."""
         found: dict[bytes, Node] = {}
 
         def descend(node: Node, path: bytes) -> None:
@@ -137,7 +137,7 @@ class Disk:
         return found
 
     def names_of(self, node: Node, root: bytes) -> list[bytes]:
-        """The paths below ``root`` under which a file is to be found."""
+        """Return the paths below ``root`` of a file."""
 
         def descend(here: Node, path: bytes) -> Iterator[bytes]:
             if here is node:
@@ -256,7 +256,7 @@ class DiskOs:
         node.ctime_ns = self._disk._stamp()
 
     def rename_at_once(self, source: int, name: bytes, target: int, taken: bytes) -> bool:
-        """As renameat2 with RENAME_NOREPLACE does it."""
+        """Rename as renameat2 with RENAME_NOREPLACE does."""
         before, after = self._open[source].entries, self._open[target].entries
         assert before is not None
         assert after is not None

@@ -1,4 +1,4 @@
-"""The journal's real SQL in memory. A crash loses what was not committed, or only the answer to what was."""
+"""The journal's real SQL in memory. A crash loses what was not committed, or only the result of a commit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _template: sqlite3.Connection | None = None
 
 
 def fresh() -> sqlite3.Connection:
-    """An empty journal of the present schema."""
+    """Return an empty journal of the present schema."""
     global _template  # noqa: PLW0603 - the schema is made once a process, for ten thousand seeds
     if _template is None:
         _template = _connect()
@@ -38,7 +38,7 @@ def _connect() -> sqlite3.Connection:
 
 
 class Kept:
-    """A connection that a life may close, and the next one opens."""
+    """A connection that a life may close and the next one opens."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -59,11 +59,11 @@ class Kept:
 
 class _Lock:
     def release(self) -> None:
-        """There is one life at a time."""
+        """Do nothing: there is one life at a time."""
 
 
 def opener(connection: sqlite3.Connection) -> Any:
-    """What opens the journal of this world, in place of ``opening.open_state_dir``."""
+    """Return the function that opens the journal of this world instead of ``opening.open_state_dir``."""
 
     def opened(state_dir: Path, now: float) -> Any:
         kept = cast("sqlite3.Connection", Kept(connection))
@@ -74,7 +74,7 @@ def opener(connection: sqlite3.Connection) -> Any:
 
 
 class TurnWriter(Writer):
-    """The writer without its thread: it gathers units, commits them in one turn, and answers in a later one."""
+    """The writer without its thread: it collects units, commits in one turn, and returns results in a later one."""
 
     chance: random.Random
     committed: Callable[[], None]
@@ -90,7 +90,7 @@ class TurnWriter(Writer):
         self._slots = asyncio.Semaphore(4096)
 
     async def submit(self, work: Any, argument: Any) -> asyncio.Future[Any]:
-        """As the real one."""
+        """Queue a unit as the real writer does."""
         await self._slots.acquire()
         future = self._loop.create_future()
         if not self._units:

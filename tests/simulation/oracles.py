@@ -1,4 +1,4 @@
-"""What must hold while a story goes on, and at its rest."""
+"""The rules that must hold during a story and at its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RECEIPTS = "SELECT route, path FROM files WHERE state = 'delivered'"
 
 @dataclass
 class _States:
-    """Every state that a file ever had, when each began and ended, and which of them were of a growing file."""
+    """Every state that a file had, with begin and end, and whether the file was growing."""
 
     began: dict[bytes, float] = field(default_factory=dict)
     ended: dict[bytes, float] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class _States:
 
 
 class Oracles:
-    """Hears of all that happens; ``broken`` is called with what must not be."""
+    """Observes all events; ``broken`` is called with each violation."""
 
     def __init__(
         self, story: Story, disk: Disk, account: Account, now: Callable[[], float], broken: Callable[[str], None]
@@ -59,7 +59,7 @@ class Oracles:
         (states.growing.add if growing else states.growing.discard)(data)
 
     def expect(self, label: str, within: float) -> None:
-        """The present state has to be in the bucket by then."""
+        """Require that the present state is in the bucket by this time."""
         self._expected.append((self._now() + within, label, self._disk.find(_path(label)).data))
 
     def committed(self) -> None:
@@ -67,7 +67,7 @@ class Oracles:
         self._commits.append(self._now())
 
     def written(self, bucket: str, key: str, data: bytes) -> None:
-        """An object is there: it has to be a state of a file that today's or an earlier configuration sends there."""
+        """Check a new object: it has to be a state of a file that this or an earlier configuration sends there."""
         labels = {label for _, setting in self._story.settings if (label := setting.label(key)) is not None}
         states = [self._states[label] for label in labels if data in self._states[label].began]
         if not states:
@@ -87,7 +87,7 @@ class Oracles:
             self._broken(f"{bucket}/{key} was written {self._now() - since:.1f} s after the configuration changed")
 
     def leaving(self, node: Node) -> str:
-        """What is wrong with a source's going: a route that selects it lacks its bytes, or somebody writes to it."""
+        """Return why a source must not go: a route that selects it lacks its bytes, or a program writes to it."""
         labels = [label for label in self._states if self._node(label) is node]
         if node.writers:
             return f"{labels} left while a program had it open for writing"
@@ -99,7 +99,7 @@ class Oracles:
         return ""
 
     def check_expected(self) -> None:
-        """What had to be in the bucket by now."""
+        """Check that all expected states are in the bucket."""
         due = [one for one in self._expected if one[0] <= self._now()]
         self._expected = [one for one in self._expected if one[0] > self._now()]
         for _, label, data in due:
@@ -109,7 +109,7 @@ class Oracles:
                     self._broken(f"{label} waits behind what is others' trouble")
 
     def check_outage(self) -> None:
-        """Nobody hammers a store that doesn't answer, nor the journal meanwhile."""
+        """Check that neither a silent store nor the journal gets too many calls."""
         start, end = self._story.s3_away
         seconds = end - start - _NOTICED_SECONDS
         if seconds <= 0:
@@ -125,7 +125,7 @@ class Oracles:
     # At rest
 
     def unrest(self, database: sqlite3.Connection) -> str:
-        """What is not as it has to be in the end; empty at rest."""
+        """Return what is not in its final state; empty at the end."""
         self._account.catch_up()
         forbidden = FORBIDDEN.encode()
         unfinished = [row for row in database.execute(_UNFINISHED).fetchall() if row[2] in self._setting.routes]
@@ -158,12 +158,12 @@ class Oracles:
         return held is not None and held.data == data
 
     def _blocked(self, kind: Kind, label: str) -> bool:
-        """Whether a source stays for a reason of its own."""
+        """True if a source stays for a reason of its own."""
         node = self._node(label)
         return bool(node and node.writers) or (kind.marker is not None and label not in self._states)
 
     def _unfounded(self, database: sqlite3.Connection) -> str:
-        """Receipts for a place that did not give them."""
+        """Return receipts for a place that did not give them."""
         kinds = {kind.name: kind for kind in self._setting.kinds}
         for route, path in database.execute(_RECEIPTS):
             label = f"{kinds[route].folder}/{bytes(path).decode()}" if route in kinds else ""

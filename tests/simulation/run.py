@@ -18,7 +18,7 @@ _TAIL = 60
 
 @dataclass(frozen=True)
 class Played:
-    """A seed's outcome: what went wrong (empty: nothing), its trace, and what it was made of."""
+    """The outcome of a seed: its violations (empty: none), its trace, and its events."""
 
     seed: int
     wrong: str
@@ -27,7 +27,7 @@ class Played:
 
 
 def play(seed: int) -> Played:
-    """Live through a seed's story."""
+    """Run the story of a seed."""
     world = World(seed)
     wrong = ""
     try:
@@ -40,7 +40,7 @@ def play(seed: int) -> Played:
 
 
 def play_many(seeds: range) -> tuple[list[Played], Counter[str]]:
-    """The seeds that broke, and what all of them were made of."""
+    """Return the seeds that failed, and the events of all."""
     sys.unraisablehook = _hush
     broken, counts = [], Counter[str]()
     for number, seed in enumerate(seeds):
@@ -55,7 +55,7 @@ def play_many(seeds: range) -> tuple[list[Played], Counter[str]]:
 
 
 def _hush(_: object) -> None:
-    """What is left of dead lives complains when it is thrown away."""
+    """Silence the warnings of dead lives when they are collected."""
 
 
 def _replay(seed: int) -> int:
@@ -84,7 +84,7 @@ def _run(first: int, seeds: int) -> int:
 
 
 def main() -> int:
-    """1 if any seed broke."""
+    """Return 1 if any seed failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=1)

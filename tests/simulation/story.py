@@ -1,4 +1,4 @@
-"""What a seed decides on: which routes there are, what writers do, when the account and the disk are in trouble."""
+"""The plan that a seed decides: routes, the deeds of writers, and the faults of account and disk."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Kind:
         return f"{self.folder}/{key.removeprefix(self.head)}" if key.startswith(self.head) else None
 
     def takes(self, label: str) -> bool:
-        """Whether the file is one of this route's."""
+        """True if the file belongs to this route."""
         folder, _, path = label.partition("/")
         if folder != self.folder or (self.marker and label.endswith(".done")):
             return False
@@ -67,7 +67,7 @@ class Setting:
         return tuple(kind.name for kind in self.kinds)
 
     def place(self, kind: Kind, label: str) -> tuple[str, str]:
-        """The bucket and key of a route's file."""
+        """Return the bucket and key of a route's file."""
         _, _, path = label.partition("/")
         return dict(self.buckets)[kind.destination], f"{self.prefix}{kind.head}{path}"
 
@@ -79,7 +79,7 @@ class Setting:
 
     @lru_cache(maxsize=1000)  # noqa: B019 - the settings are few, and made of a seed's story
     def config(self) -> Config:
-        """As the product reads it: parts of some bytes, and pauses of seconds."""
+        """Return the configuration: parts of some bytes, and pauses of seconds."""
         sizes = TransferConfig(max_concurrency=4).model_copy(
             update={"part_size": PART, "multipart_threshold": THRESHOLD, "memory_limit": self.memory}
         )
@@ -152,7 +152,7 @@ class Story:
 
     @classmethod
     def of(cls, chance: random.Random) -> Story:
-        """Draw one."""
+        """Draw a story."""
         story = cls(chance, chance.choice(THEMES))
         story._draw_settings()
         story._draw_troubles()
@@ -165,23 +165,23 @@ class Story:
         return next(setting for since, setting in reversed(self.settings) if since <= now)
 
     def plan(self, at: float, deed: Callable[[], None] | None = None) -> None:
-        """Have something done at a time; None for whatever chance says then."""
+        """Plan a deed at a time; None stands for a random one."""
         heapq.heappush(self._deeds, (at, next(self._numbers), deed))
 
     @property
     def next_deed(self) -> float | None:
-        """When the next deed is due."""
+        """Return the time of the next deed."""
         return self._deeds[0][0] if self._deeds else None
 
     def pop(self, *, early: bool = False) -> Callable[[], None] | None:
-        """Take the next deed out; ``early`` only one of chance, since what was begun has its own pace."""
+        """Remove and return the next deed; ``early`` only a random one, because begun deeds keep their pace."""
         if early and self._deeds[0][2] is not None:
             return None
         return heapq.heappop(self._deeds)[2] or _BY_CHANCE
 
     @property
     def calm_at(self) -> float:
-        """When the last of the troubles is over."""
+        """Return the end of the last fault."""
         ends = (self.sts_away[1], self.s3_away[1], self.hung[1], self.refusing[1])
         return max(TROUBLE_SECONDS, *ends, *(at for at, _ in self.skews), *(since for since, _ in self.settings))
 
@@ -206,7 +206,7 @@ class Story:
             self.settings.append((5.0 + chance.random() * 30.0, self._changed(self.settings[0][1])))
 
     def _changed(self, before: Setting) -> Setting:
-        """Another configuration for the same directories."""
+        """Return another configuration for the same directories."""
         kinds = before.kinds
         match self.chance.choice(["bucket", "prefix", "exclude", "renamed", "key"]):
             case "bucket":
@@ -259,9 +259,9 @@ def _span(start: float, seconds: float) -> tuple[float, float]:
 
 
 def _BY_CHANCE() -> None:  # noqa: N802 - a mark, told from other deeds by identity
-    """Whatever chance says."""
+    """A deed that is chosen at random."""
 
 
 def by_chance(deed: Callable[[], None]) -> bool:
-    """Whether a deed is left to chance."""
+    """True if a deed is chosen at random."""
     return deed is _BY_CHANCE

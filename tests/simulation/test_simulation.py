@@ -17,7 +17,7 @@ _TESTS = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("first", [1, 51])
 def test_whatever_happens_the_bucket_holds_every_files_last_state_in_the_end(first: int) -> None:
-    """Fifty stories of writers, kills, faults, outages and other configurations break none of the oracles."""
+    """Fifty stories of writers, kills, faults, outages and other configurations violate none of the rules."""
     broken, counts = play_many(range(first, first + 50))
     assert [(played.seed, played.wrong) for played in broken] == []
     assert counts["kills"] > 10
@@ -26,7 +26,7 @@ def test_whatever_happens_the_bucket_holds_every_files_last_state_in_the_end(fir
 
 
 def test_a_seed_replays_exactly_in_any_process() -> None:
-    """A seed gives the same trace, to the tenth of a millisecond, under another order of hashes."""
+    """A seed gives the same trace, to the tenth of a millisecond, with another hash seed."""
     traces = {_trace(seed=7, hash_seed=hash_seed) for hash_seed in ("0", "4242")}
     assert len(traces) == 1
     assert "S3 has" in traces.pop()

@@ -1,4 +1,4 @@
-"""One seed's story, lived: the real loops on a made-up disk, account and clock, cut short and begun again."""
+"""Run the story of a seed: the real loops on a simulated disk, account and clock, with crashes and restarts."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _PATIENCE_SECONDS = 360.0
 
 
 class Broken(AssertionError):
-    """Something that must hold did not."""
+    """A rule was violated."""
 
 
 class Quiet:
-    """Takes the place of log and metrics; what is a bug of ours is not let pass."""
+    """Replaces log and metrics; a log event about a bug fails the seed."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -60,7 +60,7 @@ class Quiet:
 
 
 class Watcher:
-    """Stands in for inotify: events are queued at once, and read late, in their order.
+    """Receives the disk's events late or not at all, and rarely knows that it missed some.
 
     Some events never come, as those of writers on other machines; only few of these losses are reported.
     """
@@ -89,7 +89,7 @@ class Watcher:
             self._world.watchers.remove(self)
 
     def happened(self, path: bytes, event: Event) -> None:
-        """Queue the event, by chance: before anything can see the change, as the kernel does."""
+        """Deliver an event, at random."""
         chance = self._world.chance
         roll = chance.random()
         if not path.startswith(self._prefix) or roll < 0.15:
@@ -116,7 +116,7 @@ async def _no_tls(_: object) -> None:
 
 
 class World:
-    """Everything that outlives a life, and what is found wrong."""
+    """Everything that outlives a life, and the violations found."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -155,19 +155,19 @@ class World:
         return self.loop.moment if self.loop is not None else self.moment
 
     def skew(self) -> float:
-        """By how much the machine's clock is wrong now, in seconds."""
+        """Return the present error of the machine's clock, in seconds."""
         return next((wrong for at, wrong in reversed(self.story.skews) if at <= self.now()), 0.0)
 
     def note(self, what: str) -> None:
         self.trace.append(f"{self.now():9.4f} {what}")
 
     def broken(self, what: str) -> None:
-        """Something that must not be."""
+        """Record a violation."""
         self.note(f"BROKEN: {what}")
         self.faults.append(what)
 
     def counts(self) -> Counter[str]:
-        """What the story was made of."""
+        """Return the counts of the story's events."""
         killed = sum(line.endswith(" kill -9") for line in self.trace)
         again = sum(held.writes - 1 for held in self.account.objects.values())
         counts = {
@@ -190,7 +190,7 @@ class World:
         self.oracles.expect(label, within)
 
     def tell(self, path: bytes, event: Event, what: str) -> None:
-        """Note it, and tell the watchers."""
+        """Record an event, and inform the watchers."""
         self.note(f"{path.decode()} {what}")
         for watcher in self.watchers:
             watcher.happened(path, event)
@@ -211,7 +211,7 @@ class World:
     # Lives
 
     def run(self) -> None:
-        """Live until it rests; raises Broken."""
+        """Run until the world rests. Raises Broken."""
         with ExitStack() as patches:
             self._patch(patches)
             while not self._life():
@@ -307,13 +307,13 @@ class World:
         return None if node is None or node.entries is None else (1, node.inode)
 
     def _hangs(self, threads: str) -> float:
-        """For how long a call of these threads hangs: until the directory that they are for answers again."""
+        """Return for how long a call of these threads hangs: until their directory responds again."""
         begin, end = self.story.hung
         folder, now = self.story.hung_folder, self.now()
         return end - now if folder and folder in threads and begin <= now < end else 0.0
 
     def _ends(self) -> float | None:
-        """When this life is cut short: by a crash, or for another configuration."""
+        """Return when this life is cut short: by a crash, or for another configuration."""
         changes = [since for since, _ in self.story.settings if since > self.moment]
         crashes, changed = self.story.crashes, min(changes, default=float("inf"))
         if crashes and crashes[0] < changed:
@@ -321,7 +321,7 @@ class World:
         return changed if changes else None
 
     def _surprised(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A callback of the simulation itself failed; what tasks raise is for those who wait for them."""
+        """Fail for an exception in a callback of the simulation; tasks raise theirs to their awaiters."""
         if "handle" in context:
             self.broken(f"{context['message']}: {context.get('exception')!r}")
 

@@ -1,4 +1,4 @@
-"""What programs do in the watched directories: write, rename, append, hold files open, mark them as finished."""
+"""The deeds of programs in the watched directories: write, rename, append, keep files open, write markers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _NAMES = ("a", "b", "c", "d/e", "d/f")
 
 
 class Watched(Protocol):
-    """Who has to know what was done."""
+    """The observer of the writers."""
 
     def now(self) -> float:
-        """Seconds of the loop."""
+        """Return the loop's seconds."""
 
     def state(self, label: str, *, growing: bool = False) -> None:
-        """The file has a new state; a growing one may be sent only if it stood still."""
+        """Record a new state of the file; a growing one may be sent only if it stood still."""
 
     def note(self, what: str) -> None:
-        """Something happened of which no watcher hears."""
+        """Record an event that no watcher receives."""
 
     def tell(self, path: bytes, event: Event, what: str) -> None:
-        """Something happened at a path."""
+        """Record an event of a path."""
 
     def expect(self, label: str, within: float) -> None:
-        """From now on the file's present state has to be in the bucket within so many seconds."""
+        """Require that the file's present state is in the bucket within this many seconds."""
 
 
 class Writers:
@@ -61,7 +61,7 @@ class Writers:
             story.plan(moment, self._probing(number))
 
     def _probes(self) -> list[float]:
-        """When a file is written that nothing may hold up."""
+        """Write files now and then that nothing may delay."""
         story = self._story
         if story.theme == "forbidden":
             return [story.calm_at + seconds for seconds in (5.0, 15.0, 45.0, 100.0)]
@@ -84,7 +84,7 @@ class Writers:
     # By chance
 
     def deed(self) -> None:
-        """What a writer does."""
+        """Do one thing that a writer does."""
         chance = self._chance
         kind = chance.choice(self._story.setting(self._watched.now()).kinds)
         label = f"{kind.folder}/{chance.choice(_NAMES)}"
@@ -129,20 +129,20 @@ class Writers:
         self._watched.tell(_path(label), Event.APPEARED, "written")
 
     def _has_new_state(self, node: Node, *, growing: bool = False) -> list[bytes]:
-        """Note it for every name that the file has; gives them."""
+        """Record the new state for each name of the file; return the names."""
         names = self._disk.names_of(node, TOP)
         for name in names:
             self._watched.state(name.decode(), growing=growing)
         return names
 
     def _append(self, node: Node, data: bytes, what: str, *, growing: bool = False) -> None:
-        """Write on, under whatever names the file has by now."""
+        """Append, whatever names the file has now."""
         self._disk.append(node, data)
         for name in self._has_new_state(node, growing=growing):
             self._watched.tell(TOP + b"/" + name, Event.CHANGED, what)
 
     def _touch_lightly(self, label: str, roll: float) -> None:
-        """Change the file's ctime, its names, or its bytes behind its size and time. No event tells of that."""
+        """Change the file's ctime, its names, or its bytes behind the same size and time. There is no event for it."""
         path, after = _path(label), self._watched.now() + self._chance.choice([0.5, 5.0, 12.0, 20.0])
         data = self._disk.find(path).data
         if roll < 0.83:
@@ -202,7 +202,7 @@ class Writers:
             self._story.plan(at, piece(last=at == pieces[-1]))
 
     def _marked(self, kind: Kind, label: str) -> None:
-        """Write half, later the rest, and then the marker; an older marker may lie there all the while."""
+        """Write half, later the rest, and then the marker; an older marker may exist meanwhile."""
         self._disk.write(_path(label), b"<half of it>")
         self._watched.tell(_path(label), Event.APPEARED, "begun")
         self._story.plan(self._watched.now() + self._chance.choice([0.0, 0.7, 2.0]), lambda: self._finish(label))

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only under ``state_dir``: what is said, what is kept, and how it goes on by itself."""
+"""A full or read-only disk under ``state_dir``: the messages, what is kept, and the recovery."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), 
 
 @contextlib.contextmanager
 def mounted(place: Path, *options: str, size: str = "8m") -> Iterator[None]:
-    """A small file system of its own at ``place``."""
+    """Mount a small file system at ``place``."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size},mode=0700", *options]), "none", str(place)],
@@ -43,7 +43,7 @@ def mounted(place: Path, *options: str, size: str = "8m") -> Iterator[None]:
 
 
 def fill(directory: Path) -> Path:
-    """Take the last byte of the disk."""
+    """Fill the disk to the last byte."""
     ballast = directory / "ballast"
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -52,7 +52,7 @@ def fill(directory: Path) -> Path:
 
 
 def served(site: Site) -> str:
-    """Have the daemon serve its pages; gives their address."""
+    """Have the daemon serve its pages; return their address."""
     port = free_port()
     site.config["http"] = {"listen": f"127.0.0.1:{port}"}
     site.write()
@@ -66,7 +66,7 @@ def free_port() -> int:
 
 
 def got(url: str) -> tuple[int, str]:
-    """Status and text of a page."""
+    """Return status and text of a page."""
     try:
         with urllib.request.urlopen(url, timeout=20) as answer:
             return answer.status, answer.read().decode()
@@ -79,7 +79,7 @@ def held(strict: PartnerProcess) -> dict[str, str]:
 
 
 def test_a_disk_that_fills_up_stops_nothing_for_good(strict: PartnerProcess, site_for):
-    """Full under a running daemon: log, /readyz, /status.json and `status` say so; with room again all arrives."""
+    """With a full disk log, /readyz, /status.json and `status` say so; with free space all files arrive."""
     site = site_for(strict)
     with mounted(site.state_dir):
         address = served(site)
@@ -106,7 +106,7 @@ def test_a_disk_that_fills_up_stops_nothing_for_good(strict: PartnerProcess, sit
 
 @pytest.mark.parametrize("after", ["keep", "delete"])
 def test_a_disk_that_fills_up_in_mid_upload_loses_no_file(strict: PartnerProcess, site_for, after: str):
-    """What was being sent when no receipt could be written stays where it is, and goes or is recognised later."""
+    """Files that were being sent when no receipt could be written stay, and are sent or recognised later."""
     site = site_for(strict, after_upload=after)
     files = {f"{number:03}": b"%d" % number for number in range(200)}
     with mounted(site.state_dir):
@@ -133,7 +133,7 @@ def test_a_disk_that_fills_up_in_mid_upload_loses_no_file(strict: PartnerProcess
 
 @contextlib.contextmanager
 def shared_disk(strict: PartnerProcess, site_for, home: Path) -> Iterator[tuple[Site, Path]]:
-    """Put the watched files and the journal on one small disk; sources are deleted, and one was delivered already."""
+    """Put watched files and journal on one small disk; sources are deleted, and one file was delivered before."""
     spool = home / "spool"
     with mounted(home, size="40m"):
         site = site_for(strict, after_upload="delete")
@@ -147,7 +147,7 @@ def shared_disk(strict: PartnerProcess, site_for, home: Path) -> Iterator[tuple[
 
 @pytest.mark.parametrize("full", ["while it runs", "before it starts"])
 def test_a_disk_shared_with_the_watched_files_empties_itself(strict: PartnerProcess, site_for, tmp_path, full: str):
-    """Full to the last byte, receipts still get through, so that sources are deleted and the disk is free again."""
+    """On a full disk receipts can still be written, so that sources are deleted and space becomes free."""
     home = tmp_path / "disk"
     with shared_disk(strict, site_for, home) as (site, spool):
         strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.2)
@@ -168,7 +168,7 @@ def test_a_disk_shared_with_the_watched_files_empties_itself(strict: PartnerProc
 
 @contextlib.contextmanager
 def greedy(directory: Path) -> Iterator[None]:
-    """Somebody who takes, all the time, whatever room there is."""
+    """Take all free space continuously, as another program."""
     over = threading.Event()
 
     def take() -> None:
@@ -189,7 +189,7 @@ def greedy(directory: Path) -> Iterator[None]:
 
 
 def test_a_shared_disk_empties_itself_while_others_go_on_writing(strict: PartnerProcess, site_for, tmp_path):
-    """Whoever fills the disk takes what is given up, too: there is still room for every receipt."""
+    """While a program takes all released space, there is still space for every receipt."""
     home = tmp_path / "disk"
     with shared_disk(strict, site_for, home) as (site, spool):
         strict.fault("error", rule={"times": None})
@@ -206,7 +206,7 @@ def test_a_shared_disk_empties_itself_while_others_go_on_writing(strict: Partner
 
 
 def test_a_disk_that_is_full_at_the_start_is_one_line(strict: PartnerProcess, site_for):
-    """No room for even an empty journal: code 75 and a line that says to free some space; then it starts."""
+    """Without space for an empty journal the code is 75 and a line says to free space; then the daemon starts."""
     site = site_for(strict)
     site.add("file", b"1")
     with mounted(site.state_dir):
@@ -224,7 +224,7 @@ def test_a_disk_that_is_full_at_the_start_is_one_line(strict: PartnerProcess, si
 
 
 def test_a_read_only_disk_is_one_line_and_status_tells_it(strict: PartnerProcess, site_for):
-    """state_dir on a disk mounted read-only: run, push and status are told what it is; mounted again, it goes on."""
+    """On a read-only disk run, push and status say so; after a remount the daemon delivers."""
     site = site_for(strict)
     site.add("file", b"1")
     with mounted(site.state_dir):

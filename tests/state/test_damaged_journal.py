@@ -1,4 +1,4 @@
-"""A journal that is damaged, deleted or replaced: it is said in a line, and nothing is lost on the way back."""
+"""A damaged, deleted or replaced journal: one line says so, and the recovery loses nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAGE = 4096
 
 
 async def filled(state_dir: Path) -> Path:
-    """A journal with many pages: some files delivered, the others waiting."""
+    """Make a journal with many pages: some files delivered, the others pending."""
     journal = await Journal.open(state_dir, TurnableClock())
     await journal.admit([settled(path) for path in sorted(FILES)])
     for claim in await journal.claim([ROUTE], 300):
@@ -33,7 +33,7 @@ async def filled(state_dir: Path) -> Path:
 
 
 async def claimed_in_all(state_dir: Path) -> set[bytes]:
-    """What a daemon would get to send out of this journal, and what it holds to be delivered."""
+    """Return the files that a daemon would send from this journal, and those that count as delivered."""
     journal = await Journal.open(state_dir, TurnableClock())
     try:
         found = {claim.path for claim in await journal.claim([ROUTE], 10 * len(FILES))}
@@ -47,7 +47,7 @@ async def claimed_in_all(state_dir: Path) -> set[bytes]:
 
 
 async def refusal_of(state_dir: Path) -> str:
-    """The line with which a hurt journal is refused; empty if it opens, and then it knows every file."""
+    """Return the line that refuses a damaged journal; empty if it opens, and then it has every file."""
     try:
         found = await claimed_in_all(state_dir)
     except StateDirError as error:
@@ -62,7 +62,7 @@ def flipped(pristine: bytes, at: int, length: int) -> bytes:
 
 @pytest.mark.timeout(300)
 async def test_a_flipped_page_is_told_or_harmless(tmp_path: Path) -> None:
-    """Each page of the journal, flipped whole: the start refuses it and says what to do, and no file goes amiss."""
+    """For each flipped page the start refuses the journal and says what to do, or works with all files."""
     database = await filled(tmp_path / "pristine")
     pristine = database.read_bytes()
     pages = len(pristine) // PAGE
@@ -81,7 +81,7 @@ async def test_a_flipped_page_is_told_or_harmless(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("at", [0, 16, 18, 24, 28, 52, 56, 60, 96, 100, 103, 105])
 async def test_a_flipped_byte_of_the_header_is_told_or_harmless(tmp_path: Path, at: int) -> None:
-    """One byte of the database's header, or of its first page's: refused in one line, or without any effect."""
+    """A flipped byte of the header or the first page is refused in one line, or has no effect."""
     database = await filled(tmp_path / "state")
     database.write_bytes(flipped(database.read_bytes(), at, 1))
     refusal = await refusal_of(tmp_path / "state")
@@ -89,7 +89,7 @@ async def test_a_flipped_byte_of_the_header_is_told_or_harmless(tmp_path: Path, 
 
 
 async def test_a_flipped_byte_anywhere_is_no_surprise(tmp_path: Path) -> None:
-    """One byte of the journal, at 80 places: whatever it means, the answer is one line about the journal, or work."""
+    """For a flipped byte at each of 80 places there is one line about the journal, or it works."""
     database = await filled(tmp_path / "pristine")
     pristine, chance = database.read_bytes(), Random(5)
     state_dir = tmp_path / "hurt"
@@ -107,7 +107,7 @@ async def test_a_flipped_byte_anywhere_is_no_surprise(tmp_path: Path) -> None:
 
 
 async def test_a_record_that_makes_no_sense_is_damage(tmp_path: Path) -> None:
-    """A value that rotted is told as damage by every reader: the claim, and those who look from outside."""
+    """Every reader reports an impossible value as damage: the claim, and other processes."""
     database = await filled(tmp_path / "state")
     connection = sqlite3.connect(database)
     connection.execute("UPDATE files SET fingerprint = replace(fingerprint, ' ', '!')")
@@ -120,7 +120,7 @@ async def test_a_record_that_makes_no_sense_is_damage(tmp_path: Path) -> None:
 
 
 async def test_a_flipped_byte_of_the_log_costs_the_last_commits_at_most(tmp_path: Path) -> None:
-    """After a crash the newest commits are in the -wal: a flip there takes back what came after, and nothing before."""
+    """A flip in the -wal after a crash loses the commits after it, and none before."""
     journal = await Journal.open(tmp_path / "alive", TurnableClock())
     await journal.admit([settled(b"early")])
     early = len((tmp_path / "alive" / "journal.db-wal").read_bytes().rstrip(b"\0"))  # the rest is room for later
@@ -137,7 +137,7 @@ async def test_a_flipped_byte_of_the_log_costs_the_last_commits_at_most(tmp_path
 
 
 async def test_an_index_that_lacks_a_file_is_damage(tmp_path: Path) -> None:
-    """A file that an index of its state doesn't know would never be found again: the start finds that out."""
+    """The start detects an index that lacks a file, which would never be found otherwise."""
     database = await filled(tmp_path / "state")
     journal = await Journal.open(tmp_path / "state", TurnableClock())
     await journal.admit([settled(b"set aside", refusal=TOO_LONG)])
@@ -155,7 +155,7 @@ async def test_an_index_that_lacks_a_file_is_damage(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_written_to_a_journal_that_lost_its_name(tmp_path: Path) -> None:
-    """Deleted or replaced while it is open: the next write fails with a line, and the new file is not touched."""
+    """After the deletion or replacement of the open journal the next write fails, and the new file is not touched."""
     for name, replace in (("deleted", False), ("replaced", True)):
         state_dir = tmp_path / name
         journal = await Journal.open(state_dir, TurnableClock())
@@ -178,7 +178,7 @@ async def test_nothing_is_written_to_a_journal_that_lost_its_name(tmp_path: Path
 def test_a_daemon_whose_journal_is_taken_away_ends_and_its_next_start_mends_it(
     strict: PartnerProcess, site_for, replaced: bool
 ):
-    """Code 1 and one line, as an idle daemon, too; the next start sends nothing again and loses nothing."""
+    """Without its journal even an idle daemon exits with 1 and one line; the next start sends nothing again."""
     site = site_for(strict)
     for number in range(5):
         site.add(f"{number}", b"%d" % number)
@@ -208,7 +208,7 @@ def test_a_daemon_whose_journal_is_taken_away_ends_and_its_next_start_mends_it(
 
 
 def test_a_journal_damaged_under_the_daemon_ends_it_and_the_documented_way_back_works(strict: PartnerProcess, site_for):
-    """Code 2 and a line that says to move it away; status, run and push say the same; moved, all is recognised."""
+    """The code is 2 with a line that says to move the journal away; after that all files are recognised."""
     site = site_for(strict)
     for number in range(300):
         site.add(f"{number:04}", b"%d" % number)
@@ -230,7 +230,7 @@ def test_a_journal_damaged_under_the_daemon_ends_it_and_the_documented_way_back_
 
 
 def test_damage_that_shows_while_it_runs_ends_the_daemon(strict: PartnerProcess, site_for):
-    """A page that goes bad under a running daemon: code 2 and one line, rather than an endless row of failures."""
+    """A page that becomes bad under a running daemon ends it with code 2 and one line."""
     site = site_for(strict)
     for number in range(300):
         site.add(f"{number:04}", b"%d" % number)

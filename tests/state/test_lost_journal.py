@@ -1,4 +1,4 @@
-"""A journal that was lost or deleted: what is in the bucket already is recognised by its token, not sent again."""
+"""After the loss of the journal, existing objects are recognised by their token and not sent again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def delivered(partner: PartnerAccount, home: Path, **options: Any) -> None
 async def test_an_empty_journal_sends_nothing_again_that_the_token_proves_to_be_there(
     partner: PartnerAccount, tmp_path: Path
 ):
-    """With the journal gone every file is delivered by proof of HEAD, and no object is written a second time."""
+    """Without the journal every file is delivered by a HEAD, and no object is written a second time."""
     await delivered(partner, tmp_path)
     shutil.rmtree(tmp_path / "state")
     partner.calls.clear()
@@ -49,7 +49,7 @@ async def test_an_empty_journal_sends_nothing_again_that_the_token_proves_to_be_
 
 
 async def test_a_new_file_costs_one_request(partner: PartnerAccount, tmp_path: Path):
-    """What was never sent goes in one PutObject: the caution against a lost journal asks nobody first."""
+    """A file that was never sent costs one PutObject and no HEAD."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         for number in range(20):
             await pipeline.drop(f"f{number}", b"x")
@@ -59,7 +59,7 @@ async def test_a_new_file_costs_one_request(partner: PartnerAccount, tmp_path: P
 
 
 async def test_an_older_state_and_a_strangers_object_are_replaced(partner: PartnerAccount, tmp_path: Path):
-    """Only the token of this very state counts: what changed since the journal was lost is sent, small and large."""
+    """Only the token of this state counts: files that changed since the loss are sent, small and large."""
     await delivered(partner, tmp_path)
     shutil.rmtree(tmp_path / "state")
     async with open_pipeline(partner, tmp_path) as pipeline:
@@ -70,7 +70,7 @@ async def test_an_older_state_and_a_strangers_object_are_replaced(partner: Partn
 
 
 async def test_a_store_that_does_not_know_the_condition_is_asked_once(partner: PartnerAccount, tmp_path: Path):
-    """A 501 to If-None-Match costs one request in all, counts as no try of a file, and says nothing of checksums."""
+    """A 501 to If-None-Match costs one request in total, no attempt of a file, and no checksum."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Error(501, "NotImplemented", "not here")))
     async with open_pipeline(partner, tmp_path) as pipeline:
         for number in range(5):
@@ -84,7 +84,7 @@ async def test_a_store_that_does_not_know_the_condition_is_asked_once(partner: P
 async def test_other_bytes_under_our_token_are_not_taken_for_ours(
     overwrite: str, partner: PartnerAccount, tmp_path: Path
 ):
-    """An object whose ETag is another's is no delivery, whatever its token says: the file is sent in its place."""
+    """An object with our token and another ETag is no delivery: the file replaces it."""
     async with open_pipeline(partner, tmp_path) as pipeline:
         for name, data in {"a": b"bytes", "b": b"other"}.items():
             await pipeline.drop(name, data)

@@ -1,4 +1,4 @@
-"""Journals of every schema version that there was: the present code opens them and carries their files through."""
+"""Journals of every past schema version: the present code opens them and delivers their files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILES = {
 
 
 def made(version: int, database: Path, fingerprints: dict[str, str], place: Place | None = None) -> None:
-    """The journal of that version, with the fingerprints of the files that are really there, and their place."""
+    """Make a journal of that version, with the fingerprints and the place of existing files."""
     script = (SCHEMAS / f"{version:04}.sql").read_text()
     for name, text in fingerprints.items():
         script = script.replace(f"{{fingerprint of {name}}}", text)
@@ -40,13 +40,13 @@ def schema(connection: sqlite3.Connection) -> list[tuple[str, str]]:
 
 
 def test_there_is_a_journal_of_every_version():
-    """A migration comes with a journal of its version in tests/state/schema."""
+    """Each migration has a journal of its version in tests/state/schema."""
     assert sorted(migrations()) == VERSIONS
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_migration_is_never_edited(tmp_path: Path, version: int):
-    """Running the migrations up to a version gives the very schema that its journals have."""
+    """The migrations up to a version give exactly the schema of its journals."""
     made(version, tmp_path / "old.db", {})
     fresh = sqlite3.connect(tmp_path / "fresh.db")
     for number in range(1, version + 1):
@@ -60,7 +60,7 @@ def test_a_migration_is_never_edited(tmp_path: Path, version: int):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_journal_of_every_version_is_carried_through(strict: PartnerProcess, site_for, version: int):
-    """Whatever waited or was under way is delivered, what was sent is not sent again, what was set aside stays so."""
+    """Pending and uploading files are delivered, delivered ones are not sent again, quarantined ones stay so."""
     site = site_for(strict)
     site.in_parts()
     fingerprints = {"vanished": "1 2 3 4"}

@@ -1,4 +1,4 @@
-"""Power loss: what was written and not synced is gone. No source goes before its receipt is past that."""
+"""Power loss: unsynced writes are lost. No source is removed before its receipt is synced."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEARS = 3
 
 
 def receipts(state_dir: Path) -> set[bytes]:
-    """The files that a journal holds to be delivered; it must be sound, whatever the moment."""
+    """Return the delivered files of a journal, which must be sound at any moment."""
     if not (state_dir / "journal.db").exists():
         return set()
     connection = sqlite3.connect(state_dir / "journal.db")

@@ -1,1 +1,1 @@
-"""What the tests share: worlds, fixtures, partners, and tables that documents are made from."""
+"""Shared parts of the tests: worlds, fixtures, partners, and tables from which documents are made."""

@@ -1,4 +1,4 @@
-"""Certificate authorities of our own, and servers with certificates that they signed."""
+"""Certificate authorities for tests, and servers with certificates that these signed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class Authority:
-    """A certificate authority, and what it has signed."""
+    """A certificate authority and its certificates."""
 
     def __init__(self, directory: Path, name: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ class Authority:
         )
 
     def server(self, names: tuple[str, ...], *, days: int = 30, own_key: bool = True) -> ssl.SSLContext:
-        """A server's context with a certificate for ``names``; without a key of its own it is the authority's twin."""
+        """Return a server's context with a certificate for ``names``; without ``key`` it uses the authority's own."""
         key = ec.generate_private_key(ec.SECP256R1()) if own_key else self._key
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server")]) if own_key else self._subject
         builder = self._builder(subject, key, days)

@@ -1,4 +1,4 @@
-"""What tests of bad input share: a command run by somebody who gets it wrong, and what may never come of it."""
+"""Shared parts of the tests of bad input: run a command with a mistake, and check what must never result."""
 
 import ctypes
 import re
@@ -14,7 +14,7 @@ DROP_FROM_BOUNDING_SET, DAC_OVERRIDE, DAC_READ_SEARCH = 24, 1, 2
 
 
 def told(site, verb, *arguments):
-    """Run a verb; whatever it says may be no traceback, hold no secret, and move no terminal's cursor."""
+    """Run a verb; its output must have no traceback, no secret and no cursor movement."""
     done = site.crosshaul(verb, *arguments)
     said = done.stdout + done.stderr
     assert "Traceback" not in said
@@ -29,7 +29,7 @@ def secrets_in(site, text):
 
 
 def refused(site, verb, *arguments):
-    """The exit code and the one line for a person of what has to fail."""
+    """Return the exit code and the one line for a person of a command that has to fail."""
     done = told(site, verb, *arguments)
     lines = complaints(done.stderr)
     assert len(lines) == 1, done
@@ -38,7 +38,7 @@ def refused(site, verb, *arguments):
 
 
 def unprivileged(call):
-    """Call it in a thread whose programs have to heed the modes of files, no matter who starts them."""
+    """Call ``action`` in a thread whose programs have to respect file modes, even under root."""
 
     def humbly():
         for capability in (DAC_OVERRIDE, DAC_READ_SEARCH):

@@ -14,7 +14,7 @@ SECRET = "s3cret-external-id"
 
 
 def text(destination: str = "#", route: str = "#", top: str = "#", bucket: str = "partner-bucket") -> str:
-    """A minimal file with lines put in: destination's stand from line 5, route's from 9, top's from 10."""
+    """Return a minimal file with lines inserted: destination's at line 5, route's at 9, top's at 10."""
     return "\n".join(
         [
             "state_dir: /var/lib/crosshaul",

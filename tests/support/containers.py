@@ -20,7 +20,7 @@ HARDENED = ["--read-only", "--cap-drop", "all", "--security-opt", "no-new-privil
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A podman command, to its end."""
+    """Run a podman command to its end."""
     return subprocess.run([PODMAN, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -58,7 +58,7 @@ class Pod:
         (self.home / "config.yaml").chmod(0o444)
 
     def keys(self) -> dict[str, str]:
-        """Account A's, as environment."""
+        """Return Account A's credentials as environment variables."""
         return {
             "AWS_ACCESS_KEY_ID": self.account.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.account.secret_access_key,
@@ -67,7 +67,7 @@ class Pod:
 
     @contextlib.contextmanager
     def running(self, *arguments: str, options: Iterable[str] = (), **environment: str) -> Iterator[subprocess.Popen]:
-        """The container over the block; killed at its end if it is still there."""
+        """Run the container during the block; kill it at the end."""
         mounts = {
             "config.yaml": "/etc/crosshaul/config.yaml:ro",
             "external_id": "/run/secrets/external_id:ro",
@@ -88,7 +88,7 @@ class Pod:
             log.close()
 
     def pid(self) -> int:
-        """Of the daemon, seen from outside."""
+        """Return the daemon's pid, seen from outside."""
         return int((self.home / "pid").read_text())
 
     def log(self) -> str:
@@ -98,7 +98,7 @@ class Pod:
         (self.home / "exports" / name).write_bytes(content)
 
     def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command in it, as its user."""
+        """Run a command in the container, as its user."""
         enter = ["nsenter", "-t", str(self.pid()), "-m", "-p", "-S", str(USER), "-G", str(USER), "--"]
         environment = {"PATH": "/opt/crosshaul/bin:/usr/bin:/bin", "CROSSHAUL_CONFIG": "/etc/crosshaul/config.yaml"}
         return subprocess.run(

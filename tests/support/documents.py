@@ -1,4 +1,4 @@
-"""The marked blocks of the documents, for tests that do what stands there."""
+"""The marked blocks of the documents, for tests that run them."""
 
 from __future__ import annotations
 

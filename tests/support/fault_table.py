@@ -50,7 +50,7 @@ def _rows(outcome: Outcome, status: int, *codes: str, at: tuple[str, ...] = SEND
 
 
 def _without_code(outcome: Outcome, *statuses: int, at: tuple[str, ...] = SENDING) -> tuple[Row, ...]:
-    """Rows for responses without a code, as proxies send them."""
+    """Return rows for responses without a code, as proxies send them."""
     return tuple(Row(str(status), status, outcome, at, "") for status in statuses)
 
 

@@ -1,4 +1,4 @@
-"""The stores that the journal's contract is tested against, and the steps of its tests."""
+"""The stores to which the journal's contract applies, and the steps of its tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from support.journal_samples import (
 
 @dataclass(frozen=True)
 class Factory:
-    """How a store is opened; ``requeue`` works from outside, beside an open one."""
+    """Opens a store; ``requeue`` works from outside, beside an open one."""
 
     open: Callable[[Path, Clock], Awaitable[JournalStore]]
     requeue: Callable[[Path, Sequence[tuple[str, bytes]] | None], int]
@@ -53,7 +53,7 @@ async def record_of(store: JournalStore, path: bytes = b"a", route: str = ROUTE)
 
 
 async def changed_sightings(store: JournalStore, sightings: Sequence[Sighting], route: str = ROUTE) -> list[Sighting]:
-    """Return the sightings that discovery has to process, for whatever reason."""
+    """Return the sightings that discovery has to process, for any reason."""
     changed, other_plan = await store.filter_changed(route, sightings)
     return [*changed, *other_plan]
 
@@ -65,7 +65,7 @@ async def claimed(store: JournalStore, path: bytes = b"a") -> Claim:
 
 @asynccontextmanager
 async def after_crash(factory: Factory, state_dir: Path, clock: Clock) -> AsyncIterator[JournalStore]:
-    """The state directory as a power cut would leave it now, opened again."""
+    """Open the state directory as a power cut would leave it now."""
     shutil.copytree(state_dir, state_dir.with_name("after-crash"))
     reopened = await factory.open(state_dir.with_name("after-crash"), clock)
     yield reopened

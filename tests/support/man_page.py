@@ -77,7 +77,7 @@ def _verb(parent: click.Context, name: str) -> Iterator[str]:
 
 
 def _prose(help_: str) -> Iterator[str]:
-    r"""Paragraphs; those that click is told to leave as they stand (``\b``) are shown so."""
+    r"""Return paragraphs; those with click's ``\b`` keep their lines."""
     for number, paragraph in enumerate(help_.split("\n\n")):
         if number:
             yield ".PP"
@@ -93,12 +93,12 @@ def _entries(entries) -> Iterator[str]:
 
 
 def _filled(words: str) -> Iterator[str]:
-    """In lines as short as linters of such pages want them."""
+    """Wrap text to the line length that linters of man pages accept."""
     return map(_text, textwrap.wrap(words, _WIDTH, break_on_hyphens=False))
 
 
 def _text(words: str) -> str:
-    """As roff takes it literally."""
+    """Escape text for roff."""
     escaped = words.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga").replace("'", "\\(aq")
     return re.sub(r"^\.", r"\\&.", escaped)
 

@@ -1,4 +1,4 @@
-"""A logger that keeps nothing: tests override the methods whose events they look at."""
+"""A logger that keeps nothing; tests override the methods that they observe."""
 
 from __future__ import annotations
 

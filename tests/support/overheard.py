@@ -1,4 +1,4 @@
-"""A pipeline with everything that it says written down: log, diagnoses, journal. No secret may be in any of it."""
+"""A pipeline whose output is recorded: log, diagnoses, journal. No secret may be in any of it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from support.pipeline import Pipeline, open_pipeline
 
 @dataclass
 class Indiscreet(Error):
-    """An error that quotes what it was asked with: session token, its secret key, and the external ID."""
+    """An error that quotes its request: session token, secret key, and external ID."""
 
     async def on_request(self, exchange: Exchange) -> None:
-        """Say it all, then answer as any error does."""
+        """Quote the request, then respond as any error does."""
         words = self.message.partition("\n")[0]
         self.message = "\n".join([words, *exchange.state.secrets()])
         await super().on_request(exchange)
@@ -48,7 +48,7 @@ async def overheard(account: PartnerAccount, home: Path, **options: Any) -> Asyn
 
 
 def diagnoses(pipeline: Pipeline) -> list[Diagnosis]:
-    """All that the loop told of failures."""
+    """Return all failures that the loop reported."""
     outcomes = [outcome for _, outcome in pipeline.observer.outcomes]
     of_files = [each.diagnosis for each in outcomes if isinstance(each, RetryLater | Quarantine)]
     return [each for each in (*of_files, *pipeline.observer.parkings, *pipeline.observer.refusals) if each is not None]
@@ -59,7 +59,7 @@ _NOBODY_S = {"UnexpectedResponse", "UnverifiedUpload", "ChecksumMismatch"}
 
 
 def check_lines(pipeline: Pipeline) -> None:
-    """One line each, with code, and with the request id where there was an answer."""
+    """Check that each is one line with the code and, if there was a response, the request id."""
     for said in diagnoses(pipeline):
         line = said.line()
         assert line.isprintable(), line

@@ -70,14 +70,14 @@ def _client(service: str, account: Any, keys: Mapping[str, str], config: Mapping
 
 
 def checksum(name: str, data: bytes) -> str:
-    """A checksum in base64, by S3's name of the algorithm."""
+    """Return a checksum in base64, by S3's name of the algorithm."""
     running = ALGORITHMS[name.lower()].start()
     running.update(data)
     return text(running.digest())
 
 
 def user_keys(account: Any) -> dict[str, str]:
-    """Account A's own credentials."""
+    """Return Account A's own credentials."""
     return {"aws_access_key_id": account.access_key_id, "aws_secret_access_key": account.secret_access_key}
 
 
@@ -87,7 +87,7 @@ def sts(account: Any, keys: Mapping[str, str] | None = None, verify: Path | None
 
 
 def session(account: Any, verify: Path | None = None, **parameters: Any) -> dict[str, str]:
-    """Credentials of the role, by a good AssumeRole."""
+    """Return credentials of the role, from a valid AssumeRole."""
     wanted = {"RoleArn": account.role_arn, "RoleSessionName": "tests", "ExternalId": account.external_id, **parameters}
     answer = sts(account, verify=verify).assume_role(**wanted)["Credentials"]
     return {
@@ -104,7 +104,7 @@ def s3(account: Any, keys: Mapping[str, str] | None = None, verify: Path | None 
 
 @dataclass
 class Refused:
-    """What a refused call was refused with."""
+    """The status and code with which a call was refused."""
 
     code: str = ""
     status: int = 0
@@ -119,7 +119,7 @@ class Refused:
 
 @contextlib.contextmanager
 def refused() -> Iterator[Refused]:
-    """What happens inside must be refused; then compare with ``(status, code)``."""
+    """Expect the block to be refused; compare the value with ``(status, code)``."""
     seen = Refused()
     with pytest.raises(ClientError) as caught:
         yield seen
@@ -155,7 +155,7 @@ def raw(
     at: datetime.datetime | None = None,
     after_signing: Callable[[dict[str, str]], None] | None = None,
 ) -> RawAnswer:
-    """One request, signed by botocore over ``headers`` as given, and sent as it stands."""
+    """Send one request, signed by botocore over ``headers`` as given."""
     sent = sign(account, method, path, keys, body=body, headers=headers, region=region, at=at)
     if after_signing:
         after_signing(sent)
@@ -173,7 +173,7 @@ def sign(
     region: str | None = None,
     at: datetime.datetime | None = None,
 ) -> dict[str, str]:
-    """The headers of a request, signed by botocore."""
+    """Return the headers of a request, signed by botocore."""
     url = account.endpoint_url + path
     given = {"x-amz-content-sha256": hashlib.sha256(body).hexdigest(), **(headers or {})}
     request = AWSRequest(method=method, url=url, data=body, headers=given)
@@ -197,7 +197,7 @@ class _Auth(S3SigV4Auth):
 
 
 def send(account: Any, method: str, path: str, headers: Mapping[str, str], body: bytes) -> RawAnswer:
-    """One request as it stands."""
+    """Send one request without changes."""
     connection = http.client.HTTPConnection(urlsplit(account.endpoint_url).netloc, timeout=10)
     try:
         connection.request(method, path, body=body, headers=dict(headers))

@@ -1,4 +1,4 @@
-"""What tests share: a partner account in this process, one in a process of its own, and a certificate for loopback."""
+"""Shared fixtures: a partner account in this process or in another one, and a certificate for loopback."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _CA_USAGE = x509.KeyUsage(
 def make_certificates(
     directory: Path, names: tuple[str, ...] = ("localhost", "*.localhost"), days: int = 30
 ) -> Certificates:
-    """An authority of its own, and a certificate by it for 127.0.0.1, ::1 and ``names``, good for so many days yet."""
+    """Make an authority, and its certificate for 127.0.0.1, ::1 and ``names``, valid for this many days."""
     directory.mkdir(parents=True, exist_ok=True)
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     basic = (x509.BasicConstraints(ca=True, path_length=None), True)
@@ -132,11 +132,11 @@ class PartnerProcess:
         return json.loads(self._call("GET", path))
 
     def objects(self, *, sha256: bool = False) -> dict[str, dict[str, Any]]:
-        """What the bucket holds, by key: size, etag, writes, metadata, headers, tags, checksum, parts, sha256."""
+        """Return the bucket's content, by key: size, etag, writes, metadata, headers, tags, checksum, parts, sha256."""
         return {each["key"]: each for each in self._ask(f"objects?sha256={int(sha256)}")}
 
     def read(self, key: str) -> bytes:
-        """An object's bytes."""
+        """Return an object's bytes."""
         return self._call("GET", f"body?key={urllib.parse.quote(key, safe='')}")
 
     def uploads(self) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ class PartnerProcess:
         return self._ask(f"calls?operation={operation}" if operation else "calls")
 
     def secrets(self) -> list[str]:
-        """Every secret that the account knows of: keys, tokens, the external ID."""
+        """Return every secret of the account: keys, tokens, the external ID."""
         return self._ask("secrets")["secrets"]
 
     def forget_calls(self) -> None:
@@ -160,11 +160,11 @@ class PartnerProcess:
         self._call("POST", "faults", {"operation": operation, **(rule or {}), "action": {"kind": kind, **action}})
 
     def faults(self) -> list[dict[str, Any]]:
-        """The rules, with how often each struck."""
+        """Return the rules, each with the number of its hits."""
         return self._ask("faults")
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong from now on."""
+        """Remove all rules."""
         self._call("DELETE", "faults")
 
     def settings(self, **values: Any) -> None:
@@ -203,7 +203,7 @@ def partner_process(
 
 @pytest.fixture
 def account_a(partner: PartnerAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Account A's user in the environment, and nothing else of this machine's."""
+    """Set only Account A's user in the environment, without this machine's own credentials."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", partner.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", partner.secret_access_key)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -164,7 +164,7 @@ class Pipeline:
         return self.destination.limit
 
     async def drop(self, name: str, data: bytes) -> None:
-        """Write a file and give it to the journal as settled."""
+        """Write a file and admit it to the journal as settled."""
         path = self.root / name
         path.write_bytes(data)
         await self.admit(name)
@@ -173,13 +173,13 @@ class Pipeline:
         await self.admit_all([name], reason)
 
     async def admit_all(self, names: Sequence[str], reason: SettleReason = SettleReason.QUIET) -> None:
-        """Give files that are there to the journal, all at once."""
+        """Admit existing files to the journal, all at once."""
         seen = [Sighting("r", os.fsencode(name), Fingerprint.of((self.root / name).stat())) for name in names]
         plan, pairs = self.runtime.plans["r"], zip(seen, names, strict=True)
         await self.journal.admit([Settled(each, "partner", name, reason=reason, plan=plan) for each, name in pairs])
 
     def start(self) -> None:
-        """Let the loop run."""
+        """Start the loop."""
         assert self.group is not None
         self.moving = self.group.create_task(self.transfer.run(self.stop))
 
@@ -263,7 +263,7 @@ async def open_pipeline(
     bytes_per_second: int | None = None,
     **destination: Any,
 ) -> AsyncIterator[Pipeline]:
-    """The pipeline of one destination, opened; with ``running`` its loop runs.
+    """Open everything of one destination; with ``running`` its loop runs.
 
     ``memory`` is what large files may take of it, at least a part; ``known`` and ``honoured`` are what a check found.
     """

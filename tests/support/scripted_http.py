@@ -1,4 +1,4 @@
-"""A server that does on each connection what the test's script says, and nothing else."""
+"""A server that executes the test's script on each connection."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class Peer:
         self.writer.transport.abort()
 
     def pause_reading(self) -> None:
-        """Take no more bytes from the client."""
+        """Read no more bytes from the client."""
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take bytes from the client again."""
+        """Read bytes from the client again."""
         self._transport.resume_reading()
 
     @property
@@ -68,7 +68,7 @@ Script = Callable[[Peer], Awaitable[object]]
 
 
 class Scripted:
-    """What the server saw."""
+    """What the server received."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -78,7 +78,7 @@ class Scripted:
         self.failures: list[BaseException] = []
 
     async def until_open(self, count: int) -> None:
-        """Wait, for a second at most, until so many connections are open."""
+        """Wait, for at most a second, until this many connections are open."""
         async with asyncio.timeout(1):
             while self.open != count:
                 await asyncio.sleep(0.005)
@@ -130,14 +130,14 @@ async def scripted(
 
 
 async def polite(peer: Peer) -> None:
-    """Answer each request."""
+    """Respond to each request."""
     while True:
         await peer.request()
         await peer.say(OK)
 
 
 def says(*pieces: bytes, pause: float = 0) -> Script:
-    """Read a request, say this, and close when the client does."""
+    """Read a request, send this, and close when the client does."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -161,7 +161,7 @@ async def client_of(
     proxy: Proxy | None = None,
     **more: Any,
 ) -> AsyncIterator[Client]:
-    """Yield a client that is closed in the end; ``setup``: the deadlines of connect and TLS."""
+    """Yield a client that is closed at the end; ``setup``: the deadlines of connect and TLS."""
     origin = Origin("https" if tls else "http", host, port)
     deadlines = Deadlines(connect=setup, tls=setup, progress=progress, response=response, trickle=trickle)
     client = Client(origin, tls=tls, max_connections=most, deadlines=deadlines, proxy=proxy, **more)
@@ -172,12 +172,12 @@ async def client_of(
 
 
 def never() -> asyncio.Future[None]:
-    """Return what is never done."""
+    """Return an awaitable that never completes."""
     return asyncio.get_running_loop().create_future()
 
 
 class Meter:
-    """A pace that counts, and lets through what it is told, in pieces of so many bytes."""
+    """A pacer that counts bytes, and grants what the test permits, in pieces of this size."""
 
     def __init__(self, allowed: float = math.inf, most: int = 256 * 1024) -> None:
         self.asked: list[int] = []

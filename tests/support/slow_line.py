@@ -1,4 +1,4 @@
-"""A line of so many bytes a second before a server: one token bucket for all connections, as an uplink has."""
+"""A connection of limited bandwidth before a server: one token bucket for all connections, as in an uplink."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PIECE = 4096
 
 
 class SlowLine:
-    """What goes up waits for its turn; what comes down doesn't."""
+    """Limits the bytes to the server; those from it are not limited."""
 
     def __init__(self, bytes_per_second: float) -> None:
         self.rate = bytes_per_second
@@ -47,7 +47,7 @@ async def _down(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def slow_line(to_port: int, bytes_per_second: float) -> AsyncIterator[SlowLine]:
-    """Relay to a port of this machine; the buffers are small, so that what waits, waits at the sender."""
+    """Relay to a port of this machine, with small buffers, so that bytes wait at the sender."""
     line, tasks = SlowLine(bytes_per_second), set[asyncio.Task[None]]()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

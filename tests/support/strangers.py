@@ -42,7 +42,7 @@ SECRETS = {
 
 @dataclass
 class Middle:
-    """What came to it: the requests that it could read, and the tunnels that it was asked for as a proxy."""
+    """Records the requests that it could read, and the tunnels that it was asked for as a proxy."""
 
     heard: list[bytes] = field(default_factory=list)
     tunnels: list[bytes] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Middle:
 
 @contextlib.asynccontextmanager
 async def in_the_middle(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Middle]:
-    """Every name that is looked up leads to it, but for the proxy's own address."""
+    """Make every looked-up name lead to it, except the proxy's own address."""
     middle, tasks = Middle(), set[asyncio.Task[None]]()
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, proxy: bool) -> None:
@@ -112,7 +112,7 @@ async def in_the_middle(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def clean(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Nothing of this machine's own credentials, proxies and bundles."""
+    """Remove this machine's own credentials, proxies and bundles."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "SSL_CERT")) or name.lower().endswith("_proxy") or "CA_BUNDLE" in name:
             monkeypatch.delenv(name)
@@ -147,7 +147,7 @@ class World:
         )
 
     def keys(self) -> None:
-        """A user's keys in the environment."""
+        """Put a user's keys into the environment."""
         self.monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         self.monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
@@ -191,7 +191,7 @@ def of_bucket(call: Callable[[Bucket], Awaitable[object]]) -> Callable[[World], 
 
 
 async def list_roles(world: World) -> None:
-    """Answers False, whatever happens."""
+    """Return False."""
     async with world.bucket() as bucket:
         assert await bucket._control_client.reads_iam() is False
 
@@ -246,7 +246,7 @@ async def heartbeat(world: World) -> None:
 
 
 class HeartbeatFailed(Exception):
-    """What the heartbeat says in the log."""
+    """The heartbeat's error in the log."""
 
 
 CLIENTS: dict[str, Callable[[World], Awaitable[None]]] = {
@@ -272,7 +272,7 @@ CLIENTS: dict[str, Callable[[World], Awaitable[None]]] = {
 
 
 async def told(client: str, world: World) -> str:
-    """What a call that fails is told as; "" of the one that never tells."""
+    """Return the message of a failing call; "" for the client that never reports one."""
     try:
         await CLIENTS[client](world)
     except (Fault, HeartbeatFailed) as error:
@@ -282,7 +282,7 @@ async def told(client: str, world: World) -> str:
 
 @contextlib.contextmanager
 def away(home: Path, name: str) -> Iterator[World]:
-    """A machine of its own for one case."""
+    """Give one case a machine of its own."""
     place = home / hashlib.sha256(name.encode()).hexdigest()[:12]
     place.mkdir()
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -1,4 +1,4 @@
-"""What the system tests share: an account (strict, or a real gateway), a configuration for it, and the command."""
+"""Shared fixtures of the system tests: an account (strict, or a real gateway), its configuration, and the command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REAL_STORE = "CROSSHAUL_REAL_STORE"
 
 
 class Way(Protocol):
-    """What Account A is told of an account: where it is, and whose credentials open it."""
+    """What Account A knows of an account: its address and credentials."""
 
     endpoint_url: str
     sts_endpoint_url: str
@@ -41,19 +41,19 @@ class Way(Protocol):
 
 
 class Account(Way, Protocol):
-    """A partner account as the end-to-end cases need it."""
+    """A partner account for the end-to-end tests."""
 
     def sha256(self) -> dict[str, str]:
-        """What the bucket holds: key -> SHA-256 of its bytes."""
+        """Return the SHA-256 of each object, by key."""
 
     def marks(self) -> dict[str, object]:
-        """Key -> something that is another after each write of it."""
+        """Return, by key, a value that differs after each write."""
 
     def metadata(self, key: str) -> dict[str, str]:
-        """An object's user metadata."""
+        """Return an object's user metadata."""
 
     def content_type(self, key: str) -> str:
-        """An object's content type."""
+        """Return an object's content type."""
 
 
 class Strict:
@@ -79,7 +79,7 @@ class Strict:
 
 
 class Ceph:
-    """Ceph's gateway; looked into with the credentials of the bucket's owner, never of the role."""
+    """Ceph's gateway; inspected with the credentials of the bucket's owner, never of the role."""
 
     def __init__(self, told: Mapping[str, Any]) -> None:
         self.endpoint_url, self.sts_endpoint_url = told["endpoint"], told["sts_endpoint"]
@@ -121,7 +121,7 @@ class Ceph:
 
 @pytest.fixture(params=["strict", pytest.param("ceph", marks=pytest.mark.real)])
 def account(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Account]:
-    """Each account in turn: the same cases have to hold on all of them."""
+    """Yield each account in turn: the same cases have to hold on all of them."""
     if request.param == "ceph":
         ceph = Ceph(json.loads(Path(os.environ[REAL_STORE]).read_text()))
         ceph.empty()
@@ -133,14 +133,14 @@ def account(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Account]
 
 @pytest.fixture
 def strict(tmp_path: Path) -> Iterator[PartnerProcess]:
-    """The strict partner account alone, for what only it can be told to do."""
+    """Yield the strict partner account, for tests that need its faults."""
     with partner_process(spool=tmp_path / "spool") as process:
         yield process
 
 
 @dataclass
 class Site:
-    """Account A's side: a directory with roots, a configuration and credentials; and the command to run on it."""
+    """Account A's side: a directory with roots, a configuration and credentials; and the command that runs on it."""
 
     home: Path
     config: dict[str, Any] = field(default_factory=dict)
@@ -182,12 +182,12 @@ class Site:
         self.config_file.write_text(json.dumps(self.config))
 
     def in_parts(self) -> None:
-        """Have files of 5 MiB and more go in parts of 5 MiB, the least that S3 takes."""
+        """Send files of 5 MiB and more in parts of 5 MiB, the least that S3 accepts."""
         self.config["transfer"] = {"multipart_threshold": "5MiB", "part_size": "5MiB"}
         self.write()
 
     def add(self, name: str, content: bytes = b"") -> Path:
-        """A file below the root, written in place."""
+        """Write a file below the root in place."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -210,26 +210,26 @@ class Site:
         return done
 
     def push(self, *arguments: str) -> str:
-        """A push that has to deliver everything; gives its one line."""
+        """Run a push that has to deliver everything; return its one line."""
         done = self.crosshaul("push", *arguments)
         assert (done.returncode, complaints(done.stderr)) == (0, []), done
         return done.stdout.strip()
 
     def status(self) -> dict[str, Any]:
-        """What ``status --json`` says."""
+        """Return the output of ``status --json``."""
         done = self.crosshaul("status", "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def records(self) -> dict[str, dict[str, Any]]:
-        """What ``list --json`` says, by path."""
+        """Return the output of ``list --json``, by path."""
         done = self.crosshaul("list", "--json")
         assert done.returncode == 0, done.stderr
         return {each["path"]: each for each in map(json.loads, done.stdout.splitlines())}
 
     @contextlib.contextmanager
     def daemon(self, *arguments: str) -> Iterator[Daemon]:
-        """The daemon over the block, from when it is up; killed at its end if it is still there."""
+        """Run the daemon during the block, from when it is up; kill it at the end."""
         log = self._stderr()
         with log.open("wb") as stderr:
             process = subprocess.Popen(self._command("run", *arguments), stderr=stderr, env=self._env())
@@ -262,7 +262,7 @@ class Daemon:
     log: Path
 
     def events(self, *names: str) -> list[dict[str, Any]]:
-        """The log so far, as JSON; only events of these names, if any are given."""
+        """Return the log so far, as JSON; only events of these names, if any are given."""
         lines = self.log.read_text().split("\n")[:-1]  # the last may still be being written
         events = [json.loads(line) for line in lines if line.startswith("{")]
         return [each for each in events if not names or each["event"] in names]
@@ -280,22 +280,22 @@ class Daemon:
         return complaints(self.log.read_text())
 
     def wait(self, timeout: float = _PATIENCE) -> int:
-        """Its exit code."""
+        """Return its exit code."""
         return self.process.wait(timeout=timeout)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Signal it and wait for its end."""
+        """Send a signal and wait for the end."""
         self.process.send_signal(number)
         return self.wait()
 
     def kill(self) -> None:
-        """As the kernel would."""
+        """Send SIGKILL."""
         self.process.kill()
         self.process.wait(timeout=_PATIENCE)
 
 
 def made_for(account: Way, home: Path, **route: Any) -> Site:
-    """Account A's side for an account, in ``home``; keyword arguments go into the route."""
+    """Make Account A's side for an account, in ``home``; keyword arguments go into the route."""
     site = Site(home)
     site.root.mkdir(parents=True)
     site.external_id_file.write_text(account.external_id or "")
@@ -350,7 +350,7 @@ def site_for(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
 
 def _secrets(site: Site, account: Way) -> set[str]:
-    """Everything that a site had or was given, as far as its account can still be asked."""
+    """Return all secrets of a site and its account."""
     process: Any = getattr(account, "process", account)
     minted: list[str] = []
     with contextlib.suppress(OSError, AttributeError):
@@ -376,7 +376,7 @@ def complaints(stderr: str) -> list[str]:
 
 
 def until(condition: Callable[[], object], timeout: float = _PATIENCE) -> None:
-    """Wait for a condition; fails with what it last gave."""
+    """Wait for a condition; fail with its last value."""
     end = time.monotonic() + timeout
     last: object = None
     while time.monotonic() < end:
@@ -388,12 +388,12 @@ def until(condition: Callable[[], object], timeout: float = _PATIENCE) -> None:
 
 
 def is_empty(root: Path) -> bool:
-    """Whether there is no file below ``root``."""
+    """True if there is no file below ``root``."""
     return not any(names for _, _, names in os.walk(root))
 
 
 def sha256_of(root: Path) -> dict[str, str]:
-    """Relative path -> SHA-256 of every regular file below ``root``."""
+    """Return the SHA-256 of every regular file below ``root``, by relative path."""
     found = {}
     for directory, _, names in os.walk(root):
         for name in names:

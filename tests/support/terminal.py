@@ -20,7 +20,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 class Terminal:
-    """The command, and all that it wrote so far."""
+    """The command, and its output so far."""
 
     def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
         self.process = process
@@ -35,7 +35,7 @@ class Terminal:
                 self.written += data.decode(errors="replace")
 
     def shown(self) -> str:
-        """What was written, without colours and moves of the cursor."""
+        """Return the output without colours and cursor movements."""
         return _ESCAPES.sub("", self.written)
 
     def until(self, pattern: str) -> None:
@@ -45,7 +45,7 @@ class Terminal:
             time.sleep(0.02)
 
     def end(self) -> int:
-        """Wait for the command's end; its code."""
+        """Wait for the command's end; return its code."""
         code = self.process.wait(_PATIENCE)
         self._reader.join(_PATIENCE)
         return code
@@ -53,7 +53,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal(*arguments: str, width: int = 100, height: int = 40, **environment: str) -> Iterator[Terminal]:
-    """``crosshaul ARGUMENTS`` on a terminal of that size."""
+    """Run ``crosshaul ARGUMENTS`` on a terminal of that size."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     own = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}}

@@ -1,4 +1,4 @@
-"""The journal's files as a disk would have them after a power loss, told by strace from what was written and synced."""
+"""The journal's files as after a power loss, derived by strace from the calls that wrote and synced."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REMOVALS = {"unlinkat", "renameat", "renameat2", "rename", "linkat"}
 
 
 def traced(trace: Path, command: list[str]) -> list[str]:
-    """The command, with its calls to the disk written to ``trace``."""
+    """Return the command with its disk calls traced to ``trace``."""
     return ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={CALLS}", "-o", str(trace), *command]
 
 
@@ -32,7 +32,7 @@ def _bytes(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class Call:
-    """One call; ``begins`` and ``ends`` are apart where another thread came between."""
+    """One call; ``begins`` and ``ends`` differ if another thread came between."""
 
     name: str
     on: str
@@ -43,7 +43,7 @@ class Call:
 
 
 def calls(trace: Path) -> Iterator[Call]:
-    """What was asked of the disk, in order; calls that failed are left out where that is known at once."""
+    """Return the disk calls in order; calls that are known to have failed are left out."""
     open_calls: dict[str, str] = {}
     for line in trace.read_text().splitlines():
         if match := _RESUMED.match(line):
@@ -87,7 +87,7 @@ class Disk:
         self.syncs = 0
 
     def take(self, call: Call) -> bool:
-        """Follow a call; True if something became durable by it."""
+        """Apply a call; return True if it made something durable."""
         if call.name == "unlink" and call.ends:
             self._files.pop(Path(os.fsdecode(call.texts[0])).name, None)
         if not call.on.startswith(f"{self._below}/journal.db") or call.on.endswith("-shm"):
@@ -113,7 +113,7 @@ class Disk:
         del file.since[:count]
 
     def leave(self, directory: Path, chance: Random | None = None) -> None:
-        """What a power loss leaves: what was synced and, by chance, some of what was not."""
+        """Return what a power loss leaves: synced writes and, at random, some of the others."""
         directory.mkdir(mode=0o700)
         for name, file in self._files.items():
             content = bytearray(file.synced)

@@ -13,7 +13,7 @@ _SLOWEST_THREAD = 0.004
 
 
 class _Skipping(selectors.SelectSelector):
-    """Where a loop would sleep, its time moves on."""
+    """Advances the time where a loop would sleep."""
 
     loop: VirtualLoop
 
@@ -27,7 +27,7 @@ Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]
 
 
 class _Pool:
-    """An executor's threads: how many are at work, and what waits for one."""
+    """An executor's threads: the number at work, and the queue."""
 
     def __init__(self, threads: int) -> None:
         self.free = threads
@@ -35,7 +35,7 @@ class _Pool:
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """``moment`` is its time, in seconds. A thread's work happens a little later, and is heard of later still."""
+    """``moment`` is its time in seconds. A thread's work happens a little later, and its result arrives later still."""
 
     def __init__(self, moment: float, chance: random.Random, hangs: Callable[[str], float] = lambda _: 0.0) -> None:
         self.moment = moment

@@ -1,4 +1,4 @@
-"""What a clumsy operator gets: one line that names the thing and the cure, the right code, and nothing lost."""
+"""Mistakes of an operator: one line with the name and the remedy, the right exit code, and nothing lost."""
 
 import os
 import sqlite3
@@ -18,7 +18,7 @@ DEAD = "http://127.0.0.1:1"
 
 @pytest.fixture
 def unused_account():
-    """For what fails before anybody is asked."""
+    """Return an account for failures that happen before any call."""
     return SimpleNamespace(
         endpoint_url=DEAD,
         sts_endpoint_url=DEAD,
@@ -46,7 +46,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize(("content", "words"), CONFIGS.values(), ids=CONFIGS)
 def test_a_file_that_is_no_configuration_is_one_line(unused_account, site_for, content, words):
-    """What isn't even YAML ends with 2 and a line with file, line number and what is wrong."""
+    """A file that is not YAML gives code 2 and a line with file, line number and error."""
     site = site_for(unused_account)
     site.config_file.write_bytes(content)
     code, line = refused(site, "validate")
@@ -54,7 +54,7 @@ def test_a_file_that_is_no_configuration_is_one_line(unused_account, site_for, c
 
 
 def test_all_faults_of_a_configuration_are_told_at_once(unused_account, site_for):
-    """Unknown keys, wrong types, unset variables and odd values are a line each, with the key and what to write."""
+    """Unknown keys, wrong types, unset variables and odd values each give a line with the key and what to write."""
     site = site_for(unused_account)
     site.config |= {"stat_dir": "/x", "retry": {"initial": "soon"}, "http": {"listen": "127.0.0.1:99999"}}
     site.destination.update(duration_seconds="long", acl="everyone", role_arn="${NO_SUCH_VARIABLE}")
@@ -69,7 +69,7 @@ def test_all_faults_of_a_configuration_are_told_at_once(unused_account, site_for
 
 
 def test_a_configuration_that_cannot_be_read_is_one_line(unused_account, site_for):
-    """Missing, a directory, a link to itself or closed to this user: 2, and a line that names the file."""
+    """A missing, unreadable or circular file or a directory gives code 2 and a line that names it."""
     site = site_for(unused_account)
     site.config_file.chmod(0)
     closed = unprivileged(lambda: refused(site, "push"))
@@ -137,7 +137,7 @@ def secure(url):
 
 
 def test_what_is_unusable_at_the_start_ends_a_daemon_that_has_to_be_ready(strict, site_for):
-    """With --require-ready each unusable identity or destination ends with 3 and a line that says what to do."""
+    """With --require-ready each unusable identity or destination gives code 3 and a line that says what to do."""
     sites = {name: site_for(strict) for name in IDENTITIES}
 
     def start(name):
@@ -175,7 +175,7 @@ DESTINATIONS = {
 
 
 def test_a_push_that_is_refused_says_why_and_loses_nothing(strict, site_for):
-    """A destination that takes nothing is one line, with code 1, soon; the cause mended, every file goes, once."""
+    """A destination that refuses gives one line and code 1, soon; after the fix every file is sent once."""
     sites = {name: site_for(strict, settle={"quiet": "0s"}) for name in DESTINATIONS}
 
     def push(name):
@@ -208,7 +208,7 @@ def test_a_push_that_is_refused_says_why_and_loses_nothing(strict, site_for):
 
 
 def test_an_acl_on_a_bucket_without_acls_is_told_so(tmp_path, site_for):
-    """A role that may set ACLs, and a bucket that takes none: the line says which key to remove."""
+    """If the bucket accepts no ACLs, the line says which key to remove."""
     with partner_process(spool=tmp_path / "spool", role_actions=["s3:PutObjectAcl"]) as account:
         site = site_for(account)
         site.add("a")
@@ -219,7 +219,7 @@ def test_an_acl_on_a_bucket_without_acls_is_told_so(tmp_path, site_for):
 
 
 def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path, site_for, certificates):
-    """A certificate that tls_ca_bundle doesn't vouch for is one line that names that key; mended, files go."""
+    """A certificate that tls_ca_bundle does not cover gives one line with that key; after the fix files are sent."""
     other = make_certificates(tmp_path / "other")
     with partner_process(spool=tmp_path / "spool", certificates=certificates) as account:
         site = site_for(account)
@@ -235,7 +235,7 @@ def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path, site_for, certi
 
 
 def test_a_missing_directory_fails_a_push_and_is_waited_for_by_the_daemon(strict, site_for):
-    """Push: one line, code 1. Run: it says so, and delivers when the directory is there."""
+    """A missing directory fails a push with one line and code 1; the daemon logs it and delivers when it exists."""
     site = site_for(strict)
     site.root.rmdir()
     code, line = refused(site, "push")
@@ -252,7 +252,7 @@ def test_a_missing_directory_fails_a_push_and_is_waited_for_by_the_daemon(strict
 
 
 def test_an_unreadable_file_is_told_and_goes_when_it_is_mended(strict, site_for):
-    """One that can't be opened fails the push and no other file; explain and retry take its path; later it goes."""
+    """An unreadable file fails the push but no other file; explain and retry accept its path; later it is sent."""
     site = site_for(strict)
     site.add("open", b"a")
     locked = site.add("locked", b"b")
@@ -304,7 +304,7 @@ STATE_DIRS = {
 
 
 def test_a_state_dir_that_cannot_be_used_is_one_line(unused_account, site_for):
-    """The daemon ends with 2 and a line that names the place and the cure; what is there stays there."""
+    """The daemon exits with 2 and a line with the directory and the remedy; existing files there are kept."""
     sites = {name: site_for(unused_account) for name in STATE_DIRS}
 
     def start(name):
@@ -323,7 +323,7 @@ def test_a_state_dir_that_cannot_be_used_is_one_line(unused_account, site_for):
 
 
 def held(path):
-    """What is in a file, or the names of what is in a directory."""
+    """Return the content of a file, or the names in a directory."""
     if not path.exists():
         return set()
     return {path.read_bytes()} if path.is_file() else {each.name for each in path.iterdir()}
@@ -337,7 +337,7 @@ ADDRESSES = {
 
 @pytest.mark.parametrize(("listen", "words"), ADDRESSES.values(), ids=ADDRESSES)
 def test_an_address_that_cannot_be_listened_on_is_one_line(unused_account, site_for, listen, words):
-    """http.listen somewhere else is a warning that says what to set: files don't wait for pages."""
+    """An unusable http.listen gives a warning that says what to set, and files are delivered."""
     site = site_for(unused_account)
     site.config["http"] = {"listen": listen, "token": "beyond-loopback-token"}
     site.write()
@@ -359,7 +359,7 @@ MISUSES = {
 
 @pytest.mark.parametrize(("arguments", "words"), MISUSES.values(), ids=MISUSES)
 def test_misuse_is_told_with_what_there_is(unused_account, site_for, arguments, words):
-    """An argument that can't be is code 2, and the last line says what could be."""
+    """An invalid argument gives code 2, and the last line lists the valid ones."""
     site = site_for(unused_account)
     done = told(site, *arguments)
     assert (done.returncode, done.stdout) == (2, "")

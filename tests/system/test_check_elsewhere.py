@@ -1,4 +1,4 @@
-"""`crosshaul check` where something else than the strict account answers: Ceph's gateway, and moto's server."""
+"""`crosshaul check` with servers other than the strict account: Ceph's gateway and moto's server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def checked(site, *arguments):
-    """Exit code; the first thing wrong, as step and cause; and all findings."""
+    """Return the exit code, the first failure as step and cause, and all findings."""
     done = site.crosshaul("check", "--json", *arguments, timeout=180)
     told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
     bad = [(each["step"], each["diagnosis"]["cause"]) for each in told if each["outcome"] == "fail"]
@@ -17,7 +17,7 @@ def checked(site, *arguments):
 
 
 def test_the_right_set_up_is_green(account, site_for):
-    """On each store: the confused deputy is refused, upload, download and multipart go well."""
+    """On each store a correct set-up passes: confused deputy refused, upload, download and multipart accepted."""
     code, bad, told = checked(site_for(account))
     assert (code, bad) == (0, []), told
     good = {each["step"] for each in told if each["outcome"] == "pass"}
@@ -40,7 +40,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_wrong_is_found(account, site_for, what):
-    """On each store the step that fails and the cause are named."""
+    """On each store the failed step and the cause are named."""
     environment, destination, identity, external_id, expected = WRONG[what]
     site = site_for(account)
     site.environment |= environment

@@ -1,4 +1,4 @@
-"""What the installed command says of itself, and how it refuses what can't be."""
+"""The installed command's help, and its errors for what is impossible."""
 
 import socket
 import subprocess
@@ -19,7 +19,7 @@ def crosshaul(*arguments):
 
 
 def test_every_verb_helps():
-    """--help of the command and of each verb ends with 0, has examples and exit codes, and is silent on stderr."""
+    """--help of the command and each verb exits with 0, has examples and exit codes, and nothing on stderr."""
     with ThreadPoolExecutor(4) as pool:
         helped = dict(zip(VERBS, pool.map(lambda verb: crosshaul(verb, "--help"), VERBS), strict=True))
     for verb, done in helped.items():
@@ -33,7 +33,7 @@ def test_every_verb_helps():
 
 
 def refused(site, verb="run", *arguments):
-    """The exit code and the one line for a person of a command that has to fail."""
+    """Return the exit code and the one line for a person of a command that has to fail."""
     done = site.crosshaul(verb, *arguments)
     [line] = complaints(done.stderr)
     return done.returncode, line
@@ -52,7 +52,7 @@ def test_what_stands_in_the_way_is_one_line(strict, site_for, tmp_path):
 
 
 def test_a_port_that_is_taken_stops_no_delivery(strict, site_for):
-    """Another program on http.listen is a warning that names it; files go, and the pages come once the port is free."""
+    """A used http.listen gives a warning that names it; files are sent, and pages are served once the port is free."""
     site = site_for(strict)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         site.config["http"] = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
@@ -87,7 +87,7 @@ def test_without_credentials_a_push_says_so(strict, site_for):
     ],
 )
 def test_a_destination_that_is_wrong_is_one_line(strict, site_for, key, value, words):
-    """A wrong bucket, role or address is one line at the start with --require-ready, and code 3."""
+    """With --require-ready a wrong bucket, role or address gives one line and code 3."""
     site = site_for(strict)
     site.destination[key] = value
     site.write()
@@ -105,7 +105,7 @@ def test_a_destination_that_is_wrong_is_one_line(strict, site_for, key, value, w
     ],
 )
 def test_a_push_to_what_refuses_is_one_line(strict, site_for, key, value, words):
-    """A wrong owner or region is one line at the end of a push, with the file and what to do, and code 1."""
+    """A wrong owner or region gives one line at the end of a push, with the file and the remedy, and code 1."""
     site = site_for(strict)
     site.destination[key] = value
     site.write()
@@ -117,7 +117,7 @@ def test_a_push_to_what_refuses_is_one_line(strict, site_for, key, value, words)
 
 
 def test_a_missing_root_is_one_line(strict, site_for):
-    """A root that isn't there fails a push with a line that names it."""
+    """A missing root fails a push with a line that names it."""
     site = site_for(strict)
     site.root.rmdir()
     code, line = refused(site, "push")

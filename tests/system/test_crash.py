@@ -1,4 +1,4 @@
-"""The daemon is killed, stopped and doubled at the worst moments: nothing is lost, and nothing goes twice."""
+"""The daemon is killed, stopped or started twice at the worst moments: nothing is lost or sent twice."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ def sha256(account):
 
 
 def parts_kept(site):
-    """The numbers of the parts that the journal holds of the file `large`."""
+    """Return the numbers of the parts of the file `large` in the journal."""
     reader = Reader.open(site.state_dir)
     try:
         record = reader.find("r", b"large")
@@ -33,13 +33,13 @@ def parts_kept(site):
 
 
 def in_mid_upload(strict, site, sent=3):
-    """A condition: `sent` parts are in the journal, and all the others are stuck on their way."""
+    """Return a condition: `sent` parts are in the journal, and all others hang."""
     stuck = PARTS - sent
     return lambda: len(parts_kept(site)) == sent and strict.faults()[0]["hits"] == stuck
 
 
 def resumes(strict, site, kept):
-    """Let the daemon go on: it sends the parts that are not in ``kept`` once each, and the object is right."""
+    """Let the daemon send each part that is not in ``kept`` once, and check the object."""
     strict.clear_faults()
     strict.forget_calls()
     with site.daemon() as daemon:
@@ -56,7 +56,7 @@ def resumes(strict, site, kept):
 
 @pytest.fixture
 def large(strict, site_for):
-    """A file in eight parts, of which five don't get through."""
+    """Make a file in eight parts, of which five hang."""
     site = site_for(strict)
     site.in_parts()
     site.add("large", LARGE)
@@ -65,7 +65,7 @@ def large(strict, site_for):
 
 
 def test_kill_in_mid_multipart_sends_only_what_is_missing(strict, large):
-    """A kill -9 with three of eight parts sent: after the restart the other five are sent, each once."""
+    """After kill -9 with three of eight parts sent, the restart sends the other five, each once."""
     with large.daemon() as daemon:
         until(in_mid_upload(strict, large))
         daemon.kill()
@@ -75,7 +75,7 @@ def test_kill_in_mid_multipart_sends_only_what_is_missing(strict, large):
 
 
 def test_a_file_that_changed_while_nobody_ran_starts_over(strict, large):
-    """Parts of a file that is another one since are not mixed with its new bytes."""
+    """Parts of a file that changed since are not mixed with its new bytes."""
     with large.daemon() as daemon:
         until(in_mid_upload(strict, large))
         daemon.kill()
@@ -90,7 +90,7 @@ def test_a_file_that_changed_while_nobody_ran_starts_over(strict, large):
 
 @pytest.mark.parametrize(("operation", "size"), [("PutObject", 3), ("CompleteMultipartUpload", 6 * MIB)])
 def test_kill_between_commit_and_answer_writes_once(strict, site_for, operation, size):
-    """A kill -9 when S3 has the file and its answer is not out: the restart proves it by HEAD, and writes nothing."""
+    """After kill -9 between S3's commit and its response, the restart proves the object by HEAD and writes nothing."""
     site = site_for(strict)
     site.in_parts()
     site.add("file", bytes(size))
@@ -117,7 +117,7 @@ def test_kill_between_commit_and_answer_writes_once(strict, site_for, operation,
     ],
 )
 def test_a_lost_answer_is_no_second_write(strict, site_for, operation, size, fault):
-    """When the answer is lost on its way, HEAD with the token finds the object, which is not sent again."""
+    """After a lost response HEAD with the token finds the object, which is not sent again."""
     site = site_for(strict)
     site.in_parts()
     site.add("file", bytes(size))
@@ -129,7 +129,7 @@ def test_a_lost_answer_is_no_second_write(strict, site_for, operation, size, fau
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(strict, site_for, number):
-    """SIGTERM or SIGINT in mid-upload: what is being sent arrives, nothing new is begun, and the code is 0."""
+    """SIGTERM or SIGINT during an upload: it finishes, nothing new is begun, and the code is 0."""
     site = site_for(strict)
     site.add("under way", b"1")
     strict.fault("delay", "PutObject", seconds=1.5)
@@ -144,7 +144,7 @@ def test_a_signal_drains(strict, site_for, number):
 
 
 def test_a_stalled_upload_is_cut_off_at_the_deadline(strict, large):
-    """SIGTERM with an upload that doesn't move: code 1 after shutdown_timeout; the next start goes on from there."""
+    """With a stuck upload SIGTERM gives code 1 after shutdown_timeout; the next start continues."""
     large.config["shutdown_timeout"] = "1s"
     large.write()
     with large.daemon() as daemon:
@@ -157,7 +157,7 @@ def test_a_stalled_upload_is_cut_off_at_the_deadline(strict, large):
 
 
 def test_a_second_signal_ends_it_at_once(strict, large):
-    """A second SIGTERM cuts the drain short, and what is in the journal is not lost."""
+    """A second SIGTERM ends the drain at once, and the journal is intact."""
     with large.daemon() as daemon:
         until(in_mid_upload(strict, large))
         daemon.process.send_signal(signal.SIGTERM)
@@ -170,7 +170,7 @@ def test_a_second_signal_ends_it_at_once(strict, large):
 
 
 def test_a_second_instance_is_refused(strict, site_for):
-    """A second daemon, or a push, on the same state_dir ends with 4 and one line that names the first one's pid."""
+    """A second daemon or push on the same state_dir exits with 4 and one line with the first one's pid."""
     site = site_for(strict)
     with site.daemon() as daemon:
         for verb in ("run", "push"):
@@ -185,7 +185,7 @@ def test_a_second_instance_is_refused(strict, site_for):
 
 
 def test_what_came_while_it_was_down_arrives(strict, site_for):
-    """Killed while idle, files dropped, changed and deleted meanwhile: the restart delivers what is there."""
+    """The restart delivers what exists after files were added, changed and deleted while it was down."""
     site = site_for(strict)
     old, gone = site.add("old", b"1"), site.add("gone", b"2")
     with site.daemon() as daemon:
@@ -201,7 +201,7 @@ def test_what_came_while_it_was_down_arrives(strict, site_for):
 
 
 def test_kills_at_any_moment_lose_nothing(strict, site_for):
-    """Killed three times at random while files come and are deleted after delivery: each one arrives, and goes then."""
+    """With three random kills, files that are deleted after delivery each arrive, and are deleted only then."""
     site = site_for(strict, settle={"quiet": "0s"}, after_upload="delete")
     strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.02)
     expected, chance = {}, random.Random(os.getpid())
@@ -226,7 +226,7 @@ def test_kills_at_any_moment_lose_nothing(strict, site_for):
 
 
 def test_parts_of_a_file_that_went_are_not_left_in_the_bucket(strict, site_for):
-    """A push fails with parts open, and the file is deleted: the daemon aborts the upload."""
+    """If a push failed with an open multipart upload and the file is deleted, the daemon aborts the upload."""
     site = site_for(strict)
     site.in_parts()
     strict.settings(role_actions=["s3:AbortMultipartUpload"])

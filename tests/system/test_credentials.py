@@ -1,4 +1,4 @@
-"""Sessions that end, are revoked, can't be had or may do nothing any more: the files wait, and none is blamed."""
+"""Sessions that expire, are revoked, can't be obtained or lose their rights: files wait with no attempt counted."""
 
 import contextlib
 import hashlib
@@ -26,7 +26,7 @@ def delivered(account, site):
 
 
 def nothing_failed(daemon, site):
-    """No try of any file was counted against it."""
+    """Check that no attempt of any file was counted."""
     assert daemon.events(*FAILURES) == []
     reader = Reader.open(site.state_dir)
     assert {record.attempts for record in reader.records(None, None, None)} == {0}
@@ -34,7 +34,7 @@ def nothing_failed(daemon, site):
 
 
 def keep_coming(site, seconds, name="file", every=0.05):
-    """Drop files for so long."""
+    """Add files for this many seconds."""
     began, number = time.monotonic(), 0
     while time.monotonic() - began < seconds:
         site.add(f"{name} {number}", b"%d" % number)
@@ -44,7 +44,7 @@ def keep_coming(site, seconds, name="file", every=0.05):
 
 
 def test_sessions_of_seconds_under_a_stream_of_files(strict, site_for):
-    """With sessions of three seconds, every file of seven arrives; none fails; STS is asked once in a session."""
+    """With sessions of three seconds every file arrives, none fails, and STS is called once per session."""
     strict.settings(session_seconds=3)
     site = site_for(strict)
     with site.daemon() as daemon:
@@ -61,7 +61,7 @@ def test_sessions_of_seconds_under_a_stream_of_files(strict, site_for):
 
 
 def test_an_upload_goes_on_over_a_refresh(strict, site_for):
-    """A multipart upload that outlives several sessions is finished by them, part by part, without a second start."""
+    """A multipart upload that outlives several sessions is completed without a second start."""
     strict.settings(session_seconds=2)
     site = site_for(strict)
     site.in_parts()
@@ -80,7 +80,7 @@ def test_an_upload_goes_on_over_a_refresh(strict, site_for):
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
 def test_revoked_sessions_are_replaced(strict, site_for, code):
-    """When S3 suddenly calls the session expired or invalid, in the middle of many uploads, another is fetched."""
+    """If S3 calls the session expired or invalid during many uploads, another one is fetched."""
     site = site_for(strict, settle={"quiet": "100ms"})
     strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.2)
     with site.daemon() as daemon:
@@ -101,7 +101,7 @@ def test_revoked_sessions_are_replaced(strict, site_for, code):
 
 
 def test_sts_out_of_order_for_a_while(strict, site_for):
-    """While STS is down the present session is used to its end; then files wait; when STS is back they go."""
+    """While STS is down the session is used until it expires; then files wait; when STS is back they are sent."""
     strict.settings(session_seconds=4)
     site = site_for(strict, settle={"quiet": "0s"})
     with site.daemon() as daemon:
@@ -134,7 +134,7 @@ def test_sts_out_of_order_at_the_start(strict, site_for):
 
 @contextlib.contextmanager
 def second_account(first, spool):
-    """An account that gives Account A's user access by its bucket policy, without a role."""
+    """Make an account that gives Account A's user access by its bucket policy, without a role."""
     user, objects = "arn:aws:iam::111111111111:user/crosshaul", "arn:aws:s3:::second/*"
     actions = ["s3:PutObject", "s3:GetObject"]
     with partner_process(
@@ -149,12 +149,12 @@ def second_account(first, spool):
 
 
 def states_of(site: Site) -> dict[str, str]:
-    """The destinations' states, as ``status`` tells them."""
+    """Return the destinations' states from ``status``."""
     return {name: each["state"] for name, each in site.status()["destinations"].items()}
 
 
 def test_a_role_that_may_nothing_parks_its_destination_only(strict, site_for, tmp_path):
-    """With the role's rights withdrawn its destination waits, in one line and at no file's cost; another goes on."""
+    """If the role loses its rights, its destination parks with one line and no attempt counted; another delivers."""
     site = site_for(strict)
     root = site.home / "second"
     root.mkdir()
@@ -190,7 +190,7 @@ def test_a_role_that_may_nothing_parks_its_destination_only(strict, site_for, tm
 
 
 def test_the_external_id_is_rotated(strict, site_for):
-    """An external ID that is changed on both sides, in either order, needs no restart, and secrets are not logged."""
+    """A change of the external ID on both sides, in either order, needs no restart, and no secret is logged."""
     strict.settings(session_seconds=2)
     site = site_for(strict)
     old, new = site.external_id_file.read_text(), hashlib.sha256(b"new").hexdigest()

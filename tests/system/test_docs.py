@@ -1,4 +1,4 @@
-"""The commands in the documents do what they say, run as they stand there."""
+"""The commands in the documents work as written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(script: str, home: Path, account: PartnerProcess) -> str:
 
 
 def test_the_readmes_five_minute_start_delivers_the_file(home: Path, tmp_path_factory: pytest.TempPathFactory):
-    """A new user who copies the README's configuration and commands has the file in the partner's bucket."""
+    """A new user who copies the README's configuration and commands gets the file into the partner's bucket."""
     with partner_process(external_id=EXTERNAL_ID, spool=tmp_path_factory.mktemp("spool")) as account:
         for script in blocks("README.md", "run").values():
             said = run(script, home, account)
@@ -57,7 +57,7 @@ def test_the_readmes_five_minute_start_delivers_the_file(home: Path, tmp_path_fa
 
 
 def test_the_policies_of_the_guide_are_enough_and_are_needed(home: Path, tmp_path_factory):
-    """With exactly the documents of docs/SETUP.md the file arrives; with another external ID it doesn't."""
+    """With exactly the documents of docs/SETUP.md the file arrives; with another external ID it does not."""
     policies = {name: json.loads(text) for name, text in blocks("docs/SETUP.md", "policy").items()}
     settings = {
         "trust_policy": policies["trust-policy"],
@@ -76,7 +76,7 @@ def test_the_policies_of_the_guide_are_enough_and_are_needed(home: Path, tmp_pat
 
 
 def test_the_guides_policies_are_what_the_verb_prints(home: Path, tmp_path_factory):
-    """Each document of docs/SETUP.md is what `crosshaul policy` prints for the README's configuration."""
+    """Each document of docs/SETUP.md is the output of `crosshaul policy` for the README's configuration."""
     shown = blocks("docs/SETUP.md", "policy")
     assert set(shown) == {"identity-policy", "trust-policy", "role-policy", "bucket-policy", "lifecycle"}
     with partner_process(external_id=EXTERNAL_ID, spool=tmp_path_factory.mktemp("spool")) as account:
@@ -86,7 +86,7 @@ def test_the_guides_policies_are_what_the_verb_prints(home: Path, tmp_path_facto
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not there")
 def test_a_backup_made_as_the_guide_says_is_a_journal(home: Path, tmp_path_factory):
-    """What the guide's command copies knows what was delivered, once it is put back, and nothing is sent again."""
+    """After a restore of the guide's backup no delivered file is sent again."""
     script = block("docs/OPERATIONS.md", "backup")
     state, copy = home / "state", home / "backup.db"
     backup = script.replace("/var/lib/crosshaul", str(state)).replace("/var/backups/crosshaul.db", str(copy))
@@ -107,7 +107,7 @@ def test_a_backup_made_as_the_guide_says_is_a_journal(home: Path, tmp_path_facto
 
 
 def test_every_link_in_the_documents_leads_to_a_file():
-    """No document points at a page that isn't there."""
+    """Every link in the documents leads to an existing page."""
     for document in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"

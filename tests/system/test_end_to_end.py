@@ -1,4 +1,4 @@
-"""The main job, through the real command: what comes to rest in a directory arrives in the partner's bucket."""
+"""The main function, by the real command: settled files of a directory arrive in the partner's bucket."""
 
 import hashlib
 import os
@@ -38,12 +38,12 @@ def digest(content: bytes) -> str:
 
 
 def arrives(account, expected: Mapping[str, str]) -> None:
-    """Wait until the bucket holds just these, byte for byte."""
+    """Wait until the bucket holds exactly these objects, byte for byte."""
     until(lambda: not (account.sha256().items() ^ expected.items()))
 
 
 def test_what_was_there_and_what_comes_arrives(account, site_for):
-    """Files from before the start, files dropped meanwhile, a tree moved in and a large file in parts all arrive."""
+    """Existing files, files added later, a tree moved in and a large file in parts all arrive."""
     site = site_for(account)
     site.in_parts()
     for number in range(20):
@@ -64,7 +64,7 @@ def test_what_was_there_and_what_comes_arrives(account, site_for):
 
 
 def test_odd_names_arrive_under_their_keys(account, site_for):
-    """Whatever bytes a name has, the file arrives, under a key of its own and reversibly."""
+    """A file with any bytes in its name arrives under its own, reversible key."""
     site = site_for(account)
     expected = {}
     with site.daemon() as daemon:
@@ -81,7 +81,7 @@ def test_odd_names_arrive_under_their_keys(account, site_for):
 
 
 def test_a_rename_into_place_is_quick(account, site_for):
-    """With a long quiet time, a file renamed into place goes at once, and one written in place does not."""
+    """With a long quiet time a file renamed into place is sent at once, and one written in place is not."""
     site = site_for(account, settle={"quiet": "5m"})
     with site.daemon() as daemon:
         # Who renames before the directory is watched is not heard: the first walk is what sets the watches.
@@ -98,7 +98,7 @@ def test_a_rename_into_place_is_quick(account, site_for):
 
 
 def test_changes_go_again_and_deletions_go_nowhere(account, site_for):
-    """A changed file replaces its object; a deleted or renamed one leaves its object as it is."""
+    """A changed file replaces its object; a deleted or renamed one leaves its object unchanged."""
     site = site_for(account)
     changing, leaving = site.add("changing", b"one"), site.add("leaving", b"stays in the bucket")
     moving = site.add("moving", b"same")
@@ -119,7 +119,7 @@ def test_changes_go_again_and_deletions_go_nowhere(account, site_for):
 
 
 def test_a_file_that_keeps_changing_is_sent_when_it_rests(account, site_for):
-    """A file that is being written is not sent before it has stood still for the quiet time."""
+    """A file that is being written is not sent before it was unchanged for the quiet time."""
     site = site_for(account, settle={"quiet": "1s"})
     with site.daemon() as daemon, (site.root / "growing").open("wb", buffering=0) as file:
         for _ in range(10):
@@ -157,7 +157,7 @@ def test_symlinks_outside_are_never_read(account, site_for):
 
 
 def test_include_and_exclude_choose(account, site_for):
-    """What the patterns leave out is not sent, files dropped later included."""
+    """Files that the patterns exclude are not sent, also when they are added later."""
     site = site_for(account, include=["**", "!*.log"], exclude=["*.tmp", "cache/", "/top/*", "!/top/keep"])
     for name in ("a.txt", "b.tmp", "cache/c", "deep/cache/d", "top/x", "top/keep", "e.log", ".git/config"):
         site.add(name, name.encode())
@@ -171,7 +171,7 @@ def test_include_and_exclude_choose(account, site_for):
 
 
 def test_the_key_template_places_files(account, site_for):
-    """A template and a prefix say where a file goes."""
+    """The template and the prefix determine a file's key."""
     site = site_for(account, key="{route}/{mtime:%Y/%m}/{stem}-{sha256}{suffix}")
     site.destination["key_prefix"] = "from/a/"
     site.write()
@@ -181,7 +181,7 @@ def test_the_key_template_places_files(account, site_for):
 
 
 def test_a_second_push_sends_only_what_changed(account, site_for):
-    """Nothing goes twice: a second push uploads nothing, and after ten changes ten files."""
+    """A second push uploads nothing, and after ten changes ten files."""
     site = site_for(account)
     for number in range(60):
         site.add(f"{number % 7}/{number}", b"%d" % number)
@@ -199,7 +199,7 @@ def test_a_second_push_sends_only_what_changed(account, site_for):
 
 
 def test_a_marker_says_when(account, site_for):
-    """A file with a marker template goes when its marker is there, and no marker goes itself."""
+    """With a marker template a file is sent when its marker exists, and no marker is sent."""
     site = site_for(account, settle={"marker": "{path}.done"})
     site.add("first", b"1")
     site.add("first.done")
@@ -214,7 +214,7 @@ def test_a_marker_says_when(account, site_for):
 
 
 def test_delivered_files_move_and_refused_ones_stay(account, site_for):
-    """The source is moved after delivery only: while the account refuses, it stays untouched."""
+    """A source is moved only after delivery: while the account refuses, it stays."""
     site = site_for(account)
     done = site.home / "delivered"
     done.mkdir()
@@ -234,7 +234,7 @@ def test_delivered_files_move_and_refused_ones_stay(account, site_for):
 
 
 def test_delivered_files_are_deleted(account, site_for):
-    """With after_upload delete the root empties as the bucket fills, and a grace keeps a file for as long."""
+    """With after_upload delete a source is deleted after delivery and grace period."""
     site = site_for(account, after_upload="delete")
     late = site.home / "late"
     late.mkdir()
@@ -255,7 +255,7 @@ def test_delivered_files_are_deleted(account, site_for):
 
 
 def test_objects_carry_what_they_should(account, site_for):
-    """Content type, the file's mtime to the nanosecond, our token and the configured metadata are on each object."""
+    """Each object has the content type, the file's mtime in nanoseconds, our token and the configured metadata."""
     site = site_for(account)
     site.in_parts()
     site.destination["metadata"] = {"origin": "account a"}
@@ -274,7 +274,7 @@ def test_objects_carry_what_they_should(account, site_for):
 
 
 def test_a_dry_run_sends_nothing(account, site_for):
-    """A dry run says what would go where, and neither sends nor remembers anything."""
+    """A dry run prints each file's object, and neither sends nor records anything."""
     site = site_for(account, exclude=["*.tmp"])
     site.add("a", b"a")
     site.add("b.tmp", b"b")
@@ -286,7 +286,7 @@ def test_a_dry_run_sends_nothing(account, site_for):
 
 
 def test_a_wrong_external_id_is_refused_in_one_line(account, site_for):
-    """With a wrong external ID, or none, a push ends with 1 and a line that says who has to do what."""
+    """With a wrong or no external ID a push exits with 1 and a line that says who has to do what."""
     site = site_for(account)
     site.add("a", b"a")
     site.external_id_file.write_text("not-the-external-id")
@@ -303,7 +303,7 @@ def test_a_wrong_external_id_is_refused_in_one_line(account, site_for):
 
 
 def test_a_wrong_external_id_at_start_can_be_fatal(account, site_for):
-    """With --require-ready a daemon that is refused ends with 3 and one line."""
+    """With --require-ready a refused daemon exits with 3 and one line."""
     site = site_for(account)
     site.external_id_file.write_text("not-the-external-id")
     with site.daemon("--require-ready") as daemon:

@@ -1,4 +1,4 @@
-"""What the environment adds to the configuration: bad proxies, odd credentials, endpoints. By the command itself."""
+"""Environment variables that affect the command: bad proxies, odd credentials, endpoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VERBS = ("validate", "check", "push", "run")
 
 
 def test_a_proxy_that_can_t_be_used_is_told_at_the_start(strict, site_for):
-    """One line that names the variable, exit code 2, and no file is blamed; what it holds is not quoted."""
+    """An unusable proxy gives one line that names the variable without its value, code 2, and no failed file."""
     site = site_for(strict)
     site.add("file")
     site.environment |= {"HTTP_PROXY": "socks5://user:s3cr3t@127.0.0.1:1"}
@@ -24,7 +24,7 @@ def test_a_proxy_that_can_t_be_used_is_told_at_the_start(strict, site_for):
 
 
 def test_a_bad_proxy_that_nothing_would_ask_stops_nothing(strict, site_for):
-    """Where NO_PROXY names every endpoint, or the variable is for another scheme, it does not matter."""
+    """An unusable proxy that no endpoint would use has no effect."""
     site = site_for(strict)
     site.add("file", b"x")
     site.environment |= {"HTTP_PROXY": "socks5://127.0.0.1:1", "NO_PROXY": "127.0.0.0/8", "HTTPS_PROXY": "socks5://h"}
@@ -32,7 +32,7 @@ def test_a_bad_proxy_that_nothing_would_ask_stops_nothing(strict, site_for):
 
 
 def test_a_bundle_that_can_t_be_used_is_told_at_the_start(strict, site_for):
-    """Wherever it is named: one line, exit code 2."""
+    """An unusable bundle gives one line and code 2, wherever it is configured."""
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         site = site_for(strict)
         site.destination["endpoint_url"] = "https://store.example"
@@ -54,7 +54,7 @@ PROVIDERS = {
 
 @pytest.mark.parametrize("case", PROVIDERS)
 def test_credentials_that_can_t_be_had_are_told_in_a_line(strict, site_for, case):
-    """Check finds it, push says it, and neither ends in a traceback or prints what a library logs."""
+    """Missing credentials are reported by check and push without a traceback or a library's log."""
     profile, variables, word = PROVIDERS[case]
     site = site_for(strict)
     site.add("file")
@@ -73,7 +73,7 @@ def test_credentials_that_can_t_be_had_are_told_in_a_line(strict, site_for, case
 
 
 def test_an_endpoint_of_the_environment_is_announced(strict, site_for):
-    """A store by AWS_ENDPOINT_URL is asked in path style, as AWS's tools do; validate, check, push and run say so."""
+    """A store from AWS_ENDPOINT_URL is used in path style; validate, check, push and run print it."""
     site = site_for(strict)
     site.add("file", b"x")
     port = urlsplit(site.destination.pop("endpoint_url")).port
@@ -91,7 +91,7 @@ def test_an_endpoint_of_the_environment_is_announced(strict, site_for):
 
 
 def test_plain_http_of_the_environment_is_refused(strict, site_for):
-    """Beyond this machine nothing goes in the clear because of a variable; the configuration may say so itself."""
+    """A variable can't select plain http to another machine; the configuration can."""
     site = site_for(strict)
     site.destination.pop("endpoint_url")
     site.write()
@@ -104,7 +104,7 @@ def test_plain_http_of_the_environment_is_refused(strict, site_for):
 
 
 def test_empty_variables_are_unset_ones(strict, site_for):
-    """As compose files and charts make them: the good keys in the environment are used."""
+    """Empty variables, as compose files and charts set them, count as unset, so that valid keys are used."""
     site = site_for(strict)
     site.add("file", b"x")
     names = ("AWS_PROFILE", "AWS_RETRY_MODE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL", "SSL_CERT_FILE")

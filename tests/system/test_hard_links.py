@@ -1,4 +1,4 @@
-"""Hard links, chmod and the like through the real command: what is in the bucket is not sent for them again."""
+"""Hard links and chmod, by the real command: delivered bytes are not sent again because of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINKS = 30
 
 
 def linked(site) -> None:
-    """One file under many names, in several directories."""
+    """Make one file with many names, in several directories."""
     first = site.add("0/first", b"one file under many names" * 1000)
     for number in range(1, LINKS):
         (site.root / f"{number % 4}").mkdir(exist_ok=True)
@@ -21,13 +21,13 @@ def linked(site) -> None:
 
 
 def written(strict: PartnerProcess) -> list[str]:
-    """The keys of all writes; one more in a store's life tries out what it makes of conditions, and is held off."""
+    """Return the keys of all writes; one refused probe of conditions per store is left out."""
     return sorted(call["key"] for call in strict.calls("PutObject") if call["status"] == 200)
 
 
 @pytest.mark.parametrize("action", ["delete", "move"])
 def test_each_hard_link_is_sent_once_and_goes(action: str, strict: PartnerProcess, site_for, tmp_path):
-    """N names of one file cost N uploads, and none of them stays, although each that goes changes the others' ctime."""
+    """N names of a file cost N uploads, and all sources go, although each removal changes the others' ctime."""
     done = tmp_path / "done"
     site = site_for(strict, after_upload="delete" if action == "delete" else {"move_to": str(done)})
     linked(site)
@@ -43,7 +43,7 @@ def test_each_hard_link_is_sent_once_and_goes(action: str, strict: PartnerProces
 
 
 def test_chmod_and_links_of_kept_files_send_nothing(strict: PartnerProcess, site_for):
-    """A push after chmod -R and cp -l reads what it has delivered, and sends the new names and what really changed."""
+    """After chmod -R and cp -l a push reads delivered files again, and sends only new names and changed bytes."""
     site = site_for(strict)
     files = [site.add(f"d/{number}", b"%d" % number * 500) for number in range(20)]
     site.push()
@@ -66,7 +66,7 @@ def test_chmod_and_links_of_kept_files_send_nothing(strict: PartnerProcess, site
 
 
 def test_a_daemon_says_unchanged_and_not_delivered(strict: PartnerProcess, site_for):
-    """Log and metrics have a word of their own for what was read again; a kill before the end costs no upload."""
+    """Log and metrics count a file that was read again as unchanged; a kill before that causes no upload."""
     site = site_for(strict)
     file = site.add("a", b"a" * 5000)
     with site.daemon() as daemon:

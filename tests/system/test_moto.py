@@ -1,4 +1,4 @@
-"""A second opinion on how S3 and STS answer: moto's server, which shares nothing with the strict account."""
+"""A second implementation of S3 and STS: moto's server, which shares no code with the strict account."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def moto():
 
 
 def test_a_push_and_a_run_arrive_at_moto(moto, site_for):
-    """With moto as the account, a push and then a daemon bring every byte, in one request and in parts."""
+    """With moto as the account a push and a daemon deliver every byte, in one request and in parts."""
     site = site_for(moto)
     site.in_parts()
     site.add("small", b"small")
@@ -75,7 +75,7 @@ def test_a_push_and_a_run_arrive_at_moto(moto, site_for):
 
 
 def test_check_at_moto(moto, site_for):
-    """Moto demands no external ID, and check says so in red; with that question left out it is green."""
+    """Moto requires no external ID, so check fails that step; without the step it passes."""
     site = site_for(moto)
     site.destination["expected_bucket_owner"] = "none"
     site.write()

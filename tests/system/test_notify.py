@@ -1,4 +1,4 @@
-"""What systemd is told, by the real daemon, over a real datagram socket."""
+"""The real daemon's messages to systemd, over a real datagram socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_EXPOSED = 1.5
 
 
 class Manager:
-    """Stands for systemd: hears what is told."""
+    """Replaces systemd and records the messages."""
 
     def __init__(self, address):
         self.address = str(address)
@@ -31,7 +31,7 @@ class Manager:
         self.heard = []
 
     def hears(self, pattern):
-        """Whether a message so far has that in it."""
+        """True if a message so far contains the text."""
         try:
             while True:
                 self.heard.append(self._socket.recv(4096).decode())
@@ -61,7 +61,7 @@ def site(strict, site_for, manager):
 
 
 def test_a_start_asks_for_time_while_the_journal_is_opened(strict, site, manager):
-    """From the first moment on the service manager is asked for time, and told what takes it; then comes READY=1."""
+    """From the first moment the daemon asks for time and says why; then it sends READY=1."""
     with site.daemon():
         until(lambda: manager.hears("READY=1"))
     before = manager.heard[: next(number for number, told in enumerate(manager.heard) if "READY=1" in told)]
@@ -70,7 +70,7 @@ def test_a_start_asks_for_time_while_the_journal_is_opened(strict, site, manager
 
 
 def test_a_stop_that_cuts_off_is_no_failure_of_the_unit(strict, site, manager):
-    """To a service manager that asked for it the end is code 0, with what was cut off in the log."""
+    """After a stop by the service manager the code is 0, and the log has the uploads that were cut off."""
     site.config["shutdown_timeout"] = "1s"
     site.write()
     strict.fault("stall", "PutObject", rule={"times": None}, seconds=90)
@@ -82,7 +82,7 @@ def test_a_stop_that_cuts_off_is_no_failure_of_the_unit(strict, site, manager):
 
 
 def test_it_is_ready_when_the_first_credentials_are_had(strict, site, manager):
-    """READY=1 waits for STS, and comes with the first session; then there is a status, and the watchdog is fed."""
+    """READY=1 comes with the first session; then there is a status, and the watchdog is fed."""
     strict.fault("delay", "AssumeRole", rule={"times": 1}, seconds=2)
     with site.daemon() as daemon:
         assert not manager.hears("READY=1")
@@ -94,7 +94,7 @@ def test_it_is_ready_when_the_first_credentials_are_had(strict, site, manager):
 
 
 def test_it_is_ready_as_well_when_credentials_are_refused(strict, site, manager):
-    """A partner whose role is not there yet keeps no service from starting: READY=1, and the status says why."""
+    """READY=1 comes also if the role is refused, and the status says why."""
     strict.settings(role_exists=False)
     with site.daemon() as daemon:
         until(lambda: manager.hears("^READY=1$"))
@@ -103,7 +103,7 @@ def test_it_is_ready_as_well_when_credentials_are_refused(strict, site, manager)
 
 
 def test_a_process_that_stands_still_feeds_no_watchdog(site, manager):
-    """While the process is stopped nothing is told; the feeding is no timer of the kernel's or of another thread."""
+    """While the process is stopped nothing is sent, so the watchdog is not fed by a timer or another thread."""
     with site.daemon() as daemon:
         until(lambda: manager.hears("WATCHDOG=1"))
         daemon.process.send_signal(signal.SIGSTOP)
@@ -120,7 +120,7 @@ def has_reloads(daemon, count):
 
 
 def test_a_reload_is_told_from_its_begin_to_its_end(site, manager):
-    """RELOADING=1 with the monotonic time, then READY=1, whether the new file is good or bad."""
+    """A reload sends RELOADING=1 with the monotonic time, then READY=1, for valid and invalid files."""
     with site.daemon() as daemon:
         until(lambda: manager.hears("READY=1"))
         for number, text in enumerate((site.config_file.read_text(), "nonsense: [")):
@@ -135,7 +135,7 @@ def test_a_reload_is_told_from_its_begin_to_its_end(site, manager):
 
 
 def test_a_drain_that_gets_on_asks_for_time(strict, site, manager):
-    """STOPPING=1 at the signal, EXTEND_TIMEOUT_USEC for as long as parts go through; the file is whole in the end."""
+    """The daemon sends STOPPING=1 at the signal, and EXTEND_TIMEOUT_USEC while parts arrive; the file is delivered."""
     site.in_parts()
     site.config["transfer"]["memory_limit"] = "5MiB"
     site.config["shutdown_timeout"] = "60s"
@@ -153,7 +153,7 @@ def test_a_drain_that_gets_on_asks_for_time(strict, site, manager):
 
 
 def test_an_abstract_socket_is_reached(tmp_path):
-    """NOTIFY_SOCKET may begin with @, and one that is not there disturbs nobody."""
+    """NOTIFY_SOCKET may begin with @, and a missing socket has no effect."""
     manager = Manager(f"@crosshaul-{tmp_path.name}-{time.monotonic_ns()}")
     notifier = Notifier.from_environment(
         {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}
@@ -170,7 +170,7 @@ def test_an_abstract_socket_is_reached(tmp_path):
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there")
 @pytest.mark.parametrize("unit", ["crosshaul.service", "crosshaul@.service"])
 def test_the_units_are_confined(unit):
-    """Systemd rates each unit's exposure at 1.5 or less, and for all that it finds open the unit says why."""
+    """Systemd rates each unit's exposure at 1.5 or less, and the unit gives a reason for each open point."""
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNITS / unit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     rated = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)

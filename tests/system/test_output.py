@@ -1,4 +1,4 @@
-"""What the commands write, and where to: no secret, nothing that moves a cursor, and no crash where it can't go."""
+"""The commands' output: no secret, no cursor movement, and no crash where it can't be written."""
 
 import re
 import signal
@@ -25,7 +25,7 @@ ODD_NAMES = [
 
 
 def test_secrets_and_escapes_stay_inside(strict, site_for):
-    """With names that move cursors, a debug log, a refusal and then success: nothing of it, and no secret, gets out."""
+    """With names that move cursors, a debug log, a refusal and a success, no secret or escape is printed."""
     site = site_for(strict, settle={"quiet": "0s"})
     site.config["log"]["level"] = "debug"
     site.write()
@@ -52,7 +52,7 @@ OUTPUTS = {
 
 @pytest.mark.parametrize(("where", "code", "read", "lines"), OUTPUTS.values(), ids=OUTPUTS)
 def test_output_that_goes_nowhere_is_no_crash(strict, site_for, where, code, read, lines):
-    """A pipe that breaks is silent, a full disk is one line, a closed stdout is nothing at all."""
+    """A broken pipe prints nothing, a full disk gives one line, a closed stdout nothing."""
     site = site_for(strict, settle={"quiet": "0s"})
     for number in range(1500):
         site.add(f"{number:0100}", b"")
@@ -70,7 +70,7 @@ def test_output_that_goes_nowhere_is_no_crash(strict, site_for, where, code, rea
 
 
 def test_ctrl_c_ends_a_push_quietly_and_the_next_one_goes_on(strict, site_for):
-    """SIGINT in mid-upload is 130 without a traceback; the next push sends the part that was missing, and no other."""
+    """SIGINT during an upload gives code 130 without a traceback; the next push sends only the missing part."""
     site = site_for(strict, settle={"quiet": "0s"})
     site.in_parts()
     site.config["shutdown_timeout"] = "1s"
@@ -92,7 +92,7 @@ def test_ctrl_c_ends_a_push_quietly_and_the_next_one_goes_on(strict, site_for):
 
 @pytest.mark.parametrize("width", [40, 100])
 def test_a_push_shows_bytes_rate_and_time_left(strict, site_for, width):
-    """On a terminal a push shows how much of a large file is sent, how fast, and how long it still takes."""
+    """On a terminal a push shows the sent bytes of a large file, the rate and the time left."""
     site = site_for(strict, settle={"quiet": "0s"})
     site.in_parts()
     site.config["transfer"]["memory_limit"] = "5MiB"

@@ -1,4 +1,4 @@
-"""What a running daemon shows over HTTP, and what a monitor hears of it."""
+"""The HTTP pages of a running daemon, and its requests to a monitoring service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def site(strict, site_for):
 
 
 def got(daemon, path, token=None):
-    """Status and text of an answer."""
+    """Return status and text of a response."""
     port = daemon.event("listening")["port"]
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
@@ -39,7 +39,7 @@ def got(daemon, path, token=None):
 
 @contextlib.contextmanager
 def monitor():
-    """A monitor on a free port; gives its address and the paths that it was asked for."""
+    """Serve a monitoring service on a free port; yield its address and the requested paths."""
     heard = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ def monitor():
 
 
 def test_commit_times_are_among_the_metrics(site):
-    """A delivery leaves its mark in the histogram of the journal's commits."""
+    """A delivery is counted in the histogram of the journal's commits."""
     with site.daemon() as daemon:
         site.add("a", b"a")
         until(lambda: daemon.events("file_delivered"))
@@ -68,7 +68,7 @@ def test_commit_times_are_among_the_metrics(site):
 
 
 def test_a_file_that_settles_is_told_only_while_it_does(site):
-    """The count of files not at rest is that of now, and not of the last walk."""
+    """The count of settling files is the present one, not that of the last scan."""
     site.write(settle={"quiet": "2s"})
     with site.daemon() as daemon:
         until(lambda: 'crosshaul_settling_files{route="r"} 0.0' in got(daemon, "/metrics")[1])
@@ -80,7 +80,7 @@ def test_a_file_that_settles_is_told_only_while_it_does(site):
 
 
 def test_what_a_reload_removed_leaves_no_metric_behind(strict, site):
-    """No gauge of a destination or route that is gone stands still, or counts down, until somebody is paged."""
+    """A removed destination or route leaves no gauge that could raise an alert."""
     site.config["destinations"]["second"] = destination(strict, site.external_id_file)
     (site.home / "there").mkdir()
     site.config["routes"].append({"name": "leaves", "path": str(site.home / "there"), "destination": "second"})
@@ -96,7 +96,7 @@ def test_what_a_reload_removed_leaves_no_metric_behind(strict, site):
 
 
 def test_the_token_guards_all_but_the_probes(site):
-    """With a token from a file, the daemon's pages want it, and the probes don't; it is told nowhere."""
+    """With a token from a file the pages require it, the probes do not, and it appears nowhere."""
     (site.home / "token").write_text(TOKEN)
     site.config["http"]["token_file"] = str(site.home / "token")
     site.write()
@@ -108,7 +108,7 @@ def test_the_token_guards_all_but_the_probes(site):
 
 
 def test_a_token_file_that_is_missing_ends_the_start(site):
-    """A daemon that can't guard its pages doesn't start, and says which file it misses."""
+    """Without its token file the daemon does not start, and names the file."""
     site.config["http"]["token_file"] = str(site.home / "missing")
     site.write()
     done = site.crosshaul("run")
@@ -117,7 +117,7 @@ def test_a_token_file_that_is_missing_ends_the_start(site):
 
 
 def test_a_monitor_hears_from_it_only_while_all_is_well(strict, site):
-    """The heartbeat is pinged, stops while the account refuses, begins again by itself; its address is told nowhere."""
+    """The heartbeat stops while the account refuses and resumes afterwards; its address appears nowhere."""
     with monitor() as (url, heard):
         site.config["heartbeat"] = {"url": url, "every": "1s"}
         site.write()

@@ -1,4 +1,4 @@
-"""A destination or session that is refused: tried again as configured, and no file is blamed."""
+"""A refused destination or session is tried again as configured, with no attempt counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.system_fixtures import sha256_of, until
 
 
 def test_two_revocations_in_quick_succession_blame_no_file(strict, site_for):
-    """Sessions revoked twice within five seconds, faster than they may be replaced: no file's try is counted."""
+    """After two revocations within five seconds, faster than sessions are replaced, no attempt is counted."""
     site = site_for(strict, settle={"quiet": "0s"})
     strict.fault("delay", "PutObject", rule={"times": None}, seconds=0.2)
     with site.daemon() as daemon:
@@ -27,7 +27,7 @@ def test_two_revocations_in_quick_succession_blame_no_file(strict, site_for):
 
 
 def test_a_parked_destination_is_tried_as_often_as_configured(strict, site_for):
-    """Retry {initial: 200ms, max: 1s}: canaries come within about a second, not each five."""
+    """With retry {initial: 200ms, max: 1s} canaries come about every second, not every five."""
     strict.settings(role_policy={"Version": "2012-10-17", "Statement": []})
     site = site_for(strict)
     site.add("file")
@@ -39,7 +39,7 @@ def test_a_parked_destination_is_tried_as_often_as_configured(strict, site_for):
 
 
 def test_require_ready_sees_a_wrong_region(strict, site_for):
-    """Botocore's silent redirect doesn't hide a wrong region from --require-ready: uploads would all fail."""
+    """--require-ready detects a wrong region in spite of botocore's silent redirect."""
     site = site_for(strict)
     site.destination["region"] = "eu-west-1"
     site.write()

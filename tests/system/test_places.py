@@ -1,4 +1,4 @@
-"""Where objects lie, and whose keys are: the configuration changes, and every file is where it says in the end."""
+"""Places and keys after changes of the configuration: in the end every file is where it says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def site(strict, site_for):
-    """One route, `r`, to one destination, `partner`, with three files delivered."""
+    """Make a site with one route, `r`, to one destination, `partner`, with three files delivered."""
     site = site_for(strict)
     for name in ("one", "two", "sub/three"):
         site.add(name, name.encode())
@@ -23,12 +23,12 @@ def site(strict, site_for):
 
 
 def writes(strict):
-    """How often each object was written."""
+    """Return how often each object was written."""
     return {key: each["writes"] for key, each in strict.objects().items()}
 
 
 def previewed(site):
-    """What a dry run says."""
+    """Return the output of a dry run."""
     done = site.crosshaul("push", "--dry-run")
     assert done.returncode == 0, done
     return done.stdout
@@ -41,7 +41,7 @@ DELIVERED = {"one": 1, "two": 1, "sub/three": 1}
 
 
 def test_another_prefix_has_all_files_go_there(strict, site):
-    """After a change of key_prefix every file is pending again, the dry run says so, and records tell the new keys."""
+    """After a change of key_prefix every file is pending again, and the dry run and the records have the new keys."""
     site.destination["key_prefix"] = "new"
     site.write()
     assert "s3://" + strict.bucket + "/new/sub/three" in previewed(site)
@@ -51,7 +51,7 @@ def test_another_prefix_has_all_files_go_there(strict, site):
 
 
 def test_another_template_has_those_files_go_whose_key_is_another(strict, site):
-    """A file whose key stays is not sent again, and keeps its receipt."""
+    """After a change of the template a file with the same key is not sent again, and keeps its receipt."""
     site.write(key="{name}")
     assert previewed(site).count("\n") == 1
     assert "Delivered 1 file" in site.push()
@@ -59,7 +59,7 @@ def test_another_template_has_those_files_go_whose_key_is_another(strict, site):
 
 
 def test_a_bucket_that_is_not_there_has_nothing(strict, site):
-    """After a change of the bucket nothing counts as delivered to it, and each receipt is shown with its own bucket."""
+    """After a change of the bucket no file counts as delivered, and each receipt is shown with its own bucket."""
     old, site.destination["bucket"] = strict.bucket, "production-inbox"
     site.write()
     told = site.crosshaul("explain", str(site.root / "one")).stdout
@@ -77,7 +77,7 @@ def test_a_bucket_that_is_not_there_has_nothing(strict, site):
 
 
 def test_another_name_of_the_destination_sends_nothing(strict, site):
-    """A destination that is renamed, with bucket and endpoint as they were, is the same place."""
+    """A renamed destination with the same bucket and endpoint is the same place."""
     site.config["destinations"] = {"renamed": site.config["destinations"]["partner"]}
     site.write(destination="renamed")
     assert previewed(site) == ""
@@ -87,7 +87,7 @@ def test_another_name_of_the_destination_sends_nothing(strict, site):
 
 
 def test_what_was_delivered_and_deleted_is_not_missed(strict, site):
-    """A receipt of a file that is there no more stays with the place that gave it."""
+    """The receipt of a missing file stays with the place that gave it."""
     (site.root / "one").unlink()
     site.destination["key_prefix"] = "new"
     site.write()
@@ -97,7 +97,7 @@ def test_what_was_delivered_and_deleted_is_not_missed(strict, site):
 
 
 def test_a_reload_has_all_files_go_to_the_new_place(strict, site):
-    """The running daemon sends everything to the new prefix, and nothing a second time to the old one."""
+    """After a reload the daemon sends everything to the new prefix, and nothing again to the old one."""
     with site.daemon() as daemon:
         site.destination["key_prefix"] = "new"
         site.write()
@@ -111,7 +111,7 @@ def test_a_reload_has_all_files_go_to_the_new_place(strict, site):
 
 
 def queued(site, strict, *names):
-    """A daemon's journal in which these files wait: the bucket refuses them."""
+    """Make a daemon's journal in which these files are pending, because the bucket refuses them."""
     strict.fault("error", "PutObject", rule={"times": None}, status=403, code="AccessDenied")
     for name in names:
         site.add(name, b"secret")
@@ -120,7 +120,7 @@ def queued(site, strict, *names):
 
 
 def test_what_is_excluded_while_it_waits_is_never_sent(strict, site):
-    """Files that were queued, and are then excluded, are gone with that reason; nothing waits for them."""
+    """Pending files that are then excluded are gone with that reason, and are not waited for."""
     queued(site, strict, "secret/s0", "secret/s1", "open")
     site.write(exclude=["secret/"])
     strict.clear_faults()
@@ -135,7 +135,7 @@ def test_what_is_excluded_while_it_waits_is_never_sent(strict, site):
 
 
 def test_what_can_not_go_any_more_is_not_waited_for(strict, site):
-    """What was queued, and by the configuration of now is a marker or lies where a directory is, is gone."""
+    """A pending file that is now a marker, or a directory, is gone."""
     queued(site, strict, "report.done", "folder")
     (site.root / "folder").unlink()
     site.add("folder/file", b"inside")
@@ -146,7 +146,7 @@ def test_what_can_not_go_any_more_is_not_waited_for(strict, site):
 
 
 def test_a_reload_that_excludes_keeps_what_waits_from_going(strict, site):
-    """The same in a running daemon, also for a file that changed while it waited."""
+    """A reload that excludes pending files has the same effect, also for a file that changed meanwhile."""
     strict.fault("error", "PutObject", rule={"times": None}, status=403, code="AccessDenied")
     with site.daemon() as daemon:
         for name in ("secret/s0", "secret/s1", "open"):
@@ -167,7 +167,7 @@ def test_a_reload_that_excludes_keeps_what_waits_from_going(strict, site):
 
 
 def test_what_waits_goes_by_the_template_of_now(strict, site):
-    """Queued files take the new keys, also where the old key looks as if it had the new prefix already."""
+    """Pending files get the new keys, also if the old key seems to have the new prefix already."""
     queued(site, strict, "in/f")
     site.destination["key_prefix"] = "in"
     site.write()
@@ -181,7 +181,7 @@ def test_what_waits_goes_by_the_template_of_now(strict, site):
 
 
 def test_a_renamed_route_takes_its_keys_along(strict, site):
-    """Nothing is sent twice, nothing is in conflict, and later changes arrive."""
+    """After a route is renamed nothing is sent twice or in conflict, and later changes arrive."""
     site.write(name="renamed")
     assert "3 were delivered before" in site.push()
     site.add("one", b"changed")
@@ -191,7 +191,7 @@ def test_a_renamed_route_takes_its_keys_along(strict, site):
 
 
 def test_a_route_that_is_split_takes_its_keys_along(strict, site):
-    """A route for a directory of the other's, with the same keys, takes that directory's receipts over."""
+    """A new route for a directory of another one, with the same keys, takes over that directory's receipts."""
     site.config["routes"] = [
         site.route | {"name": "top", "exclude": ["sub/"]},
         site.route | {"name": "below", "path": str(site.root / "sub"), "key": "sub/{path}"},
@@ -202,7 +202,7 @@ def test_a_route_that_is_split_takes_its_keys_along(strict, site):
 
 
 def test_a_key_is_free_when_its_source_is_deleted(strict, site_for):
-    """With key {name} and after_upload delete, the second day's report takes the key of the first day's."""
+    """With key {name} and after_upload delete, the second day's report gets the key of the first day's."""
     site = site_for(strict, key="{name}", after_upload="delete")
     for day in ("monday", "tuesday"):
         site.add(f"{day}/report.csv", day.encode())
@@ -212,7 +212,7 @@ def test_a_key_is_free_when_its_source_is_deleted(strict, site_for):
 
 
 def test_a_key_is_free_when_its_file_was_moved(strict, site_for):
-    """A file that was moved to another directory, unseen, takes its own key there, and its new content arrives."""
+    """A file that was moved to another directory unnoticed gets its own key there, and its new content arrives."""
     site = site_for(strict, key="{name}")
     site.add("d1/x", b"old")
     site.push()
@@ -223,7 +223,7 @@ def test_a_key_is_free_when_its_file_was_moved(strict, site_for):
 
 
 def test_a_conflict_is_logged_and_ends_when_the_other_is_deleted(strict, site_for):
-    """Two living files want one key: the second is set aside, with a line in the log, until the first is deleted."""
+    """Of two files with one key the second is quarantined, with a log line, until the first is deleted."""
     site = site_for(strict, key="{name}", rescan_interval="1s")
     with site.daemon() as daemon:
         site.add("d1/x", b"first")
@@ -239,7 +239,7 @@ def test_a_conflict_is_logged_and_ends_when_the_other_is_deleted(strict, site_fo
 
 
 def test_equal_files_share_a_key_that_tells_their_content(strict, site_for):
-    """With {sha256} in the key, copies are no conflict, and each is delivered."""
+    """With {sha256} in the key copies are no conflict, and each is delivered."""
     site = site_for(strict, key="{sha256}")
     for name in ("a", "b", "c"):
         site.add(name, b"equal")
@@ -249,7 +249,7 @@ def test_equal_files_share_a_key_that_tells_their_content(strict, site_for):
 
 
 def test_two_destinations_that_are_one_bucket_see_their_conflict(strict, site_for):
-    """Where two destinations lead to one place no file is written over another's: the second is set aside."""
+    """If two destinations are one place, no file replaces another's object: the second is quarantined."""
     site = site_for(strict, after_upload="delete")
     site.config["destinations"]["second"] = destination(strict, site.external_id_file)
     other = site.home / "other"
@@ -269,7 +269,7 @@ def test_two_destinations_that_are_one_bucket_see_their_conflict(strict, site_fo
 
 
 def test_an_upload_that_a_reload_cuts_off_is_taken_over(strict, site):
-    """A file that was under way to the old destination for longer than the drain lasts goes to the new one at once."""
+    """A file that is sent to the old destination for longer than the drain lasts is sent to the new one at once."""
     site.config["shutdown_timeout"] = "500ms"
     site.config["destinations"]["second"] = destination(strict, site.external_id_file) | {"key_prefix": "second/"}
     (site.home / "other").mkdir()
@@ -289,7 +289,7 @@ def test_an_upload_that_a_reload_cuts_off_is_taken_over(strict, site):
 
 
 def test_what_a_replaced_route_is_sending_ends_before_its_successor_begins(strict, site):
-    """A route is replaced by one with the same keys while an older state is under way: the newer one stays."""
+    """If a route with the same keys replaces one that still sends an older state, the newer state stays."""
     strict.settings(conditions="ignored")
     strict.fault("delay", "PutObject", rule={"key": "slow", "times": 1}, seconds=6)
     with site.daemon() as daemon:
@@ -308,7 +308,7 @@ def test_what_a_replaced_route_is_sending_ends_before_its_successor_begins(stric
 
 
 def test_what_goes_again_is_announced_with_its_number(strict, site):
-    """validate, the dry run, the log and reload say how many files, and bytes, a change of the target sends again."""
+    """validate, the dry run, the log and reload say how many files and bytes a change of the target sends again."""
     line = f"route r: 3 files (15 Bytes) delivered to s3://{strict.bucket} go again, to s3://{strict.bucket}/new/"
     site.destination["key_prefix"] = "new"
     site.write()
@@ -330,7 +330,7 @@ def test_what_goes_again_is_announced_with_its_number(strict, site):
 
 
 def test_resend_sends_delivered_files_again(strict, site):
-    """By path, by directory, by route, or all whose file is there; what is not known is named, with exit code 1."""
+    """Files are sent again by path, directory or route, or all existing ones; unknown ones are named, with code 1."""
     (site.root / "two").unlink()
     done = site.crosshaul("resend", str(site.root / "sub"), str(site.root / "one"))
     assert (done.returncode, "2 files (12 Bytes) queued again" in done.stdout) == (0, True), done

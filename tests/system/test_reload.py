@@ -1,4 +1,4 @@
-"""A daemon that is told other things while it runs: another configuration, to pause, to go slower."""
+"""Changes to a running daemon: another configuration, a pause, a bandwidth limit."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ MIB = 1 << 20
 
 @pytest.fixture
 def site(strict, site_for):
-    """One route, `r`, to one destination, `partner`."""
+    """Make a site with one route, `r`, to one destination, `partner`."""
     return site_for(strict)
 
 
 def route(site, name, **more):
-    """Another route of the configuration, with a directory of its own beside the root."""
+    """Return another route, with its own directory beside the root."""
     path = site.home / name
     path.mkdir(exist_ok=True)
     return {"name": name, "path": str(path), "destination": "partner", "settle": {"quiet": "200ms"}, **more}
 
 
 def reloaded(site):
-    """What `reload` says of the configuration as it is now."""
+    """Return the output of `reload` for the present configuration."""
     site.write()
     done = site.crosshaul("reload")
     assert done.returncode == 0, done
@@ -35,7 +35,7 @@ def reloaded(site):
 
 
 def test_what_comes_and_goes_does_not_touch_an_upload_under_way(strict, site):
-    """While a large file is on its way, a route and a destination are added and work; no part goes twice."""
+    """During a large upload a route and a destination are added and work; no part is sent twice."""
     site.in_parts()
     site.config["transfer"]["bandwidth"] = "3MiB/s"
     site.write()
@@ -60,7 +60,7 @@ def test_what_comes_and_goes_does_not_touch_an_upload_under_way(strict, site):
 
 
 def test_a_removed_route_is_left_alone_and_comes_back(strict, site):
-    """Its new files stay where they are while it is out of the configuration, and go when it is in it again."""
+    """New files of a removed route stay, and are sent when the route is configured again."""
     other = route(site, "other")
     site.config["routes"].append(other)
     site.write()
@@ -80,7 +80,7 @@ def test_a_removed_route_is_left_alone_and_comes_back(strict, site):
 
 
 def test_changed_settings_count_from_now_on(strict, site):
-    """A route that settles sooner, and a destination with another prefix, are in force at once."""
+    """A shorter quiet time and another prefix are in force at once."""
     site.write(settle={"quiet": "1h", "max_wait": "2h"})
     with site.daemon() as daemon:
         site.add("a", b"a")
@@ -94,7 +94,7 @@ def test_changed_settings_count_from_now_on(strict, site):
 
 
 def test_a_route_that_moves_to_another_destination_is_never_in_two_hands(strict, site):
-    """Its upload under way ends where it began, and what comes next goes to the new place."""
+    """The running upload finishes at the old destination, and later files go to the new one."""
     site.in_parts()
     site.config["transfer"]["bandwidth"] = "4MiB/s"
     site.config["destinations"]["second"] = destination(strict, site.external_id_file) | {"key_prefix": "second/"}
@@ -115,7 +115,7 @@ def test_a_route_that_moves_to_another_destination_is_never_in_two_hands(strict,
 
 
 def test_a_bad_file_changes_nothing(strict, site):
-    """By command and by SIGHUP: every fault is told, and the daemon goes on as before."""
+    """For the command and for SIGHUP, every error is reported and the daemon continues unchanged."""
     with site.daemon() as daemon:
         good = site.config_file.read_text()
         site.config_file.write_text(good.replace('"quiet"', '"quite"'))
@@ -135,7 +135,7 @@ def test_a_bad_file_changes_nothing(strict, site):
 
 
 def test_sighup_reloads_and_sets_the_level_of_the_log(strict, site):
-    """The new file is in force, and told of in the log, whose level changes with it."""
+    """After SIGHUP the new file is in force and logged, and the log level changes with it."""
     with site.daemon() as daemon:
         site.config["routes"].append(route(site, "more"))
         site.config["log"]["level"] = "warning"
@@ -148,7 +148,7 @@ def test_sighup_reloads_and_sets_the_level_of_the_log(strict, site):
 
 
 def test_a_paused_route_waits_and_the_others_go_on(strict, site):
-    """Paused, its files are queued and not sent, and status says so; resumed, they go."""
+    """A paused route queues its files without sending them, and status says so; resumed, they are sent."""
     site.config["routes"].append(route(site, "other"))
     site.write()
     with site.daemon() as daemon:
@@ -170,7 +170,7 @@ def test_a_paused_route_waits_and_the_others_go_on(strict, site):
 
 
 def test_the_line_may_be_limited_at_run_time(strict, site):
-    """Four MiB at one MiB a second take their time, and with the limit off they don't."""
+    """Four MiB at one MiB a second take their time; without the limit they do not."""
     with site.daemon() as daemon:
         assert site.crosshaul("limit", "1MiB/s").returncode == 0
         began = time.monotonic()
@@ -186,7 +186,7 @@ def test_the_line_may_be_limited_at_run_time(strict, site):
 
 
 def test_without_a_daemon_the_commands_say_so(site):
-    """Each order to a daemon that isn't there ends with code 1 and one line."""
+    """Without a daemon each of these commands exits with 1 and one line."""
     for verb, *arguments in (["reload"], ["pause"], ["resume"], ["limit", "1MiB/s"]):
         done = site.crosshaul(verb, *arguments)
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done
@@ -194,7 +194,7 @@ def test_without_a_daemon_the_commands_say_so(site):
 
 
 def test_the_socket_is_the_owner_s_alone_and_takes_no_nonsense(strict, site):
-    """Its mode is 0600, and garbage gets an answer or none, never an error of the daemon's."""
+    """The socket's mode is 0600, and garbage on it causes no error of the daemon."""
     import socket
 
     with site.daemon() as daemon:

@@ -1,4 +1,4 @@
-"""Files that two routes take: the source stays until both have delivered it, and every command says so."""
+"""Files of two routes: the source stays until both have delivered it, and every command says so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILES = {f"d/f{number}": b"x" * number for number in range(5)}
 
 @pytest.fixture
 def site(strict: PartnerProcess, site_for):
-    """Two routes over one tree; the second's bucket does not exist for now."""
+    """Make two routes over one tree; the second's bucket does not exist for now."""
     site = site_for(strict, after_upload="delete")
     site.config["destinations"]["second"] = site.destination | {"key_prefix": "second/", "bucket": "not-yet"}
     (site.home / "link").symlink_to(site.root)
@@ -37,7 +37,7 @@ def put_right(site) -> None:
 
 
 def test_a_push_keeps_the_source_until_the_other_route_has_it_and_says_so(strict: PartnerProcess, site):
-    """Pushed to one place, the sources stay and the route that they wait for is told; pushed to both, they go."""
+    """After a push to one place the sources stay and the other route is named; after both they go."""
     first = site.crosshaul("push", "--route", site.route["name"])
     assert (first.returncode, len(strict.objects())) == (0, len(FILES)), first
     assert f"{len(FILES)} sources stay, such as" in first.stderr
@@ -56,7 +56,7 @@ def test_a_push_keeps_the_source_until_the_other_route_has_it_and_says_so(strict
 
 
 def test_a_daemon_keeps_the_source_while_the_other_destination_is_parked_or_paused(strict: PartnerProcess, site):
-    """Refused there, and then paused: all stays; once the second has it all goes, and no file was missed."""
+    """While the second route is parked or paused all sources stay; once it has delivered them they go."""
     with site.daemon():
         until(lambda: len(strict.objects()) == len(FILES))
         time.sleep(3)
@@ -76,7 +76,7 @@ def test_a_daemon_keeps_the_source_while_the_other_destination_is_parked_or_paus
 def test_a_source_stays_until_a_route_that_reaches_it_by_a_symlink_has_it(
     strict: PartnerProcess, site_for, link: str, target: str, path: str
 ):
-    """A link to a directory, or to a file: while its route is not walked yet, or waits for a marker, the file stays."""
+    """While a route with a link to the file is not scanned yet, or waits for a marker, the source stays."""
     site = site_for(strict, after_upload="delete", path="")
     (site.root / "sub").mkdir()
     (site.root / link).symlink_to(target)
@@ -98,7 +98,7 @@ def test_a_source_stays_until_a_route_that_reaches_it_by_a_symlink_has_it(
 
 
 def test_a_file_that_is_mapped_and_written_to_is_never_deleted_in_an_older_state(strict: PartnerProcess, site_for):
-    """A writer through a mapping, whose last write moves no time: the source goes only with that state delivered."""
+    """After writes through a mapping, which change no time, the source goes only once that state is delivered."""
     site = site_for(strict, after_upload="delete")
     path = site.add("mapped", bytes(4096))
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 4096) as mapping:
@@ -115,7 +115,7 @@ def test_a_file_that_is_mapped_and_written_to_is_never_deleted_in_an_older_state
 
 
 def test_on_a_store_without_conditions_a_source_stays_whose_object_was_replaced(strict: PartnerProcess, site_for):
-    """Somebody overwrites the object before the source is due: it stays, and the log says why; others go."""
+    """If the object is replaced before the source is due, the source stays and the log says why; others go."""
     strict.settings(conditions="ignored")
     site = site_for(strict, after_upload={"action": "delete", "grace": "3s"})
     with site.daemon() as daemon:

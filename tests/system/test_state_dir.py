@@ -1,4 +1,4 @@
-"""state_dir as people make it: beforehand, open to all, or as somebody else."""
+"""state_dir as people create it: beforehand, open to all, or as another user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make wh
 
 
 def test_the_order_of_the_readme_works_whatever_was_made_before(strict, site_for):
-    """`mkdir state`, then check, then push: it delivers, and the directory is its owner's alone."""
+    """After `mkdir state`, check and push work, and the directory is accessible to its owner only."""
     site = site_for(strict)
     site.state_dir.mkdir()
     site.state_dir.chmod(0o755)
@@ -27,7 +27,7 @@ def test_the_order_of_the_readme_works_whatever_was_made_before(strict, site_for
 
 @root_only
 def test_root_leaves_nothing_in_the_services_directory(strict, site_for):
-    """As root on the service's directory push and run are refused before anything is made; check says whose it is."""
+    """A push or run by root on the service's directory is refused before it creates anything; check names the owner."""
     site = site_for(strict)
     site.state_dir.mkdir()
     site.state_dir.chmod(0o755)
@@ -44,7 +44,7 @@ def test_root_leaves_nothing_in_the_services_directory(strict, site_for):
 
 
 def test_status_live_asks_the_daemon_itself(strict, site_for):
-    """0 while a daemon runs, whatever the partner says; 1 and a line where none does."""
+    """`status --live` gives 0 while a daemon runs, whatever the partner's state; else 1 and a line."""
     site = site_for(strict)
     assert site.crosshaul("status", "--live").returncode == 1
     strict.settings(role_exists=False)

@@ -1,4 +1,4 @@
-"""Standard error that nobody reads: a full pipe, a stopped terminal. Deliveries, pages and the end go on."""
+"""Standard error that is not read: a full pipe, a stopped terminal. Deliveries, pages and the exit still work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILES = 700
 
 
 def filled() -> tuple[int, int]:
-    """A pipe that is full and that nobody reads."""
+    """Return a full pipe that nobody reads."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
@@ -34,7 +34,7 @@ def filled() -> tuple[int, int]:
 
 
 def stopped_terminal() -> tuple[int, int]:
-    """A terminal whose user has stopped it, and that is full."""
+    """Return a full terminal whose user has stopped it."""
     reading, writing = pty.openpty()
     return reading, writing  # nobody reads the other side: what its buffer holds is some 4 to 20 KB
 
@@ -54,7 +54,7 @@ def at_work(site: Site, ends: tuple[int, int], verb: str = "run") -> Iterator[su
 
 @pytest.mark.parametrize("made", [filled, stopped_terminal])
 def test_a_log_that_nobody_reads_stops_nothing(strict: PartnerProcess, site_for, made):
-    """All files arrive, the page answers and counts the lost lines, and SIGTERM ends it with 0 in a few seconds."""
+    """All files arrive, the page counts the lost lines, and SIGTERM ends the daemon with 0 in a few seconds."""
     site = site_for(strict)
     site.config["log"] = {"format": "json", "level": "debug"}
     port = free_port()
@@ -76,7 +76,7 @@ def test_a_log_that_nobody_reads_stops_nothing(strict: PartnerProcess, site_for,
 
 @pytest.mark.parametrize("verb", ["run", "push"])
 def test_an_error_that_nobody_reads_holds_up_no_end(strict: PartnerProcess, site_for, verb: str):
-    """A daemon that ends with a complaint, and a push that is stopped, end although nobody hears what they say."""
+    """A failing daemon and a stopped push exit although their message is not read."""
     site = site_for(strict)
     site.write()
     site.add("a", b"x")

@@ -1,4 +1,4 @@
-"""A service of another user than the writers, without CAP_LEASE: nothing of a paused writer is lost."""
+"""A service without CAP_LEASE whose files are written by another user: nothing of a paused writer is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AS_SERVICE = [
 
 @pytest.fixture
 def site(strict, site_for, tmp_path):
-    """The service's own directories, and a root that both users write to."""
+    """Make the service's own directories, and a root that both users write to."""
     site = site_for(strict, after_upload="delete")
     site.under = AS_SERVICE
     for parent in (tmp_path, *tmp_path.parents[:-1]):
@@ -36,14 +36,14 @@ def site(strict, site_for, tmp_path):
 
 
 def add(site, name: str, content: bytes):
-    """A file of the writer's, written in place."""
+    """Write a file in place, as the other user."""
     path = site.add(name, content)
     os.chown(path, WRITER, WRITER)
     return path
 
 
 def test_a_paused_writer_of_another_user_loses_nothing(strict, site):
-    """It holds its file open and pauses: the source stays, and the end arrives. All of it is said, and at the start."""
+    """While the writer pauses with its file open the source stays, and the rest arrives; the log says so."""
     with site.daemon() as daemon:
         until(lambda: daemon.events("writers_may_be_unseen"))
         with add(site, "paused", b"").open("ab") as paused:
@@ -64,7 +64,7 @@ def test_a_paused_writer_of_another_user_loses_nothing(strict, site):
 
 
 def test_a_push_says_which_sources_stay_and_ends(strict, site):
-    """One push delivers and ends, with a line for what stays; explain, status and check say it, too."""
+    """One push delivers and exits with a line for the staying sources; explain, status and check name them too."""
     add(site, "f", b"1")
     os.utime(site.root / "f", (1, 1))
     began = time.monotonic()
@@ -83,7 +83,7 @@ def test_a_push_says_which_sources_stay_and_ends(strict, site):
 
 
 def test_with_a_marker_another_users_file_goes_at_once(site):
-    """The marker is the writer's own word that it has ended: file and marker are deleted."""
+    """With a marker, file and marker are deleted at once."""
     site.write(settle={"marker": "{path}.done"})
     add(site, "f", b"1")
     add(site, "f.done", b"")
@@ -92,7 +92,7 @@ def test_with_a_marker_another_users_file_goes_at_once(site):
 
 
 def test_the_final_pass_ends_and_leaves_the_sources(strict, site):
-    """`run --finish` delivers what is there, ends, says that a source stays, and deletes nothing that may be open."""
+    """`run --finish` delivers, exits, reports the staying source, and deletes nothing that may be open."""
     with site.daemon("--finish") as daemon:
         add(site, "f", b"1")
         began = time.monotonic()

@@ -23,7 +23,7 @@ BOTH = ["s3:PutObject", "s3:GetObject"]
 
 
 def checked(site, *arguments):
-    """Exit code and findings of the destination `partner`, by step."""
+    """Return the exit code and the findings of the destination `partner`, by step."""
     done = site.crosshaul("check", "--json", *arguments)
     assert done.returncode in {0, 1}, done
     found: dict[str, list[dict[str, Any]]] = {}
@@ -33,7 +33,7 @@ def checked(site, *arguments):
 
 
 def bad(found):
-    """The first thing wrong: its step, cause and party."""
+    """Return step, cause and party of the first failure."""
     first = next(each for several in found.values() for each in several if each["outcome"] == "fail")
     return first["step"], first["diagnosis"]["cause"], first["diagnosis"]["party"]
 
@@ -99,7 +99,7 @@ def test_a_refusal_is_told_with_all_that_aws_said(strict, site_for):
 
 
 def test_when_nothing_answers_it_says_so(strict, site_for):
-    """An endpoint that does not answer is reported as unreachable."""
+    """An endpoint that does not respond is reported as unreachable."""
     site = site_for(strict)
     site.destination["endpoint_url"] = "http://127.0.0.1:9"
     site.write()
@@ -110,7 +110,7 @@ def test_when_nothing_answers_it_says_so(strict, site_for):
 
 @dataclass(frozen=True)
 class Wrong:
-    """A set-up with one thing wrong, and what has to be found."""
+    """A set-up with one error, and the expected finding."""
 
     what: str
     step: str
@@ -454,7 +454,7 @@ def test_a_role_that_is_not_asked_again_proves_nothing(strict, site_for):
 
 
 def row(wrong, found):
-    """The line of docs/TROUBLESHOOTING.md that this set-up has."""
+    """Return the line of docs/TROUBLESHOOTING.md for this set-up."""
     step, cause, party = bad(found)
     first = next(each for several in found.values() for each in several if each["outcome"] == "fail")
     return f"| {wrong.what} | {step} | {cause} | {party} | {first['diagnosis']['action']} |"
@@ -469,7 +469,7 @@ def test_each_thing_that_is_wrong_is_found(strict, site_for, wrong):
 
 
 def found_wrong(wrong, strict, site):
-    """What a check of the set-up finds; its exit code is 1."""
+    """Return the findings of a check whose exit code is 1."""
     strict.settings(**wrong.account())
     if answer := wrong.answers():
         strict.fault(
@@ -495,7 +495,7 @@ def found_wrong(wrong, strict, site):
 
 @contextlib.contextmanager
 def over_tls(site):
-    """The bucket's endpoint answers over TLS, with a certificate that this machine has no authority for."""
+    """Serve the bucket's endpoint over TLS with a certificate that this machine does not trust."""
     home = site.home / "tls"
     home.mkdir()
     with partner_process(certificates=make_certificates(home), spool=home / "spool") as account:

@@ -34,7 +34,7 @@ def request(name="partner", bucket="inbox", who=WHO, never=False, ids=("an-id",)
 
 
 def documents(*requests):
-    """Name -> the documents of this name, in JSON's types."""
+    """Return the documents of this name, in JSON's types, by name."""
     found: dict[str, list[Any]] = {}
     for merged in merge(requests):
         found.setdefault(merged.name, []).append(plain(merged.content()))
@@ -186,7 +186,7 @@ EVIL = st.one_of(
 
 
 def unquoted(text):
-    """What HCL makes of a quoted string; fails where it would see a template."""
+    """Return the string that HCL reads; fail where it would see a template."""
     assert (text[0], text[-1]) == ('"', '"')
     inner, made, at = text[1:-1], "", 0
     while at < len(inner):
@@ -207,7 +207,7 @@ def unquoted(text):
 
 
 def values(of):
-    """All strings in it but keys: a tag's key can have no braces in AWS."""
+    """Return all strings in it except keys: a tag's key can have no braces in AWS."""
     if isinstance(of, dict):
         of = list(of.values())
     return [each for part in of for each in values(part)] if isinstance(of, list) else [str(of)]

@@ -32,14 +32,14 @@ DIRECT = {"role_arn": None, "external_id_file": None, "expected_bucket_owner": "
 
 
 def printed(site, *arguments):
-    """What the verb prints; it has to end well."""
+    """Return what the verb prints; it has to succeed."""
     done = site.crosshaul("policy", *arguments)
     assert done.returncode == 0, done
     return done.stdout
 
 
 def documents(site, *arguments):
-    """Document by name, as `--format json` prints them."""
+    """Return the documents by name, as `--format json` prints them."""
     told = json.loads(printed(site, "--show-external-id", *arguments))["partner"]
     return {name: each["document"] for account in told.values() for name, each in account.items()}
 
@@ -114,7 +114,7 @@ def test_terraform_is_hcl_and_says_the_same_as_the_json(site, account):
 
 
 def misaligned(text):
-    """Lines that `terraform fmt` would change: two blanks a level, the signs of neighbours below each other."""
+    """Return the lines that `terraform fmt` would change: two blanks per level, aligned equal signs."""
     wrong, depth, group = [], 0, []
     for line in [*text.splitlines(), ""]:
         body = line.strip()
@@ -275,7 +275,7 @@ def test_who_account_a_is_stands_in_the_trust_policy(strict, site_for):
 
 
 def applied(found):
-    """The documents, as settings of the strict account."""
+    """Return the documents as settings of the strict account."""
     settings = {"user_policy": found["identity-policy"], "bucket_policy": found["bucket-policy"]}
     if "trust-policy" in found:
         settings |= {"trust_policy": found["trust-policy"], "role_policy": found["role-policy"]}
@@ -283,7 +283,7 @@ def applied(found):
 
 
 def checked(site):
-    """Exit code of check, and all it says is wrong or worth a note."""
+    """Return the exit code of check, and its failures and warnings."""
     done = site.crosshaul("check", "--json")
     told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
     return done.returncode, [each for each in told if each["outcome"] in {"fail", "warn"}]
@@ -291,7 +291,7 @@ def checked(site):
 
 @pytest.fixture(params=[PLAIN, FULL, DIRECT], ids=["plain", "full", "direct"])
 def secure_site(request, certificates, tmp_path):
-    """A site whose account is reached over TLS, as the bucket policy demands; and the account."""
+    """Yield a site whose account is reached over TLS, as the bucket policy demands; and the account."""
     with partner_process(certificates=certificates, spool=tmp_path / "spool") as account:
         made = made_for(account, tmp_path / "site", overwrite="never")
         made.destination["tls_ca_bundle"] = str(certificates.authority)

@@ -1,4 +1,4 @@
-"""Writes docs/TROUBLESHOOTING.md from what `crosshaul check` says of each wrong set-up."""
+"""Write docs/TROUBLESHOOTING.md from the output of `crosshaul check` for each wrong set-up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ they cannot be distinguished, the row names all possible causes.
 
 
 def main() -> None:
-    """Try each, and write the page."""
+    """Run each check, and write the page."""
     rows = []
     for wrong in WRONG:
         with tempfile.TemporaryDirectory() as home, partner_process(spool=Path(home) / "spool") as strict:
