@@ -24,11 +24,17 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: $(READY) ## The whole story on an embedded partner account, in under a minute
 	$(BIN)/crosshaul demo
 
+HERE := not real and not host and not container and not browser
+PARALLEL := --numprocesses 4 --dist loadfile
+RANDOM := -o addopts='--strict-markers --import-mode=importlib -p randomly'
+
 test: $(READY) ## Unit, contract, property, fault and system tests
-	$(PYTEST) -m 'not real and not host and not container and not browser' --numprocesses 4 --dist loadfile
+	$(PYTEST) -m '$(HERE) and not alone' $(PARALLEL)
+	$(PYTEST) -m '$(HERE) and alone'
 
 test-random: $(READY) ## The same tests in random order; the seed is printed
-	$(PYTEST) -o addopts='--strict-markers --import-mode=importlib -p randomly' -m 'not real and not host and not container and not browser' --numprocesses 4 --dist loadfile
+	$(PYTEST) $(RANDOM) -m '$(HERE) and not alone' $(PARALLEL)
+	$(PYTEST) $(RANDOM) -m '$(HERE) and alone'
 
 test-real: $(READY) ## The end-to-end cases against Ceph's gateway (Debian, root; installs it)
 	tests/real/run $(BIN)/python
@@ -82,7 +88,9 @@ site: $(READY) ## Build the documentation site into .site, with warnings as erro
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 coverage: $(READY) ## Measure branch coverage of unit, contract and property tests, and hold it where it stands
-	$(PYTEST) --numprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=$(COVERED) tests/unit tests/contract tests/properties tests/faults
+	$(PYTEST) -m 'not alone' $(PARALLEL) --cov --cov-report= $(MEASURED)
+	$(PYTEST) -m alone --cov --cov-append --cov-report=term --cov-fail-under=$(COVERED) $(MEASURED)
+MEASURED := tests/unit tests/contract tests/properties tests/faults
 COVERED := 80
 
 changelog: $(READY) ## Show what the next release would say

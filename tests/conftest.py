@@ -3,10 +3,15 @@ import signal
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from crosshaul.telemetry import redact
 
 pytest_plugins = ["support.blocked_loop", "support.partner_fixtures", "support.system_fixtures"]
+
+# How long an example takes depends on what else runs here, and says nothing of the code.
+settings.register_profile("any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and what they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -65,7 +65,7 @@ def test_an_idle_daemon_ends_soon(site):
     with site.daemon("--finish") as daemon:
         began = time.monotonic()
         assert daemon.stop() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 18
 
 
 def test_a_partner_that_takes_nothing_is_not_waited_for(strict, site):
@@ -76,7 +76,7 @@ def test_a_partner_that_takes_nothing_is_not_waited_for(strict, site):
         until(lambda: daemon.events("destination_parked"))
         began = time.monotonic()
         assert daemon.stop() == 1
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 18
         assert [each["undelivered"] for each in daemon.events("final_pass")] == [1]
 
 
@@ -96,4 +96,4 @@ def test_it_ends_when_the_time_is_up_or_at_a_second_signal(strict, site, again):
             time.sleep(1)
             daemon.process.send_signal(signal.SIGTERM)
         assert daemon.wait() == 1
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 30

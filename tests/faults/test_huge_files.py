@@ -62,7 +62,7 @@ async def test_parts_larger_than_memory_are_read_while_they_are_sent(
 
         monkeypatch.setattr(pipeline.context.memory, "acquire", noted)
         await pipeline.drop("big", BIG)
-        record = await pipeline.comes_to("big", State.DELIVERED, timeout=30)
+        record = await pipeline.comes_to("big", State.DELIVERED)
         assert record.receipt is not None
         assert (record.receipt.checksum is not None) == (checksums != "ignored")
         assert (max(reads), most) == (MIB, 2 * MIB)
@@ -83,7 +83,7 @@ async def test_a_large_part_is_read_in_steps(partner: PartnerAccount, tmp_path: 
     monkeypatch.setattr(part_body, "_step", noted)
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.drop("big", BIG)
-        record = await pipeline.comes_to("big", State.DELIVERED, timeout=30)
+        record = await pipeline.comes_to("big", State.DELIVERED)
         assert record.receipt is not None
         assert record.receipt.checksum == compute(ChecksumKind.CRC64NVME, BIG)
     assert (partner.read("big"), most) == (BIG, 2 * MIB)
@@ -100,7 +100,7 @@ async def test_a_part_that_is_streamed_is_sent_again(action: FaultAction, partne
     partner.faults.add(Rule(operation="UploadPart", part=2, times=2, action=action))
     async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         await pipeline.drop("big", BIG)
-        await pipeline.comes_to("big", State.DELIVERED, timeout=30)
+        await pipeline.comes_to("big", State.DELIVERED)
         assert pipeline.observer.surprises == []
     assert partner.read("big") == BIG
 
@@ -125,7 +125,7 @@ async def test_a_file_that_changes_while_a_part_is_streamed_goes_back(
     partner.change(role_actions=("s3:AbortMultipartUpload",))
     async with open_pipeline(partner, tmp_path, memory=5 * MIB) as pipeline:
         await pipeline.drop("big", BIG)
-        record = await pipeline.comes_to("big", State.CHANGED, timeout=30)
+        record = await pipeline.comes_to("big", State.CHANGED)
         assert (record.attempts, record.multipart) == (0, None)
     assert not partner.objects
     assert not partner.uploads
@@ -139,7 +139,7 @@ async def test_a_file_that_never_rests_is_streamed_as_well(partner: PartnerAccou
         await pipeline.admit("big", SettleReason.CEILING)
         with (pipeline.root / "big").open("ab") as file:
             file.write(b"more")
-        await pipeline.comes_to("big", State.DELIVERED, timeout=30)
+        await pipeline.comes_to("big", State.DELIVERED)
     assert partner.read("big") == BIG
 
 
@@ -155,7 +155,7 @@ async def test_over_tls_parts_are_streamed_unsigned(
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret_access_key)
         async with open_pipeline(account, tmp_path, memory=5 * MIB, tls_ca_bundle=certificates.authority) as pipeline:
             await pipeline.drop("big", BIG)
-            await pipeline.comes_to("big", State.DELIVERED, timeout=30)
+            await pipeline.comes_to("big", State.DELIVERED)
         assert account.read("big") == BIG
 
 

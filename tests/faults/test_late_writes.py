@@ -12,7 +12,7 @@ from crosshaul.config import AfterUploadConfig
 from crosshaul.model import Delivered, State
 from crosshaul.partner import DelayedCommit, PartnerAccount, Reset, Rule
 from crosshaul.partner.settings import document, statement
-from support.pipeline import MIB, Pipeline, open_pipeline
+from support.pipeline import MIB, QUICK, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -23,7 +23,7 @@ SIZES = {"small": 1_000, "medium": 300_000, "parts": 7 * MIB}
 
 async def late_one(pipeline: Pipeline) -> None:
     """Wait until the delayed request has been executed."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not any(call.fault == "delayed_commit" for call in pipeline.calls("PutObject")):
             await asyncio.sleep(0.02)
 
@@ -35,7 +35,7 @@ def held_back(partner: PartnerAccount) -> None:
 async def given_up(pipeline: Pipeline, name: str) -> None:
     """Wait until the delayed attempt was given up, and before the next one sends the same state."""
     before = len(pipeline.observer.outcomes)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(pipeline.observer.outcomes) == before:
             await asyncio.sleep(0.005)
     assert not isinstance(pipeline.observer.outcomes[-1][1], Delivered)
@@ -47,7 +47,7 @@ async def test_an_older_state_that_comes_late_replaces_nothing(
     delivered_before: bool, size: int, partner: PartnerAccount, tmp_path: Path
 ):
     """A PUT that a front end forwards after the next state has arrived fails by its condition."""
-    async with open_pipeline(partner, tmp_path) as pipeline:
+    async with open_pipeline(partner, tmp_path, deadlines=QUICK) as pipeline:
         if delivered_before:
             await pipeline.drop("a", bytes(size))
             await pipeline.comes_to("a", State.DELIVERED)
@@ -156,7 +156,7 @@ async def test_a_denied_key_is_still_a_denial(partner: PartnerAccount, tmp_path:
         bucket = f"arn:aws:s3:::{partner.bucket}/*"
         partner.change(role_policy=document(statement(["s3:GetObject"], bucket)))
         await pipeline.drop("a", b"2")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not pipeline.observer.parkings:
                 await asyncio.sleep(0.01)
         assert (pipeline.observer.parkings[0].code, pipeline.observer.parkings[0].operation) == (

@@ -78,7 +78,7 @@ async def test_parts_of_an_interrupted_upload_count_only_if_they_are_in_the_file
     async with open_pipeline(partner, tmp_path) as pipeline:
         path = begin(pipeline, "parts")
         await pipeline.admit("parts", SettleReason.CEILING)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not pipeline.calls("CompleteMultipartUpload"):
                 await asyncio.sleep(0.01)
         with path.open("r+b") as file:
@@ -100,7 +100,7 @@ async def test_what_is_rewritten_for_ever_is_told_and_not_sent_over_and_over(
         async with written_to(path, SIZES[name] - len(LINE) - 7):
             for _ in range(5):
                 await pipeline.admit(name, SettleReason.CEILING)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while (await pipeline.record(name)).state not in {State.CHANGED, State.DELIVERED}:
                         await asyncio.sleep(0.01)
         if name == "parts":

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from crosshaul.aws.http1 import Deadlines
 from crosshaul.config import RetryConfig
 from crosshaul.errors import FaultKind
 from crosshaul.model import Quarantine, RetryLater, State
 from crosshaul.partner import Delay, Error, PartnerAccount, Reset, Rule, Stall
-from support.pipeline import MIB, Pipeline, open_pipeline
+from crosshaul.partner.exchange import Exchange, FaultAction
+from support.pipeline import MIB, QUICK, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -34,7 +34,7 @@ async def drop_all(pipeline: Pipeline, names: list[str], size: int = 1) -> None:
     await pipeline.admit_all(names)
 
 
-async def until(condition, seconds: float = 20.0) -> float:
+async def until(condition, seconds: float = 60.0) -> float:
     """Return the seconds until the condition holds."""
     began = time.monotonic()
     async with asyncio.timeout(seconds):
@@ -54,13 +54,13 @@ def has(partner: PartnerAccount, *names: str) -> bool:
 async def test_a_good_file_waits_seconds_behind_forbidden_ones(forbidden: int, partner: PartnerAccount, tmp_path: Path):
     """With a policy that denies *.exe, a later file of another name is delivered within seconds, and so is the next."""
     partner.faults.add(Rule(operation="PutObject", key="*.exe", times=None, action=DENIED))
-    async with open_pipeline(partner, tmp_path, retry=DEFAULT) as pipeline:
+    async with open_pipeline(partner, tmp_path, retry=RetryConfig(initial=60, max=300)) as pipeline:
         await drop_all(pipeline, [f"setup{number}.exe" for number in range(forbidden)])
         await until(lambda: pipeline.observer.parkings)
         await asyncio.sleep(1.5)
         for number in range(3):
             await drop_all(pipeline, [f"good{number}.csv"])
-            assert await until(lambda name=f"good{number}.csv": has(partner, name)) < 3.0
+            assert await until(lambda name=f"good{number}.csv": has(partner, name)) < 20.0
             await asyncio.sleep(0.5)
 
 
@@ -73,7 +73,7 @@ async def test_forbidden_files_that_were_there_first_hold_up_the_others_for_seco
         denied = [f"denied/{number}" for number in range(400)]
         await drop_all(pipeline, [*denied[:200], "fine/1", *denied[200:]])
         pipeline.start()
-        assert await until(lambda: has(partner, "fine/1")) < 8.0
+        assert await until(lambda: has(partner, "fine/1")) < 30.0
 
 
 async def test_a_forbidden_file_alone_counts_its_tries_and_is_set_aside(partner: PartnerAccount, tmp_path: Path):
@@ -118,26 +118,37 @@ async def test_a_role_that_may_nothing_any_more_parks_after_a_few_calls(partner:
         ]
         partner.faults.clear()
         await drop_all(pipeline, ["after"])
-        assert await until(lambda: has(partner, "after")) < 3.0
+        assert await until(lambda: has(partner, "after")) < 20.0
         assert pipeline.observer.resumptions == 1
+
+
+class _Held(FaultAction):
+    """A request that is answered when the gate is opened."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def on_request(self, exchange: Exchange) -> None:
+        """Wait for it."""
+        await self.gate.wait()
 
 
 async def test_the_first_part_that_is_taken_ends_a_parking(partner: PartnerAccount, tmp_path: Path):
     """The first accepted part of a large canary ends the parking, so small files are sent meanwhile."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=DENIED))
-    partner.faults.add(Rule(operation="UploadPart", times=None, action=Delay(3.0)))
-    async with open_pipeline(
-        partner, tmp_path, retry=RetryConfig(initial=0.2, max=0.2), deadlines=Deadlines()
-    ) as pipeline:
+    parts = _Held()
+    partner.faults.add(Rule(operation="UploadPart", times=None, action=parts))
+    async with open_pipeline(partner, tmp_path, retry=RetryConfig(initial=0.2, max=0.2)) as pipeline:
         await drop_all(pipeline, ["refused"])
         await until(lambda: pipeline.observer.parkings)
         await drop_all(pipeline, ["large"], 12 * MIB)
         (pipeline.root / "refused").unlink()
         await until(lambda: pipeline.calls("CreateMultipartUpload"))
         await drop_all(pipeline, [f"small{number}" for number in range(20)])
-        took = await until(lambda: sum(name.startswith("small") for name in partner.objects) == 20)
+        await until(lambda: sum(name.startswith("small") for name in partner.objects) == 20)
         assert "large" not in partner.objects
-        assert took < 2.5
+        parts.gate.set()
+        await pipeline.comes_to("large", State.DELIVERED)
 
 
 # Nothing gets through
@@ -171,7 +182,7 @@ async def test_an_outage_with_a_backlog_costs_a_few_calls_and_hardly_a_write(
         assert pipeline.journal.commits - commits <= 40
         assert pipeline.observer.parkings == []
         partner.faults.clear()
-        assert await until(lambda: len(partner.objects) > 100) < 3.5
+        assert await until(lambda: len(partner.objects) > 100) < 20.0
         assert pipeline.observer.recoveries == 1
         assert {each.writes for each in partner.objects.values()} == {1}
 
@@ -184,14 +195,14 @@ async def test_the_pause_that_the_store_asks_for_is_everybody_s(partner: Partner
         await drop_all(pipeline, [f"f{number}" for number in range(2_000)])
         pipeline.start()
         await until(lambda: pipeline.observer.outages)
-        await asyncio.sleep(0.5)
+        await until(lambda: not pipeline.context.slots.used)
         calls = len(pipeline.calls("PutObject"))
         await drop_all(pipeline, ["new"])
         await asyncio.sleep(2.5)
         assert len(pipeline.calls("PutObject")) == calls
         partner.faults.clear()
         pipeline.transfer.probe_now()  # but those that were tried in the first half second keep to it
-        assert await until(lambda: len(partner.objects) > 1_000) < 15.0
+        await until(lambda: len(partner.objects) > 1_000)
 
 
 @pytest.mark.parametrize("name", OUTAGES)
@@ -236,10 +247,13 @@ async def test_what_is_set_aside_begins_again(partner: PartnerAccount, tmp_path:
 # Files that stall
 
 
+@pytest.mark.alone
 async def test_files_that_stall_leave_room_for_those_that_do_not(partner: PartnerAccount, tmp_path: Path):
     """With sixty files whose PUTs stall and eight slots, other files are still delivered."""
     partner.faults.add(Rule(operation="PutObject", key="stuck*", times=None, action=Stall(seconds=60)))
-    async with open_pipeline(partner, tmp_path, retry=RetryConfig(initial=0.1, max=2.0), max_concurrency=8) as pipeline:
+    async with open_pipeline(
+        partner, tmp_path, retry=RetryConfig(initial=0.1, max=2.0), deadlines=QUICK, max_concurrency=8
+    ) as pipeline:
         await drop_all(pipeline, [f"stuck{number}" for number in range(60)])
         await asyncio.sleep(2.0)
         for number in range(5):

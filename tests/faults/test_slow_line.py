@@ -18,10 +18,10 @@ from crosshaul.partner import PartnerAccount, Rule, Stall
 from support.pipeline import MIB, open_pipeline
 from support.slow_line import slow_line
 
-pytestmark = pytest.mark.usefixtures("account_a")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("account_a")]
 
-SHORT = http1.Deadlines(connect=5.0, tls=5.0, progress=1.0, response=1.0)
-"""A thirtieth of the real ones for a body that stands still, and a sixtieth for an answer."""
+SHORT = http1.Deadlines(progress=2.0, response=2.0)
+"""A fifteenth of the real ones for a body that stands still, and a thirtieth for an answer."""
 
 
 def port_of(account: PartnerAccount) -> int:
@@ -39,7 +39,7 @@ async def test_a_file_in_parts_crosses_a_slow_line_once(partner: PartnerAccount,
         async with open_pipeline(partner, tmp_path, deadlines=SHORT, endpoint_url=endpoint) as pipeline:
             began = time.monotonic()
             await pipeline.drop("big", data)
-            await pipeline.comes_to("big", State.DELIVERED, timeout=60)
+            await pipeline.comes_to("big", State.DELIVERED)
             took = time.monotonic() - began
         assert Counter(call.part for call in pipeline.calls("UploadPart")) == {1: 1, 2: 1, 3: 1, 4: 1}
         assert line.carried < 1.05 * len(data)
@@ -57,12 +57,12 @@ async def test_many_files_cross_a_slow_line_once(partner: PartnerAccount, tmp_pa
                 await pipeline.drop(f"{number}", os.urandom(100_000))
             pipeline.start()
             for number in range(60):
-                await pipeline.comes_to(f"{number}", State.DELIVERED, timeout=60)
+                await pipeline.comes_to(f"{number}", State.DELIVERED)
         assert not [outcome for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater)]
         assert line.carried < 1.05 * 60 * 100_000
 
 
-LATE = http1.Deadlines(connect=1.0, tls=1.0, progress=0.4, response=0.6)
+LATE = http1.Deadlines(progress=0.4, response=0.6)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ async def test_parts_that_are_late_each_time_are_accepted(partner: PartnerAccoun
     partner.faults.add(Rule(operation="UploadPart", times=None, action=slowness))
     async with open_pipeline(partner, tmp_path, deadlines=LATE) as pipeline:
         await pipeline.drop("file", os.urandom(12 * MIB))
-        await pipeline.comes_to("file", State.DELIVERED, timeout=60)
+        await pipeline.comes_to("file", State.DELIVERED)
         codes = {outcome.diagnosis.code for _, outcome in pipeline.observer.outcomes if isinstance(outcome, RetryLater)}
         assert codes == {code}
         assert len(pipeline.calls("UploadPart")) <= 9
@@ -84,10 +84,10 @@ async def test_what_one_late_answer_taught_spares_the_next_file_a_try(partner: P
     partner.faults.add(Rule(operation="UploadPart", times=None, action=Stall(seconds=1.0)))
     async with open_pipeline(partner, tmp_path, deadlines=LATE) as pipeline:
         await pipeline.drop("first", os.urandom(9 * MIB))
-        await pipeline.comes_to("first", State.DELIVERED, timeout=60)
+        await pipeline.comes_to("first", State.DELIVERED)
         sent = len(pipeline.calls("UploadPart"))
         await pipeline.drop("second", os.urandom(9 * MIB))
-        await pipeline.comes_to("second", State.DELIVERED, timeout=60)
+        await pipeline.comes_to("second", State.DELIVERED)
         assert len(pipeline.calls("UploadPart")) == sent + 2
 
 
@@ -96,7 +96,7 @@ async def test_an_object_whose_answer_comes_late_is_not_sent_again(partner: Part
     partner.faults.add(Rule(operation="PutObject", times=1, action=Stall(seconds=1.0)))
     async with open_pipeline(partner, tmp_path, deadlines=LATE) as pipeline:
         await pipeline.drop("small", b"x")
-        await pipeline.comes_to("small", State.DELIVERED, timeout=20)
+        await pipeline.comes_to("small", State.DELIVERED)
     assert len(pipeline.calls("PutObject")) <= 1
 
 
@@ -119,7 +119,7 @@ async def test_a_bandwidth_limit_is_used_and_kept(partner: PartnerAccount, tmp_p
             began = time.monotonic()
             pipeline.start()
             for number in range(files):
-                await pipeline.comes_to(f"{number}", State.DELIVERED, timeout=60)
+                await pipeline.comes_to(f"{number}", State.DELIVERED)
             took = time.monotonic() - began
         assert 0.8 < line.carried / (took * rate) < 1.05
         assert line.connections < files
@@ -138,4 +138,4 @@ async def test_a_limit_that_is_lifted_acts_at_once(partner: PartnerAccount, tmp_
         began = time.monotonic()
         for number in range(30):
             await pipeline.comes_to(f"{number}", State.DELIVERED)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10

@@ -47,7 +47,7 @@ def puts(pipeline: Pipeline) -> int:
 
 async def outcomes(pipeline: Pipeline) -> list[type[Outcome]]:
     """Return the outcomes since the last call; they are reported just after the journal has them."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not pipeline.observer.outcomes:
             await asyncio.sleep(0.01)
     told = [type(outcome) for _, outcome in pipeline.observer.outcomes]
@@ -139,7 +139,7 @@ async def test_bytes_that_come_back_are_sent_after_others_were(seen: bool, partn
         if not seen:
             partner.faults.add(denied)
         await pipeline.admit("a")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while partner.read("a") == SMALL:
                 await asyncio.sleep(0.01)
         forge(pipeline.root / "a", SMALL)

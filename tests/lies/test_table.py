@@ -48,7 +48,7 @@ from support.fault_table import (
     Row,
 )
 from support.overheard import Indiscreet, check_lines, diagnoses, overheard
-from support.pipeline import Pipeline, open_pipeline
+from support.pipeline import QUICK, Pipeline, open_pipeline
 
 pytestmark = pytest.mark.usefixtures("account_a")
 
@@ -488,7 +488,7 @@ async def test_whatever_happens_to_the_connection_the_file_arrives(
 ):
     """After two faults of the connection every file arrives byte for byte, and none is quarantined."""
     lies = {name: action for name, action in LIES.items() if (operation, name) not in NOT_SEEN}
-    async with open_pipeline(partner, tmp_path) as pipeline:
+    async with open_pipeline(partner, tmp_path, deadlines=QUICK) as pipeline:
         for number, action in enumerate(lies.values()):
             partner.faults.add(Rule(operation=operation, key=str(number), times=2, action=action))
             await drop(pipeline, str(number), operation)

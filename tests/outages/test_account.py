@@ -105,7 +105,7 @@ def test_fifteen_minutes_without_sts_scaled_down(strict, site_for):
         files_for(site, 15, "during")
         asked = strict.calls("AssumeRole")
         strict.clear_faults()
-        until(lambda: len(strict.objects()) == len(sha256_of(site.root)), 30)
+        until(lambda: len(strict.objects()) == len(sha256_of(site.root)))
         assert daemon.stop() == 0
     assert daemon.events("destination_parked")
     # One second, doubled each time, and at least half of it: at most five in fifteen seconds, and one under way.

@@ -15,8 +15,8 @@ from crosshaul.files.source_file import SourceFile
 from crosshaul.service import builder
 from support.system_fixtures import until
 
-HANGING = 120.0
-PATIENCE = 30.0
+HANGING = 240.0
+PATIENCE = 60.0
 SIZES = {"small": 10, "middling": 100_000, "large": 1_000_000, "in parts": 20 << 20}
 
 

@@ -20,7 +20,7 @@ from crosshaul.files.source_file import SourceFile
 from crosshaul.service import builder
 from support.system_fixtures import destination, until
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 HANGING = 10 * PATIENCE
 
 

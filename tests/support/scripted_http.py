@@ -78,8 +78,8 @@ class Scripted:
         self.failures: list[BaseException] = []
 
     async def until_open(self, count: int) -> None:
-        """Wait, for at most a second, until this many connections are open."""
-        async with asyncio.timeout(1):
+        """Wait until this many connections are open."""
+        async with asyncio.timeout(60):
             while self.open != count:
                 await asyncio.sleep(0.005)
 
@@ -153,10 +153,10 @@ async def client_of(
     *,
     host: str = "127.0.0.1",
     tls: ssl.SSLContext | None = None,
-    progress: float = 2.0,
-    response: float = 2.0,
+    progress: float = 60.0,
+    response: float = 60.0,
     trickle: float = 600.0,
-    setup: float = 2.0,
+    setup: float = 60.0,
     most: int = 4,
     proxy: Proxy | None = None,
     **more: Any,

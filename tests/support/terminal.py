@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 

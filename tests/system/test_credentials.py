@@ -111,7 +111,7 @@ def test_sts_out_of_order_for_a_while(strict, site_for):
         while not daemon.events("destination_parked"):
             number += keep_coming(site, 0.3, f"{number}")
         strict.clear_faults()
-        until(delivered(strict, site), 10)
+        until(delivered(strict, site))
         assert daemon.stop() == 0
     assert sha256(strict) == sha256_of(site.root)
     told = [each["event"] for each in daemon.events("credentials_not_renewed", "file_delivered", "destination_parked")]
@@ -127,7 +127,7 @@ def test_sts_out_of_order_at_the_start(strict, site_for):
     site = site_for(strict)
     site.add("file")
     with site.daemon() as daemon:
-        until(delivered(strict, site), 15)
+        until(delivered(strict, site))
         assert daemon.stop() == 0
     nothing_failed(daemon, site)
 
@@ -172,13 +172,13 @@ def test_a_role_that_may_nothing_parks_its_destination_only(strict, site_for, tm
             until(lambda: daemon.events("destination_parked"))
             for number in range(30):
                 (root / f"{number}").write_bytes(b"%d" % number)
-            until(lambda: len(second.objects()) == 30, 10)
+            until(lambda: len(second.objects()) == 30)
             assert len(strict.objects()) == 1
             # The daemon writes down how its destinations are once a second.
-            until(lambda: states_of(site) == {"partner": "parked", "second": "ready"}, 10)
+            until(lambda: states_of(site) == {"partner": "parked", "second": "ready"})
             assert "AccessDenied" in str(site.status()["destinations"]["partner"]["last_error"])
             strict.settings(role_policy=None)
-            until(delivered(strict, site), 10)
+            until(delivered(strict, site))
             assert daemon.stop() == 0
         assert sha256(second) == sha256_of(root)
     assert sha256(strict) == sha256_of(site.root)
@@ -200,14 +200,14 @@ def test_the_external_id_is_rotated(strict, site_for):
         strict.settings(external_id=new)  # between two refreshes, which come a second apart
         until(lambda: [call["code"] for call in strict.calls("AssumeRole")][-2:] == ["", ""])
         site.add("both known")
-        until(delivered(strict, site), 10)
+        until(delivered(strict, site))
         assert daemon.events("credentials_not_renewed", "destination_parked") == []
         strict.settings(external_id=old)
         site.external_id_file.write_text("neither-of-them")
         until(lambda: daemon.events("credentials_not_renewed"))
         site.external_id_file.write_text(old)
         site.add("mended")
-        until(delivered(strict, site), 15)
+        until(delivered(strict, site))
         assert daemon.stop() == 0
     nothing_failed(daemon, site)
     assert not any(secret in daemon.log.read_text() for secret in (old, new, "neither-of-them"))

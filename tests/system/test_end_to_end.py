@@ -82,16 +82,14 @@ def test_odd_names_arrive_under_their_keys(account, site_for):
 
 def test_a_rename_into_place_is_quick(account, site_for):
     """With a long quiet time a file renamed into place is sent at once, and one written in place is not."""
-    site = site_for(account, settle={"quiet": "5m"})
+    site = site_for(account, settle={"quiet": "1h"})
     with site.daemon() as daemon:
         # Who renames before the directory is watched is not heard: the first walk is what sets the watches.
         until(lambda: site.status()["routes"]["r"]["last_scan_at"])
         written = site.add("written", b"in place")
         (site.home / "made").write_bytes(b"elsewhere")
-        began = time.monotonic()
         (site.home / "made").rename(site.root / "renamed")
         arrives(account, {"renamed": digest(b"elsewhere")})
-        assert time.monotonic() - began < 5
         written.rename(site.root / "written too")
         arrives(account, {"renamed": digest(b"elsewhere"), "written too": digest(b"in place")})
         assert daemon.stop() == 0
@@ -120,7 +118,7 @@ def test_changes_go_again_and_deletions_go_nowhere(account, site_for):
 
 def test_a_file_that_keeps_changing_is_sent_when_it_rests(account, site_for):
     """A file that is being written is not sent before it was unchanged for the quiet time."""
-    site = site_for(account, settle={"quiet": "1s"})
+    site = site_for(account, settle={"quiet": "3s"})
     with site.daemon() as daemon, (site.root / "growing").open("wb", buffering=0) as file:
         for _ in range(10):
             file.write(b"a line\n")

@@ -83,7 +83,7 @@ def test_a_stop_that_cuts_off_is_no_failure_of_the_unit(strict, site, manager):
 
 def test_it_is_ready_when_the_first_credentials_are_had(strict, site, manager):
     """READY=1 comes with the first session; then there is a status, and the watchdog is fed."""
-    strict.fault("delay", "AssumeRole", rule={"times": 1}, seconds=2)
+    strict.fault("delay", "AssumeRole", rule={"times": 1}, seconds=4)
     with site.daemon() as daemon:
         assert not manager.hears("READY=1")
         until(lambda: manager.hears("^READY=1$"))

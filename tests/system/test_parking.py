@@ -34,7 +34,7 @@ def test_a_parked_destination_is_tried_as_often_as_configured(strict, site_for):
     with site.daemon() as daemon:
         until(lambda: len(strict.calls("PutObject")) >= 4)
         at = [call["at"] for call in strict.calls("PutObject")]
-        assert max(b - a for a, b in itertools.pairwise(at)) < 2
+        assert max(b - a for a, b in itertools.pairwise(at)) < 4
         daemon.stop()
 
 
@@ -44,4 +44,4 @@ def test_require_ready_sees_a_wrong_region(strict, site_for):
     site.destination["region"] = "eu-west-1"
     site.write()
     with site.daemon("--require-ready") as daemon:
-        assert daemon.wait(5) == 3
+        assert daemon.wait() == 3

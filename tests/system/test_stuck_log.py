@@ -64,14 +64,14 @@ def test_a_log_that_nobody_reads_stops_nothing(strict: PartnerProcess, site_for,
         site.add(f"{number:05}", b"x")
     with at_work(site, made()) as process:
         until(lambda: len(strict.objects()) == FILES)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=30) as answer:
             assert answer.status == 200
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             assert b"crosshaul_log_lines_dropped_total" in answer.read()
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
-        assert time.monotonic() - began < 15
+        assert process.wait(timeout=60) == 0
+        assert time.monotonic() - began < 25  # of the 30 s that a drain may take
 
 
 @pytest.mark.parametrize("verb", ["run", "push"])
@@ -86,7 +86,7 @@ def test_an_error_that_nobody_reads_holds_up_no_end(strict: PartnerProcess, site
     with at_work(site, filled(), verb) as process:
         until(lambda: strict.faults()[0]["hits"])
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) in {1, 143}
+        assert process.wait(timeout=60) in {1, 143}
 
 
 def free_port() -> int:

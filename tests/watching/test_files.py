@@ -143,7 +143,7 @@ def test_rewrites_of_the_same_size_within_one_tick_of_the_clock_are_not_lost(str
             for state in range(4):
                 (root / f"{number}").write_bytes(b"%02d %02d" % (number, state))
                 time.sleep(0.03)
-        until(lambda: bucket(strict) == sha256_of(root), 20.0)
+        until(lambda: bucket(strict) == sha256_of(root))
 
 
 def test_a_slow_writer_s_file_is_whole_in_the_end(strict, site):

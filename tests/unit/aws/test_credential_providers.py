@@ -221,11 +221,15 @@ async def test_what_is_right_works(case: str, world: World):
 async def test_a_process_that_hangs_is_ended_with_its_asker(world: World):
     """Who gives up leaves no program behind that would wait for ever."""
     program(world, f"echo $$ > {world.home}/pid; exec sleep 60")
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(1):
-            await world.chain().credentials()
+    asking = asyncio.create_task(world.chain().credentials())
+    async with asyncio.timeout(60):
+        while not (world.home / "pid").exists() or not (world.home / "pid").read_text().endswith("\n"):
+            await asyncio.sleep(0.02)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
     pid = int((world.home / "pid").read_text())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with contextlib.suppress(ProcessLookupError):
             while True:
                 os.kill(pid, 0)

@@ -74,7 +74,7 @@ async def test_an_end_is_told_and_closes_the_link():
     async with pair() as (link, protocol, theirs):
         theirs.sendall(b"last words")
         theirs.close()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(60):
             await protocol.closed.wait()
         assert (protocol.bytes, protocol.events, link.open) == (b"last words", ["eof", "lost"], False)
         link.close()

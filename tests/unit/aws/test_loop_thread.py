@@ -6,9 +6,7 @@ Beside the credentials that use it: the tests of concurrency run on virtual time
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-import time
 
 import pytest
 
@@ -41,28 +39,32 @@ async def test_an_error_reaches_the_caller():
 
 async def test_a_cancelled_caller_cancels_the_coroutine_and_awaits_its_end():
     """Clean-up in the coroutine is complete when the cancelled caller continues."""
-    cleaned = []
+    begun, cleaned = threading.Event(), []
 
     async def hang() -> None:
+        begun.set()
         try:
             await asyncio.sleep(60)
         finally:
             cleaned.append(True)
 
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await THREAD.run(hang)
+    calling = asyncio.create_task(THREAD.run(hang))
+    await asyncio.to_thread(begun.wait)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
     assert cleaned == [True]
 
 
 async def test_a_blocking_coroutine_does_not_block_the_caller_s_loop():
     """The caller's loop runs while the thread is blocked."""
+    gate = threading.Event()
 
-    async def block() -> None:
-        time.sleep(0.3)  # noqa: ASYNC251 - this is what the thread is for
+    async def block() -> bool:
+        return gate.wait(60)
 
-    ticks, blocked = 0, asyncio.create_task(THREAD.run(block))
-    while not blocked.done():
-        await asyncio.sleep(0.01)
-        ticks += 1
-    assert ticks > 3
+    blocked = asyncio.create_task(THREAD.run(block))
+    await asyncio.sleep(0.3)
+    assert not blocked.done()
+    gate.set()
+    assert await blocked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -152,11 +153,13 @@ async def test_short_sessions_are_refreshed_ahead_of_their_end(partner, config_f
     """With sessions of two seconds, credentials asked for at any moment of five seconds are never expired ones."""
     partner.change(session_seconds=2.0)
     async with refreshing(config_for(role(partner))) as (refresher, ear):
+        began = time.monotonic()
         for _ in range(50):
             await refresher.credentials()
             assert (refresher.expires_in() or 0) > 0
             await asyncio.sleep(0.1)
-    assert 2 <= len(ear.renewals) <= 6
+        lasted = time.monotonic() - began
+    assert 2 <= len(ear.renewals) <= lasted + 1
 
 
 async def test_a_skewed_clock_neither_shortens_nor_stretches_a_session(partner, config_for):
@@ -169,7 +172,7 @@ async def test_a_skewed_clock_neither_shortens_nor_stretches_a_session(partner, 
 async def test_an_sts_outage_leaves_the_present_credentials_in_use_and_ends_by_itself(partner, config_for):
     """While STS answers 503, callers get the session they had; when it is back, a new one is there unasked."""
     partner.change(session_seconds=9.0)
-    async with refreshing(config_for(role(partner))) as (refresher, ear), asyncio.timeout(20):
+    async with refreshing(config_for(role(partner))) as (refresher, ear), asyncio.timeout(60):
         first = await refresher.credentials()
         partner.faults.add(Rule(operation="AssumeRole", times=1, action=Error(503, "ServiceUnavailable", "away")))
         while not ear.refusals:
@@ -228,7 +231,7 @@ async def test_a_provider_that_fails_oddly_is_a_fault_and_not_a_crash(
         assert "no JSON" not in str(caught.value)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", partner.access_key_id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", partner.secret_access_key)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not ear.renewals:
                 await asyncio.sleep(0.02)
 
@@ -261,7 +264,7 @@ async def test_a_file_of_external_ids_that_hangs_takes_nobody_elses_thread(partn
     os.mkfifo(hanging)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     async with refreshing(config_for(f"role_arn: '{partner.role_arn}', external_id_file: '{hanging}'")):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.sleep(0.3)
             assert await asyncio.to_thread(lambda: 42) == 42
         writer = await asyncio.to_thread(os.open, hanging, os.O_WRONLY)

@@ -35,6 +35,7 @@ from crosshaul.model import (
     Sighting,
     State,
 )
+from support.journal_samples import TurnableClock
 from support.null_logger import NullLogger
 
 CRC = ChecksumKind.CRC64NVME
@@ -213,7 +214,7 @@ async def test_an_empty_directory_in_the_place_of_the_root_is_no_missing_file(wo
     world.root.rename(tmp_path / "away")
     world.root.mkdir()
     await until(world, "f", AfterAction.FAILED)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not world.said("source_kept"):  # told once the journal has it
             await asyncio.sleep(0.01)
     assert "is the volume mounted?" in world.said("source_kept")[0]
@@ -238,7 +239,7 @@ async def test_the_last_file_of_a_root_that_somebody_deleted_is_gone(world: Worl
 
 
 async def until(world: World, name: str, action: AfterAction) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await world.action(name) is not action:
             await asyncio.sleep(0.02)
 
@@ -359,7 +360,7 @@ async def test_a_source_whose_writers_can_not_be_seen_is_looked_at_every_five_mi
 
     monkeypatch.setattr(after._batches, "finish_all", counted)
     running = asyncio.create_task(after.run(stop))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await world.record("f")).diagnosis is None:
             await asyncio.sleep(0.02)
     await asyncio.sleep(2.5)
@@ -626,16 +627,16 @@ async def test_waiting_for_a_route_is_told_when_it_lasts_and_at_doublings(world:
 
 async def test_the_service_acts_when_the_grace_is_over(world: World):
     """run() deletes a file soon after it falls due, and ends when it is told to."""
-    path = await world.deliver("f", due_in=0.3)
+    path = await world.deliver("f", due_in=1.5)
     stop = asyncio.Event()
     service = asyncio.create_task(world.after(after_upload="delete").run(stop))
     await asyncio.sleep(0.1)
     assert path.exists()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(60):
         while path.exists():
             await asyncio.sleep(0.02)
     stop.set()
-    await asyncio.wait_for(service, 1)
+    await asyncio.wait_for(service, 60)
 
 
 async def test_a_clock_that_was_set_back_keeps_no_source(world: World):
@@ -643,7 +644,7 @@ async def test_a_clock_that_was_set_back_keeps_no_source(world: World):
     path = await world.deliver("d/f", due_in=1200)
     stop = asyncio.Event()
     running = asyncio.create_task(world.after(after_upload="delete").run(stop))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while path.exists():
             await asyncio.sleep(0.02)
     stop.set()
@@ -653,14 +654,16 @@ async def test_a_clock_that_was_set_back_keeps_no_source(world: World):
 async def test_a_journal_that_takes_long_to_answer_is_asked_less_often(world: World, monkeypatch: pytest.MonkeyPatch):
     """What waits for a scan is read past at each question: a question of 0.2 s is followed by a rest of 4."""
     after, ask = world.after(after_upload="delete"), world.journal.next_after_due
+    clock = TurnableClock()
+    monkeypatch.setattr(after, "_clock", clock)
 
     async def slowly(route: str) -> float | None:
-        await asyncio.sleep(0.2)
+        await clock.sleep(0.2)
         return await ask(route)
 
     assert await after._pause() <= 1.0
     monkeypatch.setattr(world.journal, "next_after_due", slowly)
-    assert 4.0 <= await after._pause() <= 10.0
+    assert await after._pause() == pytest.approx(4.0)
 
 
 # What the bucket holds by then

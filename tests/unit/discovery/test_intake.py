@@ -90,8 +90,8 @@ class World:
         assert record is not None
         return record
 
-    async def until(self, path: bytes, state: State = State.PENDING, within: float = 5.0) -> Record:
-        async with asyncio.timeout(within):
+    async def until(self, path: bytes, state: State = State.PENDING) -> Record:
+        async with asyncio.timeout(60):
             while (record := await self.record(path)) is None or record.state is not state:
                 await asyncio.sleep(0.005)
             while path not in self.admitted_at:
@@ -131,10 +131,10 @@ class World:
             yield intake
         finally:
             stop.set()
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, 60)
 
-    async def eventually(self, condition: Callable[[], object], within: float = 5.0) -> None:
-        async with asyncio.timeout(within):
+    async def eventually(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.01)
 
@@ -156,20 +156,19 @@ OLD = (1_600_000_000, 1_600_000_000)
 
 
 async def test_a_rename_into_place_is_admitted_at_once_whatever_the_quiet_time(world: World):
-    """With quiet at 30 s, a file that is renamed into place is in the journal within a second."""
-    async with world.running(settle={"quiet": 30, "max_wait": 60}):
+    """With quiet at an hour, a file that is renamed into place is in the journal at once."""
+    async with world.running(settle={"quiet": "1h", "max_wait": "2h"}):
         (world.root / ".tmp").write_bytes(b"x")
         (world.root / ".tmp").rename(world.root / "final")
-        began = time.monotonic()
         record = await world.until(b"final")
-        assert world.admitted_at[b"final"] - began < 1.0
         assert record.key == "in/final"
         assert await world.record(b".tmp") is None
 
 
+@pytest.mark.alone
 async def test_a_slow_writer_is_not_taken_before_it_is_quiet(world: World):
     """A file that is written to every 50 ms is admitted a quiet time after the last write, and not before."""
-    async with world.running(settle={"quiet": 0.4, "max_wait": 60}):
+    async with world.running(settle={"quiet": 1.0, "max_wait": 60}):
         with (world.root / "slow").open("wb", buffering=0) as file:
             for _ in range(16):
                 file.write(b"x")
@@ -177,7 +176,7 @@ async def test_a_slow_writer_is_not_taken_before_it_is_quiet(world: World):
                 await asyncio.sleep(0.05)
         record = await world.until(b"slow")
         assert record.fingerprint.size == 16
-        assert 0.35 <= world.admitted_at[b"slow"] - last < 0.8
+        assert 0.95 <= world.admitted_at[b"slow"] - last < 2.0
         assert world.admissions == 1
 
 
@@ -190,7 +189,7 @@ async def test_what_was_there_before_goes_once_and_goes_again_when_it_changes(wo
         first = await world.until(b"d/e/b")
         await world.until(b"a")
         (world.root / "d/e/b").write_text("changed")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (record := await world.record(b"d/e/b")) is None or record.generation == first.generation:
                 await asyncio.sleep(0.01)
         assert record.fingerprint.size == 7
@@ -200,13 +199,11 @@ async def test_what_was_there_before_goes_once_and_goes_again_when_it_changes(wo
 
 
 async def test_plain_writes_are_heard_and_admitted_promptly(world: World):
-    """With quiet 0, a file that is written is in the journal well within a second of its close."""
-    async with world.running(settle={"quiet": 0}):
+    """With quiet 0, a file that is written is in the journal without a scan."""
+    async with world.running(settle={"quiet": 0}, rescan_interval="1h"):
         await asyncio.sleep(0.3)
-        began = time.monotonic()
         (world.root / "f").write_bytes(b"x")
         await world.until(b"f")
-        assert world.admitted_at[b"f"] - began < 0.5
 
 
 async def test_names_that_are_no_utf_8_are_heard_while_watching(world: World):
@@ -219,8 +216,8 @@ async def test_names_that_are_no_utf_8_are_heard_while_watching(world: World):
         (world.root / "after").write_text("x")
         (world.root / "new/dir").mkdir(parents=True)
         (world.root / "new/dir/after").write_text("x")
-        await world.until(b"after", within=2)
-        await world.until(b"new/dir/after", within=2)
+        await world.until(b"after")
+        await world.until(b"new/dir/after")
     assert world.metrics.lost == 0
 
 
@@ -233,7 +230,7 @@ async def test_with_close_write_a_closed_file_does_not_wait(world: World):
             file.flush()
             await asyncio.sleep(0.3)
             assert world.admissions == 0
-        record = await world.until(b"f", within=2)
+        record = await world.until(b"f")
         assert record.settled_by is SettleReason.FINISHED
         with (world.root / "f").open("a") as file:
             file.write("y")
@@ -267,7 +264,7 @@ async def test_it_is_written_down_whether_a_quiet_files_writer_was_heard_to_clos
     that it stood still is known.
     """
     (world.root / "before").write_text("x")
-    async with world.running(settle={"quiet": 0.5}):
+    async with world.running(settle={"quiet": 1.5}):
         (world.root / "closed").write_text("x")
         with (world.root / "held").open("w") as held, (world.root / "two").open("w") as second:
             held.write("x")
@@ -292,7 +289,7 @@ async def test_it_is_written_down_whether_a_quiet_files_writer_was_heard_to_clos
 @pytest.mark.skipif(sys.platform != "linux", reason="only inotify tells of a close")
 async def test_where_events_were_lost_no_close_counts(world: World):
     """Who closed a file may have opened it again in what was not heard."""
-    async with world.running(settle={"quiet": 0.5}) as intake:
+    async with world.running(settle={"quiet": 2}) as intake:
         (world.root / "f").write_text("x")
         await world.eventually(lambda: intake.settling == 1)
         intake.events.on_events_lost(1)
@@ -311,7 +308,7 @@ async def test_a_file_that_is_written_to_all_the_time_is_checked_when_it_is_due(
         return stat_paths(scanner, paths)
 
     monkeypatch.setattr(Scanner, "stat_paths", noted)
-    async with world.running(settle={"quiet": 0.5, "max_wait": "1h"}):
+    async with world.running(settle={"quiet": 1.5, "max_wait": "1h"}):
         with (world.root / "f").open("wb", buffering=0) as file:
             for _ in range(300):
                 file.write(b"x")
@@ -402,31 +399,30 @@ async def test_new_nested_directories_are_walked_and_watched(world: World):
             (directory / "f").write_text("x")
         for number in range(30):
             await world.until(b"n%d/a/b/c/f" % number)
-        began = time.monotonic()
         (directory / ".tmp").write_text("x")
         (directory / ".tmp").rename(directory / "final")
-        await world.until(b"n29/a/b/c/final")
-        assert world.admitted_at[b"n29/a/b/c/final"] - began < 0.25
+        assert (await world.until(b"n29/a/b/c/final")).settled_by is SettleReason.FINISHED
 
 
+@pytest.mark.alone
 async def test_files_in_a_directory_that_is_renamed_into_place_are_judged_by_their_own_times(
     world: World, tmp_path: Path
 ):
     """What stood still before the move is admitted without waiting; what is still being written is not."""
     (tmp_path / "made/sub").mkdir(parents=True)
     (tmp_path / "made/sub/f").write_text("x")
-    await asyncio.sleep(0.5)
-    async with world.running(settle={"quiet": 0.5, "max_wait": 60}):
+    await asyncio.sleep(1.0)
+    async with world.running(settle={"quiet": 1.0, "max_wait": 60}):
         with (tmp_path / "made/writing").open("wb", buffering=0) as file:
             file.write(b"x")
             (tmp_path / "made").rename(world.root / "in")
             began = time.monotonic()
-            await world.until(b"in/sub/f", within=2)
-            assert world.admitted_at[b"in/sub/f"] - began < 0.4
+            await world.until(b"in/sub/f")
+            assert world.admitted_at[b"in/sub/f"] - began < 0.8
             for _ in range(10):
                 file.write(b"x")
                 await asyncio.sleep(0.1)
-        assert (await world.until(b"in/writing", within=2)).fingerprint.size == 11
+        assert (await world.until(b"in/writing")).fingerprint.size == 11
 
 
 async def test_a_directory_that_becomes_readable_is_walked_at_once(world: World, monkeypatch: pytest.MonkeyPatch):
@@ -446,7 +442,7 @@ async def test_a_directory_that_becomes_readable_is_walked_at_once(world: World,
         await asyncio.sleep(0.1)
         closed = False
         (world.root / "closed").chmod(0o755)
-        await world.until(b"closed/f", within=2)
+        await world.until(b"closed/f")
         assert intake.unreadable == ()
 
 
@@ -457,7 +453,7 @@ async def test_a_directory_heard_of_twice_is_still_a_new_one(world: World):
         (world.root / "d/f").write_text("x")
         intake.events.on_event(b"d", EventKind.RENAMED)
         intake.events.on_event(b"d", EventKind.CHANGED)
-        await world.until(b"d/f", within=2)
+        await world.until(b"d/f")
 
 
 async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: World, monkeypatch: pytest.MonkeyPatch):
@@ -466,7 +462,7 @@ async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: Worl
     async with world.running(settle={"quiet": 0.2, "max_wait": 60}, rescan_interval=600) as intake:
         for number in range(300):
             (world.root / f"{number}").touch()
-        await world.eventually(lambda: len(world.admitted_at) == 300, within=10)
+        await world.eventually(lambda: len(world.admitted_at) == 300)
         assert intake.settling == 0
     assert world.log.events("too_many_unsettled")
 
@@ -486,7 +482,7 @@ async def test_a_sweep_does_not_walk_for_files_without_their_markers(world: Worl
     for number in range(60):
         (world.root / f"{number}").touch()
     (world.root / "7.done").touch()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await world.intake(settle={"marker": "{path}.done"}).scan_once()
     assert set(world.records()) == {b"7"}
 
@@ -590,7 +586,7 @@ async def test_fifos_and_sockets_are_ignored_without_blocking(world: World):
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(world.root / "sock"))
             (world.root / "f").write_text("x")
-            await world.until(b"f", within=2)
+            await world.until(b"f")
     assert set(world.records()) == {b"f"}
 
 
@@ -604,19 +600,20 @@ async def test_a_file_goes_when_its_marker_appears(world: World):
         await asyncio.sleep(0.1)
         assert await world.record(b"waits") is None
         (world.root / "waits.done").touch()
-        await world.until(b"waits", within=2)
+        await world.until(b"waits")
     assert set(world.records()) == {b"both", b"waits"}
 
 
 async def test_a_file_that_never_stands_still_is_taken_at_the_ceiling(world: World):
     """A writer that never ends is taken after max_wait, as it stands, and the log names it."""
-    async with world.running(settle={"quiet": 0.5, "max_wait": 0.8}):
+    async with world.running(settle={"quiet": 1.5, "max_wait": 1.8}):
         began = time.monotonic()
         with (world.root / "busy").open("wb", buffering=0) as file:
-            while time.monotonic() - began < 1.3:
+            while b"busy" not in world.admitted_at:
                 file.write(b"x")
                 await asyncio.sleep(0.05)
-        assert 0.7 <= world.admitted_at[b"busy"] - began < 1.3
+                assert time.monotonic() - began < 60
+        assert world.admitted_at[b"busy"] - began >= 1.7
     assert [line["path"] for line in world.log.events("queued_while_changing")] == ["busy"]
 
 
@@ -652,8 +649,8 @@ async def test_a_sweep_waits_for_what_has_not_settled(world: World):
     os.utime(world.root / "old", OLD)
     (world.root / "fresh").touch()
     began = time.monotonic()
-    await world.intake(settle={"quiet": 0.3, "max_wait": 5}).scan_once()
-    assert 0.2 < time.monotonic() - began < 1.5
+    await world.intake(settle={"quiet": 0.3, "max_wait": 120}).scan_once()
+    assert 0.2 < time.monotonic() - began < 60
     assert set(world.records()) == {b"old", b"fresh"}
     assert world.status().settling == 0
 
@@ -705,18 +702,18 @@ async def test_more_hints_than_can_be_kept_turn_into_a_walk(world: World, monkey
     async with world.running(settle={"quiet": 0}, rescan_interval=600):
         for number in range(300):
             (world.root / f"{number}").touch()
-        await world.eventually(lambda: len(world.admitted_at) == 300, within=8)
+        await world.eventually(lambda: len(world.admitted_at) == 300)
 
 
 async def test_while_the_root_is_away_what_waited_is_left_to_the_next_walk(world: World, tmp_path: Path):
     """A due look at a root that went forgets the files without calling them gone, and asks for a walk."""
-    intake = world.intake(settle={"quiet": 0.05, "max_wait": 60})
+    intake = world.intake(settle={"quiet": 0.8, "max_wait": 60})
     (world.root / "f").write_text("x")
     intake.hint(b"f")
     await intake.check_hints()
     assert intake.settling == 1
     world.root.rename(tmp_path / "away")
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.9)
     await intake.check_hints()
     assert intake.settling == 0
 
@@ -724,11 +721,11 @@ async def test_while_the_root_is_away_what_waited_is_left_to_the_next_walk(world
 async def test_what_went_back_to_its_recorded_state_is_not_waited_for(world: World):
     """A candidate that the journal knows by the time it is due is forgotten."""
     (world.root / "f").write_text("x")
-    intake = world.intake(settle={"quiet": 0.05, "max_wait": 60})
+    intake = world.intake(settle={"quiet": 0.8, "max_wait": 60})
     intake.hint(b"f")
     await intake.check_hints()
     await world.intake(settle={"quiet": 0}).scan_once()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.9)
     await intake.check_hints()
     assert intake.settling == 0
     assert world.admissions == 1
@@ -756,11 +753,12 @@ async def longest_turn(world: World, folder: str) -> float:
     meter = asyncio.create_task(measure())
     async with world.running(settle={"quiet": 0}):
         await asyncio.to_thread(write)
-        await world.eventually(lambda: len(world.admitted_at) == before + 4_000, within=30)
+        await world.eventually(lambda: len(world.admitted_at) == before + 4_000)
     meter.cancel()
     return longest
 
 
+@pytest.mark.alone
 async def test_the_loop_is_never_busy_for_long_while_thousands_of_files_arrive(world: World):
     """No turn of the loop takes 50 ms; in the best of three rounds, since a busy machine stretches even that."""
     turns = []
@@ -784,7 +782,7 @@ async def test_a_file_server_whose_clock_is_behind_does_not_hurry_us(world: Worl
     world.clock = AheadClock()
     writing = (world.root / "found").open("wb", buffering=0)
     writing.write(b"x")
-    async with world.running(settle={"quiet": 0.5, "max_wait": 60}, rescan_interval=0.2):
+    async with world.running(settle={"quiet": 2, "max_wait": 60}, rescan_interval=0.2):
         with writing, (world.root / "heard").open("wb", buffering=0) as heard:
             for _ in range(12):
                 heard.write(b"x")
@@ -849,12 +847,10 @@ async def test_a_large_file_is_read_for_its_key_beside_all_others(world: World, 
         os.truncate(file, 1 << 40)
     async with world.running(key="{sha256}", settle={"quiet": 0}, rescan_interval=0.3) as intake:
         await world.eventually(lambda: intake.settling == 2)
-        began = time.monotonic()
         for number in range(50):
             (world.root / f"{number}").write_bytes(b"%d" % number)
         (world.root / "large").write_bytes(b"x" * (8 << 20))
-        await world.eventually(lambda: len(world.admitted_at) == 51, within=10)
-        assert time.monotonic() - began < 5
+        await world.eventually(lambda: len(world.admitted_at) == 51)
         assert intake.busy
         record = await world.known(b"large")
         assert record.key == "in/" + hashlib.sha256(b"x" * (8 << 20)).hexdigest()
@@ -868,7 +864,7 @@ async def test_a_read_for_a_key_that_hangs_is_told_and_so_is_its_end(world: Worl
     gate, read = threading.Event(), SourceFile.read
 
     def hanging(self: SourceFile, offset: int, length: int) -> bytes | memoryview:
-        gate.wait(30)
+        gate.wait(120)
         return read(self, offset, length)
 
     monkeypatch.setattr(SourceFile, "read", hanging)
@@ -878,7 +874,7 @@ async def test_a_read_for_a_key_that_hangs_is_told_and_so_is_its_end(world: Worl
         await world.eventually(lambda: world.log.events("read_hangs"))
         assert [each["path"] for each in world.log.events("read_hangs")] == ["stuck"]
         gate.set()
-        await world.until(b"stuck", within=10)
+        await world.until(b"stuck")
         await world.eventually(lambda: world.log.events("read_recovered"))
 
 
@@ -917,7 +913,7 @@ async def test_a_file_that_changes_while_it_is_read_for_its_key_is_judged_again(
         await world.eventually(lambda: intake.settling == 1)
         await asyncio.sleep(0.3)
         file.write_bytes(b"last")
-        record = await world.until(b"f", within=10)
+        record = await world.until(b"f")
         assert record.key == "in/" + hashlib.sha256(b"last").hexdigest()
     assert world.admissions == 1
 

@@ -78,4 +78,4 @@ def test_no_path_makes_a_pattern_slow(pattern: str, path: str):
     began = time.thread_time()
     for _ in range(10):
         assert not ours.match_file(path)
-    assert time.thread_time() - began < 0.1
+    assert time.thread_time() - began < 1.0

