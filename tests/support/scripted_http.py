@@ -78,7 +78,7 @@ class Scripted:
         self.failures: list[BaseException] = []
 
     async def until_open(self, count: int) -> None:
-        """Wait until this many connections are open."""
+        """Wait, for at most a second, until this many connections are open."""
         async with asyncio.timeout(60):
             while self.open != count:
                 await asyncio.sleep(0.005)

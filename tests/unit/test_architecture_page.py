@@ -1,4 +1,4 @@
-"""docs/ARCHITECTURE.md and docs/adr name what is there."""
+"""The names in docs/ARCHITECTURE.md and docs/adr exist."""
 
 from __future__ import annotations
 

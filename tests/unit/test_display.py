@@ -1,4 +1,4 @@
-"""Text for people: names of files, sizes, durations, moments and counts."""
+"""Text for people: file names, sizes, durations, times and counts."""
 
 import os
 import time

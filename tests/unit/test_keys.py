@@ -1,4 +1,4 @@
-"""keys: what a template makes of a path."""
+"""The keys that a template makes of a path."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_mapping(path: bytes, text: str) -> None:
     ],
 )
 def test_fields(template: str, key: str) -> None:
-    """Each field stands for the part of the facts that its name says, with mtime in UTC."""
+    """Each field stands for the part that its name says, with mtime in UTC."""
     assert render(template) == key
 
 
@@ -81,7 +81,7 @@ def test_empty_dir_leaves_no_empty_segment() -> None:
 
 
 def test_sha256_is_asked_for_only_when_used() -> None:
-    """Only a template with {sha256} needs the content read, and then it can't do without."""
+    """Only a template with {sha256} needs the content's digest, and it can't do without."""
     assert not Template.parse("{path}").needs_sha256
     assert Template.parse("{sha256}").needs_sha256
     assert render("{sha256}{suffix}", sha256="ab12") == "ab12.gz"
@@ -90,7 +90,7 @@ def test_sha256_is_asked_for_only_when_used() -> None:
 
 
 def test_dates_beyond_the_calendar_are_refused() -> None:
-    """A modification time past the year 9999 refuses the file only where the template uses it."""
+    """A modification time after the year 9999 refuses the file only if the template uses it."""
     assert render("{path}", mtime_ns=2**63 - 1, path=b"f") == "f"
     with pytest.raises(KeyRefused) as refused:
         render("{mtime:%Y}/{name}", mtime_ns=10**21)
@@ -99,7 +99,7 @@ def test_dates_beyond_the_calendar_are_refused() -> None:
 
 
 def test_key_length_is_counted_in_bytes() -> None:
-    """1,024 bytes of UTF-8 with the prefix are taken, one more is refused."""
+    """A key of 1,024 bytes of UTF-8, prefix included, is valid, and a longer one is refused."""
     assert len(render("{path}", "é".encode() * 511, "p/").encode()) == 1024
     with pytest.raises(KeyRefused, match="1025 bytes") as refused:
         render("{path}", b"x" + "é".encode() * 511, "p/")
@@ -120,7 +120,7 @@ def test_key_length_is_counted_in_bytes() -> None:
     ],
 )
 def test_leaving_the_prefix_is_refused(template: str, path: bytes, prefix: str) -> None:
-    """No path makes a key with '.', '..' or a root of its own in it."""
+    """No path makes a key with a '.' or '..' segment or an absolute key."""
     with pytest.raises(KeyRefused) as refused:
         render(template, path, prefix)
     assert refused.value.code == "KeyOutsidePrefix"
@@ -154,7 +154,7 @@ def test_leaving_the_prefix_is_refused(template: str, path: bytes, prefix: str) 
     ],
 )
 def test_bad_templates(template: str, sentence: str) -> None:
-    """A template that can't work is refused with a sentence that says what to write."""
+    """An invalid template is refused with a sentence that says what to write."""
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - the sentence is matched below, braces and all
         Template.parse(template)
     assert sentence in str(refused.value)

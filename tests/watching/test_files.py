@@ -1,4 +1,4 @@
-"""However a file is written, named or swapped: what lands is a state that it had, and its last one in the end."""
+"""However a file is written, renamed or replaced, each object is one of its states, in the end the last one."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def run(*command: object) -> None:
 
 @pytest.fixture
 def site(strict, site_for):
-    """A site whose scans are an hour apart: what arrives soon was heard."""
+    """Make a site whose scans are an hour apart, so that deliveries come from events."""
     return site_for(strict, rescan_interval="1h")
 
 
 @pytest.fixture
 def source(tmp_path):
-    """Some files with old times, to be brought in by one tool or another."""
+    """Make some files with old times, to be copied in by a tool."""
     source = tmp_path / "source"
     for number in range(20):
         path = source / f"{number % 3}" / f"{number}"
@@ -84,7 +84,7 @@ def by_rename(source, root):
 
 @pytest.mark.parametrize("brought", [by_cp, by_rsync, by_tar, by_mv_from_another_file_system, by_rename])
 def test_each_tool_s_way_of_writing_arrives_without_a_scan(strict, site, source, brought):
-    """Twenty files with old times, brought in by the tool while the daemon watches: all there, byte for byte."""
+    """Twenty files with old times that the tool copies in while the daemon watches arrive byte for byte."""
     with site.daemon():
         until(lambda: site.status()["routes"].get("r", {}).get("watcher") == "watching")
         brought(source, site.root)
@@ -92,7 +92,7 @@ def test_each_tool_s_way_of_writing_arrives_without_a_scan(strict, site, source,
 
 
 def test_appends_and_rewrites_of_the_same_size_within_a_second_are_told_apart(strict, site):
-    """A hundred rewrites in a row, of one size, and an append: the last state is in the bucket."""
+    """After a hundred rewrites of one size and an append, the last state is in the bucket."""
     with site.daemon():
         log = site.add("log", b"")
         for number in range(100):
@@ -106,7 +106,7 @@ def test_appends_and_rewrites_of_the_same_size_within_a_second_are_told_apart(st
 
 
 def test_a_rewrite_of_the_same_size_just_after_the_delivery_goes_again(strict, site):
-    """Rewritten at the very moment it was delivered, with the same size: the new bytes follow."""
+    """A file that is rewritten at the moment of its delivery, with the same size, is sent again."""
     with site.daemon():
         for number in range(10):
             before, after = b"%04d" % number, b"%04x" % (number + 0xA000)
@@ -118,7 +118,7 @@ def test_a_rewrite_of_the_same_size_just_after_the_delivery_goes_again(strict, s
 
 @pytest.fixture
 def whole_seconds(tmp_path):
-    """A file system whose time stamps are whole seconds, as those of FAT and NFSv3 are."""
+    """Make a file system with time stamps in whole seconds, as FAT and NFSv3 have."""
     image, mounted = tmp_path / "coarse.img", tmp_path / "coarse"
     mounted.mkdir()
     with image.open("wb") as file:
@@ -133,7 +133,7 @@ def whole_seconds(tmp_path):
 
 @pytest.mark.parametrize("settle", [{"quiet": "0s"}, {"quiet": "300ms"}, {"close_write": True}])
 def test_rewrites_of_the_same_size_within_one_tick_of_the_clock_are_not_lost(strict, site, whole_seconds, settle):
-    """Where time stamps are whole seconds, files are rewritten with as many bytes while they are being taken up."""
+    """With stamps of whole seconds rewrites of the same size during discovery are not lost."""
     root = whole_seconds / "root"
     root.mkdir()
     site.write(path=str(root), settle=settle, rescan_interval="1s")
@@ -147,7 +147,7 @@ def test_rewrites_of_the_same_size_within_one_tick_of_the_clock_are_not_lost(str
 
 
 def test_a_slow_writer_s_file_is_whole_in_the_end(strict, site):
-    """A writer that pauses for longer than `quiet`: each object is a state the file had, the last one its last."""
+    """With a writer that pauses for longer than `quiet` each object is a state of the file, in the end the last one."""
     states = []
     with site.daemon(), (site.root / "slow").open("wb") as file:
         for number in range(4):
@@ -159,7 +159,7 @@ def test_a_slow_writer_s_file_is_whole_in_the_end(strict, site):
 
 
 def test_a_writer_that_never_ends_is_taken_at_max_wait(strict, site):
-    """A file that is written to without a pause is sent as it is after `max_wait`, and log and explain say so."""
+    """A file that is written without a pause is sent as it is after `max_wait`; log and explain say so."""
     site.write(settle={"quiet": "1s", "max_wait": "2s"})
     over = threading.Event()
 
@@ -183,7 +183,7 @@ def test_a_writer_that_never_ends_is_taken_at_max_wait(strict, site):
 @pytest.mark.parametrize("change", ["grows", "shrinks", "is replaced", "vanishes"])
 @pytest.mark.parametrize("part", [1, 2, 3])
 def test_a_change_at_each_part_of_an_upload_never_lands_torn(strict, site, change, part):
-    """The file changes while this part is on its way: nothing of the old state lands, and the new one arrives whole."""
+    """If the file changes during a part the old state is not delivered, and the new one arrives complete."""
     site.in_parts()
     large = site.add("large", os.urandom(12 * MIB))
     strict.fault("stall", "UploadPart", rule={"part": part, "times": 1}, seconds=1.5, where="head")
@@ -208,7 +208,7 @@ def test_a_change_at_each_part_of_an_upload_never_lands_torn(strict, site, chang
 
 
 def test_what_is_no_file_blocks_nobody_and_what_is_sparse_or_linked_twice_arrives(strict, site):
-    """FIFO, socket, device and dangling link are passed by; sparse files and hard links are files."""
+    """FIFOs, sockets, devices and dangling links are skipped; sparse files and hard links are delivered."""
     os.mkfifo(site.root / "fifo")
     (site.root / "dangling").symlink_to("/nowhere")
     if os.geteuid() == 0:
@@ -234,7 +234,7 @@ def test_what_is_no_file_blocks_nobody_and_what_is_sparse_or_linked_twice_arrive
 
 @pytest.mark.parametrize("swapped", ["file", "directory"])
 def test_what_is_swapped_for_a_symlink_all_the_time_never_leaks(strict, site, swapped):
-    """A file, or a directory on the way to it, flips to a symlink and back: the secret behind it is never sent."""
+    """While a file or a directory alternates with a symlink, the link's target is never sent."""
     outside = site.home / "outside"
     outside.mkdir()
     outside.joinpath("f").write_bytes(b"SECRET" * 10)
@@ -271,7 +271,7 @@ def test_what_is_swapped_for_a_symlink_all_the_time_never_leaks(strict, site, sw
 
 
 def test_two_paths_with_one_key_are_told_and_neither_overwrites(strict, site):
-    """A template that drops the directory: the first file keeps it, the second is set aside and says whose it is."""
+    """Of two files with one key the first keeps it, and the second is quarantined with the name of the first."""
     site.write(key="{name}")
     site.add("a/f", b"first")
     with site.daemon():

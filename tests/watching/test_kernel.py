@@ -1,4 +1,4 @@
-"""What the kernel tells, and what it keeps to itself: the whole daemon on real directories, mounts and limits."""
+"""Kernel events and their gaps: the whole daemon on real directories, mounts and limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def keys(strict):
 
 
 def arrived(strict, site):
-    """Whether the bucket holds exactly what the root holds, byte for byte."""
+    """True if the bucket has exactly the root's files, byte for byte."""
     return {key: each["sha256"] for key, each in strict.objects(sha256=True).items()} == sha256_of(site.root)
 
 
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 def counted(port: int, counter: str) -> float:
-    """What a counter of the daemon's pages stands at, over all its labels."""
+    """Return a counter of the daemon's metrics, over all its labels."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     found = [line for line in lines if line.startswith(f"crosshaul_{counter}_total{{")]
@@ -49,7 +49,7 @@ def counted(port: int, counter: str) -> float:
 
 
 def under_unshare(setup: str, *, as_root: bool = True) -> list[str]:
-    """A command that runs another in a user namespace of its own, after ``setup``."""
+    """Return a command that runs another one in its own user namespace, after ``setup``."""
     command = ["unshare", "-Ur" if as_root else "-U", "sh", "-c", f'{setup}; exec "$@"', "sh"]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no user namespaces here")
@@ -58,7 +58,7 @@ def under_unshare(setup: str, *, as_root: bool = True) -> list[str]:
 
 @pytest.mark.timeout(600)
 def test_an_overflown_queue_loses_no_file_and_is_told(strict, site_for):
-    """More files than the kernel's queue takes, made while it is stopped: all arrive, and the loss is counted."""
+    """More files than the kernel's queue holds, created while the daemon is stopped, arrive; the loss is counted."""
     queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     files = int(os.environ.get("OVERFLOW", queue + 4_000))
     site = site_for(strict)
@@ -84,7 +84,7 @@ def resident_mib(pid: int) -> float:
 
 
 def test_thousands_of_nested_directories_stop_nobody(strict, site_for):
-    """4,000 levels of long names, made in a moment: little memory, other files go, one line says what is left out."""
+    """4,000 levels of long names cost little memory, other files are sent, and one line says what is skipped."""
     site = site_for(strict)
     site.write(rescan_interval="1s")
     descriptor = os.open(site.root, os.O_RDONLY)
@@ -108,7 +108,7 @@ def test_thousands_of_nested_directories_stop_nobody(strict, site_for):
 
 
 def test_new_directories_are_followed_as_fast_as_they_are_made(strict, site_for):
-    """A thousand directories made and written to in a loop, and 400 one below the other: nothing is missed."""
+    """A thousand directories created in a loop, and 400 nested ones, are found with all files."""
     site = site_for(strict, rescan_interval="1h")
     with site.daemon():
         until(lambda: watching(site))
@@ -120,7 +120,7 @@ def test_new_directories_are_followed_as_fast_as_they_are_made(strict, site_for)
 
 
 def test_a_directory_renamed_in_brings_all_that_is_in_it(strict, site_for):
-    """A thousand files in a directory that is renamed into the root are taken without waiting for a scan."""
+    """A thousand files in a directory that is moved into the root are delivered without waiting for a scan."""
     site = site_for(strict, rescan_interval="1h")
     outside = site.home / "outside"
     for number in range(1000):
@@ -135,7 +135,7 @@ def test_a_directory_renamed_in_brings_all_that_is_in_it(strict, site_for):
 
 
 def test_a_root_may_come_late_go_and_come_again(strict, site_for):
-    """Not there at the start, then made; deleted and made again: what is put into it each time arrives."""
+    """Files arrive in a root that is created late, and in one that is deleted and created again."""
     site = site_for(strict, rescan_interval="2s")
     site.root.rmdir()
     with site.daemon() as daemon:
@@ -152,7 +152,7 @@ def test_a_root_may_come_late_go_and_come_again(strict, site_for):
 
 
 def test_what_takes_the_root_s_place_is_no_deletion(strict, site_for):
-    """A file that waits for its destination outlives its root's absence: it goes when the root is back."""
+    """A pending file survives the absence of its root, and is sent when the root is back."""
     site = site_for(strict, rescan_interval="1s")
     strict.fault("error", "PutObject", rule={"times": None}, status=403, code="AccessDenied", message="no")
     with site.daemon() as daemon:
@@ -172,7 +172,7 @@ def test_what_takes_the_root_s_place_is_no_deletion(strict, site_for):
 
 @ROOT_ONLY
 def test_an_unmounted_volume_s_files_wait_for_it(strict, site_for):
-    """Over an unmount and a mount the files of a volume are neither gone nor sent twice, and new ones are found."""
+    """After an unmount and a mount the volume's files are neither gone nor sent twice, and new ones are found."""
     site = site_for(strict, rescan_interval="1s")
     volume = site.home / "volume"
     volume.mkdir()
@@ -209,7 +209,7 @@ def test_an_unmounted_volume_s_files_wait_for_it(strict, site_for):
 
 
 def test_a_root_on_tmpfs_is_watched_like_any_other(strict, site_for):
-    """In /dev/shm, renames and writes are heard without a scan."""
+    """In /dev/shm renames and writes are noticed without a scan."""
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("there is no /dev/shm")
     site = site_for(strict, rescan_interval="1h")
@@ -224,7 +224,7 @@ def test_a_root_on_tmpfs_is_watched_like_any_other(strict, site_for):
 
 
 def test_at_the_watch_limit_the_setting_is_named_and_scans_cover_the_rest(strict, site_for):
-    """With 20 watches for 100 directories the daemon says what to raise, and every file arrives all the same."""
+    """With 20 watches for 100 directories the daemon names the setting, and every file arrives."""
     site = site_for(strict, rescan_interval="1s")
     site.under = under_unshare("echo 20 > /proc/sys/user/max_inotify_watches")
     for number in range(100):
@@ -239,7 +239,7 @@ def test_at_the_watch_limit_the_setting_is_named_and_scans_cover_the_rest(strict
 
 
 def test_an_unreadable_directory_hides_nobody_else(strict, site_for):
-    """What can't be listed is named, with all else delivered; once it can be, its files go too."""
+    """An unreadable directory is named and all else is delivered; later its files are too."""
     site = site_for(strict, rescan_interval="1s")
     site.under = under_unshare(":", as_root=False)  # without the capabilities that make root see everything
     site.add("a/file", b"1")

@@ -1,4 +1,4 @@
-"""Where a bucket is: asked of botocore's endpoint rules, and never written again."""
+"""The location of a bucket comes from botocore's endpoint rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crosshaul.config import Destination
 
 
 class Given:
-    """Credentials that are there."""
+    """Fixed credentials."""
 
     async def credentials(self) -> Credentials:
         return Credentials("AKIDEXAMPLE", "secret", "token")
@@ -45,7 +45,7 @@ AWS = {
 
 @pytest.mark.parametrize("case", AWS)
 async def test_a_bucket_is_where_the_endpoint_rules_put_it(case: str, monkeypatch: pytest.MonkeyPatch):
-    """Style, partition and port come out of botocore for each kind of destination."""
+    """Style, partition and port come from botocore for each kind of destination."""
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     settings, (scheme, host, prefix) = AWS[case]
     control = S3ControlClient(Destination(name="d", **({"region": "eu-west-1"} | settings)), cast("Refresher", Given()))

@@ -1,4 +1,4 @@
-"""Account A's credential providers: each failure of each is one line that says which, what and what to do."""
+"""Account A's credential providers: each failure gives one line with the provider, the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def program(world: World, text: str) -> None:
-    """A credential_process that does this."""
+    """Return a credential_process that does this."""
     path = world.home / "program"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -93,7 +93,7 @@ KEY_ID, SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 
 
 def key(name: str, value: str) -> Callable[[World], None]:
-    """A user's keys, with one of them another."""
+    """Return a user's keys, with one of them changed."""
     return variables(**ONE | {name: value})
 
 
@@ -159,7 +159,7 @@ WRONG: dict[str, tuple[Callable[[World], None], str, str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 async def test_a_provider_s_failure_is_told_in_a_line(case: str, world: World, capfd, caplog):
-    """No exception of botocore's or Python's gets through, nothing is printed, and what was read is not quoted."""
+    """No exception of botocore or Python escapes, nothing is printed, and what was read is not quoted."""
     spoil, why, cure = WRONG[case]
     spoil(world)
     with pytest.raises(Fault) as caught:
@@ -177,14 +177,14 @@ async def test_a_provider_s_failure_is_told_in_a_line(case: str, world: World, c
 
 
 async def test_nothing_at_all_is_told(world: World):
-    """Without any credentials the line says where they may come from."""
+    """Without any credentials the line says where they can come from."""
     with pytest.raises(Fault) as caught:
         await world.chain().credentials()
     assert caught.value.diagnosis.code == "NoCredentials"
 
 
 async def test_a_profile_that_is_not_there_is_told(world: World):
-    """The profile's name, and which key names it."""
+    """A missing profile is reported with its name and the key that names it."""
     world.identity["profile"] = "gone"
     with pytest.raises(Fault) as caught:
         await world.chain().credentials()
@@ -211,7 +211,7 @@ FINE: dict[str, Callable[[World], None]] = {
 
 @pytest.mark.parametrize("case", FINE)
 async def test_what_is_right_works(case: str, world: World):
-    """Credentials come, and an empty variable, as compose files and charts make them, is an unset one."""
+    """Valid credentials are loaded, and an empty variable counts as unset."""
     FINE[case](world)
     assert (await world.chain().credentials()).access_key_id == "AKIDEXAMPLE"
     async with world.chain()._opened().client("sts") as sts:  # a client can be made under all of it
@@ -219,7 +219,7 @@ async def test_what_is_right_works(case: str, world: World):
 
 
 async def test_a_process_that_hangs_is_ended_with_its_asker(world: World):
-    """Who gives up leaves no program behind that would wait for ever."""
+    """A cancelled caller leaves no hanging credential_process behind."""
     program(world, f"echo $$ > {world.home}/pid; exec sleep 60")
     asking = asyncio.create_task(world.chain().credentials())
     async with asyncio.timeout(60):
@@ -248,7 +248,7 @@ FILES: dict[str, Callable[[World], object]] = {
 
 @pytest.mark.parametrize("case", FILES)
 async def test_no_provider_reads_in_the_event_loop(case: str, world: World):
-    """Every open and stat of a file in the home directory happens outside the thread of the caller's event loop."""
+    """Files in the home directory are opened outside the thread of the caller's event loop."""
     FILES[case](world)
     threads: list[str] = []
 
@@ -297,7 +297,7 @@ async def test_a_hung_file_ends_in_a_fault(world: World, monkeypatch: pytest.Mon
 
 
 async def test_a_line_break_at_the_end_of_a_token_does_no_harm(world: World):
-    """Token files made by hand end in a line break, which is no part of the token."""
+    """The line break at the end of a token file is not part of the token."""
     heard = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -316,7 +316,7 @@ async def test_a_line_break_at_the_end_of_a_token_does_no_harm(world: World):
 
 
 async def test_a_source_profile_s_role_is_asked_of_the_configured_sts(world: World):
-    """`identity.sts_endpoint_url` is for every call to STS, the chain's own as well."""
+    """`identity.sts_endpoint_url` is used for every call to STS, those of the credential chain too."""
     heard = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Where calls go: the configuration's word, then the environment's; names that can't be asked; short sessions."""
+"""The endpoints of calls: from the configuration, else the environment; invalid names; short sessions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HERE = "http://127.0.0.1:9000"
 
 
 def config(home: Path, environ: dict[str, str], *, endpoint: str = "", sts: str = "", profile: str = "") -> Config:
-    """A configuration under these variables; ``profile`` is the text of the AWS config file."""
+    """Return a configuration under these variables; ``profile`` is the text of the AWS config file."""
     (home / "aws").write_text(profile)
     file = home / "config.yaml"
     file.write_text(
@@ -50,14 +50,14 @@ SERVICES = "[default]\nservices = s\nendpoint_url = http://localhost:5\n[service
     ],
 )
 def test_the_environment_says_where_what_the_file_leaves_open_goes(tmp_path, environ, profile, s3, sts):
-    """In the order of AWS's SDKs, and each that counts is announced."""
+    """Endpoints that the file leaves out come from the environment in the SDK's order, and each is logged."""
     found = config(tmp_path, environ, profile=profile)
     assert where(found) == (s3, sts)
     assert len(found.environment_notes) == sum(each is not None for each in (s3, sts))
 
 
 def test_the_file_s_own_word_counts(tmp_path):
-    """What is written stays, and nothing is announced."""
+    """An endpoint in the file is kept, and nothing is logged."""
     found = config(tmp_path, {"AWS_ENDPOINT_URL": HERE}, endpoint="http://store.test", sts="http://sts.test")
     assert where(found) == ("http://store.test", "http://sts.test")
     assert found.environment_notes == ()
@@ -65,7 +65,7 @@ def test_the_file_s_own_word_counts(tmp_path):
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1:9000", "ftp://h", "https://h/path", "http://localhost_1", "nonsense"])
 def test_an_endpoint_that_can_t_be_used_is_a_fault(tmp_path, url):
-    """The variable is named, also for plain http beyond this machine."""
+    """The error for an unusable endpoint names the variable, also for plain http to another machine."""
     with pytest.raises(ConfigError, match="AWS_ENDPOINT_URL:"):
         config(tmp_path, {"AWS_ENDPOINT_URL": url})
 
@@ -82,7 +82,7 @@ def test_an_endpoint_that_can_t_be_used_is_a_fault(tmp_path, url):
 )
 @pytest.mark.parametrize("key", ["endpoint", "sts"])
 def test_a_host_that_the_sdk_refuses_is_refused_with_a_cure(tmp_path, key, url, cure):
-    """Rather than by a traceback of `check` and a line for each file of `run`."""
+    """A host name that the SDK would refuse is an error of the configuration with a remedy."""
     with pytest.raises(ConfigError, match=cure):
         config(tmp_path, {}, **{key: url})
 
@@ -91,12 +91,12 @@ def test_a_host_that_the_sdk_refuses_is_refused_with_a_cure(tmp_path, key, url, 
     "url", ["http://[::1]:9000", "http://127.0.0.1", "http://localhost:80", "https://a-b.c1.example."]
 )
 def test_a_host_that_is_one_is_taken(tmp_path, url):
-    """Addresses, short names, and names that end in a dot."""
+    """Addresses, short names and names with a final dot are valid."""
     assert config(tmp_path, {}, endpoint=url).destinations["d"].endpoint_url == url
 
 
 def test_a_profile_s_name_may_be_quoted(tmp_path):
-    """As `aws configure` writes names with blanks in them; the credentials file counts as well."""
+    """Profile names with blanks, as `aws configure` writes them, are found, in the credentials file too."""
     file, secrets = tmp_path / "config", tmp_path / "credentials"
     file.write_text('[profile "a b"]\nca_bundle = ~/x.pem\n[broken "quote]\ny = z\n')
     secrets.write_text("[c]\nca_bundle = /c.pem\n")
@@ -116,7 +116,7 @@ SESSION = (
 
 
 async def test_a_store_s_sts_is_asked_for_sessions_of_a_minute(monkeypatch):
-    """`duration_seconds` from 1 on works with `sts_endpoint_url`: the store judges, not AWS's rules in the SDK."""
+    """`duration_seconds` from 1 works with `sts_endpoint_url`: the store applies its own rules."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     asked = []
@@ -137,7 +137,7 @@ async def test_a_store_s_sts_is_asked_for_sessions_of_a_minute(monkeypatch):
 
 
 def test_a_file_of_external_ids_may_begin_with_a_mark(tmp_path):
-    """Editors on Windows begin UTF-8 with a byte order mark, which is no part of the external ID."""
+    """The byte order mark of an editor is not part of the external ID."""
     (tmp_path / "id").write_bytes(b"\xef\xbb\xbfthe-agreed-one\r\n")
     file = tmp_path / "config.yaml"
     role = "role_arn: 'arn:aws:iam::222222222222:role/r'"

@@ -1,4 +1,4 @@
-"""faults: what each foreign error means, out of real bytes as they come from S3, STS, proxies and enemies."""
+"""The meaning of each foreign error, from real bytes of S3, STS, proxies and attackers."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def wire(
 
 
 def sdk(status: int, body: bytes, operation: str = "AssumeRole", **headers: str) -> Diagnosis:
-    """The same by botocore's own parser, which aioboto3 uses."""
+    """Return the fault by botocore's own parser, which aioboto3 uses."""
     parser = QueryParser() if operation == "AssumeRole" else RestXMLParser()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     parsed = parser.parse({"status_code": status, "headers": named, "body": body}, None)
@@ -134,7 +134,7 @@ def sdk(status: int, body: bytes, operation: str = "AssumeRole", **headers: str)
 
 @pytest.mark.parametrize(("code", "status", "kind", "advice"), S3)
 def test_s3_codes(code, status, kind, advice):
-    """Each code of S3 has its kind and advice, even the wire or aioboto3 that brings it."""
+    """Each code of S3 has its kind and advice, from the upload client and from aioboto3."""
     diagnoses = [wire(status, s3_body(code))]
     if status >= 301:
         diagnoses.append(sdk(status, s3_body(code), "PutObject", x_amz_request_id="4442587FB7D0A2F9"))
@@ -149,7 +149,7 @@ def test_s3_codes(code, status, kind, advice):
 
 @pytest.mark.parametrize(("code", "status", "kind", "advice"), STS)
 def test_sts_codes(code, status, kind, advice):
-    """Each code of STS has its kind and says whose turn it is."""
+    """Each code of STS has its kind and says who has to act."""
     diagnosis = sdk(status, sts_body(code))
     assert (diagnosis.kind, diagnosis.code, diagnosis.operation) == (kind, code, "AssumeRole")
     assert diagnosis.request_id == "01234567-89ab-cdef-0123-456789abcdef"
@@ -157,7 +157,7 @@ def test_sts_codes(code, status, kind, advice):
 
 
 def test_a_session_longer_than_allowed():
-    """A duration that STS refuses is told by the setting's name."""
+    """The advice for a duration that STS refuses names the setting."""
     message = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
     assert "`duration_seconds`" in sdk(400, sts_body("ValidationError", message)).advice
 
@@ -184,7 +184,7 @@ def test_a_session_longer_than_allowed():
 )
 @pytest.mark.parametrize("body", [b"", b"  \n", b"<html><body>Proxy</body></html>", b"no", b'{"a": 1}', b"\0\xff"])
 def test_answers_without_a_code(status, operation, kind, body):
-    """HEAD has no body, and proxies have bodies of their own: then the status speaks."""
+    """Without a code, as in HEAD and proxies' responses, the status decides."""
     diagnosis = wire(status, body, operation, x_amz_request_id="R1")
     assert (diagnosis.kind, diagnosis.code, diagnosis.request_id) == (kind, str(status), "R1")
     assert diagnosis.message
@@ -206,12 +206,12 @@ def test_answers_without_a_code(status, operation, kind, body):
     ],
 )
 def test_what_a_store_does_not_know(code, status, message, kind):
-    """Only what may be about a checksum leads to another one; other options are for the destination to leave out."""
+    """Only an error that may concern a checksum leads to another one; for other options the advice names them."""
     assert wire(status, s3_body(code, message)).kind is kind
 
 
 def test_the_region_that_the_store_names():
-    """Where S3 says in which region the bucket is, in a header or in the body, the advice repeats it."""
+    """If S3 names the bucket's region in a header or the body, the advice has it."""
     moved = wire(301, s3_body("PermanentRedirect"), x_amz_bucket_region="eu-west-1")
     assert moved.advice == "Set the destination's `region` to eu-west-1."
     body = s3_body("AuthorizationHeaderMalformed", more="<Region>eu-west-2</Region>")
@@ -231,19 +231,19 @@ def test_the_region_that_the_store_names():
     ],
 )
 def test_retry_after(header, pause):
-    """A pause in seconds is kept up to an hour, and anything else is no pause, and no error either."""
+    """A Retry-After in seconds is used up to an hour; any other value is ignored."""
     assert wire(503, retry_after=header).retry_after == pause
     assert sdk(503, b"", "PutObject", retry_after=header).retry_after == pause
 
 
 def test_a_complete_that_finds_its_upload_used_up():
-    """NoSuchUpload on Complete may be the echo of an earlier one that succeeded unheard; elsewhere it is not."""
+    """NoSuchUpload on Complete is ambiguous, since an earlier Complete may have succeeded; elsewhere it is not."""
     assert wire(404, s3_body("NoSuchUpload"), "CompleteMultipartUpload").ambiguous
     assert not wire(404, s3_body("NoSuchUpload"), "UploadPart").ambiguous
 
 
 def test_a_request_that_was_sent_twice():
-    """Whatever the second answer says, the first request may have taken effect."""
+    """After a request was sent twice its outcome is ambiguous, whatever the second response."""
     assert wire(403, s3_body("AccessDenied"), resent=True).ambiguous
     assert not wire(403, s3_body("AccessDenied")).ambiguous
 
@@ -276,7 +276,7 @@ def _bomb() -> bytes:
 )
 @pytest.mark.parametrize("status", [400, 503])
 def test_hostile_bodies(body, status):
-    """No body explodes, nests too deep or raises anything; the status then speaks."""
+    """No hostile body expands, nests too deep or raises; the status then decides."""
     diagnosis = wire(status, body)
     assert diagnosis.code == str(status)
     assert diagnosis.kind is (T if status == 503 else D)
@@ -298,12 +298,12 @@ def test_hostile_bodies(body, status):
     ids=["half", "namespace", "prefix", "twice", "wrapped", "huge", "encoding", "utf-16"],
 )
 def test_odd_bodies_that_say_it_all_the_same(body):
-    """Half a document, namespaces and wrappings still give the code."""
+    """The code is found in truncated documents, with namespaces and inside other elements."""
     assert wire(400, body).code == "SlowDown"
 
 
 def test_messages_are_one_short_harmless_line():
-    """Line breaks, terminal sequences and length are taken out of what the other side wrote."""
+    """Line breaks, terminal sequences and excess length are removed from the peer's messages."""
     diagnosis = wire(400, s3_body("Odd", "one\n\n two \u009b2Jthree \u202e" + "x" * 5_000))
     assert diagnosis.message.startswith("one two \\x9b2Jthree \\u202e")
     assert len(diagnosis.message) <= 503
@@ -315,7 +315,7 @@ SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
 
 def test_no_message_holds_a_secret():
-    """What AWS echoes of the request, session token and external ID included, goes no further."""
+    """Secrets that AWS echoes from the request, such as token and external ID, are removed."""
     canonical = (
         "The request signature we calculated does not match the signature you provided.\n\nThe Canonical String for "
         f"this request should have been\n'POST\n/\n\nhost:sts\nx-amz-security-token:{SECRET_TOKEN}\n\nhost'"
@@ -352,7 +352,7 @@ def test_no_message_holds_a_secret():
     ],
 )
 def test_errors_of_botocore(error, code, kind, ambiguous):
-    """Each failure on the way has its code and kind, and what may have arrived is ambiguous."""
+    """Each transport error of botocore has its code and kind, and is ambiguous if the request may have arrived."""
     assert isinstance(error, error_map.FOREIGN)
     fault = error_map.from_botocore("AssumeRole", error)
     assert (fault.diagnosis.code, fault.kind, fault.diagnosis.ambiguous) == (code, kind, ambiguous)
@@ -368,7 +368,7 @@ def test_errors_of_botocore(error, code, kind, ambiguous):
 )
 @pytest.mark.parametrize("ambiguous", [True, False])
 def test_errors_of_the_wire(code, kind, ambiguous):
-    """The wire's own codes keep their names and what they know of ambiguity."""
+    """The HTTP client's errors keep their codes and their ambiguity."""
     diagnosis = error_map.from_transport(
         "PutObject", TransportError(code, "what\nhappened", ambiguous=ambiguous)
     ).diagnosis

@@ -1,4 +1,4 @@
-"""docs/ERRORS.md: made from the table and the code, complete, and with something to do wherever somebody has to."""
+"""docs/ERRORS.md is generated from the table and the code, is complete, and has advice wherever a person has to act."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MADE_HERE = re.compile(
 
 
 def test_the_page_is_what_the_code_says():
-    """A change of the table or the advice makes the page again (tests/support/errors_page.py)."""
+    """The page matches the table and the advice; tests/support/errors_page.py generates it."""
     assert PAGE.read_text() == page()
 
 
 def test_every_code_that_is_our_own_is_on_the_page():
-    """A code that the daemon makes up for what never was an answer has its line."""
+    """Each of the daemon's own codes, for calls without a valid response, is on the page."""
     texts = [
         file.read_text()
         for file in (*SOURCE.glob("aws/**/*.py"), SOURCE / "integrity/verify.py", SOURCE / "delivery/upload.py")
@@ -37,12 +37,12 @@ def test_every_code_that_is_our_own_is_on_the_page():
 
 
 def test_every_advice_is_on_the_page():
-    """No advice is given for a code that the page doesn't know."""
+    """Each code with advice is on the page."""
     assert ADVICE.keys() <= {*OURS, *STS, *ELSEWHERE, *(row.code for row in S3)}
 
 
 def test_where_somebody_has_to_act_the_page_says_who_and_what():
-    """Each code that parks a destination or sets a file aside has advice of its own, where its meaning is known."""
+    """Each known code that parks a destination or quarantines a file has advice."""
     acted = [row for row in S3 if row.outcome in {Outcome.PARKS, Outcome.SETS_ASIDE} and row.code not in MADE_UP]
     silent = {row.code for row in acted if not advice_for(row.at[0], row.code, row.message, None)}
     assert silent == {"409"}

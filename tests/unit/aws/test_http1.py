@@ -1,4 +1,4 @@
-"""One request and its answer over real sockets: what is sent, what is understood, and what is given up when."""
+"""One request and its response over real sockets: what is sent, what is parsed, and when it is given up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def failure_of(script, body: bytes = b"x", **limits) -> TransportError:
 @pytest.mark.parametrize("body", [b"", b"abc", bytearray(b"abc"), memoryview(b"abc"), BIG, memoryview(bytearray(BIG))])
 @pytest.mark.parametrize("paced", [False, True])
 async def test_a_body_of_any_kind_arrives_whole(body, paced):
-    """Whatever holds the bytes, and however many they are, the peer gets them with their length and our headers."""
+    """A body of any type and size arrives complete, with its length and our headers."""
     seen = []
 
     async def script(peer: Peer) -> None:
@@ -71,7 +71,7 @@ async def test_a_body_of_any_kind_arrives_whole(body, paced):
     ],
 )
 async def test_an_answer_of_any_form_is_understood(pieces, status, body):
-    """Counted, chunked, empty and interim answers, in one piece or in many, give status, headers and body."""
+    """Counted, chunked, empty and interim responses, in one or many pieces, give status, headers and body."""
     answer = await answer_of(*pieces, pause=0.01)
     assert (answer.status, answer.body) == (status, body)
     assert "link" not in answer.headers
@@ -79,7 +79,7 @@ async def test_an_answer_of_any_form_is_understood(pieces, status, body):
 
 
 async def test_an_answer_may_last_as_long_as_its_connection():
-    """Without a length the end of the connection is the end of the answer."""
+    """Without a length the end of the connection ends the response."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -90,7 +90,7 @@ async def test_an_answer_may_last_as_long_as_its_connection():
 
 
 async def test_head_has_no_body_whatever_its_headers_say():
-    """An answer to HEAD ends with its head, and its connection is kept."""
+    """A response to HEAD ends with its head, and its connection is kept."""
 
     async def script(peer: Peer) -> None:
         for answer in (HEAD + b"content-length: 9\r\n\r\n", OK):
@@ -106,7 +106,7 @@ async def test_head_has_no_body_whatever_its_headers_say():
 
 @pytest.mark.alone
 async def test_an_answer_that_waits_for_a_late_loop_is_in_time_and_its_connection_is_kept():
-    """When the loop is free again, the answer is taken before the deadline is looked at."""
+    """After a blocked loop a received response is processed before its deadline is checked."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -125,7 +125,7 @@ async def test_an_answer_that_waits_for_a_late_loop_is_in_time_and_its_connectio
 
 
 async def test_repeated_headers_are_joined():
-    """Header names come in lower case, and repeated ones as one value."""
+    """Header names are returned in lower case, and repeated ones as one value."""
     answer = await answer_of(HEAD + b"X-A: 1\r\nx-a: 2\r\ncontent-length: 0\r\n\r\n")
     assert answer.headers["x-a"] == "1, 2"
 
@@ -146,7 +146,7 @@ async def test_repeated_headers_are_joined():
     ],
 )
 async def test_garbage_and_endless_answers_are_refused(pieces, code):
-    """What is not HTTP, or is over the bounds of head and body, ends with an error that says so."""
+    """A response that is not HTTP, or exceeds the limits of head and body, is an error that says so."""
     error = await refusal_of(*pieces, max_head=4096, max_body=4096)
     assert error.code == code
 
@@ -154,7 +154,7 @@ async def test_garbage_and_endless_answers_are_refused(pieces, code):
 @pytest.mark.parametrize("pieces", [[], [b"HTTP/1."], [HEAD + b"content-le"], [HEAD + b"content-length: 9\r\n\r\nabc"]])
 @pytest.mark.parametrize("hard", [False, True])
 async def test_half_an_answer_is_none(pieces, hard):
-    """A connection that ends, softly or by a reset, before the answer is whole fails, and the outcome is open."""
+    """A connection that ends or is reset before the response is complete fails, and the outcome is ambiguous."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -169,7 +169,7 @@ async def test_half_an_answer_is_none(pieces, hard):
 @pytest.mark.alone
 @pytest.mark.parametrize("pieces", [[], [b"HTTP/1."], [HEAD + b"content-length: 9\r\n\r\nabc"]])
 async def test_a_peer_that_falls_silent_is_given_up(pieces):
-    """No whole answer in its time, whether none of it came or half, ends the request."""
+    """Without a complete response within the deadline the request fails, whether none or half of it came."""
     start = time.monotonic()
     error = await refusal_of(*pieces, progress=0.1, response=0.2)
     assert error.code == "ResponseTimeout"
@@ -178,7 +178,7 @@ async def test_a_peer_that_falls_silent_is_given_up(pieces):
 
 @pytest.mark.alone
 async def test_a_peer_that_stops_reading_is_given_up():
-    """A peer that takes a part of a large body and then no more is noticed by the progress deadline."""
+    """A peer that stops reading a large body is detected by the progress deadline."""
 
     async def script(peer: Peer) -> None:
         await peer.reader.readexactly(100_000)
@@ -192,14 +192,14 @@ async def test_a_peer_that_stops_reading_is_given_up():
 
 
 async def test_a_slow_answer_is_not_a_silent_one():
-    """Bytes that keep coming keep the request alive past its progress deadline."""
+    """A response whose bytes keep coming outlives the progress deadline."""
     answer = await answer_of(HEAD + b"content-length: 8\r\n\r\n", *[b"x"] * 8, pause=0.08, progress=0.2)
     assert answer.body == b"x" * 8
 
 
 @pytest.mark.alone
 async def test_a_slow_reader_is_not_a_silent_one():
-    """A peer that takes a little of the body at a time, less than one write, is waited for."""
+    """A peer that reads less than one write at a time is waited for."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -215,7 +215,7 @@ async def test_a_slow_reader_is_not_a_silent_one():
 
 @pytest.mark.alone
 async def test_an_answer_that_trickles_has_its_deadline():
-    """A peer that says "continue" for ever is ended by the deadline of the answer."""
+    """A peer that sends "100 Continue" for ever is ended by the response deadline."""
     start = time.monotonic()
     error = await failure_of(says(*[b"HTTP/1.1 100 C\r\n\r\n"] * 50, pause=0.02), progress=0.1, response=0.2)
     assert (error.code, error.ambiguous) == ("ResponseTimeout", True)
@@ -224,7 +224,7 @@ async def test_an_answer_that_trickles_has_its_deadline():
 
 @pytest.mark.alone
 async def test_a_late_answer_is_waited_for_longer_than_a_body_may_stand_still():
-    """An answer that comes long after the body counts, and says how long it was waited for."""
+    """A response that comes long after the body is accepted, with the time that it took."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -239,7 +239,7 @@ async def test_a_late_answer_is_waited_for_longer_than_a_body_may_stand_still():
 
 @pytest.mark.alone
 async def test_a_body_that_moves_has_no_deadline():
-    """Fifty times the time in which it may stand still, and longer than any answer may take: a slow body arrives."""
+    """A slow body arrives even if it takes fifty times the progress deadline and longer than any response may."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -256,7 +256,7 @@ async def test_a_body_that_moves_has_no_deadline():
     ("bytes_a_second", "others", "given_up"), [(400, False, True), (20_000, False, False), (20_000, True, True)]
 )
 async def test_a_body_that_trickles_is_given_up(monkeypatch, bytes_a_second, others, given_up):
-    """A peer that takes next to nothing is given up, and one that takes little only while others do better."""
+    """A trickling body is given up, and a slow one only while other connections get responses."""
 
     async def script(peer: Peer) -> None:
         head = await peer.head()
@@ -285,7 +285,7 @@ async def test_a_body_that_trickles_is_given_up(monkeypatch, bytes_a_second, oth
 
 @pytest.mark.parametrize("allowed", [None, 200_000])
 async def test_an_early_answer_ends_the_sending(allowed):
-    """An error that comes before the body is through is returned at once, even to a paced sender; that's the end."""
+    """An error that arrives before the end of the body is returned at once, even by a paced sender."""
     taken = []
 
     async def script(peer: Peer) -> None:
@@ -302,7 +302,7 @@ async def test_an_early_answer_ends_the_sending(allowed):
 
 
 async def test_an_early_answer_is_heard_between_writes_that_never_block():
-    """A body that the kernel takes at once is not written to its end after the peer has refused it."""
+    """After an early refusal the rest of a body is not written, even if the kernel would accept it at once."""
     taken = []
 
     async def script(peer: Peer) -> None:
@@ -320,7 +320,7 @@ async def test_an_early_answer_is_heard_between_writes_that_never_block():
 
 
 async def test_a_peer_that_hangs_up_without_reading_is_noticed_at_once():
-    """The end of what the peer says fails the request even while our bytes still wait to be taken."""
+    """The end of the peer's stream fails the request even while our bytes wait to be sent."""
 
     async def script(peer: Peer) -> None:
         peer.pause_reading()
@@ -335,7 +335,7 @@ async def test_a_peer_that_hangs_up_without_reading_is_noticed_at_once():
 
 
 async def test_a_shorter_deadline_counts_on_a_kept_connection():
-    """The watchdog that an earlier request left behind does not sleep past the next one's deadline."""
+    """On a kept connection the next request's shorter deadline is in force."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -352,7 +352,7 @@ async def test_a_shorter_deadline_counts_on_a_kept_connection():
 
 
 async def test_an_early_answer_survives_the_reset_behind_it():
-    """A server that refuses a body and slams the door is heard, not reported as a broken connection."""
+    """The response of a server that refuses a body and resets the connection is returned."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -364,7 +364,7 @@ async def test_an_early_answer_survives_the_reset_behind_it():
 
 
 async def test_the_wait_for_the_pace_is_no_silence():
-    """A bandwidth limit that holds a piece back longer than the progress deadline does not end the request."""
+    """A wait for the bandwidth limit that is longer than the progress deadline does not end the request."""
 
     class Slow(Meter):
         async def turn(self, size: int) -> None:
@@ -375,7 +375,7 @@ async def test_the_wait_for_the_pace_is_no_silence():
 
 
 async def test_a_paced_request_goes_in_small_pieces():
-    """However small the request, no write is larger than a turn, and all of them together are the request."""
+    """No write of a paced request is larger than a turn, and together they are the request."""
     meter = Meter(most=700)
     async with scripted(polite) as server, client_of(server.port, pace=meter) as client:
         for size in (0, 10, 5_000, 100_000):
@@ -386,7 +386,7 @@ async def test_a_paced_request_goes_in_small_pieces():
 
 
 async def test_the_first_turn_comes_before_the_connection():
-    """While the line has no turn for it, a request has no connection that its server might close for silence."""
+    """A request waits for its first turn before it connects, because servers close silent connections."""
     meter = Meter(0)
     async with scripted(polite) as server, client_of(server.port, pace=meter) as client:
         sending = asyncio.create_task(client.send("PUT", "/k", [], b"x"))
@@ -397,7 +397,7 @@ async def test_the_first_turn_comes_before_the_connection():
 
 
 async def test_turns_that_are_not_used_go_back():
-    """What was granted to a request that finds no connection, or an early answer, is given back."""
+    """Granted bytes are given back if there is no connection or an early response."""
     meter = Meter()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
@@ -437,7 +437,7 @@ async def test_turns_that_are_not_used_go_back():
     ],
 )
 async def test_a_header_can_not_break_out_of_its_line(target, headers):
-    """Line breaks, NUL characters and lengths that lie are refused before anything is sent, without the value."""
+    """Line breaks, NUL characters and wrong lengths are refused before anything is sent, without the value."""
     async with scripted(polite) as server, client_of(server.port) as client:
         with pytest.raises(ValueError, match=r"^(?!.*evil)"):
             await client.send("PUT", target, headers, b"x")
@@ -460,6 +460,6 @@ def test_an_origin_comes_from_a_url(url, origin, authority):
 
 @pytest.mark.parametrize("url", ["ftp://x", "https://", "bucket"])
 def test_other_urls_have_no_origin(url):
-    """Only http and https URLs with a host can be asked."""
+    """Only http and https URLs with a host have an origin."""
     with pytest.raises(ValueError, match="http"):
         Origin.of(url)

@@ -1,4 +1,4 @@
-"""New connections over real sockets: which address is taken, and what a name or a peer that fails means."""
+"""New connections over real sockets: the choice of the address, and errors of names and peers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def closed_port() -> int:
 
 
 async def test_nobody_listens():
-    """A refused connection is told as such, and nothing was sent."""
+    """A refused connection is reported as such, and is not ambiguous."""
     async with client_of(closed_port()) as client:
         with pytest.raises(TransportError, match=r"127\.0\.0\.1") as caught:
             await put(client)
@@ -32,7 +32,7 @@ async def test_nobody_listens():
 
 
 async def test_a_peer_that_accepts_nothing_has_a_deadline():
-    """A full backlog, which drops what knocks, ends with ConnectTimeout."""
+    """A full backlog ends with ConnectTimeout."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         fillers = [socket.socket() for _ in range(3)]
         for filler in fillers:
@@ -47,7 +47,7 @@ async def test_a_peer_that_accepts_nothing_has_a_deadline():
 
 
 def resolving(monkeypatch, *addresses: str) -> list[str]:
-    """Let every name have these addresses; return the names that were asked for."""
+    """Make every name have these addresses; return the names that were looked up."""
     asked = []
 
     async def getaddrinfo(host, port, **_):
@@ -61,7 +61,7 @@ def resolving(monkeypatch, *addresses: str) -> list[str]:
 
 
 async def test_connections_are_spread_over_all_addresses(monkeypatch):
-    """Each new connection starts with the next address of the name, which is asked for once."""
+    """Each new connection starts with the next address of the name, which is looked up once."""
     asked = resolving(monkeypatch, "127.0.0.1", "127.0.0.2", "127.0.0.3")
     ports = closed_port()
     seen = []
@@ -81,7 +81,7 @@ async def test_connections_are_spread_over_all_addresses(monkeypatch):
 
 
 async def test_a_dead_address_is_passed_over(monkeypatch):
-    """When one address refuses, the next one is tried."""
+    """If one address refuses, the next one is tried."""
     asked = resolving(monkeypatch, "127.0.0.2", "127.0.0.1")
     async with scripted(polite) as server, client_of(server.port, host="half-dead.test", most=2) as client:
         assert [answer.status for answer in await asyncio.gather(put(client), put(client))] == [200, 200]
@@ -89,7 +89,7 @@ async def test_a_dead_address_is_passed_over(monkeypatch):
 
 
 async def test_an_outage_asks_no_flood_of_names(monkeypatch):
-    """However many connections the only address refuses, the name is looked up once in seconds."""
+    """However many connections the only address refuses, the name is looked up once per few seconds."""
     asked = resolving(monkeypatch, "127.0.0.1")
     async with client_of(closed_port(), host="dead.test") as client:
         for _ in range(200):
@@ -100,7 +100,7 @@ async def test_an_outage_asks_no_flood_of_names(monkeypatch):
 
 
 async def test_an_address_that_came_back_is_used_and_others_are_asked_for(monkeypatch):
-    """When every known address has failed, they are tried on while the name is looked up again, and its news count."""
+    """When all addresses failed they are tried again during a new look-up, whose result is then used."""
     monkeypatch.setattr(names, "_PAUSE_SECONDS", 0.0)
     asked = resolving(monkeypatch, "127.0.0.2")
     async with scripted(polite) as server, client_of(server.port, host="moved.test") as client:
@@ -123,7 +123,7 @@ async def test_a_name_that_nobody_knows(monkeypatch):
 
 
 async def test_a_name_server_that_is_silent(monkeypatch):
-    """Resolving has a deadline, too."""
+    """A look-up has a deadline."""
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *_, **__: never())
     async with client_of(80, host="slow.test", setup=0.1) as client:
         with pytest.raises(TransportError) as caught:
@@ -132,7 +132,7 @@ async def test_a_name_server_that_is_silent(monkeypatch):
 
 
 async def test_a_lookup_that_hangs_is_one_for_all_and_goes_on(monkeypatch):
-    """A caller that gives up waiting for a name leaves its one lookup under way, for later callers."""
+    """A caller that gives up leaves the one look-up running for later callers."""
     loop, asked = asyncio.get_running_loop(), []
     answer = loop.create_future()
 
@@ -152,7 +152,7 @@ async def test_a_lookup_that_hangs_is_one_for_all_and_goes_on(monkeypatch):
 
 
 async def test_stale_addresses_serve_while_the_name_is_looked_up_again(monkeypatch):
-    """A name that hangs in the resolver after it was known stops no new connection, nor does one that fails."""
+    """A look-up that hangs or fails does not stop new connections to a known name."""
     monkeypatch.setattr(names, "_FRESH_SECONDS", 0.0)
     resolving(monkeypatch, "127.0.0.1")
     bye = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -169,7 +169,7 @@ async def test_stale_addresses_serve_while_the_name_is_looked_up_again(monkeypat
 
 
 async def test_an_unknown_name_is_not_asked_for_by_each_file(monkeypatch):
-    """A name that can't be resolved is asked for once a second, however many want it."""
+    """An unresolvable name is looked up once a second, however many callers need it."""
     asked = resolving(monkeypatch)
     async with client_of(80, host="typo.test") as client:
         for _ in range(100):
@@ -179,7 +179,7 @@ async def test_an_unknown_name_is_not_asked_for_by_each_file(monkeypatch):
 
 
 async def test_names_that_hang_leave_the_others_their_turn(monkeypatch):
-    """Fifty names that hang in the C library, each asked for ten times, hold up neither another name nor a thread."""
+    """Fifty hanging names with ten callers each delay no other name and use no further threads."""
     gate, asked = threading.Event(), []
 
     def getaddrinfo(host, *_):
@@ -205,6 +205,6 @@ async def test_names_that_hang_leave_the_others_their_turn(monkeypatch):
 
 
 async def test_tls_goes_with_https_only():
-    """A client can't be made that would send https in the clear."""
+    """A client that would send https without TLS can't be created."""
     with pytest.raises(ValueError, match="TLS"):
         Client(Origin("https", "h", 443), tls=None, max_connections=1, deadlines=Deadlines(), proxy=None)

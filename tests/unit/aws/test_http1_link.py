@@ -1,4 +1,4 @@
-"""A connection's socket: what comes is told, what does not fit waits, and the other side is heard to its end."""
+"""A connection's socket: events are delivered, writes queue, and the peer's bytes are read to the end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RecordingProtocol:
 
 @asynccontextmanager
 async def pair() -> AsyncIterator[tuple[Link, RecordingProtocol, socket.socket]]:
-    """A link, who listens to it, and the other end."""
+    """Return a link, its listener, and the other end."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -57,7 +57,7 @@ async def pair() -> AsyncIterator[tuple[Link, RecordingProtocol, socket.socket]]
 
 
 async def test_what_does_not_fit_waits_and_arrives_whole():
-    """More than the system takes at once is counted as waiting, and sent as the other side reads."""
+    """Bytes beyond what the system accepts count as unsent, and are sent as the peer reads."""
     data = bytes(range(256)) * 16_384
     async with pair() as (link, protocol, theirs):
         link.write(data)
@@ -70,7 +70,7 @@ async def test_what_does_not_fit_waits_and_arrives_whole():
 
 
 async def test_an_end_is_told_and_closes_the_link():
-    """When the other side has said all, its owner hears the bytes, then the end, then that it is closed, each once."""
+    """The owner gets the bytes, then the end, then the closing, each once."""
     async with pair() as (link, protocol, theirs):
         theirs.sendall(b"last words")
         theirs.close()
@@ -84,7 +84,7 @@ async def test_an_end_is_told_and_closes_the_link():
 
 
 async def test_what_was_said_before_a_reset_is_heard():
-    """A write that fails, because the other side has closed, does not lose what it said before it did."""
+    """A write that fails because the peer closed does not lose the bytes that the peer sent before."""
     async with pair() as (link, protocol, theirs):
         theirs.sendall(b"no, thank you")
         theirs.close()
@@ -93,7 +93,7 @@ async def test_what_was_said_before_a_reset_is_heard():
 
 
 async def test_who_speaks_before_being_asked_is_not_taken_for_the_answer():
-    """A "408" that meets a request on its way out is none to it: nothing was sent, and the connection is given up."""
+    """A "408" that arrives before the request is not its response: the connection is given up, and nothing was sent."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     connection = Connection(ours, None, "peer", ResponseReader(1024, 1024), None, Traffic())

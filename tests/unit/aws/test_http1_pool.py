@@ -1,4 +1,4 @@
-"""Connections over real sockets: kept, shared, bounded, replaced, given up and closed."""
+"""The connection pool over real sockets: connections are kept, shared, bounded, replaced and closed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def closed_port() -> int:
 
 
 async def one_then(peer: Peer, *after: bytes) -> None:
-    """Answer one request, and to the next say only this."""
+    """Respond to one request, and send only this to the next."""
     await peer.request()
     await peer.say(OK)
     await peer.request()
@@ -33,7 +33,7 @@ async def one_then(peer: Peer, *after: bytes) -> None:
 
 
 async def polite_once(peer: Peer) -> None:
-    """Answer one request, and keep silent to the next."""
+    """Respond to one request, and not to the next."""
     await peer.request()
     await peer.say(OK)
     await never()
@@ -50,7 +50,7 @@ async def test_a_connection_is_kept_for_the_next_request():
 
 
 async def test_the_connection_used_last_is_used_next():
-    """Idle connections are taken from the warm end, so that a quiet client lets the others go."""
+    """The idle connection that was used last is used next, so that a quiet client lets the others expire."""
     used = []
 
     async def script(peer: Peer) -> None:
@@ -67,7 +67,7 @@ async def test_the_connection_used_last_is_used_next():
 
 
 async def test_the_pool_is_bounded_and_fair():
-    """No more connections than allowed are open, and those who wait get their turn in order."""
+    """At most the allowed connections are open, and waiting callers are served in order."""
     order = []
 
     async def script(peer: Peer) -> None:
@@ -85,7 +85,7 @@ async def test_the_pool_is_bounded_and_fair():
 
 
 async def test_a_place_is_handed_on_when_its_connection_ends():
-    """Waiters get through although each answer closes its connection."""
+    """Waiting callers are served although each response closes its connection."""
     bye = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     async with scripted(says(bye)) as server, client_of(server.port, most=1) as client:
         answers = await asyncio.gather(*(put(client) for _ in range(5)))
@@ -94,7 +94,7 @@ async def test_a_place_is_handed_on_when_its_connection_ends():
 
 
 async def test_a_connection_closed_while_idle_is_noticed():
-    """The end of an idle connection is seen before it is used: nothing is sent into it."""
+    """A connection that was closed while idle is not used."""
 
     async def once(peer: Peer) -> None:
         await peer.request()
@@ -112,7 +112,7 @@ async def test_a_connection_closed_while_idle_is_noticed():
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("size", [1, 8_000_000])
 async def test_a_request_that_broke_on_a_kept_connection_is_sent_again(hard, size):
-    """The server closed just as we sent: the request goes once more, on a new connection, and says so."""
+    """A request that breaks on a kept connection is sent again on a new one, and the response says so."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -128,7 +128,7 @@ async def test_a_request_that_broke_on_a_kept_connection_is_sent_again(hard, siz
 
 
 async def test_it_is_sent_again_only_once():
-    """When the new connection breaks, too, the error is told, and that the outcome is open."""
+    """If the new connection breaks too, the error is raised as ambiguous."""
 
     async def mute(peer: Peer) -> None:
         await peer.request()
@@ -141,7 +141,7 @@ async def test_it_is_sent_again_only_once():
 
 
 async def test_a_lost_request_stays_ambiguous_when_no_new_connection_comes():
-    """The first sending may have been acted upon, so a refused second connection does not make it certain."""
+    """If the second connection is refused, the error stays ambiguous because of the first sending."""
     async with scripted(one_then) as server, client_of(server.port) as client:
         await put(client)
         client.pool.connector.addresses._known = [Address(socket.AF_INET, ("127.0.0.1", closed_port()))]
@@ -153,7 +153,7 @@ async def test_a_lost_request_stays_ambiguous_when_no_new_connection_comes():
 
 @pytest.mark.parametrize(("method", "after"), [("POST", []), ("PUT", [PARTIAL])])
 async def test_what_may_have_been_acted_upon_is_not_sent_again(method, after):
-    """Neither a method that is not idempotent, nor a request whose answer had begun, is repeated."""
+    """A request is not repeated if its method is not idempotent or its response has begun."""
 
     async def script(peer: Peer) -> None:
         await one_then(peer, *after)
@@ -166,7 +166,7 @@ async def test_what_may_have_been_acted_upon_is_not_sent_again(method, after):
 
 
 async def test_an_old_connection_is_not_trusted():
-    """A connection that was idle too long is replaced before a router's forgetfulness costs a deadline."""
+    """A connection that was idle for too long is replaced."""
     async with scripted(polite) as server, client_of(server.port, most=1, max_idle=0.05) as client:
         await put(client)
         await asyncio.sleep(0.1)
@@ -177,7 +177,7 @@ async def test_an_old_connection_is_not_trusted():
 @pytest.mark.parametrize("extra", [OK, b"junk"])
 @pytest.mark.parametrize("pause", [0, 0.02])
 async def test_bytes_that_nobody_asked_for_end_the_connection(extra, pause):
-    """What follows an answer can't become the answer to the next request."""
+    """Bytes after a response can't become the response to the next request."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -194,7 +194,7 @@ async def test_bytes_that_nobody_asked_for_end_the_connection(extra, pause):
 
 @pytest.mark.parametrize("size", [1, 20_000_000])
 async def test_a_cancelled_request_closes_its_connection_and_frees_its_place(size):
-    """Cancelled while it waits for an answer or for the peer to read, a request leaves nothing behind."""
+    """A request that is cancelled while it sends or waits closes its connection and frees its place."""
 
     async def script(peer: Peer) -> None:
         peer.pause_reading()
@@ -218,7 +218,7 @@ async def test_a_cancelled_request_closes_its_connection_and_frees_its_place(siz
 
 
 async def test_a_cancelled_wait_for_the_pace_frees_the_place():
-    """A sender that is held back can be cancelled, too."""
+    """A request that is cancelled while it waits for the bandwidth limit frees its place."""
     async with scripted(polite) as server, client_of(server.port, most=1, pace=Meter(0)) as client:
         task = asyncio.create_task(put(client))
         await asyncio.sleep(0.05)
@@ -228,7 +228,7 @@ async def test_a_cancelled_wait_for_the_pace_frees_the_place():
 
 
 async def test_a_cancelled_waiter_leaves_the_queue():
-    """A place that becomes free in the very moment its waiter is cancelled goes to the next one."""
+    """A place that becomes free at the moment its waiter is cancelled goes to the next one."""
     async with scripted(polite) as server, client_of(server.port, most=1) as client:
 
         async def put_then_cancel() -> None:
@@ -244,7 +244,7 @@ async def test_a_cancelled_waiter_leaves_the_queue():
 
 
 async def test_close_ends_everything():
-    """Closing wakes who sends and who waits, closes kept connections, and refuses what comes later."""
+    """Closing wakes senders and waiting callers, closes kept connections, and refuses later requests."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -278,7 +278,7 @@ async def test_close_during_a_dial_leaves_no_connection():
 
 
 async def test_a_connection_lost_before_its_first_request_leaves_nothing(monkeypatch):
-    """When the peer is gone before the request is written, nothing was sent, and nothing is kept."""
+    """If the peer is gone before the request is written, nothing was sent and nothing is kept."""
     async with scripted(polite) as server, client_of(server.port) as client:
         dial = client.pool.connector.connect
 
@@ -296,7 +296,7 @@ async def test_a_connection_lost_before_its_first_request_leaves_nothing(monkeyp
 
 
 async def test_a_body_that_was_answered_before_it_left_is_not_in_the_next_ones_way():
-    """Whatever of a body waits still when its answer comes, each request arrives whole and alone."""
+    """The unsent rest of an early-answered body never mixes with the next request."""
 
     async def refuse(peer: Peer) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""TLS with a certificate authority of our own, and proxies, over real sockets."""
+"""TLS with our own certificate authority, and proxies, over real sockets."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def server_context(path: Path) -> ssl.SSLContext:
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Carry bytes one way."""
+    """Copy bytes in one direction."""
     while data := await reader.read(65_536):
         writer.write(data)
         await writer.drain()
@@ -82,7 +82,7 @@ async def failure_at(port: int, trusted: Path, proxy: Proxy | None = None, **lim
 
 
 async def test_bodies_go_over_tls(pki):
-    """With a CA bundle of our own, large and small bodies arrive whole over kept TLS connections."""
+    """With our own CA bundle, large and small bodies arrive over kept TLS connections."""
     seen = []
 
     async def script(peer: Peer) -> None:
@@ -99,13 +99,13 @@ async def test_bodies_go_over_tls(pki):
 
 
 async def asked(port: int, pki: Path) -> Response:
-    """The answer to a GET over TLS."""
+    """Return the response to a GET over TLS."""
     async with client_of(port, tls=tls_context(pki / "ca.pem")) as client:
         return await client.send("GET", "/k", [], b"")
 
 
 async def test_an_answer_of_many_records_arrives_whole(pki):
-    """What TLS has read ahead, and no socket tells of any more, is part of the answer."""
+    """Bytes that TLS has read ahead, for which the socket has no event, are part of the response."""
     body = BIG[:700_000]
 
     async def script(peer: Peer) -> None:
@@ -120,7 +120,7 @@ async def test_an_answer_of_many_records_arrives_whole(pki):
 
 @pytest.mark.parametrize("told", [True, False])
 async def test_only_an_end_that_tls_was_told_of_ends_an_answer(pki, told):
-    """Whoever cuts the line can't shorten an answer that lasts as long as its connection."""
+    """A cut connection can't truncate a response that ends with its connection."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -140,7 +140,7 @@ async def test_only_an_end_that_tls_was_told_of_ends_an_answer(pki, told):
 
 @pytest.mark.alone
 async def test_a_slow_line_under_tls_is_waited_for(pki):
-    """What the line takes counts as progress even when it is less than one write that the TLS layer has handed on."""
+    """Over TLS any byte that the network accepts counts as progress, even less than one write."""
 
     async def narrow(peer: Peer) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -159,7 +159,7 @@ async def test_a_slow_line_under_tls_is_waited_for(pki):
 
 
 async def test_a_peer_that_stops_reading_over_tls_is_given_up(pki):
-    """The progress deadline holds through the TLS layer, too."""
+    """The progress deadline applies over TLS too."""
 
     async def script(peer: Peer) -> None:
         peer.pause_reading()
@@ -183,7 +183,7 @@ async def test_a_peer_that_stops_reading_over_tls_is_given_up(pki):
     ],
 )
 async def test_a_certificate_that_does_not_hold_is_refused(pki, shown, trusted, why):
-    """Another host's certificate, and one of an authority that is not trusted, end before a byte of the request."""
+    """Another host's certificate or an untrusted authority's fails before a byte of the request is sent."""
     async with scripted(polite, tls=server_context(pki / shown)) as server:
         error = await failure_at(server.port, pki / trusted)
     assert error.code == "TLSError"
@@ -191,7 +191,7 @@ async def test_a_certificate_that_does_not_hold_is_refused(pki, shown, trusted, 
 
 
 async def test_a_peer_without_tls_is_said_to_be_one(pki):
-    """A server that speaks in the clear gives a TLSError, not a hang."""
+    """A server without TLS gives a TLSError."""
 
     async def script(peer: Peer) -> None:
         await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -202,14 +202,14 @@ async def test_a_peer_without_tls_is_said_to_be_one(pki):
 
 
 async def test_a_silent_handshake_has_a_deadline(pki):
-    """A peer that accepts and says nothing ends with TLSTimeout."""
+    """A peer that accepts and stays silent ends with TLSTimeout."""
     async with scripted(Peer.gone) as server:
         assert (await failure_at(server.port, pki / "ca.pem", setup=0.5)).code == "TLSTimeout"
         await server.until_open(0)
 
 
 async def test_a_handshake_that_is_cut_off_is_no_fault_of_the_certificate(pki):
-    """A connection that closes during the handshake is a network fault, which is tried again."""
+    """A connection that closes during the handshake is a network fault, which is retried."""
 
     async def script(peer: Peer) -> None:
         await peer.reader.read(1)
@@ -219,7 +219,7 @@ async def test_a_handshake_that_is_cut_off_is_no_fault_of_the_certificate(pki):
 
 
 def test_the_bundle_may_come_from_the_environment(pki, monkeypatch):
-    """AWS_CA_BUNDLE counts where the configuration has no bundle, and TLS is 1.2 at least, with all checks."""
+    """Without a configured bundle AWS_CA_BUNDLE is used, with TLS 1.2 or later and all checks."""
     monkeypatch.setenv("AWS_CA_BUNDLE", str(pki / "other.pem"))
     assert [x["subject"] for x in tls_context(None).get_ca_certs()] == [((("commonName", "other CA"),),)]
     context = tls_context(pki / "ca.pem")
@@ -229,7 +229,7 @@ def test_the_bundle_may_come_from_the_environment(pki, monkeypatch):
 
 
 async def test_a_context_that_does_not_check_is_never_used(pki):
-    """Whoever made it, and whatever changed it since: it connects, and refuses before a byte of the request."""
+    """A context without checks is refused before a byte of the request, even if it was changed later."""
     unnamed = ssl.create_default_context(cafile=pki / "ca.pem")
     unnamed.check_hostname = False
     unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -242,7 +242,7 @@ async def test_a_context_that_does_not_check_is_never_used(pki):
 
 
 def test_contexts_are_made_once_and_again_when_a_file_changes(pki, tmp_path, monkeypatch):
-    """Reading a store takes tens of milliseconds; a bundle that was exchanged counts at the next use."""
+    """A context is created once, and again after its bundle was replaced."""
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     bundle = tmp_path / "bundle.pem"
@@ -255,7 +255,7 @@ def test_contexts_are_made_once_and_again_when_a_file_changes(pki, tmp_path, mon
 
 
 def test_an_empty_variable_is_an_unset_one(pki, monkeypatch):
-    """Each of those that name authorities: what counts then is the next in turn, and the checks stay."""
+    """Each empty variable for authorities counts as unset, and the checks stay."""
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("SSL_CERT_FILE", str(pki / "ca.pem"))
@@ -268,7 +268,7 @@ def test_an_empty_variable_is_an_unset_one(pki, monkeypatch):
 
 
 def test_a_bundle_that_can_not_be_used_is_a_fault_of_the_configuration(tmp_path):
-    """A missing file and a file that holds no certificate are told with their path."""
+    """A bundle that is missing or has no certificate is reported with its path."""
     (tmp_path / "empty.pem").write_text("nothing")
     for name in ("missing.pem", "empty.pem"):
         with pytest.raises(ConfigError, match=name):
@@ -276,7 +276,7 @@ def test_a_bundle_that_can_not_be_used_is_a_fault_of_the_configuration(tmp_path)
 
 
 def tunnel(seen: list[bytes]):
-    """Be a proxy: connect to where CONNECT says, and carry bytes both ways."""
+    """Be a proxy: connect to the address in CONNECT, and copy bytes both ways."""
 
     async def script(peer: Peer) -> None:
         head = await peer.head()
@@ -290,7 +290,7 @@ def tunnel(seen: list[bytes]):
 
 
 async def test_https_goes_through_a_tunnel(pki):
-    """CONNECT names the bucket's host and carries the proxy's password; the request itself is end to end."""
+    """CONNECT has the bucket's host and the proxy's password; the request is end-to-end."""
     seen: list[bytes] = []
     async with scripted(polite, tls=server_context(pki / "good.pem")) as server, scripted(tunnel(seen)) as middle:
         proxy = Proxy("127.0.0.1", middle.port, "Basic dTpw")
@@ -304,7 +304,7 @@ async def test_https_goes_through_a_tunnel(pki):
 
 
 async def test_the_host_name_is_checked_through_a_tunnel(pki):
-    """A proxy can't stand in for the bucket."""
+    """A proxy can't present its own certificate for the bucket."""
     async with scripted(polite, tls=server_context(pki / "wrong.pem")) as server, scripted(tunnel([])) as middle:
         error = await failure_at(server.port, pki / "ca.pem", Proxy("127.0.0.1", middle.port))
     assert error.code == "TLSError"
@@ -325,7 +325,7 @@ async def test_the_host_name_is_checked_through_a_tunnel(pki):
     ],
 )
 async def test_a_proxy_that_refuses_is_named(pki, pieces, why):
-    """What the proxy says is told with its name, and never with its password."""
+    """A proxy's refusal is reported with its name and without its password."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -342,7 +342,7 @@ async def test_a_proxy_that_refuses_is_named(pki, pieces, why):
 
 
 async def test_a_proxy_that_hangs_up_is_named(pki):
-    """A proxy that closes without a word is told at once."""
+    """A proxy that closes without a response is reported at once."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -354,7 +354,7 @@ async def test_a_proxy_that_hangs_up_is_named(pki):
 
 
 async def test_a_silent_proxy_has_a_deadline(pki):
-    """A proxy that accepts and never answers CONNECT ends with ProxyError, and its connection is closed."""
+    """A proxy that does not respond to CONNECT ends with ProxyError, and its connection is closed."""
     async with scripted(Peer.gone) as middle:
         error = await failure_at(443, pki / "ca.pem", Proxy("127.0.0.1", middle.port), setup=0.5)
         await middle.until_open(0)
@@ -362,7 +362,7 @@ async def test_a_silent_proxy_has_a_deadline(pki):
 
 
 async def test_http_goes_to_the_proxy_with_the_whole_url():
-    """Without TLS the proxy gets the request itself: absolute form, the bucket's Host, the proxy's password."""
+    """Without TLS the proxy gets the request in absolute form, with the bucket's Host and the proxy's password."""
     seen = []
 
     async def script(peer: Peer) -> None:
@@ -401,7 +401,7 @@ VIA = Proxy("proxy", 3128)
     ],
 )
 def test_the_environment_names_the_proxy(environ, proxy):
-    """The variable of the scheme counts, in lower case first, then the one for all; user and password are decoded."""
+    """The scheme's variable is used, lower case first, then the one for all; user and password are decoded."""
     assert proxy_for(S3, environ) == proxy
 
 
@@ -422,7 +422,7 @@ def test_the_environment_names_the_proxy(environ, proxy):
     ],
 )
 def test_no_proxy_lists_what_is_direct(no_proxy, origin, direct):
-    """Host names and their suffixes, ports, addresses, networks and the star each keep the proxy out."""
+    """Host names, suffixes, ports, addresses, networks and the star in NO_PROXY bypass the proxy."""
     for name in ("no_proxy", "NO_PROXY"):
         assert (proxy_for(origin, {"HTTPS_PROXY": "http://proxy:3128", name: no_proxy}) is None) == direct
 
@@ -432,7 +432,7 @@ VALUES = (None, "", "http://one:1", "http://two:2")
 
 @pytest.mark.parametrize("names", list(itertools.product(VALUES, repeat=4)))
 def test_the_rule_is_that_of_urllib(names, monkeypatch):
-    """For every combination of the two spellings and ALL_PROXY the proxy is the one that urllib finds."""
+    """For every combination of both spellings and ALL_PROXY the proxy is the same as urllib's."""
     variables = dict(zip(("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"), names, strict=True))
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
@@ -449,19 +449,19 @@ def test_the_rule_is_that_of_urllib(names, monkeypatch):
     "no_proxy", ["h.test", ".test", "test", "h.test:443", "h.test:80", "x,h.test", "*", "est", "H.TEST"]
 )
 def test_what_urllib_bypasses_is_bypassed(no_proxy):
-    """NO_PROXY means at least what it means to urllib, and to the AWS libraries."""
+    """NO_PROXY bypasses at least what it bypasses in urllib and in the AWS libraries."""
     theirs = vars(urllib.request)["proxy_bypass_environment"]("h.test:443", {"no": no_proxy})
     ours = proxy_for(Origin("https", "h.test", 443), {"HTTPS_PROXY": "http://p", "NO_PROXY": no_proxy}) is None
     assert ours == bool(theirs)
 
 
 def test_what_is_no_port_is_part_of_a_name():
-    """A digit that is none of ASCII's, as another program's list may hold, is no port and no traceback."""
+    """A non-ASCII digit in NO_PROXY is no port, and causes no traceback."""
     assert proxy_for(S3, {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "amazonaws.com:\u00b2"}) == VIA
 
 
 def test_a_header_of_a_web_request_is_no_proxy():
-    """In a CGI program HTTP_PROXY comes from the other side and does not count."""
+    """In a CGI program HTTP_PROXY comes from the client and is ignored."""
     assert proxy_for(Origin("http", "h", 80), {"HTTP_PROXY": "http://evil", "REQUEST_METHOD": "GET"}) is None
 
 
@@ -473,13 +473,13 @@ def test_a_header_of_a_web_request_is_no_proxy():
     ],
 )
 def test_a_proxy_of_another_kind_is_refused_without_its_password(url):
-    """The variable is named, the value, which may hold a password, is not."""
+    """An unsupported proxy is refused with the variable's name and without its value."""
     with pytest.raises(ConfigError, match="HTTPS_PROXY") as caught:
         proxy_for(S3, {"HTTPS_PROXY": url})
     assert "s3cr3t" not in str(caught.value)
 
 
 def test_a_proxy_keeps_its_password_to_itself():
-    """The password is not in the proxy's repr or name."""
+    """The password is neither in the proxy's repr nor in its name."""
     proxy = Proxy("h", 1, "Basic c2VjcmV0")
     assert "c2VjcmV0" not in f"{proxy!r}{proxy.name}"

@@ -1,4 +1,4 @@
-"""attributes: what an object carries besides its bytes, for botocore and for the wire."""
+"""The attributes of an object besides its bytes, for botocore and for the upload client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def headers(key: str = "a.csv", mtime_ns: int = 0, **settings: object) -> dict[s
 
 
 def test_nothing_is_sent_that_nobody_asked_for():
-    """A plain destination's objects carry a type, the token and the time, and no header that needs another right."""
+    """A plain destination's objects have a type, the token and the time, and no header that needs another right."""
     assert headers(mtime_ns=1_700_000_000_123_456_789) == {
         "content-type": "text/csv",
         "x-amz-meta-crosshaul-token": "token",
@@ -30,7 +30,7 @@ def test_nothing_is_sent_that_nobody_asked_for():
 
 
 def test_all_that_can_be_asked_for():
-    """Each setting has the header that the API reference of PutObject gives it."""
+    """Each setting has the header of PutObject's API reference."""
     sent = headers(
         role_arn="arn:aws:iam::111122223333:role/r",
         server_side_encryption="aws:kms",
@@ -57,7 +57,7 @@ def test_all_that_can_be_asked_for():
 
 
 def test_tags_are_a_query_string():
-    """Tags come back from the header as AWS reads it, as URL query parameters."""
+    """Tags survive the header, which AWS reads as URL query parameters."""
     tags = {"a+b": "c d", "ü": "100@x", "k": "="}
     sent = headers(tags=tags)["x-amz-tagging"]
     assert parse_qs(sent, strict_parsing=True) == {key: [value] for key, value in tags.items()}
@@ -75,7 +75,7 @@ def test_tags_are_a_query_string():
     ],
 )
 def test_the_time_is_exact(mtime_ns, text):
-    """Nanoseconds survive, also before 1970 and where a float has none left."""
+    """Nanoseconds are kept, also before 1970 and where a float has no digits left."""
     assert headers(mtime_ns=mtime_ns)["x-amz-meta-mtime"] == text
 
 
@@ -99,12 +99,12 @@ def test_the_time_is_exact(mtime_ns, text):
     ],
 )
 def test_the_type_follows_the_suffix_and_nothing_else(key, type_):
-    """No key, whatever it looks like to a URL parser, makes its type anything but the suffix's, or fails."""
+    """Only the suffix determines the type, whatever the key looks like to a URL parser."""
     assert headers(key)["content-type"] == type_
 
 
 def test_both_uses_see_the_same():
-    """What botocore is told and what the wire sends have the same attributes."""
+    """The attributes for botocore and for the upload client are the same."""
     attributes = ObjectAttributes(destination(storage_class="STANDARD_IA", metadata={"a": "b"}))
     told, sent = attributes.parameters_of("a.csv", 0, "token"), dict(attributes.headers("a.csv", 0, "token"))
     assert (told["StorageClass"], told["ContentType"]) == (sent["x-amz-storage-class"], sent["content-type"])

@@ -1,4 +1,4 @@
-"""Account A's credentials, the assumed role's, and their refresher, against the strict partner account."""
+"""The refresher with Account A's credentials and the assumed role's, on the strict partner account."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Ear:
 
 
 class SkewedClock(SystemClock):
-    """A machine whose wall clock is off by ten minutes."""
+    """A clock whose wall time is ten minutes wrong."""
 
     def now(self) -> float:
         return super().now() + 600
@@ -46,7 +46,7 @@ class SkewedClock(SystemClock):
 
 @pytest.fixture(autouse=True)
 def account_a(partner: PartnerAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Account A's user in the environment, and nothing else of this machine's."""
+    """Set only Account A's user in the environment, without this machine's own credentials."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", partner.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", partner.secret_access_key)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -91,7 +91,7 @@ def assumptions(partner: PartnerAccount) -> list[int | None]:
 
 
 async def test_the_role_is_assumed_with_external_id_name_duration_and_session_policy(partner, config_for):
-    """The external ID opens the role, and the credentials it gives are a session's, good for the asked-for time."""
+    """With the external ID the role's credentials are a session's, valid for the requested time."""
     async with refreshing(config_for(role(partner))) as (refresher, _):
         credentials = await refresher.credentials()
         assert credentials.access_key_id.startswith("ASIA")
@@ -100,7 +100,7 @@ async def test_the_role_is_assumed_with_external_id_name_duration_and_session_po
 
 
 async def test_a_wrong_external_id_is_an_access_denied_that_names_both_possible_culprits(partner, config_for):
-    """What STS says comes as one line with its code, request id, and what each account has to look at."""
+    """STS's error is one line with code, request id, and what each account has to check."""
     async with refreshing(config_for(role(partner, "not-the-one"))) as (refresher, _):
         with pytest.raises(Fault) as caught:
             await refresher.credentials()
@@ -114,7 +114,7 @@ async def test_a_wrong_external_id_is_an_access_denied_that_names_both_possible_
 
 
 async def test_a_list_of_external_ids_is_tried_in_order(partner, config_for):
-    """While an external ID is rotated, the one that the partner still has works."""
+    """During a rotation the external ID that the partner still has is accepted."""
     more = f"role_arn: '{partner.role_arn}', external_id: [the-new-one, '{partner.external_id}']"
     async with refreshing(config_for(more)) as (refresher, ear):
         await refresher.credentials()
@@ -123,7 +123,7 @@ async def test_a_list_of_external_ids_is_tried_in_order(partner, config_for):
 
 
 async def test_without_a_role_account_a_uses_its_own_credentials(partner, config_for):
-    """Direct mode asks STS nothing."""
+    """Without a role STS is not called."""
     async with refreshing(config_for("tags: {}")) as (refresher, _):
         credentials = await refresher.credentials()
     assert credentials.access_key_id == partner.access_key_id
@@ -131,7 +131,7 @@ async def test_without_a_role_account_a_uses_its_own_credentials(partner, config
 
 
 async def test_many_callers_share_one_refresh(partner, config_for):
-    """A hundred uploads whose session was rejected cause one AssumeRole, not a hundred."""
+    """A hundred uploads whose session was rejected cause one AssumeRole."""
     async with refreshing(config_for(role(partner))) as (refresher, _):
         old = await refresher.credentials()
         await asyncio.gather(*(refresher.renew(old) for _ in range(100)))
@@ -141,7 +141,7 @@ async def test_many_callers_share_one_refresh(partner, config_for):
 
 
 async def test_renewing_what_was_renewed_already_does_nothing(partner, config_for):
-    """A late complaint about an older session doesn't throw away the newer one."""
+    """A late rejection of an older session does not replace the newer one."""
     async with refreshing(config_for(role(partner))) as (refresher, _):
         old = await refresher.credentials()
         await refresher.renew(old)
@@ -150,7 +150,7 @@ async def test_renewing_what_was_renewed_already_does_nothing(partner, config_fo
 
 
 async def test_short_sessions_are_refreshed_ahead_of_their_end(partner, config_for):
-    """With sessions of two seconds, credentials asked for at any moment of five seconds are never expired ones."""
+    """With sessions of two seconds the credentials are never expired within five seconds."""
     partner.change(session_seconds=2.0)
     async with refreshing(config_for(role(partner))) as (refresher, ear):
         began = time.monotonic()
@@ -163,14 +163,14 @@ async def test_short_sessions_are_refreshed_ahead_of_their_end(partner, config_f
 
 
 async def test_a_skewed_clock_neither_shortens_nor_stretches_a_session(partner, config_for):
-    """Expiry is counted from the server's Date: ten minutes of error leave an hour's session an hour long."""
+    """Expiry is counted from the server's Date, so a wrong clock does not change a session's length."""
     async with refreshing(config_for(role(partner)), SkewedClock()) as (refresher, _):
         await refresher.credentials()
         assert 3590 < (refresher.expires_in() or 0) <= 3600
 
 
 async def test_an_sts_outage_leaves_the_present_credentials_in_use_and_ends_by_itself(partner, config_for):
-    """While STS answers 503, callers get the session they had; when it is back, a new one is there unasked."""
+    """While STS returns 503 the session stays in use; afterwards a new one is fetched without a request."""
     partner.change(session_seconds=9.0)
     async with refreshing(config_for(role(partner))) as (refresher, ear), asyncio.timeout(60):
         first = await refresher.credentials()
@@ -186,7 +186,7 @@ async def test_an_sts_outage_leaves_the_present_credentials_in_use_and_ends_by_i
 
 
 async def test_without_any_credentials_the_line_says_where_they_may_come_from(partner, config_for, monkeypatch):
-    """No credentials in the chain is told as that, and as the destination's fault, not a file's."""
+    """Missing credentials are a fault of the destination, not of a file, and the line says where they can come from."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     async with refreshing(config_for(role(partner))) as (refresher, _):
         with pytest.raises(Fault, match="no credentials of Account A found") as caught:
@@ -195,7 +195,7 @@ async def test_without_any_credentials_the_line_says_where_they_may_come_from(pa
 
 
 async def test_an_unknown_profile_is_named(partner, config_for):
-    """A profile that isn't there is a line with its name."""
+    """A missing profile is reported with its name."""
     config = config_for(role(partner))
     config = config.model_copy(update={"identity": config.identity.model_copy(update={"profile": "nobody"})})
     async with refreshing(config) as (refresher, _):
@@ -204,7 +204,7 @@ async def test_an_unknown_profile_is_named(partner, config_for):
 
 
 def test_margins_scale_with_the_life_of_a_session():
-    """An hour's session is renewed ten minutes and used until a minute before its end; a short one in proportion."""
+    """An hour's session is renewed ten minutes and used until a minute before its end; short ones in proportion."""
     hour = Session(Credentials("a", "b", "c"), 0.0, 3600.0)
     assert hour.usable_until() == 3540.0
     assert hour.refresh_at(0.0) == 3000.0
@@ -219,7 +219,7 @@ def test_margins_scale_with_the_life_of_a_session():
 async def test_a_provider_that_fails_oddly_is_a_fault_and_not_a_crash(
     program: str, partner, config_for, monkeypatch, tmp_path
 ):
-    """A credential_process that fails or prints nonsense is told, without what it printed, and tried again."""
+    """A failing credential_process is reported without its output, and tried again."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     (tmp_path / "aws").write_text(f"[default]\ncredential_process = {program}\n")
@@ -237,7 +237,7 @@ async def test_a_provider_that_fails_oddly_is_a_fault_and_not_a_crash(
 
 
 async def test_an_unexpected_error_in_the_credential_chain_is_told_by_its_type(partner, config_for, monkeypatch):
-    """Its text may hold a secret, so that the line says where it came from and of which type it was."""
+    """An unexpected error is reported by its source and type, because its text may contain a secret."""
 
     async def fail(*_: object) -> None:
         raise ZeroDivisionError("secret")
@@ -251,7 +251,7 @@ async def test_an_unexpected_error_in_the_credential_chain_is_told_by_its_type(p
 
 
 async def test_many_callers_at_the_start_wait_for_one_assumption(partner, config_for):
-    """A hundred uploads that begin together cause one AssumeRole."""
+    """A hundred uploads that start together cause one AssumeRole."""
     async with refreshing(config_for(role(partner))) as (refresher, _):
         assert len({await one for one in asyncio.as_completed([refresher.credentials() for _ in range(100)])}) == 1
         await asyncio.sleep(0.3)
@@ -259,7 +259,7 @@ async def test_many_callers_at_the_start_wait_for_one_assumption(partner, config
 
 
 async def test_a_file_of_external_ids_that_hangs_takes_nobody_elses_thread(partner, config_for, tmp_path):
-    """While a read of the external ID's file hangs (a dead mount), what others have read goes on."""
+    """While a read of the external ID's file hangs, other reads continue."""
     hanging = tmp_path / "external_id"
     os.mkfifo(hanging)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
@@ -273,7 +273,7 @@ async def test_a_file_of_external_ids_that_hangs_takes_nobody_elses_thread(partn
 
 
 async def test_a_session_policy_that_is_too_large_is_tried_wider(partner, config_for):
-    """Where STS finds the narrow policy too large, the session is narrowed to the bucket, and never not at all."""
+    """If STS finds the policy too large, the session is limited to the bucket, and never unlimited."""
     large = {"status": 400, "code": "PackedPolicyTooLarge", "message": "Packed policy consumes 120% of space"}
     partner.faults.add(Rule.from_json({"operation": "AssumeRole", "times": 1, "action": {"kind": "error", **large}}))
     more = role(partner) + ", key_prefix: from-a/"

@@ -1,4 +1,4 @@
-"""policy: the session policy that narrows each assumed session."""
+"""The session policy that limits each assumed session."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def resource(**settings: object) -> str:
 
 
 def test_it_is_no_wider_than_needed():
-    """Put, get and what multipart may use, on the prefix's objects; and the bucket's own key, through S3 only."""
+    """It allows put, get and multipart calls on the prefix, and the bucket's key through S3 only."""
     assert policy(key_prefix="in/") == {
         "Version": "2012-10-17",
         "Statement": [
@@ -59,7 +59,7 @@ def test_it_is_no_wider_than_needed():
 
 
 def test_rights_of_their_own_only_where_used():
-    """Tags and an ACL add their rights, and nothing else does."""
+    """Only tags and an ACL add permissions."""
     actions = policy(tags={"a": "b"}, acl="bucket-owner-full-control")["Statement"][0]["Action"]
     assert actions[-2:] == ["s3:PutObjectTagging", "s3:PutObjectAcl"]
 
@@ -72,18 +72,18 @@ def test_rights_of_their_own_only_where_used():
     ],
 )
 def test_the_partition_is_the_roles(arn, region, start):
-    """In China and GovCloud the bucket's ARN begins as the role's does."""
+    """In China and GovCloud the bucket's ARN has the role's partition."""
     assert resource(role_arn=arn, region=region).startswith(start)
 
 
 def test_wildcards_in_a_prefix_are_plain_characters():
-    """What IAM would read as a wildcard or a variable is written out as itself."""
+    """IAM's wildcards and variables in a prefix are escaped."""
     assert resource(key_prefix="a*b?c${aws:username}/") == "arn:aws:s3:::aniket.help/a${*}b${?}c${$}{aws:username}/*"
 
 
 @pytest.mark.parametrize("character", ["x", "*", "é", "中", "\N{GRINNING FACE}", '"', "\\"])
 def test_a_long_prefix_is_cut_to_fit(character):
-    """The longest prefixes still give a valid policy within STS's bound, for as much of the prefix as fits."""
+    """The longest prefixes give a valid policy within STS's limit, for the part of the prefix that fits."""
     settings = {"bucket": "b" * 63, "tags": {"a": "b"}, "acl": "private"}
     prefix = character * (1000 // len(character.encode())) + "/"
     allowed = resource(key_prefix=prefix, **settings)
@@ -93,12 +93,12 @@ def test_a_long_prefix_is_cut_to_fit(character):
 
 
 def test_none_is_none():
-    """``none`` sends no policy at all."""
+    """``none`` sends no policy."""
     assert session_policies(destination(session_policy="none")) == (None,)
 
 
 def test_a_file_is_sent_compact(tmp_path: Path):
-    """A policy file is sent without its blanks, read as UTF-8."""
+    """A policy file is read as UTF-8 and sent without its blanks."""
     file = tmp_path / "policy.json"
     file.write_text('{\n  "Version": "2012-10-17",\n  "Statement": ["é"]\n}', "utf-8")
     (sent,) = session_policies(destination(session_policy=str(file)))
@@ -107,7 +107,7 @@ def test_a_file_is_sent_compact(tmp_path: Path):
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[" * 100_000])
 def test_a_file_that_cannot_be_used(tmp_path: Path, content):
-    """A missing, broken, foreign or bottomless file is a fault that names it and the cure."""
+    """A missing, invalid or endless file is a fault that names it and the remedy."""
     file = tmp_path / "policy.json"
     if content is not None:
         file.write_bytes(content)

@@ -67,34 +67,34 @@ def test_list_objects_matches_the_published_signature():
 
 
 def test_a_new_day_has_a_new_signing_key():
-    """One signer that lives over midnight signs as a new one would, and back again."""
+    """A signer that lives over midnight signs as a new one does, and back again."""
     signer = Signer(KEYS, "us-east-1")
     for when in (WHEN - 1, WHEN, WHEN + 86_400, WHEN):
         assert dict(signer.sign("GET", HOST, "/", "", [], EMPTY_SHA256, when)) == signed(when=when)
 
 
 def test_a_session_token_is_sent_and_signed():
-    """Temporary credentials add their token to the headers that are signed."""
+    """A session token is added to the signed headers."""
     answer = signed(keys=Credentials("AKIAIOSFODNN7EXAMPLE", "secret", "the-token"))
     assert answer["x-amz-security-token"] == "the-token"
     assert "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token," in answer["authorization"]
 
 
 def test_what_changes_on_the_way_is_not_signed():
-    """Headers that a proxy may alter are left out of the signature."""
+    """Headers that a proxy may change are not signed."""
     headers = [("user-agent", "crosshaul"), ("expect", "100-continue"), ("x-amzn-trace-id", "1"), ("connection", "x")]
     assert signed(headers=headers) == signed()
 
 
 @pytest.mark.parametrize("name", ["x-amz-content-sha256", "x-amz-date", "authorization"])
 def test_a_header_of_the_signers_own_is_refused(name):
-    """A header that the signer sets can't come from outside, or the request would carry it twice."""
+    """A header that the signer sets is refused in the input, which would duplicate it."""
     with pytest.raises(ValueError, match=name.lower()):
         signed(headers=[(name, "x")])
 
 
 def test_a_host_header_is_signed_once():
-    """A caller that writes Host itself gets the signature that the argument alone gives."""
+    """A caller's own Host header gives the same signature as the argument."""
     assert signed(headers=[("host", HOST)]) == signed()
 
 
@@ -108,7 +108,7 @@ def test_blanks_of_a_value_are_trimmed_as_s3_does():
 
 
 def test_secrets_stay_out_of_repr():
-    """Neither the secret key nor the token can be read from a log of the credentials."""
+    """The repr of credentials has neither the secret key nor the token."""
     shown = repr(Credentials("AKIA", "s3cr3t", "t0ken"))
     assert "AKIA" in shown
     assert "s3cr3t" not in shown

@@ -1,4 +1,4 @@
-"""timeouts: how long a body may stand still, and how long its answer is waited for."""
+"""The deadlines of bodies and of their responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def seconds(timeouts, request, now=0.0):
 
 
 def test_each_try_of_a_request_waits_twice_as_long_within_bounds():
-    """A minute, two, four, up to sixteen; another request waits for a minute still, and an answer ends it."""
+    """A request's deadline doubles with each attempt up to sixteen minutes; other requests keep the default."""
     timeouts, seen = BodyTimeouts(USUAL), []
     for code in ["ResponseTimeout", "ProgressTimeout"] * 3:
         seen.append(seconds(timeouts, "part 1"))
@@ -26,14 +26,14 @@ def test_each_try_of_a_request_waits_twice_as_long_within_bounds():
 
 
 def test_what_broke_is_no_reason_for_patience():
-    """A connection that was reset or refused says nothing about how long an answer takes."""
+    """A reset or refused connection does not change the deadlines."""
     timeouts = BodyTimeouts(USUAL)
     timeouts.failed("part 1", "ConnectionReset")
     assert timeouts.deadlines("part 1", 0.0) is USUAL
 
 
 def test_what_one_late_answer_taught_serves_all_and_fades():
-    """After an answer that took 100 s every request waits for twice that, and less as time goes by."""
+    """After a response of 100 s every request waits twice that, and less as time passes."""
     timeouts = BodyTimeouts(USUAL)
     timeouts.responded("part 1", 100.0, 1_000.0)
     timeouts.responded("small", 0.0, 1_001.0)
@@ -46,7 +46,7 @@ def test_what_one_late_answer_taught_serves_all_and_fades():
 
 
 def test_what_is_remembered_is_bounded():
-    """However many requests are never answered, only the last few thousand are remembered."""
+    """Of requests without a response only the last few thousand are remembered."""
     timeouts = BodyTimeouts(USUAL)
     for number in range(10_000):
         timeouts.failed(number, "ResponseTimeout")

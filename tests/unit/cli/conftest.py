@@ -12,7 +12,7 @@ def world(tmp_path):
 
 @pytest.fixture
 def filled(world):
-    """A journal in which ``a`` is delivered, ``b`` quarantined, and ``c`` and an odd name are pending."""
+    """Make a journal in which ``a`` is delivered, ``b`` quarantined, and ``c`` and an odd name are pending."""
     world.admit(world.file("a"), outcome=delivered)
     world.admit(world.file("b"), outcome=quarantined)
     world.admit(world.file("c", b"12345"), world.file(b"odd\xff\n"))

@@ -84,7 +84,7 @@ def delivered(**more):
 
 
 def test_a_delivered_file_is_told_with_its_proof():
-    """When, where, how many bytes, by which proof, and what to quote to AWS; nothing about daemons or destinations."""
+    """The text has time, object, size, proof and request id, and nothing about daemons or destinations."""
     parked = DestinationStatus("partner", DestinationState.PARKED, last_error=DENIED)
     assert told(delivered(), daemon_running=False, destination=parked) == [
         f"{FILE} was delivered at 14:02:00 as {URL}: 12,345 bytes, proven by S3's CRC64NVME checksum ({VALUE}).",
@@ -93,7 +93,7 @@ def test_a_delivered_file_is_told_with_its_proof():
 
 
 def test_a_file_that_never_stood_still_is_told_as_such():
-    """One that was taken at max_wait may not have been finished, and explain says so."""
+    """The text says that a file queued at max_wait may have been unfinished."""
     ceiling = replace(delivered(), settled_by=SettleReason.CEILING)
     assert "did not settle within max_wait (10 min)" in told(ceiling)[-1]
     assert not any("max_wait" in line for line in told(replace(delivered(), settled_by=SettleReason.QUIET)))
@@ -108,7 +108,7 @@ def test_a_file_that_never_stood_still_is_told_as_such():
     ],
 )
 def test_each_kind_of_proof_has_its_words(receipt, proof):
-    """What proves the delivery is told apart."""
+    """Each kind of proof has its own text."""
     assert told(delivered(**receipt))[0].endswith(proof)
 
 
@@ -125,13 +125,13 @@ def test_each_kind_of_proof_has_its_words(receipt, proof):
     ],
 )
 def test_what_becomes_of_the_source_is_told(more, line):
-    """A delivered file's source: to be deleted, deleted, left alone, or failed to be."""
+    """The text says what happened to a delivered file's source, or will."""
     route = ROUTE.model_copy(update={"after_upload": AfterUploadConfig(action="delete")})
     assert told(replace(delivered(), **more), route=route)[-1] == line
 
 
 def test_a_delivered_file_that_is_gone_or_changed_is_told():
-    """A later removal leaves the object; a later change is on its way, and then the circumstances matter."""
+    """A later deletion leaves the object; a later change is sent, with the reasons for its delay."""
     assert told(delivered(), stat=None)[-1] == "The local file no longer exists; the object stays."
     assert told(delivered(), stat=stat_of(age=1.0), daemon_running=False)[-2:] == [
         f"The file has changed since, and will be sent again. {SETTLING}",
@@ -140,14 +140,14 @@ def test_a_delivered_file_that_is_gone_or_changed_is_told():
 
 
 def test_a_pending_file_waits_for_its_turn():
-    """A file that was never tried waits for its turn, for so long."""
+    """The text for a file without an attempt says for how long it has been pending."""
     assert told(record(State.PENDING)) == [
         f"/srv/exports/a.csv is pending: it goes to {URL} when a worker is free (pending for 5 s)."
     ]
 
 
 def test_a_retried_file_tells_when_and_why():
-    """When it is tried again, which try that is, and the last error."""
+    """The text has the time and number of the next attempt, and the last error."""
     again = record(State.PENDING, attempts=2, due_at=NOW + 12, diagnosis=SLOW)
     assert told(again) == [
         f"/srv/exports/a.csv is pending: the 3rd try, to {URL}, is at 14:03:12 (in 12 s).",
@@ -159,7 +159,7 @@ def test_a_retried_file_tells_when_and_why():
 
 
 def test_a_half_sent_and_a_doubtful_file_are_told():
-    """Parts that are there stay there, and a try that may have succeeded is looked into first."""
+    """The text says that sent parts are kept, and that an ambiguous attempt is checked first."""
     parts = tuple(Part(number, 5000, "e", CRC) for number in (1, 2))
     half = record(State.PENDING, multipart=Multipart("u", "a.csv", 5000, ChecksumKind.CRC64NVME, parts), ambiguous=True)
     assert told(half)[1:] == [
@@ -169,7 +169,7 @@ def test_a_half_sent_and_a_doubtful_file_are_told():
 
 
 def test_a_file_being_sent_depends_on_the_daemon():
-    """With a daemon it is being sent; without one it was, and goes on at the next start."""
+    """With a daemon the file is being uploaded; without one the next start continues the upload."""
     assert "is being uploaded to s3://bucket/a.csv for 5 s (since 14:02:55)." in told(record(State.UPLOADING))[0]
     down = told(record(State.UPLOADING), daemon_running=False)
     assert "was being uploaded to s3://bucket/a.csv at 14:02:55 when the daemon ended" in down[0]
@@ -177,7 +177,7 @@ def test_a_file_being_sent_depends_on_the_daemon():
 
 
 def test_a_quarantined_file_tells_the_cure():
-    """The reason with its advice, and the way back; a file that has changed gets there by itself."""
+    """The text has the reason with its advice, and how to queue the file again."""
     aside = record(State.QUARANTINED, attempts=1, diagnosis=DENIED)
     first, cure = told(aside)
     assert first == f"/srv/exports/a.csv was quarantined at 14:02:55 after the 1st try: {DENIED.line()}"
@@ -190,7 +190,7 @@ def test_a_quarantined_file_tells_the_cure():
 
 
 def test_a_settling_and_a_gone_file_are_told():
-    """One that changed under the upload has to rest again; one that disappeared may be back."""
+    """A file that changed during its upload has to settle; one that disappeared may exist again."""
     assert (
         "has to settle again. It is settling: it changed 1 s ago" in told(record(State.CHANGED), stat=stat_of(1.0))[0]
     )
@@ -210,13 +210,13 @@ def test_a_settling_and_a_gone_file_are_told():
     ],
 )
 def test_what_never_goes_is_told_in_one_line(more, words):
-    """Nothing there, directories, links, pipes and patterns: one line each, and no talk of daemons."""
+    """Missing files, directories, links, pipes and excluded files each give one line without daemon or destination."""
     (line,) = told(**(more | {"daemon_running": False}))
     assert words in line
 
 
 def test_an_unseen_file_waits_or_is_about_to_be_seen():
-    """A file the journal does not know stands still too short, or long enough, or waits for its marker."""
+    """A file that is not in the journal is settling, has settled, or waits for its marker."""
     prefix = "/srv/exports/a.csv is not in the journal yet. "
     assert told(stat=stat_of(1.0)) == [
         prefix + "It is settling: it changed 1 s ago and must stay unchanged for 2 s (settle.quiet)."
@@ -234,14 +234,14 @@ def test_an_unseen_file_waits_or_is_about_to_be_seen():
 
 
 def test_a_paused_route_is_the_reason():
-    """A route that somebody has paused is told with the way on."""
+    """A paused route is named with the command that resumes it."""
     line = "Route exports is paused. To send its files: `crosshaul resume --route exports`."
     assert line in told(record(State.PENDING), paused=True)
     assert line not in told(delivered(), paused=True)
 
 
 def test_what_became_of_a_waiting_file_is_told():
-    """One that changed or disappeared while it waits for its turn or next try is not what the journal has any more."""
+    """The text says that a pending file has changed or disappeared since it was queued."""
     waiting = record(State.PENDING, attempts=1, diagnosis=SLOW)
     assert any("It has changed since" in line for line in told(waiting, stat=stat_of(1.0)))
     assert any("The local file no longer exists" in line for line in told(waiting, stat=None))
@@ -258,7 +258,7 @@ def test_a_parked_destination_is_the_reason():
 
 
 def test_an_expired_session_is_the_reason():
-    """A session that ended while the daemon runs is told; with the daemon down it means nothing."""
+    """An expired session is named only while the daemon runs."""
     ended = DestinationStatus("partner", DestinationState.READY, credentials_expire_at=NOW - 60)
     line = "The session for partner expired at 14:02:00 and could not be renewed."
     assert line in told(record(State.PENDING), destination=ended)
@@ -266,7 +266,7 @@ def test_an_expired_session_is_the_reason():
 
 
 def test_a_deaf_watcher_is_the_reason():
-    """A route whose directory is missing, or that only scans, is told with the last scan."""
+    """A route with a missing directory, or without events, is named with its last scan."""
     missing = told(record(State.PENDING), watcher=RouteStatus("exports", "root missing"))
     assert missing[-1] == (
         "The directory of route exports, /srv/exports, is missing: is the volume mounted? Its pending files are kept."
@@ -279,7 +279,7 @@ def test_a_deaf_watcher_is_the_reason():
 
 
 def test_a_file_that_patterns_leave_out_by_now_is_told():
-    """A pending file that the patterns have come to exclude says so."""
+    """The text says that the patterns now exclude a pending file."""
     assert told(record(State.PENDING), left_out=True)[1].startswith(
         "With the present configuration it is left out by the patterns"
     )

@@ -140,7 +140,7 @@ def test_a_missing_configuration_is_one_line(world):
 
 
 def test_a_terminal_that_knows_few_letters_is_no_error(world):
-    """A letter that standard output can't encode is escaped."""
+    """A character that standard output can't encode is escaped."""
     world.admit(world.file("caf\u00e9"))
     done = world.process("list", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
@@ -156,7 +156,7 @@ def test_validate_counts_what_it_read(world, capsys):
 
 
 def test_the_configuration_may_stand_in_the_environment(world):
-    """CROSSHAUL_CONFIG_YAML holds the configuration; it overrides CROSSHAUL_CONFIG, and -c overrides it."""
+    """CROSSHAUL_CONFIG_YAML contains the configuration; it overrides CROSSHAUL_CONFIG, and -c overrides it."""
     told = world.process("validate", CROSSHAUL_CONFIG_YAML=world.config.read_text()).stdout
     assert told == "CROSSHAUL_CONFIG_YAML: configuration is valid: 2 routes, 1 destination\n"
     wrong = world.process("status", CROSSHAUL_CONFIG_YAML="state_dir: 7\n")

@@ -19,7 +19,7 @@ def config(tmp_path):
 
 
 def test_a_path_belongs_to_the_longest_root(config, tmp_path):
-    """Of nested routes the inner one has the file."""
+    """Of nested routes the innermost one has the file."""
     inner = locate(config, tmp_path / "exports" / "inner" / "a")
     assert (inner.route.name, inner.relative) == ("inner", b"a")
     outer = locate(config, tmp_path / "exports" / "innermost" / "a")
@@ -27,7 +27,7 @@ def test_a_path_belongs_to_the_longest_root(config, tmp_path):
 
 
 def test_a_path_may_be_relative_or_by_a_link(config, tmp_path, monkeypatch):
-    """Relative paths, ``..`` and another name of the directory all lead to the same place."""
+    """Relative paths, ``..`` and another name of the directory give the same position."""
     monkeypatch.chdir(tmp_path / "exports")
     (tmp_path / "link").symlink_to(tmp_path / "exports")
     for path in ("a", "inner/../a", "../link/a", tmp_path / "link" / "a"):
@@ -35,7 +35,7 @@ def test_a_path_may_be_relative_or_by_a_link(config, tmp_path, monkeypatch):
 
 
 def test_a_path_keeps_its_bytes(config, tmp_path):
-    """A name that is not UTF-8 comes through to the byte."""
+    """A name that is not UTF-8 keeps its bytes."""
     place = locate(config, tmp_path / "exports" / os.fsdecode(b"caf\xe9"))
     assert place.relative == b"caf\xe9"
     assert place.absolute.endswith(b"/exports/caf\xe9")
@@ -43,13 +43,13 @@ def test_a_path_keeps_its_bytes(config, tmp_path):
 
 
 def test_a_path_in_no_route_is_a_usage_error(config, tmp_path):
-    """Of a path elsewhere it is said which directories are watched."""
+    """The error for a path in no route lists the watched directories."""
     with pytest.raises(click.UsageError, match=r"elsewhere is in no route. .* are: .*/exports \(exports\)"):
         locate(config, tmp_path / "elsewhere")
 
 
 def test_records_of_former_routes_are_shown_as_they_are(config):
-    """Of routes and destinations that are no longer configured the record's own place is shown, if it has one."""
+    """A record of a removed route or destination is shown with its recorded place, if it has one."""
     assert place_of(config, "former", b"a/b") == "a/b"
     assert url_of(config, "partner", "a/b") == "s3://partner-bucket/a/b"
     there = Record(

@@ -1,4 +1,4 @@
-"""pace: the limit on requests in flight, the bodies on a line, and the timetable of rates."""
+"""The adaptive limit of requests, the window of concurrent bodies, and the schedule of rates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY = (RateStep(time(8), 2_000), RateStep(time(19), None))
 
 
 def test_a_burst_of_failures_is_one_message():
-    """The limit halves once per hold, however many requests are pushed back in it, if none is answered well."""
+    """Without successes the limit halves once per ``hold``, however many requests are pushed back."""
     limit = AdaptiveLimit(64, hold=1.0)
     for now in (10.0, 10.1, 10.9):
         limit.pushed_back(now)
@@ -27,7 +27,7 @@ def test_a_burst_of_failures_is_one_message():
 
 
 def test_a_store_that_refuses_some_is_asked_for_a_little_less():
-    """While 30 of 100 answers are push-backs, a second takes 15 % off; after a calm the first halves again."""
+    """With 30 % push-backs the limit falls by 15 % per second; after a calm period the first decrease halves it."""
     limit = AdaptiveLimit(1000, hold=1.0)
     limit.pushed_back(10.0)
     assert limit.limit == 500
@@ -51,7 +51,7 @@ def test_one_request_is_always_allowed():
 
 
 def test_it_grows_by_one_for_as_many_successes_as_are_in_flight():
-    """Additive increase: a round of good answers is worth one request more, up to the ceiling."""
+    """As many successes as requests in flight raise the limit by one, up to the ceiling."""
     limit = AdaptiveLimit(64)
     limit.pushed_back(0.0)
     for _ in range(34):
@@ -76,12 +76,12 @@ def test_it_grows_by_one_for_as_many_successes_as_are_in_flight():
     ],
 )
 def test_the_timetable(steps, local, rate):
-    """The step begun last is in force, and before the first of a day the last of the day before."""
+    """The latest step is in force, before the first step of a day the last one of the day before."""
     assert rate_at(steps, local) == rate
 
 
 def test_no_limit_waits_for_nothing():
-    """Without a rate nothing waits, and what was owed before is forgotten."""
+    """Without a rate there is no wait, and an earlier overdraft is forgotten."""
     bucket = TokenBucket()
     assert bucket.wait(1_000, 0.0) == 0.0
     bucket.take(10**9)
@@ -92,7 +92,7 @@ def test_no_limit_waits_for_nothing():
 
 
 def test_what_is_owed_is_bytes():
-    """A rate that is raised shortens the wait for what went before; what is given back ends it."""
+    """A raised rate shortens the wait for an overdraft; bytes that are given back end it."""
     bucket = TokenBucket()
     bucket.wait(1_000, 0.0)
     bucket.take(100_050)
@@ -103,7 +103,7 @@ def test_what_is_owed_is_bytes():
 
 
 def test_idleness_is_not_saved_up():
-    """After an hour of silence the line carries no more than its rate and a twentieth of a second."""
+    """After an hour of idleness at most the rate and a twentieth of a second's bytes are sent."""
     bucket = TokenBucket()
     bucket.wait(1_000, 0.0)
     sent = now = 0.0
@@ -122,7 +122,7 @@ class _Body:
 
 
 class Carrier:
-    """A line: bodies on it at once share ``total`` bytes a second, and none has more than ``each``."""
+    """A connection on which concurrent bodies share ``total`` bytes per second, each with at most ``each``."""
 
     def __init__(self, total: float, each: float = math.inf) -> None:
         self.window = SendWindow(16 * MIB)
@@ -133,7 +133,7 @@ class Carrier:
         self.most = self.least = 0
 
     def send(self, size: int, bodies: int) -> None:
-        """Send so many bodies, as many at once as are admitted."""
+        """Send this many bodies, as many at once as are admitted."""
         waiting = bodies
         flying: list[_Body] = []
         while waiting or flying:
@@ -154,7 +154,7 @@ class Carrier:
 
 
 def test_a_slow_line_carries_few_bodies_at_once():
-    """On 512 kbit/s two parts of 8 MiB share the line, or a third that is tried and found to bring nothing."""
+    """At 512 kbit/s two parts of 8 MiB are sent at once, and a third one only as a trial."""
     line = Carrier(64_000)
     line.send(8 * MIB, 60)
     assert line.most == 3
@@ -162,7 +162,7 @@ def test_a_slow_line_carries_few_bodies_at_once():
 
 
 def test_a_fast_line_carries_all_at_once():
-    """On 1 Gbit/s sixty parts are under way after a few, and lose no time to speak of; small files likewise."""
+    """At 1 Gbit/s sixty parts are soon sent at once with little loss of time, and so are small files."""
     line = Carrier(125e6, each=20e6)
     line.send(8 * MIB, 200)
     assert line.most >= 60
@@ -170,7 +170,7 @@ def test_a_fast_line_carries_all_at_once():
 
 
 def test_a_line_on_which_each_connection_is_slow_gets_more_of_them():
-    """Where loss holds each connection to 60 kB/s, as many are sent as carry more: the throughput does not fall."""
+    """If each connection is limited to 60 kB/s, more bodies are sent at once while the throughput rises."""
     line = Carrier(10e6, each=60_000)
     line.send(8 * MIB, 100)
     assert line.most == 8
@@ -180,7 +180,7 @@ def test_a_line_on_which_each_connection_is_slow_gets_more_of_them():
 
 
 def test_a_line_that_slows_down_and_recovers():
-    """When the line falls to a thousandth the bodies become few, and many again when it is back."""
+    """If the bandwidth falls to a thousandth few bodies are sent at once, and many again after it recovers."""
     line = Carrier(100e6)
     line.send(8 * MIB, 100)
     line.total = 64_000
@@ -194,7 +194,7 @@ def test_a_line_that_slows_down_and_recovers():
 
 
 def test_a_body_that_breaks_off_makes_room():
-    """After a failure half as much is sent at once, and two bodies always may."""
+    """A failed body halves the bytes that are sent at once; two bodies are always allowed."""
     window = SendWindow(16 * MIB)
     window.finished(8 * MIB, 0.0, 1.0, 1)
     assert window.admits(8 * MIB, 40, 320 * MIB, None)
@@ -205,7 +205,7 @@ def test_a_body_that_breaks_off_makes_room():
 
 
 def test_under_a_limit_few_bodies_share_it():
-    """With a bandwidth limit as much is under way as it carries in ten seconds, and two bodies always may."""
+    """Under a bandwidth limit ten seconds' bytes are sent at once; two bodies are always allowed."""
     window = SendWindow(16 * MIB)
     assert window.admits(60_000, 1, 60_000, 16_384)
     assert not window.admits(60_000, 2, 120_000, 16_384)

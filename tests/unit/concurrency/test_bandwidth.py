@@ -1,4 +1,4 @@
-"""bandwidth: the limit shared by destinations, on a loop whose time is made up."""
+"""The bandwidth limit that destinations share, on virtual time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KIB = 1024
 
 
 def virtually(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run it on made up time."""
+    """Run the coroutine on virtual time."""
     loop = VirtualLoop(1_000_000.0, random.Random(1))
     try:
         return loop.run_until_complete(coroutine)
@@ -33,7 +33,7 @@ def limited(rate: int | None) -> BandwidthLimiter:
 
 
 async def send(share: BandwidthShare, size: int) -> float:
-    """Send a body in turns; tell when it was through."""
+    """Send a body in turns; return the time at its end."""
     while size > 0:
         piece = min(size, share.piece())
         await share.turn(piece)
@@ -42,7 +42,7 @@ async def send(share: BandwidthShare, size: int) -> float:
 
 
 def test_no_bandwidth_no_pace():
-    """Where no rate is set there is nothing to wait for; an operator's word counts before the timetable."""
+    """Without a rate there is no wait; an operator's limit overrides the schedule."""
 
     async def run() -> None:
         limiter = BandwidthLimiter(VirtualClock())
@@ -75,7 +75,7 @@ def test_the_rate_is_kept_and_used(rate, bodies):
 
 @pytest.mark.parametrize("rate", [1 * KIB, 16 * KIB, 400 * KIB])
 def test_no_connection_is_silent_for_long(rate):
-    """Eight bodies that share a small rate each send something every few seconds."""
+    """Eight bodies that share a low rate each send something every few seconds."""
 
     async def run() -> None:
         share, loop = limited(rate).share(), asyncio.get_running_loop()
@@ -96,7 +96,7 @@ def test_no_connection_is_silent_for_long(rate):
 
 
 def test_a_raised_limit_acts_at_once():
-    """From 8 KiB/s to 10 MiB/s: what would have taken an hour and a half is through in seconds; `off` at once."""
+    """After a raise from 8 KiB/s to 10 MiB/s a body ends in seconds; with `off` at once."""
 
     async def run() -> None:
         limiter, loop = limited(8 * KIB), asyncio.get_running_loop()
@@ -118,7 +118,7 @@ def test_a_raised_limit_acts_at_once():
 
 
 def test_a_lowered_limit_acts_at_once():
-    """What went before at a high rate is not held against a low one, nor does the high one go on."""
+    """Bytes sent at a high rate do not delay later ones, and the lower limit applies at once."""
 
     async def run() -> None:
         limiter, loop = limited(10 * KIB * KIB), asyncio.get_running_loop()
@@ -135,7 +135,7 @@ def test_a_lowered_limit_acts_at_once():
 
 
 def test_destinations_share_fairly_whatever_each_wants():
-    """A kilobyte for one destination goes within a second beside forty bodies of another, and a backlog gets half."""
+    """A kilobyte of one destination is sent within a second beside forty bodies of another; a backlog gets half."""
 
     async def run() -> None:
         limiter, loop = limited(512 * KIB), asyncio.get_running_loop()
@@ -155,7 +155,7 @@ def test_destinations_share_fairly_whatever_each_wants():
 
 
 def test_turns_of_who_gave_up_are_nobody_s():
-    """Senders that are cancelled while they wait, or in the moment of their turn, cost the others no time."""
+    """Senders that are cancelled while they wait, or at their turn, cost the others no time."""
 
     async def run() -> None:
         limiter, loop = limited(100 * KIB), asyncio.get_running_loop()
@@ -178,7 +178,7 @@ def test_turns_of_who_gave_up_are_nobody_s():
 
 
 def test_an_unused_turn_goes_back():
-    """What is given back may go at once."""
+    """Bytes that are given back may be sent at once."""
 
     async def run() -> None:
         share, loop = limited(10 * KIB).share(), asyncio.get_running_loop()
@@ -193,7 +193,7 @@ def test_an_unused_turn_goes_back():
 
 
 def test_the_timetable_goes_by_local_time():
-    """A step begins when this machine's wall clock says so, also for who waits already."""
+    """A step of the schedule starts at its local time, also for senders that already wait."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""slots: requests in flight are shared between small files, large ones, and those that stalled."""
+"""Request slots are shared among small files, large files and files that stalled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def slots(limit: int, ceiling: int | None = None) -> RequestSlots:
 
 
 def fill(held: RequestSlots, kind: SlotKind) -> int:
-    """Take as many as there are."""
+    """Take all free slots."""
     count = 0
     while held.take(kind):
         count += 1
@@ -26,7 +26,7 @@ def fill(held: RequestSlots, kind: SlotKind) -> int:
 
 @pytest.mark.parametrize(("limit", "parts"), [(64, 48), (8, 6), (4, 3), (2, 1), (1, 1)])
 def test_parts_take_three_quarters_and_small_files_have_the_rest(limit, parts):
-    """However many parts wait, a small file finds a slot; without parts small files take all."""
+    """A small file gets a slot however many parts wait; without parts small files use all slots."""
     held = slots(limit)
     assert fill(held, LARGE) == parts
     assert fill(held, SMALL) == limit - parts
@@ -35,12 +35,12 @@ def test_parts_take_three_quarters_and_small_files_have_the_rest(limit, parts):
 
 @pytest.mark.parametrize(("limit", "some"), [(64, 16), (8, 2), (4, 1), (1, 1)])
 def test_files_that_stalled_take_a_quarter(limit, some):
-    """Hundreds of stalled files leave three quarters to those that may go."""
+    """Hundreds of stalled files leave three quarters of the slots to others."""
     assert fill(slots(limit), STALLED) == some
 
 
 def test_where_the_limit_has_fallen_to_one_a_small_file_still_goes():
-    """A part, or a file that stalls, does not hold the only slot for everybody; the ceiling is never passed."""
+    """A part or a stalled file does not hold the only slot, and the ceiling is never exceeded."""
     held = slots(1, ceiling=64)
     assert (fill(held, STALLED), fill(held, LARGE), fill(held, SMALL)) == (1, 1, 1)
     held = slots(1, ceiling=1)
@@ -48,7 +48,7 @@ def test_where_the_limit_has_fallen_to_one_a_small_file_still_goes():
 
 
 async def test_who_waits_is_served_in_the_order_of_coming_past_those_that_have_their_share():
-    """A small file behind a queue of parts gets the next slot that parts may not have; among equals the first goes."""
+    """Requests of one kind are served in order; a kind that has used its share is skipped."""
     held, order = slots(4), []
 
     async def use(name: str, kind: SlotKind) -> None:
@@ -67,7 +67,7 @@ async def test_who_waits_is_served_in_the_order_of_coming_past_those_that_have_t
 
 
 async def test_who_stops_waiting_takes_nothing_along():
-    """Cancelled waits, before and after their turn came, leave no slot taken."""
+    """Cancelled waits, before and after their turn, hold no slot."""
     held = slots(1)
     assert held.take(SMALL)
     waiting = [asyncio.create_task(held.acquire(SMALL)) for _ in range(3)]
@@ -83,7 +83,7 @@ async def test_who_stops_waiting_takes_nothing_along():
 
 
 async def test_while_the_destination_takes_nothing_only_canaries_get_a_slot():
-    """Who waits is held back, who comes is refused, and a canary goes past what hangs; then all is as before."""
+    """While closed, waiting and new requests are refused and canaries get slots; afterwards all is as before."""
     held = slots(2, ceiling=4)
     assert fill(held, SMALL) == 2
     waiting = [asyncio.create_task(held.acquire(SMALL, file)) for file in (1, 2)]
@@ -102,7 +102,7 @@ async def test_while_the_destination_takes_nothing_only_canaries_get_a_slot():
 
 
 async def test_who_is_held_back_and_cancelled_in_one_moment_gives_nothing_back():
-    """A breaker that trips while everything ends does not make room that is not there."""
+    """A request that is refused and cancelled at the same time releases no slot."""
     held = slots(1)
     assert held.take(SMALL)
     waiter = asyncio.create_task(held.acquire(SMALL, 7))

@@ -1,4 +1,4 @@
-"""flow: budgets that callers queue for."""
+"""The semaphore over an amount, with a queue of callers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def waiter(budget: ByteSemaphore, amount: int) -> asyncio.Task[None]:
 
 
 async def test_first_come_first_served():
-    """A small request doesn't overtake a large one that waits."""
+    """A small request does not overtake a large one that waits."""
     budget = ByteSemaphore(lambda: 10)
     await budget.acquire(8)
     large, small = waiter(budget, 5), waiter(budget, 1)
@@ -32,7 +32,7 @@ async def test_first_come_first_served():
 
 
 async def test_a_newcomer_does_not_overtake():
-    """Who asks while others wait queues behind them, even where the amount would fit."""
+    """A new request queues behind waiting ones, even if its amount would fit."""
     budget = ByteSemaphore(lambda: 10)
     await budget.acquire(8)
     large = waiter(budget, 5)
@@ -45,7 +45,7 @@ async def test_a_newcomer_does_not_overtake():
 
 
 async def test_an_oversized_request_is_served_alone():
-    """More than the capacity is given when nothing else is out, and holds up everybody until it is back."""
+    """A request above the capacity is served alone, and the others wait for its release."""
     budget = ByteSemaphore(lambda: 10)
     await budget.acquire(1)
     huge, next_ = waiter(budget, 50), waiter(budget, 1)
@@ -61,7 +61,7 @@ async def test_an_oversized_request_is_served_alone():
 
 
 async def test_cancelled_while_waiting():
-    """One that is cancelled in the queue takes nothing, and those behind it move up at once."""
+    """A cancelled waiter takes nothing, and those behind it move up at once."""
     budget = ByteSemaphore(lambda: 10)
     await budget.acquire(8)
     large, small = waiter(budget, 5), waiter(budget, 2)
@@ -75,7 +75,7 @@ async def test_cancelled_while_waiting():
 
 
 async def test_cancelled_in_the_moment_of_its_turn():
-    """One that is cancelled after it was served and before it could know gives its amount back."""
+    """A waiter that is cancelled just after it was served releases its amount."""
     budget = ByteSemaphore(lambda: 10)
     await budget.acquire(10)
     served, next_ = waiter(budget, 10), waiter(budget, 10)
@@ -89,7 +89,7 @@ async def test_cancelled_in_the_moment_of_its_turn():
 
 
 async def test_a_block_gives_back_when_it_fails():
-    """``hold`` returns its amount whatever ends the block."""
+    """``hold`` releases its amount however the block ends."""
     budget = ByteSemaphore(lambda: 10)
     with pytest.raises(ZeroDivisionError), await budget.hold(10):
         raise ZeroDivisionError
@@ -97,7 +97,7 @@ async def test_a_block_gives_back_when_it_fails():
 
 
 async def test_a_capacity_that_shrinks_lets_nobody_in_until_it_fits():
-    """The capacity is asked for at each turn, as an adaptive limit needs."""
+    """The capacity is read for each request, as an adaptive limit needs."""
     capacity = 4
     budget = ByteSemaphore(lambda: capacity)
     for _ in range(4):
@@ -114,7 +114,7 @@ async def test_a_capacity_that_shrinks_lets_nobody_in_until_it_fits():
 
 
 async def test_many_tasks_that_come_go_and_are_cancelled_leak_nothing():
-    """Under a storm of cancellations the capacity is never exceeded, and all is back at the end."""
+    """With many cancellations the capacity is never exceeded, and all is released at the end."""
     budget, peak = ByteSemaphore(lambda: 7), 0
 
     async def worker(number: int) -> None:
@@ -135,7 +135,7 @@ async def test_many_tasks_that_come_go_and_are_cancelled_leak_nothing():
 
 
 async def test_a_lease_is_given_back_once():
-    """However many see that it can be, an amount goes back once, and lets the next in."""
+    """A reservation is released once, however often ``end`` is called."""
     budget = ByteSemaphore(lambda: 10)
     await budget.acquire(10)
     lease, next_ = Reservation(budget, 10), waiter(budget, 10)

@@ -1,4 +1,4 @@
-"""waiting: one event, the first of several, and work that an event ends; no task is left behind."""
+"""Waiting for an event, for the first of several, and for work that an event ends; no task is left running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crosshaul.concurrency.waiting import cancel_all, run_unless, wait_any, wait
 
 @pytest.fixture(autouse=True)
 async def no_strays() -> AsyncIterator[None]:
-    """Each test ends with no task but its own."""
+    """Check that each test ends with no task but its own."""
     before = asyncio.all_tasks()
     yield
     assert asyncio.all_tasks() - before - {asyncio.current_task()} == set()

@@ -25,7 +25,7 @@ def example() -> YamlDocument:
 
 
 def documented_defaults() -> Iterator[tuple[Location, str]]:
-    """Each ``# Default: VALUE`` of the example with the key that it stands above."""
+    """Return each ``# Default: VALUE`` of the example with the key below it."""
     lines = config_pages.EXAMPLE.read_text("utf-8").splitlines()
     for location, number in example().lines.items():
         default = re.fullmatch(r"\s*# Default: (.+)", lines[number - 2])
@@ -34,7 +34,7 @@ def documented_defaults() -> Iterator[tuple[Location, str]]:
 
 
 def without(location: Location, value: Any = ...) -> Config:
-    """The example with one key left out, or set to a value."""
+    """Return the example with one key left out, or set to a value."""
     root = copy.deepcopy(example().root)
     section: Any = root
     for step in location[:-1]:

@@ -45,7 +45,7 @@ def test_the_sidecars_configuration_is_one(tmp_path):
 
 
 def containers(name):
-    """Each container of a manifest, and the configuration that it is given."""
+    """Return each container of a manifest with its configuration."""
     objects = list(yaml.safe_load_all((DEPLOY / f"kubernetes/{name}.yaml").read_text()))
     maps = {each["metadata"]["name"]: each["data"]["config.yaml"] for each in objects if each["kind"] == "ConfigMap"}
     for each in objects:

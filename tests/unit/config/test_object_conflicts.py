@@ -30,7 +30,7 @@ APART = [
 
 
 def told(directory: Path, one: dict[str, Any], other: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """What is said of two routes, of which the second goes to a destination of its own if ``second`` has settings."""
+    """Return the warnings for two routes; with ``second`` the second one has its own destination."""
     routes = [
         {"name": name, "destination": destination, "path": name} | route
         for name, destination, route in (("one", "partner", one), ("two", "second", other))
@@ -53,7 +53,7 @@ def told(directory: Path, one: dict[str, Any], other: dict[str, Any], second: di
 def test_routes_whose_keys_may_meet_are_named(
     tmp_path: Path, one: dict[str, Any], other: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    """One deletes, and the other may take the key of what is gone: a line with both names and the cure."""
+    """If one route deletes and another may use the freed key, a line has both names and the remedy."""
     (line,) = told(tmp_path, one, other, second)
     assert line.startswith("routes one and two can use the same keys in bucket inbox")
     assert "give one destination another key_prefix" in line
@@ -63,5 +63,5 @@ def test_routes_whose_keys_may_meet_are_named(
 def test_routes_that_keep_apart_are_not_spoken_of(
     tmp_path: Path, one: dict[str, Any], other: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    """All sources stay, place, beginning or end of the keys differ, it is one tree, or equal keys are equal bytes."""
+    """There is no warning if sources stay, keys or places differ, it is one tree, or equal keys mean equal bytes."""
     assert told(tmp_path, one, other, second) == []

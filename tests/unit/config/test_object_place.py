@@ -34,6 +34,6 @@ def test_other_stores_are_other_places(one: str | None, other: str | None) -> No
 
 
 def test_a_bucket_is_one_in_all_regions_of_a_partition() -> None:
-    """The name of a bucket is unique in a partition; China and GovCloud are partitions of their own."""
+    """The name of a bucket is unique in a partition; China and GovCloud are separate partitions."""
     assert place_at(None, "us-east-1", "b") == place_at(None, "eu-central-1", "b")
     assert len({place_at(None, region, "b") for region in ("us-east-1", "cn-north-1", "us-gov-west-1")}) == 3

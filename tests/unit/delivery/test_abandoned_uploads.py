@@ -1,4 +1,4 @@
-"""Uploads in parts that nobody completes any more are aborted, however the journal came to drop them."""
+"""Abandoned multipart uploads are aborted, whatever made the journal drop them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAY = 86_400.0
 
 
 class Bucket:
-    """Aborts, or does not."""
+    """Aborts, or refuses to."""
 
     def __init__(self) -> None:
         self.aborted: list[str] = []
@@ -58,7 +58,7 @@ class World:
         await self.journal.admit([Settled(sighting(b"f", size, route=route), "partner", "f", plan=self.plans[route])])
 
     async def begun(self) -> Claim:
-        """A file of which parts are in the bucket."""
+        """Make a file with parts in the bucket."""
         await self.admit()
         (claim,) = await self.journal.claim(["r"], 1, 1)
         await self.journal.begin_multipart(claim, multipart(key="f"))
@@ -66,7 +66,7 @@ class World:
         return claim
 
     async def work(self, *, may_abort: bool = True, place: Place = THERE) -> list[str]:
-        """What is aborted now."""
+        """Return what is aborted now."""
         self.bucket.aborted.clear()
         aborter = UploadAborter(place, self.journal, self.bucket, self.clock, self.ear, may_abort=may_abort)
         await aborter.abort_due(asyncio.Event())
@@ -89,7 +89,7 @@ async def put_back(world: World) -> None:
 
 @pytest.mark.parametrize("how", ["changed", "gone", "excluded", "another place"])
 async def test_what_the_journal_drops_while_a_file_waits_is_aborted_once(world: World, how: str):
-    """A file changes, goes, is left out or goes elsewhere while parts are open: they are aborted where they are."""
+    """The upload of a file that changes, disappears, is excluded or gets another place is aborted at its old place."""
     await put_back(world)
     assert await world.work() == []
     match how:
@@ -120,7 +120,7 @@ async def test_what_is_restarted_is_aborted_and_what_goes_on_or_is_complete_is_n
 
 
 async def test_nothing_is_aborted_under_a_claim_that_may_be_at_it(world: World):
-    """A file changes while its parts are sent: they are aborted when that try has ended."""
+    """The upload of a file that changes during an attempt is aborted after the attempt has ended."""
     claim = await world.begun()
     await world.admit(size=2)
     assert await world.work() == []
@@ -129,7 +129,7 @@ async def test_nothing_is_aborted_under_a_claim_that_may_be_at_it(world: World):
 
 
 async def test_a_route_that_is_gone_for_a_day_leaves_no_parts(world: World):
-    """Its files' uploads are kept for a day, since it may come back; then they are aborted."""
+    """The uploads of a removed route are kept for a day and then aborted."""
     await put_back(world)
     await world.configure("another")
     world.clock.at += DAY - 1
@@ -142,7 +142,7 @@ async def test_a_route_that_is_gone_for_a_day_leaves_no_parts(world: World):
 
 
 async def test_one_that_fails_is_tried_again_later_and_at_last_given_up(world: World):
-    """The pauses grow to 6 hours; a refusal ends it at once, and one that S3 does not know is over."""
+    """Pauses grow to 6 hours; a refusal ends the attempts, and an unknown upload counts as aborted."""
     await put_back(world)
     await world.admit(size=2)
     world.bucket.says = Diagnosis(FaultKind.NETWORK, "ConnectTimeout", "no answer")
@@ -157,7 +157,7 @@ async def test_one_that_fails_is_tried_again_later_and_at_last_given_up(world: W
 
 @pytest.mark.parametrize(("code", "heard"), [("AccessDenied", "AccessDenied"), ("NoSuchUpload", "")])
 async def test_an_answer_that_stays_ends_it(world: World, code: str, heard: str):
-    """A role that may not abort leaves it to the lifecycle rule; what is not there need not be aborted."""
+    """A role without the right leaves the upload to the lifecycle rule; a missing upload needs no abort."""
     await put_back(world)
     await world.admit(size=2)
     world.bucket.says = Diagnosis(FaultKind.DESTINATION, code, "no")
@@ -167,7 +167,7 @@ async def test_an_answer_that_stays_ends_it(world: World, code: str, heard: str)
 
 
 async def test_where_a_check_found_that_the_role_may_not_nothing_is_asked(world: World):
-    """The list is emptied, and that is told."""
+    """If a check found the right missing, the list is emptied without calls, and that is logged."""
     await put_back(world)
     await world.admit(size=2)
     assert await world.work(may_abort=False) == []
@@ -175,7 +175,7 @@ async def test_where_a_check_found_that_the_role_may_not_nothing_is_asked(world:
 
 
 async def test_the_list_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch):
-    """Beyond the bound nothing is kept."""
+    """Uploads beyond the limit are not kept."""
     monkeypatch.setattr(abandoned_module, "_MAX_ROWS", 3)
     for number in range(5):
         await world.admit(size=number + 1)

@@ -1,4 +1,4 @@
-"""The breaker: when it trips, for which of two reasons, and which failures concern one file."""
+"""The breaker: when only canaries are sent, for which reason, and what a refusal is attributed to."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def cut_off(breaker: Breaker, now: float = 100.0) -> Breaker:
 
 
 def test_the_first_refusal_parks_a_destination_that_is_not_known_to_take_anything(breaker):
-    """Nothing got through lately: one refusal is enough, and the canary comes after half to a whole step."""
+    """Without a recent success one refusal parks, and the canary comes after half to a whole step."""
     parked(breaker)
     assert breaker.reason is TripReason.REFUSED
     assert breaker.canaries.retry_at == 100.75
 
 
 def test_a_file_refused_beside_a_success_of_another_is_at_fault_itself(breaker):
-    """Another file got through while this one was being refused; its own part that got through proves nothing."""
+    """A refusal with a concurrent success of another file is the file's own; a success of its own parts is no proof."""
     breaker.record_success(2, 99.0)
     assert refuse(breaker, 1, 100.0, started=98.0) is FaultScope.THIS_FILE
     breaker.record_success(1, 101.0)
@@ -57,20 +57,20 @@ def test_a_file_refused_beside_a_success_of_another_is_at_fault_itself(breaker):
 
 
 def test_a_success_long_before_the_refused_request_is_not_beside_it(breaker):
-    """A file that has been under way for an hour is not blamed because others got through half an hour ago."""
+    """A success half an hour before the refused request is not concurrent with it."""
     breaker.record_success(2, 1_000.0)
     assert refuse(breaker, 1, 2_800.0, started=500.0) is FaultScope.TRIPPED
 
 
 def test_what_can_not_be_one_file_s_fault_parks_at_once(breaker):
-    """A clock or a session is wrong for all: beside a success it blames no file, and after one it parks."""
+    """A wrong clock or session is no file's fault: during a success it counts nothing, after one it parks."""
     breaker.record_success(9, 0.0)
     assert refuse(breaker, 1, 1.0, started=0.0, specific=False) is FaultScope.UNDECIDED
     assert refuse(breaker, 1, 1.0, specific=False) is FaultScope.TRIPPED
 
 
 def test_a_file_refused_again_after_others_got_through_is_at_fault_itself_for_good(breaker):
-    """Refused in a parking that another file ended: from then on it parks nothing, and its earlier tries count."""
+    """A file that is refused again after other files succeeded never parks again, and its earlier attempts count."""
     parked(breaker)
     breaker.canaries.add(1, 101.0)
     assert refuse(breaker, 1, 101.1) is FaultScope.STILL_TRIPPED
@@ -83,7 +83,7 @@ def test_a_file_refused_again_after_others_got_through_is_at_fault_itself_for_go
 
 
 def test_tries_in_flight_when_it_was_parked_tell_nothing_new(breaker):
-    """Only a canary's refusal puts off the next canary."""
+    """Only a canary's refusal delays the next canary."""
     retry_at = parked(breaker).canaries.retry_at
     assert refuse(breaker, 2, 100.1, started=99.0) is FaultScope.IN_FLIGHT
     assert push_back(breaker, 3, 100.2) is FaultScope.IN_FLIGHT
@@ -91,7 +91,7 @@ def test_tries_in_flight_when_it_was_parked_tell_nothing_new(breaker):
 
 
 def test_whatever_is_taken_ends_a_parking_and_the_next_begins_again(breaker):
-    """A part of a file is enough; the first interval of the next parking is the shortest again."""
+    """An accepted part ends a parking, and the next parking begins with the shortest interval."""
     parked(breaker)
     breaker.canaries.add(2, 101.0)
     assert breaker.record_success(2, 101.5) is TripReason.REFUSED
@@ -103,7 +103,7 @@ def test_whatever_is_taken_ends_a_parking_and_the_next_begins_again(breaker):
 
 
 def test_a_canary_of_a_parked_destination_that_meets_an_outage_waits_its_turn(breaker):
-    """Refused connections while parked put the next canary off, instead of letting one go after the other."""
+    """Connection errors while parked delay the next canary."""
     parked(breaker)
     breaker.canaries.add(2, 101.0)
     assert push_back(breaker, 2, 101.0) is FaultScope.STILL_TRIPPED
@@ -112,7 +112,7 @@ def test_a_canary_of_a_parked_destination_that_meets_an_outage_waits_its_turn(br
 
 
 def test_two_requests_that_hang_are_an_outage(breaker):
-    """Each has cost a whole deadline, in which nothing else got through."""
+    """Two requests that hang are an outage, because each took a whole deadline."""
     assert breaker.record_pushback(1, 30.0, None, 0.5, hung=True) is FaultScope.THIS_FILE
     assert breaker.record_pushback(2, 60.0, None, 0.5, hung=True) is FaultScope.TRIPPED
 
@@ -121,24 +121,24 @@ def test_two_requests_that_hang_are_an_outage(breaker):
 
 
 def test_five_push_backs_in_a_row_without_a_success_are_an_outage(breaker):
-    """From then on a canary goes, at first within the shortest interval."""
+    """After five consecutive push-backs only canaries are sent, the first within the shortest interval."""
     cut_off(breaker)
     assert breaker.reason is TripReason.UNREACHABLE
     assert breaker.canaries.retry_at == 100.5
 
 
 def test_push_backs_that_come_faster_than_successes_are_no_outage(breaker):
-    """Of a first burst the refused requests are answered first: that alone says nothing."""
+    """The first burst's push-backs, which come before its successes, are no outage."""
     assert {push_back(breaker, file, 100.0 + file / 100) for file in range(40)} == {FaultScope.THIS_FILE}
 
 
 def test_one_file_that_is_pushed_back_is_no_outage(breaker):
-    """However often a single file fails, its own pause is all that is wanted."""
+    """Push-backs of a single file are no outage, however many."""
     assert {push_back(breaker, 7, float(now)) for now in range(100)} == {FaultScope.THIS_FILE}
 
 
 def test_a_store_that_takes_some_is_not_out_of_reach(breaker):
-    """While something gets through twice a second, thousands of push-backs stay the adaptive limit's affair."""
+    """While two requests a second succeed, thousands of push-backs are no outage."""
     for number in range(10_000):
         now = number / 1_000
         if number % 400 == 0:
@@ -147,7 +147,7 @@ def test_a_store_that_takes_some_is_not_out_of_reach(breaker):
 
 
 def test_the_longest_retry_after_is_kept_by_all(breaker):
-    """No canary, not even of a new file, goes before the pause that the store asked for; good news does."""
+    """No canary is sent before the longest Retry-After is over, unless there are new credentials."""
     for file in range(4):
         push_back(breaker, file, 99.0)
     push_back(breaker, 4, 100.0, 120.0)
@@ -159,7 +159,7 @@ def test_the_longest_retry_after_is_kept_by_all(breaker):
 
 
 def test_an_answer_about_a_file_shows_that_the_store_is_reached(breaker):
-    """A key that is too long, said by the store, ends an outage; it does not end a parking."""
+    """The store's error about one file ends an outage, but not a parking."""
     cut_off(breaker)
     breaker.canaries.add(2, 101.0)
     assert breaker.record_response(2, 101.0) is TripReason.UNREACHABLE
@@ -170,7 +170,7 @@ def test_an_answer_about_a_file_shows_that_the_store_is_reached(breaker):
 
 
 def test_an_outage_that_ends_in_a_refusal_is_a_parking(breaker):
-    """The store answers again and refuses: that is the other reason."""
+    """If an outage ends with a refusal, the trip reason becomes parked."""
     cut_off(breaker)
     breaker.canaries.add(2, 101.0)
     assert refuse(breaker, 2, 101.0) is FaultScope.TRIPPED
@@ -178,7 +178,7 @@ def test_an_outage_that_ends_in_a_refusal_is_a_parking(breaker):
 
 
 def test_refused_files_are_remembered_within_bounds(breaker):
-    """Of a hundred thousand refused files ten thousand are kept in mind."""
+    """Of a hundred thousand refused files ten thousand are remembered."""
     parked(breaker)
     for file in range(100_000):
         refuse(breaker, file, 101.0)

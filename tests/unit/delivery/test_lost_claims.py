@@ -1,4 +1,4 @@
-"""A file that the journal has as being sent and that nobody sends is found, told and sent."""
+"""A file that the journal counts as uploading without an upload is found, logged and sent."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.usefixtures("account_a")
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search takes place far more often than once a minute."""
+    """Search far more often than once a minute."""
     monkeypatch.setattr(lost_claims, "_INTERVAL_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("often")
 async def test_a_claim_that_nobody_holds_is_released_told_once_and_sent(partner: PartnerAccount, tmp_path: Path):
-    """Claims whose answer was lost on its way to the loop are pending again, with no restart."""
+    """Claims that were lost on the way to the loop are pending again without a restart."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("delivered", b"x")
         pipeline.start()
@@ -40,7 +40,7 @@ async def test_a_claim_that_nobody_holds_is_released_told_once_and_sent(partner:
 
 @pytest.mark.usefixtures("often")
 async def test_what_is_queued_or_slow_is_not_lost(partner: PartnerAccount, tmp_path: Path):
-    """Many searches go by while files wait for a worker and for answers: none is taken from its holder."""
+    """Claims that wait for a worker or a response are not released by repeated searches."""
     partner.faults.add(Rule(operation="PutObject", times=None, action=Delay(0.3)))
     async with open_pipeline(partner, tmp_path, max_concurrency=1) as pipeline:
         names = [f"f{number}" for number in range(5)]
@@ -52,7 +52,7 @@ async def test_what_is_queued_or_slow_is_not_lost(partner: PartnerAccount, tmp_p
 
 
 async def test_a_file_that_was_claimed_again_since_is_left_to_its_holder(partner: PartnerAccount, tmp_path: Path):
-    """What is found lost is released only as the very claim that was found."""
+    """A lost claim is released only if the journal still has that claim."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("a", b"x")
         (first,) = await pipeline.journal.claim(["r"], 10)

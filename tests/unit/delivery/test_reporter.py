@@ -1,4 +1,4 @@
-"""reporter: an outage is a few log lines with a beginning and an end, and a status that the page can show."""
+"""The reporter: an outage is a few log lines with a begin and an end, and a status for the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNREADABLE = Diagnosis(FaultKind.LOCAL, "EACCES", "it can't be read")
 
 
 class Log:
-    """Keeps events with their fields."""
+    """Records events with their fields."""
 
     def __init__(self):
         self.said = []

@@ -1,4 +1,4 @@
-"""retry: the outcome of a file after each kind of fault, and when a destination is parked."""
+"""The outcome of a file after each kind of fault, and when a destination is parked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fault(kind: FaultKind, operation: str = "PutObject", retry_after: float | No
 
 @pytest.mark.parametrize("kind", [FaultKind.FILE, FaultKind.EXISTS])
 def test_faults_of_the_file_set_it_aside_at_once(kind):
-    """A fault of the file for good quarantines it at its first try."""
+    """A permanent fault of the file quarantines it at its first attempt."""
     assert decide(fault(kind), 0, POLICY, 0.5) == GiveUp(fault(kind))
 
 
@@ -38,7 +38,7 @@ def unreadable(code: str = "FileUnreadable") -> Diagnosis:
     ids=["corrupt", "restart", "refused", "unreadable"],
 )
 def test_a_file_that_fails_often_enough_is_set_aside(diagnosis):
-    """What speaks of the file counts: the try whose number is quarantine_after is the last one."""
+    """Faults that concern the file quarantine it at attempt number quarantine_after."""
     assert isinstance(decide(diagnosis, 1, POLICY, 0.5), RetryAfter)
     assert isinstance(decide(diagnosis, 2, POLICY, 0.5), GiveUp)
     assert isinstance(decide(diagnosis, 10**9, RetryPolicy(), 0.5), RetryAfter)
@@ -53,12 +53,12 @@ def test_a_file_that_fails_often_enough_is_set_aside(diagnosis):
     ids=lambda diagnosis: diagnosis.code if diagnosis.kind is FaultKind.LOCAL else diagnosis.kind,
 )
 def test_trouble_of_the_world_sets_no_file_aside(diagnosis):
-    """However many tries silence, load, a missing root or a lack of descriptors cost, the file is tried again."""
+    """Time-outs, load, a missing root and missing descriptors never quarantine a file, however many attempts fail."""
     assert isinstance(decide(diagnosis, 10**6, POLICY, 0.5), RetryAfter)
 
 
 def test_a_file_that_can_t_be_read_is_tried_ever_more_seldom():
-    """Its pause grows to an hour, since a change of its owner or mode brings it back at once."""
+    """The pause of an unreadable file grows to an hour; a change of owner or mode ends it."""
     assert (
         decide(unreadable(), 40, RetryPolicy(max=60.0), 0.5)
         == RetryAfter(1800.0)
@@ -85,14 +85,14 @@ def test_a_pause_the_store_asks_for_is_kept():
     ],
 )
 def test_an_unfinishable_upload_starts_over(kind, operation, dropped):
-    """A multipart upload is dropped where it can't be finished, and kept through everything that passes."""
+    """A multipart upload is dropped if it can't be completed, and kept through temporary faults."""
     decision = decide(fault(kind, operation), 0, POLICY, 0.5)
     assert isinstance(decision, RetryAfter)
     assert decision.drop_multipart is dropped
 
 
 def test_whose_fault_it_is():
-    """Account and bucket are parked for, load slows everyone, and all else is the file's."""
+    """Faults of account and bucket park, load reduces the requests, and all others are the file's."""
     assert {kind for kind in FaultKind if is_destination_fault(fault(kind, "HeadObject"))} == {
         FaultKind.EXPIRED,
         FaultKind.DESTINATION,
@@ -101,7 +101,7 @@ def test_whose_fault_it_is():
 
 
 def test_a_store_that_knows_no_checksum_is_at_fault_itself():
-    """When the last checksum is refused, the store is parked for, not each file retried; a part proves less."""
+    """If the last checksum is refused the destination parks; for a part the refusal proves less."""
     assert is_destination_fault(fault(FaultKind.UNSUPPORTED, "PutObject"))
     assert is_destination_fault(fault(FaultKind.UNSUPPORTED, "CreateMultipartUpload"))
     assert not is_destination_fault(fault(FaultKind.UNSUPPORTED, "UploadPart"))
@@ -118,5 +118,5 @@ def test_a_store_that_knows_no_checksum_is_at_fault_itself():
     ],
 )
 def test_a_clock_or_a_session_is_no_file_s_own_fault(kind, code, one):
-    """A refusal while others got through is the file's own only where it can be."""
+    """A refusal while other files succeed is the file's own only if its code can concern one file."""
     assert may_be_file_specific(Diagnosis(kind, code, "no")) is one

@@ -1,4 +1,4 @@
-"""Deleting and moving delivered files: real files, a real journal."""
+"""Deletion and move of delivered files, with real files and a real journal."""
 
 import asyncio
 import errno
@@ -52,7 +52,7 @@ class Log(NullLogger):
 
 
 class Bucket:
-    """What HEAD says; nothing is there, or can be seen, at first."""
+    """Responses of HEAD; at first there is no object, or none is visible."""
 
     source = "us"
 
@@ -89,7 +89,7 @@ class World:
     async def deliver(
         self, name: str, due_in: float = 0.0, ago: float = 0.0, reason: SettleReason = SettleReason.QUIET
     ) -> Path:
-        """A file that the journal holds a receipt for."""
+        """Make a file with a receipt in the journal."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -99,12 +99,12 @@ class World:
         return path
 
     async def take(self, route: str, name: str, path: Path, reason: SettleReason = SettleReason.QUIET) -> None:
-        """A route takes a file up."""
+        """Admit a file to a route."""
         sighting = Sighting(route, os.fsencode(name), Fingerprint.of(os.stat(path)))  # noqa: PTH116 - no task may stat a Path
         await self.journal.admit([Settled(sighting, "d", f"{route}/{name}", reason=reason)])
 
     async def sent(self, route: str, receipt: Receipt | None = None, due_at: float | None = None) -> None:
-        """What the route has taken up is delivered."""
+        """Deliver what the route has queued."""
         for claim in await self.journal.claim([route], 10):
             await self.journal.finish(claim, Delivered(receipt or Receipt("etag", 1, 1.0), due_at))
 
@@ -139,7 +139,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_a_delivered_file_is_deleted_when_due(world: World):
-    """Delete takes the file away, and the record says so; one that is not due stays."""
+    """A due file is deleted and its record says so; one that is not due stays."""
     path, later = await world.deliver("d/f"), await world.deliver("later", due_in=60)
     await world.after(after_upload="delete").drain()
     assert not path.exists()
@@ -149,7 +149,7 @@ async def test_a_delivered_file_is_deleted_when_due(world: World):
 
 
 async def test_a_delivered_file_is_moved(world: World, tmp_path: Path):
-    """move_to keeps the relative path, and makes the directories."""
+    """A move keeps the relative path and creates the directories."""
     path = await world.deliver("d/e/f")
     await world.after(after_upload={"move_to": tmp_path / "done"}).drain()
     assert not path.exists()
@@ -158,7 +158,7 @@ async def test_a_delivered_file_is_moved(world: World, tmp_path: Path):
 
 
 async def test_a_file_that_changed_or_went_is_left_alone_and_recorded(world: World):
-    """A newer file under the name survives; a missing one is no failure."""
+    """A newer file under the name is kept; a missing one is no failure."""
     changed, gone = await world.deliver("changed"), await world.deliver("gone")
     changed.write_text("newer")
     gone.unlink()
@@ -169,7 +169,7 @@ async def test_a_file_that_changed_or_went_is_left_alone_and_recorded(world: Wor
 
 
 async def test_what_fails_stays_due_with_one_line_and_holds_up_nobody(world: World, tmp_path: Path):
-    """A file whose move fails stays and is counted, is logged with the reason, and goes once that is over."""
+    """A failed move is counted and logged with its reason, and is repeated successfully later."""
     stuck = await world.deliver("stuck/f")
     fine = await world.deliver("fine")
     (tmp_path / "done").mkdir()
@@ -193,7 +193,7 @@ async def test_what_fails_stays_due_with_one_line_and_holds_up_nobody(world: Wor
 
 
 async def test_a_missing_root_is_no_missing_file(world: World, tmp_path: Path):
-    """With the root away (an unmounted volume) nothing is written down; once it is back the sources go."""
+    """While the root is missing nothing is recorded; when it is back the sources are removed."""
     await world.deliver("f")
     world.root.rename(tmp_path / "away")
     after = world.after(after_upload="delete")
@@ -205,7 +205,7 @@ async def test_a_missing_root_is_no_missing_file(world: World, tmp_path: Path):
 
 
 async def test_an_empty_directory_in_the_place_of_the_root_is_no_missing_file(world: World, tmp_path: Path):
-    """The mount point of a volume that went away is empty: its files are not gone, and are deleted when it is back."""
+    """The files of an unmounted volume are not gone, and are deleted when it is back."""
     await world.deliver("first")
     after, stop = world.after(after_upload="delete"), asyncio.Event()
     running = asyncio.create_task(after.run(stop))
@@ -226,7 +226,7 @@ async def test_an_empty_directory_in_the_place_of_the_root_is_no_missing_file(wo
 
 
 async def test_the_last_file_of_a_root_that_somebody_deleted_is_gone(world: World):
-    """The root in which this daemon has seen files is believed when it is empty."""
+    """An empty root counts as real if this daemon has seen files in it."""
     await world.deliver("first")
     gone = await world.deliver("gone", due_in=0.5)
     stop = asyncio.Event()
@@ -246,7 +246,7 @@ async def until(world: World, name: str, action: AfterAction) -> None:
 
 @pytest.mark.parametrize("error", [errno.EMFILE, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EIO])
 async def test_passing_trouble_is_not_final(world: World, monkeypatch: pytest.MonkeyPatch, error: int):
-    """Out of descriptors, rights, room: the source goes as soon as that is over."""
+    """After a lack of descriptors, rights or space the source is removed."""
     path = await world.deliver("f")
     after = world.after(after_upload="delete")
     with monkeypatch.context() as broken:
@@ -261,7 +261,7 @@ async def test_passing_trouble_is_not_final(world: World, monkeypatch: pytest.Mo
 
 
 async def test_overdue_sources_are_tried_more_and_more_seldom(world: World, tmp_path: Path):
-    """The pause grows with the time since the file was due, up to 300 s, and nothing takes it back."""
+    """The pause grows with the time since the file was due, up to 300 s."""
     (tmp_path / "done").write_text("in the way")
     for name, ago in (("now", 0.0), ("minute", 60.0), ("day", 86400.0)):
         await world.deliver(name, ago=ago)
@@ -279,7 +279,7 @@ async def test_overdue_sources_are_tried_more_and_more_seldom(world: World, tmp_
 
 
 async def test_a_route_that_keeps_now_keeps_what_was_due(world: World):
-    """After the configuration went back to keep nothing is deleted any more, and nothing is tried for ever."""
+    """After a change to `keep` nothing is deleted any more, and no source is retried for ever."""
     path = await world.deliver("f")
     after = world.after(after_upload="keep")
     await after.drain()
@@ -291,7 +291,7 @@ async def test_a_route_that_keeps_now_keeps_what_was_due(world: World):
 
 
 async def test_a_file_that_is_being_written_waits_for_its_writer(world: World):
-    """Open for writing at its time: it stays and is sent as it becomes; closed as it was: it goes."""
+    """A file that is open for writing stays, and is sent if it changes; if it is closed unchanged it is removed."""
     path = await world.deliver("f")
     after = world.after(after_upload="delete")
     with path.open("ab") as writer:
@@ -306,7 +306,7 @@ async def test_a_file_that_is_being_written_waits_for_its_writer(world: World):
 
 @pytest.fixture
 def no_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another user's files and no CAP_LEASE, as far as a lease goes."""
+    """Deny all leases, as for another user's files without CAP_LEASE."""
     monkeypatch.setattr(open_writers.ReadLease, "take", lambda _: None)
 
 
@@ -325,7 +325,7 @@ def no_leases(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_source_whose_writers_can_not_be_seen_stays_for_longer(
     world: World, tmp_path: Path, action: str, reason: SettleReason, stays: int
 ):
-    """By what speaks for its writer having ended; it is looked at again in time, is not overdue, and says why."""
+    """The time depends on how the file settled; the source is checked again in time, is not overdue, and says why."""
     early = await world.deliver("early", ago=stays - 30, reason=reason) if stays else None
     late = await world.deliver("late", ago=stays + 1, reason=reason)
     after = world.after(after_upload="delete" if action == "delete" else {"move_to": tmp_path / "done"})
@@ -349,7 +349,7 @@ async def test_a_source_whose_writers_can_not_be_seen_stays_for_longer(
 async def test_a_source_whose_writers_can_not_be_seen_is_looked_at_every_five_minutes_at_most(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
-    """A file just delivered is due in 300 s, not in 900 s (a clock that is set back), nor at each turn of the loop."""
+    """Such a source is due again in 300 s, not in 900 s and not at each turn of the loop."""
     await world.deliver("f")
     after, stop = world.after(after_upload="delete"), asyncio.Event()
     looks, finish_all = [], after._batches.finish_all
@@ -372,7 +372,7 @@ async def test_a_source_whose_writers_can_not_be_seen_is_looked_at_every_five_mi
 
 @pytest.mark.usefixtures("no_leases")
 async def test_a_writer_that_proc_shows_is_waited_for_however_long(world: World):
-    """Its time is over, but a program of ours has it open for writing: it waits for that."""
+    """If /proc shows a writer the source stays, also after its time."""
     path = await world.deliver("f", ago=10_000)
     with path.open("ab"):
         await world.after(after_upload="delete").drain()
@@ -383,7 +383,7 @@ async def test_a_writer_that_proc_shows_is_waited_for_however_long(world: World)
 
 @pytest.mark.usefixtures("no_leases")
 async def test_a_clock_that_is_set_forward_shortens_nothing(world: World):
-    """The clock jumps by an hour after the delivery: the source stays for as long as if it had not."""
+    """A clock that jumps ahead by an hour does not shorten the time for which the source stays."""
     path, clock = await world.deliver("f"), SystemClock()
     after = world.after(after_upload="delete")
     after._batches._clock = SimpleNamespace(now=clock.now, monotonic=clock.monotonic)
@@ -394,7 +394,7 @@ async def test_a_clock_that_is_set_forward_shortens_nothing(world: World):
 
 
 async def test_other_bytes_are_sent_again_although_nothing_tells_of_them(world: World):
-    """With size, times and inode as delivered but other bytes, the file is queued again and not deleted."""
+    """A file with other bytes and the same size, times and inode is queued again and not deleted."""
     path = await world.deliver("f")
     record = await world.record("f")
     await world.journal.admit([])
@@ -413,7 +413,7 @@ async def test_other_bytes_are_sent_again_although_nothing_tells_of_them(world: 
 
 @pytest.mark.parametrize("proof", [None, Checksum(CRC, "AAAAAAAAAAA=-3"), Checksum(ChecksumKind.MD5, "")])
 async def test_a_receipt_without_a_checksum_of_the_whole_is_taken_as_it_is(world: World, proof: Checksum | None):
-    """Where the store gave none, or that of the parts' checksums, there is nothing to compare with."""
+    """Without a checksum of the whole object the bytes are not compared."""
     path = world.root / "f"
     path.write_text("f")
     await world.take("r", "f", path)
@@ -426,7 +426,7 @@ async def test_a_receipt_without_a_checksum_of_the_whole_is_taken_as_it_is(world
 async def test_the_marker_goes_with_its_file(
     world: World, tmp_path: Path, action: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """The marker is deleted or moved after its file; one that is written meanwhile is the next file's, and stays."""
+    """The marker is removed after its file; one that is written meanwhile belongs to the next file and stays."""
     upload = "delete" if action == "delete" else {"move_to": tmp_path / "done"}
     after = world.after(after_upload=upload, settle={"marker": "{path}.done"})
     for name in ("d/f", "d/g"):
@@ -467,7 +467,7 @@ def other(path: Path, **settings: object) -> Route:
 
 @pytest.mark.parametrize("action", ["delete", "move"])
 async def test_a_source_waits_for_every_route_that_takes_it(world: World, tmp_path: Path, action: str):
-    """Untaken, waiting or delivered in another state by the other route: it stays; delivered there, too: it goes."""
+    """The source stays until the other route has delivered this state too."""
     world.others = (other(world.root),)
     after = world.after(after_upload="delete" if action == "delete" else {"move_to": tmp_path / "done"})
     path = await world.deliver("d/f", ago=60)
@@ -485,7 +485,7 @@ async def test_a_source_waits_for_every_route_that_takes_it(world: World, tmp_pa
 
 
 async def test_the_other_routes_receipt_counts_for_this_very_state(world: World):
-    """A receipt of the file's earlier state is none for this one."""
+    """The other route's receipt of an earlier state does not count."""
     path = world.root / "f"
     path.write_text("old")
     await world.take("other", "f", path)
@@ -516,7 +516,7 @@ def _link(top: Path, tmp_path: Path) -> Path:
     ],
 )
 async def test_routes_share_a_file_by_any_spelling_of_their_roots(world: World, tmp_path: Path, root, path: str):
-    """The same directory, one below, one above, and each through a symlink: the file waits, under its path there."""
+    """A file is shared if the roots are equal or nested, also through symlinks."""
     file = await world.deliver("a/b/f")
     world.others = (other(root(world.root, tmp_path)),)
     after = world.after(after_upload="delete")
@@ -540,7 +540,7 @@ async def test_routes_share_a_file_by_any_spelling_of_their_roots(world: World, 
     ],
 )
 async def test_a_route_that_leaves_the_file_out_is_not_waited_for(world: World, settings: dict[str, object]):
-    """Other patterns, a directory that is not entered, another directory: no receipt will come, and none is needed."""
+    """A route that excludes the file, or has another directory, is not waited for."""
     (world.root / "a2").mkdir()
     file = await world.deliver("a/b/f.txt")
     world.others = (other(world.root / str(settings.pop("path", ".")), **settings),)
@@ -549,7 +549,7 @@ async def test_a_route_that_leaves_the_file_out_is_not_waited_for(world: World, 
 
 
 async def test_a_route_whose_root_is_away_has_its_files_still(world: World, tmp_path: Path):
-    """The other route's root is seen once by another name, and then away: its files are waited for all the same."""
+    """The files of a missing root that was seen before are waited for."""
     name = _link(world.root, tmp_path)
     world.others = (other(name),)
     after = world.after(after_upload="delete")
@@ -562,7 +562,7 @@ async def test_a_route_whose_root_is_away_has_its_files_still(world: World, tmp_
 
 
 async def test_a_root_that_was_never_seen_is_told_by_its_name(world: World, tmp_path: Path):
-    """A route to a directory that does not exist holds up nothing that is elsewhere."""
+    """A route to a directory that does not exist delays no file elsewhere."""
     world.others = (other(tmp_path / "none"),)
     file = await world.deliver("f")
     await world.after(after_upload="delete").drain()
@@ -570,7 +570,7 @@ async def test_a_root_that_was_never_seen_is_told_by_its_name(world: World, tmp_
 
 
 async def test_a_marker_of_another_route_waits_for_its_file(world: World):
-    """A route without markers takes the markers for files: they stay until the file that they speak of is sent."""
+    """A marker that another route delivers as a file stays until its file is sent."""
     world.others = (other(world.root, settle={"marker": "{path}.done"}),)
     (world.root / "f").write_text("f")
     marker = await world.deliver("f.done")
@@ -584,7 +584,7 @@ async def test_a_marker_of_another_route_waits_for_its_file(world: World):
 
 
 async def test_a_marker_that_another_route_delivers_goes_only_then(world: World):
-    """With delete in marker mode the marker is the other route's file: both wait for it."""
+    """With `delete` and markers, file and marker wait until the other route has delivered the marker."""
     world.others = (other(world.root, exclude=["f"]),)
     file = await world.deliver("f")
     (world.root / "f.done").touch()
@@ -598,7 +598,7 @@ async def test_a_marker_that_another_route_delivers_goes_only_then(world: World)
 
 
 async def test_a_link_to_the_file_is_sent_before_it_loses_its_target(world: World):
-    """A route that follows symlinks has another path of the file to send: the file waits for that."""
+    """The file waits until a route that follows symlinks has delivered its link."""
     file = await world.deliver("d/f")
     (world.root / "link").symlink_to("d/f")
     await world.take("r", "link", file)
@@ -612,7 +612,7 @@ async def test_a_link_to_the_file_is_sent_before_it_loses_its_target(world: Worl
 
 
 async def test_waiting_for_a_route_is_told_when_it_lasts_and_at_doublings(world: World):
-    """Twenty files that wait for seconds are some lines, and those that have only just been sent none."""
+    """Twenty files that wait for seconds give some lines, and files that were just sent give none."""
     world.others = (other(world.root),)
     after = world.after(after_upload="delete")
     await world.deliver("fresh")
@@ -626,7 +626,7 @@ async def test_waiting_for_a_route_is_told_when_it_lasts_and_at_doublings(world:
 
 
 async def test_the_service_acts_when_the_grace_is_over(world: World):
-    """run() deletes a file soon after it falls due, and ends when it is told to."""
+    """run() deletes a file soon after it is due, and ends at the stop."""
     path = await world.deliver("f", due_in=1.5)
     stop = asyncio.Event()
     service = asyncio.create_task(world.after(after_upload="delete").run(stop))
@@ -640,7 +640,7 @@ async def test_the_service_acts_when_the_grace_is_over(world: World):
 
 
 async def test_a_clock_that_was_set_back_keeps_no_source(world: World):
-    """One that is due twenty minutes after all that its route's grace allows is taken at once."""
+    """A source due later than its route's grace period allows is removed at once."""
     path = await world.deliver("d/f", due_in=1200)
     stop = asyncio.Event()
     running = asyncio.create_task(world.after(after_upload="delete").run(stop))
@@ -652,7 +652,7 @@ async def test_a_clock_that_was_set_back_keeps_no_source(world: World):
 
 
 async def test_a_journal_that_takes_long_to_answer_is_asked_less_often(world: World, monkeypatch: pytest.MonkeyPatch):
-    """What waits for a scan is read past at each question: a question of 0.2 s is followed by a rest of 4."""
+    """After a query of 0.2 s the next one follows 4 s later."""
     after, ask = world.after(after_upload="delete"), world.journal.next_after_due
     clock = TurnableClock()
     monkeypatch.setattr(after, "_clock", clock)
@@ -670,7 +670,7 @@ async def test_a_journal_that_takes_long_to_answer_is_asked_less_often(world: Wo
 
 
 async def test_on_stores_without_if_match_the_object_is_looked_at_before_the_source_goes(world: World):
-    """The receipt's object, or its token or bytes, lets the source go; what was replaced since keeps it."""
+    """The source is removed if the object matches the receipt by ETag, token or bytes; a replaced object keeps it."""
     world.conditions = Conditions()
     names = ("etag", "token", "bytes", "late", "size", "other", "tool", "down")
     paths = {name: await world.deliver(name) for name in names}
@@ -699,7 +699,7 @@ async def test_on_stores_without_if_match_the_object_is_looked_at_before_the_sou
 
 
 async def test_where_the_role_may_not_look_that_is_said_once_and_the_source_goes(world: World):
-    """S3's "nothing, or you may not know" keeps no source: the object may have been read and taken away."""
+    """If HEAD shows no object, the source is removed, as the partner may have removed the object; logged once."""
     world.conditions = Conditions()
     paths = [await world.deliver(name) for name in ("a", "b")]
     await world.after(after_upload="delete").drain()
@@ -709,7 +709,7 @@ async def test_where_the_role_may_not_look_that_is_said_once_and_the_source_goes
 
 @pytest.mark.parametrize("action", ["keep", "delete"])
 async def test_nothing_is_asked_where_it_is_of_no_use(world: World, action: str):
-    """A store that keeps If-Match, and a route that keeps its sources, cost no request."""
+    """A store with If-Match, and a route that keeps its sources, cost no HEAD."""
     world.conditions = Conditions(honoured=action == "delete")
     await world.deliver("f")
     await world.after(after_upload=action).drain()

@@ -1,4 +1,4 @@
-"""Deleting and moving the sources of delivered files, on a real file system, with other programs at the same files."""
+"""Deletion and move of delivered files on a real file system, with other programs at the same files."""
 
 import errno
 import mmap
@@ -41,7 +41,7 @@ def root(top: Path):
 
 
 def delivered(root: Root, path: bytes = b"a/b/f", kind: ChecksumKind | None = ChecksumKind.CRC64NVME) -> ExpectedSource:
-    """The file as it is now, as if it had been delivered."""
+    """Return the file as it is now, as if it had been delivered."""
     here = root.path / os.fsdecode(path)
     proof = compute(kind, here.read_bytes()) if kind else None
     return ExpectedSource(path, Fingerprint.of(here.stat()), proof, STAMP)
@@ -57,7 +57,7 @@ def names(directory: Path) -> list[str]:
 
 @contextmanager
 def just_before(monkeypatch: pytest.MonkeyPatch, call: str, deed):
-    """Have somebody do ``deed`` in the moment before the file is renamed."""
+    """Run ``deed`` at the moment before the file is renamed."""
     original = getattr(source_removal, call)
 
     def raced(*arguments: object) -> object:
@@ -72,7 +72,7 @@ def just_before(monkeypatch: pytest.MonkeyPatch, call: str, deed):
 
 @pytest.fixture(params=["renameat2", "link and unlink", "no hard links"])
 def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The ways in which file systems rename without replacing."""
+    """Yield the ways in which file systems rename without replacing."""
     if request.param != "renameat2":
         monkeypatch.setattr(rename, "_renameat2", lambda: lambda *_: errno.EINVAL)
     if request.param == "no hard links":
@@ -85,7 +85,7 @@ def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("kind", [*ChecksumKind, None])
 def test_delete_takes_only_the_very_file(root: Root, top: Path, file_system: str, kind: ChecksumKind | None):
-    """A file that was touched since is left alone; the unchanged one goes without a trace; a missing one is gone."""
+    """A file that was touched since is kept; an unchanged one is deleted without a trace; a missing one is gone."""
     before = delivered(root, kind=kind)
     os.utime(top / "a/b/f", (1, 1))
     with pytest.raises(FileChangedError):
@@ -99,7 +99,7 @@ def test_delete_takes_only_the_very_file(root: Root, top: Path, file_system: str
 
 @pytest.mark.parametrize("kind", ChecksumKind)
 def test_another_ctime_alone_keeps_no_file_whose_bytes_prove_it(root: Root, top: Path, kind: ChecksumKind):
-    """Three names of one file, and a chmod: each goes, although the ctime is another each time."""
+    """Files with three names or after chmod are deleted although their ctime differs."""
     for name in ("g", "h"):
         (top / "a/b" / name).hardlink_to(top / "a/b/f")
     links = [delivered(root, b"a/b/" + name, kind) for name in (b"f", b"g", b"h")]
@@ -111,7 +111,7 @@ def test_another_ctime_alone_keeps_no_file_whose_bytes_prove_it(root: Root, top:
 
 @pytest.mark.parametrize("kind", [*ChecksumKind, None])
 def test_other_bytes_behind_the_old_mtime_stay(root: Root, top: Path, kind: ChecksumKind | None):
-    """The mtime was put back, the ctime tells: the file is left to the scan, which has it sent."""
+    """A file with a restored mtime and another ctime is kept for the next scan."""
     before, file = delivered(root, kind=kind), top / "a/b/f"
     file.write_bytes(b"012345678X")
     os.utime(file, ns=(before.fingerprint.mtime_ns, before.fingerprint.mtime_ns))
@@ -122,7 +122,7 @@ def test_other_bytes_behind_the_old_mtime_stay(root: Root, top: Path, kind: Chec
 
 
 def test_move_keeps_the_relative_path_and_overwrites_nothing(root: Root, top: Path, tmp_path: Path, file_system: str):
-    """A moved file keeps its path under the target, and gets the time of its delivery where that is taken."""
+    """A moved file keeps its relative path, and gets the delivery time appended if its name is taken."""
     done = tmp_path / "done"
     source_removal.move(root, delivered(root), target(done), ALONE)
     (top / "a/b/f").write_text("second")
@@ -138,7 +138,7 @@ def test_move_keeps_the_relative_path_and_overwrites_nothing(root: Root, top: Pa
 
 
 def test_a_name_as_long_as_names_may_be_is_moved_to_a_taken_name(root: Root, top: Path, tmp_path: Path):
-    """The time takes the place of the end of a name of 255 bytes."""
+    """For a name of 255 bytes the time replaces the end of the name."""
     done, name = tmp_path / "done", "n" * 255
     for _ in "ab":
         (top / name).write_text("x")
@@ -147,7 +147,7 @@ def test_a_name_as_long_as_names_may_be_is_moved_to_a_taken_name(root: Root, top
 
 
 def test_a_symlink_never_leads_to_the_file_of_another(root: Root, top: Path, tmp_path: Path):
-    """With a symlink in the place of a directory on the way, nothing behind it is deleted or moved."""
+    """With a symlink in place of a directory on the path, nothing behind it is deleted or moved."""
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "f").write_text("secret")
@@ -173,7 +173,7 @@ def test_move_leaves_a_changed_file_alone(root: Root, top: Path, tmp_path: Path)
 def test_a_file_renamed_over_it_in_the_last_moment_survives_under_its_name(
     root: Root, top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Between the last look and the rename another file takes the name: it is put back, deleted or moved never."""
+    """A file that takes the name between the last check and the rename is put back."""
 
     def replace() -> None:
         (top / "new").write_text("newer")
@@ -188,7 +188,7 @@ def test_a_file_renamed_over_it_in_the_last_moment_survives_under_its_name(
 
 
 def test_what_can_not_be_put_back_is_kept_beside(root: Root, top: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where its name is taken again meanwhile, both files stay where a scan sees them."""
+    """If the name is taken again meanwhile, both files stay where a scan finds them."""
     original = rename.rename_at_once
 
     def raced(*arguments: Any) -> bool:
@@ -213,7 +213,7 @@ def test_what_can_not_be_put_back_is_kept_beside(root: Root, top: Path, monkeypa
 @pytest.mark.parametrize("kind", ChecksumKind)
 @pytest.mark.parametrize("size", [10, 3 << 20])
 def test_other_bytes_under_the_same_times_are_found_out(root: Root, top: Path, kind: ChecksumKind, size: int):
-    """A write through a mapping into a page that is dirty moves no time: the bytes are compared, and the file stays."""
+    """A file that was changed through a mapping, with the same times, is kept because its bytes differ."""
     path = top / "a/b/f"
     path.write_bytes(bytes(size))
     with path.open("r+b") as file, mmap.mmap(file.fileno(), size) as mapping:
@@ -230,7 +230,7 @@ def test_other_bytes_under_the_same_times_are_found_out(root: Root, top: Path, k
 
 
 def test_reading_again_is_left_off_when_the_daemon_ends(root: Root, top: Path):
-    """A large file that is compared does not hold up a stop, and stays."""
+    """The comparison of a large file does not delay a stop, and the file stays."""
     with pytest.raises(Interrupted):
         source_removal.delete(root, delivered(root), RemovalGuard(lambda _: False, lambda: True, LOCAL))
     assert names(top / "a/b") == ["f"]
@@ -266,7 +266,7 @@ def test_a_file_that_somebody_has_open_for_writing_stays(root: Root, top: Path, 
 
 
 def test_who_opens_it_in_the_last_moment_has_it_back(root: Root, top: Path, monkeypatch: pytest.MonkeyPatch):
-    """A program that opens the file for writing just before it is set aside waits for the lease, and writes into it."""
+    """A program that opens the file for writing just before the rename waits for the lease, and then writes to it."""
     script = "import sys; f = open(sys.argv[1], 'ab'); f.write(b'more'); f.close()"
     writers = []
 
@@ -286,7 +286,7 @@ def test_who_opens_it_in_the_last_moment_has_it_back(root: Root, top: Path, monk
 def test_without_leases_the_open_files_of_all_processes_are_looked_at(
     root: Root, top: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Where no lease can be had, another process that has the file open for writing is found in /proc."""
+    """Without leases, another process that has the file open for writing is found in /proc."""
     monkeypatch.setattr(open_writers.ReadLease, "take", lambda _: None)
     script = "import sys; f = open(sys.argv[1], sys.argv[2]); print(flush=True); sys.stdin.read()"
     seeing = RemovalGuard(
@@ -310,7 +310,7 @@ def test_without_leases_the_open_files_of_all_processes_are_looked_at(
 
 
 def test_a_broken_lease_kills_nobody(top: Path):
-    """Who wants to write while we hold the lease has the kernel signal us, and that ends no process."""
+    """The kernel's signal about a broken lease ends no process."""
     script = (
         "import os, subprocess, sys, time\nfrom crosshaul.files.open_writers import ReadLease\n"
         "fd = os.open(sys.argv[1], os.O_RDONLY)\nlease = ReadLease.take(fd)\n"
@@ -324,7 +324,7 @@ def test_a_broken_lease_kills_nobody(top: Path):
 
 
 class Killed(BaseException):
-    """Stands for kill -9."""
+    """Replaces kill -9."""
 
 
 def crash_before(monkeypatch: pytest.MonkeyPatch, owner: object, call: str, deed) -> None:
@@ -337,7 +337,7 @@ def crash_before(monkeypatch: pytest.MonkeyPatch, owner: object, call: str, deed
 
 
 def test_a_deletion_cut_short_is_finished(root: Root, top: Path, monkeypatch: pytest.MonkeyPatch, file_system: str):
-    """Killed once the file is set aside: the next try finds and deletes it, and calls it done."""
+    """After a kill between rename and deletion the next attempt deletes the file and reports it as done."""
     expected = delivered(root)
     crash_before(monkeypatch, source_removal, "_unlink", lambda: source_removal.delete(root, expected, ALONE))
     assert names(top / "a/b") == [os.fsdecode(REMOVAL_PREFIX) + f"{expected.fingerprint.inode:x}"]
@@ -348,7 +348,7 @@ def test_a_deletion_cut_short_is_finished(root: Root, top: Path, monkeypatch: py
 def test_what_a_crash_left_set_aside_is_put_back_if_it_is_another_file(
     root: Root, top: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """A newer file that was renamed in the last moment, before the kill, has its name again after the next try."""
+    """A newer file that was renamed before the kill gets its name back at the next attempt."""
     expected = delivered(root)
     (top / "a/b/f").unlink()
     (top / "a/b" / (os.fsdecode(REMOVAL_PREFIX) + f"{expected.fingerprint.inode:x}")).write_text("newer")
@@ -358,7 +358,7 @@ def test_what_a_crash_left_set_aside_is_put_back_if_it_is_another_file(
 
 
 def test_a_file_written_after_the_crash_is_not_touched(root: Root, top: Path, monkeypatch: pytest.MonkeyPatch):
-    """What was set aside goes, and the new file of its name stays."""
+    """The renamed file is deleted, and a new file under its name stays."""
     expected = delivered(root)
     crash_before(monkeypatch, source_removal, "_unlink", lambda: source_removal.delete(root, expected, ALONE))
     (top / "a/b/f").write_text("newer")
@@ -368,7 +368,7 @@ def test_a_file_written_after_the_crash_is_not_touched(root: Root, top: Path, mo
 
 
 def test_a_route_that_keeps_now_gives_back_what_was_set_aside(root: Root, top: Path, monkeypatch: pytest.MonkeyPatch):
-    """Killed once the file is set aside, and then told to keep: the file has its name again."""
+    """After a kill and a change to `keep` the file gets its name back."""
     expected = delivered(root)
     crash_before(monkeypatch, source_removal, "_unlink", lambda: source_removal.delete(root, expected, ALONE))
     source_removal.restore(root, expected)
@@ -378,7 +378,7 @@ def test_a_route_that_keeps_now_gives_back_what_was_set_aside(root: Root, top: P
 
 @pytest.mark.parametrize("taken", ["f", f"f.{STAMP}"])
 def test_a_move_cut_short_between_link_and_unlink_is_finished(root: Root, top: Path, tmp_path: Path, taken: str):
-    """After a crash with both names in place, the plain one or that with the time, one is left, and no second copy."""
+    """After a crash between link and unlink one name is left and no second copy."""
     expected, done = delivered(root), tmp_path / "done"
     (done / "a/b").mkdir(parents=True)
     (done / "a/b" / taken).hardlink_to(top / "a/b/f")
@@ -390,7 +390,7 @@ def test_a_move_cut_short_between_link_and_unlink_is_finished(root: Root, top: P
 
 
 def test_a_move_to_another_file_system_is_refused_with_the_cure(root: Root, top: Path):
-    """Between two file systems nothing is moved, and the error says what to write."""
+    """A move between file systems is refused, and the error says what to write."""
     other = Path("/dev/shm")
     assert other.stat().st_dev != top.stat().st_dev, "this test needs /dev/shm to be a file system of its own"
     into = other / f"crosshaul-{os.getpid()}"
@@ -406,7 +406,7 @@ def test_a_move_to_another_file_system_is_refused_with_the_cure(root: Root, top:
 def test_two_mounts_of_one_file_system_are_told_from_two_file_systems(
     root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """A rename that the kernel refuses although the device is the same one is told as what it is."""
+    """A rename between two mounts of one file system has its own message."""
 
     def refused(*_: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
@@ -417,7 +417,7 @@ def test_two_mounts_of_one_file_system_are_told_from_two_file_systems(
 
 
 def test_the_target_is_not_reached_through_a_symlink_below_it(root: Root, top: Path, tmp_path: Path):
-    """A symlink planted below move_to does not lead the file elsewhere."""
+    """A symlink below move_to does not redirect the file."""
     (tmp_path / "done").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "done/a").symlink_to(tmp_path / "elsewhere")
@@ -432,7 +432,7 @@ def test_the_target_is_not_reached_through_a_symlink_below_it(root: Root, top: P
 def test_a_target_in_the_watched_tree_that_is_swapped_for_a_symlink_leads_nowhere(
     root: Root, top: Path, tmp_path: Path, planted: str, depth: str
 ):
-    """Whoever may write in the tree puts a symlink in the place of move_to, or above it: nothing is made outside."""
+    """With a symlink in place of move_to in a watched tree nothing is created outside."""
     outside = tmp_path / "outside"
     outside.mkdir()
     first = top / Path(depth).parts[0]
@@ -448,7 +448,7 @@ def test_a_target_in_the_watched_tree_that_is_swapped_for_a_symlink_leads_nowher
 
 
 def test_a_target_in_the_tree_by_a_symlinked_spelling_is_guarded_just_so(root: Root, top: Path, tmp_path: Path):
-    """move_to named through the operator's link to the root: what is below the root is not trusted either."""
+    """The same holds if move_to is given by the operator's own link to the root."""
     (tmp_path / "link").symlink_to(top)
     (tmp_path / "outside").mkdir()
     (top / "done").symlink_to(tmp_path / "outside")
@@ -458,7 +458,7 @@ def test_a_target_in_the_tree_by_a_symlinked_spelling_is_guarded_just_so(root: R
 
 
 def test_a_target_elsewhere_is_the_directory_that_it_was_at_the_start(root: Root, top: Path, tmp_path: Path):
-    """The operator's own symlink is followed; one put in a directory's place later is not, and a new directory is."""
+    """The operator's symlink is followed as at the start; one that is created later is not."""
     (tmp_path / "disk/done").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
@@ -474,7 +474,7 @@ def test_a_target_elsewhere_is_the_directory_that_it_was_at_the_start(root: Root
 
 
 def test_trouble_at_the_target_is_never_the_files_own(root: Root, top: Path, tmp_path: Path):
-    """A file in the way of a directory says nothing of the source: it is tried again, not given up as changed."""
+    """An error at the target is retried and does not count as a change of the source."""
     (tmp_path / "done").mkdir()
     (tmp_path / "done/a").write_text("in the way")
     with pytest.raises(SourceError) as told:

@@ -1,4 +1,4 @@
-"""Files whose writers can't be seen: another user's without CAP_LEASE, and file systems whose leases tell nothing."""
+"""Files whose writers can't be seen: another user's without CAP_LEASE, and file systems without reliable leases."""
 
 import errno
 import fcntl
@@ -24,7 +24,7 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become 
 
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
-    """A directory in which everybody may write, with a file of another user."""
+    """Make a directory in which every user may write, with a file of another user."""
     for parent in (tmp_path, *tmp_path.parents[:-1]):
         parent.chmod(parent.stat().st_mode | 0o011)
     top = tmp_path / "root"
@@ -37,7 +37,7 @@ def top(tmp_path: Path) -> Path:
 
 
 def act(top: Path, guard: RemovalGuard, *, move: bool = False) -> str:
-    """Delete or move the file; gives the complaint."""
+    """Delete or move the file; return the error."""
     expected = ExpectedSource(b"f", Fingerprint.of((top / "f").stat()), None, "stamp")
     try:
         with Root.open(top) as root:
@@ -55,7 +55,7 @@ def guard(leases: Leases = LOCAL, *, may_go: bool = False, reason: SettleReason 
 
 
 def as_service(deed, *closing: int) -> str:
-    """What ``deed`` gives in a process of another user, without any capability and without our open files."""
+    """Return the result of ``deed`` in a process of another user, without capabilities and our open files."""
     rename._renameat2()  # what is imported late may lie where other users read nothing
     return as_user(SERVICE, deed, closing=closing)
 
@@ -81,7 +81,7 @@ def test_another_users_file_stays_although_its_writer_is_in_no_list(top: Path, m
 
 @ROOT_ONLY
 def test_with_cap_lease_or_the_files_owner_a_lease_tells(top: Path):
-    """Root with CAP_LEASE, and who owns the file, delete it at once, and never under its writer."""
+    """With CAP_LEASE, or as owner, the file is deleted at once, and never under its writer."""
     os.chown(top / "f", SERVICE, SERVICE)
     for deed in (lambda: act(top, guard()), lambda: as_service(lambda: act(top, guard()))):
         with (top / "f").open("ab"):
@@ -104,14 +104,14 @@ def refuse_leases(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_whatever_refuses_leases_says_nothing_of_writers(top: Path, monkeypatch: pytest.MonkeyPatch, error: int):
-    """No right to one, a file system without, a server without: the file stays until its time has come."""
+    """Whatever the reason for a missing lease, the file stays until its time is over."""
     refuse_leases(monkeypatch, error)
     assert act(top, guard()).startswith("WritersUnseenError")
     assert act(top, guard(may_go=True)) == ""
 
 
 def test_an_nfs_client_without_a_delegation_keeps_no_file_for_ever(top: Path, monkeypatch: pytest.MonkeyPatch):
-    """EAGAIN means a writer on a local disk, and nothing on NFSv4: there the file goes when its time has come."""
+    """EAGAIN means a writer on a local disk only; on NFSv4 the file is removed after its time."""
     refuse_leases(monkeypatch, errno.EAGAIN)
     assert act(top, guard(may_go=True)).startswith("FileInUseError")
     remote = Leases(granted_tells=True, refused_tells=False)
@@ -120,7 +120,7 @@ def test_an_nfs_client_without_a_delegation_keeps_no_file_for_ever(top: Path, mo
 
 
 def test_a_lease_of_fuse_says_nothing_of_another_machines_writers(top: Path):
-    """The kernel grants one by what this machine has open: it does not let the file go before its time."""
+    """A lease on FUSE does not shorten the time, because other machines may write."""
     assert act(top, guard(Leases())).startswith("WritersUnseenError")
     assert act(top, guard(Leases(), may_go=True)) == ""
 
@@ -141,7 +141,7 @@ def test_a_lease_of_fuse_says_nothing_of_another_machines_writers(top: Path):
 def test_what_leases_tell_is_known_by_the_mount_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder: str, below: set[str], granted: bool, refused: bool
 ):
-    """Local disks: all; NFSv4 and SMB: that one is granted; others: nothing. What is mounted below counts if walked."""
+    """Local disks: a granted and a refused lease count; NFSv4, SMB: a granted one; others, also below: neither."""
     monkeypatch.setattr(writer_visibility, "types_at", lambda *_: (holder, frozenset(below)))
     assert leases_at(tmp_path, with_mounts=False) == Leases(granted, refused)
     assert leases_at(tmp_path, with_mounts=True) == Leases(granted, refused and not below)
@@ -150,7 +150,7 @@ def test_what_leases_tell_is_known_by_the_mount_table(
 
 @ROOT_ONLY
 def test_it_is_foreseen_where_other_users_may_write(top: Path):
-    """Without CAP_LEASE, and a directory of another user's or open to others, the hint is there before any file is."""
+    """Without CAP_LEASE the hint is logged at the start for directories in which other users may write."""
     told = as_service(lambda: invisible_writers(top, with_mounts=False))
     assert told.startswith(f"writers to files of users other than uid {SERVICE} can't be seen without CAP_LEASE")
     os.chown(top, SERVICE, SERVICE)
@@ -161,5 +161,5 @@ def test_it_is_foreseen_where_other_users_may_write(top: Path):
 
 
 def test_of_a_record_of_old_nothing_is_known():
-    """Without a reason in the journal a source stays for the longest."""
+    """Without a recorded reason a source stays for the longest time."""
     assert (keep_seconds(None), keep_seconds(SettleReason.QUIET), keep_seconds(SettleReason.CLOSED)) == (900, 900, 60)

@@ -39,7 +39,7 @@ def test_lost_events_leave_the_paths_and_what_appeared():
 
 
 def test_the_queue_is_bounded_in_number_and_in_bytes():
-    """Beyond either limit a new path is refused, and an event of a queued path is not."""
+    """Beyond either limit a new path is refused, and an event of a queued path is accepted."""
     hints = HintQueue(max_hints=2, max_path_bytes=1_000)
     assert [hints.add(b"%d" % number, EventKind.CHANGED) for number in range(3)] == [True, True, False]
     assert hints.add(b"1", EventKind.RENAMED)

@@ -1,4 +1,4 @@
-"""Intake with a real file system, a real journal and the real clock."""
+"""Discovery with a real file system, a real journal and the real clock."""
 
 # ruff: noqa: ASYNC240 - tests poll what other threads and the kernel do, and their files are small
 
@@ -31,7 +31,7 @@ from crosshaul.model import Changed, Denial, Fingerprint, Record, RouteStatus, S
 
 
 class Log:
-    """Keeps what is logged."""
+    """Records log events."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
@@ -54,7 +54,7 @@ class Metrics:
 
 
 class World:
-    """A root, a journal, and an intake between them."""
+    """A root, a journal, and the discovery between them."""
 
     def __init__(self, tmp_path: Path, journal: Journal) -> None:
         self.state_dir = tmp_path / "state"
@@ -123,7 +123,7 @@ class World:
 
     @asynccontextmanager
     async def running(self, **route: object) -> AsyncIterator[Intake]:
-        """An intake at work, whose first walk is over."""
+        """Run discovery, from the end of its first scan."""
         intake, stop = self.intake(**route), asyncio.Event()
         task = asyncio.create_task(intake.run(stop))
         try:
@@ -156,7 +156,7 @@ OLD = (1_600_000_000, 1_600_000_000)
 
 
 async def test_a_rename_into_place_is_admitted_at_once_whatever_the_quiet_time(world: World):
-    """With quiet at an hour, a file that is renamed into place is in the journal at once."""
+    """With quiet at 30 s a file renamed into place is in the journal within a second."""
     async with world.running(settle={"quiet": "1h", "max_wait": "2h"}):
         (world.root / ".tmp").write_bytes(b"x")
         (world.root / ".tmp").rename(world.root / "final")
@@ -167,7 +167,7 @@ async def test_a_rename_into_place_is_admitted_at_once_whatever_the_quiet_time(w
 
 @pytest.mark.alone
 async def test_a_slow_writer_is_not_taken_before_it_is_quiet(world: World):
-    """A file that is written to every 50 ms is admitted a quiet time after the last write, and not before."""
+    """A file that is written to every 50 ms is admitted a quiet time after the last write."""
     async with world.running(settle={"quiet": 1.0, "max_wait": 60}):
         with (world.root / "slow").open("wb", buffering=0) as file:
             for _ in range(16):
@@ -181,7 +181,7 @@ async def test_a_slow_writer_is_not_taken_before_it_is_quiet(world: World):
 
 
 async def test_what_was_there_before_goes_once_and_goes_again_when_it_changes(world: World):
-    """Old files are admitted by the first walk, an unchanged one never again, a changed one with a new generation."""
+    """Old files are admitted by the first scan, unchanged ones once, changed ones with a new generation."""
     for name in ("a", "d/e/b"):
         (world.root / name).parent.mkdir(parents=True, exist_ok=True)
         (world.root / name).write_text(name)
@@ -199,7 +199,7 @@ async def test_what_was_there_before_goes_once_and_goes_again_when_it_changes(wo
 
 
 async def test_plain_writes_are_heard_and_admitted_promptly(world: World):
-    """With quiet 0, a file that is written is in the journal without a scan."""
+    """With quiet 0 a written file is in the journal within a second of its close."""
     async with world.running(settle={"quiet": 0}, rescan_interval="1h"):
         await asyncio.sleep(0.3)
         (world.root / "f").write_bytes(b"x")
@@ -207,7 +207,7 @@ async def test_plain_writes_are_heard_and_admitted_promptly(world: World):
 
 
 async def test_names_that_are_no_utf_8_are_heard_while_watching(world: World):
-    """A name of any bytes is admitted, and so is everything after it."""
+    """A file with any bytes in its name is admitted, and so are all files after it."""
     async with world.running(settle={"quiet": 0}):
         await world.eventually(lambda: touched(world.root / "warm") and b"warm" in world.admitted_at)
         Path(os.fsdecode(os.fsencode(world.root) + b"/caf\xe9")).write_text("x")
@@ -223,7 +223,7 @@ async def test_names_that_are_no_utf_8_are_heard_while_watching(world: World):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only inotify tells of a close")
 async def test_with_close_write_a_closed_file_does_not_wait(world: World):
-    """Where the route counts a close as the end, a file is admitted when it is closed, and not while it is open."""
+    """With close_write a file is admitted when it is closed, and not while it is open."""
     async with world.running(settle={"quiet": "1h", "max_wait": "2h", "close_write": True}):
         with (world.root / "f").open("w") as file:
             file.write("x")
@@ -242,7 +242,7 @@ async def test_with_close_write_a_closed_file_does_not_wait(world: World):
 
 
 async def test_without_close_write_a_closed_file_waits_for_quiet(world: World):
-    """Closing says nothing unless the route has it so: the file is admitted when it has been quiet."""
+    """Without close_write a closed file is admitted after the quiet time."""
     async with world.running(settle={"quiet": 0.5}):
         await asyncio.sleep(0.3)
         began = time.monotonic()
@@ -288,7 +288,7 @@ async def test_it_is_written_down_whether_a_quiet_files_writer_was_heard_to_clos
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only inotify tells of a close")
 async def test_where_events_were_lost_no_close_counts(world: World):
-    """Who closed a file may have opened it again in what was not heard."""
+    """After lost events no recorded close counts."""
     async with world.running(settle={"quiet": 2}) as intake:
         (world.root / "f").write_text("x")
         await world.eventually(lambda: intake.settling == 1)
@@ -299,7 +299,7 @@ async def test_where_events_were_lost_no_close_counts(world: World):
 async def test_a_file_that_is_written_to_all_the_time_is_checked_when_it_is_due(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
-    """A writer that never pauses costs a few looks for each quiet time, not one for each write."""
+    """A continuous writer costs a few checks per quiet time, not one per write."""
     checks: list[object] = []
     stat_paths = Scanner.stat_paths
 
@@ -391,7 +391,7 @@ async def test_an_event_in_the_kernels_queue_outdates_the_one_that_is_checked(
 
 
 async def test_new_nested_directories_are_walked_and_watched(world: World):
-    """Files made at once with their directories are found, and renames in those directories are heard at once."""
+    """Files created together with their directories are found, and later renames there are reported at once."""
     async with world.running(settle={"quiet": 0.3, "max_wait": 60}):
         for number in range(30):
             directory = world.root / f"n{number}/a/b/c"
@@ -408,7 +408,7 @@ async def test_new_nested_directories_are_walked_and_watched(world: World):
 async def test_files_in_a_directory_that_is_renamed_into_place_are_judged_by_their_own_times(
     world: World, tmp_path: Path
 ):
-    """What stood still before the move is admitted without waiting; what is still being written is not."""
+    """In a directory that is moved in, old files are admitted at once, and files that are being written are not."""
     (tmp_path / "made/sub").mkdir(parents=True)
     (tmp_path / "made/sub/f").write_text("x")
     await asyncio.sleep(1.0)
@@ -426,7 +426,7 @@ async def test_files_in_a_directory_that_is_renamed_into_place_are_judged_by_the
 
 
 async def test_a_directory_that_becomes_readable_is_walked_at_once(world: World, monkeypatch: pytest.MonkeyPatch):
-    """Filled while nobody may read it, and opened: its files are found without a scan, and no problem is left."""
+    """The files of a directory that becomes readable are found without a full scan, and no problem is left."""
     (world.root / "closed").mkdir()
     really, closed = os.open, True
 
@@ -447,7 +447,7 @@ async def test_a_directory_that_becomes_readable_is_walked_at_once(world: World,
 
 
 async def test_a_directory_heard_of_twice_is_still_a_new_one(world: World):
-    """Another hint after the one of its arrival does not hide it."""
+    """A second hint of a new directory does not hide that it is new."""
     async with world.running(settle={"quiet": 0}, rescan_interval=600) as intake:
         (world.root / "d").mkdir()
         (world.root / "d/f").write_text("x")
@@ -457,7 +457,7 @@ async def test_a_directory_heard_of_twice_is_still_a_new_one(world: World):
 
 
 async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: World, monkeypatch: pytest.MonkeyPatch):
-    """More files at once than are kept an eye on: the others follow without waiting for the next scan."""
+    """Files beyond the limit are found by a scan as soon as there is room."""
     monkeypatch.setattr("crosshaul.discovery.unsettled.MAX_FILES", 50)
     async with world.running(settle={"quiet": 0.2, "max_wait": 60}, rescan_interval=600) as intake:
         for number in range(300):
@@ -468,7 +468,7 @@ async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: Worl
 
 
 async def test_a_sweep_brings_what_it_had_to_turn_away(world: World, monkeypatch: pytest.MonkeyPatch):
-    """One pass over more fresh files than are kept an eye on admits all of them."""
+    """scan_once admits all files, even if there are more fresh ones than the limit."""
     monkeypatch.setattr("crosshaul.discovery.unsettled.MAX_FILES", 50)
     for number in range(200):
         (world.root / f"{number}").touch()
@@ -477,7 +477,7 @@ async def test_a_sweep_brings_what_it_had_to_turn_away(world: World, monkeypatch
 
 
 async def test_a_sweep_does_not_walk_for_files_without_their_markers(world: World, monkeypatch: pytest.MonkeyPatch):
-    """More files without markers than are kept an eye on: a pass takes what has one, and ends."""
+    """scan_once ends although more files than the limit have no marker."""
     monkeypatch.setattr("crosshaul.discovery.unsettled.MAX_FILES", 50)
     for number in range(60):
         (world.root / f"{number}").touch()
@@ -488,7 +488,7 @@ async def test_a_sweep_does_not_walk_for_files_without_their_markers(world: Worl
 
 
 async def test_a_file_that_became_a_directory_is_gone(world: World):
-    """Neither its record nor what is waited for keeps a file in whose place there is a directory."""
+    """A file that was replaced by a directory is gone, and is not waited for."""
     (world.root / "sent-soon").touch()
     async with world.running(settle={"quiet": 0.05, "max_wait": 60}) as intake:
         await world.until(b"sent-soon")
@@ -499,7 +499,7 @@ async def test_a_file_that_became_a_directory_is_gone(world: World):
 
 
 async def test_a_rename_nobody_heard_is_known_by_the_file_itself(world: World):
-    """Without a watcher, the same unwritten file under a new name, with the old one gone, is at rest at once."""
+    """Without events a renamed, unwritten file counts as settled at once if its old name is gone."""
     intake = world.intake(settle={"quiet": 30, "max_wait": 60})
     (world.root / ".tmp").write_text("x")
     intake.hint(b".tmp")
@@ -516,7 +516,7 @@ async def test_a_rename_nobody_heard_is_known_by_the_file_itself(world: World):
 
 
 async def test_a_root_that_is_deleted_and_made_again_is_watched_again(world: World):
-    """The state says root missing, nothing counts as deleted, and files in the new root are heard."""
+    """The state is root missing, no file counts as deleted, and events of the new root arrive."""
     (world.root / "f").write_text("x")
     async with world.running(settle={"quiet": 0}):
         await world.until(b"f")
@@ -530,7 +530,7 @@ async def test_a_root_that_is_deleted_and_made_again_is_watched_again(world: Wor
 
 
 async def test_a_root_that_comes_late_is_picked_up(world: World):
-    """A root that isn't there at the start is reported, and watched as soon as it is."""
+    """A root that is missing at the start is reported, and watched as soon as it exists."""
     world.root.rmdir()
     intake, stop = world.intake(settle={"quiet": 0}), asyncio.Event()
     task = asyncio.create_task(intake.run(stop))
@@ -543,7 +543,7 @@ async def test_a_root_that_comes_late_is_picked_up(world: World):
 
 
 async def test_a_root_that_is_swapped_for_an_empty_one_deletes_nothing(world: World, tmp_path: Path):
-    """With the volume away, what is pending stays pending, and what waits to settle is found again when it is back."""
+    """While the volume is missing pending files stay pending, and settling ones are found again afterwards."""
     (world.root / "old").write_text("x")
     os.utime(world.root / "old", OLD)
     async with world.running(settle={"quiet": 0.3, "max_wait": 60}):
@@ -559,7 +559,7 @@ async def test_a_root_that_is_swapped_for_an_empty_one_deletes_nothing(world: Wo
 
 
 async def test_deleted_files_are_gone_before_they_are_sent(world: World):
-    """A pending file that is deleted while we watch is recorded as gone."""
+    """A pending file that is deleted is recorded as gone."""
     (world.root / "f").write_text("x")
     async with world.running(settle={"quiet": 0}):
         await world.until(b"f")
@@ -568,7 +568,7 @@ async def test_deleted_files_are_gone_before_they_are_sent(world: World):
 
 
 async def test_a_symlink_to_outside_is_never_read(world: World, tmp_path: Path):
-    """A link that leads out, made while we watch, is not admitted, even with follow_inside."""
+    """A link to a path outside is not admitted, even with follow_inside."""
     (tmp_path / "secret").write_text("s")
     async with world.running(settle={"quiet": 0}, symlinks="follow_inside"):
         (world.root / "leak").symlink_to(tmp_path / "secret")
@@ -580,7 +580,7 @@ async def test_a_symlink_to_outside_is_never_read(world: World, tmp_path: Path):
 
 
 async def test_fifos_and_sockets_are_ignored_without_blocking(world: World):
-    """Special files made while we watch hold up nothing."""
+    """Special files do not delay other files."""
     async with world.running(settle={"quiet": 0}):
         os.mkfifo(world.root / "fifo")
         with socket.socket(socket.AF_UNIX) as server:
@@ -591,7 +591,7 @@ async def test_fifos_and_sockets_are_ignored_without_blocking(world: World):
 
 
 async def test_a_file_goes_when_its_marker_appears(world: World):
-    """With a marker template a file waits for its marker, in whichever order they come, and the marker stays."""
+    """A file waits for its marker, in whichever order they appear, and the marker stays."""
     (world.root / "both").write_text("x")
     (world.root / "both.done").touch()
     (world.root / "waits").write_text("x")
@@ -605,7 +605,7 @@ async def test_a_file_goes_when_its_marker_appears(world: World):
 
 
 async def test_a_file_that_never_stands_still_is_taken_at_the_ceiling(world: World):
-    """A writer that never ends is taken after max_wait, as it stands, and the log names it."""
+    """A file that never settles is admitted after max_wait as it is, and the log names it."""
     async with world.running(settle={"quiet": 1.5, "max_wait": 1.8}):
         began = time.monotonic()
         with (world.root / "busy").open("wb", buffering=0) as file:
@@ -618,7 +618,7 @@ async def test_a_file_that_never_stands_still_is_taken_at_the_ceiling(world: Wor
 
 
 async def test_what_changed_while_it_was_sent_comes_back_by_a_hint(world: World):
-    """A record that transfer found changed is admitted again after its hint."""
+    """A file that changed during its upload is admitted again after its hint."""
     (world.root / "f").write_text("x")
     async with world.running(settle={"quiet": 0}) as intake:
         await world.until(b"f")
@@ -629,7 +629,7 @@ async def test_what_changed_while_it_was_sent_comes_back_by_a_hint(world: World)
 
 
 async def test_keys_by_content_and_keys_that_can_t_be(world: World):
-    """{sha256} is the content's digest, and a file without a possible key is quarantined with the reason."""
+    """{sha256} is the content's digest, and a file without a valid key is quarantined with the reason."""
     (world.root / "f").write_text("content")
     await world.intake(key="{sha256}/{name}", settle={"quiet": 0}).scan_once()
     digest = hashlib.sha256(b"content").hexdigest()
@@ -644,7 +644,7 @@ async def test_keys_by_content_and_keys_that_can_t_be(world: World):
 
 
 async def test_a_sweep_waits_for_what_has_not_settled(world: World):
-    """One pass admits the old file and, after its quiet time, the fresh one; then it comes back."""
+    """scan_once admits old files and, after their quiet time, fresh ones, and then returns."""
     (world.root / "old").touch()
     os.utime(world.root / "old", OLD)
     (world.root / "fresh").touch()
@@ -656,7 +656,7 @@ async def test_a_sweep_waits_for_what_has_not_settled(world: World):
 
 
 async def test_a_sweep_of_a_missing_root_says_so(world: World):
-    """A root that can't be read ends the sweep and the preview with one line."""
+    """scan_once and preview fail with one line for a root that can't be read."""
     world.root.rmdir()
     for pass_ in (world.intake().scan_once, world.intake().preview):
         with pytest.raises(SourceError, match="root"):
@@ -664,7 +664,7 @@ async def test_a_sweep_of_a_missing_root_says_so(world: World):
 
 
 async def test_beside_a_sweep_hints_are_answered(world: World):
-    """run_checks() brings back a file that transfer found changed, without watching or walking."""
+    """run_checks() admits a file that changed during its upload, without watching or scanning."""
     (world.root / "f").write_text("x")
     intake, stop = world.intake(settle={"quiet": 0}), asyncio.Event()
     beside = asyncio.create_task(intake.run_checks(stop))
@@ -679,7 +679,7 @@ async def test_beside_a_sweep_hints_are_answered(world: World):
 
 
 async def test_a_preview_writes_nothing(world: World):
-    """What would go is told with its key, and neither the journal nor the next sweep notices."""
+    """A preview returns each file's key, and changes neither the journal nor the next scan."""
     (world.root / "f").write_text("x")
     intake = world.intake(settle={"quiet": 30, "max_wait": 60})
     assert [(one.sighting.path, one.key) for one in await intake.preview()] == [(b"f", "in/f")]
@@ -687,7 +687,7 @@ async def test_a_preview_writes_nothing(world: World):
 
 
 async def test_lost_events_are_counted_and_walked_for(world: World):
-    """When the kernel's queue overflows, the loss is counted and a walk finds what nobody heard of."""
+    """After an overflow of the kernel's queue the loss is counted, and a scan finds the files."""
     async with world.running(settle={"quiet": 0}) as intake:
         before = world.last_scan_at()
         intake.events.on_events_lost(1)
@@ -697,7 +697,7 @@ async def test_lost_events_are_counted_and_walked_for(world: World):
 
 
 async def test_more_hints_than_can_be_kept_turn_into_a_walk(world: World, monkeypatch: pytest.MonkeyPatch):
-    """Hints beyond the bound are dropped, and the walk that replaces them finds the files."""
+    """Hints beyond the limit are dropped, and the scan that replaces them finds the files."""
     monkeypatch.setattr("crosshaul.discovery.hint_queue.MAX_HINTS", 10)
     async with world.running(settle={"quiet": 0}, rescan_interval=600):
         for number in range(300):
@@ -706,7 +706,7 @@ async def test_more_hints_than_can_be_kept_turn_into_a_walk(world: World, monkey
 
 
 async def test_while_the_root_is_away_what_waited_is_left_to_the_next_walk(world: World, tmp_path: Path):
-    """A due look at a root that went forgets the files without calling them gone, and asks for a walk."""
+    """A due check of a missing root forgets the files without marking them gone, and requests a scan."""
     intake = world.intake(settle={"quiet": 0.8, "max_wait": 60})
     (world.root / "f").write_text("x")
     intake.hint(b"f")
@@ -719,7 +719,7 @@ async def test_while_the_root_is_away_what_waited_is_left_to_the_next_walk(world
 
 
 async def test_what_went_back_to_its_recorded_state_is_not_waited_for(world: World):
-    """A candidate that the journal knows by the time it is due is forgotten."""
+    """A file that has its recorded state again when it is due is forgotten."""
     (world.root / "f").write_text("x")
     intake = world.intake(settle={"quiet": 0.8, "max_wait": 60})
     intake.hint(b"f")
@@ -732,7 +732,7 @@ async def test_what_went_back_to_its_recorded_state_is_not_waited_for(world: Wor
 
 
 async def longest_turn(world: World, folder: str) -> float:
-    """Seconds of the loop's own processor time in its longest turn, while 3,000 files are there and 1,000 arrive."""
+    """Return the processor time of the loop's longest turn, while 1,000 files arrive beside 3,000."""
     before, longest = len(world.admitted_at), 0.0
     for number in range(3_000):
         (world.root / folder / f"{number % 30}").mkdir(exist_ok=True, parents=True)
@@ -760,7 +760,7 @@ async def longest_turn(world: World, folder: str) -> float:
 
 @pytest.mark.alone
 async def test_the_loop_is_never_busy_for_long_while_thousands_of_files_arrive(world: World):
-    """No turn of the loop takes 50 ms; in the best of three rounds, since a busy machine stretches even that."""
+    """No turn of the loop takes 50 ms, in the best of three runs because the machine may be busy."""
     turns = []
     for folder in "abc":
         turns.append(await longest_turn(world, folder))
@@ -770,14 +770,14 @@ async def test_the_loop_is_never_busy_for_long_while_thousands_of_files_arrive(w
 
 
 class AheadClock(SystemClock):
-    """Ours is five seconds ahead of the file server's."""
+    """A clock that is five seconds ahead of the file server's."""
 
     def now(self) -> float:
         return time.time() + 5
 
 
 async def test_a_file_server_whose_clock_is_behind_does_not_hurry_us(world: World, monkeypatch: pytest.MonkeyPatch):
-    """Written to every 100 ms, a file whose stamps look 5 s old is taken once, after quiet of our own clock."""
+    """A file written every 100 ms, whose stamps look 5 s old, is admitted once, after our own quiet time."""
     monkeypatch.setattr("crosshaul.discovery.scanner.file_clock_at", lambda _: FileClock())
     world.clock = AheadClock()
     writing = (world.root / "found").open("wb", buffering=0)
@@ -794,7 +794,7 @@ async def test_a_file_server_whose_clock_is_behind_does_not_hurry_us(world: Worl
 
 
 async def test_a_state_is_taken_when_its_tick_is_over(world: World, monkeypatch: pytest.MonkeyPatch):
-    """On a kernel without fine stamps a file renamed into place waits for the next tick, and no longer."""
+    """With coarse time stamps a file renamed into place waits for the next tick only."""
     monkeypatch.setattr("crosshaul.discovery.scanner.file_clock_at", lambda _: FileClock(ours=True))
     async with world.running(settle={"quiet": 30, "max_wait": 60}):
         for number in range(20):
@@ -806,7 +806,7 @@ async def test_a_state_is_taken_when_its_tick_is_over(world: World, monkeypatch:
 
 
 async def test_an_old_marker_does_not_release_the_next_file_of_its_name(world: World):
-    """With the first file's marker still there, a second one waits until the marker is made again."""
+    """A second file of the same name waits until its marker is written again."""
     file, marker = world.root / "x.csv", world.root / "x.csv.done"
     file.write_text("first")
     marker.touch()
@@ -825,7 +825,7 @@ async def test_an_old_marker_does_not_release_the_next_file_of_its_name(world: W
 
 
 async def test_a_marker_that_was_taken_away_is_not_waited_for_again(world: World):
-    """Marked, admitted, its marker deleted and its mode changed before it was sent: the file comes back by itself."""
+    """A file whose marker was deleted after it counted is admitted again after a change of its mode."""
     file, marker = world.root / "x.csv", world.root / "x.csv.done"
     file.write_text("content")
     marker.touch()
@@ -840,7 +840,7 @@ async def test_a_marker_that_was_taken_away_is_not_waited_for_again(world: World
 
 
 async def test_a_large_file_is_read_for_its_key_beside_all_others(world: World, monkeypatch: pytest.MonkeyPatch):
-    """While two of 1 TiB are read for {sha256}, small and large files get their keys, and the two count as waiting."""
+    """While two files of 1 TiB are read for {sha256} others get their keys, and the two count as settling."""
     huge = [world.root / f"{number}huge" for number in range(2)]
     for file in huge:
         file.touch()
@@ -860,7 +860,7 @@ async def test_a_large_file_is_read_for_its_key_beside_all_others(world: World, 
 
 
 async def test_a_read_for_a_key_that_hangs_is_told_and_so_is_its_end(world: World, monkeypatch: pytest.MonkeyPatch):
-    """What hangs while it is read for {sha256} leaves no record: the log says which file, and when that is over."""
+    """A hanging read for {sha256} is logged with its file, and so is its end."""
     gate, read = threading.Event(), SourceFile.read
 
     def hanging(self: SourceFile, offset: int, length: int) -> bytes | memoryview:
@@ -879,7 +879,7 @@ async def test_a_read_for_a_key_that_hangs_is_told_and_so_is_its_end(world: Worl
 
 
 async def test_what_no_object_can_hold_is_refused_before_it_is_read(world: World):
-    """A sparse file beyond S3's largest object is set aside at once, with any key."""
+    """A sparse file beyond S3's largest object is quarantined at once, with any key."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as shm:
         world.root = Path(shm)
         (world.root / "huge").touch()
@@ -893,7 +893,7 @@ async def test_what_no_object_can_hold_is_refused_before_it_is_read(world: World
 async def test_files_that_wait_to_be_read_for_their_keys_count_among_the_unsettled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
-    """More settled files than may wait to be read: the log counts those that wait."""
+    """The log counts settled files beyond the hash queue's limit among the unsettled ones."""
     monkeypatch.setattr("crosshaul.discovery.hash_queue._MAX_FILES", 5)
     for number in range(8):
         (world.root / f"{number}").touch()
@@ -919,7 +919,7 @@ async def test_a_file_that_changes_while_it_is_read_for_its_key_is_judged_again(
 
 
 async def test_where_inodes_are_made_up_nothing_is_sent_again_for_them(world: World, monkeypatch: pytest.MonkeyPatch):
-    """On a file system with another inode at each look, files go once, a change goes, and the log says it once."""
+    """With unstable inodes files are sent once, a change is sent, and the log says so once."""
     inodes = itertools.count(1 << 40)
 
     class MadeUp(Fingerprint):

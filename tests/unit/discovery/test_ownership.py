@@ -1,4 +1,4 @@
-"""Which routes take a file, where mounts give one directory several names."""
+"""The routes of a file, if mounts give one directory several names."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ print(json.dumps(sorted([place.route, place.path.decode()] for place in owners.p
 
 
 def test_a_directory_has_a_name_for_each_mount_that_shows_it():
-    """By the device and the directory of the file system; blanks in the table are written as numbers."""
+    """A directory has a name per mount of its file system; blanks in the mount table are decoded."""
     mounts = Mounts(TABLE)
     assert set(mounts.names(b"/srv/exports/a b/c")) == {b"/srv/exports/a b/c", b"/mnt/bind/c"}
     assert set(mounts.names(b"/mnt/bind")) == {b"/mnt/bind", b"/srv/exports/a b"}
@@ -62,7 +62,7 @@ def test_a_directory_has_a_name_for_each_mount_that_shows_it():
 
 
 def test_bind_mounts_are_seen_through(tmp_path: Path):
-    """From either side, with file systems mounted inside, for a route that does not enter those, and for one alone."""
+    """Owners are found through bind mounts from either side, with nested mounts, and for a single route."""
     command = ["unshare", "-Urm", sys.executable, "-c", SCRIPT, str(tmp_path)]
     if subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode:
         pytest.skip("no mount namespaces here")

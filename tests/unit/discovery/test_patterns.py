@@ -1,4 +1,4 @@
-"""Patterns mean what gitignore has them mean, and no path makes them slow."""
+"""Patterns have gitignore's meaning, and no path makes them slow."""
 
 import random
 import time
@@ -23,7 +23,7 @@ def random_path(chance: random.Random) -> str:
 
 
 def test_patterns_mean_what_pathspec_has_them_mean():
-    """Thousands of random lists of patterns, with stars, brackets, escapes, negation and anchors, decide alike."""
+    """Thousands of random pattern lists select the same paths as pathspec's own expressions."""
     chance, matched = random.Random(20), 0
     for _ in range(3_000):
         lines = [random_pattern(chance) for _ in range(chance.choice([1, 1, 2, 3]))]
@@ -55,7 +55,7 @@ def test_patterns_mean_what_pathspec_has_them_mean():
     ],
 )
 def test_names_that_are_unusual_match_as_in_git(pattern: str, path: str, matches: bool):
-    """Brackets hold no slash, a line break is a character like others, blanks at the end count if escaped."""
+    """Brackets match no slash, a line break is an ordinary character, escaped final blanks count."""
     assert spec([pattern]).match_file(path) is matches
 
 
@@ -73,7 +73,7 @@ def test_names_that_are_unusual_match_as_in_git(pattern: str, path: str, matches
     ],
 )
 def test_no_path_makes_a_pattern_slow(pattern: str, path: str):
-    """What took seconds to hours a name takes less than a millisecond or two."""
+    """Names that take pathspec seconds to hours take at most two milliseconds."""
     ours = spec([pattern])
     began = time.thread_time()
     for _ in range(10):

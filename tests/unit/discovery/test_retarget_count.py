@@ -1,4 +1,4 @@
-"""How long a start counts what goes again."""
+"""The time that a start takes to count files that are sent again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crosshaul.model import PlanId, RoutePlan
 
 
 class EndlessJournal:
-    """Has more records than anybody can count."""
+    """A journal with an endless number of records."""
 
     async def is_in_force(self, wanted: RoutePlan) -> bool:
         return False
@@ -29,7 +29,7 @@ class EndlessJournal:
 
 
 async def test_many_routes_are_counted_no_longer_than_one(monkeypatch: pytest.MonkeyPatch):
-    """The patience of a start is for all its routes: a hundred of them do not take a hundred times as long."""
+    """The time limit is for all routes together."""
     monkeypatch.setattr(retarget_count, "_MAX_COUNT_SECONDS", 0.5)
     routes = [Route(name=f"r{number}", path=Path("/srv"), destination="d") for number in range(100)]
     partner = Destination(name="d", bucket="inbox", region="eu-central-1", role_arn="arn:aws:iam::123456789012:role/x")

@@ -28,7 +28,7 @@ def top(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def deep(tmp_path: Path):
-    """A directory for a tree so deep that shutil's recursion can't take it down."""
+    """Yield a directory for a tree that is too deep for shutil to delete."""
     (tmp_path / "deep").mkdir()
     yield tmp_path / "deep"
     subprocess.run(["rm", "-rf", tmp_path / "deep"], check=True)
@@ -57,7 +57,7 @@ def make(top: Path, *names: str) -> None:
 
 
 def test_every_regular_file_is_seen_and_nothing_is_hidden(top: Path):
-    """Dot files, backups, empty files and names that are no UTF-8 are seen with their state."""
+    """Hidden files, backups, empty files and names that are not UTF-8 are found with their state."""
     names = [b".hidden", b".git/config", b"a~", b".x.swp", b"caf\xe9", b"d/e/f", b"new\nline"]
     for name in names:
         path = top / os.fsdecode(name)
@@ -69,7 +69,7 @@ def test_every_regular_file_is_seen_and_nothing_is_hidden(top: Path):
 
 
 def test_what_is_no_file_is_passed_by_without_blocking(top: Path):
-    """FIFOs, sockets and symlinks are left out, silently."""
+    """FIFOs, sockets and symlinks are skipped silently."""
     os.mkfifo(top / "fifo")
     make(top, "f")
     (top / "link").symlink_to("f")
@@ -89,7 +89,7 @@ def test_patterns_are_gitignore_s(top: Path):
 
 
 def test_an_excluded_directory_is_not_entered(top: Path):
-    """An excluded tree costs nothing: it isn't even listed; unless something in it may be taken back."""
+    """An excluded directory is not listed, unless a pattern may include something in it again."""
     make(top, "node/x/y", "f")
     for exclude, expected in (
         (
@@ -106,7 +106,7 @@ def test_an_excluded_directory_is_not_entered(top: Path):
 
 
 def test_markers_are_not_delivered_themselves(top: Path):
-    """With a marker template, marker files are left out, and markers() knows whose marker is there."""
+    """Marker files are not delivered, and markers() returns the existing ones by file."""
     make(top, "a", "a.done", "b")
     marked = scanner(top, settle={"marker": "{path}.done"})
     batches = list(marked.scan())
@@ -117,7 +117,7 @@ def test_markers_are_not_delivered_themselves(top: Path):
 
 
 def test_links_inside_are_followed_on_request_and_links_outside_never(top: Path, tmp_path: Path):
-    """follow_inside sees what is behind links in the root, but not behind outside, dangling and circular ones."""
+    """follow_inside follows links within the root, but no outside, dangling or circular ones."""
     make(top, "real/f", "real/deep/g")
     make(tmp_path, "outside/secret")
     (top / "file").symlink_to("real/f")
@@ -141,7 +141,7 @@ def test_links_inside_are_followed_on_request_and_links_outside_never(top: Path,
 
 
 def test_directories_that_link_to_each_other_don_t_go_round_for_ever(top: Path):
-    """Of two directories with a link to the other, each is seen through the other once."""
+    """Of two directories that link to each other, each is scanned through the other once."""
     make(top, "a/f", "b/g")
     (top / "a/x").symlink_to("../b")
     (top / "b/y").symlink_to("../a")
@@ -151,7 +151,7 @@ def test_directories_that_link_to_each_other_don_t_go_round_for_ever(top: Path):
 
 
 def test_a_directory_that_becomes_a_symlink_during_the_walk_is_not_entered(top: Path, tmp_path: Path):
-    """What was a directory when it was listed, and is a link when it is its turn, is passed by."""
+    """A directory that is replaced by a link between listing and opening is skipped."""
     make(tmp_path, "outside/secret")
     make(top, "d/f", *(f"n{number:04}" for number in range(BATCH_ENTRIES)))
     walk = scanner(top).scan()
@@ -165,7 +165,7 @@ def test_a_directory_that_becomes_a_symlink_during_the_walk_is_not_entered(top: 
 
 
 def test_an_unreadable_directory_hides_nobody_else(top: Path, monkeypatch: pytest.MonkeyPatch):
-    """A directory that can't be opened is a problem with its name, and all others are walked."""
+    """An unreadable directory is reported by name, and all others are scanned."""
     make(top, "a/f", "b/f", "c/f")
     really = os.open
 
@@ -181,7 +181,7 @@ def test_an_unreadable_directory_hides_nobody_else(top: Path, monkeypatch: pytes
 
 
 def test_other_file_systems_are_crossed_only_when_asked(top: Path):
-    """/dev/shm below /dev is noted and left out, and walked with cross_filesystems."""
+    """/dev/shm below /dev is reported and skipped, and scanned with cross_filesystems."""
     name = f"crosshaul-{os.getpid()}"
     Path("/dev/shm", name).touch()
     try:
@@ -196,7 +196,7 @@ def test_other_file_systems_are_crossed_only_when_asked(top: Path):
 
 
 def test_a_missing_or_replaced_root_never_looks_like_deletion(top: Path, tmp_path: Path):
-    """Without its root nothing is absent, nor in an empty directory that took the root's place."""
+    """With a missing or replaced root no file counts as absent."""
     make(top, "f")
     walks = scanner(top)
     list(walks.scan())
@@ -218,7 +218,7 @@ def test_a_missing_or_replaced_root_never_looks_like_deletion(top: Path, tmp_pat
 
 
 def nest(top: Path, name: bytes, levels: int, files_every: int) -> None:
-    """Directories one below the other, with a file in some of them and at the bottom."""
+    """Make nested directories with a file in some of them and at the bottom."""
     descriptor = os.open(top, os.O_RDONLY)
     for level in range(levels):
         if level % files_every == 0:
@@ -232,7 +232,7 @@ def nest(top: Path, name: bytes, levels: int, files_every: int) -> None:
 
 
 def test_a_tree_of_a_thousand_levels_is_walked_with_few_descriptors(deep: Path):
-    """Depth costs neither recursion nor descriptors."""
+    """A deep tree costs neither recursion nor descriptors."""
     levels, name = 1_000, b"ddd"
     nest(deep, name, levels, 500)
     most = 0
@@ -253,7 +253,7 @@ def test_a_tree_of_a_thousand_levels_is_walked_with_few_descriptors(deep: Path):
 
 @pytest.mark.parametrize(("size", "kept"), [(1, 2_048), (250, 16)])
 def test_thousands_of_nested_directories_cost_little_and_are_told_in_a_line(deep: Path, size: int, kept: int):
-    """Beyond paths of 4,096 bytes nothing is walked; 4,000 levels cost some memory, and one line says what was left."""
+    """Paths above 4,096 bytes are not scanned: 4,000 levels cost little memory and give one line."""
     nest(deep, b"d" * size, 4_000, 1)
     directories = []
     tracemalloc.start()
@@ -273,7 +273,7 @@ def test_thousands_of_nested_directories_cost_little_and_are_told_in_a_line(deep
 
 
 def test_a_directory_full_of_paths_that_are_too_long_is_one_line(deep: Path):
-    """Two thousand files whose paths no key could hold are counted, not listed, and those that fit are seen."""
+    """Two thousand files with too long paths are counted in one line, and the others are found."""
     nest(deep, b"d" * 200, 20, 100)
     descriptor = os.open(deep, os.O_RDONLY)
     for _ in range(20):
@@ -290,7 +290,7 @@ def test_a_directory_full_of_paths_that_are_too_long_is_one_line(deep: Path):
 
 
 def test_a_large_tree_comes_in_small_batches_and_little_memory(top: Path):
-    """20,000 files in 20 directories are seen once each, in bounded batches, within 3 MB."""
+    """20,000 files in 20 directories are found once each, in bounded batches, within 3 MB."""
     for directory in range(20):
         (top / f"{directory}").mkdir()
         for number in range(1_000):
@@ -307,7 +307,7 @@ def test_a_large_tree_comes_in_small_batches_and_little_memory(top: Path):
 
 
 def test_a_walk_that_is_given_up_leaves_no_descriptor(top: Path):
-    """Closing the generator half way closes what it had open."""
+    """Closing the generator early closes its descriptors."""
     make(top, *(f"d/e/{number}" for number in range(2 * BATCH_ENTRIES)))
     before = len(list(Path("/proc/self/fd").iterdir()))
     walk = scanner(top).scan()
@@ -318,14 +318,14 @@ def test_a_walk_that_is_given_up_leaves_no_descriptor(top: Path):
 
 
 def test_one_directory_can_be_walked_alone(top: Path):
-    """A walk from a directory sees what is below it, under full relative paths; of one that went, nothing."""
+    """A scan from a directory returns what is below it with full relative paths; from a missing one, nothing."""
     make(top, "a/b/f", "a/g", "c")
     assert found(scanner(top).scan(b"a")) == {b"a/b/f", b"a/g"}
     assert found(scanner(top).scan(b"none/x")) == set()
 
 
 def test_looking_tells_files_directories_and_what_is_absent(top: Path):
-    """Single paths are sorted into what they are; excluded ones are of no interest."""
+    """stat_paths distinguishes files, directories, absent paths and excluded ones."""
     make(top, "f", "d/g", "x.tmp")
     os.mkfifo(top / "fifo")
     look = scanner(top, exclude=["*.tmp"]).stat_paths([b"f", b"d", b"d/g", b"none", b"f/below", b"x.tmp", b"fifo"])

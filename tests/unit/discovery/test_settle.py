@@ -1,4 +1,4 @@
-"""The settle rule, with times made up."""
+"""The settle rule, with given times."""
 
 from typing import Any
 
@@ -32,29 +32,29 @@ def settler(
 
 
 def wall(now: float) -> int:
-    """The wall clock when the monotonic one says ``now``."""
+    """Return the wall clock's time at the monotonic time ``now``."""
     return WALL + int(now * 1e9)
 
 
 def seconds_of(verdict: object) -> float:
-    """The time that a verdict says to wait until."""
+    """Return the time that a verdict says to wait until."""
     assert isinstance(verdict, WaitUntil)
     return verdict.due
 
 
 def test_an_old_file_is_at_rest_at_first_sight():
-    """One whose times are older than quiet is taken at once."""
+    """A file whose times are older than quiet settles at once."""
     assert settler().observe(sighting(age=2.0), 0, WALL) == AtRest(SettleReason.QUIET)
 
 
 def test_both_times_must_be_old():
-    """An old mtime with a fresh ctime (a copy that keeps times) does not vouch for the file."""
+    """An old mtime with a fresh ctime (a copy that keeps times) does not settle the file."""
     fresh = Sighting("r", b"f", Fingerprint(1, WALL - 10**12, WALL, 7))
     assert settler().observe(fresh, 0, WALL) == WaitUntil(2.0)
 
 
 def test_a_fresh_file_is_at_rest_after_quiet_and_its_age_counts():
-    """The wait is what is left of quiet, and then the file is taken and forgotten."""
+    """A fresh file waits for the rest of quiet, and is then settled and forgotten."""
     rule = settler()
     assert rule.observe(sighting(age=0.5), 100, WALL) == WaitUntil(101.5)
     assert rule.observe(sighting(age=0.5), 101, wall(1)) == WaitUntil(101.5)
@@ -74,7 +74,7 @@ def test_each_change_starts_the_wait_again():
 
 
 def test_times_in_the_future_don_t_make_it_wait_for_ever():
-    """A file from the future is at rest after quiet of being seen unchanged, whatever its times say."""
+    """A file with times in the future settles after quiet without a change."""
     rule = settler()
     future = sighting(age=-86_400)
     assert rule.observe(future, 0, WALL) == WaitUntil(2.0)
@@ -82,7 +82,7 @@ def test_times_in_the_future_don_t_make_it_wait_for_ever():
 
 
 def test_a_wall_clock_that_jumps_does_not_matter_once_seen():
-    """Unchanged sightings are timed by the monotonic clock alone."""
+    """Unchanged sightings are timed by the monotonic clock only."""
     rule = settler()
     rule.observe(sighting(), 0, WALL)
     assert rule.observe(sighting(), 1.0, WALL - 10**15) == WaitUntil(2.0)
@@ -90,12 +90,12 @@ def test_a_wall_clock_that_jumps_does_not_matter_once_seen():
 
 
 def test_quiet_zero_takes_files_as_they_are_seen():
-    """With quiet 0 even a file from the future is at rest."""
+    """With quiet 0 even a file with times in the future settles at once."""
     assert settler(quiet=0).observe(sighting(age=-5), 0, WALL) == AtRest(SettleReason.QUIET)
 
 
 def test_a_writer_that_never_ends_is_cut_off_at_the_ceiling():
-    """After max_wait of changes the file is taken as it stands, and the reason says so."""
+    """After max_wait of changes the file is queued as it is, with that reason."""
     rule = settler(quiet=2, max_wait=10)
     for second in range(10):
         verdict = rule.observe(sighting(size=second, age=-second), second, wall(second))
@@ -106,7 +106,7 @@ def test_a_writer_that_never_ends_is_cut_off_at_the_ceiling():
 
 
 def test_a_rename_into_place_is_quiet_at_once():
-    """A renamed file is taken, even if it was waited for."""
+    """A renamed file settles at once, even if it was waited for."""
     rule = settler()
     rule.observe(sighting(), 0, WALL)
     assert rule.observe(sighting(), 0.1, wall(0.1), finished=True) == AtRest(SettleReason.FINISHED)
@@ -114,7 +114,7 @@ def test_a_rename_into_place_is_quiet_at_once():
 
 
 def test_a_twin_is_the_same_unwritten_file_under_another_name():
-    """Inode, size and mtime tell a rename; a rename's new ctime doesn't hide it, a write does."""
+    """Inode, size and mtime identify a renamed file, whose ctime may differ; a write ends that."""
     rule = settler()
     rule.observe(sighting(b"tmp"), 0, WALL)
     renamed = Sighting("r", b"final", Fingerprint(1, WALL, WALL + 5, 7))
@@ -125,7 +125,7 @@ def test_a_twin_is_the_same_unwritten_file_under_another_name():
 
 
 def test_the_marker_alone_decides():
-    """With a marker, neither age nor rename counts; the file waits for its marker, without a timer."""
+    """With markers neither age nor rename counts; the file waits for its marker without a timer."""
     rule = settler(marker="{path}.done")
     assert rule.observe(sighting(age=1e6), 0, WALL, finished=True) == WaitForMarker(b"f.done")
     assert rule.unsettled.next_due() is None
@@ -135,7 +135,7 @@ def test_the_marker_alone_decides():
 
 
 def test_many_files_may_wait_for_one_marker():
-    """A marker for a directory releases all that wait for it."""
+    """One marker can release all files of a directory."""
     rule = settler(marker="{dir}/_SUCCESS")
     for number, path in enumerate((b"d/a", b"d/b", b"e/a")):
         rule.observe(sighting(path, inode=number), 0, WALL)
@@ -157,7 +157,7 @@ def test_many_files_may_wait_for_one_marker():
     ],
 )
 def test_a_marker_s_name_follows_its_template_and_is_known_as_one(template: str, path: bytes, marker: bytes):
-    """The fields fill in, an empty dir leaves no slash, and the result is recognised; the file itself is not."""
+    """The template's fields are filled in, an empty dir leaves no slash, and the result is recognised as a marker."""
     rule = Marker(template)
     assert rule.of(path) == marker
     assert rule.is_marker(marker)
@@ -165,12 +165,12 @@ def test_a_marker_s_name_follows_its_template_and_is_known_as_one(template: str,
 
 
 def test_a_name_that_only_ends_like_a_marker_is_none():
-    """A fixed marker name must be the whole name."""
+    """A fixed marker name must match the whole name."""
     assert not Marker("{dir}/_SUCCESS").is_marker(b"d/not_SUCCESS")
 
 
 def test_what_is_waited_for_is_bounded():
-    """Beyond the limit new files are turned away and counted, and those waited for stay."""
+    """Beyond the limit new files are turned away and counted, and the kept ones stay."""
     rule = settler(limit=2)
     for number in range(3):
         verdict = rule.observe(sighting(b"%d" % number, inode=number), 0, WALL)
@@ -180,7 +180,7 @@ def test_what_is_waited_for_is_bounded():
 
 
 def test_the_timers_of_a_busy_file_don_t_pile_up():
-    """A file observed a hundred thousand times, and taken and seen again, keeps few entries in the queue."""
+    """A file that is observed a hundred thousand times has few entries in the queue."""
     rule = settler(quiet=50, max_wait=1e9)
     for number in range(20_000):
         rule.observe(sighting(size=number, age=-number / 1e3), number / 1e3, wall(number / 1e3))
@@ -196,7 +196,7 @@ SERVER = FileClock(keeps_inodes=True)
 
 
 def test_a_file_server_s_clock_that_is_behind_does_not_shorten_quiet():
-    """Seen by a scan or hinted at, a file whose stamps look 5 s old waits for quiet of our own clock."""
+    """On a file server stamps that look 5 s old do not shorten our own quiet time."""
     for scanned in (True, False):
         rule = settler(file_clock=SERVER)
         assert rule.observe(sighting(age=5), 0, WALL, scanned=scanned) == WaitUntil(2.0)
@@ -204,7 +204,7 @@ def test_a_file_server_s_clock_that_is_behind_does_not_shorten_quiet():
 
 
 def test_a_change_seen_on_a_file_server_starts_quiet_whatever_its_stamps_say():
-    """Written to between two looks, a file is waited for again, although its stamps look days old."""
+    """A change between two checks restarts quiet, although the stamps look days old."""
     rule = settler(file_clock=SERVER)
     rule.observe(sighting(age=5), 0, WALL, scanned=True)
     assert rule.observe(sighting(size=2, age=1e6), 1.5, wall(1.5), scanned=True) == WaitUntil(3.5)
@@ -212,14 +212,14 @@ def test_a_change_seen_on_a_file_server_starts_quiet_whatever_its_stamps_say():
 
 
 def test_a_backlog_on_a_file_server_is_taken_at_once():
-    """A file that has been there for days is not waited for at the start; one that was hinted at is."""
+    """At the start a file of days ago settles at once; one with a hint waits."""
     rule = settler(file_clock=SERVER)
     assert rule.observe(sighting(age=2 * 86_400), 0, WALL, scanned=True) == AtRest(SettleReason.QUIET)
     assert rule.observe(sighting(age=2 * 86_400), 0, WALL) == WaitUntil(2.0)
 
 
 def test_our_own_clock_set_forward_does_not_age_a_file():
-    """A file written just before a step of an hour waits for what is left of quiet; one written after it as ever."""
+    """After a clock step of an hour a file that was written before waits for the rest of quiet."""
     rule = settler()
     rule.observe(sighting(b"other"), 0, WALL)
     hour = 3600 * 10**9
@@ -229,7 +229,7 @@ def test_our_own_clock_set_forward_does_not_age_a_file():
 
 
 def test_a_state_is_taken_only_when_its_tick_is_over():
-    """Renamed into place, a file waits for the kernel's tick; where each change has a stamp of its own, not at all."""
+    """A renamed file waits for the kernel's tick, unless each change has its own stamp."""
     ticking = settler(file_clock=FileClock(ours=True, keeps_inodes=True))
     assert seconds_of(ticking.observe(sighting(age=0.004), 0, WALL, finished=True)) == pytest.approx(0.006)
     assert ticking.unsettled.due(0.007) == [b"f"]
@@ -240,7 +240,7 @@ def test_a_state_is_taken_only_when_its_tick_is_over():
 @pytest.mark.parametrize("file_clock", [LOCAL, FileClock(ours=True, keeps_inodes=True), SERVER])
 @pytest.mark.parametrize("settle", [{"quiet": 0.0}, {"finished": True}, {"marker": "{path}.done", "marked": True}])
 def test_whole_seconds_are_waited_out(file_clock: FileClock, settle: dict[str, Any]):
-    """Where stamps are whole seconds, a file is taken two seconds after its stamp, whatever ended its waiting."""
+    """With stamps of whole seconds a file settles two seconds after its stamp at the earliest."""
     how = {key: settle[key] for key in ("finished", "marked") if key in settle}
     rule = settler(**{key: settle[key] for key in ("quiet", "marker") if key in settle}, file_clock=file_clock)
     fresh = Sighting("r", b"f", Fingerprint(1, 1_700_000_000 * 10**9, 1_700_000_000 * 10**9, 7))
@@ -252,14 +252,14 @@ def test_whole_seconds_are_waited_out(file_clock: FileClock, settle: dict[str, A
 
 
 def test_whole_seconds_don_t_shorten_quiet():
-    """A stamp that is cut off by up to two seconds does not count as that much rest."""
+    """A stamp that is truncated by up to two seconds does not shorten quiet."""
     rule = settler(quiet=5)
     stamp = 1_700_000_000 * 10**9
     assert rule.observe(Sighting("r", b"f", Fingerprint(1, stamp, stamp, 7)), 0, stamp + 3 * 10**9) == WaitUntil(4.0)
 
 
 def test_what_never_stands_still_is_taken_one_tick_after_the_ceiling():
-    """A file that has a new tick at each look is not waited for twice."""
+    """A file that has a new tick at each check waits for one tick only."""
     rule = settler(quiet=2, max_wait=10, file_clock=FileClock(ours=True, keeps_inodes=True))
     rule.observe(sighting(), 0, WALL)
     assert seconds_of(rule.observe(sighting(size=2, age=-10), 10, wall(10))) == pytest.approx(10.01)
@@ -267,7 +267,7 @@ def test_what_never_stands_still_is_taken_one_tick_after_the_ceiling():
 
 
 def test_a_renamed_file_stays_finished_while_its_tick_lasts():
-    """A new mode in that time leaves it finished, other content does not."""
+    """A change of mode during the tick leaves a renamed file finished; other content does not."""
     rule = settler(file_clock=FileClock(ours=True, keeps_inodes=True))
     rule.observe(sighting(), 0, WALL, finished=True)
     touched = Sighting("r", b"f", Fingerprint(1, WALL, wall(0.005), 7))
@@ -278,7 +278,7 @@ def test_a_renamed_file_stays_finished_while_its_tick_lasts():
 
 
 def test_the_paths_that_are_waited_for_are_bounded_in_bytes():
-    """Beyond so many bytes of paths, more files are turned away, and taken in again when half of it is free."""
+    """Beyond the limit of path bytes files are turned away, until half of it is free."""
     rule = Settler(2.0, 600.0, None, UnsettledFiles(1_000, 10_000))
     for number in range(6):
         rule.observe(sighting(b"%d" % number + b"x" * 2_500, inode=number), 0, WALL)
@@ -289,7 +289,7 @@ def test_the_paths_that_are_waited_for_are_bounded_in_bytes():
 
 
 def test_an_inode_that_is_made_up_at_each_look_is_no_change():
-    """Where inodes are not kept, a file with another one at each look comes to rest; elsewhere it is another file."""
+    """With unstable inodes a file with another inode at each check settles; elsewhere it is another file."""
     for file_clock, verdict in ((FileClock(), AtRest(SettleReason.QUIET)), (SERVER, WaitUntil(4.0))):
         rule = settler(file_clock=file_clock)
         rule.observe(sighting(inode=1), 0, WALL)

@@ -23,7 +23,7 @@ from crosshaul.errors import SourceError
 
 
 class Listener:
-    """Records events, and scans the tree on request, as intake does."""
+    """Records events, and scans the tree on request, as discovery does."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -75,7 +75,7 @@ def listener(tmp_path: Path) -> Listener:
 
 
 async def test_events_arrive_in_order_with_their_kind(listener: Listener):
-    """Creation, writing, close after write, attributes, rename into place and deletion are told apart."""
+    """Creation, writing, close after write, attributes, rename into place and deletion have their kinds."""
     (listener.root / "d").mkdir()
     async with listener.listening():
         with (listener.root / "d/f").open("w") as file:
@@ -111,7 +111,7 @@ async def test_pending_events_are_delivered_on_request(listener: Listener):
 
 
 async def test_a_name_that_is_no_utf_8_is_reported_like_any_other(listener: Listener):
-    """An event carries the bytes of a name that is not UTF-8."""
+    """An event has the bytes of a name that is not UTF-8."""
     async with listener.listening():
         Path(os.fsdecode(os.fsencode(listener.root) + b"/caf\xe9")).touch()
         await listener.until(lambda: (b"caf\xe9", EventKind.APPEARED) in listener.hints)

@@ -1,4 +1,4 @@
-"""How a file system's time stamps relate to our clock, by its type and the kernel."""
+"""The relation of a file system's time stamps to our clock, by its type and the kernel."""
 
 import pytest
 
@@ -31,12 +31,12 @@ TABLE = rb"""22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 def test_only_what_this_kernel_stamps_is_compared_with_our_clock(
     holder: str, below: tuple[str, ...], release: str, expected: FileClock
 ):
-    """Local types share our clock; servers, FUSE and unknown ones don't, nor does a tree with one mounted inside."""
+    """Local types share our clock; servers, FUSE and unknown ones do not, nor does a tree that contains one."""
     assert of_mounts(holder, frozenset(below), release) == expected
 
 
 def test_the_mount_table_tells_what_holds_a_directory_and_what_is_mounted_below_it():
-    """The longest mount point above it counts, with octal escapes read, and all below."""
+    """The longest mount point above a directory counts, with octal escapes decoded, and all mounts below."""
     assert types_at(b"/srv/with blank/d", TABLE) == ("cifs", frozenset())
     assert types_at(b"/srv", TABLE) == ("ext4", frozenset({"nfs4", "cifs", "tmpfs"}))
     assert types_at(b"/srv/nfs", TABLE) == ("nfs4", frozenset())
@@ -44,7 +44,7 @@ def test_the_mount_table_tells_what_holds_a_directory_and_what_is_mounted_below_
 
 
 def test_a_tick_is_as_long_as_the_stamps_are_coarse():
-    """Two seconds for whole seconds, a kernel's tick otherwise, and none where each change has its own stamp."""
+    """A tick is two seconds for whole seconds, else the kernel's, and zero if each change has its own stamp."""
     fine, coarse = Fingerprint(1, 1, 1_700_000_000_000_000_001, 1), Fingerprint(1, 1, 1_700_000_000_000_000_000, 1)
     assert FileClock(ours=True, multigrain=True).tick(fine) == 0.0
     assert FileClock(ours=True).tick(fine) == FileClock().tick(fine) == 0.01

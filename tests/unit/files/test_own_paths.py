@@ -1,4 +1,4 @@
-"""What is the daemon's own is not delivered, whatever way leads there: state_dir, move_to, and the log."""
+"""The daemon's own paths (state_dir, move_to, its log) are never delivered, by whatever path."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def top(tmp_path: Path) -> Path:
 
 
 def scanner(top: Path, *, state_dir: Path, **route: object) -> Scanner:
-    """A scanner as the daemon has it: what is its own is looked up at each scan."""
+    """Return a scanner as the daemon has it, which finds the own paths at each scan."""
     routes = (Route(name="r", path=top, destination="d", **route),)
     config = Config.model_construct(state_dir=state_dir, routes=routes, destinations={})
     return Scanner(routes[0], lambda: OwnPaths.read(config))
@@ -41,7 +41,7 @@ def scanned(scanner: Scanner, entered: list[bytes] | None = None) -> set[bytes]:
 def test_state_dir_and_move_to_are_neither_scanned_nor_watched_nor_looked_at(
     top: Path, tmp_path: Path, spelled: str, place: str
 ):
-    """Named by the root's path or through a symlink, at any depth, and with what is below."""
+    """Own directories are skipped with all below, at any depth, by the root's path or through a symlink."""
     (top / place / "deeper").mkdir(parents=True)
     for name in ("journal.db", "deeper/f"):
         (top / place / name).write_text("ours")
@@ -58,7 +58,7 @@ def test_state_dir_and_move_to_are_neither_scanned_nor_watched_nor_looked_at(
 
 
 def test_a_directory_of_the_same_name_elsewhere_is_delivered(top: Path, tmp_path: Path):
-    """Not the name counts, but the directory."""
+    """A directory of the same name elsewhere is delivered."""
     (top / "done").mkdir()
     (top / "done/f").touch()
     (tmp_path / "done").mkdir()
@@ -69,7 +69,7 @@ def test_a_directory_of_the_same_name_elsewhere_is_delivered(top: Path, tmp_path
 
 
 def test_what_becomes_the_daemons_own_is_left_out_from_the_next_scan_on(top: Path, tmp_path: Path):
-    """move_to need not exist at the start, and is found when it is made; also through a symlink inside the tree."""
+    """A move_to that is created later is skipped from the next scan on, also through a symlink."""
     (tmp_path / "other").symlink_to(top / "sub")
     moving = {"move_to": tmp_path / "other/done"}
     scan = scanner(top, state_dir=tmp_path / "s", after_upload=moving, symlinks="follow_inside")
@@ -82,7 +82,7 @@ def test_what_becomes_the_daemons_own_is_left_out_from_the_next_scan_on(top: Pat
 
 
 def test_a_bind_mount_is_the_same_directory(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where no path tells, device and inode do (a bind mount, played by its numbers)."""
+    """Device and inode identify an own directory where paths do not (a simulated bind mount)."""
     (top / "sub/journal.db").touch()
     scan = Scanner(
         Route(name="r", path=top, destination="d"),
@@ -93,7 +93,7 @@ def test_a_bind_mount_is_the_same_directory(top: Path, tmp_path: Path, monkeypat
 
 
 def test_our_own_log_is_left_out_and_told(top: Path):
-    """Standard error to a file in the watched directory: it is named as a problem of the scan, and never delivered."""
+    """Standard error to a file in the watched directory is reported, and never delivered."""
     script = (
         "import sys\nfrom pathlib import Path\nfrom crosshaul.config import Config, Route\n"
         "from crosshaul.files.own_paths import OwnPaths\nfrom crosshaul.discovery.scanner import Scanner\n"
@@ -112,7 +112,7 @@ def test_our_own_log_is_left_out_and_told(top: Path):
 
 
 def test_a_source_that_is_being_deleted_is_no_file(top: Path, tmp_path: Path):
-    """The name that a file has between the last look and its deletion is never delivered."""
+    """The temporary name of a file that is being deleted is never delivered."""
     (top / "sub" / (os.fsdecode(REMOVAL_PREFIX) + "1f")).touch()
     assert scanned(scanner(top, state_dir=tmp_path / "s")) == {b"f"}
 
@@ -126,7 +126,7 @@ def loaded(tmp_path: Path, **settings: object) -> Config:
 
 
 def test_validation_sees_through_symlinks(top: Path, tmp_path: Path):
-    """state_dir in a root, move_to that is a root, and one tree twice are refused by whatever name."""
+    """state_dir in a root, move_to that is a root, and one tree twice are refused, by whatever path."""
     (tmp_path / "into").symlink_to(top / "sub")
     route = {"name": "r", "path": str(top), "destination": "d"}
     for state_dir in (top / "x", tmp_path / "link/x", tmp_path / "into/x/y"):

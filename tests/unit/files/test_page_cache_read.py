@@ -1,4 +1,4 @@
-"""What the kernel has in memory is read without waiting; whatever is out of the ordinary is left to a thread."""
+"""Cached files are read without waiting; all other cases are left to a thread."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def state(path: Path) -> Fingerprint:
 
 
 def test_a_file_just_written_is_read_whole(root: Path):
-    """The bytes of a file in its recorded state come back, of an empty file as well."""
+    """The bytes of a file in its recorded state are returned, also of an empty one."""
     (root / "empty").touch()
     assert page_cache_read.read(root, b"d/f", state(root / "d/f")) == b"bytes"
     assert page_cache_read.read(root, b"empty", state(root / "empty")) == b""
 
 
 def test_another_state_of_the_file_is_not_given(root: Path):
-    """A file that was written to, replaced or deleted since gives nothing."""
+    """For a file that was written, replaced or deleted since, nothing is returned."""
     before = state(root / "d/f")
     (root / "d/f").write_bytes(b"other")
     os.utime(root / "d/f", ns=(0, before.mtime_ns))
@@ -44,7 +44,7 @@ def test_another_state_of_the_file_is_not_given(root: Path):
 
 
 def test_a_change_while_it_is_read_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch):
-    """Bytes that were read while the file changed are not given."""
+    """If the file changes during the read nothing is returned."""
     before, preadv = state(root / "d/f"), os.preadv
 
     def changing(*arguments):
@@ -57,7 +57,7 @@ def test_a_change_while_it_is_read_is_seen(root: Path, monkeypatch: pytest.Monke
 
 
 def test_no_symlink_is_followed_and_nothing_outside_is_read(root: Path):
-    """Symlinks on the way or at its end, and paths that lead out, give nothing, whatever they lead to."""
+    """For symlinks on the path, and paths that lead outside, nothing is returned."""
     (root.parent / "secret").write_bytes(b"bytes")
     (root / "link").symlink_to("d/f")
     (root / "way").symlink_to("d")
@@ -69,7 +69,7 @@ def test_no_symlink_is_followed_and_nothing_outside_is_read(root: Path):
 
 
 def test_what_is_no_file_gives_nothing_and_hangs_nobody(root: Path):
-    """A FIFO that nobody writes to, a directory, and a name with a NUL give nothing at once."""
+    """For a FIFO, a directory and a name with a NUL nothing is returned, at once."""
     os.mkfifo(root / "fifo")
     assert page_cache_read.read(root, b"fifo", state(root / "fifo")) is None
     assert page_cache_read.read(root, b"d", state(root / "d")) is None
@@ -77,7 +77,7 @@ def test_what_is_no_file_gives_nothing_and_hangs_nobody(root: Path):
 
 
 def test_what_would_have_to_be_waited_for_is_left_alone(root: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where the kernel says that it would have to wait, nothing is given and no descriptor stays open."""
+    """If the kernel would have to wait nothing is returned, and no descriptor stays open."""
 
     def would_wait(*_arguments):
         raise BlockingIOError
@@ -112,19 +112,19 @@ TABLE = rb"""22 1 253:0 / / rw,relatime - ext4 /dev/vda rw
     ],
 )
 def test_only_local_file_systems_are_read_so(root: bytes, is_local: bool):
-    """The nearest mount above a root decides, of two at one place the later one; none may be mounted below it."""
+    """The nearest mount above a root decides, the later one of two at one place; none may be below it."""
     assert page_cache_read.is_on_local_file_system(root, TABLE) is is_local
 
 
 def test_nothing_is_read_where_a_server_may_be_asked(root: Path, monkeypatch: pytest.MonkeyPatch):
-    """A root that the mount table has on no local file system is left to the threads."""
+    """For a root that is not on a local file system nothing is returned."""
     monkeypatch.setattr(page_cache_read, "is_on_local_file_system", lambda _root, _table: False)
     monkeypatch.setattr(page_cache_read, "_local", {})
     assert page_cache_read.read(root, b"d/f", state(root / "d/f")) is None
 
 
 def evicted(path: Path) -> Path:
-    """Have the kernel forget the bytes of a file."""
+    """Drop the bytes of a file from the page cache."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -132,7 +132,7 @@ def evicted(path: Path) -> Path:
 
 
 def test_what_is_fetched_can_be_read(root: Path):
-    """A file that is not in memory gives nothing, and its bytes once it was fetched, whatever else was asked for."""
+    """A file that is not cached is returned after it was fetched, whatever else was requested."""
     path = evicted(root / "d/f")
     os.mkfifo(root / "fifo")
     (root / "way").symlink_to("d")
@@ -149,7 +149,7 @@ def test_what_is_fetched_can_be_read(root: Path):
 
 
 def test_a_root_behind_a_symlink_is_served_once_a_thread_has_looked(root: Path):
-    """Where the root's own path leads is found out when something is fetched, and again when it leads elsewhere."""
+    """The root's own symlink is resolved when something is fetched, and again when its target changes."""
     (root.parent / "link").symlink_to(root)
     through = root.parent / "link"
     assert page_cache_read.read(through, b"d/f", state(root / "d/f")) is None

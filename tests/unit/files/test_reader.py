@@ -1,4 +1,4 @@
-"""Small files that are not in memory are fetched together, and each is read or refused by itself."""
+"""Small files that are not cached are fetched together, and each is read or refused on its own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def files() -> AsyncIterator[FileReader]:
 
 @pytest.fixture
 def rounds(monkeypatch: pytest.MonkeyPatch) -> list[list[bytes]]:
-    """Nothing is in memory until it was fetched; the names in each round."""
+    """Cache nothing until it was fetched; return the names in each fetch."""
     fetched: list[list[bytes]] = []
     real, known = page_cache_read.read, set[bytes]()
 
@@ -73,7 +73,7 @@ async def whole(files: FileReader, claim: Claim, route: Route) -> bytes:
 async def test_many_that_are_not_in_memory_are_fetched_together(
     files: FileReader, route: Route, rounds: list[list[bytes]]
 ):
-    """Files that are wanted while rounds are under way are all of the next one, and each is read as it is."""
+    """Files that are requested during a fetch are all in the next one, and each is read as it is."""
     wanted = claims(route.path)
     read = await asyncio.gather(*(whole(files, claim, route) for claim in wanted))
     assert read == [b"%d" % number for number in range(COUNT)]
@@ -84,7 +84,7 @@ async def test_many_that_are_not_in_memory_are_fetched_together(
 async def test_who_leads_a_round_and_is_cancelled_leaves_nobody_waiting(
     files: FileReader, route: Route, rounds: list[list[bytes]]
 ):
-    """The others of its round are served all the same, if need be by a thread each, and so are those who come later."""
+    """If the caller that makes a fetch is cancelled, the others and later callers are still served."""
     leader, *others = (asyncio.create_task(whole(files, claim, route)) for claim in claims(route.path))
     await asyncio.sleep(0)
     leader.cancel()
@@ -95,7 +95,7 @@ async def test_who_leads_a_round_and_is_cancelled_leaves_nobody_waiting(
 
 
 async def test_a_file_that_changed_is_refused(files: FileReader, route: Route, rounds: list[list[bytes]]):
-    """Fetching is no reading: a file in another state than its claim's is refused."""
+    """A file in another state than its claim's is refused after the fetch."""
     claim = claims(route.path)[0]
     (route.path / "f0").write_bytes(b"another state")
     with pytest.raises(FileChangedError):
@@ -106,7 +106,7 @@ async def test_a_file_that_changed_is_refused(files: FileReader, route: Route, r
 async def test_a_file_that_changes_while_a_thread_reads_it_is_refused(
     files: FileReader, route: Route, monkeypatch: pytest.MonkeyPatch
 ):
-    """Bytes of two states are never given, however little was written between them."""
+    """Bytes of two states are never returned, however little was written in between."""
     claim, read = claims(route.path)[0], SourceFile.read
     monkeypatch.setattr(page_cache_read, "supports", lambda _root: False)
     monkeypatch.setattr(page_cache_read, "read", lambda *_: None)
@@ -127,7 +127,7 @@ async def test_a_file_that_changes_while_a_thread_reads_it_is_refused(
 async def test_a_machine_without_descriptors_says_nothing_of_the_file(
     error: int, raised: type[Exception], files: FileReader, route: Route, monkeypatch: pytest.MonkeyPatch
 ):
-    """What the machine lacks has an error of its own, and so has a root that is missing or closed to us."""
+    """A lack of descriptors, and a missing or unreadable root, have their own errors."""
     claim = claims(route.path)[0]
     monkeypatch.setattr(page_cache_read, "read", lambda *_: None)
     monkeypatch.setattr(page_cache_read, "supports", lambda _root: False)
@@ -149,7 +149,7 @@ async def test_a_machine_without_descriptors_says_nothing_of_the_file(
 
 
 class Hanging:
-    """Reads of one route that wait for a gate; what is told of them."""
+    """Makes reads of one route wait for a gate, and records the reports."""
 
     def __init__(self, readers: FileReader, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, seconds in (("_STUCK_SECONDS", 0.6), ("_HANGING_SECONDS", 0.8), ("_CHECK_SECONDS", 0.02)):
@@ -175,7 +175,7 @@ def hanging(files: FileReader, monkeypatch: pytest.MonkeyPatch):
 async def test_reads_that_hang_take_the_threads_of_their_own_route_only(
     files: FileReader, route: Route, hanging: Hanging
 ):
-    """What waits behind hung reads is refused soon; another route reads on; one that comes back opens the route."""
+    """Calls behind hanging reads are refused soon; another route reads; one returned read reopens the route."""
     claim = claims(route.path)[0]
     given_back: list[int] = []
     reader = files.for_route("r")
@@ -206,7 +206,7 @@ async def test_reads_that_hang_take_the_threads_of_their_own_route_only(
 async def test_a_hung_read_that_nobody_waits_for_any_more_still_counts(
     files: FileReader, route: Route, hanging: Hanging
 ):
-    """A task that is cancelled leaves its thread behind: the route hangs all the same, until the thread is back."""
+    """A cancelled task's thread still counts as hanging until it returns."""
     claim = claims(route.path)[0]
     begun: list[bool] = []
 
@@ -228,7 +228,7 @@ async def test_a_hung_read_that_nobody_waits_for_any_more_still_counts(
 
 
 async def test_a_few_slow_reads_do_not_close_a_route(files: FileReader, route: Route, hanging: Hanging):
-    """While a thread is left the others' files are read by it."""
+    """While one thread is free the other files are read by it."""
     claim = claims(route.path)[0]
     slow = [asyncio.create_task(files.for_route("r").threads.run(claim, hanging.gate.wait)) for _ in range(3)]
     await asyncio.sleep(0.8)

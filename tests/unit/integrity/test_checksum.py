@@ -1,4 +1,4 @@
-"""checksum: values as S3 writes them."""
+"""Checksums in S3's notation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIGITS = b"123456789"
     ],
 )
 def test_known_values(kind, data, value):
-    """Each kind gives its published check value, base64 of the big-endian number, for every sort of buffer."""
+    """Each kind gives its published check value, base64 of the big-endian number, for every type of buffer."""
     for buffer in (data, bytearray(data), memoryview(data)):
         assert compute(kind, buffer) == Checksum(kind, value)
 
@@ -35,7 +35,7 @@ def test_md5_as_an_etag_writes_it():
 
 
 def test_a_payload_computes_what_is_asked_for():
-    """A payload carries its checksums in the order asked for, and a SHA-256 only where it is to be signed."""
+    """A payload has its checksums in the requested order, and a SHA-256 only if it is signed."""
     payload = Payload.of(DIGITS, (ChecksumKind.CRC64NVME, ChecksumKind.MD5), hashed=True)
     assert [checksum.kind for checksum in payload.checksums] == [ChecksumKind.CRC64NVME, ChecksumKind.MD5]
     assert payload.sha256 == hashlib.sha256(DIGITS).hexdigest()
@@ -48,7 +48,7 @@ def part(number: int, kind: ChecksumKind) -> Part:
 
 
 def test_what_cannot_be_combined():
-    """No parts, MD5s and parts of different kinds have no checksum of the whole."""
+    """No parts, MD5s and parts of different kinds have no combined checksum."""
     assert combine([]) is None
     assert combine([part(1, ChecksumKind.MD5)]) is None
     assert combine([part(1, ChecksumKind.CRC64NVME), part(2, ChecksumKind.CRC32)]) is None

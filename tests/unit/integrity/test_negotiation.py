@@ -1,4 +1,4 @@
-"""negotiation: which checksum a store is sent, after each echo and each refusal."""
+"""The checksum that a store is sent, after each echo and each refusal."""
 
 from __future__ import annotations
 

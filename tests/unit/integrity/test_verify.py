@@ -1,4 +1,4 @@
-"""verify: the checksums that were sent are compared with what S3 returned."""
+"""The checksums that were sent are compared with what S3 returned."""
 
 from __future__ import annotations
 

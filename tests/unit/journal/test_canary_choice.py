@@ -1,4 +1,4 @@
-"""canaries: which file is tried while a destination takes none."""
+"""The choice of the file to try while a destination is parked."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def chosen(candidates: list[Candidate], wish: CanaryCriteria) -> int | None:
 
 
 def test_the_newest_and_the_oldest_by_turns():
-    """Where nothing tells files apart, both ends of the queue have their turns."""
+    """If files do not differ, the newest and the oldest one take turns."""
     files = [file(number, f"f{number}") for number in range(10)]
     assert [chosen(files, CanaryCriteria(turn)) for turn in range(3)] == [9, 0, 9]
 
 
 def test_a_file_that_is_unlike_the_refused_ones_goes_first():
-    """Another suffix, another directory, another form of name: whatever a rule may go by."""
+    """A file with another suffix, directory or name pattern than the refused ones is preferred."""
     forbidden = [file(number, f"in/setup{number}.exe") for number in range(1, 1_000)]
     wish = refused("in/setup77.exe", turn=1)
     for good in ("in/report.csv", "out/setup7.exe", "in/invoice.exe"):
@@ -40,7 +40,7 @@ def test_a_file_that_is_unlike_the_refused_ones_goes_first():
 
 
 def test_a_file_that_failed_before_waits_for_those_that_did_not():
-    """All that never failed have their turns before the first is tried again; each eighth turn is for the others."""
+    """Files that never failed are all tried first, except at every eighth turn."""
     files = [file(1, "a", failed=True), file(2, "b", failed=True), file(3, "c")]
     assert [chosen(files, CanaryCriteria(turn)) for turn in range(8)] == [3] * 7 + [1]
     assert chosen(files[:2], NOTHING) == 1
@@ -56,19 +56,19 @@ def test_files_that_failed_before_are_chosen_by_the_same_criteria():
 
 
 def test_a_new_file_is_one_that_came_since_and_has_not_failed():
-    """A canary on account of new files is none of those that were there before."""
+    """A canary for new files is a file that arrived since and has not failed."""
     wish = CanaryCriteria(newer_than=5.0)
     assert chosen([file(1, "a", 4.0), file(2, "b", 6.0), file(3, "c", 7.0, failed=True)], wish) == 2
     assert chosen([file(1, "a", 5.0), file(3, "c", 7.0, failed=True)], wish) is None
 
 
 def test_small_files_are_quicker_canaries():
-    """Of files that are equally unlike the refused ones the small one goes; a large one if only that is unlike."""
+    """Of files that differ equally from the refused ones a small one is chosen."""
     files = [file(1, "a"), file(2, "b", large=True)]
     assert chosen(files, NOTHING) == 1
     assert chosen(files, refused("a", "b")) == 2
 
 
 def test_nothing_due_is_no_canary():
-    """No candidates, no canary."""
+    """Without candidates there is no canary."""
     assert choose([], NOTHING) is None

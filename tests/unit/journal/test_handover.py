@@ -1,4 +1,4 @@
-"""A key goes to another file while the one that had it is being sent, or looked at after its delivery."""
+"""A key changes hands while its former file is being sent, or checked after its delivery."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 
 async def plan(journal: Journal, route: str) -> PlanId:
-    """This route is configured, and no other."""
+    """Apply the configuration of this route alone."""
     wanted = RoutePlan(route, "partner", THERE, b"/srv", route, by_content=False)
     return (await journal.apply_plans([wanted], {"partner": THERE}))[route]
 
 
 async def take(journal: Journal, route: str) -> Claim:
-    """The route takes the file, and begins to send it."""
+    """Admit the file to the route, and claim it."""
     of_now = await plan(journal, route)
     await journal.admit([Settled(sighting(b"f", route=route), "partner", "f", plan=of_now)])
     (claim,) = await journal.claim([route], 10)
@@ -60,7 +60,7 @@ async def take(journal: Journal, route: str) -> Claim:
 async def test_a_try_may_end_in_any_way_after_the_key_went_to_another_route(
     journal: Journal, outcome: Outcome, state: State
 ) -> None:
-    """A route is renamed while a file of it is sent: the new one has the key, and the old try ends as it does."""
+    """If a route is renamed during an upload the new one has the key, and any outcome of the old claim is accepted."""
     old = await take(journal, "old")
     new = await take(journal, "new")
     assert await journal.finish(old, outcome) is state
@@ -68,7 +68,7 @@ async def test_a_try_may_end_in_any_way_after_the_key_went_to_another_route(
 
 
 async def test_what_lost_its_key_after_its_delivery_is_not_queued_again(journal: Journal) -> None:
-    """A source turns out to hold other bytes after the route left the file out: it stays delivered."""
+    """A source with other bytes stays delivered if its route excludes it meanwhile."""
     claim = await take(journal, "r")
     await journal.finish(claim, DONE._replace(after_due_at=1.0))
     (task,) = await journal.due_after_tasks("r", 1)

@@ -1,4 +1,4 @@
-"""The journal's schema: how it comes to be, and what it refuses by itself."""
+"""The journal's schema: its migrations, and what it refuses on its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def version(connection: sqlite3.Connection) -> int:
 
 
 def test_a_fresh_journal_gets_every_step(connection: sqlite3.Connection, database: Path) -> None:
-    """After migrating the version is that of the last step, and migrating again does nothing."""
+    """After a migration the version is that of the last step, and a second migration does nothing."""
     assert version(connection) == len(migrate.migrations()) > 0
     before = connection.execute("SELECT * FROM sqlite_schema").fetchall()
     migrate.migrate(connection, database)
@@ -53,7 +53,7 @@ def test_a_step_is_whole_or_not_at_all(connection: sqlite3.Connection) -> None:
 
 
 async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
-    """A journal of a later Crosshaul is left alone by the daemon, readers and requeue, with one line that says so."""
+    """The daemon, readers and requeue refuse a newer journal with one line and leave it unchanged."""
     journal = await Journal.open(tmp_path / "state", TurnableClock())
     await journal.admit([settled(b"a")])
     await journal.close()
@@ -71,14 +71,14 @@ async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
 
 
 def test_readers_wait_for_the_daemon_to_migrate(database: Path) -> None:
-    """A reader never migrates: it says to start the daemon once."""
+    """A reader never migrates: its error says to start the daemon once."""
     connect.open_writable(database).close()
     with pytest.raises(StateDirError, match="version 0, and this Crosshaul needs 9: start the daemon"):
         Reader.open(database.parent)
 
 
 def test_sources_that_earlier_versions_gave_up_are_taken_up_again(database: Path) -> None:
-    """What failed is due again; what a route keeps, or is done, is not."""
+    """Failed removals of earlier versions are due again; kept and finished ones are not."""
     opened = connect.open_writable(database)
     for number in range(1, 5):
         opened.executescript(migrate.migrations()[number])
@@ -128,7 +128,7 @@ def put(connection: sqlite3.Connection, state: State) -> None:
 
 
 def columns(state: State) -> tuple[int, State, int | None, float | None]:
-    """The columns that depend on the state, right for it."""
+    """Return the columns that depend on the state, with valid values."""
     return (
         int(state != State.GONE),
         state,
@@ -142,7 +142,7 @@ MOVE = "UPDATE files SET holds_key = ?, state = ?, claimed = ?, delivered_at = ?
 
 @pytest.mark.parametrize(("old", "new"), list(permutations(State, 2)))
 def test_the_schema_allows_the_same_transitions(connection: sqlite3.Connection, old: State, new: State) -> None:
-    """The trigger allows each move of ``model.TRANSITIONS`` and stops every other one."""
+    """The trigger allows each transition of ``model.TRANSITIONS`` and no other."""
     put(connection, old)
     if new in TRANSITIONS[old]:
         connection.execute(MOVE, columns(new))
@@ -165,14 +165,14 @@ def test_the_schema_allows_the_same_transitions(connection: sqlite3.Connection, 
     ],
 )
 def test_the_schema_refuses_lies(connection: sqlite3.Connection, lie: str) -> None:
-    """No row is delivered without a receipt, pending without a key, claimed when it isn't, or due without delivery."""
+    """The schema refuses rows that are delivered without a receipt, pending without a key, and other contradictions."""
     put(connection, State.UPLOADING)
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(f"UPDATE files SET {lie}")
 
 
 def test_the_queries_and_the_code_call_the_same_files_large(connection: sqlite3.Connection) -> None:
-    """The number that parts small files from large ones is model.LARGE in the index and in every query."""
+    """The limit between small and large files is model.LARGE in the index and in every query."""
     told = [row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'files_due'")]
     told += [query for query in SQL.values() if "size >=" in query]
     numbers = [number for text in told for number in re.findall(r"size >= ([0-9]+)", text)]
@@ -182,7 +182,7 @@ def test_the_queries_and_the_code_call_the_same_files_large(connection: sqlite3.
 
 @pytest.mark.parametrize("name", ["due", "canaries_newest", "canaries_oldest", "next_due"])
 def test_what_is_due_is_found_by_its_index(connection: sqlite3.Connection, name: str) -> None:
-    """However many files wait, those that are due come in order out of one index: nothing is sorted or read through."""
+    """Due files come in order from one index, however many are pending."""
     values = ("r", 0, False, False) if name == "next_due" else ("r", 0, False, False, 1.0, 10)
     plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
     assert "files_due (route=? AND plan=? AND <expr>=? AND <expr>=?" in plan
@@ -201,7 +201,7 @@ def test_what_is_due_is_found_by_its_index(connection: sqlite3.Connection, name:
 def test_what_is_asked_all_the_time_is_answered_by_an_index(
     connection: sqlite3.Connection, name: str, values: tuple[object, ...], by: str
 ) -> None:
-    """For each source that goes, and at each look at the page, no other rows are read than those that are meant."""
+    """Frequent queries, such as those of the status page, read only the rows that they return."""
     plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
     assert by in plan
     assert "SCAN files" not in plan

@@ -1,4 +1,4 @@
-"""Reading the journal from outside, with the daemon up and down."""
+"""Reading the journal from another process, with the daemon up and down."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def journal(state_dir: Path) -> AsyncIterator[Journal]:
 
 
 async def filled(journal: Journal) -> None:
-    """Three files: ``a`` delivered, ``b`` quarantined with an unfinished upload, ``c`` of another route pending."""
+    """Make three files: ``a`` delivered, ``b`` quarantined with an open upload, ``c`` of another route pending."""
     await journal.admit([settled(b"a"), settled(b"b")])
     first, second = await journal.claim([ROUTE], 2)
     await journal.finish(first, DONE)
@@ -52,7 +52,7 @@ async def test_a_reader_sees_what_the_daemon_sees(journal: Journal, state_dir: P
 
 
 async def test_a_reader_works_with_the_daemon_down(journal: Journal, state_dir: Path) -> None:
-    """After a clean end everything is in the database, and a reader finds it there."""
+    """After a clean end a reader finds everything in the database."""
     await filled(journal)
     await journal.close()
     assert not (state_dir / "journal.db-wal").exists()
@@ -73,7 +73,7 @@ async def test_records_are_selected(journal: Journal, state_dir: Path) -> None:
 
 
 async def test_records_come_in_pages(journal: Journal, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the pages fall, every record comes once, and writes between two pages do no harm."""
+    """Every record is returned once, whatever the pages and the writes between them."""
     monkeypatch.setattr(reader_status, "_PAGE_ROWS", 10)
     await journal.admit([settled(b"%03d" % number) for number in range(100)])
     with Reader.open(state_dir) as reading:
@@ -87,7 +87,7 @@ async def test_records_come_in_pages(journal: Journal, state_dir: Path, monkeypa
 
 
 async def test_a_record_is_found_by_its_key(journal: Journal, state_dir: Path) -> None:
-    """by_key finds the file that an object came from, and nothing for a key that was refused its file."""
+    """by_key finds the file of an object, and nothing for a refused key."""
     place = Place("aws", "partner-bucket")
     plans = await journal.apply_plans(
         [RoutePlan(ROUTE, PARTNER, place, b"/srv", "1", by_content=False)], {PARTNER: place}
@@ -101,7 +101,7 @@ async def test_a_record_is_found_by_its_key(journal: Journal, state_dir: Path) -
 
 
 async def test_who_holds_the_directory(journal: Journal, state_dir: Path) -> None:
-    """daemon_pid is the holder's pid, and None when it has let go, although the lock file stays."""
+    """daemon_pid is the holder's pid, and None after its release, although the lock file stays."""
     with Reader.open(state_dir) as reading:
         assert reading.daemon_pid() == os.getpid()
         await journal.close()
@@ -110,7 +110,7 @@ async def test_who_holds_the_directory(journal: Journal, state_dir: Path) -> Non
 
 
 def test_asking_never_keeps_a_daemon_out(tmp_path: Path) -> None:
-    """A daemon that starts while a reader asks who holds the directory waits for it, and starts."""
+    """A daemon that starts while a reader probes the lock waits for it, and starts."""
     with (tmp_path / "lock").open("wb") as asking:
         fcntl.flock(asking, fcntl.LOCK_SH)
         done = threading.Timer(0.05, fcntl.flock, (asking, fcntl.LOCK_UN))
@@ -120,7 +120,7 @@ def test_asking_never_keeps_a_daemon_out(tmp_path: Path) -> None:
 
 
 async def test_those_that_wait_longest_come_first(journal: Journal) -> None:
-    """Of a route's waiting files the first few by when they were queued; none of other routes, nor delivered."""
+    """Of a route's pending files the first few by queueing time are returned, and no others."""
     await filled(journal)
     for name in (b"z", b"y", b"x"):
         await journal.admit([settled(name)])
@@ -130,7 +130,7 @@ async def test_those_that_wait_longest_come_first(journal: Journal) -> None:
 
 
 async def test_bytes_in_parts_are_those_of_unfinished_files(journal: Journal) -> None:
-    """What S3 has confirmed of a file counts until the file is delivered, or its upload is given up."""
+    """Confirmed bytes of a file count until the file is delivered or its upload is dropped."""
     await journal.admit([settled(b"a")])
     (claim,) = await journal.claim([ROUTE], 1)
     upload = multipart(1, 2, key="a")

@@ -1,4 +1,4 @@
-"""The reserve: room on the disk that is there for receipts when everything else has filled it."""
+"""The reserve: space that is kept for receipts on a full disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def allocated(state_dir: Path) -> int:
 
 
 async def test_a_journal_that_is_open_has_it(tmp_path: Path) -> None:
-    """Opening a journal allocates the whole of it, for its owner alone; the next opening keeps it."""
+    """Opening a journal allocates the reserve, for its owner alone; the next opening keeps it."""
     for _ in range(2):
         await (await Journal.open(tmp_path / "state", TurnableClock())).close()
         assert allocated(tmp_path / "state") >= SIZE_BYTES
@@ -29,7 +29,7 @@ async def test_a_journal_that_is_open_has_it(tmp_path: Path) -> None:
 
 
 def test_a_file_that_only_looks_like_it_is_replaced(tmp_path: Path) -> None:
-    """A sparse file of the right size holds no room."""
+    """A sparse file of the right size is replaced, because it reserves no space."""
     with (tmp_path / RESERVE).open("wb") as file:
         file.truncate(SIZE_BYTES)
     assert Reserve(tmp_path).make()
@@ -37,7 +37,7 @@ def test_a_file_that_only_looks_like_it_is_replaced(tmp_path: Path) -> None:
 
 
 def test_it_is_made_again_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is given up by pieces, and spent from the first one on until the disk has room for all of it and more."""
+    """It is released in pieces, and spent until the disk has space for all of it and more."""
     reserve = Reserve(tmp_path)
     assert reserve.make()
     for left in range(SIZE_BYTES - PIECE_BYTES, 0, -PIECE_BYTES):
@@ -55,7 +55,7 @@ def test_it_is_made_again_when_there_is_room(tmp_path: Path, monkeypatch: pytest
 def test_what_is_left_of_it_stays_when_it_can_not_be_made_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fills up again costs no piece that is still there."""
+    """Remaining pieces are kept while it can't be completed."""
     reserve = Reserve(tmp_path)
     assert reserve.make()
     assert reserve.release()
@@ -69,7 +69,7 @@ def test_what_is_left_of_it_stays_when_it_can_not_be_made_whole(
 
 
 def test_a_file_system_that_can_not_allocate_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where room can't be had there is no reserve, nothing is left behind, and nothing is refused."""
+    """Without support for allocation there is no reserve and no error, and nothing is left behind."""
 
     def refuse(*_: object) -> None:
         raise OSError(95, "Operation not supported")
@@ -94,7 +94,7 @@ async def test_what_stands_in_its_place_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_the_disk_is_not_looked_at_all_the_time(tmp_path: Path) -> None:
-    """Where it is missing, ``keep`` tries at once and then every 30 seconds."""
+    """A missing reserve is tried at once and then every 30 seconds."""
     now = [0.0]
     reserve = Reserve(tmp_path, lambda: now[0])
     reserve.keep()

@@ -1,4 +1,4 @@
-"""What can be wrong with ``state_dir``, and the one line that says so."""
+"""The errors of ``state_dir``, each one line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def mode(path: Path) -> int:
 
 
 async def test_everything_is_private(tmp_path: Path) -> None:
-    """The directory is made with its parents, 0700, and all files in it are 0600, whatever the umask."""
+    """The directory and its parents are created with mode 0700, and its files with 0600, whatever the umask."""
     before = os.umask(0)
     try:
         journal = await opened(tmp_path / "var" / "state")
@@ -55,7 +55,7 @@ async def test_everything_is_private(tmp_path: Path) -> None:
 
 
 async def test_an_open_directory_of_ours_is_closed(tmp_path: Path) -> None:
-    """An empty directory that is open to others is made 0700, and so is one that has a journal already."""
+    """An empty directory that is open to others is made 0700, and so is one with a journal."""
     for _ in range(2):
         set_mode(tmp_path, 0o755)
         await (await opened(tmp_path)).close()
@@ -93,7 +93,7 @@ async def test_another_users_directory_is_refused(tmp_path: Path, wanted: int) -
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 @pytest.mark.parametrize("lost_and_found", [False, True])
 def test_a_volume_as_kubernetes_mounts_it(tmp_path: Path, lost_and_found: bool) -> None:
-    """Its root is root's, for the pod's group (2777; 2775 of a claim): it is refused, a directory below serves."""
+    """The root of a Kubernetes volume is refused (root's, mode 2777 or 2775), and a directory below it works."""
     volume = tmp_path / "volume"
     volume.mkdir()
     if lost_and_found:
@@ -122,7 +122,7 @@ def prepared_by_another(state_dir: Path) -> str:
 
 
 async def test_what_a_check_leaves_is_no_stranger(tmp_path: Path) -> None:
-    """An open directory with nothing but what commands of ours keep there, or a file system's own, is closed."""
+    """An open directory with only our commands' files, or the file system's own, is made private."""
     for name in ("capabilities.json", "lost+found"):
         (tmp_path / name).touch()
     set_mode(tmp_path, 0o755)
@@ -131,7 +131,7 @@ async def test_what_a_check_leaves_is_no_stranger(tmp_path: Path) -> None:
 
 
 async def test_a_file_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that a run as root left in the service's directory: the line says whose it is, and what to do."""
+    """The error for another user's lock file names the owner and the remedy."""
     (tmp_path / "lock").touch(0o600)
     monkeypatch.setattr(os, "open", refusing(13))
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
@@ -154,26 +154,26 @@ async def test_a_file_in_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["file/state", "file/deep/state"])
 async def test_a_directory_that_cannot_be_made(tmp_path: Path, place: str) -> None:
-    """A state_dir below a file can't be made, and the line says why."""
+    """The error for a state_dir below a file says why it can't be created."""
     (tmp_path / "file").touch()
     assert "can't be made or used: Not a directory" in await refusal(tmp_path / place)
 
 
 async def test_a_directory_that_cannot_be_written() -> None:
-    """Where the kernel lets nobody make a file the line says what to do."""
+    """The error for a directory that the kernel does not let us write to says what to do."""
     assert re.search("can't be (made|written)", await refusal(Path("/proc/self/crosshaul")))
 
 
 @pytest.mark.parametrize("name", ["lock", connect.DATABASE])
 async def test_a_directory_in_place_of_a_file(tmp_path: Path, name: str) -> None:
-    """What can't be opened in state_dir is named."""
+    """A directory in place of a file in state_dir is named."""
     (tmp_path / "state" / name).mkdir(parents=True)
     (tmp_path / "state").chmod(0o700)
     assert f"{tmp_path / 'state' / name} can't be written" in await refusal(tmp_path / "state")
 
 
 async def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
-    """Something else under the journal's name is left as it is, for the daemon and for readers."""
+    """Another file under the journal's name is kept, by the daemon and by readers."""
     set_mode(tmp_path, 0o700)
     (tmp_path / connect.DATABASE).write_bytes(b"something else " * 1000)
     assert "it is not a journal" in await refusal(tmp_path)
@@ -197,7 +197,7 @@ async def test_a_damaged_journal(tmp_path: Path) -> None:
 
 
 async def test_the_lock_is_free_after_a_failed_start(tmp_path: Path) -> None:
-    """A journal that could not be opened leaves nothing locked."""
+    """A failed opening of the journal leaves no lock."""
     set_mode(tmp_path, 0o700)
     (tmp_path / connect.DATABASE).write_bytes(b"something else " * 1000)
     await refusal(tmp_path)
@@ -222,7 +222,7 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_no_journal_yet(tmp_path: Path) -> None:
-    """Readers and requeue say that there is no journal, and make none."""
+    """Readers and requeue report that there is no journal, and create none."""
     for ask in (Reader.open, lambda state_dir: requeue(state_dir, None)):
         with pytest.raises(StateDirError, match=f"There is no journal in {tmp_path} yet"):
             ask(tmp_path)
@@ -230,7 +230,7 @@ def test_no_journal_yet(tmp_path: Path) -> None:
 
 
 async def test_odd_names(tmp_path: Path) -> None:
-    """Characters that mean something in a URI, and bytes that are no text, are fine in state_dir."""
+    """Special characters of URIs, and bytes that are not text, are valid in state_dir."""
     odd = tmp_path / os.fsdecode(b"a?b#c%20d \xff")
     journal = await opened(odd)
     await journal.admit([settled(b"a")])

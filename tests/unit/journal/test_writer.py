@@ -1,4 +1,4 @@
-"""The writer: many waiters, few commits, and no answer before its commit."""
+"""The writer: many callers share few commits, and no result comes before its commit."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def noted(tmp_path: Path) -> set[str]:
 
 
 async def test_many_outcomes_share_a_commit(tmp_path: Path) -> None:
-    """500 settlements that wait at once take a handful of commits, not 500, and each gets its own answer."""
+    """500 concurrent outcomes take a handful of commits, and each caller gets its own result."""
     journal = await Journal.open(tmp_path / "state", TurnableClock())
     await journal.admit([settled(b"%d" % number) for number in range(500)])
     claims = await journal.claim([ROUTE], 500)
@@ -67,7 +67,7 @@ async def test_many_outcomes_share_a_commit(tmp_path: Path) -> None:
 
 
 async def test_commits_are_reported(tmp_path: Path) -> None:
-    """The hook hears of every commit, with its seconds and how many writes it carried, in the loop."""
+    """The callback gets each commit, with its duration and number of writes, in the loop."""
     journal = await Journal.open(tmp_path / "state", TurnableClock())
     heard: list[CommitStats] = []
     journal.on_commit(heard.append)
@@ -78,7 +78,7 @@ async def test_commits_are_reported(tmp_path: Path) -> None:
 
 
 async def test_the_answer_comes_after_the_commit(notes: Writer, tmp_path: Path) -> None:
-    """The moment a write is answered another connection sees it, alone or among others."""
+    """When a write returns another connection sees it, alone or among others."""
 
     async def write_and_look(number: int) -> bool:
         await notes.execute(NOTE, f"note {number}")
@@ -126,7 +126,7 @@ async def test_a_locked_journal_is_waited_for(notes: Writer, tmp_path: Path) -> 
 
 
 async def test_one_who_leaves_disturbs_nobody(notes: Writer, connection: sqlite3.Connection) -> None:
-    """A cancelled waiter's write may happen, and the others get their answers."""
+    """A cancelled caller's write may happen, and the others get their results."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("COMMIT")
     waiting = [asyncio.create_task(notes.execute(NOTE, text)) for text in ("one", "two")]
@@ -138,7 +138,7 @@ async def test_one_who_leaves_disturbs_nobody(notes: Writer, connection: sqlite3
 
 
 async def test_closing_finishes_what_waits(notes: Writer, tmp_path: Path) -> None:
-    """Everything queued before close is committed; after it the writer says that it is closed."""
+    """Everything queued before close is committed; later writes raise that the journal is closed."""
     waiting = [asyncio.create_task(notes.execute(NOTE, str(number))) for number in range(50)]
     await asyncio.sleep(0)
     await notes.close()
@@ -151,7 +151,7 @@ async def test_closing_finishes_what_waits(notes: Writer, tmp_path: Path) -> Non
 async def test_the_queue_is_bounded(
     connection: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No more than the bound are ever queued at once; those beyond it wait their turn and are all served."""
+    """The queue never exceeds its limit, and all callers are served."""
     monkeypatch.setattr(writer, "_MAX_QUEUED_UNITS", 8)
     narrow = Writer(
         connection, tmp_path / connect.DATABASE, connect.identity(tmp_path / connect.DATABASE), Reserve(tmp_path)

@@ -1,4 +1,4 @@
-"""supervisor: restarts, fatal errors, drains and reconciliation."""
+"""The supervisor: restarts, fatal errors, drains and reconciliation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 class Log(NullLogger):
-    """Keeps what it is told."""
+    """Records log events."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, object]] = []
@@ -61,7 +61,7 @@ class Desk:
 
     @property
     def pauses(self) -> list[float]:
-        """Seconds between the end of each run of the first service and its next start."""
+        """Return the seconds between the end of each run of the first service and its next start."""
         pairs = zip(self.ends["s0"], self.starts["s0"][1:], strict=False)
         return [round(start - end, 1) for end, start in pairs]
 
@@ -83,7 +83,7 @@ async def until_stop(stop: asyncio.Event) -> None:
 
 
 def failing(times: int, error: BaseException, desk: Desk) -> Run:
-    """Fails so often, then has everything stop."""
+    """Fail this many times, then stop everything."""
     left = [error] * times
 
     async def run(stop: asyncio.Event) -> None:
@@ -269,7 +269,7 @@ async def test_forcing_when_all_is_done_changes_nothing(desk):
 
 
 async def test_a_failure_in_the_drain_is_told_and_counts(desk):
-    """A service that fails while it drains is logged and not restarted, and the drain is not complete."""
+    """A service that fails while it drains is logged and not restarted, and the drain is incomplete."""
 
     async def run(stop: asyncio.Event) -> None:
         await stop.wait()

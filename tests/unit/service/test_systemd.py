@@ -1,4 +1,4 @@
-"""systemd: watchdog, and more time for a drain."""
+"""The SystemdNotifier: watchdog, and more time for a drain."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fake_runtime(now):
 
 
 async def calls_within(runtime, lag, draining=None, seconds=0.3):
-    """Run a SystemdNotifier for so many virtual seconds and return its calls."""
+    """Run a SystemdNotifier for this many virtual seconds and return its calls."""
     notifier, stop = RecordingNotifier(), asyncio.Event()
     task = asyncio.create_task(SystemdNotifier(notifier, runtime, lag, draining or asyncio.Event()).run(stop))
     await asyncio.sleep(seconds)

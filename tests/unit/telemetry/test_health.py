@@ -31,7 +31,7 @@ def test_a_loop_that_stops_beating_is_named():
 
 
 def test_a_loop_that_ended_is_not_missed():
-    """A loop that is no longer expected does not make the daemon look dead."""
+    """A loop that is no longer expected does not make the daemon unhealthy."""
     now = [0.0]
     liveness = Liveness(lambda: now[0], limit=10.0)
     liveness.expect("intake", "transfer")

@@ -137,7 +137,7 @@ async def test_whatever_answers_is_a_line_without_the_address(answer, stream):
 
 
 async def test_nobody_there_is_a_line_without_the_address(stream):
-    """A closed port and an unresolvable name are failures in one line."""
+    """A closed port and an unresolvable name are failures of one line each."""
     beating = Heartbeat(logs.get("heartbeat"), ask)
     await beating.beat(f"http://127.0.0.1:1/{SECRET}", WELL)
     await beating.beat(f"http://no-such-host.invalid/{SECRET}", WELL)

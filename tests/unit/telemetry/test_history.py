@@ -1,4 +1,4 @@
-"""History: the samples of the last hours."""
+"""The history: samples of the last hours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def status(now, sent, pending=0, oldest=0.0):
 
 
 def test_the_rate_is_that_of_the_last_minute():
-    """The rate is taken over the last three samples: a burst counts in each of them, and not later."""
+    """The rate is taken over the last three samples, so that a burst counts in each of them."""
     history = History()
     for now, sent in ((0.0, 0), (20.0, 6000), (40.0, 6000), (60.0, 6000), (80.0, 6000), (100.0, 6000)):
         history.add(status(now, sent))

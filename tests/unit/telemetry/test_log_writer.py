@@ -49,7 +49,7 @@ def read_all(reading: int, writer: LogWriter) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_pipe_that_nobody_reads_blocks_nobody(blocking):
-    """Thousands of lines into a full pipe block nobody; lost lines are counted, and logged once it is read."""
+    """Thousands of lines into a full pipe block no caller; lost lines are counted, and logged once it is read."""
     with pipe(blocking=blocking) as (reading, writer):
         began = time.monotonic()
         for number in range(20_000):
@@ -142,7 +142,7 @@ def test_values_are_those_of_the_moment():
 
 
 def test_the_pipe_is_as_large_as_its_bound_supposes():
-    """The pipe holds fewer lines than the tests above put."""
+    """The pipe holds fewer lines than the tests above write."""
     with pipe() as (reading, _):
         assert fcntl.fcntl(reading, 1032) <= 1 << 20  # F_GETPIPE_SZ
         os.close(reading)

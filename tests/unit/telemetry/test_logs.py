@@ -192,7 +192,7 @@ def test_ordinary_text_is_left_alone(stream, text):
 
 
 def test_a_name_of_a_secret_is_no_secret(stream):
-    """The path of the external ID's file, and which of several IDs is in use, are shown."""
+    """The path of the external ID's file, and the number of the ID in use, are shown."""
     logs.get("x").info("read", external_id_file=b"/run/credentials/id", external_id_index="2 of 2")
     event = only_event(stream)
     assert (event["external_id_file"], event["external_id_index"]) == ("/run/credentials/id", "2 of 2")
@@ -232,7 +232,7 @@ def test_known_secrets_are_bounded():
 
 
 def test_other_libraries_warnings_go_the_same_way(stream):
-    """A warning through ``logging`` becomes an event; debug messages, which have tokens, do not."""
+    """A warning through ``logging`` becomes an event; debug messages, which contain tokens, do not."""
     logs.configure("debug", "json", stream)
     logging.getLogger("botocore.auth").debug("CanonicalRequest with token")
     logging.getLogger("asyncio").warning("slow: %s\nexternal_id=hush", "100%")

@@ -93,7 +93,7 @@ MOVING = [Sample(NOW - 20, 3, 1.0, 50.0), Sample(NOW, 3, 1.0, 150.0)]
     ],
 )  # fmt: skip
 def test_the_headline_names_the_worst_problem(given, mood, sentence):
-    """The worst problem makes the headline and its colour; the time left is shown only while files get through."""
+    """The worst problem is the headline; the time left is shown only while files are delivered."""
     page = render(given)
     assert said(page) == (mood, sentence)
     assert f'href="/{mood}.svg"' in page
@@ -153,7 +153,7 @@ def test_progress_is_that_of_the_parts():
 
 
 def test_a_chart_says_in_words_what_it_shows():
-    """A chart's label has the span, the last and the highest value; with fewer than two samples there is no line."""
+    """A chart's label has the time span, the last and the highest value; below two samples there is no line."""
     drawn = chart("Rate", [(NOW - 7200, 1.0), (NOW - 60, 9.0), (NOW, 3.0)], lambda value: f"{value:.0f} B/s")
     assert drawn.label == "Rate over the last 2 h: now 3 B/s, at most 9 B/s."
     assert drawn.points.split() == ["0.0,82.2", "476.0,4.0", "480.0,62.7"]

@@ -79,7 +79,7 @@ async def test_livez_and_readyz_answer_with_reasons():
 
 
 async def test_metrics_come_in_prometheus_format():
-    """The metrics are passed on unchanged under Prometheus's content type."""
+    """The metrics are served unchanged with Prometheus's content type."""
     status, text, headers = await fetch("/metrics")
     assert (status, text) == (200, "a 1\n")
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -183,7 +183,7 @@ async def test_probes_need_no_token_and_have_no_reasons():
 
 
 async def test_beyond_loopback_any_name_is_answered():
-    """Beyond loopback any host name is served, since the token guards."""
+    """Beyond loopback any host name is served, because the token protects."""
     told = await fetch("/livez", host="crosshaul.example:9464", token=TOKEN, local=False)
     assert told[:2] == (200, "ok\n")
 

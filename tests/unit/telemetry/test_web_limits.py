@@ -128,7 +128,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch, begun):
 
 
 async def test_who_does_not_read_his_answer_is_cut_off(monkeypatch):
-    """A client that does not read its response is cut off."""
+    """A client that does not read its response is disconnected."""
     monkeypatch.setattr(connections, "RESPONSE_SECONDS", 0.3)
     async with serving("127.0.0.1", 0, SOURCES) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
