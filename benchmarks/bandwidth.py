@@ -1,4 +1,4 @@
-"""Whether `bandwidth: 20MiB/s` holds over any five seconds: bytes on the line, counted by a relay before the sink.
+"""Measure whether `bandwidth: 20MiB/s` holds over any five seconds, by the bytes that pass a relay before the sink.
 
 python benchmarks/bandwidth.py [--seconds 25]
 """

@@ -1,4 +1,4 @@
-"""How long a file waits between its writer's last act and its receipt, by what ends the waiting.
+"""Measure the time from a writer's last act to the receipt, by the sign that ends the wait.
 
     python benchmarks/closing.py [FILES]
 

@@ -28,7 +28,7 @@ class Daemon:
     port: int
 
     def cpu_seconds(self) -> float:
-        """What it has used of the processors, user and system."""
+        """Return the processor time used, user and system."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

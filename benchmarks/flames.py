@@ -1,4 +1,4 @@
-"""Where the interpreter's time goes with 20,000 small files, as a flame graph: results/small-profile.svg.
+"""Draw the interpreter's time with 20,000 small files as a flame graph: results/small-profile.svg.
 
 python benchmarks/flames.py; takes py-spy, which slows what it looks at by a third.
 """

@@ -1,4 +1,4 @@
-"""What the daemon costs while nothing happens: 10,000 directories watched.
+"""Measure the cost of an idle daemon that watches 10,000 directories.
 
 python benchmarks/idle.py [--seconds 120] [--directories 10000]
 """

@@ -1,9 +1,9 @@
-"""Whether anybody's trouble delays the others.
+"""Measure whether a failing destination, route or file delays the others.
 
     python benchmarks/isolation.py [PROBES] [BACKLOG]
 
 Ten destinations. A file is renamed into a healthy route every tenth of a second, and the time until its receipt is on
-disk is measured: in a calm house; with one destination dead (connections hang), one route refused and one file refused
+disk is measured: with no fault; with one destination dead (connections hang), one route refused and one file refused
 again and again; and with a backlog in another route of the same destination, and of another one. Runs the real daemon
 against the strict partner account, each in a process of its own on loopback, so the CPU is shared by all.
 """
@@ -74,7 +74,7 @@ def say(label: str, took: list[float], calm: list[float]) -> None:
     print(f"{label:36} {figures}", flush=True)
 
 
-def trouble(running: Site) -> None:
+def break_others(running: Site) -> None:
     """One destination that hangs, one route that is refused, one file that fails for ever in the probed route."""
     running.fault("PutObject", "d1/*", kind="stall", seconds=60, where="head")
     running.fault("PutObject", "d2/*", kind="error", status=403, code="AccessDenied", message="not here")
@@ -104,8 +104,8 @@ def main(probes: int, files: int) -> None:
         probe(running, "warm", 20)
         calm = probe(running, "calm", probes)
         say("calm", calm, calm)
-        trouble(running)
-        say("dead destination, route and file", probe(running, "trouble", probes), calm)
+        break_others(running)
+        say("dead destination, route and file", probe(running, "faults", probes), calm)
         backlog(running, "d3", files)
         say(f"{files:,} files for another destination", probe(running, "other", probes), calm)
         backlog(running, "neighbour", files)

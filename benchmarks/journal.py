@@ -1,4 +1,4 @@
-"""How fast the journal is: ``python benchmarks/journal.py [FILES] [WAITERS]`` prints rows per second of each operation.
+"""Measure the journal: ``python benchmarks/journal.py [FILES] [WAITERS]`` prints rows per second of each operation.
 
 The state directory is made below the current directory, so that the disk is the one you stand on.
 """
@@ -33,7 +33,7 @@ def timed(what: str, rows: int) -> Iterator[None]:
 
 
 def sightings(files: int) -> list[Sighting]:
-    # As a walk yields them: directory by directory, and in no order within one.
+    # As a scan yields them: directory by directory, and in no order within one.
     return [
         Sighting(ROUTE, b"some/directory/%04d/file-%03d.csv" % (i // 1000, i * 7919 % 1000), Fingerprint(4096, i, i, i))
         for i in range(files)

@@ -1,4 +1,4 @@
-"""What the comparisons share: data, rounds in turn, medians, and where the figures go."""
+"""Shared parts of the comparisons: data, rounds in turn, medians, and the files of the figures."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def _make(path: Path, size: int) -> None:
 
 @dataclass
 class Figures:
-    """What one tool's rounds came to."""
+    """The results of one tool's rounds."""
 
     costs: list[Cost] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    """What did not arrive as it should."""
+    """Files that did not arrive correctly."""
 
     def summary(self, work: Work) -> dict[str, Any]:
         """Medians, and the spread of the rate from the least to the most."""

@@ -63,7 +63,7 @@ def push_again(job: Job) -> Cost:
 
 
 def find(job: Job) -> Cost:
-    """What the issue measures by: a walk that says of each file what its state is."""
+    """Scan and get the state of each file: the reference for the measurement."""
     command = ["find", str(job.source), "-printf", "%s %T@ %i %p\\n"]
     return cost_of(command, {}, job.home.parent / "found")
 

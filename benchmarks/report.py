@@ -23,7 +23,7 @@ Figures = Mapping[str, Any]
 
 
 def figures(name: str) -> Figures | None:
-    """What a run came to, if there was one."""
+    """Return the result of a run, if there was one."""
     file = RESULTS / f"{name}.json"
     return json.loads(file.read_text()) if file.exists() else None
 

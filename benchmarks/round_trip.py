@@ -1,4 +1,4 @@
-"""How much of what the round trip allows is reached: the sink holds each answer back for 50 ms.
+"""Measure the share of the rate that the round trip allows: the sink delays each response by 50 ms.
 
 python benchmarks/round_trip.py [--files 20000]
 """

@@ -1,4 +1,4 @@
-"""How long one S3 signature takes, with a session token and the headers of a small PutObject."""
+"""Measure the time of one S3 signature, with a session token and the headers of a small PutObject."""
 
 from __future__ import annotations
 

@@ -38,15 +38,15 @@ class Sink:
 
     @property
     def ca(self) -> Path:
-        """What vouches for its certificate."""
+        """The authority of its certificate."""
         return self.directory / "sink.pem"
 
     def url(self, *, tls: bool) -> str:
-        """Where S3 and STS are."""
+        """The address of S3 and STS."""
         return f"https://127.0.0.1:{self.https_port}" if tls else f"http://127.0.0.1:{self.http_port}"
 
     def counters(self) -> dict[str, Any]:
-        """What has arrived since the last ``reset``."""
+        """Return what has arrived since the last ``reset``."""
         return json.loads(self._ask("counters"))
 
     def reset(self) -> None:
@@ -66,7 +66,7 @@ class Sink:
         return dict(json.loads(self._ask("acknowledged")))
 
     def cpu_seconds(self) -> float:
-        """What it has used of the processors, user and system."""
+        """Return the processor time used, user and system."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -112,7 +112,7 @@ def _require(command: str, packages: str) -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """Return a loopback port on which no program listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

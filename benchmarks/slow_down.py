@@ -1,4 +1,4 @@
-"""What SlowDown on 30 % of the calls leaves of the rate.
+"""Measure the rate that SlowDown on 30 % of the calls leaves.
 
     python benchmarks/slow_down.py [FILES]
 

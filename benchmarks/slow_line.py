@@ -1,4 +1,4 @@
-"""Whether a file in parts crosses a slow uplink once: bytes on the line and time, against the ideal.
+"""Measure whether a multipart file crosses a slow uplink once: bytes and time, compared with the ideal.
 
 python benchmarks/slow_line.py [--kbit 512] [--mib 8]
 

@@ -1,4 +1,4 @@
-"""How much of a small bandwidth limit files get that are small beside it: bytes of files a second, against the limit.
+"""Measure the share of a low bandwidth limit that small files use: their bytes per second, against the limit.
 
 python benchmarks/small_limit.py [--files 64] [--kb 60] [--kib-per-second 64]
 """

@@ -1,4 +1,4 @@
-"""What the benchmarks of the whole daemon share: it and the strict partner account, each in a process of its own."""
+"""Shared parts of the benchmarks of the whole daemon: the daemon and the strict account, each in its own process."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Site:
         return {line.split(":")[0]: int(line.split()[1]) // 1024 for line in lines if line.startswith("Vm")}
 
     def metrics(self) -> dict[str, float]:
-        """What ``/metrics`` says, by series."""
+        """Return the values of ``/metrics``, by series."""
         port = next(iter((self.home / "port").read_text().split()))
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]

@@ -1,4 +1,4 @@
-"""How long the commands take to start: ``python benchmarks/start.py [ROUNDS]`` medians of wall and processor time.
+"""Measure the start-up of the commands: ``python benchmarks/start.py [ROUNDS]`` medians of wall and processor time.
 
 Whole processes are measured, from the start of the interpreter to its end. The promise is 300 ms on an idle machine;
 what is imported, which is what this time goes into, is held by tests/unit/cli/test_start.py.

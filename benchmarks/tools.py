@@ -52,11 +52,11 @@ class Job:
     sink: Sink
     tls: bool
     large: bool
-    """Whether it is a few large files: some tools have other settings for them."""
+    """True for a few large files, for which some tools have other settings."""
 
     @property
     def url(self) -> str:
-        """Where the store is."""
+        """The address of the store."""
         return self.sink.url(tls=self.tls)
 
 
@@ -95,7 +95,7 @@ def rclone(job: Job) -> tuple[list[str], dict[str, str]]:
     remote = f":s3,provider=Other,env_auth=true,endpoint='{job.url}',region=us-east-1,force_path_style=true:{BUCKET}"
     options = ["--s3-no-check-bucket", "--s3-no-head", "--s3-disable-checksum", "--ignore-checksum", "--no-traverse"]
     options += ["--no-check-dest", "--transfers", "4" if job.large else "64", "--checkers", "16"]
-    # With several streams a file it would ask for each object afterwards, whatever it is told.
+    # With several streams a file it would ask for each object afterwards, whatever its options.
     options += ["--multi-thread-streams", "0", "--s3-upload-concurrency", "16", "--s3-chunk-size", "8M"]
     options += ["--config", os.devnull]
     command = [str(PEERS / "rclone"), "copy", str(job.source), remote, *options]
@@ -144,7 +144,7 @@ def run(tool: Tool, job: Job) -> Cost:
 
 
 def cost_of(command: Sequence[str], told: Mapping[str, str], output: Path) -> Cost:
-    """What a command costs, all its processes together."""
+    """Return the cost of a command, all its processes together."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | dict(told)
     with output.open("wb") as log:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How many small PUTs a second, and how many megabytes, the HTTP client sends to a trivial sink in another process.
+"""Measure the small PUTs and megabytes per second of the HTTP client, with a trivial sink in another process.
 
 python benchmarks/wire.py [--tls] [--count 20000] [--size 4096] [--connections 64]
 """

@@ -11,7 +11,7 @@ from browser.browsing import page
 from browser.scenes import SCENES
 
 _SECONDS = 25.0
-"""How long a scene runs before its picture, for the charts."""
+"""Time that a scene runs before its picture, for the charts."""
 _SCHEMES = {"healthy": ("light",), "backlog": ("light", "dark"), "partner-down": ("light",)}
 
 

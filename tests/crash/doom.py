@@ -1,4 +1,4 @@
-"""Where a life may end: every transaction of the journal, every call to AWS, every touch of a source, from both sides.
+"""Points at which a life may end: before and after each transaction of the journal, call to AWS and touch of a source.
 
 Wrapped around the product from outside. Each point has a name; passing it for the nth time is a moment that a life can
 be made to die at, by a SIGKILL that it sends itself.

@@ -98,7 +98,7 @@ def main() -> int:
             with life(config, home / "log", credentials(account)) as born:
                 _write_for(writers, chance.uniform(0.05, 0.9), chance)
                 if born.end(signal.SIGKILL) != -signal.SIGKILL:
-                    faults.append(f"life {number} ended by itself")
+                    faults.append(f"life {number} ended without a kill")
             if number % _LOOK_EVERY == 0:
                 faults += wrong(account, writers, finally_=False)
                 print(f"{number} kills, {len(writers.states)} files, {len(faults)} faults", flush=True)

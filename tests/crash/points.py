@@ -172,7 +172,7 @@ def killed_at(world: World, point: str, nth: int) -> str:
     end = world.live(Doom(world.trace, point, nth), world.at_rest)
     if end == 0:
         return "not passed this time"
-    assert end == -signal.SIGKILL, f"it ended by itself: {end}"
+    assert end == -signal.SIGKILL, f"it ended without the kill: {end}"
     assert not world.wrong(), f"after the kill: {world.wrong()}"
     world.change()
     assert world.live(None, world.at_rest) == 0, "the second life did not drain"

@@ -86,7 +86,7 @@ async def test_a_lost_answer_is_settled_by_head_and_not_by_a_second_put(partner:
     """After a lost response the object is recognised by its token, and not written again."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=Reset("after_commit")))
     async with open_pipeline(partner, tmp_path) as pipeline:
-        # The client sends once more by itself where a kept connection broke; this is the first on a new one.
+        # The client repeats a request that broke on a kept connection; this is the first on a new one.
         await pipeline.drop("a", b"once")
         record = await pipeline.comes_to("a", State.DELIVERED)
     assert record.receipt is not None

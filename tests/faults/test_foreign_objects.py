@@ -71,7 +71,7 @@ async def test_never_means_never_on_every_store(store: str, whose: str, partner:
             assert record.multipart is None
     assert theirs(partner)
     assert not partner.uploads
-    assert not pipeline.calls("UploadPart")  # nothing large is sent in vain
+    assert not pipeline.calls("UploadPart")  # nothing large is sent without need
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -148,7 +148,7 @@ async def test_another_source_s_objects_are_not_replaced_by_files_that_would_the
             for word in (name, f"s3://{partner.bucket}/{name}", "elsewhere", "here", "`source: elsewhere`"):
                 assert word in record.diagnosis.line()
     assert theirs(partner)
-    # Whoever takes the other's place says so, and gets its keys.
+    # A sender that replaces the other one has its source name, and gets its keys.
     async with open_pipeline(partner, tmp_path, after=DELETE, source="elsewhere") as pipeline:
         requeue(tmp_path / "state", None)
         pipeline.transfer.wake()

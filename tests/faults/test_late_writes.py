@@ -119,7 +119,7 @@ async def test_objects_that_the_partner_takes_away_cost_one_request_in_the_end(
 
 @pytest.mark.parametrize("name", SIZES)
 async def test_a_role_that_may_only_put_goes_on_as_ever(name: str, partner: PartnerAccount, tmp_path: Path):
-    """Where If-Match is denied for lack of s3:GetObject, files are sent without it, and nothing parks."""
+    """If If-Match is denied for lack of s3:GetObject, files are sent without it, and nothing parks."""
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))
     async with open_pipeline(partner, tmp_path) as pipeline:

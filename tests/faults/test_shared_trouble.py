@@ -1,6 +1,6 @@
 """Trouble that all files of a destination share is judged once: few calls while it lasts, and no file is blamed.
 
-And what is one file's own holds up no other: refused files, files that stall, files that can't be read.
+One file's own fault does not delay other files: refused files, files that stall, files that can't be read.
 With the default pauses (retry: 1 s to 300 s), on the strict account.
 """
 

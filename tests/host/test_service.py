@@ -20,7 +20,7 @@ CLONE = Path("root/crosshaul")
 SITE = "etc/systemd/system/crosshaul.service.d/site.conf"
 DROP_IN = block("docs/OPERATIONS.md", "drop-in")
 OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/crosshaul/wheels"
-"""Where pip finds the packages that the clone's copy came with."""
+"""The directory in which pip finds the packages of the clone's copy."""
 
 
 class Host:

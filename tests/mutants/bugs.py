@@ -204,7 +204,7 @@ BUGS = (
         "kept_receipt_at), NULL)",
     ),
     bug(
-        "a changed file goes on with the parts of its old state",
+        "a changed file continues with the parts of its old state",
         "journal/sqlite/admission.py",
         "    changes.restarted.append(record.id)\n",
         "",
@@ -359,13 +359,13 @@ BUGS = (
         "tests/unit/discovery/test_scanner.py tests/unit/discovery/test_intake.py",
     ),
     bug(
-        "the last files of a walk are not seen",
+        "the last files of a scan are not seen",
         "discovery/tree_scan.py",
         "            yield self._batch\n        finally:",
         "            yield ScanBatch()\n        finally:",
     ),
     bug(
-        "a directory that can't be read ends the walk",
+        "a directory that can't be read ends the scan",
         "discovery/tree_scan.py",
         "        except OSError as error:\n            self._report(directory.path, error)\n",
         "        except KeyError as error:\n            self._report(directory.path, OSError(str(error)))\n",
@@ -468,7 +468,7 @@ BUGS = (
         "            pass\n",
         "tests/faults/test_delivery.py",
     ),
-    # What is told
+    # Reports
     bug(
         "the pages are open beyond loopback",
         "config/http_server.py",

@@ -76,7 +76,7 @@ BUGS = (
         "tests/unit/discovery/test_intake.py -k turned_away",
     ),
     bug(
-        "a route without an inotify instance is walked at each try to get one",
+        "a route without an inotify instance is scanned at each attempt to get one",
         "discovery/watch/watcher.py",
         "            delivered = False\n",
         "",

@@ -57,7 +57,7 @@ BUGS = (
         "tests/unit/aws/test_timeouts.py",
     ),
     bug(
-        "a store that answers late costs each part a try in vain",
+        "a store that answers late costs each part a wasted attempt",
         "aws/timeouts.py",
         "        if waited > self._recent_wait(now):\n",
         "        if False:\n",

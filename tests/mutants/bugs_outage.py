@@ -103,7 +103,7 @@ BUGS = (
         _UNIT,
     ),
     bug(
-        "a file that was set aside goes on with an upload that S3 has forgotten",
+        "a file that was set aside continues an upload that S3 has forgotten",
         "delivery/workers.py",
         "            await self._journal.drop_multipart(claim)  # `retry`",
         "            pass  # `retry`",

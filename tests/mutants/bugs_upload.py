@@ -34,7 +34,7 @@ BUGS: tuple[Bug, ...] = (
         f"{_HUGE} -k below_the_threshold",
     ),
     bug(
-        "what S3 can't take is begun all the same",
+        "an upload of what S3 can't take is begun",
         "delivery/upload.py",
         "    if claim.fingerprint.size > MAX_OBJECT_BYTES:\n",
         "    if claim.fingerprint.size < 0:\n",
@@ -63,7 +63,7 @@ BUGS: tuple[Bug, ...] = (
         f"{_RESTLESS} -k interrupted",
     ),
     bug(
-        "a file that can't be sent is sent in vain over and over",
+        "a file that can't be sent is sent repeatedly",
         "files/growing_prefix.py",
         "return self._files.get((claim.route, claim.path), (0, now))[1] > now",
         "return now < 0",

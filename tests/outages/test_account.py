@@ -32,7 +32,7 @@ def overlapping(calls):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "mended"),
+    ("fault", "undone"),
     [
         pytest.param({"role_exists": False}, {"role_exists": True}, id="the role is deleted and made again"),
         pytest.param({"external_id": "another"}, {"external_id": None}, id="the role demands another external ID"),
@@ -41,14 +41,14 @@ def overlapping(calls):
         pytest.param({"clock_skew": -TWENTY_MINUTES}, {"clock_skew": 0.0}, id="the clock is 20 minutes fast"),
     ],
 )
-def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for, trouble, mended):
+def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for, fault, undone):
     """While it lasts files wait uncounted and STS and S3 get few calls; afterwards all files are delivered."""
     strict.settings(session_seconds=3)
     site = site_for(strict, settle={"quiet": "100ms"})
     with site.daemon() as daemon:
         files_for(site, 1, "before")
         until(strict.objects)
-        strict.settings(**trouble)
+        strict.settings(**fault)
         for number in itertools.count():
             files_for(site, 0.3, f"during {number}")
             if daemon.events("destination_parked"):
@@ -60,7 +60,7 @@ def test_what_account_b_changes_and_changes_back_costs_no_file(strict, site_for,
         assert daemon.events("destination_resumed") == []
         asked, sent = strict.calls("AssumeRole"), strict.calls("PutObject")
         strict.settings(
-            **{name: strict.external_id if name == "external_id" else each for name, each in mended.items()}
+            **{name: strict.external_id if name == "external_id" else each for name, each in undone.items()}
         )
         until(lambda: len(strict.objects()) == len(sha256_of(site.root)))
         assert daemon.stop() == 0

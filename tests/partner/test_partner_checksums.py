@@ -73,7 +73,7 @@ def test_two_checksums_are_refused(account):
 
 
 def test_without_a_checksum_s3_computes_its_own(account):
-    """An object put without a checksum has a CRC64NVME all the same."""
+    """An object put without a checksum has a CRC64NVME nevertheless."""
     client = s3(account, request_checksum_calculation="when_required")
     put = client.put_object(Bucket=account.bucket, Key="bare", Body=CHECK)
     assert put["ChecksumCRC64NVME"] == value("CRC64NVME", CHECK)

@@ -227,7 +227,7 @@ def test_a_chunk_too_small_and_a_missing_end_are_refused():
 
 
 def test_a_wrong_secret_is_refused(account, keys):
-    """boto3 with a wrong secret is told SignatureDoesNotMatch."""
+    """boto3 with a wrong secret gets SignatureDoesNotMatch."""
     with refused() as refusal:
         s3(account, {**keys, "aws_secret_access_key": "wrong"}).put_object(Bucket=account.bucket, Key="a", Body=b"a")
     assert refusal == (403, "SignatureDoesNotMatch")

@@ -64,7 +64,7 @@ class Expected:
     receipt: Receipt | None = None
     multipart: Multipart | None = None
     previous: Receipt | None = None
-    """What the bucket was last seen to have under this key, of an earlier state."""
+    """The last known object of an earlier state under this key."""
     after_due_at: float | None = None
     source_gone: bool = False
 

@@ -82,7 +82,7 @@ class Account:
     forbidden: str = ""
     """Keys that end so may not be put: the bucket's policy denies them."""
     late_commits: bool = False
-    """Whether some requests that were given up are carried out long after."""
+    """True if some requests that were given up are executed much later."""
     late: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
     """When each call began."""

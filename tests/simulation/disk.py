@@ -24,7 +24,7 @@ class Node:
     ctime_ns: int = 0
     names: int = 1
     unsent: str = ""
-    """What is wrong with its having been renamed away; it may be put back."""
+    """The violation of its rename, which may be undone."""
     writers: int = 0
     """Programs that have it open for writing."""
 
@@ -178,7 +178,7 @@ class _Entry:
 class DiskOs:
     """``os`` for the product. ``reading`` is called before each piece is read.
 
-    ``leaving`` says, before a name goes, what is wrong with that, and ``broken`` is told.
+    ``leaving`` returns, before a name is removed, why it must not be; ``broken`` is called with the violation.
     """
 
     _descriptors = itertools.count(1000)

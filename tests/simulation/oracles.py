@@ -47,7 +47,7 @@ class Oracles:
     def _setting(self) -> Setting:
         return self._story.setting(self._now())
 
-    # What is told
+    # Events
 
     def state(self, label: str, *, growing: bool) -> None:
         """A file has a new state."""

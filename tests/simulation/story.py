@@ -234,7 +234,7 @@ class Story:
         if self.theme == "two clocks":
             self.disk_offset = chance.choice([-30.0, -5.0, -1.0, 2.0, 30.0])
         elif chance.random() < 0.3 and not any(kind.marker for kind in self.settings[0][1].kinds):
-            # A marker is told from an older file by the disk's clock alone: one that is set back is not promised.
+            # Only the disk's clock tells a marker from an older file: a clock that is set back is not supported.
             jumps = [
                 (chance.random() * 50, chance.choice([-86400.0, -1200.0, -300.0, 300.0, 1200.0, 86400.0])) for _ in "ab"
             ]

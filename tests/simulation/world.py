@@ -35,7 +35,7 @@ from simulation.writers import Writers
 from support.virtual_time import VirtualClock, VirtualLoop
 
 _PATIENCE_SECONDS = 360.0
-"""After the last trouble, in which everything has to come to rest."""
+"""Time after the last fault in which everything has to be finished."""
 
 
 class Broken(AssertionError):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from support.system_fixtures import complaints
 
 SESSION_TOKEN = re.compile(r"F[A-Za-z0-9_-]{390,}")
-"""What the strict account gives out."""
+"""Credentials that the strict account gives out."""
 UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\udc80-\udcff]")
 DROP_FROM_BOUNDING_SET, DAC_OVERRIDE, DAC_READ_SEARCH = 24, 1, 2
 """linux/prctl.h and linux/capability.h."""

@@ -33,7 +33,7 @@ DONE = Delivered(RECEIPT)
 
 
 class TurnableClock:
-    """A clock that moves when it is told to."""
+    """A clock that the test moves."""
 
     def __init__(self, at: float = START) -> None:
         self.at = at

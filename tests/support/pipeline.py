@@ -134,7 +134,7 @@ def _recorded(reporter: Reporter) -> Reporter:
 
 @dataclass
 class Pipeline:
-    """What a test works with."""
+    """The pipeline and its parts, for a test."""
 
     root: Path
     account: PartnerAccount

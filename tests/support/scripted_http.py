@@ -68,7 +68,7 @@ Script = Callable[[Peer], Awaitable[object]]
 
 
 class Scripted:
-    """What the server received."""
+    """A record of what the server received."""
 
     def __init__(self) -> None:
         self.port = 0

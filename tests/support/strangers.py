@@ -47,10 +47,10 @@ class Middle:
     heard: list[bytes] = field(default_factory=list)
     tunnels: list[bytes] = field(default_factory=list)
     looked_up: int = 0
-    """How often a name's address was asked for."""
+    """The number of look-ups of each name."""
     answer: bytes = b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"
     refusal: bytes | None = None
-    """What it says to CONNECT; None = it is glad to be the other end itself."""
+    """Its response to CONNECT; None = it plays the other end itself."""
     direct: int = 0
     """The port where it is the server itself."""
     proxy: int = 0

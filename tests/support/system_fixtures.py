@@ -23,13 +23,13 @@ from support.partner_fixtures import PartnerProcess, partner_process
 
 _PATIENCE = 60.0
 _SECRET = 12
-"""Characters from which a text is nobody's accident."""
+"""Length from which a match of a secret is no accident."""
 REAL_STORE = "CROSSHAUL_REAL_STORE"
 """Names the JSON file that tests/real/ceph-s3-up printed."""
 
 
 class Way(Protocol):
-    """What Account A knows of an account: its address and credentials."""
+    """An account as Account A knows it: address and credentials."""
 
     endpoint_url: str
     sts_endpoint_url: str
@@ -148,7 +148,7 @@ class Site:
     under: list[str] = field(default_factory=list)
     """A command that runs the daemon's, such as ``unshare``."""
     told: list[Path] = field(default_factory=list)
-    """Where everything is that the commands wrote."""
+    """The directory of everything that the commands wrote."""
 
     @property
     def root(self) -> Path:
@@ -346,7 +346,7 @@ def site_for(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             else []
         )
         for secret in _secrets(site, account):
-            assert not [each for each in (*told, *kept) if secret.encode() in each], "a secret was told"
+            assert not [each for each in (*told, *kept) if secret.encode() in each], "a secret was printed"
 
 
 def _secrets(site: Site, account: Way) -> set[str]:

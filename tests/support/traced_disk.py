@@ -79,7 +79,7 @@ def _put(content: bytearray, at: int, data: bytes) -> None:
 
 
 class Disk:
-    """What is on the disk below a directory, and what is only in memory, call by call."""
+    """The state of a directory on the disk and in memory, call by call."""
 
     def __init__(self, below: Path) -> None:
         self._below = str(below)

@@ -179,7 +179,7 @@ def test_a_second_instance_is_refused(strict, site_for):
             [line] = done.stderr.splitlines()
             assert f"pid {daemon.process.pid}" in line
             assert str(site.state_dir) in line
-        site.add("file", b"the first one goes on")
+        site.add("file", b"the first one continues")
         until(lambda: set(strict.objects()) == {"file"})
         assert daemon.stop() == 0
 

@@ -206,7 +206,7 @@ def test_the_external_id_is_rotated(strict, site_for):
         site.external_id_file.write_text("neither-of-them")
         until(lambda: daemon.events("credentials_not_renewed"))
         site.external_id_file.write_text(old)
-        site.add("mended")
+        site.add("fixed")
         until(delivered(strict, site))
         assert daemon.stop() == 0
     nothing_failed(daemon, site)

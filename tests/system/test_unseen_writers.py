@@ -15,7 +15,7 @@ SERVICE, WRITER = 65532, 4711
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv, to become another user"
 )
-# The interpreter of a developer may lie where only root reads; that capability opens nobody's /proc/PID/fd.
+# The interpreter of a developer may lie where only root reads; that capability does not open others' /proc/PID/fd.
 AS_SERVICE = [
     "setpriv", f"--reuid={SERVICE}", f"--regid={SERVICE}", "--clear-groups", "--bounding-set=-all,+dac_read_search",
     "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",

@@ -125,7 +125,7 @@ class Wrong:
     answers: Callable[[], dict[str, Any]] = dict
     """A scripted answer, in AWS's words, for what the strict account has not got."""
     over_tls: bool = False
-    """Whether the bucket is reached over TLS, with a certificate of nobody's."""
+    """True to serve the bucket over TLS with an untrusted certificate."""
 
 
 NO_ROLE = {"role_arn": None, "external_id_file": None}

@@ -73,7 +73,7 @@ def test_statements_that_differ_keep_names_of_their_own():
 
 
 def test_never_overwriting_one_prefix_leaves_the_other_alone():
-    """Where one role may overwrite below one prefix only, the policy forbids it below the other only."""
+    """If one role may overwrite below one prefix only, the policy forbids it below the other only."""
     found = documents(request("one", key_prefix="one/", never=True), request("two", key_prefix="two/"))
     (policy,) = found["bucket-policy"]
     (deny,) = [each for each in policy["Statement"] if each["Sid"] == "NeverOverwrite"]

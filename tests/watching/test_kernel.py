@@ -66,7 +66,7 @@ def test_an_overflown_queue_loses_no_file_and_is_told(strict, site_for):
     site.write(rescan_interval="1h")
     with site.daemon() as daemon:
         until(lambda: watching(site))
-        time.sleep(SETTLED_IN)  # at the start everything is walked anyway
+        time.sleep(SETTLED_IN)  # at the start everything is scanned anyway
         daemon.process.send_signal(signal.SIGSTOP)
         for number in range(files):
             (site.root / f"{number}").touch()

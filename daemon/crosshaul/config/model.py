@@ -116,7 +116,7 @@ class HeartbeatConfig(Section):
     every: Duration = Field(60.0, ge=1)
     """The interval between requests."""
     max_age: Duration = Field(900.0, gt=0)
-    """The longest time that a file may have waited."""
+    """The maximum age of a pending file. If one is older, no request is sent."""
 
     def secret(self) -> str | None:
         """Return the URL, read from its file if there is one (blocking); None = off. Raises ConfigError."""

@@ -64,7 +64,7 @@ class CanarySchedule:
         self._sent_at = now
 
     def record_failure(self, file: int, now: float, jitter: float) -> None:
-        """Record that the canary ``file`` failed as the destination does, and put off the next one."""
+        """Record that the canary ``file`` failed as the destination does, and delay the next one."""
         self._in_flight.discard(file)
         self._failed += 1
         self._schedule(now, jitter)

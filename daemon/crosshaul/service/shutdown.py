@@ -61,7 +61,7 @@ class Shutdown:
 
 @contextmanager
 def flushing_log() -> Iterator[None]:
-    """Flush the log at the end of the block, and end the process if it has not ended by itself soon after.
+    """Flush the log at the end of the block, and kill the process if it has not ended soon after.
 
     Each takes at most 2 s: neither a pipe that nobody reads nor a stopped terminal can keep the process alive.
     """

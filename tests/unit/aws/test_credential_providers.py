@@ -160,7 +160,7 @@ WRONG: dict[str, tuple[Callable[[World], None], str, str]] = {
 @pytest.mark.parametrize("case", WRONG)
 async def test_a_provider_s_failure_is_told_in_a_line(case: str, world: World, capfd, caplog):
     """No exception of botocore or Python escapes, nothing is printed, and what was read is not quoted."""
-    spoil, why, cure = WRONG[case]
+    spoil, why, remedy = WRONG[case]
     spoil(world)
     with pytest.raises(Fault) as caught:
         await world.chain().credentials()
@@ -170,7 +170,7 @@ async def test_a_provider_s_failure_is_told_in_a_line(case: str, world: World, c
     assert said.operation == "Credentials"
     assert line.isprintable()
     assert why in said.message, line
-    assert cure in said.advice, line
+    assert remedy in said.advice, line
     assert SECRET not in line
     assert "Traceback" not in "".join(capfd.readouterr())
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

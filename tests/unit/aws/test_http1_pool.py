@@ -309,7 +309,7 @@ async def test_a_body_that_was_answered_before_it_left_is_not_in_the_next_ones_w
             assert not any(await peer.reader.readexactly(length))
 
     async with scripted(refuse, buffer=4096) as server, client_of(server.port) as client:
-        # The last piece of one of these is the first that the system does not take by itself.
+        # The last piece of one of these is the first that the system does not accept at once.
         for pieces in range(1, 25):
             assert (await client.send("PUT", "/k", [], bytes(pieces * SLICE_BYTES))).status == 503
         assert server.accepted > 1

@@ -179,9 +179,9 @@ def test_a_file_being_sent_depends_on_the_daemon():
 def test_a_quarantined_file_tells_the_cure():
     """The text has the reason with its advice, and how to queue the file again."""
     aside = record(State.QUARANTINED, attempts=1, diagnosis=DENIED)
-    first, cure = told(aside)
+    first, remedy = told(aside)
     assert first == f"/srv/exports/a.csv was quarantined at 14:02:55 after the 1st try: {DENIED.line()}"
-    assert "`crosshaul retry /srv/exports/a.csv`" in cure
+    assert "`crosshaul retry /srv/exports/a.csv`" in remedy
     assert "`crosshaul retry '/srv/exports/a b.csv'`" in told(aside, path="/srv/exports/a b.csv")[1]
     assert "It has changed since, and will be queued again." in told(aside, stat=stat_of(age=1.0))[1]
     assert told(aside, stat=None)[1] == "The local file no longer exists."

@@ -139,7 +139,7 @@ def test_what_is_fetched_can_be_read(root: Path):
     if page_cache_read.read(root, b"d/f", state(path)) is not None:
         pytest.skip("this file system has everything in memory")
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    evicted(path)  # the kernel may have gone for it by itself
+    evicted(path)  # the kernel may have read it ahead
     page_cache_read.fetch([(root, name) for name in (b"fifo", b"nowhere", b"d", b"d/f\0x", b"../root/d/f", b"way/f")])
     assert page_cache_read.read(root, b"d/f", state(path)) is None, "none of these leads to it"
     evicted(path)

@@ -272,7 +272,7 @@ def test_odd_values_make_valid_json(stream):
 
 
 def test_the_journal_gets_each_events_level(monkeypatch, tmp_path):
-    """Where systemd's journal reads the log, each line begins with its priority; elsewhere it does not."""
+    """If systemd's journal reads the log, each line begins with its priority; elsewhere it does not."""
     with (tmp_path / "log").open("w+") as file:
         there = os.fstat(file.fileno())
         for stream in (f"{there.st_dev}:{there.st_ino}", "8:1"):
