@@ -81,8 +81,8 @@ def test_the_compose_file_confines_it(pod, account, clone):
     cleared("deploy_crosshaul_1")
     try:
         do("podman-compose -f deploy/compose.yaml up --detach", clone, pod)
-        told = subprocess.run([PODMAN, "inspect", "deploy_crosshaul_1"], capture_output=True, text=True, check=True)
-        (container,) = json.loads(told.stdout)
+        output = subprocess.run([PODMAN, "inspect", "deploy_crosshaul_1"], capture_output=True, text=True, check=True)
+        (container,) = json.loads(output.stdout)
         assert container["HostConfig"]["ReadonlyRootfs"] is True
         assert "no-new-privileges" in str(container["HostConfig"]["SecurityOpt"])
         assert not container["EffectiveCaps"]

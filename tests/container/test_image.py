@@ -26,10 +26,10 @@ def test_a_file_is_delivered_and_sigterm_ends_it(pod, account):
         assert healthy.returncode == 0, healthy
         assert pod.inside("crosshaul", "status", "--live").returncode == 0
         lines = Path(f"/proc/{pod.pid()}/status").read_text().splitlines()
-        told = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-        assert told["Uid"].split()[0] == str(USER)
-        assert told["NSpid"].split()[-1] == "1"
-        assert (told["CapEff"].strip("0"), told["NoNewPrivs"]) == ("", "1")
+        output = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+        assert output["Uid"].split()[0] == str(USER)
+        assert output["NSpid"].split()[-1] == "1"
+        assert (output["CapEff"].strip("0"), output["NoNewPrivs"]) == ("", "1")
         os.kill(pod.pid(), signal.SIGTERM)
         assert process.wait(timeout=60) == 0, pod.log()
     assert account.external_id not in pod.log()
@@ -100,7 +100,7 @@ def test_a_fresh_volume_is_the_users():
     try:
         code = "import os; at = os.stat('/var/lib/crosshaul'); print(oct(at.st_mode), at.st_uid, at.st_gid)"
         volume = "crosshaul-fresh:/var/lib/crosshaul"
-        told = run("run", "--rm", "-v", volume, "--entrypoint", "python3", IMAGE, "-c", code).stdout
-        assert told == f"0o40700 {USER} {USER}\n"
+        output = run("run", "--rm", "-v", volume, "--entrypoint", "python3", IMAGE, "-c", code).stdout
+        assert output == f"0o40700 {USER} {USER}\n"
     finally:
         run("volume", "rm", "--force", "crosshaul-fresh")

@@ -30,8 +30,8 @@ async def test_a_settled_file_is_pending(store: JournalStore, clock: TurnableClo
     """A newly admitted file is recorded as given, pending and due now."""
     await store.admit([settled(b"dir/\xff", 3)])
     record = await record_of(store, b"dir/\xff")
-    told = (record.path, record.fingerprint, record.destination, record.key)
-    assert told == (b"dir/\xff", sighting(b"", 3).fingerprint, PARTNER, "dir/\\xff")
+    output = (record.path, record.fingerprint, record.destination, record.key)
+    assert output == (b"dir/\xff", sighting(b"", 3).fingerprint, PARTNER, "dir/\\xff")
     assert (record.state, record.generation, record.attempts) == (State.PENDING, 1, 0)
     assert (record.first_seen_at, record.changed_at, record.due_at) == (START, START, START)
 

@@ -75,9 +75,9 @@ def _live(config: Path, log: Path, environment: dict[str, str], prepare: Callabl
     """Run the child; never returns."""
     code = _UNCAUGHT
     try:
-        told = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(told, 1)
-        os.dup2(told, 2)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         os.environ.update(environment)
         if prepare is not None:
             prepare()
@@ -85,7 +85,7 @@ def _live(config: Path, log: Path, environment: dict[str, str], prepare: Callabl
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else _UNCAUGHT
-    except BaseException:  # noqa: BLE001 - told, whatever it is, since the child ends without a word
+    except BaseException:  # noqa: BLE001 - reported, because the child ends without output
         traceback.print_exc()
     finally:
         os._exit(code)

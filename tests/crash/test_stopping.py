@@ -143,9 +143,9 @@ def test_a_push_drains_too(strict: PartnerProcess, site_for, number: int, code: 
     with pushing(site) as process:
         until(lambda: strict.faults()[0]["hits"])
         process.send_signal(number)
-        _, told = process.communicate(timeout=60)
+        _, output = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "Traceback" not in told
+    assert "Traceback" not in output
     assert len(strict.objects()) == 1
     goes_on(strict, site)
     assert {each["writes"] for each in strict.objects().values()} == {1}

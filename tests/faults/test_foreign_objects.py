@@ -267,9 +267,9 @@ async def test_our_own_damaged_object_is_sent_again_after_a_lost_journal(
     assert {partner.objects[name].writes for name in ("small", "medium")} == {2}
 
 
-@pytest.mark.parametrize(("told", "writes"), [("the same", 1), ("another", 2), ("nothing", 2)])
+@pytest.mark.parametrize(("output", "writes"), [("the same", 1), ("another", 2), ("nothing", 2)])
 async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
-    told: str, writes: int, partner: PartnerAccount, tmp_path: Path
+    output: str, writes: int, partner: PartnerAccount, tmp_path: Path
 ):
     """An existing object counts as the file only if its checksum proves the file's present bytes."""
     async with open_pipeline(partner, tmp_path, overwrite="never", after=DELETE, honoured=True) as pipeline:
@@ -278,7 +278,7 @@ async def test_a_large_file_that_goes_again_is_not_taken_to_be_there(
         stored = partner.objects["parts"]
         assert stored.checksum is not None
         checksums = {"the same": stored.checksum, "another": replace(stored.checksum, value="AAAAAAAAAAA=")}
-        partner.objects["parts"] = replace(stored, checksum=checksums.get(told))
+        partner.objects["parts"] = replace(stored, checksum=checksums.get(output))
         (task,) = await pipeline.journal.due_after_tasks("r", 1, by=1e12)
         await pipeline.journal.send_again(task, Diagnosis(FaultKind.FILE, "ContentChanged", "other bytes"), 0.0)
         await pipeline.comes_to("parts", State.DELIVERED)

@@ -50,9 +50,9 @@ async def outcomes(pipeline: Pipeline) -> list[type[Outcome]]:
     async with asyncio.timeout(60):
         while not pipeline.observer.outcomes:
             await asyncio.sleep(0.01)
-    told = [type(outcome) for _, outcome in pipeline.observer.outcomes]
+    output = [type(outcome) for _, outcome in pipeline.observer.outcomes]
     pipeline.observer.outcomes.clear()
-    return told
+    return output
 
 
 async def delivered(pipeline: Pipeline, data: bytes = SMALL) -> None:

@@ -26,8 +26,8 @@ OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/crosshaul/wheels"
 class Host:
     """The booted system: its root directory, and commands in it."""
 
-    def __init__(self, told):
-        machine, root = told.split(":", 1)
+    def __init__(self, output):
+        machine, root = output.split(":", 1)
         self._machine = machine
         self.root = Path(root)
 
@@ -35,10 +35,10 @@ class Host:
         """Return the system's init as seen from outside: a child of what boots it, another process after a reboot."""
         pid = self._machine
         for _ in range(2):
-            told = subprocess.run(["pgrep", "-P", pid], capture_output=True, text=True, check=False).stdout.split()
-            if not told:
+            output = subprocess.run(["pgrep", "-P", pid], capture_output=True, text=True, check=False).stdout.split()
+            if not output:
                 return None
-            pid = told[0]
+            pid = output[0]
         return pid
 
     def try_(self, *command):
@@ -63,8 +63,8 @@ class Host:
 
     def events(self, *names, unit="crosshaul"):
         texts = [str(each["MESSAGE"]) for each in self.log(unit)]
-        told = [json.loads(text) for text in texts if text.startswith("{")]
-        return [each for each in told if each["event"] in names]
+        output = [json.loads(text) for text in texts if text.startswith("{")]
+        return [each for each in output if each["event"] in names]
 
     def shown(self, unit, name):
         return self.run("systemctl", "show", "-P", name, unit).strip()
@@ -173,8 +173,8 @@ def test_it_starts_is_ready_and_delivers(host, account):
     until(lambda: "a" in account.objects())
     assert account.read("a") == b"over systemd"
     until(lambda: host.events("file_delivered"))
-    told = next(each for each in host.log() if '"file_delivered"' in str(each["MESSAGE"]))
-    assert (told["PRIORITY"], told["_SYSTEMD_UNIT"]) == ("6", "crosshaul.service")
+    output = next(each for each in host.log() if '"file_delivered"' in str(each["MESSAGE"]))
+    assert (output["PRIORITY"], output["_SYSTEMD_UNIT"]) == ("6", "crosshaul.service")
     assert host.shown("crosshaul", "User") == "crosshaul"
     assert not [each for each in host.log() if account.external_id in str(each["MESSAGE"])]
     host.run("crosshaul", "status", "-c", "/etc/crosshaul/config.yaml", "--healthy")

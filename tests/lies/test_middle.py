@@ -12,7 +12,7 @@ from crosshaul.aws.base_credentials import BaseCredentials
 from crosshaul.errors import Fault
 from crosshaul.service.bucket_access import open_destination
 from support.authorities import Authority
-from support.strangers import AWS_NAMES, CLIENTS, SECRETS, away, in_the_middle, told
+from support.strangers import AWS_NAMES, CLIENTS, SECRETS, away, in_the_middle, output
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ async def test_a_stranger_hears_nothing(client: str, way: str, trusted, stranger
         with away(tmp_path, what) as world:
             async with in_the_middle(tls, world.monkeypatch) as middle:
                 on_the_way(world, middle, way, trusted.bundle)
-                line = await told(client, world)
+                line = await output(client, world)
                 assert middle.heard == [], what
                 assert middle.looked_up >= 1, "it was not asked at all"
                 if client != "ListRoles":
@@ -71,7 +71,7 @@ async def test_who_shows_the_certificate_is_asked(client: str, way: str, trusted
     with away(tmp_path, client) as world:
         async with in_the_middle(trusted.server(AWS_NAMES), world.monkeypatch) as middle:
             on_the_way(world, middle, way, trusted.bundle)
-            await told(client, world)
+            await output(client, world)
             assert len(middle.heard) >= 1
             assert bool(middle.tunnels) == ("by a proxy" in way)
 
@@ -99,7 +99,7 @@ async def test_each_client_trusts_the_same_store(client: str, store: str, truste
     with away(tmp_path, client) as world:
         async with in_the_middle(trusted.server(AWS_NAMES), world.monkeypatch) as middle:
             STORES[store](world, str(trusted.bundle))
-            await told(client, world)
+            await output(client, world)
             assert len(middle.heard) >= 1
 
 
@@ -142,7 +142,7 @@ async def test_no_client_follows_a_redirect(client: str, status: int, trusted, t
             port = other.sockets[0].getsockname()[1]
             place = f"http://127.0.0.1:{port}/there"
             middle.answer = f"HTTP/1.1 {status} Elsewhere\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n".encode()
-            line = await told(client, world)
+            line = await output(client, world)
             assert len(middle.heard) == 1
     assert elsewhere == []
     if client != "ListRoles":
@@ -165,7 +165,7 @@ async def test_a_proxy_s_refusal_is_told_at_once(client: str, status: str, trust
             on_the_way(world, middle, "by a proxy", trusted.bundle)
             middle.refusal = REFUSALS[status]
             async with asyncio.timeout(9):  # a deadline would take 10 s
-                line = await told(client, world)
+                line = await output(client, world)
             assert middle.heard == []
             if client != "ListRoles":
                 assert f"the proxy 127.0.0.1:{middle.proxy} refused a tunnel" in line
@@ -251,5 +251,5 @@ async def test_all_clients_go_one_way(client: str, case: str, trusted, tmp_path:
             settings, proxied = BY_ADDRESS[case]
             for name, value in settings.items():
                 world.monkeypatch.setenv(name, value.format(proxy=f"http://127.0.0.1:{middle.proxy}"))
-            await told(client, world)
+            await output(client, world)
     assert (bool(middle.heard), bool(at_server)) == (proxied, not proxied)

@@ -89,7 +89,7 @@ def operation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return request.param
 
 
-async def told(operation: str, script: Script) -> Diagnosis:
+async def output(operation: str, script: Script) -> Diagnosis:
     """Return the result of a call that gets this response."""
     call: Callable[[str], Awaitable[None]] = CALLS[operation]
     async with scripted(script) as server:
@@ -115,21 +115,21 @@ async def told(operation: str, script: Script) -> Diagnosis:
 )
 async def test_an_error_that_was_packed_on_its_way_keeps_its_code(operation: str, encoding: str, body: bytes):
     """A compressed error response keeps its code and request id."""
-    said = await told(operation, says(answer(503, body, content_encoding=encoding)))
+    said = await output(operation, says(answer(503, body, content_encoding=encoding)))
     assert (said.kind, said.code, said.status, said.request_id) == (FaultKind.THROTTLED, "SlowDown", 503, "R1")
 
 
 async def test_a_packed_bomb_stays_small(operation: str):
     """A response that decompresses to a gigabyte is decompressed only up to the limit, and its status decides."""
     bomb = gzip.compress(b"<Error>" + bytes(64 * MIB))
-    said = await told(operation, says(answer(503, bomb, content_encoding="gzip")))
+    said = await output(operation, says(answer(503, bomb, content_encoding="gzip")))
     assert (said.kind, said.code) == (FaultKind.THROTTLED, "503")
 
 
 async def test_a_refusal_with_a_huge_page_is_a_refusal(operation: str):
     """A 403 whose body is 3 MB of HTML is judged by its status, and the connection is given up."""
     page = answer(403, b"<html>" + b"<p>No.</p>\n" * (3 * MIB // 11), content_type="text/html", connection="keep-alive")
-    said = await told(operation, says(page))
+    said = await output(operation, says(page))
     assert (said.kind, said.code, said.status) == (FaultKind.DESTINATION, "403", 403)
     assert "web page" in said.message
 
@@ -146,7 +146,7 @@ async def test_a_refusal_that_never_ends_is_a_refusal(operation: str):
             await peer.say(b"10000\r\n" + bytes(0x10000) + b"\r\n")
             sent += 0x10000
 
-    assert (await told(operation, script)).code == "403"
+    assert (await output(operation, script)).code == "403"
     assert sent < 64 * MIB
 
 
@@ -159,7 +159,7 @@ async def test_an_endless_good_answer_is_refused(operation: str):
         while True:
             await peer.say(b"10000\r\n" + bytes(0x10000) + b"\r\n")
 
-    said = await told(operation, script)
+    said = await output(operation, script)
     assert (said.kind, said.code) == (FaultKind.NETWORK, "ResponseTooLarge")
 
 
@@ -177,7 +177,7 @@ async def test_an_endless_good_answer_is_refused(operation: str):
 )
 async def test_garbage_is_told_in_one_line_that_quotes_none_of_it(operation: str, garbage: bytes):
     """A response that is not HTTP is a network fault with a message that quotes nothing of it."""
-    said = await told(operation, says(garbage))
+    said = await output(operation, says(garbage))
     assert said.kind is FaultKind.NETWORK or said.status == 403
     assert "second line" not in said.message
     assert said.code in {"ProtocolError", "403"}
@@ -186,7 +186,7 @@ async def test_garbage_is_told_in_one_line_that_quotes_none_of_it(operation: str
 @pytest.mark.parametrize("body", [XHTML, b"<html><p>Sign in<br></html>", b"", b"{}"])
 async def test_a_sign_in_page_is_blamed_on_the_server_that_shows_it(operation: str, body: bytes):
     """A 200 with a web page or no body succeeds in no call, and the message points to the proxy."""
-    said = await told(operation, says(answer(200, body, content_type="text/html")))
+    said = await output(operation, says(answer(200, body, content_type="text/html")))
     assert "proxy" in said.message
     assert (said.kind in {FaultKind.NETWORK, FaultKind.THROTTLED}, said.status) == (True, 200)
     assert "captive portal" in said.advice
@@ -196,7 +196,7 @@ async def test_a_sign_in_page_in_sts_s_place_says_what_to_do(monkeypatch: pytest
     """An XHTML page, which botocore can parse, gives a clear error about the proxy."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    said = await told("AssumeRole", says(answer(200, XHTML, content_type="application/xhtml+xml")))
+    said = await output("AssumeRole", says(answer(200, XHTML, content_type="application/xhtml+xml")))
     assert said.message.startswith("the answer has no credentials in it") or "web page" in said.message
 
 
@@ -222,7 +222,7 @@ async def test_keys_that_nobody_can_sign_with_are_the_answer_s_fault(
     )
     result = f"<AssumeRoleResult><Credentials>{given}</Credentials></AssumeRoleResult>"
     body = f"<AssumeRoleResponse>{result}</AssumeRoleResponse>".encode()
-    said = await told("AssumeRole", says(answer(200, body, content_type="text/xml")))
+    said = await output("AssumeRole", says(answer(200, body, content_type="text/xml")))
     assert (said.kind, said.code) == (FaultKind.NETWORK, "UnexpectedResponse")
     assert what in said.message
 
@@ -231,7 +231,7 @@ async def test_keys_that_nobody_can_sign_with_are_the_answer_s_fault(
 async def test_a_redirect_says_where_it_would_lead(operation: str, status: int):
     """No redirect is followed; the diagnosis has its host and nothing else of its URL."""
     script = says(answer(status, location=f"https://portal.example:8443/login?token={SECRET}"))
-    said = await told(operation, script)
+    said = await output(operation, script)
     assert (said.kind, said.status) == (FaultKind.DESTINATION, status)
     assert "redirected to portal.example;" in said.message
 
@@ -239,7 +239,7 @@ async def test_a_redirect_says_where_it_would_lead(operation: str, status: int):
 @pytest.mark.parametrize("status", [201, 202, 204, 206])
 async def test_another_success_is_none(status: int):
     """A success of PutObject other than 200 is ambiguous, not a delivery, and its message says why."""
-    said = await told("PutObject", says(answer(status)))
+    said = await output("PutObject", says(answer(status)))
     assert (said.kind, said.code, said.ambiguous) == (FaultKind.THROTTLED, str(status), True)
     assert "proxy" in said.message
 

@@ -290,13 +290,13 @@ async def test_whatever_happens_to_the_connection_a_get_is_right_or_told(partner
                 assert await pipeline.bucket.get_range(name, 0, len(data) - 1) == data, name
             except Fault as fault:
                 pipeline.observer.refusals.append(fault.diagnosis)
-                told.add(name)
+                output.add(name)
 
-        told: set[str] = set()
+        output: set[str] = set()
         async with asyncio.TaskGroup() as group:
             for name, action in LIES.items():
                 group.create_task(one(name, action))
-        assert told >= {"half an answer", "200 with an error inside", "200 that proves nothing"}
+        assert output >= {"half an answer", "200 with an error inside", "200 that proves nothing"}
         check_lines(pipeline)
 
 

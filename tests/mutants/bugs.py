@@ -310,7 +310,7 @@ BUGS = (
         "tests/unit/discovery/test_intake.py",
     ),
     bug(
-        "an overflow of the kernel's queue is not told",
+        "an overflow of the kernel's queue is not reported",
         "discovery/watch/inotify.py",
         "self._listener.on_events_lost(1)",
         "pass",

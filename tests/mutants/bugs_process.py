@@ -69,7 +69,7 @@ BUGS = (
         "tests/system/test_stuck_log.py",
     ),
     bug(
-        "lines that are lost are not told",
+        "lost lines are not counted",
         "telemetry/log_writer.py",
         "                self._unreported += 1\n",
         "",

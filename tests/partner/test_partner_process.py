@@ -68,9 +68,9 @@ def test_the_process_ends_quietly(tmp_path):
     command = [sys.executable, "-m", "crosshaul.partner", "--spool", str(tmp_path), "--config", '{"bucket": "theirs"}']
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
+        output = json.loads(process.stdout.readline())
         process.terminate()
         rest = process.stdout.read()
-    assert (told["bucket"], rest, process.returncode) == ("theirs", "", 0)
+    assert (output["bucket"], rest, process.returncode) == ("theirs", "", 0)
     with partner_process(spool=tmp_path) as partner:
-        assert told.keys() == vars(partner).keys() - {"process"}
+        assert output.keys() == vars(partner).keys() - {"process"}

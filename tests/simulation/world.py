@@ -143,7 +143,7 @@ class World:
     def _bring_trouble(self) -> None:
         story, account, epoch = self.story, self.account, VirtualClock.EPOCH
         account.skew = self.skew
-        # What waits behind a directory that hangs is to be told from what waits for the account.
+        # Files behind a hanging directory are counted apart from files that wait for the account.
         account.calm_at = epoch + (story.hung[0] if story.hung_folder else story.calm_at)
         account.refusing, account.sts_away, account.s3_away = (
             (epoch + span[0], epoch + span[1]) for span in (story.refusing, story.sts_away, story.s3_away)

@@ -235,9 +235,9 @@ def test_a_read_only_disk_is_one_line_and_status_tells_it(strict: PartnerProcess
             done = site.crosshaul(verb)
             [line] = done.stderr.splitlines()
             assert (done.returncode, str(site.state_dir) in line, "Read-only file system" in line) == (75, True, True)
-        told = site.crosshaul("status")
-        assert "read-only" in told.stdout + told.stderr
-        assert len(told.stderr.splitlines()) <= 1
+        output = site.crosshaul("status")
+        assert "read-only" in output.stdout + output.stderr
+        assert len(output.stderr.splitlines()) <= 1
         subprocess.run(["mount", "-o", "remount,rw", str(site.state_dir)], check=True)
         site.push()
     assert held(strict) == sha256_of(site.root)

@@ -66,17 +66,17 @@ async def test_a_flipped_page_is_told_or_harmless(tmp_path: Path) -> None:
     database = await filled(tmp_path / "pristine")
     pristine = database.read_bytes()
     pages = len(pristine) // PAGE
-    told = 0
+    output = 0
     for page in [*range(10), *range(10, pages, max(1, pages // 30))]:
         hurt = tmp_path / f"page-{page}"
         hurt.mkdir(mode=0o700)
         (hurt / connect.DATABASE).write_bytes(flipped(pristine, page * PAGE, PAGE))
         refusal = await refusal_of(hurt)
         if refusal:
-            told += 1
+            output += 1
             assert "Restore it from a backup, or move it away" in refusal
             assert (hurt / connect.DATABASE).read_bytes() == flipped(pristine, page * PAGE, PAGE)
-    assert told > 30
+    assert output > 30
 
 
 @pytest.mark.parametrize("at", [0, 16, 18, 24, 28, 52, 56, 60, 96, 100, 103, 105])
@@ -94,7 +94,7 @@ async def test_a_flipped_byte_anywhere_is_no_surprise(tmp_path: Path) -> None:
     pristine, chance = database.read_bytes(), Random(5)
     state_dir = tmp_path / "hurt"
     state_dir.mkdir(mode=0o700)
-    told = 0
+    output = 0
     for _ in range(80):
         for each in state_dir.glob("journal.db*"):
             each.unlink()
@@ -102,8 +102,8 @@ async def test_a_flipped_byte_anywhere_is_no_surprise(tmp_path: Path) -> None:
         try:
             await claimed_in_all(state_dir)
         except StateDirError:
-            told += 1
-    assert told > 10
+            output += 1
+    assert output > 10
 
 
 async def test_a_record_that_makes_no_sense_is_damage(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ DROP_FROM_BOUNDING_SET, DAC_OVERRIDE, DAC_READ_SEARCH = 24, 1, 2
 """linux/prctl.h and linux/capability.h."""
 
 
-def told(site, verb, *arguments):
+def output(site, verb, *arguments):
     """Run a verb; its output must have no traceback, no secret and no cursor movement."""
     done = site.crosshaul(verb, *arguments)
     said = done.stdout + done.stderr
@@ -30,7 +30,7 @@ def secrets_in(site, text):
 
 def refused(site, verb, *arguments):
     """Return the exit code and the one line for a person of a command that has to fail."""
-    done = told(site, verb, *arguments)
+    done = output(site, verb, *arguments)
     lines = complaints(done.stderr)
     assert len(lines) == 1, done
     assert lines[0].startswith("crosshaul: ")

@@ -74,10 +74,10 @@ class Pod:
             "exports": "/exports:ro",
             "state": "/var/lib/crosshaul",
         }
-        told = [part for name, value in (self.keys() | environment).items() for part in ("-e", f"{name}={value}")]
-        told += [part for name, there in mounts.items() for part in ("-v", f"{self.home / name}:{there}")]
+        output = [part for name, value in (self.keys() | environment).items() for part in ("-e", f"{name}={value}")]
+        output += [part for name, there in mounts.items() for part in ("-v", f"{self.home / name}:{there}")]
         log = (self.home / "log").open("ab")
-        command = [PODMAN, "run", "--rm", "--pidfile", str(self.home / "pid"), *HARDENED, *told, *options]
+        command = [PODMAN, "run", "--rm", "--pidfile", str(self.home / "pid"), *HARDENED, *output, *options]
         process = subprocess.Popen([*command, IMAGE, *arguments], stdout=log, stderr=log)
         try:
             yield process

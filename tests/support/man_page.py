@@ -21,7 +21,7 @@ _HEAD = """.\\" Made from the verbs' own help by tests/support/man_page.py.
 .SH NAME
 crosshaul \\- deliver files of watched directories to a partner's S3 bucket"""
 _WIDTH = 60
-"""Of a line of prose in the source, before what roff has to be told is written out."""
+"""Length of a line of prose in the source, before escapes."""
 _ENVIRONMENT = {
     "CROSSHAUL_CONFIG": "The configuration file, if not /etc/crosshaul/config.yaml.",
     "CROSSHAUL_CONFIG_YAML": "The configuration itself, as YAML. It overrides CROSSHAUL_CONFIG; -c overrides it.",
@@ -88,8 +88,8 @@ def _prose(help_: str) -> Iterator[str]:
 
 
 def _entries(entries) -> Iterator[str]:
-    for head, told in entries:
-        yield from (".TP", f"\\fB{_text(head)}\\fR", *_filled(told))
+    for head, output in entries:
+        yield from (".TP", f"\\fB{_text(head)}\\fR", *_filled(output))
 
 
 def _filled(words: str) -> Iterator[str]:

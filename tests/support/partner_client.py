@@ -187,7 +187,7 @@ def sign(
 
 
 class _Auth(S3SigV4Auth):
-    """botocore's signer, told what the payload's hash is."""
+    """botocore's signer with a given payload hash."""
 
     stated = ""
 

@@ -239,10 +239,10 @@ async def source_profile(world: World) -> None:
 
 async def heartbeat(world: World) -> None:
     del world
-    told = await ping(f"https://monitor.test/{SECRETS['ping']}", None)
-    assert told is not None
-    assert SECRETS["ping"] not in told
-    raise HeartbeatFailed(told)
+    output = await ping(f"https://monitor.test/{SECRETS['ping']}", None)
+    assert output is not None
+    assert SECRETS["ping"] not in output
+    raise HeartbeatFailed(output)
 
 
 class HeartbeatFailed(Exception):
@@ -271,7 +271,7 @@ CLIENTS: dict[str, Callable[[World], Awaitable[None]]] = {
 """All clients of the process that speak TLS, and a call of each."""
 
 
-async def told(client: str, world: World) -> str:
+async def output(client: str, world: World) -> str:
     """Return the message of a failing call; "" for the client that never reports one."""
     try:
         await CLIENTS[client](world)

@@ -81,17 +81,17 @@ class Strict:
 class Ceph:
     """Ceph's gateway; inspected with the credentials of the bucket's owner, never of the role."""
 
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        self.endpoint_url, self.sts_endpoint_url = told["endpoint"], told["sts_endpoint"]
-        self.access_key_id = told["account_a"]["access_key"]
-        self.secret_access_key = told["account_a"]["secret_key"]
-        self.role_arn, self.external_id, self.bucket = told["role_arn"], told["external_id"], told["bucket"]
+    def __init__(self, account: Mapping[str, Any]) -> None:
+        self.endpoint_url, self.sts_endpoint_url = account["endpoint"], account["sts_endpoint"]
+        self.access_key_id = account["account_a"]["access_key"]
+        self.secret_access_key = account["account_a"]["secret_key"]
+        self.role_arn, self.external_id, self.bucket = account["role_arn"], account["external_id"], account["bucket"]
         self._owner = boto3.client(
             "s3",
             endpoint_url=self.endpoint_url,
             region_name="us-east-1",
-            aws_access_key_id=told["account_b"]["access_key"],
-            aws_secret_access_key=told["account_b"]["secret_key"],
+            aws_access_key_id=account["account_b"]["access_key"],
+            aws_secret_access_key=account["account_b"]["secret_key"],
             config=BotoConfig(s3={"addressing_style": "path"}, request_checksum_calculation="when_required"),
         )
 
@@ -147,7 +147,7 @@ class Site:
     environment: dict[str, str] = field(default_factory=dict)
     under: list[str] = field(default_factory=list)
     """A command that runs the daemon's, such as ``unshare``."""
-    told: list[Path] = field(default_factory=list)
+    stderr_files: list[Path] = field(default_factory=list)
     """The directory of everything that the commands wrote."""
 
     @property
@@ -243,8 +243,8 @@ class Site:
             process.wait(timeout=_PATIENCE)
 
     def _stderr(self) -> Path:
-        self.told.append(self.home / f"stderr-{len(self.told)}")
-        return self.told[-1]
+        self.stderr_files.append(self.home / f"stderr-{len(self.stderr_files)}")
+        return self.stderr_files[-1]
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
         return [*self.under, sys.executable, "-m", "crosshaul", verb, "-c", str(self.config_file), *arguments]
@@ -338,15 +338,15 @@ def site_for(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
     yield make
     for site, account in sites:
-        told = [path.read_bytes() for path in site.told]
-        assert not [each for each in told if b"Traceback" in each or b'"exception"' in each]
+        outputs = [path.read_bytes() for path in site.stderr_files]
+        assert not [each for each in outputs if b"Traceback" in each or b'"exception"' in each]
         kept = (
             [path.read_bytes() for path in site.state_dir.glob("*") if path.is_file()]
             if site.state_dir.is_dir()
             else []
         )
         for secret in _secrets(site, account):
-            assert not [each for each in (*told, *kept) if secret.encode() in each], "a secret was printed"
+            assert not [each for each in (*outputs, *kept) if secret.encode() in each], "a secret was printed"
 
 
 def _secrets(site: Site, account: Way) -> set[str]:

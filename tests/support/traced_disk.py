@@ -126,7 +126,7 @@ class Disk:
 def removed(call: Call, root: Path) -> bytes | None:
     """The name of the source right below ``root`` that this call begins to take away, if it does.
 
-    What has been renamed to a name of our own is deleted by that: it has been told of by its own name.
+    A file that was renamed to a name of our own is being deleted, and was reported under its own name.
     """
     if call.begins and call.name in _REMOVALS and call.on == str(root) and call.texts:
         return call.texts[0] if not call.texts[0].startswith(REMOVAL_PREFIX) else None

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from support.clumsy_operator import lacks, refused, told, unprivileged
+from support.clumsy_operator import lacks, output, refused, unprivileged
 from support.partner_fixtures import make_certificates, partner_process
 from support.system_fixtures import complaints, until
 
@@ -59,7 +59,7 @@ def test_all_faults_of_a_configuration_are_told_at_once(unused_account, site_for
     site.config |= {"stat_dir": "/x", "retry": {"initial": "soon"}, "http": {"listen": "127.0.0.1:99999"}}
     site.destination.update(duration_seconds="long", acl="everyone", role_arn="${NO_SUCH_VARIABLE}")
     site.write(settle=3, destination="parnter", path="not/absolute")
-    done = told(site, "run")
+    done = output(site, "run")
     names = ["stat_dir", "retry.initial", "http.listen"]
     inner = ["duration_seconds", "acl", "role_arn", "settle", "destination", "path"]
     keys = [*names, *inner]
@@ -260,7 +260,7 @@ def test_an_unreadable_file_is_told_and_goes_when_it_is_mended(strict, site_for)
     code, line = unprivileged(lambda: refused(site, "push"))
     assert (code, lacks([str(locked), "Permission denied", "owner, mode"], line)) == (1, []), line
     for verb in ("explain", "retry"):
-        done = unprivileged(lambda verb=verb: told(site, verb, str(locked)))
+        done = unprivileged(lambda verb=verb: output(site, verb, str(locked)))
         assert (done.returncode, done.stderr) == (0, ""), done
     locked.chmod(0o600)
     assert site.push().startswith("Delivered 1 file ")
@@ -361,6 +361,6 @@ MISUSES = {
 def test_misuse_is_told_with_what_there_is(unused_account, site_for, arguments, words):
     """An invalid argument gives code 2, and the last line lists the valid ones."""
     site = site_for(unused_account)
-    done = told(site, *arguments)
+    done = output(site, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert lacks(words, done.stderr.splitlines()[-1]) == [], done.stderr

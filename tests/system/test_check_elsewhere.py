@@ -11,16 +11,16 @@ import pytest
 def checked(site, *arguments):
     """Return the exit code, the first failure as step and cause, and all findings."""
     done = site.crosshaul("check", "--json", *arguments, timeout=180)
-    told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
-    bad = [(each["step"], each["diagnosis"]["cause"]) for each in told if each["outcome"] == "fail"]
-    return done.returncode, bad[:1], told
+    output = json.loads(done.stdout)["destinations"]["partner"]["findings"]
+    bad = [(each["step"], each["diagnosis"]["cause"]) for each in output if each["outcome"] == "fail"]
+    return done.returncode, bad[:1], output
 
 
 def test_the_right_set_up_is_green(account, site_for):
     """On each store a correct set-up passes: confused deputy refused, upload, download and multipart accepted."""
-    code, bad, told = checked(site_for(account))
-    assert (code, bad) == (0, []), told
-    good = {each["step"] for each in told if each["outcome"] == "pass"}
+    code, bad, output = checked(site_for(account))
+    assert (code, bad) == (0, []), output
+    good = {each["step"] for each in output if each["outcome"] == "pass"}
     assert good >= {"assume_role", "confused_deputy", "upload", "download", "multipart", "store", "machine"}
 
 
@@ -49,5 +49,5 @@ def test_what_is_wrong_is_found(account, site_for, what):
     site.write()
     if external_id:
         site.external_id_file.write_text(external_id)
-    code, bad, told = checked(site)
-    assert (code, bad) == (1, [expected]), told
+    code, bad, output = checked(site)
+    assert (code, bad) == (1, [expected]), output

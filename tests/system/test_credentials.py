@@ -114,9 +114,11 @@ def test_sts_out_of_order_for_a_while(strict, site_for):
         until(delivered(strict, site))
         assert daemon.stop() == 0
     assert sha256(strict) == sha256_of(site.root)
-    told = [each["event"] for each in daemon.events("credentials_not_renewed", "file_delivered", "destination_parked")]
-    refused, parked = told.index("credentials_not_renewed"), told.index("destination_parked")
-    assert "file_delivered" in told[refused:parked]
+    output = [
+        each["event"] for each in daemon.events("credentials_not_renewed", "file_delivered", "destination_parked")
+    ]
+    refused, parked = output.index("credentials_not_renewed"), output.index("destination_parked")
+    assert "file_delivered" in output[refused:parked]
     assert len(daemon.events("destination_parked")) == len(daemon.events("destination_resumed")) == 1
     nothing_failed(daemon, site)
 

@@ -79,14 +79,14 @@ def test_an_endpoint_of_the_environment_is_announced(strict, site_for):
     port = urlsplit(site.destination.pop("endpoint_url")).port
     site.write()
     site.environment["AWS_ENDPOINT_URL_S3"] = f"http://localhost:{port}"
-    told = f"destination partner: S3 endpoint http://localhost:{port}, from AWS_ENDPOINT_URL_S3"
+    output = f"destination partner: S3 endpoint http://localhost:{port}, from AWS_ENDPOINT_URL_S3"
     for verb in ("validate", "check", "push"):
         done = site.crosshaul(verb)
         assert done.returncode == 0, done
-        assert told in done.stderr
+        assert output in done.stderr
     assert "file" in strict.objects()
     with site.daemon() as daemon:
-        assert daemon.event("endpoint_from_environment")["endpoint"] == told
+        assert daemon.event("endpoint_from_environment")["endpoint"] == output
         assert daemon.stop() == 0
 
 

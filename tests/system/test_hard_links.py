@@ -81,7 +81,7 @@ def test_a_daemon_says_unchanged_and_not_delivered(strict: PartnerProcess, site_
     strict.clear_faults()
     with site.daemon() as daemon:
         until(lambda: daemon.events("file_unchanged"))
-        (told,) = daemon.events("file_unchanged")
-        assert (told["path"], told["key"], told["bytes"], daemon.events("file_delivered")) == ("a", "a", 5000, [])
+        (output,) = daemon.events("file_unchanged")
+        assert (output["path"], output["key"], output["bytes"], daemon.events("file_delivered")) == ("a", "a", 5000, [])
         assert daemon.stop() == 0
     assert strict.calls("PutObject") == []

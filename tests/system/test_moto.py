@@ -82,8 +82,8 @@ def test_check_at_moto(moto, site_for):
 
     def findings(*arguments):
         done = site.crosshaul("check", "--json", *arguments)
-        told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
-        return done.returncode, [each for each in told if each["outcome"] == "fail"]
+        output = json.loads(done.stdout)["destinations"]["partner"]["findings"]
+        return done.returncode, [each for each in output if each["outcome"] == "fail"]
 
     code, bad = findings()
     assert (code, {each["step"] for each in bad}) == (1, {"confused_deputy"})

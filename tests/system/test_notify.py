@@ -64,9 +64,9 @@ def test_a_start_asks_for_time_while_the_journal_is_opened(strict, site, manager
     """From the first moment the daemon asks for time and says why; then it sends READY=1."""
     with site.daemon():
         until(lambda: manager.hears("READY=1"))
-    before = manager.heard[: next(number for number, told in enumerate(manager.heard) if "READY=1" in told)]
-    assert any(told.startswith("EXTEND_TIMEOUT_USEC=") for told in before)
-    assert any("opening and checking the journal" in told for told in before)
+    before = manager.heard[: next(number for number, output in enumerate(manager.heard) if "READY=1" in output)]
+    assert any(output.startswith("EXTEND_TIMEOUT_USEC=") for output in before)
+    assert any("opening and checking the journal" in output for output in before)
 
 
 def test_a_stop_that_cuts_off_is_no_failure_of_the_unit(strict, site, manager):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support.clumsy_operator import secrets_in, told, unprivileged
+from support.clumsy_operator import output, secrets_in, unprivileged
 from support.system_fixtures import until
 from support.terminal import terminal
 
@@ -33,10 +33,10 @@ def test_secrets_and_escapes_stay_inside(strict, site_for):
         site.add(name, b"x")
     locked = site.add("locked \x1b[31m", b"x")
     locked.chmod(0)
-    assert unprivileged(lambda: told(site, "push")).returncode == 1
+    assert unprivileged(lambda: output(site, "push")).returncode == 1
     for verb in (["list"], ["list", "--json"], ["status"], ["push", "--dry-run"], ["wait", "--timeout", "100ms"]):
-        told(site, *verb)
-    assert told(site, "explain", str(site.root / ODD_NAMES[0])).returncode == 0
+        output(site, *verb)
+    assert output(site, "explain", str(site.root / ODD_NAMES[0])).returncode == 0
     assert [
         path.name for path in site.state_dir.iterdir() if secrets_in(site, path.read_bytes().decode("latin-1"))
     ] == []

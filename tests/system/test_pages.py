@@ -91,7 +91,7 @@ def test_what_a_reload_removed_leaves_no_metric_behind(strict, site):
         del site.config["destinations"]["second"], site.config["routes"][1]
         site.write()
         assert site.crosshaul("reload").returncode == 0
-        until(lambda: '"second"' not in (told := got(daemon, "/metrics")[1]) and '"leaves"' not in told)
+        until(lambda: '"second"' not in (output := got(daemon, "/metrics")[1]) and '"leaves"' not in output)
         assert 'crosshaul_watcher_up{route="r"}' in got(daemon, "/metrics")[1]
 
 

@@ -62,9 +62,9 @@ def test_a_bucket_that_is_not_there_has_nothing(strict, site):
     """After a change of the bucket no file counts as delivered, and each receipt is shown with its own bucket."""
     old, site.destination["bucket"] = strict.bucket, "production-inbox"
     site.write()
-    told = site.crosshaul("explain", str(site.root / "one")).stdout
-    assert f"as s3://{old}/one:" in told
-    assert "The present configuration sends it to s3://production-inbox/one:" in told
+    output = site.crosshaul("explain", str(site.root / "one")).stdout
+    assert f"as s3://{old}/one:" in output
+    assert "The present configuration sends it to s3://production-inbox/one:" in output
     assert f"-> s3://{old}/one" in site.crosshaul("list").stdout
     assert site.records()["one"]["bucket"] == old
     assert site.crosshaul("wait", "--timeout", "200ms").returncode == 1

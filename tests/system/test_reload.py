@@ -44,10 +44,10 @@ def test_what_comes_and_goes_does_not_touch_an_upload_under_way(strict, site):
         until(lambda: site.records().get("large", {}).get("state") == "uploading")
         site.config["destinations"]["second"] = destination(strict, site.external_id_file) | {"key_prefix": "second/"}
         site.config["routes"] += [route(site, "here"), route(site, "there", destination="second")]
-        told = reloaded(site)
-        assert "destination second added" in told
-        assert "route here added" in told
-        assert "route there added" in told
+        output = reloaded(site)
+        assert "destination second added" in output
+        assert "route here added" in output
+        assert "route there added" in output
         (site.home / "here/a").write_bytes(b"a")
         (site.home / "there/b").write_bytes(b"b")
         until(lambda: {"a", "second/b"} <= set(strict.objects()))

@@ -43,10 +43,10 @@ def test_a_push_keeps_the_source_until_the_other_route_has_it_and_says_so(strict
     assert f"{len(FILES)} sources stay, such as" in first.stderr
     assert "until route second has delivered it too: the route has not queued it yet" in first.stderr
     assert all((site.root / name).exists() for name in FILES)
-    told = site.crosshaul("explain", str(site.root / "d/f1")).stdout
-    assert "is not deleted yet" in told
-    assert "until route second has delivered it too" in told
-    assert f"Route second: {site.home}/link/d/f1 is not in the journal yet" in told
+    output = site.crosshaul("explain", str(site.root / "d/f1")).stdout
+    assert "is not deleted yet" in output
+    assert "until route second has delivered it too" in output
+    assert f"Route second: {site.home}/link/d/f1 is not in the journal yet" in output
     other = json.loads(site.crosshaul("explain", "--json", str(site.root / "d/f1")).stdout)["other_routes"]
     assert [(each["route"], each["record"]) for each in other] == [("second", None)]
     put_right(site)

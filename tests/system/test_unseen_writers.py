@@ -54,8 +54,8 @@ def test_a_paused_writer_of_another_user_loses_nothing(strict, site):
             time.sleep(2)
             paused.write(b" and rest")
         until(lambda: strict.objects()["paused"]["size"] == 14)
-        (told,) = daemon.events("writers_unseen")
-        assert f"belongs to another user (uid {WRITER}), and the service has no CAP_LEASE" in told["reason"]
+        (output,) = daemon.events("writers_unseen")
+        assert f"belongs to another user (uid {WRITER}), and the service has no CAP_LEASE" in output["reason"]
         own = site.add("own", b"own")
         os.chown(own, SERVICE, SERVICE)
         until(lambda: not own.exists())
@@ -74,9 +74,9 @@ def test_a_push_says_which_sources_stay_and_ends(strict, site):
     assert "a source stays f: programs that write to it can't be seen" in done.stderr
     assert "it is kept for 15 min after its delivery" in done.stderr
     assert len(json.loads(site.crosshaul("push", "--json").stdout)["staying"]) == 1
-    told = site.crosshaul("explain", str(site.root / "f")).stdout
-    assert "is not deleted yet" in told
-    assert "give the service CAP_LEASE" in told
+    output = site.crosshaul("explain", str(site.root / "f")).stdout
+    assert "is not deleted yet" in output
+    assert "give the service CAP_LEASE" in output
     assert "programs that write to it can't be seen" in site.crosshaul("status").stdout
     assert "can't be seen without CAP_LEASE" in " ".join(site.crosshaul("check").stdout.split())
     assert (site.root / "f").exists()

@@ -81,8 +81,8 @@ def test_whether_conditions_are_kept_is_told_and_remembered(strict, site_for, qu
     site = site_for(strict)
     site.push()
     code, found = checked(site)
-    (told,) = [each for each in found["store"] if "conditions" in each]
-    assert (code, told["conditions"], told["outcome"]) == (0, kept, "pass" if kept else "warn")
+    (output,) = [each for each in found["store"] if "conditions" in each]
+    assert (code, output["conditions"], output["outcome"]) == (0, kept, "pass" if kept else "warn")
     assert json.loads((site.state_dir / "capabilities.json").read_text())["partner"]["conditions"] is kept
 
 
@@ -92,8 +92,15 @@ def test_a_refusal_is_told_with_all_that_aws_said(strict, site_for):
     site = site_for(strict)
     done = site.crosshaul("check")
     assert done.returncode == 1
-    told = ("validated Upload : false", "Error Message:", "HTTP Status Code: 403", "AWS Error Code:   AccessDenied")
-    for part in (*told, "Error Type:", "Request ID:", "role permission (Account B)", "s3:PutObject", "To send to your"):
+    output = ("validated Upload : false", "Error Message:", "HTTP Status Code: 403", "AWS Error Code:   AccessDenied")
+    for part in (
+        *output,
+        "Error Type:",
+        "Request ID:",
+        "role permission (Account B)",
+        "s3:PutObject",
+        "To send to your",
+    ):
         assert part in done.stdout, part
     assert site.external_id_file.read_text() not in done.stdout
 
@@ -520,8 +527,8 @@ def test_it_tells_what_came_back_of_what_was_asked_for(strict, site_for):
     site.destination.update(server_side_encryption="aws:kms", ssekms_key_id=KEY)
     site.write()
     code, found = checked(site)
-    told = {name: value for each in found["store"] for name, value in each.items()}
-    assert (code, told["encryption"], told["kms_key"], told["expected_bucket_owner"]) == (
+    output = {name: value for each in found["store"] for name, value in each.items()}
+    assert (code, output["encryption"], output["kms_key"], output["expected_bucket_owner"]) == (
         0, "aws:kms", KEY, "222222222222",
     )  # fmt: skip
     site.destination.update(expected_bucket_owner="none")
@@ -585,10 +592,10 @@ def test_the_running_daemon_says_which_part_it_is(strict, site_for):
     site = site_for(strict)
     path = site.add("a", b"x")
     with site.daemon() as daemon:
-        told = daemon.event("destination_parked")["error"]
+        output = daemon.event("destination_parked")["error"]
         until(lambda: site.status()["destinations"]["partner"]["state"] == "parked")
         said = [
-            told,
+            output,
             site.status()["destinations"]["partner"]["last_error"],
             site.crosshaul("explain", str(path)).stdout,
         ]

@@ -40,8 +40,8 @@ def printed(site, *arguments):
 
 def documents(site, *arguments):
     """Return the documents by name, as `--format json` prints them."""
-    told = json.loads(printed(site, "--show-external-id", *arguments))["partner"]
-    return {name: each["document"] for account in told.values() for name, each in account.items()}
+    output = json.loads(printed(site, "--show-external-id", *arguments))["partner"]
+    return {name: each["document"] for account in output.values() for name, each in account.items()}
 
 
 @pytest.fixture(params=[PLAIN, FULL, DIRECT], ids=["plain", "full", "direct"])
@@ -106,8 +106,8 @@ def test_terraform_is_hcl_and_says_the_same_as_the_json(site, account):
     text = printed(site, "--format", "terraform", "--only", account, "--show-external-id")
     hcl2.loads(text)
     assert not misaligned(text)
-    told = json.loads(printed(site, "--show-external-id"))["partner"][account.replace("-", "_")]
-    for each in told.values():
+    output = json.loads(printed(site, "--show-external-id"))["partner"][account.replace("-", "_")]
+    for each in output.values():
         for statement in each["document"].get("Statement", []):
             assert re.search(f'"Sid" += "{statement["Sid"]}"\n', text)
             assert f"# {each['reasons'][statement['Sid']]}" in text
@@ -145,8 +145,8 @@ def test_what_a_bucket_has_is_merged_with_and_replaced_only_on_demand(site):
     assert "Merge" in terraform
     template = yaml.safe_load(printed(site, "--format", "cloudformation", "--only", "account-b"))
     assert not [each for each in template["Resources"].values() if each["Type"] == "AWS::S3::BucketPolicy"]
-    told = json.loads(template["Outputs"]["PartnerBucketPolicy"]["Value"])
-    assert {each["Sid"] for each in told["Statement"]} >= {"OnlyOverTls"}
+    output = json.loads(template["Outputs"]["PartnerBucketPolicy"]["Value"])
+    assert {each["Sid"] for each in output["Statement"]} >= {"OnlyOverTls"}
     asked = ("--only", "account-b", "--replace-bucket-policy")
     done = site.crosshaul("policy", "--format", "terraform", *asked)
     assert done.returncode == 0
@@ -285,8 +285,8 @@ def applied(found):
 def checked(site):
     """Return the exit code of check, and its failures and warnings."""
     done = site.crosshaul("check", "--json")
-    told = json.loads(done.stdout)["destinations"]["partner"]["findings"]
-    return done.returncode, [each for each in told if each["outcome"] in {"fail", "warn"}]
+    output = json.loads(done.stdout)["destinations"]["partner"]["findings"]
+    return done.returncode, [each for each in output if each["outcome"] in {"fail", "warn"}]
 
 
 @pytest.fixture(params=[PLAIN, FULL, DIRECT], ids=["plain", "full", "direct"])
@@ -306,8 +306,8 @@ def test_the_documents_are_enough_and_each_statement_is_needed(secure_site):
     site, account = secure_site
     found = documents(site)
     account.settings(**applied(found))
-    code, told = checked(site)
-    assert code == 0, told
+    code, output = checked(site)
+    assert code == 0, output
     site.add("a", b"small")
     site.add("large", bytes(20 * 1024 * 1024))
     assert site.push().startswith("Delivered 2 files")
@@ -316,9 +316,9 @@ def test_the_documents_are_enough_and_each_statement_is_needed(secure_site):
             if statement["Effect"] == "Allow" and name != "key-policy":
                 rest = [each for each in document["Statement"] if each is not statement]
                 account.settings(**applied(found | {name: {**document, "Statement": rest}}))
-                code, told = checked(site)
+                code, output = checked(site)
                 assert code == 1, (name, statement["Sid"])
-                first = next(each for each in told if each["outcome"] == "fail")["diagnosis"]
+                first = next(each for each in output if each["outcome"] == "fail")["diagnosis"]
                 assert statement["Action"] in first["action"], (name, statement["Sid"], first)
                 assert _part(name, site) in first["cause"], (name, statement["Sid"], first)
         account.settings(**applied(found))
@@ -349,9 +349,9 @@ def test_what_the_bucket_policy_denies_is_denied(secure_site):
     if "OnlyThisEncryption" in denied:
         site.destination.update(server_side_encryption="AES256", ssekms_key_id=None)
         site.write(overwrite="never")
-        code, told = checked(site)
+        code, output = checked(site)
         assert code == 1
-        assert next(each for each in told if each["outcome"] == "fail")["diagnosis"]["cause"] == "bucket policy"
+        assert next(each for each in output if each["outcome"] == "fail")["diagnosis"]["cause"] == "bucket policy"
 
 
 def test_a_keys_own_policy_is_enough_where_iam_has_no_say(strict, site_for):
@@ -361,13 +361,13 @@ def test_a_keys_own_policy_is_enough_where_iam_has_no_say(strict, site_for):
     site.write()
     found = documents(site)
     strict.settings(**applied(found | {"bucket-policy": None}), kms_key_policy=found["key-policy"])
-    code, told = checked(site)
-    assert code == 0, told
+    code, output = checked(site)
+    assert code == 0, output
     for statement in found["key-policy"]["Statement"]:
         rest = [each for each in found["key-policy"]["Statement"] if each is not statement]
         strict.settings(kms_key_policy={"Version": "2012-10-17", "Statement": rest})
-        code, told = checked(site)
-        first = next(each for each in told if each["outcome"] == "fail")["diagnosis"]
+        code, output = checked(site)
+        first = next(each for each in output if each["outcome"] == "fail")["diagnosis"]
         assert (code, first["cause"], statement["Action"] in first["action"]) == (1, "KMS key policy", True), first
 
 

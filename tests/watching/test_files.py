@@ -279,6 +279,6 @@ def test_two_paths_with_one_key_are_told_and_neither_overwrites(strict, site):
         site.add("b/f", b"second")
         until(lambda: site.records().get("b/f", {}).get("state") == "quarantined")
     assert strict.read("f") == b"first"
-    told = site.crosshaul("explain", str(site.root / "b/f"))
-    assert "a/f" in told.stdout
+    output = site.crosshaul("explain", str(site.root / "b/f"))
+    assert "a/f" in output.stdout
     assert Path(site.root / "b/f").read_bytes() == b"second"

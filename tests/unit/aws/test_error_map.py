@@ -322,17 +322,17 @@ def test_no_message_holds_a_secret():
     )
     echo = f"<AWSAccessKeyId>ASIAEXAMPLE</AWSAccessKeyId><StringToSign>x {SECRET_TOKEN} {SECRET_KEY}</StringToSign>"
     value = "1 validation error detected: Value 'my secret! id' at 'externalId' failed to satisfy constraint: pattern"
-    told = [
+    output = [
         sdk(403, sts_body("SignatureDoesNotMatch", canonical)).message,
         wire(403, s3_body("SignatureDoesNotMatch", canonical, echo)).message,
         wire(403, s3_body("Odd", f"the key {SECRET_KEY} and the token {SECRET_TOKEN}")).message,
         sdk(400, sts_body("ValidationError", value)).message,
     ]
-    for message in told:
+    for message in output:
         for secret in (SECRET_TOKEN, SECRET_KEY, "my secret! id", "ASIAEXAMPLE"):
             assert secret not in message
-    assert told[0].endswith("the signature you provided.")
-    assert "failed to satisfy constraint" in told[3]
+    assert output[0].endswith("the signature you provided.")
+    assert "failed to satisfy constraint" in output[3]
 
 
 # Calls without an answer

@@ -118,19 +118,19 @@ async def test_an_answer_of_many_records_arrives_whole(pki):
     assert hashlib.sha256(answer.body).digest() == hashlib.sha256(body).digest()
 
 
-@pytest.mark.parametrize("told", [True, False])
-async def test_only_an_end_that_tls_was_told_of_ends_an_answer(pki, told):
+@pytest.mark.parametrize("output", [True, False])
+async def test_only_an_end_that_tls_was_told_of_ends_an_answer(pki, output):
     """A cut connection can't truncate a response that ends with its connection."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
-        if not told:
+        if not output:
             peer.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
             await peer.gone()
 
     async with scripted(script, tls=server_context(pki / "good.pem")) as server:
-        if told:
+        if output:
             assert (await asked(server.port, pki)).body == b"half"
         else:
             with pytest.raises(TransportError) as caught:

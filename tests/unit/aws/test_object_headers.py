@@ -106,7 +106,7 @@ def test_the_type_follows_the_suffix_and_nothing_else(key, type_):
 def test_both_uses_see_the_same():
     """The attributes for botocore and for the upload client are the same."""
     attributes = ObjectAttributes(destination(storage_class="STANDARD_IA", metadata={"a": "b"}))
-    told, sent = attributes.parameters_of("a.csv", 0, "token"), dict(attributes.headers("a.csv", 0, "token"))
-    assert (told["StorageClass"], told["ContentType"]) == (sent["x-amz-storage-class"], sent["content-type"])
-    assert told["Metadata"] == {"a": "b", "crosshaul-token": "token", "mtime": "0.000000000"}
-    assert told["Metadata"] == {name[11:]: sent[name] for name in sent if name.startswith("x-amz-meta-")}
+    output, sent = attributes.parameters_of("a.csv", 0, "token"), dict(attributes.headers("a.csv", 0, "token"))
+    assert (output["StorageClass"], output["ContentType"]) == (sent["x-amz-storage-class"], sent["content-type"])
+    assert output["Metadata"] == {"a": "b", "crosshaul-token": "token", "mtime": "0.000000000"}
+    assert output["Metadata"] == {name[11:]: sent[name] for name in sent if name.startswith("x-amz-meta-")}

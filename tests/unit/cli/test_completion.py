@@ -61,13 +61,13 @@ def test_a_broken_configuration_completes_nothing_and_says_nothing(world):
 def test_fish_completes_verbs_and_routes(world):
     """Fish completes verbs and routes."""
     script = "crosshaul completion fish | source; complete -C 'crosshaul val'; complete -C 'crosshaul push --route i'"
-    told = asked(world, "fish", script)
-    assert (told[0], told[-1]) == ("validate", "inner")
+    output = asked(world, "fish", script)
+    assert (output[0], output[-1]) == ("validate", "inner")
 
 
 def test_zsh_takes_the_script_for_the_command(world):
     """In zsh the script registers itself for crosshaul, and completions have descriptions."""
     script = "autoload -U compinit; compinit -u; source <(crosshaul completion zsh); print $_comps[crosshaul]"
     assert asked(world, "zsh", script) == ["_crosshaul_completion"]
-    told = asked(world, "zsh", "COMP_WORDS='crosshaul val' COMP_CWORD=1 _CROSSHAUL_COMPLETE=zsh_complete crosshaul")
-    assert told == ["plain", "validate", *VERBS["validate"].split()]
+    output = asked(world, "zsh", "COMP_WORDS='crosshaul val' COMP_CWORD=1 _CROSSHAUL_COMPLETE=zsh_complete crosshaul")
+    assert output == ["plain", "validate", *VERBS["validate"].split()]

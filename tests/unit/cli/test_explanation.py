@@ -75,7 +75,7 @@ def view(record_=None, **more):
     return FileView(**(facts | more))
 
 
-def told(record_=None, **more):
+def output(record_=None, **more):
     return explain(view(record_, **more))
 
 
@@ -86,7 +86,7 @@ def delivered(**more):
 def test_a_delivered_file_is_told_with_its_proof():
     """The text has time, object, size, proof and request id, and nothing about daemons or destinations."""
     parked = DestinationStatus("partner", DestinationState.PARKED, last_error=DENIED)
-    assert told(delivered(), daemon_running=False, destination=parked) == [
+    assert output(delivered(), daemon_running=False, destination=parked) == [
         f"{FILE} was delivered at 14:02:00 as {URL}: 12,345 bytes, proven by S3's CRC64NVME checksum ({VALUE}).",
         'S3\'s receipt: ETag "etag", version v1, request id REQ7.',
     ]
@@ -95,8 +95,8 @@ def test_a_delivered_file_is_told_with_its_proof():
 def test_a_file_that_never_stood_still_is_told_as_such():
     """The text says that a file queued at max_wait may have been unfinished."""
     ceiling = replace(delivered(), settled_by=SettleReason.CEILING)
-    assert "did not settle within max_wait (10 min)" in told(ceiling)[-1]
-    assert not any("max_wait" in line for line in told(replace(delivered(), settled_by=SettleReason.QUIET)))
+    assert "did not settle within max_wait (10 min)" in output(ceiling)[-1]
+    assert not any("max_wait" in line for line in output(replace(delivered(), settled_by=SettleReason.QUIET)))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_file_that_never_stood_still_is_told_as_such():
 )
 def test_each_kind_of_proof_has_its_words(receipt, proof):
     """Each kind of proof has its own text."""
-    assert told(delivered(**receipt))[0].endswith(proof)
+    assert output(delivered(**receipt))[0].endswith(proof)
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_each_kind_of_proof_has_its_words(receipt, proof):
 def test_what_becomes_of_the_source_is_told(more, line):
     """The text says what happened to a delivered file's source, or will."""
     route = ROUTE.model_copy(update={"after_upload": AfterUploadConfig(action="delete")})
-    assert told(replace(delivered(), **more), route=route)[-1] == line
+    assert output(replace(delivered(), **more), route=route)[-1] == line
 
 
 def test_a_delivered_file_that_is_gone_or_changed_is_told():
     """A later deletion leaves the object; a later change is sent, with the reasons for its delay."""
-    assert told(delivered(), stat=None)[-1] == "The local file no longer exists; the object stays."
-    assert told(delivered(), stat=stat_of(age=1.0), daemon_running=False)[-2:] == [
+    assert output(delivered(), stat=None)[-1] == "The local file no longer exists; the object stays."
+    assert output(delivered(), stat=stat_of(age=1.0), daemon_running=False)[-2:] == [
         f"The file has changed since, and will be sent again. {SETTLING}",
         NO_DAEMON,
     ]
@@ -141,7 +141,7 @@ def test_a_delivered_file_that_is_gone_or_changed_is_told():
 
 def test_a_pending_file_waits_for_its_turn():
     """The text for a file without an attempt says for how long it has been pending."""
-    assert told(record(State.PENDING)) == [
+    assert output(record(State.PENDING)) == [
         f"/srv/exports/a.csv is pending: it goes to {URL} when a worker is free (pending for 5 s)."
     ]
 
@@ -149,12 +149,12 @@ def test_a_pending_file_waits_for_its_turn():
 def test_a_retried_file_tells_when_and_why():
     """The text has the time and number of the next attempt, and the last error."""
     again = record(State.PENDING, attempts=2, due_at=NOW + 12, diagnosis=SLOW)
-    assert told(again) == [
+    assert output(again) == [
         f"/srv/exports/a.csv is pending: the 3rd try, to {URL}, is at 14:03:12 (in 12 s).",
         f"Last error: {SLOW.line()}",
     ]
-    assert f"the 3rd try, to {URL}, is as soon as a worker is free." in told(replace(again, due_at=NOW - 1))[0]
-    uncounted = told(replace(again, due_at=NOW - 1, attempts=0))[0]
+    assert f"the 3rd try, to {URL}, is as soon as a worker is free." in output(replace(again, due_at=NOW - 1))[0]
+    uncounted = output(replace(again, due_at=NOW - 1, attempts=0))[0]
     assert uncounted.endswith("is as soon as a worker is free. Failures of the destination are not counted.")
 
 
@@ -162,7 +162,7 @@ def test_a_half_sent_and_a_doubtful_file_are_told():
     """The text says that sent parts are kept, and that an ambiguous attempt is checked first."""
     parts = tuple(Part(number, 5000, "e", CRC) for number in (1, 2))
     half = record(State.PENDING, multipart=Multipart("u", "a.csv", 5000, ChecksumKind.CRC64NVME, parts), ambiguous=True)
-    assert told(half)[1:] == [
+    assert output(half)[1:] == [
         "2 of its 3 parts (9.8 KiB of 12.1 KiB) are in the bucket already; only the others are still to be sent.",
         "An earlier try may have succeeded although its response was lost: S3 is asked before the next one.",
     ]
@@ -170,8 +170,8 @@ def test_a_half_sent_and_a_doubtful_file_are_told():
 
 def test_a_file_being_sent_depends_on_the_daemon():
     """With a daemon the file is being uploaded; without one the next start continues the upload."""
-    assert "is being uploaded to s3://bucket/a.csv for 5 s (since 14:02:55)." in told(record(State.UPLOADING))[0]
-    down = told(record(State.UPLOADING), daemon_running=False)
+    assert "is being uploaded to s3://bucket/a.csv for 5 s (since 14:02:55)." in output(record(State.UPLOADING))[0]
+    down = output(record(State.UPLOADING), daemon_running=False)
     assert "was being uploaded to s3://bucket/a.csv at 14:02:55 when the daemon ended" in down[0]
     assert down[-1] == NO_DAEMON
 
@@ -179,24 +179,24 @@ def test_a_file_being_sent_depends_on_the_daemon():
 def test_a_quarantined_file_tells_the_cure():
     """The text has the reason with its advice, and how to queue the file again."""
     aside = record(State.QUARANTINED, attempts=1, diagnosis=DENIED)
-    first, remedy = told(aside)
+    first, remedy = output(aside)
     assert first == f"/srv/exports/a.csv was quarantined at 14:02:55 after the 1st try: {DENIED.line()}"
     assert "`crosshaul retry /srv/exports/a.csv`" in remedy
-    assert "`crosshaul retry '/srv/exports/a b.csv'`" in told(aside, path="/srv/exports/a b.csv")[1]
-    assert "It has changed since, and will be queued again." in told(aside, stat=stat_of(age=1.0))[1]
-    assert told(aside, stat=None)[1] == "The local file no longer exists."
-    untried = told(record(State.QUARANTINED, attempts=0, diagnosis=DENIED))[0]
+    assert "`crosshaul retry '/srv/exports/a b.csv'`" in output(aside, path="/srv/exports/a b.csv")[1]
+    assert "It has changed since, and will be queued again." in output(aside, stat=stat_of(age=1.0))[1]
+    assert output(aside, stat=None)[1] == "The local file no longer exists."
+    untried = output(record(State.QUARANTINED, attempts=0, diagnosis=DENIED))[0]
     assert untried == f"/srv/exports/a.csv was quarantined at 14:02:55, before any try: {DENIED.line()}"
 
 
 def test_a_settling_and_a_gone_file_are_told():
     """A file that changed during its upload has to settle; one that disappeared may exist again."""
     assert (
-        "has to settle again. It is settling: it changed 1 s ago" in told(record(State.CHANGED), stat=stat_of(1.0))[0]
+        "has to settle again. It is settling: it changed 1 s ago" in output(record(State.CHANGED), stat=stat_of(1.0))[0]
     )
     gone = record(State.GONE)
-    assert told(gone, stat=None) == ["/srv/exports/a.csv disappeared before it could be sent (noticed at 14:02:55)."]
-    assert told(gone)[1].startswith("It exists again. It has been unchanged for 1 h")
+    assert output(gone, stat=None) == ["/srv/exports/a.csv disappeared before it could be sent (noticed at 14:02:55)."]
+    assert output(gone)[1].startswith("It exists again. It has been unchanged for 1 h")
 
 
 @pytest.mark.parametrize(
@@ -211,48 +211,48 @@ def test_a_settling_and_a_gone_file_are_told():
 )
 def test_what_never_goes_is_told_in_one_line(more, words):
     """Missing files, directories, links, pipes and excluded files each give one line without daemon or destination."""
-    (line,) = told(**(more | {"daemon_running": False}))
+    (line,) = output(**(more | {"daemon_running": False}))
     assert words in line
 
 
 def test_an_unseen_file_waits_or_is_about_to_be_seen():
     """A file that is not in the journal is settling, has settled, or waits for its marker."""
     prefix = "/srv/exports/a.csv is not in the journal yet. "
-    assert told(stat=stat_of(1.0)) == [
+    assert output(stat=stat_of(1.0)) == [
         prefix + "It is settling: it changed 1 s ago and must stay unchanged for 2 s (settle.quiet)."
     ]
-    assert told() == [prefix + "It has been unchanged for 1 h, and the next scan queues it."]
+    assert output() == [prefix + "It has been unchanged for 1 h, and the next scan queues it."]
     scanned = RouteStatus("exports", "watching", last_scan_at=NOW - 60)
-    assert told(watcher=scanned)[0].endswith("queues it, at 14:07:00 (in 4 min) at the latest.")
+    assert output(watcher=scanned)[0].endswith("queues it, at 14:07:00 (in 4 min) at the latest.")
     by_content = ROUTE.model_copy(update={"key": "{sha256}"})
-    assert told(route=by_content)[0].endswith("queues it, unless it is being read for its key ({sha256}).")
+    assert output(route=by_content)[0].endswith("queues it, unless it is being read for its key ({sha256}).")
     marked = ROUTE.model_copy(update={"settle": SettleConfig(marker="{path}.done")})
-    assert told(route=marked) == [
+    assert output(route=marked) == [
         prefix + "It waits for its marker (settle.marker: {path}.done), which must not be older than the file."
     ]
-    assert told(daemon_running=False)[-1] == NO_DAEMON
+    assert output(daemon_running=False)[-1] == NO_DAEMON
 
 
 def test_a_paused_route_is_the_reason():
     """A paused route is named with the command that resumes it."""
     line = "Route exports is paused. To send its files: `crosshaul resume --route exports`."
-    assert line in told(record(State.PENDING), paused=True)
-    assert line not in told(delivered(), paused=True)
+    assert line in output(record(State.PENDING), paused=True)
+    assert line not in output(delivered(), paused=True)
 
 
 def test_what_became_of_a_waiting_file_is_told():
     """The text says that a pending file has changed or disappeared since it was queued."""
     waiting = record(State.PENDING, attempts=1, diagnosis=SLOW)
-    assert any("It has changed since" in line for line in told(waiting, stat=stat_of(1.0)))
-    assert any("The local file no longer exists" in line for line in told(waiting, stat=None))
+    assert any("It has changed since" in line for line in output(waiting, stat=stat_of(1.0)))
+    assert any("The local file no longer exists" in line for line in output(waiting, stat=None))
     unmounted = RouteStatus("exports", "root missing")
-    assert not any("no longer exists" in line for line in told(waiting, stat=None, watcher=unmounted))
+    assert not any("no longer exists" in line for line in output(waiting, stat=None, watcher=unmounted))
 
 
 def test_a_parked_destination_is_the_reason():
     """A parked destination is named with its error and its next try."""
     parked = DestinationStatus("partner", DestinationState.PARKED, retry_at=NOW + 30, last_error=DENIED)
-    assert told(record(State.PENDING), destination=parked)[-1] == (
+    assert output(record(State.PENDING), destination=parked)[-1] == (
         f"Destination partner is parked: {DENIED.line()} One file is tried at 14:03:30 (in 30 s)."
     )
 
@@ -261,18 +261,18 @@ def test_an_expired_session_is_the_reason():
     """An expired session is named only while the daemon runs."""
     ended = DestinationStatus("partner", DestinationState.READY, credentials_expire_at=NOW - 60)
     line = "The session for partner expired at 14:02:00 and could not be renewed."
-    assert line in told(record(State.PENDING), destination=ended)
-    assert line not in told(record(State.PENDING), destination=ended, daemon_running=False)
+    assert line in output(record(State.PENDING), destination=ended)
+    assert line not in output(record(State.PENDING), destination=ended, daemon_running=False)
 
 
 def test_a_deaf_watcher_is_the_reason():
     """A route with a missing directory, or without events, is named with its last scan."""
-    missing = told(record(State.PENDING), watcher=RouteStatus("exports", "root missing"))
+    missing = output(record(State.PENDING), watcher=RouteStatus("exports", "root missing"))
     assert missing[-1] == (
         "The directory of route exports, /srv/exports, is missing: is the volume mounted? Its pending files are kept."
     )
     scanning = RouteStatus("exports", "scanning only: too many watches", last_scan_at=NOW - 60)
-    assert told(record(State.PENDING), watcher=scanning)[-1] == (
+    assert output(record(State.PENDING), watcher=scanning)[-1] == (
         "The watcher of route exports reports: scanning only: too many watches. "
         "Scans run every 5 min; the last one ended at 14:02:00."
     )
@@ -280,6 +280,6 @@ def test_a_deaf_watcher_is_the_reason():
 
 def test_a_file_that_patterns_leave_out_by_now_is_told():
     """The text says that the patterns now exclude a pending file."""
-    assert told(record(State.PENDING), left_out=True)[1].startswith(
+    assert output(record(State.PENDING), left_out=True)[1].startswith(
         "With the present configuration it is left out by the patterns"
     )

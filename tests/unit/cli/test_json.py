@@ -10,7 +10,7 @@ from crosshaul.model import PushSummary, Refusal, Settled
 from support.cli_world import DENIED, delivered, quarantined
 
 
-def told(world, capsys, *arguments, code=0):
+def output(world, capsys, *arguments, code=0):
     assert world.run(*arguments, "--json") == code
     return json.loads(capsys.readouterr().out)
 
@@ -18,19 +18,19 @@ def told(world, capsys, *arguments, code=0):
 def test_explain(world, capsys):
     """`explain --json` has the explanation's lines and the record; null for a file without a record."""
     world.admit(world.file("a"), outcome=delivered)
-    found = told(world, capsys, "explain", world.root / "a")
+    found = output(world, capsys, "explain", world.root / "a")
     assert (found["path"], found["route"], found["record"]["state"]) == (str(world.root / "a"), "exports", "delivered")
     assert " was delivered at " in found["explanation"][0]
-    assert told(world, capsys, "explain", world.root / "none")["record"] is None
+    assert output(world, capsys, "explain", world.root / "none")["record"] is None
 
 
 def test_validate(world, capsys):
     """`validate --json` has routes and destinations, or the faults with code 2."""
-    found = told(world, capsys, "validate")
+    found = output(world, capsys, "validate")
     names = {"routes": ["exports", "inner"], "destinations": ["partner"]}
     assert found == {"valid": True, "faults": [], "warnings": [], "sent_again": []} | names
     world.config.write_text("state_dir: 7\nnonsense: 1\n")
-    found = told(world, capsys, "validate", code=2)
+    found = output(world, capsys, "validate", code=2)
     assert not found["valid"]
     assert len(found["faults"]) > 2
     assert all(each.startswith(f"{world.config}:") for each in found["faults"])
@@ -38,9 +38,9 @@ def test_validate(world, capsys):
 
 def test_retry(world, capsys):
     """`retry --json` has the number of requeued files, also before the first run."""
-    assert told(world, capsys, "retry") == {"requeued": 0, "daemon_running": False}
+    assert output(world, capsys, "retry") == {"requeued": 0, "daemon_running": False}
     world.admit(world.file("a"), outcome=quarantined)
-    assert told(world, capsys, "retry") == {"requeued": 1, "daemon_running": False}
+    assert output(world, capsys, "retry") == {"requeued": 1, "daemon_running": False}
 
 
 def test_push(world, monkeypatch, capsys):
@@ -53,7 +53,7 @@ def test_push(world, monkeypatch, capsys):
         return PushSummary(2, 3, failed, 10, 1.25, ("r: unreadable",))
 
     monkeypatch.setitem(sys.modules, "crosshaul.service.push", SimpleNamespace(push=push))
-    found = told(world, capsys, "push", code=1)
+    found = output(world, capsys, "push", code=1)
     assert (found["delivered"], found["unchanged"], found["delivered_bytes"], found["seconds"]) == (2, 3, 10, 1.25)
     assert found["left_out"] == ["r: unreadable"]
     assert [(each["path"], each["error"]["code"]) for each in found["failed"]] == [("a", DENIED.code)]

@@ -14,11 +14,11 @@ def lines(capsys):
 def test_list_is_a_line_per_file(filled, capsys):
     """Each record is one line with state, size, path, object and error, also with odd names."""
     assert filled.run("list") == 0
-    told = lines(capsys)
-    assert len(told) == 4
-    assert told[0].split() == ["delivered", "7", f"{filled.root}/a", "->", "s3://partner-bucket/a"]
-    assert told[1].endswith(f"({DENIED.line()})")
-    assert f"{filled.root}/odd\\xff\\n -> " in told[3]
+    output = lines(capsys)
+    assert len(output) == 4
+    assert output[0].split() == ["delivered", "7", f"{filled.root}/a", "->", "s3://partner-bucket/a"]
+    assert output[1].endswith(f"({DENIED.line()})")
+    assert f"{filled.root}/odd\\xff\\n -> " in output[3]
 
 
 def test_list_as_json_has_everything(filled, capsys):

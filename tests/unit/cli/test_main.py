@@ -24,9 +24,9 @@ def verb_that_raises(monkeypatch, error):
 def test_help_lists_every_verb(capsys):
     """``crosshaul --help`` names each verb and what it does."""
     assert main.run(["--help"]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert all(
-        re.search(rf"^  {verb} +{re.escape(does[:40])}", told, re.MULTILINE) for verb, does in main.VERBS.items()
+        re.search(rf"^  {verb} +{re.escape(does[:40])}", output, re.MULTILINE) for verb, does in main.VERBS.items()
     )
 
 
@@ -34,9 +34,9 @@ def test_help_lists_every_verb(capsys):
 def test_every_verb_has_help(verb, capsys):
     """Each verb's help has its exit codes with their line breaks, and the usual verbs have examples."""
     assert main.run([verb, "--help"]) == 0
-    told = capsys.readouterr().out
-    assert "\n  Exit codes:\n    0  " in told
-    assert ("\n  Examples:\n    " in told) == (verb != "version")
+    output = capsys.readouterr().out
+    assert "\n  Exit codes:\n    0  " in output
+    assert ("\n  Examples:\n    " in output) == (verb != "version")
 
 
 def test_version_in_one_line_and_in_full(capsys):
@@ -44,9 +44,9 @@ def test_version_in_one_line_and_in_full(capsys):
     assert main.run(["--version"]) == 0
     assert capsys.readouterr().out == f"crosshaul {__version__}\n"
     assert main.run(["version"]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in ("python 3.", "openssl ", "aioboto3 ", "botocore ", "pydantic ", "awscrt "):
-        assert f"\n{name}" in told
+        assert f"\n{name}" in output
 
 
 @pytest.mark.parametrize(
@@ -150,15 +150,15 @@ def test_a_terminal_that_knows_few_letters_is_no_error(world):
 def test_validate_counts_what_it_read(world, capsys):
     """A valid file is one line with the number of routes and destinations, also by CROSSHAUL_CONFIG."""
     assert world.run("validate") == 0
-    told = f"{world.config}: configuration is valid: 2 routes, 1 destination\n"
-    assert capsys.readouterr().out == told
-    assert world.process("validate").stdout == told
+    output = f"{world.config}: configuration is valid: 2 routes, 1 destination\n"
+    assert capsys.readouterr().out == output
+    assert world.process("validate").stdout == output
 
 
 def test_the_configuration_may_stand_in_the_environment(world):
     """CROSSHAUL_CONFIG_YAML contains the configuration; it overrides CROSSHAUL_CONFIG, and -c overrides it."""
-    told = world.process("validate", CROSSHAUL_CONFIG_YAML=world.config.read_text()).stdout
-    assert told == "CROSSHAUL_CONFIG_YAML: configuration is valid: 2 routes, 1 destination\n"
+    output = world.process("validate", CROSSHAUL_CONFIG_YAML=world.config.read_text()).stdout
+    assert output == "CROSSHAUL_CONFIG_YAML: configuration is valid: 2 routes, 1 destination\n"
     wrong = world.process("status", CROSSHAUL_CONFIG_YAML="state_dir: 7\n")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("crosshaul: CROSSHAUL_CONFIG_YAML:1: state_dir: ")

@@ -45,9 +45,9 @@ def test_a_good_push_is_one_line(world, monkeypatch, capsys):
     """A push that delivers everything prints one line on stdout, nothing on stderr, and exits with 0."""
     calls = pushing(monkeypatch, PushSummary(1200, 3, (), 36_175_872, 3.2))
     assert world.run("push", "--route", "exports", "--route", "inner") == 0
-    told = capsys.readouterr()
-    assert told.out == "Delivered 1,200 files (34.5 MiB) in 3.2 s, 10.8 MiB/s; 3 were delivered before.\n"
-    assert told.err == ""
+    output = capsys.readouterr()
+    assert output.out == "Delivered 1,200 files (34.5 MiB) in 3.2 s, 10.8 MiB/s; 3 were delivered before.\n"
+    assert output.err == ""
     assert calls == [("exports", "inner")]
 
 
@@ -62,9 +62,9 @@ def test_failed_files_are_lines_and_code_1(world, monkeypatch, capsys):
     """Up to 20 failed files have a line each with path, error and advice; the others are counted."""
     pushing(monkeypatch, PushSummary(1, 0, tuple(map(record, range(23))), 1, 1.0))
     assert world.run("push") == 1
-    told = capsys.readouterr()
-    assert told.out.endswith("; 23 files not delivered.\n")
-    lines = told.err.splitlines()
+    output = capsys.readouterr()
+    assert output.out.endswith("; 23 files not delivered.\n")
+    lines = output.err.splitlines()
     assert len(lines) == 21
     assert lines[0] == f"crosshaul: {world.root}/file-0\\n: {DENIED.line()}"
     assert lines[-1] == "crosshaul: and 3 more: see `crosshaul list`"
@@ -118,11 +118,11 @@ def test_the_bar_fits_any_terminal_and_leaves_nothing(world):
     with ProgressBar(console) as bar:
         bar.tick(PushProgress(2000, 17, 2, 5 * 2**20, 10 * 2**20, ("evil\n\x1b[2J[red]" + "x" * 500,), settling=4))
         bar._progress.refresh()
-    told = out.getvalue()
-    assert "17/2,000 files" in told
-    assert "5.0/10.0" in told
-    assert "\x1b[2J" not in told
-    assert told.endswith("\x1b[2K") or told.rstrip().endswith("\x1b[2K")
+    output = out.getvalue()
+    assert "17/2,000 files" in output
+    assert "5.0/10.0" in output
+    assert "\x1b[2J" not in output
+    assert output.endswith("\x1b[2K") or output.rstrip().endswith("\x1b[2K")
 
 
 def test_the_bar_is_only_on_a_terminal(monkeypatch):

@@ -71,15 +71,15 @@ def test_status_is_plain_where_it_is_piped(filled, capsys):
 
     filled.journal(write)
     assert filled.run("status") == 0
-    told = lines(capsys)
-    assert told[1].startswith(
+    output = lines(capsys)
+    assert output[1].startswith(
         "Files: 1 delivered, 0 uploading, 2 pending, 1 quarantined; 12 Bytes pending, the oldest for "
     )
-    (route,) = [line for line in told if line.startswith("exports ")]
+    (route,) = [line for line in output if line.startswith("exports ")]
     assert "x" * 300 in route
-    (destination,) = [line for line in told if line.startswith("partner ")]
+    (destination,) = [line for line in output if line.startswith("partner ")]
     assert DENIED.line() in destination
-    assert not any(mark in "\n".join(told) for mark in "─│\x1b")
+    assert not any(mark in "\n".join(output) for mark in "─│\x1b")
 
 
 def test_healthy_is_an_exit_code(filled, capsys):

@@ -36,30 +36,30 @@ def shown(monkeypatch, width, routes, watcher="watching"):
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
 def test_no_line_is_wider_than_the_terminal_and_no_figure_is_cut(monkeypatch, width, name, watcher):
     """With any names and errors, lines fit, counts are whole, and nothing moves the cursor."""
-    written, told = shown(monkeypatch, width, [name], watcher)
-    assert max(map(len, told.splitlines())) <= width
-    assert "1,234,567" in told
-    assert "partner" in told
-    assert "parked" in told
-    assert "\u2026" not in told
-    assert "\x1b" not in told
+    written, output = shown(monkeypatch, width, [name], watcher)
+    assert max(map(len, output.splitlines())) <= width
+    assert "1,234,567" in output
+    assert "partner" in output
+    assert "parked" in output
+    assert "\u2026" not in output
+    assert "\x1b" not in output
     assert not {"\x1b[2J", "\u202e"} & set(re.findall(r"\x1b\[2J|\u202e", written))
 
 
 def test_a_narrow_terminal_has_a_paragraph_for_each_route(monkeypatch):
     """On a narrow terminal each route is a line with its name and an indented paragraph."""
-    _, told = shown(monkeypatch, 40, ["one", "two"])
-    lines = told.splitlines()
+    _, output = shown(monkeypatch, 40, ["one", "two"])
+    lines = output.splitlines()
     assert {"one", "two"} <= {line.strip() for line in lines}
     assert any(line.startswith("  pending 1, uploading 0,") for line in lines)
-    assert "route " not in told
+    assert "route " not in output
 
 
 def test_a_wide_one_has_a_table(monkeypatch):
     """On a wide terminal routes are rows of one table."""
-    _, told = shown(monkeypatch, 120, ["one", "two"])
-    (head,) = [line for line in told.splitlines() if line.startswith("route ")]
-    (row,) = [line for line in told.splitlines() if line.startswith("two ")]
+    _, output = shown(monkeypatch, 120, ["one", "two"])
+    (head,) = [line for line in output.splitlines() if line.startswith("route ")]
+    (row,) = [line for line in output.splitlines() if line.startswith("two ")]
     assert head.index("watcher") == row.index("watching")
 
 

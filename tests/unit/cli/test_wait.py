@@ -52,9 +52,9 @@ def test_the_time_is_up_with_a_line(world, capsys):
     """At the time-out it exits with 1 and prints the number of files left, an example, and that no daemon runs."""
     world.admit(world.file("a"), world.file("b"))
     assert world.run("wait", "--timeout", "100ms") == 1
-    told = capsys.readouterr().err
-    assert "crosshaul: no daemon is running" in told
-    assert f"after 0.1 s 2 files are not delivered, such as {world.root}/a" in told
+    output = capsys.readouterr().err
+    assert "crosshaul: no daemon is running" in output
+    assert f"after 0.1 s 2 files are not delivered, such as {world.root}/a" in output
 
 
 def test_quarantined_files_are_no_success(world, capsys):

@@ -277,9 +277,9 @@ def test_on_loopback_no_token_is_needed(tmp_path: Path, listen: str) -> None:
 @pytest.mark.parametrize("listen", ["0.0.0.0:9464", "[::]:9464", "192.0.2.7:9464", "crosshaul.example:9464"])
 def test_beyond_loopback_there_has_to_be_a_token(tmp_path: Path, listen: str) -> None:
     """An address that is not loopback needs a token or a token file, and the error says so."""
-    (told,) = faults(tmp_path, text(top=f"http: {{listen: '{listen}'}}"))
-    assert "http.listen" in told
-    assert "add token_file (or token), or write 127.0.0.1:9464" in told
+    (output,) = faults(tmp_path, text(top=f"http: {{listen: '{listen}'}}"))
+    assert "http.listen" in output
+    assert "add token_file (or token), or write 127.0.0.1:9464" in output
     assert loaded(tmp_path, text(top=f"http: {{listen: '{listen}', token: {TOKEN}}}")).http.secret() == TOKEN
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
@@ -287,7 +287,7 @@ def test_beyond_loopback_there_has_to_be_a_token(tmp_path: Path, listen: str) ->
 
 
 @pytest.mark.parametrize(
-    ("section", "told"),
+    ("section", "output"),
     [
         ("http: {token: hush-hush}", "a token has at least 16 characters, this one has 9"),
         ("http: {token: 'hush-hush hush-hush'}", "a token contains only"),
@@ -299,10 +299,10 @@ def test_beyond_loopback_there_has_to_be_a_token(tmp_path: Path, listen: str) ->
         ("heartbeat: {every: 10ms}", "too small; write 1 or more"),
     ],
 )
-def test_tokens_and_addresses_are_checked_and_never_quoted(tmp_path: Path, section: str, told: str) -> None:
+def test_tokens_and_addresses_are_checked_and_never_quoted(tmp_path: Path, section: str, output: str) -> None:
     """Errors in secrets do not quote them."""
     (fault,) = faults(tmp_path, text(top=section))
-    assert told in fault
+    assert output in fault
     assert "hush" not in fault
     assert TOKEN not in fault
 
@@ -312,11 +312,11 @@ def test_a_secret_file_that_can_not_serve_is_named(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     section = f"http: {{token_file: {file}}}\nheartbeat: {{url_file: {file}}}"
     config = loaded(tmp_path, text(top=section))
-    for content, told in ((None, "cannot be read"), ("", "is empty; write one"), ("hush", ":1: ")):
+    for content, output in ((None, "cannot be read"), ("", "is empty; write one"), ("hush", ":1: ")):
         if content is not None:
             file.write_text(content)
         for key, read in (("http.token_file", config.http.secret), ("heartbeat.url_file", config.heartbeat.secret)):
-            with pytest.raises(ConfigError, match=told) as raised:
+            with pytest.raises(ConfigError, match=output) as raised:
                 read()
             assert f"{key}: {file}" in str(raised.value)
             assert "hush" not in str(raised.value)

@@ -29,7 +29,7 @@ APART = [
 ]
 
 
-def told(directory: Path, one: dict[str, Any], other: dict[str, Any], second: dict[str, Any]) -> list[str]:
+def output(directory: Path, one: dict[str, Any], other: dict[str, Any], second: dict[str, Any]) -> list[str]:
     """Return the warnings for two routes; with ``second`` the second one has its own destination."""
     routes = [
         {"name": name, "destination": destination, "path": name} | route
@@ -54,7 +54,7 @@ def test_routes_whose_keys_may_meet_are_named(
     tmp_path: Path, one: dict[str, Any], other: dict[str, Any], second: dict[str, Any]
 ) -> None:
     """If one route deletes and another may use the freed key, a line has both names and the remedy."""
-    (line,) = told(tmp_path, one, other, second)
+    (line,) = output(tmp_path, one, other, second)
     assert line.startswith("routes one and two can use the same keys in bucket inbox")
     assert "give one destination another key_prefix" in line
 
@@ -64,4 +64,4 @@ def test_routes_that_keep_apart_are_not_spoken_of(
     tmp_path: Path, one: dict[str, Any], other: dict[str, Any], second: dict[str, Any]
 ) -> None:
     """There is no warning if sources stay, keys or places differ, it is one tree, or equal keys mean equal bytes."""
-    assert told(tmp_path, one, other, second) == []
+    assert output(tmp_path, one, other, second) == []

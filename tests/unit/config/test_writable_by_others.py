@@ -30,29 +30,29 @@ def made(tmp_path: Path) -> Path:
     return file
 
 
-def told(file: Path) -> list[str]:
+def output(file: Path) -> list[str]:
     return files_writable_by_others(load(file, {}), file)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "id", "token"])
 def test_a_file_that_every_user_can_write_is_named(made: Path, name: str) -> None:
     """The configuration and each secret file that all users can write are reported with mode and command."""
-    assert told(made) == []
+    assert output(made) == []
     path = made.parent / name
     path.chmod(0o666)
-    assert told(made) == [f"{path} can be changed by every user (mode 0666); run chmod o-w {path}"]
+    assert output(made) == [f"{path} can be changed by every user (mode 0666); run chmod o-w {path}"]
 
 
 def test_a_directory_in_which_every_user_can_replace_it_is_named(made: Path) -> None:
     """A file in a directory that all users can write is reported, unless the directory is sticky, as /tmp is."""
     made.parent.chmod(0o777)
-    assert all("can be replaced by every user" in line for line in told(made))
-    assert len(told(made)) == 3
+    assert all("can be replaced by every user" in line for line in output(made))
+    assert len(output(made)) == 3
     made.parent.chmod(0o1777)
-    assert told(made) == []
+    assert output(made) == []
 
 
 def test_what_is_not_there_is_told_elsewhere(made: Path) -> None:
     """A missing file is not reported."""
     (made.parent / "id").unlink()
-    assert told(made) == []
+    assert output(made) == []

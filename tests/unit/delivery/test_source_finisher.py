@@ -215,7 +215,7 @@ async def test_an_empty_directory_in_the_place_of_the_root_is_no_missing_file(wo
     world.root.mkdir()
     await until(world, "f", AfterAction.FAILED)
     async with asyncio.timeout(60):
-        while not world.said("source_kept"):  # told once the journal has it
+        while not world.said("source_kept"):  # logged once the journal has it
             await asyncio.sleep(0.01)
     assert "is the volume mounted?" in world.said("source_kept")[0]
     world.root.rmdir()
@@ -471,12 +471,12 @@ async def test_a_source_waits_for_every_route_that_takes_it(world: World, tmp_pa
     world.others = (other(world.root),)
     after = world.after(after_upload="delete" if action == "delete" else {"move_to": tmp_path / "done"})
     path = await world.deliver("d/f", ago=60)
-    for told in ("has not queued it", "has not delivered it"):
+    for output in ("has not queued it", "has not delivered it"):
         await after.drain()
         assert path.exists()
         record, diagnosis = await world.record("d/f"), await world.diagnosis("d/f")
         assert (record.after_action, diagnosis.code) == (AfterAction.WAITING, "OtherRoute")
-        assert f"until route other has delivered it too: the route {told}" in diagnosis.message
+        assert f"until route other has delivered it too: the route {output}" in diagnosis.message
         assert world.said("source_waits")[-1] == diagnosis.message
         await world.take("other", "d/f", path)
     await world.sent("other")
@@ -692,9 +692,9 @@ async def test_on_stores_without_if_match_the_object_is_looked_at_before_the_sou
     assert {name for name in names if states[name] is State.PENDING} == {"late", "size"}
     assert [await world.action(name) for name in ("other", "tool", "down")] == [AfterAction.FAILED] * 3
     assert len(world.said("source_differs")) == 2
-    told = " ".join(world.said("source_kept"))
-    assert "s3://bucket/r/other was replaced by source them after it was delivered" in told
-    assert "no answer" in told
+    output = " ".join(world.said("source_kept"))
+    assert "s3://bucket/r/other was replaced by source them after it was delivered" in output
+    assert "no answer" in output
     assert not world.said("objects_unseen")
 
 

@@ -115,9 +115,9 @@ def test_other_bytes_behind_the_old_mtime_stay(root: Root, top: Path, kind: Chec
     before, file = delivered(root, kind=kind), top / "a/b/f"
     file.write_bytes(b"012345678X")
     os.utime(file, ns=(before.fingerprint.mtime_ns, before.fingerprint.mtime_ns))
-    with pytest.raises(FileChangedError) as told:
+    with pytest.raises(FileChangedError) as output:
         source_removal.delete(root, before, ALONE)
-    assert not isinstance(told.value, ContentChangedError)
+    assert not isinstance(output.value, ContentChangedError)
     assert file.read_bytes() == b"012345678X"
 
 
@@ -477,6 +477,6 @@ def test_trouble_at_the_target_is_never_the_files_own(root: Root, top: Path, tmp
     """An error at the target is retried and does not count as a change of the source."""
     (tmp_path / "done").mkdir()
     (tmp_path / "done/a").write_text("in the way")
-    with pytest.raises(SourceError) as told:
+    with pytest.raises(SourceError) as output:
         source_removal.move(root, delivered(root), target(tmp_path / "done"), ALONE)
-    assert type(told.value) is SourceError
+    assert type(output.value) is SourceError

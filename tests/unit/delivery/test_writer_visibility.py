@@ -69,10 +69,10 @@ def test_another_users_file_stays_although_its_writer_is_in_no_list(top: Path, m
     """
     os.chown(top / "f", WRITER, WRITER)
     with (top / "f").open("ab") as writer:
-        told = as_service(lambda: act(top, guard(), move=move), writer.fileno())
-        assert told.startswith("WritersUnseenError: f: programs that write to it can't be seen: it belongs ")
-        assert f"(uid {WRITER}), and the service has no CAP_LEASE; it is kept for 15 min after its delivery" in told
-        assert "give the service CAP_LEASE" in told
+        output = as_service(lambda: act(top, guard(), move=move), writer.fileno())
+        assert output.startswith("WritersUnseenError: f: programs that write to it can't be seen: it belongs ")
+        assert f"(uid {WRITER}), and the service has no CAP_LEASE; it is kept for 15 min after its delivery" in output
+        assert "give the service CAP_LEASE" in output
         writer.write(b"rest")
     assert (top / "f").read_bytes() == b"firstrest"
     assert as_service(lambda: act(top, guard(may_go=True), move=move)) == ""
@@ -151,8 +151,8 @@ def test_what_leases_tell_is_known_by_the_mount_table(
 @ROOT_ONLY
 def test_it_is_foreseen_where_other_users_may_write(top: Path):
     """Without CAP_LEASE the hint is logged at the start for directories in which other users may write."""
-    told = as_service(lambda: invisible_writers(top, with_mounts=False))
-    assert told.startswith(f"writers to files of users other than uid {SERVICE} can't be seen without CAP_LEASE")
+    output = as_service(lambda: invisible_writers(top, with_mounts=False))
+    assert output.startswith(f"writers to files of users other than uid {SERVICE} can't be seen without CAP_LEASE")
     os.chown(top, SERVICE, SERVICE)
     assert as_service(lambda: invisible_writers(top, with_mounts=False))
     top.chmod(0o755)

@@ -135,11 +135,11 @@ def test_validation_sees_through_symlinks(top: Path, tmp_path: Path):
     moving = route | {"after_upload": {"move_to": str(tmp_path / "link")}}
     twice = route | {"name": "twice", "path": str(tmp_path / "link")}
     below = route | {"name": "below", "path": str(tmp_path / "into")}
-    for routes, told in (
+    for routes, output in (
         ([moving], "is watched by"),
         ([route, twice], "the same directory"),
         ([route, below], "nested with"),
     ):
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(ConfigError, match=output):
             loaded(tmp_path, state_dir=str(tmp_path / "s"), routes=routes, destinations={})
     assert loaded(tmp_path, state_dir=str(tmp_path / "s"), routes=[route])

@@ -173,9 +173,9 @@ def test_the_schema_refuses_lies(connection: sqlite3.Connection, lie: str) -> No
 
 def test_the_queries_and_the_code_call_the_same_files_large(connection: sqlite3.Connection) -> None:
     """The limit between small and large files is model.LARGE in the index and in every query."""
-    told = [row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'files_due'")]
-    told += [query for query in SQL.values() if "size >=" in query]
-    numbers = [number for text in told for number in re.findall(r"size >= ([0-9]+)", text)]
+    output = [row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'files_due'")]
+    output += [query for query in SQL.values() if "size >=" in query]
+    numbers = [number for text in output for number in re.findall(r"size >= ([0-9]+)", text)]
     assert len(numbers) >= 3
     assert set(numbers) == {str(LARGE)}
 

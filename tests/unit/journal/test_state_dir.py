@@ -102,8 +102,8 @@ def test_a_volume_as_kubernetes_mounts_it(tmp_path: Path, lost_and_found: bool) 
     set_mode(volume, 0o2775 if lost_and_found else 0o2777)
     for parent in (tmp_path, *tmp_path.parents[:-1]):
         set_mode(parent, mode(parent) | 0o011)
-    told = prepared_by_another(volume)
-    assert f"set a new directory below it, such as {volume}/state" in told, told
+    output = prepared_by_another(volume)
+    assert f"set a new directory below it, such as {volume}/state" in output, output
     assert prepared_by_another(volume / "state") == ""
     assert mode(volume / "state") & 0o777 == 0o700
 

@@ -27,10 +27,10 @@ def test_the_soft_limit_becomes_the_hard_one() -> None:
 
 class Log:
     def __init__(self) -> None:
-        self.told: list[int] = []
+        self.counts: list[int] = []
 
     def warning(self, _event: str, *, error: str, count: int) -> None:
-        self.told.append(count)
+        self.counts.append(count)
 
 
 async def test_a_storm_of_refused_connections_is_a_few_lines() -> None:
@@ -39,6 +39,6 @@ async def test_a_storm_of_refused_connections_is_a_few_lines() -> None:
     handler = AcceptErrorHandler(log)  # type: ignore[arg-type]
     for _ in range(1000):
         handler(loop, {"message": "socket.accept() out of system resource", "exception": OSError(24, "x")})
-    assert log.told == [2**power for power in range(10)]
+    assert log.counts == [2**power for power in range(10)]
     handler(loop, {"message": "another"})
-    assert len(log.told) == 10
+    assert len(log.counts) == 10

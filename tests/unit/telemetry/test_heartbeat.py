@@ -154,7 +154,7 @@ def status(**others):
 
 
 @pytest.mark.parametrize(
-    ("facts", "alive", "usable", "told"),
+    ("facts", "alive", "usable", "output"),
     [
         (status(), WELL, WELL, ()),
         (status(oldest_pending_seconds=899.0), WELL, WELL, ()),
@@ -166,6 +166,6 @@ def status(**others):
         (status(), WELL, HealthReport(ok=True, reasons=("one of two is parked",)), ()),
     ],
 )  # fmt: skip
-def test_what_is_all_clear(facts, alive, usable, told):
+def test_what_is_all_clear(facts, alive, usable, output):
     """All clear needs a young backlog and a sound journal, loops, destinations and directories."""
-    assert all_clear(facts, 900.0, alive, usable) == HealthReport(not told, told)
+    assert all_clear(facts, 900.0, alive, usable) == HealthReport(not output, output)

@@ -82,7 +82,7 @@ def test_a_real_log_has_the_fields_of_the_page(strict, site_for):
     seen: dict[str, set[str]] = {}
     for event in daemon.events():
         seen.setdefault(event["event"], set()).update(event)
-    told = {
+    output = {
         "file_delivered",
         "upload_failed",
         "uploads_recovered",
@@ -90,6 +90,6 @@ def test_a_real_log_has_the_fields_of_the_page(strict, site_for):
         "destination_resumed",
         "stopped",
     }
-    assert told <= seen.keys()
+    assert output <= seen.keys()
     for event, fields in seen.items():
         assert fields - EVERY_LINE == documented()[event][1] - EVERY_LINE, event

@@ -108,8 +108,8 @@ def test_a_full_disk_is_told_when_there_is_room():
     stream.full = False
     writer.put(line(3))
     assert writer.flush(10)
-    told, last = [json.loads(each) for each in stream.getvalue().splitlines()]
-    assert (told["event"], told["level"], told["lines"], last["number"]) == ("log_lines_dropped", "warning", 3, 3)
+    output, last = [json.loads(each) for each in stream.getvalue().splitlines()]
+    assert (output["event"], output["level"], output["lines"], last["number"]) == ("log_lines_dropped", "warning", 3, 3)
 
 
 def test_a_line_that_can_not_be_rendered_ends_no_log():

@@ -184,8 +184,8 @@ async def test_probes_need_no_token_and_have_no_reasons():
 
 async def test_beyond_loopback_any_name_is_answered():
     """Beyond loopback any host name is served, because the token protects."""
-    told = await fetch("/livez", host="crosshaul.example:9464", token=TOKEN, local=False)
-    assert told[:2] == (200, "ok\n")
+    output = await fetch("/livez", host="crosshaul.example:9464", token=TOKEN, local=False)
+    assert output[:2] == (200, "ok\n")
 
 
 async def test_a_failing_source_is_one_line_with_503():
@@ -212,34 +212,34 @@ async def test_a_port_in_use_is_one_clear_line():
     async with serving("127.0.0.1", 0, sources()) as port:
         with pytest.raises(
             ListenError, match=rf"^http\.listen: 127\.0\.0\.1:{port} is in use .* set another port"
-        ) as told:
+        ) as output:
             async with serving("127.0.0.1", port, sources()):
                 pass
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(output.value)
 
 
 @pytest.mark.parametrize(
-    ("host", "told"),
+    ("host", "output"),
     [("192.0.2.1", "has no address 192.0.2.1"), ("no-such-host.invalid", "can't be resolved")],
 )
-async def test_an_address_that_is_not_ours_is_one_clear_line(host, told):
+async def test_an_address_that_is_not_ours_is_one_clear_line(host, output):
     """An address of another machine and an unknown name each have a hint."""
-    with pytest.raises(ListenError, match=told):
+    with pytest.raises(ListenError, match=output):
         async with serving(host, 0, sources()):
             pass
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "output"),
     [
         (PermissionError(13, "Permission denied"), "ports below 1024"),
         (socket.gaierror(-2, "unknown"), "can't be resolved"),
         (OSError(97, os.strerror(97)), "can't be listened on"),
     ],
 )
-def test_every_error_of_listening_has_a_message(error, told):
+def test_every_error_of_listening_has_a_message(error, output):
     """Each error of listening has its own message (root never gets the first)."""
-    assert told in server._listen_error("::1", 80, error)
+    assert output in server._listen_error("::1", 80, error)
     assert "[::1]:80" in server._listen_error("::1", 80, error)
 
 

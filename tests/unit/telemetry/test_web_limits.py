@@ -159,6 +159,6 @@ async def test_no_descriptors_is_told_at_doublings_and_passes(log, monkeypatch):
     monkeypatch.setattr(loop, "sock_accept", refusing)
     async with serving("127.0.0.1", 0, SOURCES) as port:
         assert (await asked(port, request(b"Host: localhost")))[0].split()[1] == "200"
-    told = events(log)
-    assert len(told) <= 8
-    assert "Too many open files" in told[0]["error"]
+    output = events(log)
+    assert len(output) <= 8
+    assert "Too many open files" in output[0]["error"]
