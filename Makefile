@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-random test-real test-systemd test-container test-browser screenshots crash crash-points simulate overflow mutants lint format types arch check bench bench-parts lock clean site coverage changelog distribution release
 
-help: ## Show what there is
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## Make the virtual environment from the committed lock
@@ -21,7 +21,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: $(READY) ## The whole story on an embedded partner account, in under a minute
+demo: $(READY) ## Show a complete run on an embedded partner account, in under a minute
 	$(BIN)/crosshaul demo
 
 HERE := not real and not host and not container and not browser
@@ -52,21 +52,21 @@ screenshots: $(READY) ## Take the pictures of the status page for the docs again
 	tests/browser/run $(BIN)/python screenshots
 
 PASSINGS ?= 2
-crash-points: $(READY) ## Kill the daemon at every point where its state changes, and look
+crash-points: $(READY) ## Kill the daemon at every point where its state changes, and check that nothing is lost
 	$(BIN)/python tests/crash/points.py --passings $(PASSINGS)
 
 KILLS ?= 1000
-crash: $(READY) ## Kill the daemon KILLS times at random moments under load, and look
+crash: $(READY) ## Kill the daemon KILLS times at random moments under load, and check that nothing is lost
 	$(BIN)/python tests/crash/kills.py --kills $(KILLS)
 
 SEEDS ?= 10000
-simulate: $(READY) ## Play SEEDS stories in virtual time, or replay one: SEED=n
+simulate: $(READY) ## Run SEEDS simulated stories in virtual time, or replay one: SEED=n
 	PYTHONPATH=tests $(BIN)/python -m simulation.run $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
-overflow: $(READY) ## Make 60,000 files while the daemon is stopped: more than the kernel can tell of
+overflow: $(READY) ## Make 60,000 files while the daemon is stopped: more than the kernel's event queue holds
 	OVERFLOW=60000 $(PYTEST) tests/watching/test_kernel.py -k overflown
 
-mutants: $(READY) ## Put bugs in on purpose, and see each caught
+mutants: $(READY) ## Apply deliberate bugs, and check that a test catches each
 	$(BIN)/python tests/mutants/run.py
 
 lint: $(READY) ## Style, spelling and likely mistakes
@@ -78,22 +78,22 @@ format: $(READY) ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(READY) ## mypy: the package strictly, the tests by what their bodies say
+types: $(READY) ## mypy: the package strictly, the tests without the need for annotations
 	$(BIN)/mypy
 
-arch: $(READY) ## Who may import whom
+arch: $(READY) ## Check the import rules (import-linter)
 	$(BIN)/lint-imports
 
 site: $(READY) ## Build the documentation site into .site, with warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-coverage: $(READY) ## Measure branch coverage of unit, contract and property tests, and hold it where it stands
+coverage: $(READY) ## Measure branch coverage of unit, contract and property tests; fail if it falls
 	$(PYTEST) -m 'not alone' $(PARALLEL) --cov --cov-report= $(MEASURED)
 	$(PYTEST) -m alone --cov --cov-append --cov-report=term --cov-fail-under=$(COVERED) $(MEASURED)
 MEASURED := tests/unit tests/contract tests/properties tests/faults
 COVERED := 80
 
-changelog: $(READY) ## Show what the next release would say
+changelog: $(READY) ## Show the notes of the next release
 	$(BIN)/python -m towncrier build --draft --version next
 
 distribution: $(READY) ## Build wheel and sdist, and try each in a clean environment
@@ -104,7 +104,7 @@ release: $(READY) ## Release VERSION=1.2.3: date the changelog, build, try, comm
 
 check: lint types arch test ## Everything that a change has to pass
 
-bench: $(READY) .venv-bench/.ready ## Beside s5cmd, rclone and the AWS CLI (an hour; nginx with Lua from Debian)
+bench: $(READY) .venv-bench/.ready ## Compare with s5cmd, rclone and the AWS CLI (an hour; nginx with Lua from Debian)
 	benchmarks/run $(BIN)/python
 
 .venv-bench/.ready: requirements/bench.txt
@@ -112,7 +112,7 @@ bench: $(READY) .venv-bench/.ready ## Beside s5cmd, rclone and the AWS CLI (an h
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	touch $@
 
-bench-parts: $(READY) ## Measure parts by themselves: journal, signer, wire, memory, start
+bench-parts: $(READY) ## Measure single parts: journal, signer, HTTP client, memory, start
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/sigv4.py
 	$(BIN)/python benchmarks/wire.py
@@ -120,7 +120,7 @@ bench-parts: $(READY) ## Measure parts by themselves: journal, signer, wire, mem
 	$(BIN)/python benchmarks/short_sessions.py
 	$(BIN)/python benchmarks/start.py
 
-lock: $(READY) ## Make the lock again, from the ranges in pyproject.toml
+lock: $(READY) ## Renew the lock from the ranges in pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group test --constraints requirements/run.txt --output-file requirements/test.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev --constraints requirements/test.txt --output-file requirements/dev.txt
@@ -128,6 +128,6 @@ lock: $(READY) ## Make the lock again, from the ranges in pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --group bench --output-file requirements/bench.txt
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-clean: ## Remove what was made here
+clean: ## Remove everything that make created
 	rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache .demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

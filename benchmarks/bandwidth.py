@@ -25,7 +25,7 @@ _KINDS = {
 
 
 class Relay:
-    """Carries bytes to the sink and writes down when how many went by, in a thread of its own."""
+    """Relays bytes to the sink, and records their number over time, in its own thread."""
 
     def __init__(self, to: int) -> None:
         self.port = free_port()
@@ -55,7 +55,7 @@ class Relay:
 
 
 def windows(passed: list[tuple[float, int]], began: float, ended: float) -> list[float]:
-    """The rate in every window of five seconds, at steps of a tenth, in bytes a second."""
+    """Return the rate of each window of five seconds, in steps of a tenth, in bytes per second."""
     tenths = [0] * (int((ended - began) * 10) + 1)
     for at, size in passed:
         if began <= at < ended:
@@ -65,7 +65,7 @@ def windows(passed: list[tuple[float, int]], began: float, ended: float) -> list
 
 
 def measure(kind: str, store: Sink, seconds: float) -> dict[str, Any]:
-    """One kind of files; the first two seconds are the start."""
+    """Measure one kind of files, without the first two seconds."""
     root, relay = _KINDS[kind].tree(), Relay(store.https_port)
     settings = {"transfer": {"bandwidth": "20MiB/s"}}
     with daemon(root, SCRATCH / "home", store, settings, url=f"https://127.0.0.1:{relay.port}"):

@@ -23,7 +23,7 @@ _WAYS = {"rename": {}, "close_write": {"close_write": True}, "quiet": {}}
 
 
 def shape(config: dict[str, Any], home: Path) -> None:
-    """A route for each way."""
+    """Return a route for each way of ending a file."""
     config["routes"] = []
     for name, more in _WAYS.items():
         (home / "root" / name).mkdir()
@@ -33,7 +33,7 @@ def shape(config: dict[str, Any], home: Path) -> None:
 
 
 def write(running: Site, way: str, name: str) -> float:
-    """A file by one of the ways; when its writer was done with it."""
+    """Write a file in one of the ways; return when its writer ended."""
     target = running.root / way / name
     path = running.home / "draft" if way == "rename" else target
     path.write_bytes(os.urandom(10_000))
@@ -44,7 +44,7 @@ def write(running: Site, way: str, name: str) -> float:
 
 
 def receipts(running: Site) -> dict[tuple[str, str], float]:
-    """When each file was delivered."""
+    """Return the delivery time of each file."""
     with sqlite3.connect(f"file:{running.home}/state/journal.db?mode=ro", uri=True) as journal:
         rows = journal.execute("SELECT route, path, delivered_at FROM files WHERE state = 'delivered'")
         return {(route, os.fsdecode(path)): at for route, path, at in rows}

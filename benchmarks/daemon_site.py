@@ -1,4 +1,4 @@
-"""`crosshaul run` at work against the sink, for what is measured of a daemon rather than of a push."""
+"""Run `crosshaul run` against the sink, for measurements of the daemon instead of a push."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Daemon:
             return json.loads(answer.read())
 
     def wait_for(self, delivered: int, seconds: float = 120) -> None:
-        """Until so many files are delivered."""
+        """Wait until this many files are delivered."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
@@ -59,7 +59,7 @@ class Daemon:
 def daemon(
     root: Path, home: Path, sink: Sink, settings: Mapping[str, Any], *, url: str | None = None
 ) -> Iterator[Daemon]:
-    """The daemon over the block. ``settings`` go over the configuration; the route's are under ``route``."""
+    """Run the daemon during the block. ``settings`` override the configuration; the route's are under ``route``."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     root.mkdir(parents=True, exist_ok=True)

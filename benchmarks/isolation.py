@@ -75,7 +75,7 @@ def say(label: str, took: list[float], calm: list[float]) -> None:
 
 
 def break_others(running: Site) -> None:
-    """One destination that hangs, one route that is refused, one file that fails for ever in the probed route."""
+    """Make one destination hang, one route refused, and one file of the probed route fail for ever."""
     running.fault("PutObject", "d1/*", kind="stall", seconds=60, where="head")
     running.fault("PutObject", "d2/*", kind="error", status=403, code="AccessDenied", message="not here")
     running.fault("PutObject", "d0/poison", kind="error", status=500, code="InternalError", message="not this one")
@@ -87,7 +87,7 @@ def break_others(running: Site) -> None:
 
 
 def backlog(running: Site, route: str, files: int) -> None:
-    """So many files in a route, renamed in at once."""
+    """Rename this many files into a route at once."""
     heap = running.home / f"heap-{route}"
     for number in range(files):
         directory = heap / f"{number // 1000}"

@@ -23,7 +23,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Work:
-    """A tree of files: (number of files, bytes of each), and whether it is a matter of large ones."""
+    """A tree of files: (number of files, bytes of each), and True for large ones."""
 
     name: str
     files: Sequence[tuple[int, int]]
@@ -31,16 +31,16 @@ class Work:
 
     @property
     def count(self) -> int:
-        """Files in all."""
+        """The number of files."""
         return sum(count for count, _ in self.files)
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """The number of bytes."""
         return sum(count * size for count, size in self.files)
 
     def tree(self) -> Path:
-        """The tree, made where it is not there yet; small files by 500 to a directory."""
+        """Return the tree, created if missing; small files by 500 to a directory."""
         root = SCRATCH / self.name.replace(" ", "-")
         if not (root.parent / f"{root.name}.made").exists():
             shutil.rmtree(root, ignore_errors=True)
@@ -85,7 +85,7 @@ class Figures:
 
 
 def compare(work: Work, sink: Sink, names: Sequence[str], rounds: int, *, tls: bool) -> dict[str, dict[str, Any]]:
-    """Each tool in turn, A B C A B C; what arrived is counted by the sink."""
+    """Run each tool in turn, A B C A B C; the sink counts what arrived."""
     tree, figures = work.tree(), {name: Figures() for name in names}
     for turn in range(rounds):
         for name in names:
@@ -99,7 +99,7 @@ def compare(work: Work, sink: Sink, names: Sequence[str], rounds: int, *, tls: b
 
 
 def warm(tree: Path) -> None:
-    """Have the files in memory, as files that were just written are: else the first tool would read them for all."""
+    """Load the files into memory, as just written files are: otherwise the first tool would read them for all."""
     for path in tree.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
@@ -108,7 +108,7 @@ def warm(tree: Path) -> None:
 
 
 def once(tool: Tool, job: Job, work: Work) -> tuple[Cost, list[str]]:
-    """One run, and what is wrong with what arrived."""
+    """Return the cost of one run, and the files that did not arrive correctly."""
     cost, counted = run(tool, job), job.sink.counters()
     arrived = (counted["objects"] + counted["completed"], counted["object_bytes"] + counted["part_bytes"])
     wrong = [] if arrived == (work.count, work.size) else [f"arrived: {arrived}, not {(work.count, work.size)}"]
@@ -136,5 +136,5 @@ def _plain(value: object) -> object:
 
 
 def machine() -> Mapping[str, object]:
-    """The machine in general terms."""
+    """Describe the machine in general terms."""
     return {"processors": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}

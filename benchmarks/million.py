@@ -34,13 +34,13 @@ def tree(directories: int) -> Path:
 
 
 def first(job: Job, work: Work) -> dict[str, Any]:
-    """Everything is new."""
+    """Measure a pass over new files."""
     cost, wrong = once(crosshaul, job, work)
     return _told(f"first pass, {work.count:,} files", cost, wrong, rate=work.count / cost.seconds)
 
 
 def again(name: str, rounds: int, begin: Callable[[], Cost]) -> dict[str, Any]:
-    """Nothing has changed: the median of ``rounds``."""
+    """Measure passes over unchanged files: the median of ``rounds``."""
     costs = [begin() for _ in range(rounds)]
     middle = statistics.median_low(cost.seconds for cost in costs)
     cost = next(each for each in costs if each.seconds == middle)
@@ -57,7 +57,7 @@ def _told(what: str, cost: Cost, wrong: list[str], **more: float) -> dict[str, A
 
 
 def push_again(job: Job) -> Cost:
-    """With the journal of the first pass."""
+    """Push again with the journal of the first pass."""
     command, told = crosshaul(job)
     return cost_of(command, session() | told, job.home / "output")
 
@@ -69,7 +69,7 @@ def find(job: Job) -> Cost:
 
 
 def by_peer(tool: Tool, job: Job) -> Cost:
-    """A peer, that lists the bucket."""
+    """Run another tool, which lists the bucket."""
     return run(tool, replace(job, home=job.home.parent / "peer"))
 
 

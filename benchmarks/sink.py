@@ -50,19 +50,19 @@ class Sink:
         return json.loads(self._ask("counters"))
 
     def reset(self) -> None:
-        """Count from nothing."""
+        """Reset the counts."""
         self._ask("reset")
 
     def round_trip(self, seconds: float) -> None:
-        """Hold back each answer so long from now on."""
+        """Delay each response by this time from now on."""
         self._ask(f"round-trip?seconds={seconds}")
 
     def list_million(self, directories: int) -> None:
-        """Have the bucket list a thousand files in each of so many directories (0: it is empty)."""
+        """Make the bucket list a thousand files in each of this many directories (0: it is empty)."""
         self._ask(f"listing?directories={directories}")
 
     def acknowledged(self) -> dict[str, float]:
-        """When each object was answered (seconds since the epoch), by path; counted from the first call on."""
+        """Return the time of each response (seconds since the epoch), by path; recorded from the first call on."""
         return dict(json.loads(self._ask("acknowledged")))
 
     def cpu_seconds(self) -> float:

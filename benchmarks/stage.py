@@ -37,12 +37,12 @@ class Site:
             return json.loads(answer.read())
 
     def fault(self, operation: str, key: str, probability: float | None = None, **action: object) -> None:
-        """From now on these calls go wrong: all, or so many by chance."""
+        """Make these calls fail from now on: all, or a random share."""
         rule = {"operation": operation, "key": key, "times": None, "probability": probability, "action": action}
         self._tell("POST", json.dumps(rule).encode())
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
+        """Let all calls succeed."""
         self._tell("DELETE", None)
 
     def _tell(self, method: str, body: bytes | None) -> None:
@@ -50,13 +50,13 @@ class Site:
         urllib.request.urlopen(request, timeout=60).close()
 
     def wait_for(self, count: int, seconds: float = 60) -> None:
-        """Until so many objects are there, or the time is over."""
+        """Wait until this many objects exist, or the time is over."""
         end = time.monotonic() + seconds
         while len(self.ask("objects")) < count and time.monotonic() < end:
             time.sleep(0.2)
 
     def wait_for_event(self, name: str, seconds: float = 60) -> None:
-        """Until the daemon has logged this, or the time is over."""
+        """Wait until the daemon has logged this, or the time is over."""
         end = time.monotonic() + seconds
         while name not in self.events() and time.monotonic() < end:
             time.sleep(0.05)

@@ -45,7 +45,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Job:
-    """A tree to be brought into the sink. ``home`` is where a tool may keep what it needs."""
+    """A tree to be sent to the sink. ``home`` is a directory for the tool's own files."""
 
     source: Path
     home: Path
@@ -61,7 +61,7 @@ class Job:
 
 
 def crosshaul(job: Job) -> tuple[list[str], dict[str, str]]:
-    """``push``, the whole of it: scan, journal, checksums, receipts; with its defaults."""
+    """Run ``push`` completely, with its defaults: scan, journal, checksums, receipts."""
     state = job.home / "state"
     config = {
         "state_dir": str(state),
@@ -135,7 +135,7 @@ TOOLS: Mapping[str, Tool] = {"crosshaul": crosshaul, "s5cmd": s5cmd, "rclone": r
 
 
 def run(tool: Tool, job: Job) -> Cost:
-    """One run of a tool, from nothing: an empty home, and a sink that counts from nothing."""
+    """Run a tool from an empty state: an empty home, and a reset sink."""
     shutil.rmtree(job.home, ignore_errors=True)
     job.home.mkdir(parents=True)
     job.sink.reset()
@@ -156,7 +156,7 @@ def cost_of(command: Sequence[str], told: Mapping[str, str], output: Path) -> Co
 
 
 def peers() -> list[str]:
-    """The tools that are here."""
+    """Return the installed tools."""
     found = [name for name in TOOLS if name == "crosshaul" or (PEERS / name.split()[0]).exists()]
     missing = [name for name in TOOLS if name not in found]
     if missing:

@@ -29,7 +29,7 @@ HEADERS = [
 
 
 class Sink(asyncio.Protocol):
-    """Counts the bytes of bodies and says 200 after each; understands Content-Length and nothing else."""
+    """Counts the bytes of bodies and responds with 200; supports Content-Length only."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a head."""

@@ -9,15 +9,15 @@ from crosshaul.telemetry import redact
 
 pytest_plugins = ["support.blocked_loop", "support.partner_fixtures", "support.system_fixtures"]
 
-# How long an example takes depends on what else runs here, and says nothing of the code.
+# An example's duration depends on the machine's load, and proves nothing about the code.
 settings.register_profile("any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, and what they start would inherit that.
+# Tests in the background of a shell ignore Ctrl-C, and the processes that they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Images of Python often ask for no bytecode; hundreds of starts of the command would each compile all of the package.
+# Images of Python often disable bytecode; then hundreds of starts would each compile the whole package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 

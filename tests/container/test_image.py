@@ -35,7 +35,7 @@ def test_a_file_is_delivered_and_sigterm_ends_it(pod, account):
     assert account.external_id not in pod.log()
 
 
-def test_it_drains_at_sigterm_and_goes_on_with_its_state(pod, account):
+def test_it_drains_at_sigterm_and_continues_with_its_state(pod, account):
     """A file in flight at SIGTERM arrives before the container ends, and the next one knows what was delivered."""
     pod.configure(transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
     account.fault("delay", "UploadPart", rule={"times": None}, seconds=0.4)

@@ -64,7 +64,7 @@ class Writers:
 
 def wrong(account: PartnerProcess, writers: Writers, *, finally_: bool) -> list[str]:
     """Return what violates the rules."""
-    missing = set(writers.missing())  # before the bucket is looked at, which only gains
+    missing = set(writers.missing())  # read before the bucket, whose objects only increase
     held, faults = account.objects(sha256=True), []
     for name, states in writers.states.items():
         digest = held.get(name, {}).get("sha256")

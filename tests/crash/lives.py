@@ -20,7 +20,7 @@ from pathlib import Path
 from crosshaul.cli import run as _run  # noqa: F401
 from crosshaul.cli.main import main
 
-# Imported for the children: a fork has them for nothing.
+# Imported for the children, which inherit the modules by the fork.
 from crosshaul.service import daemon as _daemon  # noqa: F401
 from support.partner_fixtures import PartnerProcess
 

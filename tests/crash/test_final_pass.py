@@ -35,7 +35,7 @@ def test_files_written_just_before_the_signal_are_delivered(strict, site):
     with site.daemon("--finish") as daemon:
         site.add("early", b"1")
         until(lambda: "early" in strict.objects())
-        os.kill(daemon.process.pid, signal.SIGSTOP)  # no event is heard in time
+        os.kill(daemon.process.pid, signal.SIGSTOP)  # no event arrives in time
         for number in range(300):
             site.add(f"new {number % 7}/directory/{number}", b"%d" % number)
         site.add("large", bytes(40 * MIB))

@@ -175,7 +175,7 @@ async def test_the_checksum_that_the_store_knows_is_found_without_extra_calls(
             await pipeline.comes_to(name, State.DELIVERED)
             assert partner.read(name) == data
         assert pipeline.context.negotiator.confirmed is wanted[quality]
-    assert {call.key for call in pipeline.calls("HeadObject")} <= {"big"}  # asked for once, being large
+    assert {call.key for call in pipeline.calls("HeadObject")} <= {"big"}  # one HEAD, because it is large
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
@@ -340,7 +340,7 @@ async def test_a_file_that_changed_since_it_settled_is_not_sent(partner: Partner
                 await asyncio.sleep(0.01)
         outcomes = dict(pipeline.observer.outcomes)
         assert (await pipeline.record("a")).state is State.CHANGED
-        assert (await pipeline.record("gone")).state is State.CHANGED  # intake alone says that it is gone
+        assert (await pipeline.record("gone")).state is State.CHANGED  # only discovery decides that it is gone
     assert outcomes == {b"a": Changed(), b"gone": Changed()}
     assert pipeline.calls("PutObject") == []
 

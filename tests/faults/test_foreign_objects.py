@@ -157,7 +157,7 @@ async def test_another_source_s_objects_are_not_replaced_by_files_that_would_the
             assert partner.read(name) == bytes(size)
 
 
-async def test_another_source_s_objects_are_replaced_and_told_where_sources_are_kept(
+async def test_another_source_s_objects_are_replaced_and_reported_where_sources_are_kept(
     partner: PartnerAccount, tmp_path: Path
 ):
     """With `keep` and `overwrite: always` the route replaces the objects and logs the owner of each."""

@@ -107,7 +107,7 @@ async def test_objects_that_the_partner_takes_away_cost_one_request_in_the_end(
             assert partner.read("report") == bytes([state])
             del partner.objects["report"]
         assert len(pipeline.calls("PutObject")) == 7
-        # One that stays is found to be there, and replaced as what it is.
+        # An object that stays is found by HEAD and replaced by its ETag.
         await pipeline.drop("report", b"stays")
         await pipeline.comes_to("report", State.DELIVERED)
         for state in range(3):
@@ -118,7 +118,7 @@ async def test_objects_that_the_partner_takes_away_cost_one_request_in_the_end(
 
 
 @pytest.mark.parametrize("name", SIZES)
-async def test_a_role_that_may_only_put_goes_on_as_ever(name: str, partner: PartnerAccount, tmp_path: Path):
+async def test_a_role_that_may_only_put_continues_as_ever(name: str, partner: PartnerAccount, tmp_path: Path):
     """If If-Match is denied for lack of s3:GetObject, files are sent without it, and nothing parks."""
     bucket = f"arn:aws:s3:::{partner.bucket}/*"
     partner.change(role_policy=document(statement(["s3:PutObject"], bucket)))

@@ -62,7 +62,7 @@ async def test_what_is_appended_to_for_ever_arrives_as_it_was_at_one_moment(
         assert len(grown) > record.fingerprint.size >= SIZES[name]
         assert partner.read(name) == grown[: record.fingerprint.size]
         assert not pipeline.calls("AbortMultipartUpload")
-        # And once more: a later, longer state replaces it.
+        # A later, longer state replaces it.
         async with written_to(path, None):
             await pipeline.admit(name, SettleReason.CEILING)
             later = await pipeline.comes_to(name, State.DELIVERED)
@@ -90,7 +90,7 @@ async def test_parts_of_an_interrupted_upload_count_only_if_they_are_in_the_file
 
 
 @pytest.mark.parametrize("name", SIZES)
-async def test_what_is_rewritten_for_ever_is_told_and_not_sent_over_and_over(
+async def test_what_is_rewritten_for_ever_is_reported_and_not_sent_over_and_over(
     name: str, partner: PartnerAccount, tmp_path: Path
 ):
     """No mixed state is delivered, the file is logged, and further attempts are delayed."""
@@ -109,7 +109,7 @@ async def test_what_is_rewritten_for_ever_is_told_and_not_sent_over_and_over(
             assert pipeline.calls("CompleteMultipartUpload") == []
         elif name in partner.objects:
             assert len(partner.read(name)) == SIZES[name]
-    # At rest it goes as any other.
+    # Once it has settled it is sent like any other.
     async with open_pipeline(partner, tmp_path) as pipeline:
         await pipeline.admit(name)
         await pipeline.comes_to(name, State.DELIVERED)

@@ -201,7 +201,7 @@ async def test_the_pause_that_the_store_asks_for_is_everybody_s(partner: Partner
         await asyncio.sleep(2.5)
         assert len(pipeline.calls("PutObject")) == calls
         partner.faults.clear()
-        pipeline.transfer.probe_now()  # but those that were tried in the first half second keep to it
+        pipeline.transfer.probe_now()  # except files that were tried in the first half second
         await until(lambda: len(partner.objects) > 1_000)
 
 

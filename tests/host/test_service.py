@@ -249,7 +249,7 @@ def test_it_belongs_to_the_boot_after_the_network(host):
     assert "network-online.target" in host.shown("crosshaul", "After")
 
 
-def test_it_is_back_after_a_reboot_and_goes_on(host, account):
+def test_it_is_back_after_a_reboot_and_continues(host, account):
     """After a reboot during an upload the service starts after the network and continues the upload."""
     settle(host, account, transfer={"multipart_threshold": "5MiB", "part_size": "5MiB", "memory_limit": "5MiB"})
     host.run("systemctl", "start", "crosshaul")

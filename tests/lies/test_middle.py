@@ -158,7 +158,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("status", REFUSALS)
 @pytest.mark.parametrize("client", CLIENTS)
-async def test_a_proxy_s_refusal_is_told_at_once(client: str, status: str, trusted, tmp_path: Path):
+async def test_a_proxy_s_refusal_is_reported_at_once(client: str, status: str, trusted, tmp_path: Path):
     """If a proxy refuses the tunnel, each client reports its status and the remedy at once."""
     with away(tmp_path, client) as world:
         async with in_the_middle(trusted.server(AWS_NAMES), world.monkeypatch) as middle:

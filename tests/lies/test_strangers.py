@@ -175,7 +175,7 @@ async def test_an_endless_good_answer_is_refused(operation: str):
     ],
     ids=["ssh", "tls", "status line", "header", "chunk", "not UTF-8"],
 )
-async def test_garbage_is_told_in_one_line_that_quotes_none_of_it(operation: str, garbage: bytes):
+async def test_garbage_is_reported_in_one_line_that_quotes_none_of_it(operation: str, garbage: bytes):
     """A response that is not HTTP is a network fault with a message that quotes nothing of it."""
     said = await output(operation, says(garbage))
     assert said.kind is FaultKind.NETWORK or said.status == 403

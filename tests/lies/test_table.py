@@ -87,7 +87,7 @@ async def arrives(pipeline: Pipeline, name: str) -> Record:
         while not any(
             path == name.encode() and isinstance(each, Delivered) for path, each in pipeline.observer.outcomes
         ):
-            await asyncio.sleep(0.01)  # the journal knows it first
+            await asyncio.sleep(0.01)  # the journal has it first
     assert pipeline.account.read(name) == (pipeline.root / name).read_bytes()
     return record
 
@@ -126,7 +126,9 @@ async def test_a_session_that_is_refused_costs_a_refresh_and_no_try(
     async with pipeline_of(partner, tmp_path) as pipeline:
         for number, row in enumerate(rows, 1):
             partner.faults.add(Rule(operation=operation, action=error(row)))
-            pipeline.bucket._refresher._forced_at = float("-inf")  # it is asked more often here than it lets itself be
+            pipeline.bucket._refresher._forced_at = float(
+                "-inf"
+            )  # more renewals are requested here than the refresher allows
             await drop(pipeline, row.code, operation)
             await arrives(pipeline, row.code)
             assert len(pipeline.calls("AssumeRole")) == number + 1, row
@@ -256,7 +258,7 @@ async def test_an_abort_that_fails_masks_nothing(partner: PartnerAccount, tmp_pa
     assert len(pipeline.calls("AssumeRole")) <= 2
 
 
-async def test_every_error_of_get_is_told(partner: PartnerAccount, tmp_path: Path):
+async def test_every_error_of_get_is_reported(partner: PartnerAccount, tmp_path: Path):
     """GetObject fails with code and request id, after a refresh if that may help."""
     async with overheard(partner, tmp_path) as pipeline:
         await drop(pipeline, "there", PUT)
@@ -274,7 +276,7 @@ async def test_every_error_of_get_is_told(partner: PartnerAccount, tmp_path: Pat
         assert await pipeline.bucket.get_range("there", 0, 4) == b"there"
 
 
-async def test_whatever_happens_to_the_connection_a_get_is_right_or_told(partner: PartnerAccount, tmp_path: Path):
+async def test_whatever_happens_to_the_connection_a_get_is_right_or_reported(partner: PartnerAccount, tmp_path: Path):
     """GetObject returns exactly the bytes or one fault; a partial or foreign body is never returned."""
     data = bytes(range(256)) * 800
     async with overheard(partner, tmp_path) as pipeline:
@@ -331,7 +333,7 @@ async def test_every_error_of_sts_parks_and_passes(
         refresher = pipeline.bucket._refresher
         monkeypatch.setattr(
             refresher._base_credentials, "forget", lambda: None
-        )  # or most of the time goes into reading the SDK's models again
+        )  # otherwise most of the time is spent on reading the SDK's models again
         for code, status in STS.items():
             while refresher._attempting or refresher._requested.is_set():
                 await asyncio.sleep(0.01)
@@ -477,7 +479,7 @@ async def test_no_call_follows_a_redirect(operation: str, status: int, partner: 
 
 
 NOT_SEEN = {
-    # What was damaged after S3 had checked it, no sender can see: docs/RELIABILITY.md, "not promised".
+    # A sender can't see damage after S3's check: docs/RELIABILITY.md, "not promised".
     (PUT, "damage in the store"), (PART, "damage in the store"), (COMPLETE, "damage in the store"),
 }  # fmt: skip
 

@@ -46,7 +46,7 @@ async def test_bodies_are_signed_where_they_have_to_be(
         assert account.read("first") == (b"small" if first == "small" else BIG)
 
 
-async def test_a_refusal_of_something_else_is_told_as_it_is(
+async def test_a_refusal_of_something_else_is_reported_as_it_is(
     certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Once an unsigned body was accepted, a 403 is not tried again with a signature."""

@@ -184,7 +184,7 @@ BUGS = (
         "if self._status:",
         "tests/lies -k huge_page",
     ),
-    # What the journal remembers
+    # The journal
     bug(
         "a change while the file was sent is lost",
         "journal/sqlite/outcomes.py",
@@ -371,7 +371,7 @@ BUGS = (
         "        except KeyError as error:\n            self._report(directory.path, OSError(str(error)))\n",
         "tests/unit/discovery/test_scanner.py",
     ),
-    # What happens to the source
+    # The sources
     bug(
         "a file that changed after its delivery is deleted or moved away as delivered",
         "delivery/after_upload/source_verification.py",
@@ -400,7 +400,7 @@ BUGS = (
         "",
         "tests/unit/files/test_root.py",
     ),
-    # Whose fault it is, and when again
+    # Attribution of faults, and retries
     bug(
         "credentials are used after their end",
         "aws/refresher.py",

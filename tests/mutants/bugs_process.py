@@ -24,7 +24,7 @@ BUGS = (
         "journal/sqlite/reserve.py",
         " and self._fill_log()\n",
         "\n",
-        "tests/state/test_bad_disk.py -k go_on_writing",
+        "tests/state/test_bad_disk.py -k continue_writing",
     ),
     bug(
         "the room that is kept for receipts is no room",

@@ -169,7 +169,7 @@ BUGS: tuple[Bug, ...] = (
         "delivery/upload.py",
         "                context.observer.on_foreign_overwrite(claim, context.destination.bucket, other)\n",
         "                pass\n",
-        f"{_FOREIGN} -k told_where",
+        f"{_FOREIGN} -k reported_where",
     ),
     bug(
         "a lost answer counts as delivered although the store garbled the bytes",

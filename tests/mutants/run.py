@@ -33,7 +33,7 @@ def _command(catcher: str) -> list[str]:
 def _fails(daemon: Path, catcher: str, scratch: Path) -> bool:
     path = os.pathsep.join([str(daemon), str(_PROJECT / "tests")])
     environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(scratch)}
-    # No more time than it takes, and nothing of it left behind: a process group of its own.
+    # A process group of its own, so that a time-out leaves no process behind.
     process = subprocess.Popen(
         _command(catcher), cwd=_PROJECT, env=environment, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

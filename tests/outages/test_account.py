@@ -84,7 +84,7 @@ def test_a_clock_that_jumps_about_costs_no_file(strict, site_for):
             files_for(site, 1.5, f"{number}")
         until(lambda: len(strict.objects()) == len(sha256_of(site.root)))
         assert daemon.stop() == 0
-    # Which call meets it first, S3's or the renewal of a short session, is chance.
+    # Chance decides which call fails first, S3's or the renewal of a short session.
     assert {call["code"] for call in strict.calls()} & {"RequestTimeTooSkewed", "SignatureDoesNotMatch"}
     assert {key: each["sha256"] for key, each in strict.objects(sha256=True).items()} == sha256_of(site.root)
     assert {each["writes"] for each in strict.objects().values()} == {1}

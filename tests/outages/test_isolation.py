@@ -217,5 +217,5 @@ def test_a_backlog_in_one_route_is_not_before_a_new_file_in_another(strict, site
         daemon.kill()
     calls = strict.calls("PutObject")
     new = next(call["at"] for call in calls if call["key"] == "works/new")
-    # It settles in 0.1 s, and a runtime of four workers holds eight claims; the rest is a slow machine's.
+    # It settles in 0.1 s, and a runtime of four workers holds eight claims; the rest is for a slow machine.
     assert len([call for call in calls if added + 1.0 < call["at"] < new]) < 200

@@ -146,7 +146,7 @@ def test_a_session_policy_gives_nothing_new(account):
     assert "because no identity-based policy allows the s3:DeleteObject action" in refusal.message
 
 
-def test_wrong_keys_and_signatures_are_told_apart(account):
+def test_wrong_keys_and_signatures_are_distinguished(account):
     """STS names an unknown key InvalidClientTokenId and a wrong secret SignatureDoesNotMatch."""
     unknown = {"aws_access_key_id": "AKIAUNKNOWN", "aws_secret_access_key": "x"}
     with refused() as key:

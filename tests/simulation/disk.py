@@ -153,7 +153,7 @@ class Disk:
         return Node(self.inodes, entries, b"", stamp, stamp)
 
     def _stamp(self) -> int:
-        self.ticks += 1  # no two changes at one time: a coarse clock is tests/watching's affair
+        self.ticks += 1  # no two changes at one time: tests/watching has the coarse clock
         return int(self.now() * 1e9) + self.ticks
 
 

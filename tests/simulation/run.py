@@ -49,7 +49,7 @@ def play_many(seeds: range) -> tuple[list[Played], Counter[str]]:
         if played.wrong:
             broken.append(played)
         if number % 50 == 0:
-            gc.unfreeze()  # each life of the daemon freezes what is there, the dead worlds of earlier seeds among it
+            gc.unfreeze()  # each life of the daemon freezes all objects, also those of earlier seeds
             gc.collect()
     return broken, counts
 

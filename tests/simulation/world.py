@@ -251,7 +251,7 @@ class World:
                 model.claim,
                 "LARGE",
                 PART,
-            ),  # not the journal's queries: files change sides after the claim
+            ),  # not by the journal's queries: files change their route after the claim
             (runtime, "LARGE", PART),
             (builder, "Metrics", lambda: quiet),
             (builder, "BaseCredentials", lambda _: Chain(self.account)),
@@ -288,7 +288,7 @@ class World:
             self.note("kill -9")
             return False
         finally:
-            # What was cut off stays as it is until the end: nothing of a dead process runs.
+            # Cut-off work stays unchanged until the end, because nothing of a dead process runs.
             self._kept.append((living, asyncio.all_tasks(loop)))
             self.moment, self.loop = loop.moment + 0.5, None
             if living.done():

@@ -188,7 +188,7 @@ def greedy(directory: Path) -> Iterator[None]:
         thread.join()
 
 
-def test_a_shared_disk_empties_itself_while_others_go_on_writing(strict: PartnerProcess, site_for, tmp_path):
+def test_a_shared_disk_empties_itself_while_others_continue_writing(strict: PartnerProcess, site_for, tmp_path):
     """While a program takes all released space, there is still space for every receipt."""
     home = tmp_path / "disk"
     with shared_disk(strict, site_for, home) as (site, spool):

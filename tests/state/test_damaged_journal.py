@@ -61,7 +61,7 @@ def flipped(pristine: bytes, at: int, length: int) -> bytes:
 
 
 @pytest.mark.timeout(300)
-async def test_a_flipped_page_is_told_or_harmless(tmp_path: Path) -> None:
+async def test_a_flipped_page_is_reported_or_harmless(tmp_path: Path) -> None:
     """For each flipped page the start refuses the journal and says what to do, or works with all files."""
     database = await filled(tmp_path / "pristine")
     pristine = database.read_bytes()
@@ -80,7 +80,7 @@ async def test_a_flipped_page_is_told_or_harmless(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 16, 18, 24, 28, 52, 56, 60, 96, 100, 103, 105])
-async def test_a_flipped_byte_of_the_header_is_told_or_harmless(tmp_path: Path, at: int) -> None:
+async def test_a_flipped_byte_of_the_header_is_reported_or_harmless(tmp_path: Path, at: int) -> None:
     """A flipped byte of the header or the first page is refused in one line, or has no effect."""
     database = await filled(tmp_path / "state")
     database.write_bytes(flipped(database.read_bytes(), at, 1))
@@ -123,7 +123,7 @@ async def test_a_flipped_byte_of_the_log_costs_the_last_commits_at_most(tmp_path
     """A flip in the -wal after a crash loses the commits after it, and none before."""
     journal = await Journal.open(tmp_path / "alive", TurnableClock())
     await journal.admit([settled(b"early")])
-    early = len((tmp_path / "alive" / "journal.db-wal").read_bytes().rstrip(b"\0"))  # the rest is room for later
+    early = len((tmp_path / "alive" / "journal.db-wal").read_bytes().rstrip(b"\0"))  # the rest is preallocated
     await journal.admit([settled(b"late")])
     dead = tmp_path / "dead"
     shutil.copytree(tmp_path / "alive", dead)
@@ -175,7 +175,7 @@ async def test_nothing_is_written_to_a_journal_that_lost_its_name(tmp_path: Path
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
-def test_a_daemon_whose_journal_is_taken_away_ends_and_its_next_start_mends_it(
+def test_a_daemon_whose_journal_is_taken_away_ends_and_its_next_start_repairs_it(
     strict: PartnerProcess, site_for, replaced: bool
 ):
     """Without its journal even an idle daemon exits with 1 and one line; the next start sends nothing again."""

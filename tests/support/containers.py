@@ -30,7 +30,7 @@ class Pod:
     def __init__(self, home: Path, account: PartnerProcess) -> None:
         self.home, self.account = home, account
         for name in ("exports", "state"):
-            # As a kubelet makes a volume: root's, for the pod's group. Nobody chowns it to the container's user.
+            # As a kubelet creates a volume: owned by root and the pod's group, not by the container's user.
             (home / name).mkdir()
             os.chown(home / name, 0, USER)
             (home / name).chmod(0o2777)

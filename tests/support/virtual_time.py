@@ -68,7 +68,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             hangs = self._hangs(getattr(executor, "_thread_name_prefix", ""))
             call: Any = getattr(getattr(func, "func", None), "__self__", None)
             if hangs and hasattr(call, "started"):
-                call.started = self.moment  # the thread runs it all the while
+                call.started = self.moment  # the thread runs it meanwhile
             self.call_later(
                 hangs + self._chance.random() * _SLOWEST_THREAD, self._perform, executor, future, func, args
             )

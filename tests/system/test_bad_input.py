@@ -53,7 +53,7 @@ def test_a_file_that_is_no_configuration_is_one_line(unused_account, site_for, c
     assert (code, lacks(words, line)) == (2, []), line
 
 
-def test_all_faults_of_a_configuration_are_told_at_once(unused_account, site_for):
+def test_all_faults_of_a_configuration_are_reported_at_once(unused_account, site_for):
     """Unknown keys, wrong types, unset variables and odd values each give a line with the key and what to write."""
     site = site_for(unused_account)
     site.config |= {"stat_dir": "/x", "retry": {"initial": "soon"}, "http": {"listen": "127.0.0.1:99999"}}
@@ -207,7 +207,7 @@ def test_a_push_that_is_refused_says_why_and_loses_nothing(strict, site_for):
     assert {each["writes"] for each in objects.values()} == {1}
 
 
-def test_an_acl_on_a_bucket_without_acls_is_told_so(tmp_path, site_for):
+def test_an_acl_on_a_bucket_without_acls_is_reported_so(tmp_path, site_for):
     """If the bucket accepts no ACLs, the line says which key to remove."""
     with partner_process(spool=tmp_path / "spool", role_actions=["s3:PutObjectAcl"]) as account:
         site = site_for(account)
@@ -218,7 +218,7 @@ def test_an_acl_on_a_bucket_without_acls_is_told_so(tmp_path, site_for):
     assert (code, lacks(["AccessControlListNotSupported", "`acl: null`", "1 file pending"], line)) == (1, []), line
 
 
-def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path, site_for, certificates):
+def test_a_certificate_that_nobody_vouches_for_is_reported(tmp_path, site_for, certificates):
     """A certificate that tls_ca_bundle does not cover gives one line with that key; after the fix files are sent."""
     other = make_certificates(tmp_path / "other")
     with partner_process(spool=tmp_path / "spool", certificates=certificates) as account:
@@ -251,7 +251,7 @@ def test_a_missing_directory_fails_a_push_and_is_waited_for_by_the_daemon(strict
         assert daemon.stop() == 0
 
 
-def test_an_unreadable_file_is_told_and_goes_when_it_is_mended(strict, site_for):
+def test_an_unreadable_file_is_reported_and_goes_when_it_is_fixed(strict, site_for):
     """An unreadable file fails the push but no other file; explain and retry accept its path; later it is sent."""
     site = site_for(strict)
     site.add("open", b"a")
@@ -358,7 +358,7 @@ MISUSES = {
 
 
 @pytest.mark.parametrize(("arguments", "words"), MISUSES.values(), ids=MISUSES)
-def test_misuse_is_told_with_what_there_is(unused_account, site_for, arguments, words):
+def test_misuse_is_reported_with_what_there_is(unused_account, site_for, arguments, words):
     """An invalid argument gives code 2, and the last line lists the valid ones."""
     site = site_for(unused_account)
     done = output(site, *arguments)

@@ -60,7 +60,7 @@ def test_sessions_of_seconds_under_a_stream_of_files(strict, site_for):
     assert {call["code"] for call in strict.calls("PutObject")} <= {"", "ExpiredToken"}
 
 
-def test_an_upload_goes_on_over_a_refresh(strict, site_for):
+def test_an_upload_continues_over_a_refresh(strict, site_for):
     """A multipart upload that outlives several sessions is completed without a second start."""
     strict.settings(session_seconds=2)
     site = site_for(strict)
@@ -176,7 +176,7 @@ def test_a_role_that_may_nothing_parks_its_destination_only(strict, site_for, tm
                 (root / f"{number}").write_bytes(b"%d" % number)
             until(lambda: len(second.objects()) == 30)
             assert len(strict.objects()) == 1
-            # The daemon writes down how its destinations are once a second.
+            # The daemon saves its destinations' status once a second.
             until(lambda: states_of(site) == {"partner": "parked", "second": "ready"})
             assert "AccessDenied" in str(site.status()["destinations"]["partner"]["last_error"])
             strict.settings(role_policy=None)

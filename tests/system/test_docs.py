@@ -34,7 +34,7 @@ def run(script: str, home: Path, account: PartnerProcess) -> str:
         "PARTNER_EXTERNAL_ID": EXTERNAL_ID,
         "AWS_ACCESS_KEY_ID": account.access_key_id,
         "AWS_SECRET_ACCESS_KEY": account.secret_access_key,
-        # The documents speak of AWS; this is how the SDK is pointed elsewhere without changing a word of them.
+        # The documents are about AWS; these variables point the SDK elsewhere without a change of their text.
         "AWS_ENDPOINT_URL": account.endpoint_url,
     }
     done = subprocess.run(

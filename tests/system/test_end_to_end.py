@@ -84,7 +84,7 @@ def test_a_rename_into_place_is_quick(account, site_for):
     """With a long quiet time a file renamed into place is sent at once, and one written in place is not."""
     site = site_for(account, settle={"quiet": "1h"})
     with site.daemon() as daemon:
-        # Who renames before the directory is watched is not heard: the first walk is what sets the watches.
+        # A rename before the first scan, which sets the watches, causes no event.
         until(lambda: site.status()["routes"]["r"]["last_scan_at"])
         written = site.add("written", b"in place")
         (site.home / "made").write_bytes(b"elsewhere")

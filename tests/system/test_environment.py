@@ -9,7 +9,7 @@ import pytest
 VERBS = ("validate", "check", "push", "run")
 
 
-def test_a_proxy_that_can_t_be_used_is_told_at_the_start(strict, site_for):
+def test_a_proxy_that_can_t_be_used_is_reported_at_the_start(strict, site_for):
     """An unusable proxy gives one line that names the variable without its value, code 2, and no failed file."""
     site = site_for(strict)
     site.add("file")
@@ -31,7 +31,7 @@ def test_a_bad_proxy_that_nothing_would_ask_stops_nothing(strict, site_for):
     site.push()
 
 
-def test_a_bundle_that_can_t_be_used_is_told_at_the_start(strict, site_for):
+def test_a_bundle_that_can_t_be_used_is_reported_at_the_start(strict, site_for):
     """An unusable bundle gives one line and code 2, wherever it is configured."""
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         site = site_for(strict)
@@ -53,7 +53,7 @@ PROVIDERS = {
 
 
 @pytest.mark.parametrize("case", PROVIDERS)
-def test_credentials_that_can_t_be_had_are_told_in_a_line(strict, site_for, case):
+def test_credentials_that_can_t_be_had_are_reported_in_a_line(strict, site_for, case):
     """Missing credentials are reported by check and push without a traceback or a library's log."""
     profile, variables, word = PROVIDERS[case]
     site = site_for(strict)

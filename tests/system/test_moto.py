@@ -88,7 +88,7 @@ def test_check_at_moto(moto, site_for):
     code, bad = findings()
     assert (code, {each["step"] for each in bad}) == (1, {"confused_deputy"})
     assert findings("--no-confused-deputy") == (0, [])
-    # Pointed there by the environment, it says so. Moto's roles may do everything.
+    # The endpoint comes from the environment, so it is printed. Moto's roles may do everything.
     site.environment["AWS_ENDPOINT_URL"] = site.destination.pop("endpoint_url")
     site.write()
     done = site.crosshaul("check", "--json", "--no-confused-deputy")

@@ -119,7 +119,7 @@ def has_reloads(daemon, count):
     return len(daemon.events("reloaded", "not_reloaded")) == count
 
 
-def test_a_reload_is_told_from_its_begin_to_its_end(site, manager):
+def test_a_reload_is_distinguished_from_its_begin_to_its_end(site, manager):
     """A reload sends RELOADING=1 with the monotonic time, then READY=1, for valid and invalid files."""
     with site.daemon() as daemon:
         until(lambda: manager.hears("READY=1"))

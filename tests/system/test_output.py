@@ -69,7 +69,7 @@ def test_output_that_goes_nowhere_is_no_crash(strict, site_for, where, code, rea
     assert "No space left" in done.stderr or not lines
 
 
-def test_ctrl_c_ends_a_push_quietly_and_the_next_one_goes_on(strict, site_for):
+def test_ctrl_c_ends_a_push_quietly_and_the_next_one_continues(strict, site_for):
     """SIGINT during an upload gives code 130 without a traceback; the next push sends only the missing part."""
     site = site_for(strict, settle={"quiet": "0s"})
     site.in_parts()

@@ -67,7 +67,7 @@ def test_commit_times_are_among_the_metrics(site):
     assert float(count) > 3
 
 
-def test_a_file_that_settles_is_told_only_while_it_does(site):
+def test_a_file_that_settles_is_reported_only_while_it_does(site):
     """The count of settling files is the present one, not that of the last scan."""
     site.write(settle={"quiet": "2s"})
     with site.daemon() as daemon:

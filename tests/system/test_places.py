@@ -37,7 +37,7 @@ def previewed(site):
 DELIVERED = {"one": 1, "two": 1, "sub/three": 1}
 
 
-# Another place: all goes there
+# Another place
 
 
 def test_another_prefix_has_all_files_go_there(strict, site):
@@ -107,7 +107,7 @@ def test_a_reload_has_all_files_go_to_the_new_place(strict, site):
     assert writes(strict) == DELIVERED | {f"new/{name}": 1 for name in DELIVERED}
 
 
-# What was queued is judged again
+# Queued files are judged again
 
 
 def queued(site, strict, *names):
@@ -304,7 +304,7 @@ def test_what_a_replaced_route_is_sending_ends_before_its_successor_begins(stric
     assert not daemon.events("service_failed")
 
 
-# Said before it begins, and asked for
+# Announcement, and resend
 
 
 def test_what_goes_again_is_announced_with_its_number(strict, site):

@@ -147,7 +147,7 @@ def test_sighup_reloads_and_sets_the_level_of_the_log(strict, site):
         assert daemon.stop() == 0
 
 
-def test_a_paused_route_waits_and_the_others_go_on(strict, site):
+def test_a_paused_route_waits_and_the_others_continue(strict, site):
     """A paused route queues its files without sending them, and status says so; resumed, they are sent."""
     site.config["routes"].append(route(site, "other"))
     site.write()

@@ -36,7 +36,7 @@ def filled() -> tuple[int, int]:
 def stopped_terminal() -> tuple[int, int]:
     """Return a full terminal whose user has stopped it."""
     reading, writing = pty.openpty()
-    return reading, writing  # nobody reads the other side: what its buffer holds is some 4 to 20 KB
+    return reading, writing  # the other side is not read: its buffer holds 4 to 20 KB
 
 
 @contextlib.contextmanager

@@ -75,7 +75,7 @@ def test_a_user_s_object_is_left_alone(strict, site_for):
 
 
 @pytest.mark.parametrize(("quality", "kept"), [("honoured", True), ("ignored", False), ("refused", False)])
-def test_whether_conditions_are_kept_is_told_and_remembered(strict, site_for, quality, kept):
+def test_whether_conditions_are_kept_is_reported_and_remembered(strict, site_for, quality, kept):
     """A check finds out whether the store supports If-None-Match, and saves the result."""
     strict.settings(conditions=quality)
     site = site_for(strict)
@@ -86,7 +86,7 @@ def test_whether_conditions_are_kept_is_told_and_remembered(strict, site_for, qu
     assert json.loads((site.state_dir / "capabilities.json").read_text())["partner"]["conditions"] is kept
 
 
-def test_a_refusal_is_told_with_all_that_aws_said(strict, site_for):
+def test_a_refusal_is_reported_with_all_that_aws_said(strict, site_for):
     """The output has the error's fields, cause, party, action, and a message to the partner without secrets."""
     strict.settings(role_policy=document(statement(["s3:GetObject"], OBJECTS)))
     site = site_for(strict)
@@ -537,7 +537,7 @@ def test_it_tells_what_came_back_of_what_was_asked_for(strict, site_for):
     assert notes == ["the owner of the bucket is not verified; set `expected_bucket_owner`"]
 
 
-def test_which_external_id_works_is_told(strict, site_for):
+def test_which_external_id_works_is_reported(strict, site_for):
     """Check and the daemon's log say which external ID of a list the role accepts."""
     site = site_for(strict)
     old = site.external_id_file.read_text()

@@ -22,7 +22,7 @@ def test_every_module_that_is_named_exists(page: Path) -> None:
     assert [name for name in named if not (PACKAGE / name).exists() and not (ROOT / name).exists()] == []
 
 
-def test_every_class_and_method_of_the_walk_exists() -> None:
+def test_every_class_and_method_of_the_scan_exists() -> None:
     """Each `Class` and `Class.method` in backticks is defined in the package."""
     source = "\n".join(file.read_text("utf-8") for file in PACKAGE.rglob("*.py"))
     text = PAGES[0].read_text("utf-8")

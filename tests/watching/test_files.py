@@ -91,7 +91,7 @@ def test_each_tool_s_way_of_writing_arrives_without_a_scan(strict, site, source,
         until(lambda: len(bucket(strict)) == 20 and same(strict, site), PATIENCE)
 
 
-def test_appends_and_rewrites_of_the_same_size_within_a_second_are_told_apart(strict, site):
+def test_appends_and_rewrites_of_the_same_size_within_a_second_are_distinguished(strict, site):
     """After a hundred rewrites of one size and an append, the last state is in the bucket."""
     with site.daemon():
         log = site.add("log", b"")
@@ -203,7 +203,7 @@ def test_a_change_at_each_part_of_an_upload_never_lands_torn(strict, site, chang
             until(lambda: "after" in bucket(strict), PATIENCE)
         until(lambda: change == "vanishes" or same(strict, site), PATIENCE)
         assert daemon.stop() == 0
-    # A file that vanished in mid-upload may still land, whole: what it was is held by its open descriptor.
+    # A file that is deleted during its upload may still arrive complete, by its open descriptor.
     assert strict.objects().get("large", {"writes": 1})["writes"] == 1
 
 
@@ -270,7 +270,7 @@ def test_what_is_swapped_for_a_symlink_all_the_time_never_leaks(strict, site, sw
     assert all(b"SECRET" not in strict.read(key) for key in strict.objects())
 
 
-def test_two_paths_with_one_key_are_told_and_neither_overwrites(strict, site):
+def test_two_paths_with_one_key_are_reported_and_neither_overwrites(strict, site):
     """Of two files with one key the first keeps it, and the second is quarantined with the name of the first."""
     site.write(key="{name}")
     site.add("a/f", b"first")

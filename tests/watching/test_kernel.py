@@ -57,7 +57,7 @@ def under_unshare(setup: str, *, as_root: bool = True) -> list[str]:
 
 
 @pytest.mark.timeout(600)
-def test_an_overflown_queue_loses_no_file_and_is_told(strict, site_for):
+def test_an_overflown_queue_loses_no_file_and_is_reported(strict, site_for):
     """More files than the kernel's queue holds, created while the daemon is stopped, arrive; the loss is counted."""
     queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     files = int(os.environ.get("OVERFLOW", queue + 4_000))
@@ -71,7 +71,7 @@ def test_an_overflown_queue_loses_no_file_and_is_told(strict, site_for):
         for number in range(files):
             (site.root / f"{number}").touch()
         daemon.process.send_signal(signal.SIGCONT)
-        until(lambda: counted(port, "files_delivered") >= files, MINUTES)  # a listing of all costs much each time
+        until(lambda: counted(port, "files_delivered") >= files, MINUTES)  # listing all of them is slow
         assert len(strict.objects()) == files
         assert counted(port, "watch_lost_events") > 0
         assert daemon.event("watch_lost_events")

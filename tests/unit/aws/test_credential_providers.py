@@ -158,7 +158,7 @@ WRONG: dict[str, tuple[Callable[[World], None], str, str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-async def test_a_provider_s_failure_is_told_in_a_line(case: str, world: World, capfd, caplog):
+async def test_a_provider_s_failure_is_reported_in_a_line(case: str, world: World, capfd, caplog):
     """No exception of botocore or Python escapes, nothing is printed, and what was read is not quoted."""
     spoil, why, remedy = WRONG[case]
     spoil(world)
@@ -176,14 +176,14 @@ async def test_a_provider_s_failure_is_told_in_a_line(case: str, world: World, c
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_nothing_at_all_is_told(world: World):
+async def test_nothing_at_all_is_reported(world: World):
     """Without any credentials the line says where they can come from."""
     with pytest.raises(Fault) as caught:
         await world.chain().credentials()
     assert caught.value.diagnosis.code == "NoCredentials"
 
 
-async def test_a_profile_that_is_not_there_is_told(world: World):
+async def test_a_profile_that_is_not_there_is_reported(world: World):
     """A missing profile is reported with its name and the key that names it."""
     world.identity["profile"] = "gone"
     with pytest.raises(Fault) as caught:

@@ -81,7 +81,7 @@ def test_an_endpoint_that_can_t_be_used_is_a_fault(tmp_path, url):
     ],
 )
 @pytest.mark.parametrize("key", ["endpoint", "sts"])
-def test_a_host_that_the_sdk_refuses_is_refused_with_a_cure(tmp_path, key, url, remedy):
+def test_a_host_that_the_sdk_refuses_is_refused_with_a_remedy(tmp_path, key, url, remedy):
     """A host name that the SDK would refuse is an error of the configuration with a remedy."""
     with pytest.raises(ConfigError, match=remedy):
         config(tmp_path, {}, **{key: url})

@@ -267,7 +267,7 @@ async def test_a_body_that_trickles_is_given_up(monkeypatch, bytes_a_second, oth
         await never()
 
     loop = asyncio.get_running_loop()
-    # The kernel acknowledges in steps that are too large for a test; so the count is made up.
+    # The kernel acknowledges in steps that are too large for a test; so the count is simulated.
     monkeypatch.setattr(Link, "transferred", lambda _: int(loop.time() * bytes_a_second))
     async with scripted(script, buffer=4096) as server, client_of(server.port, progress=0.2, trickle=0.3) as client:
         body = asyncio.create_task(client.send("PUT", "/slow", [], BIG))
@@ -301,7 +301,7 @@ async def test_an_early_answer_ends_the_sending(allowed):
     assert taken[0] < len(BIG * 4)
 
 
-async def test_an_early_answer_is_heard_between_writes_that_never_block():
+async def test_an_early_answer_is_noticed_between_writes_that_never_block():
     """After an early refusal the rest of a body is not written, even if the kernel would accept it at once."""
     taken = []
 

@@ -131,7 +131,7 @@ async def test_a_name_server_that_is_silent(monkeypatch):
     assert caught.value.code == "DNSError"
 
 
-async def test_a_lookup_that_hangs_is_one_for_all_and_goes_on(monkeypatch):
+async def test_a_lookup_that_hangs_is_one_for_all_and_continues(monkeypatch):
     """A caller that gives up leaves the one look-up running for later callers."""
     loop, asked = asyncio.get_running_loop(), []
     answer = loop.create_future()

@@ -69,7 +69,7 @@ async def test_what_does_not_fit_waits_and_arrives_whole():
         assert (link.unsent, protocol.events) == (0, ["writable"])
 
 
-async def test_an_end_is_told_and_closes_the_link():
+async def test_an_end_is_reported_and_closes_the_link():
     """The owner gets the bytes, then the end, then the closing, each once."""
     async with pair() as (link, protocol, theirs):
         theirs.sendall(b"last words")
@@ -83,7 +83,7 @@ async def test_an_end_is_told_and_closes_the_link():
         assert protocol.events == ["eof", "lost"]
 
 
-async def test_what_was_said_before_a_reset_is_heard():
+async def test_what_was_said_before_a_reset_is_noticed():
     """A write that fails because the peer closed does not lose the bytes that the peer sent before."""
     async with pair() as (link, protocol, theirs):
         theirs.sendall(b"no, thank you")

@@ -119,7 +119,7 @@ async def test_an_answer_of_many_records_arrives_whole(pki):
 
 
 @pytest.mark.parametrize("output", [True, False])
-async def test_only_an_end_that_tls_was_told_of_ends_an_answer(pki, output):
+async def test_only_an_end_that_tls_was_reported_ends_an_answer(pki, output):
     """A cut connection can't truncate a response that ends with its connection."""
 
     async def script(peer: Peer) -> None:
@@ -329,7 +329,7 @@ async def test_a_proxy_that_refuses_is_named(pki, pieces, why):
 
     async def script(peer: Peer) -> None:
         await peer.head()
-        with contextlib.suppress(ConnectionError):  # who has heard enough hangs up
+        with contextlib.suppress(ConnectionError):  # the peer hangs up early
             await peer.say(*pieces)
         await peer.gone()
 

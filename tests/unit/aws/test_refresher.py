@@ -236,7 +236,7 @@ async def test_a_provider_that_fails_oddly_is_a_fault_and_not_a_crash(
                 await asyncio.sleep(0.02)
 
 
-async def test_an_unexpected_error_in_the_credential_chain_is_told_by_its_type(partner, config_for, monkeypatch):
+async def test_an_unexpected_error_in_the_credential_chain_is_reported_by_its_type(partner, config_for, monkeypatch):
     """An unexpected error is reported by its source and type, because its text may contain a secret."""
 
     async def fail(*_: object) -> None:

@@ -83,7 +83,7 @@ def delivered(**more):
     return record(State.DELIVERED, receipt=RECEIPT._replace(**more))
 
 
-def test_a_delivered_file_is_told_with_its_proof():
+def test_a_delivered_file_is_reported_with_its_proof():
     """The text has time, object, size, proof and request id, and nothing about daemons or destinations."""
     parked = DestinationStatus("partner", DestinationState.PARKED, last_error=DENIED)
     assert output(delivered(), daemon_running=False, destination=parked) == [
@@ -92,7 +92,7 @@ def test_a_delivered_file_is_told_with_its_proof():
     ]
 
 
-def test_a_file_that_never_stood_still_is_told_as_such():
+def test_a_file_that_never_stood_still_is_reported_as_such():
     """The text says that a file queued at max_wait may have been unfinished."""
     ceiling = replace(delivered(), settled_by=SettleReason.CEILING)
     assert "did not settle within max_wait (10 min)" in output(ceiling)[-1]
@@ -124,13 +124,13 @@ def test_each_kind_of_proof_has_its_words(receipt, proof):
         ),
     ],
 )
-def test_what_becomes_of_the_source_is_told(more, line):
+def test_what_becomes_of_the_source_is_reported(more, line):
     """The text says what happened to a delivered file's source, or will."""
     route = ROUTE.model_copy(update={"after_upload": AfterUploadConfig(action="delete")})
     assert output(replace(delivered(), **more), route=route)[-1] == line
 
 
-def test_a_delivered_file_that_is_gone_or_changed_is_told():
+def test_a_delivered_file_that_is_gone_or_changed_is_reported():
     """A later deletion leaves the object; a later change is sent, with the reasons for its delay."""
     assert output(delivered(), stat=None)[-1] == "The local file no longer exists; the object stays."
     assert output(delivered(), stat=stat_of(age=1.0), daemon_running=False)[-2:] == [
@@ -158,7 +158,7 @@ def test_a_retried_file_tells_when_and_why():
     assert uncounted.endswith("is as soon as a worker is free. Failures of the destination are not counted.")
 
 
-def test_a_half_sent_and_a_doubtful_file_are_told():
+def test_a_half_sent_and_a_doubtful_file_are_reported():
     """The text says that sent parts are kept, and that an ambiguous attempt is checked first."""
     parts = tuple(Part(number, 5000, "e", CRC) for number in (1, 2))
     half = record(State.PENDING, multipart=Multipart("u", "a.csv", 5000, ChecksumKind.CRC64NVME, parts), ambiguous=True)
@@ -176,7 +176,7 @@ def test_a_file_being_sent_depends_on_the_daemon():
     assert down[-1] == NO_DAEMON
 
 
-def test_a_quarantined_file_tells_the_cure():
+def test_a_quarantined_file_tells_the_remedy():
     """The text has the reason with its advice, and how to queue the file again."""
     aside = record(State.QUARANTINED, attempts=1, diagnosis=DENIED)
     first, remedy = output(aside)
@@ -189,7 +189,7 @@ def test_a_quarantined_file_tells_the_cure():
     assert untried == f"/srv/exports/a.csv was quarantined at 14:02:55, before any try: {DENIED.line()}"
 
 
-def test_a_settling_and_a_gone_file_are_told():
+def test_a_settling_and_a_gone_file_are_reported():
     """A file that changed during its upload has to settle; one that disappeared may exist again."""
     assert (
         "has to settle again. It is settling: it changed 1 s ago" in output(record(State.CHANGED), stat=stat_of(1.0))[0]
@@ -209,7 +209,7 @@ def test_a_settling_and_a_gone_file_are_told():
         ({"left_out": True}, "is left out by the patterns of route exports (include: **; exclude: none)."),
     ],
 )
-def test_what_never_goes_is_told_in_one_line(more, words):
+def test_what_never_goes_is_reported_in_one_line(more, words):
     """Missing files, directories, links, pipes and excluded files each give one line without daemon or destination."""
     (line,) = output(**(more | {"daemon_running": False}))
     assert words in line
@@ -240,7 +240,7 @@ def test_a_paused_route_is_the_reason():
     assert line not in output(delivered(), paused=True)
 
 
-def test_what_became_of_a_waiting_file_is_told():
+def test_what_became_of_a_waiting_file_is_reported():
     """The text says that a pending file has changed or disappeared since it was queued."""
     waiting = record(State.PENDING, attempts=1, diagnosis=SLOW)
     assert any("It has changed since" in line for line in output(waiting, stat=stat_of(1.0)))
@@ -278,7 +278,7 @@ def test_a_deaf_watcher_is_the_reason():
     )
 
 
-def test_a_file_that_patterns_leave_out_by_now_is_told():
+def test_a_file_that_patterns_leave_out_by_now_is_reported():
     """The text says that the patterns now exclude a pending file."""
     assert output(record(State.PENDING), left_out=True)[1].startswith(
         "With the present configuration it is left out by the patterns"

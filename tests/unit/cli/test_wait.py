@@ -117,7 +117,7 @@ def test_excluded_and_unmarked_files_are_not_waited_for(world):
     assert world.run("wait", "--timeout", "100ms") == 1
 
 
-def test_a_missing_directory_is_told_and_the_journal_counts(world, capsys):
+def test_a_missing_directory_is_reported_and_the_journal_counts(world, capsys):
     """A missing directory is a line on stderr; its queued files are still waited for."""
     world.admit(world.file("a"))
     world.root.rename(world.root.with_name("elsewhere"))

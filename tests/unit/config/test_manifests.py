@@ -102,7 +102,7 @@ def test_nothing_unpinned_builds_the_image_or_the_service():
         assert "--require-hashes" in command or re.search(r"--no-deps --no-(build-isolation|index)", command), command
 
 
-def test_the_daemonsets_nodes_can_be_told_apart(tmp_path):
+def test_the_daemonsets_nodes_can_be_distinguished(tmp_path):
     """The configuration of the DaemonSet prefixes the keys with the node name of each pod."""
     text = (DEPLOY / "kubernetes/daemonset.yaml").read_text()
     (pod,) = [each["spec"]["template"]["spec"] for each in yaml.safe_load_all(text) if each["kind"] == "DaemonSet"]

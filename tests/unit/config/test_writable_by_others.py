@@ -52,7 +52,7 @@ def test_a_directory_in_which_every_user_can_replace_it_is_named(made: Path) -> 
     assert output(made) == []
 
 
-def test_what_is_not_there_is_told_elsewhere(made: Path) -> None:
+def test_what_is_not_there_is_reported_elsewhere(made: Path) -> None:
     """A missing file is not reported."""
     (made.parent / "id").unlink()
     assert output(made) == []

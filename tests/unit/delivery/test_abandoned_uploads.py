@@ -112,7 +112,7 @@ async def test_what_the_journal_drops_while_a_file_waits_is_aborted_once(world: 
     "outcome",
     [Changed(), RetryLater(START, SLOW, drop_multipart=True), RetryLater(START, SLOW), Quarantine(SLOW), DONE],
 )
-async def test_what_is_restarted_is_aborted_and_what_goes_on_or_is_complete_is_not(world: World, outcome: object):
+async def test_what_is_restarted_is_aborted_and_what_continues_or_is_complete_is_not(world: World, outcome: object):
     """Only an upload that the journal gave up is aborted."""
     await world.journal.finish(await world.begun(), outcome)  # type: ignore[arg-type]
     dropped = isinstance(outcome, Changed) or (isinstance(outcome, RetryLater) and outcome.drop_multipart)

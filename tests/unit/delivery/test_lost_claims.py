@@ -22,7 +22,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("often")
-async def test_a_claim_that_nobody_holds_is_released_told_once_and_sent(partner: PartnerAccount, tmp_path: Path):
+async def test_a_claim_that_nobody_holds_is_released_reported_once_and_sent(partner: PartnerAccount, tmp_path: Path):
     """Claims that were lost on the way to the loop are pending again without a restart."""
     async with open_pipeline(partner, tmp_path, running=False) as pipeline:
         await pipeline.drop("delivered", b"x")

@@ -561,7 +561,7 @@ async def test_a_route_whose_root_is_away_has_its_files_still(world: World, tmp_
     assert file.exists()
 
 
-async def test_a_root_that_was_never_seen_is_told_by_its_name(world: World, tmp_path: Path):
+async def test_a_root_that_was_never_seen_is_reported_by_its_name(world: World, tmp_path: Path):
     """A route to a directory that does not exist delays no file elsewhere."""
     world.others = (other(tmp_path / "none"),)
     file = await world.deliver("f")
@@ -611,7 +611,7 @@ async def test_a_link_to_the_file_is_sent_before_it_loses_its_target(world: Worl
     assert not file.exists()
 
 
-async def test_waiting_for_a_route_is_told_when_it_lasts_and_at_doublings(world: World):
+async def test_waiting_for_a_route_is_reported_when_it_lasts_and_at_doublings(world: World):
     """Twenty files that wait for seconds give some lines, and files that were just sent give none."""
     world.others = (other(world.root),)
     after = world.after(after_upload="delete")
@@ -666,7 +666,7 @@ async def test_a_journal_that_takes_long_to_answer_is_asked_less_often(world: Wo
     assert await after._pause() == pytest.approx(4.0)
 
 
-# What the bucket holds by then
+# The bucket at that time
 
 
 async def test_on_stores_without_if_match_the_object_is_looked_at_before_the_source_goes(world: World):

@@ -389,7 +389,7 @@ def test_a_move_cut_short_between_link_and_unlink_is_finished(root: Root, top: P
 # Where to
 
 
-def test_a_move_to_another_file_system_is_refused_with_the_cure(root: Root, top: Path):
+def test_a_move_to_another_file_system_is_refused_with_the_remedy(root: Root, top: Path):
     """A move between file systems is refused, and the error says what to write."""
     other = Path("/dev/shm")
     assert other.stat().st_dev != top.stat().st_dev, "this test needs /dev/shm to be a file system of its own"
@@ -403,7 +403,7 @@ def test_a_move_to_another_file_system_is_refused_with_the_cure(root: Root, top:
     assert (top / "a/b/f").exists()
 
 
-def test_two_mounts_of_one_file_system_are_told_from_two_file_systems(
+def test_two_mounts_of_one_file_system_are_distinguished_from_two_file_systems(
     root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A rename between two mounts of one file system has its own message."""

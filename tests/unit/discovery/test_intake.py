@@ -198,7 +198,7 @@ async def test_what_was_there_before_goes_once_and_goes_again_when_it_changes(wo
     assert {path: record.generation for path, record in world.records().items()} == {b"a": 1, b"d/e/b": 2}
 
 
-async def test_plain_writes_are_heard_and_admitted_promptly(world: World):
+async def test_plain_writes_are_noticed_and_admitted_promptly(world: World):
     """With quiet 0 a written file is in the journal within a second of its close."""
     async with world.running(settle={"quiet": 0}, rescan_interval="1h"):
         await asyncio.sleep(0.3)
@@ -206,7 +206,7 @@ async def test_plain_writes_are_heard_and_admitted_promptly(world: World):
         await world.until(b"f")
 
 
-async def test_names_that_are_no_utf_8_are_heard_while_watching(world: World):
+async def test_names_that_are_no_utf_8_are_noticed_while_watching(world: World):
     """A file with any bytes in its name is admitted, and so are all files after it."""
     async with world.running(settle={"quiet": 0}):
         await world.eventually(lambda: touched(world.root / "warm") and b"warm" in world.admitted_at)
@@ -257,7 +257,7 @@ async def settled_by(world: World, name: str) -> SettleReason | None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only inotify tells of a close")
-async def test_it_is_written_down_whether_a_quiet_files_writer_was_heard_to_close_it(world: World):
+async def test_it_is_written_down_whether_a_quiet_files_writer_was_noticed_to_close_it(world: World):
     """Closed after its last change while we watch: so the record says.
 
     Held open, or written by another who holds it after the first has closed it, or there before the start: nothing but
@@ -390,7 +390,7 @@ async def test_an_event_in_the_kernels_queue_outdates_the_one_that_is_checked(
         assert world.admissions == 0
 
 
-async def test_new_nested_directories_are_walked_and_watched(world: World):
+async def test_new_nested_directories_are_scanned_and_watched(world: World):
     """Files created together with their directories are found, and later renames there are reported at once."""
     async with world.running(settle={"quiet": 0.3, "max_wait": 60}):
         for number in range(30):
@@ -425,7 +425,7 @@ async def test_files_in_a_directory_that_is_renamed_into_place_are_judged_by_the
         assert (await world.until(b"in/writing")).fingerprint.size == 11
 
 
-async def test_a_directory_that_becomes_readable_is_walked_at_once(world: World, monkeypatch: pytest.MonkeyPatch):
+async def test_a_directory_that_becomes_readable_is_scanned_at_once(world: World, monkeypatch: pytest.MonkeyPatch):
     """The files of a directory that becomes readable are found without a full scan, and no problem is left."""
     (world.root / "closed").mkdir()
     really, closed = os.open, True
@@ -435,7 +435,7 @@ async def test_a_directory_that_becomes_readable_is_walked_at_once(world: World,
             raise PermissionError(13, "Permission denied")
         return really(path, flags, *rest, **options)
 
-    monkeypatch.setattr(os, "open", denied)  # these tests may run as root, whom no mode stops
+    monkeypatch.setattr(os, "open", denied)  # these tests may run as root, who ignores modes
     async with world.running(settle={"quiet": 0}, rescan_interval=600) as intake:
         await world.eventually(lambda: bool(intake.unreadable))
         (world.root / "closed/f").write_text("x")
@@ -446,7 +446,7 @@ async def test_a_directory_that_becomes_readable_is_walked_at_once(world: World,
         assert intake.unreadable == ()
 
 
-async def test_a_directory_heard_of_twice_is_still_a_new_one(world: World):
+async def test_a_directory_reported_twice_is_still_a_new_one(world: World):
     """A second hint of a new directory does not hide that it is new."""
     async with world.running(settle={"quiet": 0}, rescan_interval=600) as intake:
         (world.root / "d").mkdir()
@@ -456,7 +456,7 @@ async def test_a_directory_heard_of_twice_is_still_a_new_one(world: World):
         await world.until(b"d/f")
 
 
-async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: World, monkeypatch: pytest.MonkeyPatch):
+async def test_what_was_turned_away_is_scanned_for_when_there_is_room(world: World, monkeypatch: pytest.MonkeyPatch):
     """Files beyond the limit are found by a scan as soon as there is room."""
     monkeypatch.setattr("crosshaul.discovery.unsettled.MAX_FILES", 50)
     async with world.running(settle={"quiet": 0.2, "max_wait": 60}, rescan_interval=600) as intake:
@@ -467,7 +467,7 @@ async def test_what_was_turned_away_is_walked_for_when_there_is_room(world: Worl
     assert world.log.events("too_many_unsettled")
 
 
-async def test_a_sweep_brings_what_it_had_to_turn_away(world: World, monkeypatch: pytest.MonkeyPatch):
+async def test_scan_once_brings_what_it_had_to_turn_away(world: World, monkeypatch: pytest.MonkeyPatch):
     """scan_once admits all files, even if there are more fresh ones than the limit."""
     monkeypatch.setattr("crosshaul.discovery.unsettled.MAX_FILES", 50)
     for number in range(200):
@@ -476,7 +476,7 @@ async def test_a_sweep_brings_what_it_had_to_turn_away(world: World, monkeypatch
     assert len(world.records()) == 200
 
 
-async def test_a_sweep_does_not_walk_for_files_without_their_markers(world: World, monkeypatch: pytest.MonkeyPatch):
+async def test_scan_once_does_not_scan_for_files_without_their_markers(world: World, monkeypatch: pytest.MonkeyPatch):
     """scan_once ends although more files than the limit have no marker."""
     monkeypatch.setattr("crosshaul.discovery.unsettled.MAX_FILES", 50)
     for number in range(60):
@@ -498,7 +498,7 @@ async def test_a_file_that_became_a_directory_is_gone(world: World):
         await world.until(b"sent-soon", State.GONE)
 
 
-async def test_a_rename_nobody_heard_is_known_by_the_file_itself(world: World):
+async def test_a_rename_nobody_noticed_is_known_by_the_file_itself(world: World):
     """Without events a renamed, unwritten file counts as settled at once if its old name is gone."""
     intake = world.intake(settle={"quiet": 30, "max_wait": 60})
     (world.root / ".tmp").write_text("x")
@@ -643,7 +643,7 @@ async def test_keys_by_content_and_keys_that_can_t_be(world: World):
     assert record.diagnosis.code == "KeyTooLongError"
 
 
-async def test_a_sweep_waits_for_what_has_not_settled(world: World):
+async def test_scan_once_waits_for_what_has_not_settled(world: World):
     """scan_once admits old files and, after their quiet time, fresh ones, and then returns."""
     (world.root / "old").touch()
     os.utime(world.root / "old", OLD)
@@ -655,7 +655,7 @@ async def test_a_sweep_waits_for_what_has_not_settled(world: World):
     assert world.status().settling == 0
 
 
-async def test_a_sweep_of_a_missing_root_says_so(world: World):
+async def test_scan_once_of_a_missing_root_says_so(world: World):
     """scan_once and preview fail with one line for a root that can't be read."""
     world.root.rmdir()
     for pass_ in (world.intake().scan_once, world.intake().preview):
@@ -663,7 +663,7 @@ async def test_a_sweep_of_a_missing_root_says_so(world: World):
             await pass_()
 
 
-async def test_beside_a_sweep_hints_are_answered(world: World):
+async def test_beside_scan_once_hints_are_answered(world: World):
     """run_checks() admits a file that changed during its upload, without watching or scanning."""
     (world.root / "f").write_text("x")
     intake, stop = world.intake(settle={"quiet": 0}), asyncio.Event()
@@ -686,7 +686,7 @@ async def test_a_preview_writes_nothing(world: World):
     assert world.records() == {}
 
 
-async def test_lost_events_are_counted_and_walked_for(world: World):
+async def test_lost_events_are_counted_and_scanned_for(world: World):
     """After an overflow of the kernel's queue the loss is counted, and a scan finds the files."""
     async with world.running(settle={"quiet": 0}) as intake:
         before = world.last_scan_at()
@@ -696,7 +696,7 @@ async def test_lost_events_are_counted_and_walked_for(world: World):
     assert world.status().lost_events == 1
 
 
-async def test_more_hints_than_can_be_kept_turn_into_a_walk(world: World, monkeypatch: pytest.MonkeyPatch):
+async def test_more_hints_than_can_be_kept_turn_into_a_scan(world: World, monkeypatch: pytest.MonkeyPatch):
     """Hints beyond the limit are dropped, and the scan that replaces them finds the files."""
     monkeypatch.setattr("crosshaul.discovery.hint_queue.MAX_HINTS", 10)
     async with world.running(settle={"quiet": 0}, rescan_interval=600):
@@ -705,7 +705,7 @@ async def test_more_hints_than_can_be_kept_turn_into_a_walk(world: World, monkey
         await world.eventually(lambda: len(world.admitted_at) == 300)
 
 
-async def test_while_the_root_is_away_what_waited_is_left_to_the_next_walk(world: World, tmp_path: Path):
+async def test_while_the_root_is_away_what_waited_is_left_to_the_next_scan(world: World, tmp_path: Path):
     """A due check of a missing root forgets the files without marking them gone, and requests a scan."""
     intake = world.intake(settle={"quiet": 0.8, "max_wait": 60})
     (world.root / "f").write_text("x")
@@ -741,7 +741,7 @@ async def longest_turn(world: World, folder: str) -> float:
     async def measure() -> None:
         nonlocal longest
         while True:
-            # The thread's own time: what else runs on this machine is no fault of ours.
+            # The thread's own processor time, which other processes do not change.
             began = time.thread_time()
             await asyncio.sleep(0)
             longest = max(longest, time.thread_time() - began)
@@ -859,7 +859,7 @@ async def test_a_large_file_is_read_for_its_key_beside_all_others(world: World, 
         await world.eventually(lambda: not intake.busy)
 
 
-async def test_a_read_for_a_key_that_hangs_is_told_and_so_is_its_end(world: World, monkeypatch: pytest.MonkeyPatch):
+async def test_a_read_for_a_key_that_hangs_is_reported_and_so_is_its_end(world: World, monkeypatch: pytest.MonkeyPatch):
     """A hanging read for {sha256} is logged with its file, and so is its end."""
     gate, read = threading.Event(), SourceFile.read
 

@@ -150,7 +150,7 @@ def test_directories_that_link_to_each_other_don_t_go_round_for_ever(top: Path):
     assert seen == {b"a/f", b"b/g", b"a/x/g", b"b/y/f"}
 
 
-def test_a_directory_that_becomes_a_symlink_during_the_walk_is_not_entered(top: Path, tmp_path: Path):
+def test_a_directory_that_becomes_a_symlink_during_the_scan_is_not_entered(top: Path, tmp_path: Path):
     """A directory that is replaced by a link between listing and opening is skipped."""
     make(tmp_path, "outside/secret")
     make(top, "d/f", *(f"n{number:04}" for number in range(BATCH_ENTRIES)))
@@ -174,7 +174,7 @@ def test_an_unreadable_directory_hides_nobody_else(top: Path, monkeypatch: pytes
             raise PermissionError(13, "Permission denied")
         return really(path, flags, *rest, **options)
 
-    monkeypatch.setattr(os, "open", denied)  # these tests may run as root, whom no mode stops
+    monkeypatch.setattr(os, "open", denied)  # these tests may run as root, who ignores modes
     batches = list(scanner(top).scan())
     assert found(batches) == {b"a/f", b"c/f"}
     assert problems(batches) == ["b: Permission denied; skipped until it can be read"]
@@ -231,7 +231,7 @@ def nest(top: Path, name: bytes, levels: int, files_every: int) -> None:
     os.close(descriptor)
 
 
-def test_a_tree_of_a_thousand_levels_is_walked_with_few_descriptors(deep: Path):
+def test_a_tree_of_a_thousand_levels_is_scanned_with_few_descriptors(deep: Path):
     """A deep tree costs neither recursion nor descriptors."""
     levels, name = 1_000, b"ddd"
     nest(deep, name, levels, 500)
@@ -252,7 +252,7 @@ def test_a_tree_of_a_thousand_levels_is_walked_with_few_descriptors(deep: Path):
 
 
 @pytest.mark.parametrize(("size", "kept"), [(1, 2_048), (250, 16)])
-def test_thousands_of_nested_directories_cost_little_and_are_told_in_a_line(deep: Path, size: int, kept: int):
+def test_thousands_of_nested_directories_cost_little_and_are_reported_in_a_line(deep: Path, size: int, kept: int):
     """Paths above 4,096 bytes are not scanned: 4,000 levels cost little memory and give one line."""
     nest(deep, b"d" * size, 4_000, 1)
     directories = []
@@ -306,7 +306,7 @@ def test_a_large_tree_comes_in_small_batches_and_little_memory(top: Path):
     assert peak < 3_000_000
 
 
-def test_a_walk_that_is_given_up_leaves_no_descriptor(top: Path):
+def test_a_scan_that_is_given_up_leaves_no_descriptor(top: Path):
     """Closing the generator early closes its descriptors."""
     make(top, *(f"d/e/{number}" for number in range(2 * BATCH_ENTRIES)))
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -317,7 +317,7 @@ def test_a_walk_that_is_given_up_leaves_no_descriptor(top: Path):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_one_directory_can_be_walked_alone(top: Path):
+def test_one_directory_can_be_scanned_alone(top: Path):
     """A scan from a directory returns what is below it with full relative paths; from a missing one, nothing."""
     make(top, "a/b/f", "a/g", "c")
     assert found(scanner(top).scan(b"a")) == {b"a/b/f", b"a/g"}

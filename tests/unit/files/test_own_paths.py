@@ -92,7 +92,7 @@ def test_a_bind_mount_is_the_same_directory(top: Path, tmp_path: Path, monkeypat
     assert scan.stat_paths([b"sub/journal.db"]).sightings == []
 
 
-def test_our_own_log_is_left_out_and_told(top: Path):
+def test_our_own_log_is_left_out_and_reported(top: Path):
     """Standard error to a file in the watched directory is reported, and never delivered."""
     script = (
         "import sys\nfrom pathlib import Path\nfrom crosshaul.config import Config, Route\n"

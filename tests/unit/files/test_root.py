@@ -98,7 +98,7 @@ def test_paths_longer_than_the_kernel_takes_and_of_any_bytes_can_be_read(tmp_pat
     assert open_descriptors() == before
 
 
-def test_a_missing_root_and_a_file_in_its_place_are_told_apart(tmp_path: Path):
+def test_a_missing_root_and_a_file_in_its_place_are_distinguished(tmp_path: Path):
     """A missing root raises FileGoneError, and a file in its place FileChangedError."""
     with pytest.raises(FileGoneError):
         Root.open(tmp_path / "none")

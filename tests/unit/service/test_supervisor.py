@@ -268,7 +268,7 @@ async def test_forcing_when_all_is_done_changes_nothing(desk):
     assert await desk.run(run) is True
 
 
-async def test_a_failure_in_the_drain_is_told_and_counts(desk):
+async def test_a_failure_in_the_drain_is_reported_and_counts(desk):
     """A service that fails while it drains is logged and not restarted, and the drain is incomplete."""
 
     async def run(stop: asyncio.Event) -> None:

@@ -88,7 +88,7 @@ async def test_it_is_withheld_while_something_is_wrong(monitor, stream):
     assert events(stream)[0]["reasons"] == ["no destination takes files"]
 
 
-async def test_a_monitor_that_fails_is_told_then_counted_then_recovered(monitor, stream):
+async def test_a_monitor_that_fails_is_reported_then_counted_then_recovered(monitor, stream):
     """Of ten failures the 1st, 2nd, 4th and 8th are logged, then the recovery with their number."""
     beating = Heartbeat(logs.get("heartbeat"), ask)
     monitor.status = 500

@@ -23,7 +23,7 @@ def documented():
 
 def logged():
     """Yield event, level and fields of every logger call in the source."""
-    yield "log_lines_dropped", "warning", {"lines"}  # the log's own, which no logger is asked for
+    yield "log_lines_dropped", "warning", {"lines"}  # logged by the log itself, without a logger
     for file in SOURCE.rglob("*.py"):
         if file.parent.name != "partner":
             nodes = list(ast.walk(ast.parse(file.read_text())))
@@ -38,7 +38,7 @@ def _event(node):
     method = name.rpartition(".")[2]
     of_logger = re.search(r"(^|[._])log\.|logs\.get\(", name) and method in LEVELS
     if not (of_logger or name == "say") or not re.fullmatch(r"\w+", str(event)):
-        return None  # the demo has sentences to say
+        return None  # the demo prints sentences
     fields = {each.arg for each in node.keywords if each.arg}
     return event, LEVELS.get(method), {"exception" if each == "exc_info" else each for each in fields}
 

@@ -98,7 +98,7 @@ class Failing(io.StringIO):
         return super().write(text)
 
 
-def test_a_full_disk_is_told_when_there_is_room():
+def test_a_full_disk_is_reported_when_there_is_room():
     """Lines that could not be written are logged as a count before the next line."""
     stream = Failing()
     writer = LogWriter(StreamSink(stream), JSON)

@@ -143,7 +143,7 @@ async def test_who_does_not_read_his_answer_is_cut_off(monkeypatch):
         writer.close()
 
 
-async def test_no_descriptors_is_told_at_doublings_and_passes(log, monkeypatch):
+async def test_no_descriptors_is_reported_at_doublings_and_passes(log, monkeypatch):
     """When accept() fails it is retried each second, and logged at doublings."""
     monkeypatch.setattr(connections, "_ACCEPT_RETRY_SECONDS", 0.001)
     loop, failures = asyncio.get_running_loop(), 100
