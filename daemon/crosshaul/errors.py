@@ -192,9 +192,9 @@ class Diagnosis:
 
     def line(self) -> str:
         """Return message and advice in one line."""
-        return f"{self.fact()} {self.advice}".rstrip()
+        return f"{self.without_advice()} {self.advice}".rstrip()
 
-    def fact(self) -> str:
+    def without_advice(self) -> str:
         """Return the message without the advice."""
         where = f"{self.operation}: " if self.operation else ""
         status = f"HTTP {self.status}, " if self.status is not None else "no response, "

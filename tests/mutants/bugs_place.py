@@ -31,22 +31,22 @@ BUGS: tuple[Bug, ...] = (
     bug(
         "a key belongs to its first file for ever, although we deleted that",
         "journal/sqlite/key_assignment.py",
-        "(found.source_gone and found.state == State.DELIVERED)",
+        "(holder_state.source_gone and holder_state.state == State.DELIVERED)",
         "False",
         f"{_PLACES} -k source_is_deleted",
     ),
     bug(
         "after a route was renamed all its files are in conflict with themselves",
         "journal/sqlite/key_assignment.py",
-        "found.route_gone or (",
+        "holder_state.route_gone or (",
         "(",
         f"{_PLACES} -k renamed_route",
     ),
     bug(
         "after a route was renamed all its files are sent again",
         "journal/sqlite/key_assignment.py",
-        "in _MAY_TAKE_RECEIPT and self._is_same_file(one, found)",
-        "in _MAY_TAKE_RECEIPT and not found.root",
+        "in _MAY_TAKE_RECEIPT and self._is_same_file(one, holder_state)",
+        "in _MAY_TAKE_RECEIPT and not holder_state.root",
         f"{_PLACES} -k renamed_route",
     ),
     bug(

@@ -50,8 +50,8 @@ BUGS = (
     bug(
         "root's daemon keeps its journal where another user can replace it",
         "journal/state_dir.py",
-        "if found.st_uid != os.geteuid() and not",
-        "if found.st_uid == -1 and not",
+        "if status.st_uid != os.geteuid() and not",
+        "if status.st_uid == -1 and not",
         "tests/unit/journal/test_state_dir.py",
     ),
     bug(

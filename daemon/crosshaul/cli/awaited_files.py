@@ -48,7 +48,7 @@ class ExpectedFiles:
         self._route_plans = plans
         self._left = deque(files)
         self._began = began
-        self._found = len(self._left)
+        self._total_files = len(self._left)
         self._bytes = self._bytes_left = sum(file.fingerprint.size for file in self._left)
 
     def first_left(self, reader: Reader | None) -> ExpectedFile | None:
@@ -81,8 +81,8 @@ class ExpectedFiles:
         sending = reader.uploading(_FILES_PER_POLL) if reader else []
         parts = sum(record.sent_bytes for record in sending)
         return PushProgress(
-            found=self._found,
-            delivered=self._found - len(self._left),
+            total_files=self._total_files,
+            delivered=self._total_files - len(self._left),
             failed=0,
             delivered_bytes=self._bytes - self._bytes_left + min(parts, self._bytes_left),
             total_bytes=self._bytes,

@@ -89,7 +89,7 @@ class _RateColumn(ProgressColumn):
 
 
 def _description(progress: PushProgress) -> str:
-    parts = [f"{progress.delivered:,}/{count(progress.found, 'file')}"]
+    parts = [f"{progress.delivered:,}/{count(progress.total_files, 'file')}"]
     if progress.failed:
         parts.append(f"{progress.failed:,} failed")
     if progress.settling:

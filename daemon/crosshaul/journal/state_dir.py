@@ -48,10 +48,10 @@ def adopt(state_dir: Path) -> None:
     more than a journal is refused too, because it may be shared on purpose (``/tmp``, ``/srv``).
     """
     try:
-        found = state_dir.stat()
-        if found.st_uid != os.geteuid() and not _is_mapped(state_dir, found.st_uid):
-            raise StateDirError(_of_another(state_dir, found.st_uid))
-        mode = stat.S_IMODE(found.st_mode)
+        status = state_dir.stat()
+        if status.st_uid != os.geteuid() and not _is_mapped(state_dir, status.st_uid):
+            raise StateDirError(_of_another(state_dir, status.st_uid))
+        mode = stat.S_IMODE(status.st_mode)
         if mode & 0o077:
             _close_to_others(state_dir, mode)
     except OSError as error:
@@ -122,11 +122,11 @@ def unusable(error: OSError, line: str) -> StateDirError:
 def obstacle(state_dir: Path) -> str | None:
     """Return why nothing can be written to ``state_dir`` at the moment (read-only, full), or None."""
     try:
-        found = os.statvfs(state_dir)
+        usage = os.statvfs(state_dir)
     except OSError:
         return None
-    if found.f_flag & os.ST_RDONLY:
+    if usage.f_flag & os.ST_RDONLY:
         return f"{state_dir} is on a file system that is mounted read-only: mount it for writing."
-    if found.f_blocks and not found.f_bavail:
+    if usage.f_blocks and not usage.f_bavail:
         return f"The disk of {state_dir} is full: free some space, and Crosshaul continues."
     return None

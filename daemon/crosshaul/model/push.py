@@ -11,7 +11,7 @@ from crosshaul.model.record import Record
 class PushProgress:
     """Progress of a push, reported several times a second. Counts are of this push alone."""
 
-    found: int
+    total_files: int
     """Files to send: new or changed, and settled."""
     delivered: int
     failed: int

@@ -48,7 +48,7 @@ class PushReport:
         unfinished_bytes += sum(claim.fingerprint.size for claim in uploading)
         sent_bytes = await self._bytes_in_parts(uploading)
         return PushProgress(
-            found=counter.delivered + unfinished,
+            total_files=counter.delivered + unfinished,
             delivered=counter.delivered,
             failed=sum(map(len, counter.given_up.values())) + sum(count.count(State.QUARANTINED) for count in counts),
             delivered_bytes=counter.delivered_bytes + min(sent_bytes, unfinished_bytes),

@@ -18,7 +18,7 @@ from crosshaul.model import PushProgress
 
 def far(delivered: int) -> PushProgress:
     return PushProgress(
-        found=1000,
+        total_files=1000,
         delivered=delivered,
         failed=0,
         delivered_bytes=delivered,

@@ -49,8 +49,8 @@ def due(connection: sqlite3.Connection, request: DueRequest) -> list[AbandonedUp
     if connection.execute(SQL["abandon_unrouted"], (request.now - _UNROUTED_SECONDS,)).rowcount:
         connection.execute(SQL["forget_abandoned"])
     connection.execute(SQL["bound_abandoned"], (_MAX_ROWS,))
-    found = connection.execute(SQL["abandoned_due"], (*request.place, request.now, request.limit))
-    return [AbandonedUpload(*row) for row in found]
+    uploads = connection.execute(SQL["abandoned_due"], (*request.place, request.now, request.limit))
+    return [AbandonedUpload(*row) for row in uploads]
 
 
 def record_abort(connection: sqlite3.Connection, attempt: AbortAttempt) -> None:

@@ -32,15 +32,15 @@ def run(connection: sqlite3.Connection, query: str, rows: Sequence[Sequence[obje
 @reading
 def ask(connection: sqlite3.Connection, query: str, values: Sequence[object]) -> list[Any]:
     """Return the rows of a query that puts them all into one JSON list."""
-    found: list[Any] = json.loads(connection.execute(SQL[query], values).fetchone()[0])
-    return found
+    result: list[Any] = json.loads(connection.execute(SQL[query], values).fetchone()[0])
+    return result
 
 
 def compare(connection: sqlite3.Connection, query: str, rows: Sequence[Sequence[object]], *values: object) -> list[int]:
     """Return the numbers, in one JSON list, that a query computes from all ``rows`` in one statement."""
     statement = _statement(query, len(rows), len(rows[0]))
-    found: list[int] = json.loads(connection.execute(statement, (*chain.from_iterable(rows), *values)).fetchone()[0])
-    return found
+    numbers: list[int] = json.loads(connection.execute(statement, (*chain.from_iterable(rows), *values)).fetchone()[0])
+    return numbers
 
 
 def _statement(query: str, rows: int, columns: int) -> str:

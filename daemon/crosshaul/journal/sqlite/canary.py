@@ -26,12 +26,12 @@ class CanaryRequest(NamedTuple):
 
 def claim_canary(connection: sqlite3.Connection, request: CanaryRequest) -> Claim | None:
     """Claim the best canary; None if no file is due."""
-    found: dict[int, Candidate] = {}
+    candidates: dict[int, Candidate] = {}
     for candidate in _candidates(connection, request):
-        found[candidate.id] = candidate
-        if len(found) >= _MAX_CANDIDATES:
+        candidates[candidate.id] = candidate
+        if len(candidates) >= _MAX_CANDIDATES:
             break
-    chosen = choose(found.values(), request.criteria)
+    chosen = choose(candidates.values(), request.criteria)
     return None if chosen is None else next(iter(claims.take(connection, [chosen.id], request.now)), None)
 
 
@@ -42,6 +42,6 @@ def _candidates(connection: sqlite3.Connection, request: CanaryRequest) -> Itera
     for route, plan in [*routes[first:], *routes[:first]]:
         for large in (False, True):
             for query, failed, most in _QUERIES:
-                found = bulk.ask(connection, query, (route, plan, large, failed, request.now, most))
-                for file, path, due_at in found:
+                files = bulk.ask(connection, query, (route, plan, large, failed, request.now, most))
+                for file, path, due_at in files:
                     yield Candidate(file, route, bytes.fromhex(path), large, due_at, failed)

@@ -103,8 +103,8 @@ def _previous_of(connection: sqlite3.Connection, files: Sequence[int]) -> dict[i
     """Return the receipts of the previous contents, as rows."""
     if not files:
         return {}
-    found = connection.execute(SQL["previous_of"], (rows.ids_text(files),)).fetchall()
-    return {row[0]: row for row in found}
+    receipts = connection.execute(SQL["previous_of"], (rows.ids_text(files),)).fetchall()
+    return {row[0]: row for row in receipts}
 
 
 @rows.reading

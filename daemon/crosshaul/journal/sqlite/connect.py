@@ -88,23 +88,23 @@ def check_whole(connection: sqlite3.Connection, database: Path) -> None:
 
     Raises JournalDamagedError, sqlite3.Error.
     """
-    found = " ".join(str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0]).split())
-    if found != "ok":
-        raise damaged(database, found)
+    fault = " ".join(str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0]).split())
+    if fault != "ok":
+        raise damaged(database, fault)
 
 
-def damaged(database: Path, found: str) -> JournalDamagedError:
-    """Return the error for a journal that ``found`` shows to be damaged."""
-    return JournalDamagedError(f"The journal {database} can't be used: it is damaged ({found}). {_REPLACE_ADVICE}.")
+def damaged(database: Path, fault: str) -> JournalDamagedError:
+    """Return the error for a journal that ``fault`` shows to be damaged."""
+    return JournalDamagedError(f"The journal {database} can't be used: it is damaged ({fault}). {_REPLACE_ADVICE}.")
 
 
 def identity(database: Path) -> tuple[int, int] | None:
     """Return device and inode of the file; None if there is none."""
     try:
-        found = database.stat()
+        status = database.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def moved(database: Path) -> JournalMovedError:

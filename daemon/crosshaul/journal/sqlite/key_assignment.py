@@ -75,14 +75,14 @@ class Holders:
         if (holder.route, holder.path) == (sighting.route, sighting.path):
             self._holders[key] = one
             return _OWN
-        found = _HolderState._make(self._connection.execute(SQL["holder"], (holder.id,)).fetchone())
-        if one.plan.by_content and found.by_content:
+        holder_state = _HolderState._make(self._connection.execute(SQL["holder"], (holder.id,)).fetchone())
+        if one.plan.by_content and holder_state.by_content:
             return _SHARED
-        if not (found.route_gone or (found.source_gone and found.state == State.DELIVERED)):
+        if not (holder_state.route_gone or (holder_state.source_gone and holder_state.state == State.DELIVERED)):
             return _conflict(one, holder.route, holder.path)
         self._holders[key] = one
         self.handed_over.append((holder.id,))
-        if (record.state if record else None) in _MAY_TAKE_RECEIPT and self._is_same_file(one, found):
+        if (record.state if record else None) in _MAY_TAKE_RECEIPT and self._is_same_file(one, holder_state):
             self.receipts.append((holder.id, sighting.route, sighting.path))
         return _OWN
 
@@ -90,17 +90,19 @@ class Holders:
         """Return True if the last assigned key came with the receipt of its former holder."""
         return bool(self.receipts) and self.receipts[-1][1:] == (one.sighting.route, one.sighting.path)
 
-    def _is_same_file(self, one: Settled, found: _HolderState) -> bool:
+    def _is_same_file(self, one: Settled, holder_state: _HolderState) -> bool:
         """Return True if the holder is the same file, under the path that its former route had for it."""
         sighting = one.sighting
-        if found.state != State.DELIVERED or found.fingerprint != rows.fingerprint_text(sighting.fingerprint):
+        if holder_state.state != State.DELIVERED or holder_state.fingerprint != rows.fingerprint_text(
+            sighting.fingerprint
+        ):
             return False
         row = self._connection.execute(SQL["root_of"], (one.plan.id,)).fetchone()
-        if row is None or found.root is None:
+        if row is None or holder_state.root is None:
             # An older version recorded no root: compare the paths, one root may lie within the other.
-            longer, shorter = sorted((sighting.path, found.path), key=len, reverse=True)
+            longer, shorter = sorted((sighting.path, holder_state.path), key=len, reverse=True)
             return longer == shorter or longer.endswith(b"/" + shorter)
-        return bytes(row[0]) + b"/" + sighting.path == found.root + b"/" + found.path
+        return bytes(row[0]) + b"/" + sighting.path == holder_state.root + b"/" + holder_state.path
 
 
 def _conflict(one: Settled, route: str, path: bytes) -> Denial:

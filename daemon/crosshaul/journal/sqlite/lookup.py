@@ -31,12 +31,12 @@ class RecordLookup(NamedTuple):
 
 def lookup(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, RecordLookup]:
     """Return the records of those of ``paths`` that have one."""
-    found: dict[bytes, RecordLookup] = {}
+    records: dict[bytes, RecordLookup] = {}
     for start in range(0, len(paths), _BATCH_PATHS):
         batch = paths[start : start + _BATCH_PATHS]
         statement = SQL["lookup"].replace("/*paths*/", ",".join("?" * len(batch)))
-        found.update((row[0], RecordLookup._make(row)) for row in connection.execute(statement, (route, *batch)))
-    return found
+        records.update((row[0], RecordLookup._make(row)) for row in connection.execute(statement, (route, *batch)))
+    return records
 
 
 def is_changed(record: RecordLookup | None, fingerprint: str, plan: int) -> bool:
@@ -79,10 +79,12 @@ def filter_changed(
 
 def recorded(connection: sqlite3.Connection, route: str, paths: Sequence[bytes]) -> dict[bytes, Recorded]:
     """Return the last recorded fingerprints of those of ``paths`` that have a record."""
-    found: dict[bytes, Recorded] = {}
+    fingerprints: dict[bytes, Recorded] = {}
     for start in range(0, len(paths), _BATCH_PATHS):
         batch = paths[start : start + _BATCH_PATHS]
         statement = SQL["recorded"].replace("/*paths*/", ",".join("?" * len(batch)))
         for path, fingerprint, settled_by in connection.execute(statement, (route, *batch)):
-            found[path] = Recorded(rows.fingerprint(fingerprint), SettleReason(settled_by) if settled_by else None)
-    return found
+            fingerprints[path] = Recorded(
+                rows.fingerprint(fingerprint), SettleReason(settled_by) if settled_by else None
+            )
+    return fingerprints

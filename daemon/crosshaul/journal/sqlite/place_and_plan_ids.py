@@ -28,9 +28,9 @@ def apply(connection: sqlite3.Connection, application: Application) -> dict[str,
     """Bring these plans, and no others, into force; return their numbers by route."""
     for destination, place in application.places.items():
         _adopt(connection, destination, place)
-    found = {each.route: _numbered(connection, each) for each in application.plans}
-    connection.execute(SQL["bring_into_force"], (rows.ids_text(plan.id for plan in found.values()),))
-    return found
+    numbers = {plan.route: _numbered(connection, plan) for plan in application.plans}
+    connection.execute(SQL["bring_into_force"], (rows.ids_text(plan.id for plan in numbers.values()),))
+    return numbers
 
 
 def find(connection: sqlite3.Connection, wanted: RoutePlan) -> PlanId:
@@ -69,8 +69,8 @@ def leftovers(connection: sqlite3.Connection, route: str, plan: int, after: int)
         return [], None
     last = connection.execute(SQL["last_record"]).fetchone()[0]
     end = after + _WINDOW_ROWS
-    found = connection.execute(SQL["leftovers"], (after, end, route, plan)).fetchall()
-    return [row[0] for row in found], end if end < last else None
+    paths = connection.execute(SQL["leftovers"], (after, end, route, plan)).fetchall()
+    return [row[0] for row in paths], end if end < last else None
 
 
 def delivered_of_other_plans(
@@ -79,10 +79,10 @@ def delivered_of_other_plans(
     """Return the delivered files of other plans in one window of the records, and the start of the next window."""
     last = connection.execute(SQL["last_record"]).fetchone()[0]
     end = after + _WINDOW_ROWS
-    found = [
+    files = [
         (Sighting(route, path, rows.fingerprint(text)), Place(endpoint, bucket), key)
         for path, text, endpoint, bucket, key in connection.execute(
             SQL["delivered_of_other_plans"], (after, end, route, plan)
         )
     ]
-    return found, end if end < last else None
+    return files, end if end < last else None

@@ -10,14 +10,14 @@ _MARK = "-- name: "
 
 def load() -> Mapping[str, str]:
     """Return all statements by name; raises ValueError if a name occurs twice."""
-    found: dict[str, str] = {}
+    statements: dict[str, str] = {}
     for file in sorted(resources.files(__package__).joinpath("queries").iterdir(), key=lambda entry: entry.name):
         for block in file.read_text(encoding="utf-8").split(_MARK)[1:]:
             name, _, statement = block.partition("\n")
-            if name.strip() in found:
+            if name.strip() in statements:
                 raise ValueError(f"{file.name}: the query {name.strip()} occurs twice")
-            found[name.strip()] = statement.strip()
-    return found
+            statements[name.strip()] = statement.strip()
+    return statements
 
 
 SQL = load()

@@ -23,10 +23,10 @@ class Reader(AdmissionReader, SourceReader, StatusReader):
     def next_due(self, in_force: Mapping[str, int]) -> float | None:
         """Return when the next pending file is due, by an index; ``in_force``: the plans' numbers by route."""
         with self._snapshot() as connection:
-            found = [
+            due_times = [
                 connection.execute(SQL["next_due"], (route, plan, large, failed)).fetchone()[0]
                 for route, plan in in_force.items()
                 for large in (False, True)
                 for failed in (False, True)
             ]
-        return min((due for due in found if due is not None), default=None)
+        return min((due for due in due_times if due is not None), default=None)

@@ -59,9 +59,9 @@ class ReaderBase:
         with self._snapshot() as connection:
             cursor = connection.cursor()
             cursor.row_factory = sqlite3.Row
-            found = cursor.execute(SQL[query], values).fetchall()
-            multiparts = multiparts_of(connection, rows.ids_text(row["id"] for row in found))
-            return [rows.record(row, multiparts.get(row["id"])) for row in found]
+            records = cursor.execute(SQL[query], values).fetchall()
+            multiparts = multiparts_of(connection, rows.ids_text(row["id"] for row in records))
+            return [rows.record(row, multiparts.get(row["id"])) for row in records]
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:

@@ -64,8 +64,8 @@ class SourceReader(ReaderBase):
         """
         wanted = rows.names_text(map(rows.fingerprint_text, fingerprints))
         with self._snapshot() as connection:
-            found = connection.execute(SQL["undelivered_paths"], (route, wanted)).fetchall()
-        return {rows.fingerprint(text): path for path, text in found}
+            paths = connection.execute(SQL["undelivered_paths"], (route, wanted)).fetchall()
+        return {rows.fingerprint(text): path for path, text in paths}
 
 
 def _delivery_state(

@@ -136,11 +136,11 @@ def _pending_reason(record: Record, status: Mapping[str, Any]) -> str:
     next_try = f"Next try in {duration(retry_in)}." if retry_in > 0 else "The next try is due."
     if destination["failing"]:
         return f"{record.destination} is unreachable. {next_try}"
-    return f"{record.diagnosis.fact()} {next_try}" if record.diagnosis else "waiting for a worker"
+    return f"{record.diagnosis.without_advice()} {next_try}" if record.diagnosis else "waiting for a worker"
 
 
 def _quarantined_row(record: Record) -> list[Cell]:
-    reason = record.diagnosis.fact() if record.diagnosis else "no reason was recorded"
+    reason = record.diagnosis.without_advice() if record.diagnosis else "no reason was recorded"
     hint = record.diagnosis.advice if record.diagnosis else ""
     return [text(record.path), record.route, reason, hint or _RETRY_HINT]
 
