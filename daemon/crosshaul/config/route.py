@@ -59,7 +59,7 @@ class SettleConfig(Section):
     max_wait: Duration = Field(600.0, validate_default=True)
     """How long to wait for a file that keeps changing. At least `quiet`.
 
-    After that it is uploaded if it is only appended to; see [a file that never rests](OPERATIONS.md#what-to-know).
+    After that it is uploaded if it is only appended to; see [a file that never settles](OPERATIONS.md#what-to-know).
     """
     close_write: Flag = False
     """Treat a file as finished when its writer closes it (Linux). For writers that open, write and close a file once.
