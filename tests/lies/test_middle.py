@@ -33,7 +33,7 @@ def strangers(trusted: Authority, tmp_path_factory: pytest.TempPathFactory) -> d
     }
 
 
-WAYS: dict[str, dict[str, str]] = {
+CASES: dict[str, dict[str, str]] = {
     "direct": {},
     "empty bundles": {"AWS_CA_BUNDLE": "", "REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""},
     "by a proxy": {"HTTPS_PROXY": "http://127.0.0.1:{proxy}"},
@@ -45,11 +45,11 @@ PAST = {"past the proxy": {"HTTPS_PROXY": "http://127.0.0.1:{proxy}", "NO_PROXY"
 def on_the_way(world, middle, way: str, bundle: Path) -> None:
     """Set the environment of one case."""
     world.monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    for name, value in (WAYS | PAST)[way].items():
+    for name, value in (CASES | PAST)[way].items():
         world.monkeypatch.setenv(name, value.format(proxy=middle.proxy))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", CASES)
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_stranger_hears_nothing(client: str, way: str, trusted, strangers, tmp_path: Path):
     """No request, and so no external ID, token or address, reaches a server without the name's own certificate."""
@@ -58,13 +58,13 @@ async def test_a_stranger_hears_nothing(client: str, way: str, trusted, stranger
             async with in_the_middle(tls, world.monkeypatch) as middle:
                 on_the_way(world, middle, way, trusted.bundle)
                 line = await output(client, world)
-                assert middle.heard == [], what
+                assert middle.received == [], what
                 assert middle.looked_up >= 1, "it was not asked at all"
                 if client != "ListRoles":
                     assert "certificate" in line, (what, line)
 
 
-@pytest.mark.parametrize("way", WAYS | PAST)
+@pytest.mark.parametrize("way", CASES | PAST)
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_who_shows_the_certificate_is_asked(client: str, way: str, trusted, tmp_path: Path):
     """With the name's own certificate each client makes its call, through the proxy if one is set."""
@@ -72,7 +72,7 @@ async def test_who_shows_the_certificate_is_asked(client: str, way: str, trusted
         async with in_the_middle(trusted.server(AWS_NAMES), world.monkeypatch) as middle:
             on_the_way(world, middle, way, trusted.bundle)
             await output(client, world)
-            assert len(middle.heard) >= 1
+            assert len(middle.received) >= 1
             assert bool(middle.tunnels) == ("by a proxy" in way)
 
 
@@ -100,7 +100,7 @@ async def test_each_client_trusts_the_same_store(client: str, store: str, truste
         async with in_the_middle(trusted.server(AWS_NAMES), world.monkeypatch) as middle:
             STORES[store](world, str(trusted.bundle))
             await output(client, world)
-            assert len(middle.heard) >= 1
+            assert len(middle.received) >= 1
 
 
 async def test_a_destination_s_session_trusts_the_destination_s_bundle(trusted, tmp_path: Path):
@@ -120,7 +120,7 @@ async def test_a_destination_s_session_trusts_the_destination_s_bundle(trusted, 
             ):
                 with pytest.raises(Fault):
                     await refresher.credentials()
-            assert b"Action=AssumeRole" in middle.heard[0]
+            assert b"Action=AssumeRole" in middle.received[0]
 
 
 @pytest.mark.parametrize("status", [302, 307])
@@ -143,7 +143,7 @@ async def test_no_client_follows_a_redirect(client: str, status: int, trusted, t
             place = f"http://127.0.0.1:{port}/there"
             middle.answer = f"HTTP/1.1 {status} Elsewhere\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n".encode()
             line = await output(client, world)
-            assert len(middle.heard) == 1
+            assert len(middle.received) == 1
     assert elsewhere == []
     if client != "ListRoles":
         assert str(status) in line
@@ -166,7 +166,7 @@ async def test_a_proxy_s_refusal_is_reported_at_once(client: str, status: str, t
             middle.refusal = REFUSALS[status]
             async with asyncio.timeout(9):  # a deadline would take 10 s
                 line = await output(client, world)
-            assert middle.heard == []
+            assert middle.received == []
             if client != "ListRoles":
                 assert f"the proxy 127.0.0.1:{middle.proxy} refused a tunnel" in line
                 assert status in line
@@ -252,4 +252,4 @@ async def test_all_clients_go_one_way(client: str, case: str, trusted, tmp_path:
             for name, value in settings.items():
                 world.monkeypatch.setenv(name, value.format(proxy=f"http://127.0.0.1:{middle.proxy}"))
             await output(client, world)
-    assert (bool(middle.heard), bool(at_server)) == (proxied, not proxied)
+    assert (bool(middle.received), bool(at_server)) == (proxied, not proxied)

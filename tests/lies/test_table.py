@@ -462,10 +462,10 @@ async def test_a_store_that_neither_proves_nor_may_be_asked_says_what_is_missing
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_call_follows_a_redirect(operation: str, status: int, partner: PartnerAccount, tmp_path: Path):
     """No redirect makes the external ID or a session token go to another host; the file arrives."""
-    heard = []
+    received = []
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(100))
+        received.append(await reader.read(100))
         writer.close()
 
     async with await asyncio.start_server(hear, "127.0.0.1", 0) as elsewhere:
@@ -475,7 +475,7 @@ async def test_no_call_follows_a_redirect(operation: str, status: int, partner: 
         async with open_pipeline(partner, tmp_path) as pipeline:
             await drop(pipeline, "f", operation)
             await arrives(pipeline, "f")
-    assert heard == []
+    assert received == []
 
 
 NOT_SEEN = {

@@ -462,7 +462,7 @@ BUGS = (
         "tests/faults/test_delivery.py",
     ),
     bug(
-        "S3's push-back is not heard",
+        "S3's push-back is ignored",
         "delivery/outcome_mapping.py",
         "            self._limit.pushed_back(now)\n",
         "            pass\n",

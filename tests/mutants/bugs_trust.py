@@ -46,7 +46,7 @@ BUGS: tuple[Bug, ...] = (
         _MIDDLE,
     ),
     bug(
-        "SSL_CERT_FILE is not heard",
+        "SSL_CERT_FILE is ignored",
         "aws/net/trust_store.py",
         '        _load(context, Bundle("SSL_CERT_FILE", file))\n',
         "        pass\n",

@@ -51,9 +51,9 @@ class Quiet:
     def bind(self, **_: object) -> Quiet:
         return self
 
-    def error(self, event: str, **facts: object) -> None:
+    def error(self, event: str, **fields: object) -> None:
         if event in {"unexpected_error", "service_failed", "claims_lost"}:
-            self._world.broken(f"{event}: {facts}")
+            self._world.broken(f"{event}: {fields}")
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None

@@ -44,7 +44,7 @@ SECRETS = {
 class Middle:
     """Records the requests that it could read, and the tunnels that it was asked for as a proxy."""
 
-    heard: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     tunnels: list[bytes] = field(default_factory=list)
     looked_up: int = 0
     """The number of look-ups of each name."""
@@ -70,7 +70,7 @@ async def in_the_middle(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) ->
             if proxy:
                 head = await reader.readuntil(b"\r\n\r\n")
                 if not head.startswith(b"CONNECT "):
-                    middle.heard.append(head)
+                    middle.received.append(head)
                     return
                 middle.tunnels.append(head)
                 writer.write(middle.refusal or b"HTTP/1.1 200 Yes\r\n\r\n")
@@ -82,7 +82,7 @@ async def in_the_middle(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) ->
                 head = await reader.readuntil(b"\r\n\r\n")
                 lines = head.lower().split(b"\r\n")
                 length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
-                middle.heard.append(head + await reader.readexactly(length))
+                middle.received.append(head + await reader.readexactly(length))
                 writer.write(middle.answer)
 
     async def as_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -28,19 +28,19 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address.replace("@", "\0", 1) if self.address.startswith("@") else self.address)
         self._socket.setblocking(False)
-        self.heard = []
+        self.received = []
 
     def hears(self, pattern):
         """True if a message so far contains the text."""
         try:
             while True:
-                self.heard.append(self._socket.recv(4096).decode())
+                self.received.append(self._socket.recv(4096).decode())
         except BlockingIOError:
-            return any(re.search(pattern, each) for each in self.heard)
+            return any(re.search(pattern, each) for each in self.received)
 
     def forget(self):
         self.hears("")
-        self.heard.clear()
+        self.received.clear()
 
     def close(self):
         self._socket.close()
@@ -64,7 +64,7 @@ def test_a_start_asks_for_time_while_the_journal_is_opened(strict, site, manager
     """From the first moment the daemon asks for time and says why; then it sends READY=1."""
     with site.daemon():
         until(lambda: manager.hears("READY=1"))
-    before = manager.heard[: next(number for number, output in enumerate(manager.heard) if "READY=1" in output)]
+    before = manager.received[: next(number for number, output in enumerate(manager.received) if "READY=1" in output)]
     assert any(output.startswith("EXTEND_TIMEOUT_USEC=") for output in before)
     assert any("opening and checking the journal" in output for output in before)
 

@@ -40,11 +40,11 @@ def got(daemon, path, token=None):
 @contextlib.contextmanager
 def monitor():
     """Serve a monitoring service on a free port; yield its address and the requested paths."""
-    heard = []
+    received = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            heard.append(self.path)
+            received.append(self.path)
             self.send_response(200)
             self.end_headers()
 
@@ -53,7 +53,7 @@ def monitor():
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/ping-secret", heard
+        yield f"http://127.0.0.1:{server.server_port}/ping-secret", received
         server.shutdown()
 
 
@@ -118,17 +118,17 @@ def test_a_token_file_that_is_missing_ends_the_start(site):
 
 def test_a_monitor_hears_from_it_only_while_all_is_well(strict, site):
     """The heartbeat stops while the account refuses and resumes afterwards; its address appears nowhere."""
-    with monitor() as (url, heard):
+    with monitor() as (url, received):
         site.config["heartbeat"] = {"url": url, "every": "1s"}
         site.write()
         with site.daemon() as daemon:
-            until(lambda: len(heard) > 1)
+            until(lambda: len(received) > 1)
             strict.fault("error", "PutObject", rule={"times": None}, code="AccessDenied", message="Denied", status=403)
             site.add("a", b"a")
             assert "parked" in str(daemon.event("heartbeat_withheld")["reasons"])
-            before = len(heard)
+            before = len(received)
             strict.clear_faults()
             until(lambda: daemon.events("destination_resumed"))
-            until(lambda: len(heard) > before)
+            until(lambda: len(received) > before)
             assert "ping-secret" not in daemon.log.read_text() + str(site.status())
-    assert set(heard) == {"/ping-secret"}
+    assert set(received) == {"/ping-secret"}

@@ -12,8 +12,8 @@ NOON = 1_709_208_000_123_456_789  # 2024-02-29 12:00:00.123456789 UTC
 
 
 def render(template: str, path: bytes = b"in/a.tar.gz", prefix: str = "", **more: Any) -> str:
-    facts = KeyFields(path, "exports", "host-1", **{"mtime_ns": NOON, **more})
-    return Template.parse(template).render(facts, prefix)
+    fields = KeyFields(path, "exports", "host-1", **{"mtime_ns": NOON, **more})
+    return Template.parse(template).render(fields, prefix)
 
 
 @pytest.mark.parametrize(

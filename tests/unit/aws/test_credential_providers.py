@@ -298,10 +298,10 @@ async def test_a_hung_file_ends_in_a_fault(world: World, monkeypatch: pytest.Mon
 
 async def test_a_line_break_at_the_end_of_a_token_does_no_harm(world: World):
     """The line break at the end of a token file is not part of the token."""
-    heard = []
+    received = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        received.append(await reader.readuntil(b"\r\n\r\n"))
         body = json.dumps(
             {"AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "s", "Token": "t", "Expiration": FAR}
         ).encode()
@@ -312,15 +312,15 @@ async def test_a_line_break_at_the_end_of_a_token_does_no_harm(world: World):
         place = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/c"
         token_file("the-token\n", **POD | {"AWS_CONTAINER_CREDENTIALS_FULL_URI": place})(world)
         assert (await world.chain().credentials()).access_key_id == "AKIDEXAMPLE"
-    assert b"authorization: the-token\r\n" in heard[0].lower()
+    assert b"authorization: the-token\r\n" in received[0].lower()
 
 
 async def test_a_source_profile_s_role_is_asked_of_the_configured_sts(world: World):
     """`identity.sts_endpoint_url` is used for every call to STS, those of the credential chain too."""
-    heard = []
+    received = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        received.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n")
         writer.close()
 
@@ -331,4 +331,4 @@ async def test_a_source_profile_s_role_is_asked_of_the_configured_sts(world: Wor
         )
         with pytest.raises(Fault):
             await chain.credentials()
-    assert len(heard) == 1
+    assert len(received) == 1

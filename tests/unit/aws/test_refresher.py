@@ -23,8 +23,8 @@ from crosshaul.partner import Error, PartnerAccount, Rule
 from crosshaul.partner.policy import AccessRequest, Verdict
 
 
-class Ear:
-    """Hears how refreshing goes."""
+class RecordingObserver:
+    """Records the renewals and refusals of a refresher."""
 
     def __init__(self) -> None:
         self.renewals: list[float | None] = []
@@ -70,13 +70,17 @@ def config_for(partner: PartnerAccount, tmp_path: Path) -> Callable[[str], Confi
 
 
 @asynccontextmanager
-async def refreshing(config: Config, clock: SystemClock | None = None) -> AsyncIterator[tuple[Refresher, Ear]]:
-    ear = Ear()
-    refresher = Refresher(BaseCredentials(config.identity), config.destinations["partner"], clock or SystemClock(), ear)
+async def refreshing(
+    config: Config, clock: SystemClock | None = None
+) -> AsyncIterator[tuple[Refresher, RecordingObserver]]:
+    observer = RecordingObserver()
+    refresher = Refresher(
+        BaseCredentials(config.identity), config.destinations["partner"], clock or SystemClock(), observer
+    )
     stop = asyncio.Event()
     task = asyncio.create_task(refresher.run(stop))
     try:
-        yield refresher, ear
+        yield refresher, observer
     finally:
         stop.set()
         await task
@@ -116,10 +120,10 @@ async def test_a_wrong_external_id_is_an_access_denied_that_names_both_possible_
 async def test_a_list_of_external_ids_is_tried_in_order(partner, config_for):
     """During a rotation the external ID that the partner still has is accepted."""
     more = f"role_arn: '{partner.role_arn}', external_id: [the-new-one, '{partner.external_id}']"
-    async with refreshing(config_for(more)) as (refresher, ear):
+    async with refreshing(config_for(more)) as (refresher, observer):
         await refresher.credentials()
     assert assumptions(partner) == [403, 200]
-    assert ear.refusals == []
+    assert observer.refusals == []
 
 
 async def test_without_a_role_account_a_uses_its_own_credentials(partner, config_for):
@@ -152,14 +156,14 @@ async def test_renewing_what_was_renewed_already_does_nothing(partner, config_fo
 async def test_short_sessions_are_refreshed_ahead_of_their_end(partner, config_for):
     """With sessions of two seconds the credentials are never expired within five seconds."""
     partner.change(session_seconds=2.0)
-    async with refreshing(config_for(role(partner))) as (refresher, ear):
+    async with refreshing(config_for(role(partner))) as (refresher, observer):
         began = time.monotonic()
         for _ in range(50):
             await refresher.credentials()
             assert (refresher.expires_in() or 0) > 0
             await asyncio.sleep(0.1)
         lasted = time.monotonic() - began
-    assert 2 <= len(ear.renewals) <= lasted + 1
+    assert 2 <= len(observer.renewals) <= lasted + 1
 
 
 async def test_a_skewed_clock_neither_shortens_nor_stretches_a_session(partner, config_for):
@@ -172,15 +176,15 @@ async def test_a_skewed_clock_neither_shortens_nor_stretches_a_session(partner, 
 async def test_an_sts_outage_leaves_the_present_credentials_in_use_and_ends_by_itself(partner, config_for):
     """While STS returns 503 the session stays in use; afterwards a new one is fetched without a request."""
     partner.change(session_seconds=9.0)
-    async with refreshing(config_for(role(partner))) as (refresher, ear), asyncio.timeout(60):
+    async with refreshing(config_for(role(partner))) as (refresher, observer), asyncio.timeout(60):
         first = await refresher.credentials()
         partner.faults.add(Rule(operation="AssumeRole", times=1, action=Error(503, "ServiceUnavailable", "away")))
-        while not ear.refusals:
+        while not observer.refusals:
             assert await refresher.credentials() == first
             await asyncio.sleep(0.02)
         assert await refresher.credentials() == first
-        assert [said.code for said in ear.refusals] == ["ServiceUnavailable"]
-        while len(ear.renewals) < 2:
+        assert [said.code for said in observer.refusals] == ["ServiceUnavailable"]
+        while len(observer.renewals) < 2:
             await asyncio.sleep(0.02)
         assert await refresher.credentials() != first
 
@@ -224,7 +228,7 @@ async def test_a_provider_that_fails_oddly_is_a_fault_and_not_a_crash(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     (tmp_path / "aws").write_text(f"[default]\ncredential_process = {program}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
-    async with refreshing(config_for(role(partner))) as (refresher, ear):
+    async with refreshing(config_for(role(partner))) as (refresher, observer):
         with pytest.raises(Fault) as caught:
             await refresher.credentials()
         assert caught.value.kind is FaultKind.DESTINATION
@@ -232,7 +236,7 @@ async def test_a_provider_that_fails_oddly_is_a_fault_and_not_a_crash(
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", partner.access_key_id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", partner.secret_access_key)
         async with asyncio.timeout(60):
-            while not ear.renewals:
+            while not observer.renewals:
                 await asyncio.sleep(0.02)
 
 
@@ -277,10 +281,10 @@ async def test_a_session_policy_that_is_too_large_is_tried_wider(partner, config
     large = {"status": 400, "code": "PackedPolicyTooLarge", "message": "Packed policy consumes 120% of space"}
     partner.faults.add(Rule.from_json({"operation": "AssumeRole", "times": 1, "action": {"kind": "error", **large}}))
     more = role(partner) + ", key_prefix: from-a/"
-    async with refreshing(config_for(more)) as (refresher, ear):
+    async with refreshing(config_for(more)) as (refresher, observer):
         session = await refresher.credentials()
     assert assumptions(partner) == [400, 200]
-    assert ear.refusals == []
+    assert observer.refusals == []
     policy = partner.session_policy(session.access_key_id)
     names = ("partner-inbox/b", "other/b")
     put = [policy.verdict(AccessRequest("s3:PutObject", f"arn:aws:s3:::{name}", {})) for name in names]

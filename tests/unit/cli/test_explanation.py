@@ -51,7 +51,7 @@ def stat_of(age=3600.0, mode=stat.S_IFREG | 0o644, size=12345):
 
 
 def record(state, **more):
-    facts = {"attempts": 0, "changed_at": NOW - 5, "due_at": NOW - 5, "first_seen_at": NOW - 100, "generation": 1}
+    fields = {"attempts": 0, "changed_at": NOW - 5, "due_at": NOW - 5, "first_seen_at": NOW - 100, "generation": 1}
     print_ = Fingerprint.of(stat_of())
     return Record(
         id=1,
@@ -61,18 +61,18 @@ def record(state, **more):
         fingerprint=print_,
         key="a.csv",
         state=state,
-        **(facts | more),
+        **(fields | more),
     )
 
 
 def view(record_=None, **more):
-    facts = {
+    fields = {
         "path": "/srv/exports/a.csv", "url": URL if record_ else "", "new_url": "", "route": ROUTE, "record": record_,
         "destination": DestinationStatus("partner", DestinationState.READY),
         "watcher": RouteStatus("exports", "watching"),
         "daemon_running": True, "stat": stat_of(), "left_out": False, "paused": False, "now": NOW,
     }  # fmt: skip
-    return FileView(**(facts | more))
+    return FileView(**(fields | more))
 
 
 def output(record_=None, **more):

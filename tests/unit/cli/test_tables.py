@@ -20,14 +20,14 @@ def shown(monkeypatch, width, routes, watcher="watching"):
     out = io.StringIO()
     monkeypatch.setattr(tables, "Console", lambda **more: Console(file=out, force_terminal=True, width=width, **more))
     error = Diagnosis(FaultKind.DESTINATION, "AccessDenied", "no " * 100 + "\x1b[2J", "PutObject", 403)
-    facts = snapshot(
+    present = snapshot(
         [RouteCounts(name, {State.PENDING: 1, State.DELIVERED: 1_234_567}, 5, 10**12, 0.0) for name in routes],
         [DestinationStatus("partner", DestinationState.PARKED, 60.0, 5.0, error)],
         [RouteStatus(name, watcher, 1.0) for name in routes],
         NOW,
         daemon_pid=None,
     )
-    tables.show(facts, no_journal=False, state_dir=Path("/state"))
+    tables.show(present, no_journal=False, state_dir=Path("/state"))
     return out.getvalue(), re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
 
 

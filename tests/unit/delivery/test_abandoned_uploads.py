@@ -32,22 +32,22 @@ class Bucket:
             raise Fault(self.says)
 
 
-class Ear:
+class RecordingObserver:
     def __init__(self) -> None:
-        self.heard: list[tuple[int, str]] = []
+        self.received: list[tuple[int, str]] = []
 
     def on_uploads_aborted(self, uploads: int) -> None:
-        self.heard.append((uploads, ""))
+        self.received.append((uploads, ""))
 
     def on_uploads_left_open(self, uploads: int, diagnosis: Diagnosis) -> None:
-        self.heard.append((uploads, diagnosis.code))
+        self.received.append((uploads, diagnosis.code))
 
 
 class World:
     """A journal, and one destination's aborter."""
 
     def __init__(self, journal: Journal, clock: TurnableClock) -> None:
-        self.journal, self.clock, self.bucket, self.ear = journal, clock, Bucket(), Ear()
+        self.journal, self.clock, self.bucket, self.observer = journal, clock, Bucket(), RecordingObserver()
         self.plans: dict[str, PlanId] = {}
 
     async def configure(self, *routes: str, place: Place = THERE) -> None:
@@ -68,7 +68,7 @@ class World:
     async def work(self, *, may_abort: bool = True, place: Place = THERE) -> list[str]:
         """Return what is aborted now."""
         self.bucket.aborted.clear()
-        aborter = UploadAborter(place, self.journal, self.bucket, self.clock, self.ear, may_abort=may_abort)
+        aborter = UploadAborter(place, self.journal, self.bucket, self.clock, self.observer, may_abort=may_abort)
         await aborter.abort_due(asyncio.Event())
         return list(self.bucket.aborted)
 
@@ -104,7 +104,7 @@ async def test_what_the_journal_drops_while_a_file_waits_is_aborted_once(world: 
             await world.admit()
     assert await world.work(place=ELSEWHERE) == []
     assert await world.work() == ["upload-1"]
-    assert world.ear.heard == [(1, "")]
+    assert world.observer.received == [(1, "")]
     assert await world.work() == []
 
 
@@ -147,23 +147,23 @@ async def test_one_that_fails_is_tried_again_later_and_at_last_given_up(world: W
     await world.admit(size=2)
     world.bucket.says = Diagnosis(FaultKind.NETWORK, "ConnectTimeout", "no answer")
     began, tries = world.clock.at, 0
-    while not world.ear.heard:
+    while not world.observer.received:
         tries += len(await world.work())
         assert tries <= 30
         world.clock.at += 60
-    assert (tries, world.ear.heard) == (30, [(1, "ConnectTimeout")])
+    assert (tries, world.observer.received) == (30, [(1, "ConnectTimeout")])
     assert 5 * DAY < world.clock.at - began < 8 * DAY
 
 
-@pytest.mark.parametrize(("code", "heard"), [("AccessDenied", "AccessDenied"), ("NoSuchUpload", "")])
-async def test_an_answer_that_stays_ends_it(world: World, code: str, heard: str):
+@pytest.mark.parametrize(("code", "received"), [("AccessDenied", "AccessDenied"), ("NoSuchUpload", "")])
+async def test_an_answer_that_stays_ends_it(world: World, code: str, received: str):
     """A role without the right leaves the upload to the lifecycle rule; a missing upload needs no abort."""
     await put_back(world)
     await world.admit(size=2)
     world.bucket.says = Diagnosis(FaultKind.DESTINATION, code, "no")
     assert await world.work() == ["upload-1"]
     assert await world.work() == []
-    assert world.ear.heard == [(1, heard)]
+    assert world.observer.received == [(1, received)]
 
 
 async def test_where_a_check_found_that_the_role_may_not_nothing_is_asked(world: World):
@@ -171,7 +171,7 @@ async def test_where_a_check_found_that_the_role_may_not_nothing_is_asked(world:
     await put_back(world)
     await world.admit(size=2)
     assert await world.work(may_abort=False) == []
-    assert world.ear.heard == [(1, "AccessDenied")]
+    assert world.observer.received == [(1, "AccessDenied")]
 
 
 async def test_the_list_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch):

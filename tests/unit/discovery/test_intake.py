@@ -783,13 +783,13 @@ async def test_a_file_server_whose_clock_is_behind_does_not_hurry_us(world: Worl
     writing = (world.root / "found").open("wb", buffering=0)
     writing.write(b"x")
     async with world.running(settle={"quiet": 2, "max_wait": 60}, rescan_interval=0.2):
-        with writing, (world.root / "heard").open("wb", buffering=0) as heard:
+        with writing, (world.root / "received").open("wb", buffering=0) as received:
             for _ in range(12):
-                heard.write(b"x")
+                received.write(b"x")
                 writing.write(b"x")
                 await asyncio.sleep(0.1)
         assert (await world.until(b"found")).fingerprint.size == 13
-        assert (await world.until(b"heard")).fingerprint.size == 12
+        assert (await world.until(b"received")).fingerprint.size == 12
     assert world.admissions == 2
 
 

@@ -69,11 +69,11 @@ async def test_many_outcomes_share_a_commit(tmp_path: Path) -> None:
 async def test_commits_are_reported(tmp_path: Path) -> None:
     """The callback gets each commit, with its duration and number of writes, in the loop."""
     journal = await Journal.open(tmp_path / "state", TurnableClock())
-    heard: list[CommitStats] = []
-    journal.on_commit(heard.append)
+    received: list[CommitStats] = []
+    journal.on_commit(received.append)
     await asyncio.gather(*(journal.mark_gone(ROUTE, [b"a"]) for _ in range(30)))
-    assert sum(stats.units for stats in heard) == 30
-    assert len(heard) == journal.commits
+    assert sum(stats.units for stats in received) == 30
+    assert len(received) == journal.commits
     await journal.close()
 
 

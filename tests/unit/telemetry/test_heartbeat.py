@@ -30,11 +30,11 @@ class Monitor:
     """A monitor that counts pings and answers with ``status``."""
 
     def __init__(self):
-        self.heard, self.status, self.hanging = [], 200, False
+        self.received, self.status, self.hanging = [], 200, False
         self.url = ""
 
     async def answer(self, request):
-        self.heard.append((request.method, request.path_qs))
+        self.received.append((request.method, request.path_qs))
         if self.hanging:
             await asyncio.sleep(120)
         headers = {"Location": "/elsewhere"} if self.status == 302 else {}
@@ -74,7 +74,7 @@ async def test_it_is_pinged_while_all_is_well(monitor, stream):
     """A good verdict is one GET of the address, and no log event."""
     beating = Heartbeat(logs.get("heartbeat"), ask)
     await beating.beat(monitor.url, WELL)
-    assert monitor.heard == [("GET", f"/{SECRET}?rid={SECRET}")]
+    assert monitor.received == [("GET", f"/{SECRET}?rid={SECRET}")]
     assert events(stream) == []
 
 
@@ -83,7 +83,7 @@ async def test_it_is_withheld_while_something_is_wrong(monitor, stream):
     beating = Heartbeat(logs.get("heartbeat"), ask)
     for verdict in (ILL, ILL, ILL, WELL, ILL):
         await beating.beat(monitor.url, verdict)
-    assert len(monitor.heard) == 1
+    assert len(monitor.received) == 1
     assert names(stream) == ["heartbeat_withheld", "heartbeat_resumed", "heartbeat_withheld"]
     assert events(stream)[0]["reasons"] == ["no destination takes files"]
 
@@ -106,7 +106,7 @@ async def test_a_redirect_is_not_followed(monitor, stream):
     """A redirect is a failure and is not followed, so that no other host gets the address."""
     monitor.status = 302
     await Heartbeat(logs.get("heartbeat"), ask).beat(monitor.url, WELL)
-    assert len(monitor.heard) == 1
+    assert len(monitor.received) == 1
     assert events(stream)[0]["error"] == "the monitor answered HTTP 302"
 
 
@@ -154,7 +154,7 @@ def status(**others):
 
 
 @pytest.mark.parametrize(
-    ("facts", "alive", "usable", "output"),
+    ("snapshot", "alive", "usable", "output"),
     [
         (status(), WELL, WELL, ()),
         (status(oldest_pending_seconds=899.0), WELL, WELL, ()),
@@ -166,6 +166,6 @@ def status(**others):
         (status(), WELL, HealthReport(ok=True, reasons=("one of two is parked",)), ()),
     ],
 )  # fmt: skip
-def test_what_is_all_clear(facts, alive, usable, output):
+def test_what_is_all_clear(snapshot, alive, usable, output):
     """All clear needs a young backlog and a sound journal, loops, destinations and directories."""
-    assert all_clear(facts, 900.0, alive, usable) == HealthReport(not output, output)
+    assert all_clear(snapshot, 900.0, alive, usable) == HealthReport(not output, output)

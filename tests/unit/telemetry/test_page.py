@@ -49,7 +49,9 @@ def record(path=b"f", state=State.PENDING, **others):
     )  # fmt: skip
 
 
-def facts(*destinations, route=WATCHED, files=None, since=None, samples=(), live=WELL, error=None, paused=(), **lists):
+def page_data(
+    *destinations, route=WATCHED, files=None, since=None, samples=(), live=WELL, error=None, paused=(), **lists
+):
     """Return the page's data; ``files`` are counts by state, ``since`` is when the oldest was first seen."""
     tally = RouteCounts("r", {State(name): number for name, number in (files or {}).items()}, 1000, 5000, since)
     status = snapshot([tally], destinations, [route], NOW, daemon_pid=1, journal_error=error, paused=paused)
@@ -71,25 +73,25 @@ MOVING = [Sample(NOW - 20, 3, 1.0, 50.0), Sample(NOW, 3, 1.0, 150.0)]
 @pytest.mark.parametrize(
     ("given", "mood", "sentence"),
     [
-        (facts(READY), "good", "Everything is delivered."),
-        (facts(READY, files={"pending": 3}), "good", "Delivering: 3 files to go."),
-        (facts(READY, route=CHANGING), "good", "All settled files are delivered; 2 files are still settling."),
-        (facts(READY, files={"pending": 1}, samples=MOVING), "good", "Delivering: 1 file to go, about 6.7 s."),
-        (facts(PARKED, files={"pending": 2}), "bad", "Nothing gets through to b. 2 files pending."),
-        (facts(PARKED, files={"pending": 2}, samples=MOVING), "bad", "Nothing gets through to b. 2 files pending."),
-        (facts(LOST_WAY), "bad", "Nothing gets through to b."),
-        (facts(READY, PARKED), "warn", "Nothing gets through to b."),
-        (facts(READY, LOST_WAY), "warn", "Nothing gets through to b."),
-        (facts(NOT_RENEWED), "warn", "Credentials for b can&#39;t be renewed and expire in 5 min."),
-        (facts(STARTING), "warn", "Starting."),
-        (facts(READY, route=RouteStatus("r", "root missing")), "bad", "The directory of r is missing."),
-        (facts(READY, paused={"r"}), "warn", "r is paused."),
-        (facts(READY, files={"quarantined": 2}), "warn", "2 files quarantined."),
-        (facts(READY, files={"pending": 1}, since=NOW - 901), "warn", "Behind by 15 min 1 s. 1 file to go."),
-        (facts(READY, files={"pending": 1}, since=NOW - 899), "good", "Delivering: 1 file to go."),
-        (facts(READY, error="disk full"), "bad", "The journal can&#39;t be written: nothing is delivered."),
-        (facts(READY, live=HealthReport(ok=False, reasons=("stuck",))), "bad", "The daemon is stuck."),
-        (facts(READY, PARKED, route=RouteStatus("r", "root missing")), "bad", "The directory of r is missing."),
+        (page_data(READY), "good", "Everything is delivered."),
+        (page_data(READY, files={"pending": 3}), "good", "Delivering: 3 files to go."),
+        (page_data(READY, route=CHANGING), "good", "All settled files are delivered; 2 files are still settling."),
+        (page_data(READY, files={"pending": 1}, samples=MOVING), "good", "Delivering: 1 file to go, about 6.7 s."),
+        (page_data(PARKED, files={"pending": 2}), "bad", "Nothing gets through to b. 2 files pending."),
+        (page_data(PARKED, files={"pending": 2}, samples=MOVING), "bad", "Nothing gets through to b. 2 files pending."),
+        (page_data(LOST_WAY), "bad", "Nothing gets through to b."),
+        (page_data(READY, PARKED), "warn", "Nothing gets through to b."),
+        (page_data(READY, LOST_WAY), "warn", "Nothing gets through to b."),
+        (page_data(NOT_RENEWED), "warn", "Credentials for b can&#39;t be renewed and expire in 5 min."),
+        (page_data(STARTING), "warn", "Starting."),
+        (page_data(READY, route=RouteStatus("r", "root missing")), "bad", "The directory of r is missing."),
+        (page_data(READY, paused={"r"}), "warn", "r is paused."),
+        (page_data(READY, files={"quarantined": 2}), "warn", "2 files quarantined."),
+        (page_data(READY, files={"pending": 1}, since=NOW - 901), "warn", "Behind by 15 min 1 s. 1 file to go."),
+        (page_data(READY, files={"pending": 1}, since=NOW - 899), "good", "Delivering: 1 file to go."),
+        (page_data(READY, error="disk full"), "bad", "The journal can&#39;t be written: nothing is delivered."),
+        (page_data(READY, live=HealthReport(ok=False, reasons=("stuck",))), "bad", "The daemon is stuck."),
+        (page_data(READY, PARKED, route=RouteStatus("r", "root missing")), "bad", "The directory of r is missing."),
     ],
 )  # fmt: skip
 def test_the_headline_names_the_worst_problem(given, mood, sentence):
@@ -102,7 +104,7 @@ def test_the_headline_names_the_worst_problem(given, mood, sentence):
 
 def test_it_is_never_green_while_readyz_is_red():
     """A reason of /readyz without a problem of its own is shown as it is."""
-    given = facts(READY)
+    given = page_data(READY)
     page = render(
         PageData(
             **{name: getattr(given, name) for name in PageData.__slots__} | {"ready": HealthReport(False, ("odd",))}
@@ -115,7 +117,7 @@ def test_it_is_never_green_while_readyz_is_red():
 def test_errors_and_advice_are_shown_once_each():
     """An error and its advice are shown once each, for a destination and for a quarantined file."""
     aside = record(b"bad", State.QUARANTINED, diagnosis=DENIED)
-    page = render(facts(PARKED, files={"quarantined": 1}, failed=[aside]))
+    page = render(page_data(PARKED, files={"quarantined": 1}, failed=[aside]))
     assert page.count("Denied (HTTP 403, AccessDenied, request id id-1).") == 2
     assert page.count("Allow the role it.") == 2
     assert "<td>Allow the role it.</td>" in page
@@ -124,13 +126,13 @@ def test_errors_and_advice_are_shown_once_each():
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (facts(READY, waiting=[record()]), "b is not configured"),
-        (facts(PARKED, waiting=[record()]), "b is parked"),
-        (facts(LOST_WAY, waiting=[record(diagnosis=LOST)]), "b is unreachable. Next try in 5 s."),
-        (facts(STARTING, waiting=[record()]), "waiting for a worker"),
-        (facts(STARTING, waiting=[record()], paused={"r"}), "the route is paused"),
+        (page_data(READY, waiting=[record()]), "b is not configured"),
+        (page_data(PARKED, waiting=[record()]), "b is parked"),
+        (page_data(LOST_WAY, waiting=[record(diagnosis=LOST)]), "b is unreachable. Next try in 5 s."),
+        (page_data(STARTING, waiting=[record()]), "waiting for a worker"),
+        (page_data(STARTING, waiting=[record()], paused={"r"}), "the route is paused"),
         (
-            facts(STARTING, waiting=[record(diagnosis=LOST)]),
+            page_data(STARTING, waiting=[record(diagnosis=LOST)]),
             "PutObject: nobody there (no response, ConnectError). Next try in 5 s.",
         ),
     ],
@@ -147,7 +149,7 @@ def test_progress_is_that_of_the_parts():
         record(b"big", State.UPLOADING, multipart=Multipart("u", "f", 40, ChecksumKind.CRC64NVME, parts)),
         record(b"small", State.UPLOADING),
     ]
-    page = render(facts(READY, sending=sending))
+    page = render(page_data(READY, sending=sending))
     assert '<progress value="80" max="100" aria-label="80 % (2 of 3 parts)"></progress>' in page
     assert "<td>started</td>" in page
 
