@@ -27,6 +27,10 @@ class _States:
     growing: set[bytes] = field(default_factory=set)
     last: bytes | None = None
 
+    def has_prefix(self, data: bytes) -> bool:
+        """Return whether a state begins with ``data``."""
+        return any(state.startswith(data) for state in self.began)
+
 
 class Oracles:
     """Observes all events; ``broken`` is called with each violation."""
@@ -66,13 +70,17 @@ class Oracles:
         """The journal wrote to its disk."""
         self._commits.append(self._now())
 
-    def written(self, bucket: str, key: str, data: bytes) -> None:
-        """Check a new object: it has to be a state of a file that this or an earlier configuration sends there."""
+    def written(self, bucket: str, key: str, data: bytes, *, never_settled: bool) -> None:
+        """Check a new object: it has to be a state of a file that this or an earlier configuration sends there.
+
+        A file that never settled may arrive as a prefix: a rewrite before its upload can't be told from an append.
+        """
         labels = {label for _, setting in self._story.settings if (label := setting.label(key)) is not None}
         states = [self._states[label] for label in labels if data in self._states[label].began]
-        if not states:
+        prefix = never_settled and any(self._states[label].has_prefix(data) for label in labels)
+        if not states and not prefix:
             self._broken(f"{bucket}/{key} is torn: {data[:40]!r}")
-        elif all(self._restless(one, data) for one in states):
+        elif states and all(self._restless(one, data) for one in states):
             self._broken(f"{bucket}/{key} was sent while it was still growing: {data[:40]!r}")
         if self._setting.label(key) is None and len(self._story.settings) > 1:
             self._old_target(bucket, key)

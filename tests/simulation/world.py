@@ -24,6 +24,7 @@ from crosshaul.discovery.watch import EventKind as Event
 from crosshaul.files import growing_prefix, move_target, open_writers, read_threads, root, source_file
 from crosshaul.files.file_clock import FileClock
 from crosshaul.journal.sqlite import opening, store
+from crosshaul.model import SettleReason
 from crosshaul.service import bucket_access, builder, pipeline_builder, runtime
 from crosshaul.telemetry import logs
 from simulation import journal
@@ -197,7 +198,12 @@ class World:
 
     def _written(self, bucket: str, key: str, data: bytes) -> None:
         self.note(f"S3 has {bucket}/{key}, {len(data)} bytes")
-        self.oracles.written(bucket, key, data)
+        self.oracles.written(bucket, key, data, never_settled=self._is_sent_unsettled(bucket, key))
+
+    def _is_sent_unsettled(self, bucket: str, key: str) -> bool:
+        """Return whether the file that is being sent there was queued because it never settled."""
+        query = "SELECT 1 FROM placed WHERE bucket = ? AND key = ? AND state = 'uploading' AND settled_by = ?"
+        return self.database.execute(query, (bucket, key, SettleReason.CEILING)).fetchone() is not None
 
     def _reading(self) -> None:
         if self.story.next_deed is not None and self.chance.random() < 0.03:
