@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from crosshaul.aws.http1 import Deadlines
 from crosshaul.config import RetryConfig
+from crosshaul.delivery import canary_schedule
 from crosshaul.errors import FaultKind
 from crosshaul.model import Quarantine, RetryLater, State
 from crosshaul.partner import Delay, Error, PartnerAccount, Reset, Rule, Stall
@@ -133,16 +135,20 @@ class _Held(FaultAction):
         await self.gate.wait()
 
 
-async def test_the_first_part_that_is_taken_ends_a_parking(partner: PartnerAccount, tmp_path: Path):
+async def test_the_first_part_that_is_taken_ends_a_parking(
+    partner: PartnerAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The first accepted part of a large canary ends the parking, so small files are sent meanwhile."""
     partner.faults.add(Rule(operation="PutObject", times=1, action=DENIED))
+    monkeypatch.setattr(canary_schedule, "_PATIENCE_SECONDS", 600.0)  # nothing is sent beside a canary in flight
     parts = _Held()
     partner.faults.add(Rule(operation="UploadPart", times=None, action=parts))
-    async with open_pipeline(partner, tmp_path, retry=RetryConfig(initial=0.2, max=0.2)) as pipeline:
+    patient = Deadlines(progress=600.0, response=600.0)
+    async with open_pipeline(partner, tmp_path, retry=RetryConfig(initial=0.2, max=0.2), deadlines=patient) as pipeline:
         await drop_all(pipeline, ["refused"])
         await until(lambda: pipeline.observer.parkings)
-        await drop_all(pipeline, ["large"], 12 * MIB)
         (pipeline.root / "refused").unlink()
+        await drop_all(pipeline, ["large"], 12 * MIB)
         await until(lambda: pipeline.calls("CreateMultipartUpload"))
         await drop_all(pipeline, [f"small{number}" for number in range(20)])
         await until(lambda: sum(name.startswith("small") for name in partner.objects) == 20)

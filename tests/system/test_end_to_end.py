@@ -82,7 +82,7 @@ def test_odd_names_arrive_under_their_keys(account, site_for):
 
 def test_a_rename_into_place_is_quick(account, site_for):
     """With a long quiet time a file renamed into place is sent at once, and one written in place is not."""
-    site = site_for(account, settle={"quiet": "1h"})
+    site = site_for(account, settle={"quiet": "5m"})
     with site.daemon() as daemon:
         # A rename before the first scan, which sets the watches, causes no event.
         until(lambda: site.status()["routes"]["r"]["last_scan_at"])

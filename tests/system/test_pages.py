@@ -69,7 +69,7 @@ def test_commit_times_are_among_the_metrics(site):
 
 def test_a_file_that_settles_is_reported_only_while_it_does(site):
     """The count of settling files is the present one, not that of the last scan."""
-    site.write(settle={"quiet": "2s"})
+    site.write(settle={"quiet": "6s"})
     with site.daemon() as daemon:
         until(lambda: 'crosshaul_settling_files{route="r"} 0.0' in got(daemon, "/metrics")[1])
         site.add("a", b"a")

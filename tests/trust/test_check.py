@@ -567,7 +567,7 @@ def test_what_was_learned_steers_the_daemon(strict, site_for):
     def sending(operation):
         return [call for call in strict.calls(operation) if call["key"] == "large"]
 
-    strict.fault("delay", "UploadPart", rule={"times": None}, seconds=0.5)
+    strict.fault("delay", "UploadPart", rule={"times": None}, seconds=3)
     with site.daemon() as daemon:
         until(lambda: sending("UploadPart"))
         large.write_bytes(b"another, and smaller")

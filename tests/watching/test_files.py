@@ -186,7 +186,7 @@ def test_a_change_at_each_part_of_an_upload_never_lands_torn(strict, site, chang
     """If the file changes during a part the old state is not delivered, and the new one arrives complete."""
     site.in_parts()
     large = site.add("large", os.urandom(12 * MIB))
-    strict.fault("stall", "UploadPart", rule={"part": part, "times": 1}, seconds=1.5, where="head")
+    strict.fault("stall", "UploadPart", rule={"part": part, "times": 1}, seconds=4, where="head")
     with site.daemon() as daemon:
         until(lambda: strict.faults()[0]["hits"] == 1)
         if change == "grows":

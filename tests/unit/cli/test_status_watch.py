@@ -88,7 +88,7 @@ def test_watch_in_a_pipe_is_one_snapshot_after_another(world, as_json):
                 assert pending
                 lines.append(int(pending[1]))
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert lines == [2, 2]
 
 

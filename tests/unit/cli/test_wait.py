@@ -33,9 +33,9 @@ def test_a_pending_file_is_waited_for(world):
     """It waits until the journal has a pending file as delivered."""
     settled = world.file("a")
     world.admit(settled)
-    thread = later(lambda: world.admit(outcome=delivered))
     began = time.monotonic()
-    assert world.run("wait", "--timeout", "10s") == 0
+    thread = later(lambda: world.admit(outcome=delivered))
+    assert world.run("wait", "--timeout", "60s") == 0
     thread.join()
     assert time.monotonic() - began > 0.2
 
@@ -44,7 +44,7 @@ def test_a_file_the_daemon_has_not_seen_yet_is_waited_for(world):
     """It waits for a file that is not in the journal yet."""
     settled = world.file("just-copied")
     thread = later(lambda: world.admit(settled, outcome=delivered))
-    assert world.run("wait", "--timeout", "10s") == 0
+    assert world.run("wait", "--timeout", "60s") == 0
     thread.join()
 
 
@@ -60,7 +60,7 @@ def test_the_time_is_up_with_a_line(world, capsys):
 def test_quarantined_files_are_no_success(world, capsys):
     """It does not wait for quarantined files, but exits with 1 and names `crosshaul list`."""
     world.admit(world.file("a"), outcome=quarantined)
-    assert world.run("wait", "--timeout", "10s") == 1
+    assert world.run("wait", "--timeout", "60s") == 1
     assert "1 file is quarantined; see `crosshaul list --state quarantined`." in capsys.readouterr().err
 
 
@@ -73,7 +73,7 @@ def test_later_files_are_not_waited_for(world):
         world.admit(world.file("b"))
 
     thread = later(deliver_a_and_add_b)
-    assert world.run("wait", "--timeout", "10s") == 0
+    assert world.run("wait", "--timeout", "60s") == 0
     thread.join()
 
 
@@ -87,7 +87,7 @@ def test_a_file_that_changes_is_done_with_its_next_delivery(world):
         world.admit(changed, outcome=delivered)
 
     thread = later(write_on)
-    assert world.run("wait", "--timeout", "10s") == 0
+    assert world.run("wait", "--timeout", "60s") == 0
     thread.join()
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_disappears_is_not_missed(world):
     """A file that is deleted before it was queued is done."""
     world.file("a")
     thread = later((world.root / "a").unlink)
-    assert world.run("wait", "--timeout", "10s") == 0
+    assert world.run("wait", "--timeout", "60s") == 0
     thread.join()
 
 
