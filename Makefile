@@ -90,7 +90,7 @@ site: $(READY) ## Build the documentation site into .site, with warnings as erro
 coverage: $(READY) ## Measure branch coverage of unit, contract and property tests; fail if it falls
 	$(PYTEST) -m 'not alone' $(PARALLEL) --cov --cov-report= $(MEASURED)
 	$(PYTEST) -m alone --cov --cov-append --cov-report=term --cov-fail-under=$(COVERED) $(MEASURED)
-MEASURED := tests/unit tests/contract tests/properties tests/faults
+MEASURED := tests/unit tests/contract tests/properties tests/faults tests/watching/test_intake.py tests/watching/test_watch.py
 COVERED := 80
 
 changelog: $(READY) ## Show the notes of the next release

@@ -9,9 +9,7 @@ import pytest
 
 from crosshaul.journal import JournalStore
 from support.journal_contract import FACTORIES, Factory
-from support.journal_samples import (
-    TurnableClock,
-)
+from support.virtual_time import ManualClock
 
 
 @pytest.fixture(params=FACTORIES)
@@ -20,8 +18,8 @@ def factory(request: pytest.FixtureRequest) -> Factory:
 
 
 @pytest.fixture
-def clock() -> TurnableClock:
-    return TurnableClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def state_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(factory: Factory, state_dir: Path, clock: TurnableClock) -> AsyncIterator[JournalStore]:
+async def store(factory: Factory, state_dir: Path, clock: ManualClock) -> AsyncIterator[JournalStore]:
     opened = await factory.open(state_dir, clock)
     yield opened
     await opened.close()

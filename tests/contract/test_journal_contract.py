@@ -33,12 +33,12 @@ from support.journal_samples import (
     SLOW,
     START,
     TOO_LONG,
-    TurnableClock,
     multipart,
     part,
     settled,
     sighting,
 )
+from support.virtual_time import ManualClock
 
 # After delivery
 
@@ -47,7 +47,7 @@ async def delivered_until(store: JournalStore, due_at: float) -> None:
     await store.finish(await claimed(store), Delivered(RECEIPT, due_at))
 
 
-async def test_sources_are_due_after_their_grace(store: JournalStore, clock: TurnableClock) -> None:
+async def test_sources_are_due_after_their_grace(store: JournalStore, clock: ManualClock) -> None:
     """A source is due after its grace period, with the receipt that allows its deletion, until it is finished."""
     await delivered_until(store, START + 60)
     assert (await store.due_after_tasks(ROUTE, 5), await store.next_after_due(ROUTE)) == ([], START + 60)
@@ -84,7 +84,7 @@ async def test_a_changed_source_is_due_no_more(store: JournalStore) -> None:
 # Counts and status
 
 
-async def test_tallies_count_each_route(store: JournalStore, clock: TurnableClock) -> None:
+async def test_tallies_count_each_route(store: JournalStore, clock: ManualClock) -> None:
     """The counts have files by state, bytes, and the time since when the oldest file is pending, also after retries."""
     await store.admit([settled(b"%d" % number) for number in range(4)])
     clock.at += 10
@@ -126,7 +126,7 @@ async def test_destinations_are_remembered(
 
 
 async def test_what_was_awaited_survives_a_crash(
-    factory: Factory, store: JournalStore, state_dir: Path, clock: TurnableClock
+    factory: Factory, store: JournalStore, state_dir: Path, clock: ManualClock
 ) -> None:
     """A copy of the directory taken at any moment has every delivery and part that was awaited before."""
     await store.admit([settled(b"a"), settled(b"b")])
@@ -142,7 +142,7 @@ async def test_what_was_awaited_survives_a_crash(
 
 
 async def test_a_crash_leaves_nothing_half_done(
-    factory: Factory, store: JournalStore, state_dir: Path, clock: TurnableClock
+    factory: Factory, store: JournalStore, state_dir: Path, clock: ManualClock
 ) -> None:
     """After a restart uploading files are pending and ambiguous, changed files are pending, and all are due."""
     for path in (b"settling", b"waiting", b"uploading", b"changed"):
@@ -159,7 +159,7 @@ async def test_a_crash_leaves_nothing_half_done(
 
 
 async def test_a_refused_state_is_not_sent_after_a_crash(
-    factory: Factory, store: JournalStore, state_dir: Path, clock: TurnableClock
+    factory: Factory, store: JournalStore, state_dir: Path, clock: ManualClock
 ) -> None:
     """A file whose new state was refused during its upload is quarantined after a restart."""
     await claimed(store)
@@ -168,7 +168,7 @@ async def test_a_refused_state_is_not_sent_after_a_crash(
         assert (await record_of(reopened)).state == State.QUARANTINED
 
 
-async def test_closing_twice_and_opening_again(factory: Factory, state_dir: Path, clock: TurnableClock) -> None:
+async def test_closing_twice_and_opening_again(factory: Factory, state_dir: Path, clock: ManualClock) -> None:
     """A closed store releases the directory, and no awaited write is missing."""
     first = await factory.open(state_dir, clock)
     await first.admit([settled(b"a")])
@@ -180,7 +180,7 @@ async def test_closing_twice_and_opening_again(factory: Factory, state_dir: Path
 
 
 async def test_requeued_files_go_again(
-    factory: Factory, store: JournalStore, state_dir: Path, clock: TurnableClock
+    factory: Factory, store: JournalStore, state_dir: Path, clock: ManualClock
 ) -> None:
     """A requeue beside the open store makes only quarantined files pending and due, with no attempts."""
     for path in (b"a", b"b", b"c"):
@@ -226,7 +226,7 @@ asyncio.run(main())
 """
 
 
-async def test_one_process_at_a_time(state_dir: Path, factory: Factory, clock: TurnableClock) -> None:
+async def test_one_process_at_a_time(state_dir: Path, factory: Factory, clock: ManualClock) -> None:
     """While another process holds the directory, the error has its pid; after its death the directory is free."""
     other = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -20,13 +20,13 @@ from support.journal_samples import (
     ROUTE,
     START,
     TOO_LONG,
-    TurnableClock,
     settled,
     sighting,
 )
+from support.virtual_time import ManualClock
 
 
-async def test_a_settled_file_is_pending(store: JournalStore, clock: TurnableClock) -> None:
+async def test_a_settled_file_is_pending(store: JournalStore, clock: ManualClock) -> None:
     """A newly admitted file is recorded as given, pending and due now."""
     await store.admit([settled(b"dir/\xff", 3)])
     record = await record_of(store, b"dir/\xff")
@@ -76,7 +76,7 @@ async def test_which_states_are_changed(store: JournalStore, state: State) -> No
 
 
 @pytest.mark.parametrize("state", NOT_UPLOADING)
-async def test_a_changed_file_goes_again(store: JournalStore, state: State, clock: TurnableClock) -> None:
+async def test_a_changed_file_goes_again(store: JournalStore, state: State, clock: ManualClock) -> None:
     """A changed file that is not uploading is pending as a new generation, without diagnosis and receipt."""
     await reach(store, state)
     clock.at += 60

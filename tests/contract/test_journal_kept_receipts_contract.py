@@ -10,7 +10,8 @@ import pytest
 from crosshaul.journal import JournalStore
 from crosshaul.model import Changed, Claim, Outcome, Release, RetryLater, Settled, State, Unchanged
 from support.journal_contract import Factory, after_crash, reach, record_of
-from support.journal_samples import LOST, PARTNER, RECEIPT, ROUTE, SLOW, START, TurnableClock, settled
+from support.journal_samples import LOST, PARTNER, RECEIPT, ROUTE, SLOW, START, settled
+from support.virtual_time import ManualClock
 
 
 def touched(ctime: int, *, key: str | None = None, **other: int) -> Settled:
@@ -27,7 +28,7 @@ async def claim_of(store: JournalStore, *admitted: Settled) -> Claim:
     return (await store.claim([ROUTE], 1))[0]
 
 
-async def test_a_receipt_is_kept_whole_when_only_the_ctime_changes(store: JournalStore, clock: TurnableClock) -> None:
+async def test_a_receipt_is_kept_whole_when_only_the_ctime_changes(store: JournalStore, clock: ManualClock) -> None:
     """The next claim has the receipt, also after another such change, and an equal file is delivered by it."""
     await reach(store, State.DELIVERED)
     claim = await claim_of(store, touched(2), touched(3))
@@ -67,7 +68,7 @@ async def test_a_receipt_outlasts_tries_that_sent_nothing(store: JournalStore, o
 
 
 async def test_a_receipt_outlasts_a_crash(
-    store: JournalStore, factory: Factory, state_dir: Path, clock: TurnableClock
+    store: JournalStore, factory: Factory, state_dir: Path, clock: ManualClock
 ) -> None:
     """After a crash while the file is read again, the receipt is still kept."""
     await reach(store, State.DELIVERED)

@@ -28,10 +28,10 @@ from support.journal_samples import (
     ROUTE,
     SLOW,
     START,
-    TurnableClock,
     settled,
     sighting,
 )
+from support.virtual_time import ManualClock
 
 
 async def test_a_claim_carries_all_that_is_needed(store: JournalStore) -> None:
@@ -44,7 +44,7 @@ async def test_a_claim_carries_all_that_is_needed(store: JournalStore) -> None:
     assert await store.claim([ROUTE], 5) == []
 
 
-async def test_only_due_files_of_the_named_routes_are_claimed(store: JournalStore, clock: TurnableClock) -> None:
+async def test_only_due_files_of_the_named_routes_are_claimed(store: JournalStore, clock: ManualClock) -> None:
     """Files that are due later, or of another route, are not claimed; next_due returns when they are due."""
     claim = await claimed(store)
     await store.finish(claim, RetryLater(START + 30, SLOW))
@@ -56,7 +56,7 @@ async def test_only_due_files_of_the_named_routes_are_claimed(store: JournalStor
     assert [one.path for one in await store.claim([ROUTE], 5)] == [b"a"]
 
 
-async def test_the_oldest_due_goes_first(store: JournalStore, clock: TurnableClock) -> None:
+async def test_the_oldest_due_goes_first(store: JournalStore, clock: ManualClock) -> None:
     """Within a route files are claimed in the order in which they became due."""
     for path in (b"c", b"a", b"b"):
         await store.admit([settled(path)])
@@ -65,7 +65,7 @@ async def test_the_oldest_due_goes_first(store: JournalStore, clock: TurnableClo
     assert [one.path for one in await store.claim([ROUTE], 2)] == [b"b"]
 
 
-async def test_a_route_with_a_backlog_starves_nobody(store: JournalStore, clock: TurnableClock) -> None:
+async def test_a_route_with_a_backlog_starves_nobody(store: JournalStore, clock: ManualClock) -> None:
     """Two routes share a claim equally, and take turns in single claims, whatever the age of one route's backlog."""
     await store.admit([settled(b"%03d" % number, route="big", key=f"big/{number}") for number in range(200)])
     clock.at += 60
@@ -78,7 +78,7 @@ async def test_a_route_with_a_backlog_starves_nobody(store: JournalStore, clock:
     assert (rest.count("big"), rest.count("small")) == (45, 5)
 
 
-async def failed_before(store: JournalStore, count: int, clock: TurnableClock) -> None:
+async def failed_before(store: JournalStore, count: int, clock: ManualClock) -> None:
     """Files that failed once, and are due again."""
     await store.admit([settled(b"old %03d" % number, key=f"old/{number}") for number in range(count)])
     for claim in await store.claim([ROUTE], count):
@@ -86,7 +86,7 @@ async def failed_before(store: JournalStore, count: int, clock: TurnableClock) -
     clock.at += 1
 
 
-async def test_first_tries_go_before_repeated_ones(store: JournalStore, clock: TurnableClock) -> None:
+async def test_first_tries_go_before_repeated_ones(store: JournalStore, clock: ManualClock) -> None:
     """However many failed files are due, a new file is in the next claim; failed files get a quarter of the places."""
     await failed_before(store, 100, clock)
     await store.admit([settled(b"new %03d" % number, key=f"new/{number}") for number in range(30)])
@@ -99,7 +99,7 @@ async def test_first_tries_go_before_repeated_ones(store: JournalStore, clock: T
     assert await store.next_due([ROUTE]) is not None
 
 
-async def test_a_canary_is_due_and_as_was_wished(store: JournalStore, clock: TurnableClock) -> None:
+async def test_a_canary_is_due_and_as_was_wished(store: JournalStore, clock: ManualClock) -> None:
     """The canary is a due file of the named routes: unlike the refused ones, of those that came since, else any."""
     await failed_before(store, 3, clock)
     assert await store.claim_canary(["other"], CanaryCriteria()) is None
@@ -120,7 +120,7 @@ async def test_a_canary_is_due_and_as_was_wished(store: JournalStore, clock: Tur
     assert [one and one.path[:3] for one in left] == [b"run", b"set", b"old", b"old", b"old", None]
 
 
-async def test_a_canary_is_chosen_among_two_hundred_failed_files(store: JournalStore, clock: TurnableClock) -> None:
+async def test_a_canary_is_chosen_among_two_hundred_failed_files(store: JournalStore, clock: ManualClock) -> None:
     """A failed file that is unlike the refused ones is the canary although 150 refused files are due before it."""
     await failed_before(store, 150, clock)
     await store.admit([settled(b"report.csv", key="by chance")])
@@ -133,7 +133,7 @@ async def test_a_canary_is_chosen_among_two_hundred_failed_files(store: JournalS
     assert canary.path == b"report.csv"
 
 
-async def test_a_delivered_file_has_its_receipt(store: JournalStore, clock: TurnableClock) -> None:
+async def test_a_delivered_file_has_its_receipt(store: JournalStore, clock: ManualClock) -> None:
     """A delivered file has its receipt and the due time of its source, and no earlier error."""
     claim = await claimed(store)
     await store.finish(claim, RetryLater(START, LOST))
@@ -202,7 +202,7 @@ async def test_where_each_outcome_leads(store: JournalStore, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-async def test_a_stale_outcome_sends_the_new_state(store: JournalStore, name: str, clock: TurnableClock) -> None:
+async def test_a_stale_outcome_sends_the_new_state(store: JournalStore, name: str, clock: ManualClock) -> None:
     """If the file changed while it was sent nothing of the outcome is kept, and it is due at once in its new state."""
     outcome, _, state = OUTCOMES[name]
     claim = await claimed(store)

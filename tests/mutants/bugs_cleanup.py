@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bugs import Bug, bug
 
-_AFTER = "tests/unit/delivery/test_source_finisher.py"
+_AFTER = "tests/unit/delivery/after_upload/test_source_finisher.py"
 _ABANDONED = "tests/unit/delivery/test_abandoned_uploads.py"
 _LOST = "tests/unit/delivery/test_lost_claims.py"
 

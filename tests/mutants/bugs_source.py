@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bugs import SIMULATION, Bug, bug
 
-_REMOVAL, _AFTER = "tests/unit/delivery/test_source_removal.py", "tests/unit/delivery/test_source_finisher.py"
+_REMOVAL, _AFTER = (
+    "tests/unit/delivery/test_source_removal.py",
+    "tests/unit/delivery/after_upload/test_source_finisher.py",
+)
 _UNSEEN = "tests/unit/delivery/test_writer_visibility.py"
 
 BUGS = (
@@ -90,14 +93,14 @@ BUGS = (
         "discovery/unsettled.py",
         "        candidate.closed = closed\n",
         "        candidate.closed = candidate.closed or closed\n",
-        "tests/unit/discovery/test_intake.py",
+        "tests/watching/test_intake.py",
     ),
     bug(
         "a close counts although events were lost since",
         "discovery/unsettled.py",
         "            candidate.closed = False\n",
         "            pass\n",
-        "tests/unit/discovery/test_intake.py",
+        "tests/watching/test_intake.py",
     ),
     bug(
         "a clock that is set forward lets a source go before its time",

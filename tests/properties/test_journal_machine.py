@@ -34,12 +34,12 @@ from support.journal_samples import (
     SLOW,
     START,
     TOO_LONG,
-    TurnableClock,
     multipart,
     part,
     settled,
     sighting,
 )
+from support.virtual_time import ManualClock
 
 File = tuple[str, bytes]
 ROUTES = ("one", "two")
@@ -221,7 +221,7 @@ class JournalMachine(RuleBasedStateMachine):
         super().__init__()
         self.home = Path(tempfile.mkdtemp(prefix="journal-machine-"))
         self.lives = 0
-        self.clock = TurnableClock()
+        self.clock = ManualClock()
         self.model = Model()
         self.claims: list[Claim] = []
         self.runner = asyncio.Runner()

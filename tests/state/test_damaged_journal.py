@@ -14,9 +14,10 @@ from crosshaul.errors import JournalDamagedError, JournalMovedError, StateDirErr
 from crosshaul.journal import Journal, Reader
 from crosshaul.journal.sqlite import connect
 from crosshaul.model import State
-from support.journal_samples import DONE, ROUTE, TOO_LONG, TurnableClock, settled
+from support.journal_samples import DONE, ROUTE, TOO_LONG, settled
 from support.partner_fixtures import PartnerProcess
 from support.system_fixtures import sha256_of, until
+from support.virtual_time import ManualClock
 
 FILES = {b"%06d" % number for number in range(1500)}
 PAGE = 4096
@@ -24,7 +25,7 @@ PAGE = 4096
 
 async def filled(state_dir: Path) -> Path:
     """Make a journal with many pages: some files delivered, the others pending."""
-    journal = await Journal.open(state_dir, TurnableClock())
+    journal = await Journal.open(state_dir, ManualClock())
     await journal.admit([settled(path) for path in sorted(FILES)])
     for claim in await journal.claim([ROUTE], 300):
         await journal.finish(claim, DONE)
@@ -34,7 +35,7 @@ async def filled(state_dir: Path) -> Path:
 
 async def claimed_in_all(state_dir: Path) -> set[bytes]:
     """Return the files that a daemon would send from this journal, and those that count as delivered."""
-    journal = await Journal.open(state_dir, TurnableClock())
+    journal = await Journal.open(state_dir, ManualClock())
     try:
         found = {claim.path for claim in await journal.claim([ROUTE], 10 * len(FILES))}
         for path in FILES - found:
@@ -121,7 +122,7 @@ async def test_a_record_that_makes_no_sense_is_damage(tmp_path: Path) -> None:
 
 async def test_a_flipped_byte_of_the_log_costs_the_last_commits_at_most(tmp_path: Path) -> None:
     """A flip in the -wal after a crash loses the commits after it, and none before."""
-    journal = await Journal.open(tmp_path / "alive", TurnableClock())
+    journal = await Journal.open(tmp_path / "alive", ManualClock())
     await journal.admit([settled(b"early")])
     early = len((tmp_path / "alive" / "journal.db-wal").read_bytes().rstrip(b"\0"))  # the rest is preallocated
     await journal.admit([settled(b"late")])
@@ -130,7 +131,7 @@ async def test_a_flipped_byte_of_the_log_costs_the_last_commits_at_most(tmp_path
     await journal.close()
     log = dead / "journal.db-wal"
     log.write_bytes(flipped(log.read_bytes(), early + 100, 50))
-    again = await Journal.open(dead, TurnableClock())
+    again = await Journal.open(dead, ManualClock())
     assert await again.find(ROUTE, b"early") is not None
     assert await again.find(ROUTE, b"late") is None
     await again.close()
@@ -139,7 +140,7 @@ async def test_a_flipped_byte_of_the_log_costs_the_last_commits_at_most(tmp_path
 async def test_an_index_that_lacks_a_file_is_damage(tmp_path: Path) -> None:
     """The start detects an index that lacks a file, which would never be found otherwise."""
     database = await filled(tmp_path / "state")
-    journal = await Journal.open(tmp_path / "state", TurnableClock())
+    journal = await Journal.open(tmp_path / "state", ManualClock())
     await journal.admit([settled(b"set aside", refusal=TOO_LONG)])
     await journal.close()
     connection = sqlite3.connect(database)
@@ -158,7 +159,7 @@ async def test_nothing_is_written_to_a_journal_that_lost_its_name(tmp_path: Path
     """After the deletion or replacement of the open journal the next write fails, and the new file is not touched."""
     for name, replace in (("deleted", False), ("replaced", True)):
         state_dir = tmp_path / name
-        journal = await Journal.open(state_dir, TurnableClock())
+        journal = await Journal.open(state_dir, ManualClock())
         await journal.admit([settled(b"before")])
         for each in state_dir.glob("journal.db*"):
             each.unlink()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.model import (
     Checksum,
@@ -17,10 +15,11 @@ from crosshaul.model import (
     Settled,
     Sighting,
 )
+from support.virtual_time import ManualClock
 
 ROUTE = "exports"
 PARTNER = "partner"
-START = 1_000_000.0
+START = ManualClock.START
 LOST = Diagnosis(
     FaultKind.NETWORK, "ReadTimeout", "no answer", "PutObject", advice="wait", retry_after=2.5, ambiguous=True
 )
@@ -30,23 +29,6 @@ RECEIPT = Receipt(
     '"etag"', 11, START + 5, Checksum(ChecksumKind.CRC64NVME, "AAAAAAAAAAA="), "version-1", "request-1", "head"
 )
 DONE = Delivered(RECEIPT)
-
-
-class TurnableClock:
-    """A clock that the test moves."""
-
-    def __init__(self, at: float = START) -> None:
-        self.at = at
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        self.at += seconds
-        await asyncio.sleep(0)
 
 
 def fingerprint(state: int = 1, size: int = 11) -> Fingerprint:

@@ -92,40 +92,41 @@ async def scripted(
 
     ``buffer``: bytes that a connection takes before its script asks for them.
     """
-    state, tasks = Scripted(), set[asyncio.Task[None]]()
+    state, serving = Scripted(), dict[asyncio.Task[None], asyncio.StreamWriter]()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = scripts[min(state.accepted, len(scripts) - 1)]
         state.accepted += 1
         state.open += 1
         state.most_open = max(state.most_open, state.open)
+        serving[asyncio.create_task(serve(script, Peer(reader, writer)))] = writer
+
+    async def serve(script: Script, peer: Peer) -> None:
         try:
-            await script(Peer(reader, writer))
+            await script(peer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except AssertionError as error:
             state.failures.append(error)
         finally:
             state.open -= 1
-            writer.close()
+            peer.writer.close()
 
     sock = socket.create_server(("127.0.0.1", 0))
     if buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    server = await asyncio.start_server(serve, sock=sock, ssl=tls, limit=buffer or 65_536)
+    server = await asyncio.start_server(accept, sock=sock, ssl=tls, limit=buffer or 65_536)
     state.port = sock.getsockname()[1]
     try:
         yield state
     finally:
         server.close()
-        for task in tasks:
+        for task in serving:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if tls is not None:
-            await asyncio.sleep(0.01)  # a handshake that failed closes its transport a few turns of the loop later
+        await asyncio.gather(*serving, return_exceptions=True)
+        for writer in serving.values():
+            writer.transport.abort()  # what the client never read keeps a connection open that is only closed
+        await asyncio.sleep(0 if tls is None else 0.01)  # a failed handshake closes its transport a few turns later
         assert not state.failures
 
 

@@ -57,8 +57,12 @@ async def slow_line(to_port: int, bytes_per_second: float) -> AsyncIterator[Slow
         line.connections += 1
         try:
             back, onward = await asyncio.open_connection("127.0.0.1", to_port)
-            await asyncio.gather(line.up(reader, onward), _down(back, writer))
+            try:
+                await asyncio.gather(line.up(reader, onward), _down(back, writer))
+            finally:
+                onward.transport.abort()
         finally:
+            writer.transport.abort()
             tasks.discard(task)
 
     with socket.create_server(("127.0.0.1", 0)) as sock:

@@ -1,4 +1,7 @@
-"""An event loop on virtual time: it never waits, and work for threads runs between its own turns. No sockets."""
+"""The tests' clocks: an event loop on virtual time with its clock, a clock that tests set, and one that is wrong.
+
+The loop never waits, and runs work for threads between its own turns. It has no sockets, and no threads of others.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import selectors
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from crosshaul.concurrency.clock import SystemClock
 
 _SLOWEST_THREAD = 0.004
 
@@ -118,6 +123,39 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         """Wait ``seconds`` of the loop's time."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+class ManualClock:
+    """A clock that moves when a test sets ``at``, for real journals, whose threads a virtual loop can't serve."""
+
+    START = 1_000_000.0
+
+    def __init__(self) -> None:
+        self.at = self.START
+
+    def now(self) -> float:
+        """Return ``at``."""
+        return self.at
+
+    def monotonic(self) -> float:
+        """Return ``at``."""
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        """Move by ``seconds``."""
+        self.at += seconds
+        await asyncio.sleep(0)
+
+
+class SkewedClock(SystemClock):
+    """The system's clock with a ``now`` that is wrong by ``skew`` seconds."""
+
+    def __init__(self, skew: float) -> None:
+        self._skew = skew
+
+    def now(self) -> float:
+        """Return seconds since the epoch, and ``skew``."""
+        return super().now() + self._skew
 
 
 def virtual_loop() -> VirtualLoop:

@@ -144,11 +144,15 @@ async def test_a_slow_line_under_tls_is_waited_for(pki):
 
     async def narrow(peer: Peer) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        back = asyncio.create_task(pump(reader, peer.writer))
-        for _ in range(12):
-            writer.write(await peer.reader.read(8192))
-            await asyncio.sleep(0.12)
-        await asyncio.gather(back, pump(peer.reader, writer))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(pump(reader, peer.writer))
+                for _ in range(12):
+                    writer.write(await peer.reader.read(8192))
+                    await asyncio.sleep(0.12)
+                await pump(peer.reader, writer)
+        finally:
+            writer.transport.abort()
 
     async with (
         scripted(polite, tls=server_context(pki / "good.pem")) as server,
@@ -283,8 +287,11 @@ def tunnel(seen: list[bytes]):
         seen.append(head)
         host, port = head.split()[1].split(b":")
         reader, writer = await asyncio.open_connection(host.decode(), int(port))
-        await peer.say(b"HTTP/1.1 200 Connection established\r\nvia: us\r\n\r\n")
-        await asyncio.gather(pump(peer.reader, writer), pump(reader, peer.writer), return_exceptions=True)
+        try:
+            await peer.say(b"HTTP/1.1 200 Connection established\r\nvia: us\r\n\r\n")
+            await asyncio.gather(pump(peer.reader, writer), pump(reader, peer.writer), return_exceptions=True)
+        finally:
+            writer.transport.abort()
 
     return script
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -19,8 +18,9 @@ from crosshaul.aws.sigv4 import Credentials
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.config import Config, load
 from crosshaul.errors import Diagnosis, Fault, FaultKind
-from crosshaul.partner import Error, PartnerAccount, Rule
+from crosshaul.partner import PartnerAccount, Rule
 from crosshaul.partner.policy import AccessRequest, Verdict
+from support.virtual_time import SkewedClock
 
 
 class RecordingObserver:
@@ -35,13 +35,6 @@ class RecordingObserver:
 
     def refused(self, destination: str, diagnosis: Diagnosis, expires_in: float | None) -> None:
         self.refusals.append(diagnosis)
-
-
-class SkewedClock(SystemClock):
-    """A clock whose wall time is ten minutes wrong."""
-
-    def now(self) -> float:
-        return super().now() + 600
 
 
 @pytest.fixture(autouse=True)
@@ -153,40 +146,11 @@ async def test_renewing_what_was_renewed_already_does_nothing(partner, config_fo
     assert len(assumptions(partner)) == 2
 
 
-async def test_short_sessions_are_refreshed_ahead_of_their_end(partner, config_for):
-    """With sessions of two seconds the credentials are never expired within five seconds."""
-    partner.change(session_seconds=2.0)
-    async with refreshing(config_for(role(partner))) as (refresher, observer):
-        began = time.monotonic()
-        for _ in range(50):
-            await refresher.credentials()
-            assert (refresher.expires_in() or 0) > 0
-            await asyncio.sleep(0.1)
-        lasted = time.monotonic() - began
-    assert 2 <= len(observer.renewals) <= lasted + 1
-
-
 async def test_a_skewed_clock_neither_shortens_nor_stretches_a_session(partner, config_for):
     """Expiry is counted from the server's Date, so a wrong clock does not change a session's length."""
-    async with refreshing(config_for(role(partner)), SkewedClock()) as (refresher, _):
+    async with refreshing(config_for(role(partner)), SkewedClock(600)) as (refresher, _):
         await refresher.credentials()
         assert 3590 < (refresher.expires_in() or 0) <= 3600
-
-
-async def test_an_sts_outage_leaves_the_present_credentials_in_use_and_ends_by_itself(partner, config_for):
-    """While STS returns 503 the session stays in use; afterwards a new one is fetched without a request."""
-    partner.change(session_seconds=9.0)
-    async with refreshing(config_for(role(partner))) as (refresher, observer), asyncio.timeout(60):
-        first = await refresher.credentials()
-        partner.faults.add(Rule(operation="AssumeRole", times=1, action=Error(503, "ServiceUnavailable", "away")))
-        while not observer.refusals:
-            assert await refresher.credentials() == first
-            await asyncio.sleep(0.02)
-        assert await refresher.credentials() == first
-        assert [said.code for said in observer.refusals] == ["ServiceUnavailable"]
-        while len(observer.renewals) < 2:
-            await asyncio.sleep(0.02)
-        assert await refresher.credentials() != first
 
 
 async def test_without_any_credentials_the_line_says_where_they_may_come_from(partner, config_for, monkeypatch):

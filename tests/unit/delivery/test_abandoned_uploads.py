@@ -13,7 +13,8 @@ from crosshaul.errors import Diagnosis, Fault, FaultKind
 from crosshaul.journal import Journal
 from crosshaul.journal.sqlite import abandoned as abandoned_module
 from crosshaul.model import Changed, Claim, Place, PlanId, Quarantine, Release, RetryLater, RoutePlan, Settled
-from support.journal_samples import DONE, SLOW, START, TurnableClock, multipart, part, sighting
+from support.journal_samples import DONE, SLOW, START, multipart, part, sighting
+from support.virtual_time import ManualClock
 
 THERE, ELSEWHERE = Place("aws", "inbox"), Place("aws", "other")
 DAY = 86_400.0
@@ -46,7 +47,7 @@ class RecordingObserver:
 class World:
     """A journal, and one destination's aborter."""
 
-    def __init__(self, journal: Journal, clock: TurnableClock) -> None:
+    def __init__(self, journal: Journal, clock: ManualClock) -> None:
         self.journal, self.clock, self.bucket, self.observer = journal, clock, Bucket(), RecordingObserver()
         self.plans: dict[str, PlanId] = {}
 
@@ -75,7 +76,7 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    clock = TurnableClock()
+    clock = ManualClock()
     journal = await Journal.open(tmp_path / "state", clock)
     world = World(journal, clock)
     await world.configure("r")

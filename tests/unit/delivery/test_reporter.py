@@ -12,7 +12,8 @@ from crosshaul.errors import Diagnosis, FaultKind, StateDirError
 from crosshaul.model import Claim, Delivered, DestinationState, DestinationStatus, RetryLater, State
 from crosshaul.telemetry.health import Liveness
 from crosshaul.telemetry.metrics import Metrics
-from support.journal_samples import DONE, LOST, TurnableClock, fingerprint
+from support.journal_samples import DONE, LOST, fingerprint
+from support.virtual_time import ManualClock
 
 UNREADABLE = Diagnosis(FaultKind.LOCAL, "EACCES", "it can't be read")
 
@@ -42,7 +43,7 @@ def log():
 
 @pytest.fixture
 def reporter(log):
-    clock = TurnableClock()
+    clock = ManualClock()
     status = DestinationStatus("partner", DestinationState.READY)
     return Reporter(
         status,

@@ -21,14 +21,15 @@ from crosshaul.model import (
     Settled,
     State,
 )
-from support.journal_samples import DONE, LOST, SLOW, TurnableClock, sighting
+from support.journal_samples import DONE, LOST, SLOW, sighting
+from support.virtual_time import ManualClock
 
 THERE = Place("aws", "inbox")
 
 
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    opened = await Journal.open(tmp_path / "state", TurnableClock())
+    opened = await Journal.open(tmp_path / "state", ManualClock())
     yield opened
     await opened.close()
 

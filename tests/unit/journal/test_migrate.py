@@ -15,7 +15,8 @@ from crosshaul.journal import Journal, Reader, requeue
 from crosshaul.journal.sqlite import connect, migrate
 from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.model import LARGE, TRANSITIONS, State
-from support.journal_samples import TurnableClock, settled
+from support.journal_samples import settled
+from support.virtual_time import ManualClock
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_step_is_whole_or_not_at_all(connection: sqlite3.Connection) -> None:
 
 async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
     """The daemon, readers and requeue refuse a newer journal with one line and leave it unchanged."""
-    journal = await Journal.open(tmp_path / "state", TurnableClock())
+    journal = await Journal.open(tmp_path / "state", ManualClock())
     await journal.admit([settled(b"a")])
     await journal.close()
     database = tmp_path / "state" / connect.DATABASE
@@ -63,7 +64,7 @@ async def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
     connection.close()
     line = r"version 99, and this Crosshaul knows up to \d+: install the newer Crosshaul"
     with pytest.raises(StateDirError, match=line):
-        await Journal.open(tmp_path / "state", TurnableClock())
+        await Journal.open(tmp_path / "state", ManualClock())
     with pytest.raises(StateDirError, match=line):
         Reader.open(tmp_path / "state")
     with pytest.raises(StateDirError, match=line):

@@ -14,7 +14,8 @@ import pytest
 from crosshaul.journal import Journal, Reader, lock
 from crosshaul.journal.sqlite import reader_status
 from crosshaul.model import DestinationStatus, Place, Quarantine, RoutePlan, RouteStatus, State
-from support.journal_samples import DONE, PARTNER, ROUTE, SLOW, TurnableClock, multipart, settled
+from support.journal_samples import DONE, PARTNER, ROUTE, SLOW, multipart, settled
+from support.virtual_time import ManualClock
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def state_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def journal(state_dir: Path) -> AsyncIterator[Journal]:
-    opened = await Journal.open(state_dir, TurnableClock())
+    opened = await Journal.open(state_dir, ManualClock())
     yield opened
     await opened.close()
 

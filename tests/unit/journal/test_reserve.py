@@ -13,7 +13,7 @@ from crosshaul.errors import StateDirUnavailableError
 from crosshaul.journal import Journal
 from crosshaul.journal.sqlite.reserve import PIECE_BYTES, RESERVE, SIZE_BYTES, Reserve
 from crosshaul.model import RouteStatus
-from support.journal_samples import TurnableClock
+from support.virtual_time import ManualClock
 
 
 def allocated(state_dir: Path) -> int:
@@ -23,7 +23,7 @@ def allocated(state_dir: Path) -> int:
 async def test_a_journal_that_is_open_has_it(tmp_path: Path) -> None:
     """Opening a journal allocates the reserve, for its owner alone; the next opening keeps it."""
     for _ in range(2):
-        await (await Journal.open(tmp_path / "state", TurnableClock())).close()
+        await (await Journal.open(tmp_path / "state", ManualClock())).close()
         assert allocated(tmp_path / "state") >= SIZE_BYTES
         assert (tmp_path / "state" / RESERVE).stat().st_mode & 0o777 == 0o600
 
@@ -83,7 +83,7 @@ def test_a_file_system_that_can_not_allocate_is_no_trouble(tmp_path: Path, monke
 
 async def test_what_stands_in_its_place_stops_nothing(tmp_path: Path) -> None:
     """The journal opens and keeps writing if something other than a file has the reserve's name."""
-    state_dir, clock = tmp_path / "state", TurnableClock()
+    state_dir, clock = tmp_path / "state", ManualClock()
     state_dir.mkdir(mode=0o700)
     (state_dir / RESERVE).mkdir()
     journal = await Journal.open(state_dir, clock)

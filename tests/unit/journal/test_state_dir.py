@@ -15,12 +15,13 @@ from crosshaul.journal import Journal, Reader, requeue
 from crosshaul.journal.sqlite import connect
 from crosshaul.journal.state_dir import prepare, private_file
 from crosshaul.model import State
-from support.journal_samples import DONE, ROUTE, TurnableClock, settled
+from support.journal_samples import DONE, ROUTE, settled
 from support.other_user import as_user
+from support.virtual_time import ManualClock
 
 
 async def opened(state_dir: Path) -> Journal:
-    return await Journal.open(state_dir, TurnableClock())
+    return await Journal.open(state_dir, ManualClock())
 
 
 async def refusal(state_dir: Path) -> str:

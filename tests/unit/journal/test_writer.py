@@ -16,7 +16,8 @@ from crosshaul.journal.sqlite.reserve import Reserve
 from crosshaul.journal.sqlite.write_batch import one_by_one
 from crosshaul.journal.sqlite.writer import Writer
 from crosshaul.model import State
-from support.journal_samples import DONE, ROUTE, TurnableClock, settled
+from support.journal_samples import DONE, ROUTE, settled
+from support.virtual_time import ManualClock
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def noted(tmp_path: Path) -> set[str]:
 
 async def test_many_outcomes_share_a_commit(tmp_path: Path) -> None:
     """500 concurrent outcomes take a handful of commits, and each caller gets its own result."""
-    journal = await Journal.open(tmp_path / "state", TurnableClock())
+    journal = await Journal.open(tmp_path / "state", ManualClock())
     await journal.admit([settled(b"%d" % number) for number in range(500)])
     claims = await journal.claim([ROUTE], 500)
     before = journal.commits
@@ -68,7 +69,7 @@ async def test_many_outcomes_share_a_commit(tmp_path: Path) -> None:
 
 async def test_commits_are_reported(tmp_path: Path) -> None:
     """The callback gets each commit, with its duration and number of writes, in the loop."""
-    journal = await Journal.open(tmp_path / "state", TurnableClock())
+    journal = await Journal.open(tmp_path / "state", ManualClock())
     received: list[CommitStats] = []
     journal.on_commit(received.append)
     await asyncio.gather(*(journal.mark_gone(ROUTE, [b"a"]) for _ in range(30)))

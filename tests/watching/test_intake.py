@@ -28,6 +28,7 @@ from crosshaul.files.file_clock import FileClock
 from crosshaul.files.source_file import SourceFile
 from crosshaul.journal import Journal, Reader
 from crosshaul.model import Changed, Denial, Fingerprint, Record, RouteStatus, SettleReason, State
+from support.virtual_time import SkewedClock
 
 
 class Log:
@@ -769,17 +770,10 @@ async def test_the_loop_is_never_busy_for_long_while_thousands_of_files_arrive(w
     raise AssertionError(turns)
 
 
-class AheadClock(SystemClock):
-    """A clock that is five seconds ahead of the file server's."""
-
-    def now(self) -> float:
-        return time.time() + 5
-
-
 async def test_a_file_server_whose_clock_is_behind_does_not_hurry_us(world: World, monkeypatch: pytest.MonkeyPatch):
     """A file written every 100 ms, whose stamps look 5 s old, is admitted once, after our own quiet time."""
     monkeypatch.setattr("crosshaul.discovery.scanner.file_clock_at", lambda _: FileClock())
-    world.clock = AheadClock()
+    world.clock = SkewedClock(5.0)  # ahead of the file server
     writing = (world.root / "found").open("wb", buffering=0)
     writing.write(b"x")
     async with world.running(settle={"quiet": 2, "max_wait": 60}, rescan_interval=0.2):
