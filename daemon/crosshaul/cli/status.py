@@ -37,7 +37,7 @@ Examples:
 
 Exit codes:
   0  shown; with --healthy: files are delivered; with --live: a daemon runs and is not stuck
-  1  only with --healthy or --live: not so; a line for each reason
+  1  with --healthy: files are not delivered; with --live: no daemon runs, or it is stuck; a line for each reason
   2  invalid configuration, or the journal can't be read
 """
 
