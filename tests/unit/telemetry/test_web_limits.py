@@ -103,6 +103,7 @@ async def test_a_flood_of_nonsense_is_a_few_lines(log):
 async def test_connections_are_bounded_and_the_idle_ones_go_first(log, monkeypatch):
     """With hundreds of idle connections the page still answers, and the limit holds."""
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 600.0)
     async with serving("127.0.0.1", 0, SOURCES) as port:
         opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
         for _ in range(3):
