@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import urllib.request
 from dataclasses import dataclass
 
 import boto3
@@ -49,6 +50,9 @@ def moto():
     server.start()
     host, port = server.get_host_and_port()
     account = Moto(f"http://{host}:{port}", f"http://{host}:{port}")
+    # moto keeps its state in the process, beyond the server that an earlier test stopped.
+    with urllib.request.urlopen(urllib.request.Request(f"{account.endpoint_url}/moto-api/reset", method="POST")):
+        pass
     account.client().create_bucket(Bucket=account.bucket)
     yield account
     server.stop()
