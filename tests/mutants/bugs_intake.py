@@ -140,7 +140,7 @@ BUGS = (
     ),
     bug(
         "each watched directory under a long path holds all of that path",
-        "files/directory_path.py",
+        "files/shared_prefix_path.py",
         "if parent is not None and self.length <= _WHOLE_PATH_BYTES:",
         "if parent is not None:",
         "tests/unit/discovery/test_scanner.py -k nested",

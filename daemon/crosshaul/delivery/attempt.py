@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from crosshaul.delivery.ctime_only_change import receipt_stands
 from crosshaul.delivery.dispatcher import Dispatcher
 from crosshaul.delivery.outcome_mapping import Outcomes
-from crosshaul.delivery.unchanged import receipt_stands
 from crosshaul.delivery.upload import diagnosis_of, upload_file
 from crosshaul.delivery.upload_context import UploadContext
 from crosshaul.errors import (

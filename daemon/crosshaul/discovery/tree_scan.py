@@ -20,9 +20,9 @@ from crosshaul.discovery.scan_results import ScanBatch, ScanProblem
 from crosshaul.discovery.selection import Selection
 from crosshaul.display import printable
 from crosshaul.errors import FileGoneError, SourceError
-from crosshaul.files.directory_path import MAX_PATH, Directory
 from crosshaul.files.own_paths import OwnPaths, identity_of
 from crosshaul.files.root import Root
+from crosshaul.files.shared_prefix_path import MAX_PATH, Directory
 from crosshaul.model import Fingerprint, Sighting
 
 BATCH_ENTRIES = 500

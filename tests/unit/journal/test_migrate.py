@@ -13,7 +13,7 @@ import pytest
 from crosshaul.errors import StateDirError
 from crosshaul.journal import Journal, Reader, requeue
 from crosshaul.journal.sqlite import connect, migrate
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.model import LARGE, TRANSITIONS, State
 from support.journal_samples import settled
 from support.virtual_time import ManualClock

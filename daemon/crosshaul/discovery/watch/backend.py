@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
-from crosshaul.files.directory_path import Directory
+from crosshaul.files.shared_prefix_path import Directory
 
 
 class EventKind(StrEnum):

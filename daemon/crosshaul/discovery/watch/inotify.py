@@ -19,7 +19,7 @@ from pathlib import Path
 from inotify_simple import INotify, flags, parse_events
 
 from crosshaul.discovery.watch.backend import EventKind, WatchListener, WatchUnavailableError
-from crosshaul.files.directory_path import MAX_PATH, Directory
+from crosshaul.files.shared_prefix_path import MAX_PATH, Directory
 
 _READ_INTERVAL_SECONDS = 0.005
 _READ_BYTES = 1 << 16

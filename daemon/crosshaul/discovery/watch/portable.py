@@ -14,7 +14,7 @@ from pathlib import Path
 from watchfiles import Change, awatch
 
 from crosshaul.discovery.watch.backend import EventKind, WatchListener, WatchUnavailableError
-from crosshaul.files.directory_path import Directory
+from crosshaul.files.shared_prefix_path import Directory
 
 _EVENTS_PER_TURN = 1_000
 _KINDS = {Change.added: EventKind.APPEARED, Change.modified: EventKind.CHANGED, Change.deleted: EventKind.GONE}

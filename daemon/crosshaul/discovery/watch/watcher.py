@@ -14,7 +14,7 @@ from crosshaul.concurrency.clock import Clock
 from crosshaul.concurrency.thread_pool import ThreadPool
 from crosshaul.concurrency.waiting import wait_any
 from crosshaul.discovery.watch.backend import WatchBackend, WatchListener, WatchUnavailableError
-from crosshaul.files.directory_path import Directory
+from crosshaul.files.shared_prefix_path import Directory
 
 if sys.platform == "linux":
     from crosshaul.discovery.watch.inotify import InotifyBackend as NativeBackend

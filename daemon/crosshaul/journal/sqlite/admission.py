@@ -11,7 +11,7 @@ from crosshaul.errors import Diagnosis, FaultKind
 from crosshaul.journal.sqlite import abandoned, bulk, rows
 from crosshaul.journal.sqlite.key_assignment import Holders
 from crosshaul.journal.sqlite.lookup import RecordLookup, is_changed, lookup, stays
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.journal.sqlite.transitions import check_transition
 from crosshaul.model import Denial, Refusal, Settled, State
 

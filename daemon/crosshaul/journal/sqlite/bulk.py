@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.rows import reading
+from crosshaul.journal.sqlite.sql_files import SQL
 
 _STATEMENT_ROWS = (64, 8, 1)
 """Rows per statement: few sizes, so that each statement stays prepared."""

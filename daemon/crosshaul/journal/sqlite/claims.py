@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from crosshaul.journal.sqlite import abandoned, bulk, rows
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.journal.sqlite.transitions import IllegalTransition
 from crosshaul.model import ChecksumKind, Claim, HeldClaim, Multipart, Part, State
 

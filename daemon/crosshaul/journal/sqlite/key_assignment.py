@@ -12,7 +12,7 @@ from typing import NamedTuple
 from crosshaul.display import text
 from crosshaul.journal.sqlite import rows
 from crosshaul.journal.sqlite.lookup import RecordLookup
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.model import Denial, Refusal, Settled, State
 
 Key = tuple[int, str]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from crosshaul.journal.sqlite import bulk, rows
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.model import ChangedFiles, Recorded, Settled, SettleReason, Sighting, State
 
 _BATCH_PATHS = 500

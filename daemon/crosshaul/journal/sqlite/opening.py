@@ -11,9 +11,9 @@ from crosshaul.errors import StateDirError, StateDirUnavailableError
 from crosshaul.journal import lock
 from crosshaul.journal.sqlite import connect
 from crosshaul.journal.sqlite.migrate import migrate
-from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.reserve import Reserve
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.journal.state_dir import prepare, private_file
 
 Opened = tuple[lock.StateLock, sqlite3.Connection, Reader]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from crosshaul.errors import Diagnosis
 from crosshaul.journal.sqlite import abandoned, bulk, rows
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.journal.sqlite.transitions import IllegalTransition, check_transition
 from crosshaul.model import (
     AfterAction,

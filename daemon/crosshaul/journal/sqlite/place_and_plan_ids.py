@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from crosshaul.journal.sqlite import rows
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.model import Place, PlanId, RoutePlan, Sighting
 
 _WINDOW_ROWS = 20_000

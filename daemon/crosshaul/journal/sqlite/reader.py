@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from crosshaul.journal.sqlite import rows
-from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader_admissions import AdmissionReader
 from crosshaul.journal.sqlite.reader_sources import SourceReader
 from crosshaul.journal.sqlite.reader_status import StatusReader
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.model import HeldClaim
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crosshaul.journal.sqlite import lookup, place_and_plan_ids
-from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader_base import ReaderBase
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.model import ChangedFiles, Place, PlanId, Recorded, RoutePlan, Settled, Sighting
 
 

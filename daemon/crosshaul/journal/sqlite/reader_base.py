@@ -14,7 +14,7 @@ from crosshaul.journal import lock
 from crosshaul.journal.sqlite import connect, rows
 from crosshaul.journal.sqlite.claims import multiparts_of
 from crosshaul.journal.sqlite.migrate import check_current
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.model import Record
 
 

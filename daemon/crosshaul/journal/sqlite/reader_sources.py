@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crosshaul.journal.sqlite import lookup, rows
-from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader_base import ReaderBase
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.model import AfterTask, Fingerprint, Record, State
 
 _MAX_COUNTED_FILES = 100_000

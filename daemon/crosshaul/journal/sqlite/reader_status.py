@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 
 from crosshaul.journal.sqlite import rows
-from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader_base import ReaderBase
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.model import DestinationStatus, Place, Record, RouteCounts, RouteStatus, State
 
 _PAGE_ROWS = 1000

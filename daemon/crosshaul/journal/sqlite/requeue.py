@@ -10,7 +10,7 @@ from pathlib import Path
 from crosshaul.concurrency.clock import SystemClock
 from crosshaul.journal.sqlite import connect
 from crosshaul.journal.sqlite.migrate import check_current
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 
 _BATCH_ROWS = 1000
 

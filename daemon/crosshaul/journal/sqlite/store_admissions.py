@@ -8,9 +8,9 @@ from functools import partial
 
 from crosshaul.concurrency.clock import Clock
 from crosshaul.journal.sqlite import admission, place_and_plan_ids
-from crosshaul.journal.sqlite.queries import SQL
 from crosshaul.journal.sqlite.reader import Reader
 from crosshaul.journal.sqlite.reserve import Reserve
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.journal.sqlite.store_base import StoreBase
 from crosshaul.journal.sqlite.write_batch import one_by_one
 from crosshaul.journal.sqlite.writer import Writer

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from crosshaul.errors import Diagnosis
 from crosshaul.journal.sqlite import outcomes
-from crosshaul.journal.sqlite.queries import SQL
+from crosshaul.journal.sqlite.sql_files import SQL
 from crosshaul.journal.sqlite.store_base import StoreBase
 from crosshaul.journal.sqlite.write_batch import one_by_one
 from crosshaul.model import AfterAction, AfterTask, Fingerprint, State
