@@ -160,10 +160,12 @@ def test_an_abstract_socket_is_reached(tmp_path):
     )
     notifier.ready()
     assert manager.hears("^READY=1$")
+    notifier.close()
     manager.close()
     assert notifier.watchdog_seconds is None  # another process's
     nobody = Notifier.from_environment({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     nobody.ready()
+    nobody.close()
     assert not Notifier.from_environment({})
 
 

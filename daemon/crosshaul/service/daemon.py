@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from functools import partial
@@ -46,9 +47,10 @@ async def run(config: Config, file: Path, *, require_ready: bool = False, finish
     shutdown.listen_for_hangup(hangup)
     for line in await asyncio.to_thread(files_writable_by_others, config, file):
         log.warning("file_writable_by_others", error=line)
-    async with open_runtime_extending_start(config, clock, notifier) as runtime:
-        daemon = _Daemon(runtime, file, shutdown, notifier)
-        drained, undelivered = await daemon.run(hangup, require_ready=require_ready, finish=finish)
+    with contextlib.closing(notifier):
+        async with open_runtime_extending_start(config, clock, notifier) as runtime:
+            daemon = _Daemon(runtime, file, shutdown, notifier)
+            drained, undelivered = await daemon.run(hangup, require_ready=require_ready, finish=finish)
     # A cut-off loses nothing, and a service manager would call the unit failed for a stop that it asked for.
     stopped_by_manager = bool(notifier) and shutdown.requested.is_set() and not finish
     return 0 if (drained and not undelivered) or stopped_by_manager else 1

@@ -54,6 +54,11 @@ class Notifier:
         """Ask for that much more time for the start or the stop."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
+    def close(self) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            self._socket.close()
+
     def _send(self, message: str) -> None:
         if self._socket is not None and self._address is not None:
             with contextlib.suppress(OSError):
