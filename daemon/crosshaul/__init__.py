@@ -1,3 +1,3 @@
 """Crosshaul delivers the files of watched directories to an S3 bucket in a partner's AWS account."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
