@@ -12,10 +12,15 @@ from browser.scenes import healthy
 
 
 @pytest.fixture
-def window():
+def troubles() -> list[str]:
+    """What the windows of a test logged as errors; it may remove those that it provoked."""
+    return []
+
+
+@pytest.fixture
+def window(troubles):
     """Open a window: ``window(color_scheme="dark")`` and the like. What it logs as an error fails the test."""
     with contextlib.ExitStack() as stack:
-        troubles: list[str] = []
 
         def refuse(dialog: Any) -> None:
             troubles.append(f"a dialog: {dialog.message}")

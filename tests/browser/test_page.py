@@ -106,7 +106,7 @@ def test_it_keeps_itself_up_to_date_without_a_reload(tmp_path, window):
         assert "updated every" in here.inner_text("#fresh")
 
 
-def test_a_daemon_that_does_not_answer_is_red(tmp_path, window):
+def test_a_daemon_that_does_not_answer_is_red(tmp_path, window, troubles):
     """When the daemon no longer answers, a red headline says that the figures are old."""
     with daemon(tmp_path) as stage:
         stage.deliver("a")
@@ -117,7 +117,7 @@ def test_a_daemon_that_does_not_answer_is_red(tmp_path, window):
         until(lambda: mood(here) == "bad")
         assert "The figures below are old" in headline(here)
         assert here.title().startswith("No answer from the daemon")
-        here.troubles[:] = [each for each in here.troubles if "ERR_CONNECTION_REFUSED" not in each]
+        troubles[:] = [each for each in troubles if "ERR_CONNECTION_REFUSED" not in each]
 
 
 def test_without_scripts_the_essentials_are_there(calm, window):
@@ -151,16 +151,16 @@ def test_names_of_files_are_text(tmp_path, window, scripts):
             assert {row[0] for row in table(here, "uploading")} == shown
 
 
-def test_the_policy_blocks_injected_markup(calm, window):
+def test_the_policy_blocks_injected_markup(calm, window, troubles):
     """The content security policy blocks the script and the picture of injected markup."""
     here = window()
     here.goto(calm.url)
     here.evaluate(
         "document.getElementById('main').innerHTML = '<img src=http://127.0.0.1:1/ onerror=\"window.ran = 1\">'"
     )
-    until(lambda: any("violates the following Content Security Policy" in each for each in here.troubles))
+    until(lambda: any("violates the following Content Security Policy" in each for each in troubles))
     assert here.evaluate("window.ran") is None
-    here.troubles.clear()
+    troubles.clear()
 
 
 def test_keyboard_focus_is_visible_everywhere(calm, window):
@@ -214,12 +214,12 @@ def guarded(tmp_path):
         yield stage
 
 
-def test_without_the_token_a_browser_gets_no_page(guarded, window):
+def test_without_the_token_a_browser_gets_no_page(guarded, window, troubles):
     """A wrong password opens nothing."""
     here = window(http_credentials={"username": "anybody", "password": TOKEN[:-1]})
     assert here.goto(guarded.url).status == 401
     assert "Crosshaul" not in here.content()
-    here.troubles[:] = [each for each in here.troubles if "401" not in each]
+    troubles[:] = [each for each in troubles if "401" not in each]
 
 
 def test_the_token_as_the_password_opens_the_page(guarded, window):
