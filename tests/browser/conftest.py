@@ -13,7 +13,7 @@ from browser.scenes import healthy
 
 @pytest.fixture
 def troubles() -> list[str]:
-    """What the windows of a test logged as errors; it may remove those that it provoked."""
+    """Errors that the windows of a test logged; the test removes those that it provoked."""
     return []
 
 
