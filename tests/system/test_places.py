@@ -294,7 +294,7 @@ def test_what_a_replaced_route_is_sending_ends_before_its_successor_begins(stric
     strict.fault("delay", "PutObject", rule={"key": "slow", "times": 1}, seconds=6)
     with site.daemon() as daemon:
         site.add("slow", b"older")
-        until(lambda: site.records().get("slow", {}).get("state") == "uploading")
+        until(lambda: strict.faults()[0]["hits"])  # the older state has been read, and is on its way
         site.add("slow", b"the newer state")
         site.write(name="successor")
         assert site.crosshaul("reload").returncode == 0
