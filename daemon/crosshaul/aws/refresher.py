@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -220,6 +220,17 @@ class Refresher:
             timeout = 2 * STS_DEADLINE_SECONDS if self._attempting or self._fault is None else _RETRY_WAIT_SECONDS
             async with asyncio.timeout(timeout), self._attempt_ended:
                 await self._attempt_ended.wait()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run for the length of the block, for callers without a supervisor."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(self.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
 
     async def run(self, stop: asyncio.Event) -> None:
         """Refresh before each expiry with jitter, after a failure with back-off, until ``stop``."""

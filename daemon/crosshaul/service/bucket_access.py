@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -43,13 +42,10 @@ async def open_destination(
     refresher, bucket = open_bucket(
         config, destination, base_credentials, clock, BandwidthLimiter(clock), NullObserver()
     )
-    stop = asyncio.Event()
-    refreshing = asyncio.create_task(refresher.run(stop))
     try:
-        yield refresher, bucket
+        async with refresher.running():
+            yield refresher, bucket
     finally:
-        stop.set()
-        await refreshing
         await bucket.close()
 
 

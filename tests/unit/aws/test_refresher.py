@@ -70,13 +70,8 @@ async def refreshing(
     refresher = Refresher(
         BaseCredentials(config.identity), config.destinations["partner"], clock or SystemClock(), observer
     )
-    stop = asyncio.Event()
-    task = asyncio.create_task(refresher.run(stop))
-    try:
+    async with refresher.running():
         yield refresher, observer
-    finally:
-        stop.set()
-        await task
 
 
 def role(partner: PartnerAccount, external_id: str | None = None) -> str:

@@ -62,15 +62,11 @@ def now() -> float:
 
 @asynccontextmanager
 async def refreshing(sts: Sts) -> AsyncIterator[tuple[Refresher, Observer]]:
-    observer, stop = Observer(), asyncio.Event()
+    observer = Observer()
     partner = Destination(name="partner", bucket="bucket", role_arn="arn:aws:iam::222222222222:role/r")
     refresher = Refresher(cast("BaseCredentials", sts), partner, VirtualClock(), observer)
-    running = asyncio.create_task(refresher.run(stop))
-    try:
+    async with refresher.running():
         yield refresher, observer
-    finally:
-        stop.set()
-        await running
 
 
 @pytest.mark.parametrize(("life", "least", "most"), [(15.0, 1.0, 13.0), (900.0, 60.0, 730.0), (3600.0, 60.0, 3010.0)])
